@@ -1,0 +1,69 @@
+"""qorch: hybrid quantum-classical training on any quantum backend.
+
+The public names are loaded when they are first used, so that ``import qorch`` loads neither an SDK nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qorch.errors import QorchError
+    from qorch.model.circuit import Circuit
+    from qorch.model.money import Money
+    from qorch.model.observable import Observable, probabilities
+    from qorch.model.pub import Batch, Pub
+    from qorch.model.qiskit_circuit import compile_circuit
+    from qorch.model.result import Gradient, PubResult
+    from qorch.policy import CachePolicy
+    from qorch.run import Run
+    from qorch.torch import QuantumLayer
+    from qorch.wiring import start_run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Batch": "qorch.model.pub",
+    "CachePolicy": "qorch.policy",
+    "Circuit": "qorch.model.circuit",
+    "Gradient": "qorch.model.result",
+    "Money": "qorch.model.money",
+    "Observable": "qorch.model.observable",
+    "Pub": "qorch.model.pub",
+    "PubResult": "qorch.model.result",
+    "QorchError": "qorch.errors",
+    "QuantumLayer": "qorch.torch",
+    "Run": "qorch.run",
+    "compile_circuit": "qorch.model.qiskit_circuit",
+    "probabilities": "qorch.model.observable",
+    "start_run": "qorch.wiring",
+}
+
+__all__ = [
+    "Batch",
+    "CachePolicy",
+    "Circuit",
+    "Gradient",
+    "Money",
+    "Observable",
+    "Pub",
+    "PubResult",
+    "QorchError",
+    "QuantumLayer",
+    "Run",
+    "compile_circuit",
+    "probabilities",
+    "start_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'qorch' has no attribute '{name}'")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return [*__all__, "__version__"]

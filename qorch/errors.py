@@ -1,0 +1,125 @@
+"""Every error that qorch raises. The class says what the caller can do next.
+
+::
+
+    QorchError
+    ├── UsageError              the call was wrong; change it (exit code 2). Nothing was sent or written.
+    │   ├── CircuitError        a circuit that cannot be compiled, or is too large for the backend
+    │   ├── ObservableError     an observable that does not fit its circuit
+    │   ├── ParameterError      parameter values of the wrong shape, or not finite
+    │   ├── ShotsError          a number of shots that no backend can run
+    │   ├── MoneyError          an amount of money that is not one
+    │   ├── UnknownNameError    no such backend, workload, run or gradient
+    │   └── MissingPackageError an extra is not installed; the message has the pip line
+    ├── BackendError            the backend could not do it
+    │   ├── RejectedError       the backend refused the job; it was not accepted and costs nothing
+    │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
+    │   ├── WorkerLostError     a local worker process died; the job is free to run again
+    │   └── InvalidResultError  the answer failed verification; the raw answer is kept
+    ├── StoreError              the database could not do it
+    │   ├── StoreUnavailableError   the path cannot be opened or written
+    │   ├── StoreCorruptError   the file is no sound database
+    │   ├── StoreTooNewError    a newer qorch wrote it; upgrade qorch
+    │   └── StoreFullError      the disk is full; what was stored is safe, free space and resume
+    ├── RunError                the run cannot go on as asked
+    │   ├── RunBusyError        another process works on this run; wait for it
+    │   ├── RunChangedError     a stored position now has other angles; `rebuy` goes on
+    │   └── RunStoppedError     the run was stopped; resume it
+    └── BudgetError             money would exceed the cap (exit code 3)
+"""
+
+
+class QorchError(Exception):
+    """The root: catch this to catch everything that qorch raises on purpose."""
+
+
+class UsageError(QorchError, ValueError):
+    """The call was wrong; nothing was sent or written."""
+
+
+class CircuitError(UsageError):
+    """The circuit cannot be compiled, or does not fit the backend."""
+
+
+class ObservableError(UsageError):
+    """The observable does not fit its circuit."""
+
+
+class ParameterError(UsageError):
+    """Parameter values of the wrong shape, unbound, or not finite."""
+
+
+class ShotsError(UsageError):
+    """A number of shots that cannot be run."""
+
+
+class MoneyError(UsageError):
+    """Not an amount of money."""
+
+
+class UnknownNameError(UsageError):
+    """No backend, workload, run or gradient has that name."""
+
+
+class MissingPackageError(UsageError):
+    """A backend's extra is not installed."""
+
+
+class BackendError(QorchError):
+    """The backend could not do what was asked."""
+
+
+class RejectedError(BackendError):
+    """The backend refused the job: it was not accepted, and costs nothing."""
+
+
+class UnknownOutcomeError(BackendError):
+    """The job may have been accepted, and may be billed."""
+
+
+class WorkerLostError(BackendError):
+    """A local worker process died; its job may run again."""
+
+
+class InvalidResultError(BackendError):
+    """The backend's answer failed verification."""
+
+
+class StoreError(QorchError):
+    """The database could not do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be opened or written where it is."""
+
+
+class StoreCorruptError(StoreError):
+    """The file is not a sound qorch database."""
+
+
+class StoreTooNewError(StoreError):
+    """A newer qorch wrote this database."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full; what was stored before is safe."""
+
+
+class RunError(QorchError):
+    """The run cannot go on as asked."""
+
+
+class RunBusyError(RunError):
+    """Another process works on this run."""
+
+
+class RunChangedError(RunError):
+    """A stored position of this run now has other angles."""
+
+
+class RunStoppedError(RunError):
+    """The run was stopped before this call finished."""
+
+
+class BudgetError(QorchError):
+    """The money asked for exceeds the cap."""

@@ -1,0 +1,1 @@
+"""Frozen values over numpy arrays: what the rest of qorch passes around."""

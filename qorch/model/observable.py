@@ -1,0 +1,248 @@
+"""Observables: sums of Pauli strings, or the full distribution; and how they are measured together."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from qorch.errors import ObservableError
+from qorch.model.arrays import ByteArray, FloatArray, UIntArray, freeze
+
+Z, X, Y = 0, 1, 2
+_LETTERS = {"Z": Z, "X": X, "Y": Y}
+_TERM = re.compile(r"\s*([+-]?)\s*([^+-]+(?:[eE][+-]?\d+[^+-]*)?)")
+_FACTOR = re.compile(r"([A-Za-z])(\d+)|([A-Za-z]\w*)")
+
+
+@dataclass(frozen=True)
+class PauliTerm:
+    """``coefficient`` times a product of Pauli letters: ``letters`` holds sorted (qubit, Z | X | Y)."""
+
+    coefficient: float
+    letters: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A Hermitian sum of Pauli terms, under the name that the user wrote."""
+
+    name: str
+    terms: tuple[PauliTerm, ...]
+
+    @property
+    def highest_qubit(self) -> int:
+        """The highest qubit that the observable acts on; -1 for a multiple of the identity."""
+        return max((qubit for term in self.terms for qubit, _ in term.letters), default=-1)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The request for all 2^n outcome probabilities."""
+
+
+def probabilities() -> Distribution:
+    """All 2^n outcome probabilities, in the order of the outcome integers (qubit 0 is the lowest bit)."""
+    return Distribution()
+
+
+ObservableLike = str | Observable | Any
+"""A Pauli string such as ``"0.5*X0 + Z1"``, an Observable, or a Qiskit SparsePauliOp."""
+
+Observables = tuple[Observable, ...] | Distribution
+ObservablesLike = Sequence[ObservableLike] | ObservableLike | Distribution | None
+
+
+def as_observables(observables: ObservablesLike, *, n_qubits: int) -> Observables:
+    """Parse and check observables for a circuit of ``n_qubits``; None means counts only, and gives ``()``.
+
+    Raises ObservableError for an unknown letter, a qubit that the circuit does not have, or a coefficient that
+    is not a finite real number.
+    """
+    if isinstance(observables, Distribution):
+        return observables
+    parsed = tuple(as_observable(item) for item in _as_sequence(observables))
+    for observable in parsed:
+        if observable.highest_qubit >= n_qubits:
+            raise ObservableError(
+                f"observable '{observable.name}' acts on qubit {observable.highest_qubit};"
+                f" the circuit has {n_qubits} qubits (0 to {n_qubits - 1})"
+            )
+    return parsed
+
+
+def _as_sequence(observables: ObservablesLike) -> tuple[ObservableLike, ...]:
+    if observables is None:
+        return ()
+    if isinstance(observables, str | Observable) or hasattr(observables, "paulis"):
+        return (observables,)
+    if not isinstance(observables, Iterable):
+        raise ObservableError(f"{observables!r} is no observable; write for example ['Z0 Z1']")
+    items = tuple(cast("Iterable[ObservableLike]", observables))
+    if any(isinstance(item, Distribution) for item in items):
+        if len(items) > 1:
+            raise ObservableError("qorch.probabilities() cannot be mixed with other observables in one pub")
+        raise ObservableError("write observables=qorch.probabilities(), not a list of it")
+    return items
+
+
+def as_observable(item: ObservableLike) -> Observable:
+    """One observable from a string or a SparsePauliOp. Raises ObservableError where it is neither."""
+    if isinstance(item, Observable):
+        return item
+    if isinstance(item, str):
+        return parse_observable(item)
+    if hasattr(item, "to_sparse_list") and hasattr(item, "paulis"):
+        return _from_sparse_pauli_op(item)
+    raise ObservableError(
+        f"{item!r} is no observable; write a string such as '0.5*X0 + Z1', a SparsePauliOp"
+        " or qorch.probabilities()"
+    )
+
+
+def parse_observable(text: str) -> Observable:
+    """Read ``"Z0 Z3"``, ``"0.5*X0 + Z1"`` or ``"-Y2"``. Raises ObservableError where it cannot."""
+    terms: list[PauliTerm] = []
+    position = 0
+    stripped = text.strip()
+    while position < len(stripped):
+        match = _TERM.match(stripped, position)
+        if match is None or (position > 0 and not match.group(1)):
+            raise _unreadable(text)
+        sign = -1.0 if match.group(1) == "-" else 1.0
+        terms.append(_parse_term(sign, match.group(2).strip(), text))
+        position = match.end()
+    if not terms:
+        raise _unreadable(text)
+    return Observable(" ".join(text.split()), tuple(terms))
+
+
+def _unreadable(text: str) -> ObservableError:
+    return ObservableError(f"cannot read observable '{text}'; write for example 'Z0 Z3' or '0.5*X0 + Z1'")
+
+
+def _parse_term(sign: float, body: str, text: str) -> PauliTerm:
+    coefficient = sign
+    letters: dict[int, int] = {}
+    for factor in body.replace("*", " ").split():
+        pauli = _FACTOR.fullmatch(factor)
+        if pauli is None:
+            coefficient *= _parse_coefficient(factor, text)
+        elif factor != "I":
+            _add_letter(letters, factor, pauli, text)
+    return PauliTerm(coefficient, tuple(sorted(letters.items())))
+
+
+def _parse_coefficient(factor: str, text: str) -> float:
+    try:
+        value = float(factor)
+    except ValueError:
+        raise _unreadable(text) from None
+    if not math.isfinite(value):
+        raise ObservableError(f"observable '{text}' has the coefficient {factor}; it must be finite")
+    return value
+
+
+def _add_letter(letters: dict[int, int], factor: str, pauli: re.Match[str], text: str) -> None:
+    letter, qubit = pauli.group(1), pauli.group(2)
+    if letter is None or letter not in {"I", "X", "Y", "Z"}:
+        raise ObservableError(
+            f"observable '{text}' has '{factor}'; a factor is one of I, X, Y, Z with its qubit, such as Z0"
+        )
+    if int(qubit) in letters:
+        raise ObservableError(f"observable '{text}' names qubit {qubit} twice in one term")
+    if letter != "I":
+        letters[int(qubit)] = _LETTERS[letter]
+
+
+def _from_sparse_pauli_op(operator: Any) -> Observable:
+    terms = []
+    for string, qubits, coefficient in operator.to_sparse_list():
+        value = complex(coefficient)
+        if abs(value.imag) > 1e-12 or not math.isfinite(value.real):
+            raise ObservableError(f"observable has the coefficient {coefficient}; it must be a finite real")
+        letters = ((int(q), _LETTERS[c]) for c, q in zip(string, qubits, strict=True) if c != "I")
+        terms.append(PauliTerm(value.real, tuple(sorted(letters))))
+    name = " + ".join(_term_name(term) for term in terms[:4]) + (" + …" if len(terms) > 4 else "")
+    return Observable(name, tuple(terms))
+
+
+def _term_name(term: PauliTerm) -> str:
+    letters = " ".join(f"{'ZXY'[letter]}{qubit}" for qubit, letter in term.letters) or "I"
+    return letters if term.coefficient == 1.0 else f"{term.coefficient:g}*{letters}"
+
+
+@dataclass(frozen=True, eq=False)
+class BasisGroup:
+    """Pauli strings measured together: after rotating to ``basis``, each is a parity of outcome bits.
+
+    ``basis (n,)`` of Z, X, Y; ``masks (M,)`` outcome bits of each string; ``weights (K, M)``: the coefficient of
+    string m in observable k.
+    """
+
+    basis: ByteArray
+    masks: UIntArray
+    weights: FloatArray
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.basis, self.masks, self.weights):
+            freeze(array)
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """All groups that K observables need, and their constant parts ``offsets (K,)``."""
+
+    groups: tuple[BasisGroup, ...]
+    offsets: FloatArray
+
+
+def group_observables(observables: tuple[Observable, ...], n_qubits: int) -> Grouping:
+    """Put qubit-wise commuting Pauli strings into common bases, greedily, in the order they are written.
+
+    Counts only (no observables) is one group in the computational basis.
+    """
+    offsets = np.zeros(len(observables))
+    bases: list[dict[int, int]] = []
+    members: list[dict[tuple[tuple[int, int], ...], FloatArray]] = []
+    for index, observable in enumerate(observables):
+        for term in observable.terms:
+            if not term.letters:
+                offsets[index] += term.coefficient
+                continue
+            place = _find_basis(bases, term.letters)
+            if place == len(bases):
+                bases.append({})
+                members.append({})
+            bases[place].update(term.letters)
+            weights = members[place].setdefault(term.letters, np.zeros(len(observables)))
+            weights[index] += term.coefficient
+    if not bases:
+        bases, members = [{}], [{}]
+    groups = tuple(_group(*pair, n_qubits, len(observables)) for pair in zip(bases, members, strict=True))
+    return Grouping(groups, offsets)
+
+
+def _find_basis(bases: list[dict[int, int]], letters: tuple[tuple[int, int], ...]) -> int:
+    for place, basis in enumerate(bases):
+        if all(basis.get(qubit, letter) == letter for qubit, letter in letters):
+            return place
+    return len(bases)
+
+
+def _group(
+    basis: dict[int, int],
+    strings: dict[tuple[tuple[int, int], ...], FloatArray],
+    n_qubits: int,
+    n_observables: int,
+) -> BasisGroup:
+    letters = np.zeros(n_qubits, dtype=np.uint8)
+    for qubit, letter in basis.items():
+        letters[qubit] = letter
+    masks = np.array([sum(1 << qubit for qubit, _ in string) for string in strings], dtype=np.uint64)
+    columns = list(strings.values())
+    weights = np.stack(columns, axis=1) if columns else np.zeros((n_observables, 0))
+    return BasisGroup(letters, masks, weights)

@@ -1,0 +1,96 @@
+"""Results of pubs: expectation values with standard errors, counts, and where each row came from."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.errors import UsageError
+from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.counts import Counts
+from qorch.model.money import Money
+from qorch.model.pub import Pub
+from qorch.model.timing import Span
+
+
+class Source(IntEnum):
+    """Where the samples of a row came from."""
+
+    EXECUTED = 0
+    RESUMED = 1
+    REUSED = 2
+    TOPPED_UP = 3
+    DUPLICATE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PubResult:
+    """What a pub of N rows and K observables came to.
+
+    ``values (N, K)``; ``stderr (N, K)``, 0 where exact; ``shots (N,)``, 0 where exact; ``sources (N,)`` of Source,
+    the least cached basis of each row counting; ``charge`` what it cost, None where unknown; ``timeline`` the
+    spans of the call that carried it. For ``qorch.probabilities()`` K is 2^n.
+    """
+
+    pub: Pub
+    values: FloatArray
+    stderr: FloatArray
+    shots: IntArray
+    sources: npt.NDArray[np.uint8]
+    charge: Money | None
+    timeline: tuple[Span, ...] = ()
+    samples: tuple[Counts, ...] = field(default=(), repr=False)
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self.values)
+
+    def counts(self, row: int, *, basis: int = 0) -> dict[str, int]:
+        """Bitstring → count of one row, qubit 0 rightmost; ``basis`` chooses among several measured bases.
+
+        Raises UsageError where the pub was exact, or has no such row or basis.
+        """
+        if not self.samples:
+            raise UsageError("an exact result has no counts; ask for a number of shots")
+        if not 0 <= basis < len(self.samples):
+            raise UsageError(f"there is no basis {basis}; the pub was measured in {len(self.samples)}")
+        if not -self.n_rows <= row < self.n_rows:
+            raise UsageError(f"there is no row {row}; the pub has {self.n_rows}")
+        return self.samples[basis].row(row % self.n_rows)
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """Relative frequencies, or exact probabilities where they were asked for: ``(N, 2**n)``.
+
+        Raises UsageError for an exact result of other observables.
+        """
+        from qorch.model.observable import Distribution
+
+        if isinstance(self.pub.observables, Distribution):
+            return self.values
+        if not self.samples:
+            raise UsageError("ask for observables=qorch.probabilities() to get exact probabilities")
+        table = self.samples[0].dense()
+        return np.asarray(table / table.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    @property
+    def n_executed(self) -> int:
+        """Rows for which something was executed."""
+        executed = np.isin(self.sources, (Source.EXECUTED, Source.TOPPED_UP))
+        return int(executed.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """Derivatives of N × K expectation values by P parameters.
+
+    ``values (N, K, P)`` and ``stderr (N, K, P)`` per radian of parameter, with ``parameters`` their names.
+    ``forward`` is the result of the unshifted rows that left in the same call.
+    """
+
+    values: FloatArray
+    stderr: FloatArray
+    parameters: tuple[str, ...]
+    forward: PubResult

@@ -1,0 +1,64 @@
+"""Spans of time and the phases they belong to; all times are nanoseconds on one monotonic clock."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What a span of time was spent on. Where several happen at once, the first in this order counts."""
+
+    EXECUTE = "execute"
+    EXPAND = "expand"
+    PLAN = "plan"
+    DECODE = "decode"
+    TRANSFER = "transfer"
+    WAIT = "wait for a worker"
+    STORE = "store"
+    START = "start up"
+    MODEL = "model code"
+
+
+UNATTRIBUTED = "unattributed"
+
+
+@dataclass(frozen=True)
+class Span:
+    """One phase from ``started_ns`` to ``ended_ns``; ``job_id`` is None for what belongs to no job."""
+
+    phase: Phase
+    started_ns: int
+    ended_ns: int
+    step: int = -1
+    call: int = 0
+    job_id: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The length of the span."""
+        return (self.ended_ns - self.started_ns) / 1e9
+
+
+def attribute(spans: Iterable[Span], *, started_ns: int, ended_ns: int) -> dict[str, float]:
+    """Split the wall time from ``started_ns`` to ``ended_ns`` into phases; the values, in seconds, sum to it.
+
+    Every moment is attributed once: to the first phase in the order of Phase that is open then, or else to
+    UNATTRIBUTED. Spans outside the interval are clipped.
+    """
+    order = {phase: rank for rank, phase in enumerate(Phase)}
+    events: list[tuple[int, int, int]] = []
+    for span in spans:
+        start, stop = max(span.started_ns, started_ns), min(span.ended_ns, ended_ns)
+        if stop > start:
+            events += [(start, 1, order[span.phase]), (stop, -1, order[span.phase])]
+    seconds = {phase.value: 0.0 for phase in Phase} | {UNATTRIBUTED: 0.0}
+    names = [*seconds]
+    open_spans = [0] * len(order)
+    moment = started_ns
+    for at, change, rank in sorted(events):
+        current = next((index for index, count in enumerate(open_spans) if count), len(order))
+        seconds[names[current]] += (at - moment) / 1e9
+        open_spans[rank] += change
+        moment = at
+    seconds[UNATTRIBUTED] += (ended_ns - moment) / 1e9
+    return seconds

@@ -1,0 +1,415 @@
+"""The protocols that the engine asks of the world: Clock, Backend and Store, with their contracts in prose."""
+
+import datetime
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from qorch.model.arrays import ByteArray, FloatArray, UIntArray
+from qorch.model.circuit import GateList
+from qorch.model.identity import Position
+from qorch.model.job import JobRequest, JobResult, JobState, RawResult
+from qorch.model.measurement import BlockResult, Measurement
+from qorch.model.pub import Pub
+from qorch.model.timing import Span
+
+
+class Clock(Protocol):
+    """The only source of time. ``monotonic_ns`` never goes back and is what durations are made of."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds on the monotonic clock, comparable between processes of one machine."""
+        ...
+
+    def now(self) -> datetime.datetime:
+        """Wall-clock time, with the UTC time zone."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a virtual clock returns when its time has come, without waiting."""
+        ...
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do and wants. The planner reads nothing else of it.
+
+    ``slots``: jobs that really run side by side; a call is split into at least that many where it can be.
+    ``max_rows_per_job``: hard limit. ``charges``: whether money is at stake, which decides how durable every
+    step must be. ``is_deterministic_exact``: exact results are bit-equal whenever they are repeated.
+    """
+
+    max_qubits: int
+    max_shots: int
+    max_rows_per_job: int
+    slots: int
+    charges: bool
+    samples: bool = True
+    exact: bool = False
+    exact_gradients: bool = False
+
+
+class Backend(Protocol):
+    """Where rows execute.
+
+    An adapter translates and classifies; it never retries, sleeps or stores. All coroutines are called from one
+    event loop and must not block it for more than a few milliseconds.
+    """
+
+    @property
+    def name(self) -> str:
+        """The full name under which it was opened, such as ``aer:noise=fake_fez``."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Its limits; constant while it is open."""
+        ...
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """Raise CircuitError, before anything is stored or sent, where it could not run these gates."""
+        ...
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """How many rows make a job of a good size (some tenths of a second, or the largest allowed)."""
+        ...
+
+    def context(self, gates: GateList) -> bytes:
+        """32 bytes that change with anything but the row that could change its distribution.
+
+        Backend and device revision, calibration, compiled circuit, noise, mitigation, precision, engine version.
+        """
+        ...
+
+    async def open(self) -> None:
+        """Get ready in the background; the first submit waits for what is needed."""
+        ...
+
+    async def submit(self, request: JobRequest, *, key: str) -> str:
+        """Hand over a job and return the provider's id of it.
+
+        Raises RejectedError where the job was provably not accepted, UnknownOutcomeError where it may have been.
+        """
+        ...
+
+    async def fetch(self, provider_id: str) -> RawResult:
+        """Wait until the job is done and return the answer verbatim.
+
+        Raises WorkerLostError where the job is lost but free to repeat, BackendError where it failed for good.
+        """
+        ...
+
+    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
+        """Turn the answer into verified results; pure. Raises InvalidResultError where anything is amiss."""
+        ...
+
+    async def cancel(self, provider_id: str) -> None:
+        """Stop a job where that is possible; never raises for one that is already over."""
+        ...
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian; only with ``exact_gradients``."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; jobs still running are cancelled. May be called twice."""
+        ...
+
+
+class RunState:
+    """The states of a run, as stored."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run. ``settings`` is JSON text: what the command line needs to continue it."""
+
+    run_id: str
+    name: str
+    backend: str
+    seed: int
+    cache: str
+    created_at: datetime.datetime
+    workload: str | None = None
+    settings: str = "{}"
+    budget_micros: int | None = None
+    currency: str | None = None
+    state: str = RunState.RUNNING
+    summary: str = "{}"
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written."""
+
+    run_id: str
+    ordinal: int
+    pid: int
+    host: str
+    started_at: datetime.datetime
+    wall_ns: int = 0
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One finished step of a run. ``metrics`` is JSON text such as ``{"loss": 0.3}``."""
+
+    run_id: str
+    step: int
+    session: int
+    ended_at: datetime.datetime
+    rows_executed: int
+    rows_from_cache: int
+    metrics: str = "{}"
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job, in the state it has moved to; writing it again moves it."""
+
+    job_id: str
+    run_id: str
+    position: Position
+    state: JobState
+    n_rows: int
+    shots: int | None
+    changed_at: datetime.datetime
+    provider_id: str | None = None
+    attempts: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One try at submitting a job, with its idempotency key; writing it again records how it ended."""
+
+    job_id: str
+    ordinal: int
+    key: str
+    started_at: datetime.datetime
+    outcome: str = "intent"
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BlockRecord:
+    """A block of stored rows.
+
+    ``keys (R, 32)``; ``streams (R,)`` and ``ordinals (R,)`` name the samples; ``group`` is the (pub, basis) of the
+    call that the rows belong to and ``rows (R,)`` their places in it. ``shots`` is None for exact values.
+    """
+
+    job_id: str
+    run_id: str
+    position: Position
+    group: int
+    rows: UIntArray
+    keys: ByteArray
+    context: bytes
+    gates_digest: bytes
+    measurement_digest: bytes
+    n_qubits: int
+    shots: int | None
+    shot_offset: int
+    streams: UIntArray
+    ordinals: UIntArray
+    result: BlockResult = field(repr=False)
+    created_at: datetime.datetime | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BlockKeys:
+    """What a look-up needs of a stored block: all but its results."""
+
+    block_id: int
+    keys: ByteArray
+    streams: UIntArray
+    ordinals: UIntArray
+    shots: int | None
+    shot_offset: int
+
+
+@dataclass(frozen=True)
+class SpanRecord:
+    """A span of a run's session; its times count from the start of the session."""
+
+    run_id: str
+    session: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """A user's states after ``position``, encoded by ``qorch.state``. Only the newest two of a run are kept."""
+
+    run_id: str
+    position: Position
+    content: bytes
+    created_at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """One entry of the append-only ledger; ``kind`` is reserved, spent, released or adjusted."""
+
+    run_id: str
+    job_id: str | None
+    kind: str
+    currency: str
+    micros: int
+    recorded_at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class RunMove:
+    """A run's new state, and its summary (JSON text) where there is one."""
+
+    run_id: str
+    state: str
+    summary: str | None = None
+
+
+Write = (
+    RunRecord
+    | SessionRecord
+    | StepRecord
+    | JobRecord
+    | AttemptRecord
+    | BlockRecord
+    | SpanRecord
+    | CheckpointRecord
+    | LedgerRecord
+    | RunMove
+)
+
+
+@dataclass(frozen=True)
+class CacheStatistics:
+    """What the store holds: blocks, rows and their bytes, by backend-independent totals and per run id."""
+
+    blocks: int
+    rows: int
+    bytes: int
+    runs: tuple[tuple[str, int, int], ...] = ()
+
+
+class Store(Protocol):
+    """Where everything is recorded. Thread-safe.
+
+    ``write`` takes effect in the order of the calls, each call whole or not at all; the future is done when the
+    writes are durable (they survive a power cut) and fails with a StoreError where they could not be made, after
+    which every later write fails with the same error and nothing written before is lost. Writing a run, session,
+    step, job or attempt a second time replaces it. Reads see every write whose future is done.
+    """
+
+    @property
+    def store_id(self) -> str:
+        """A random name that this database was given at its creation."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """Where it is, without secrets, as a user would name it."""
+        ...
+
+    def write(self, writes: Sequence[Write]) -> "Future[None]":
+        """Queue writes; see the class."""
+        ...
+
+    def claim_run(self, run_id: str) -> AbstractContextManager[None]:
+        """The right to work on a run, kept by the kernel while this process lives.
+
+        Entering raises RunBusyError where another process has it.
+        """
+        ...
+
+    def find_run(self, name_or_id: str) -> RunRecord | None:
+        """The run with this id, or else the newest with this name."""
+        ...
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        ...
+
+    def sessions(self, run_id: str) -> list[SessionRecord]:
+        """A run's sessions, in order."""
+        ...
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        """A run's finished steps, in order."""
+        ...
+
+    def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
+        """Jobs, oldest first, of one run or all, in one state or any."""
+        ...
+
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        """A run's spans, in order of writing."""
+        ...
+
+    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
+        """Ledger entries, oldest first."""
+        ...
+
+    def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
+        """The newest sound checkpoint of a run."""
+        ...
+
+    def blocks_at(self, run_id: str, position: Position) -> list[BlockRecord]:
+        """The blocks that a call of a run stored, oldest first. Raises StoreCorruptError on a bad checksum."""
+        ...
+
+    def block_keys(self, context: bytes, measurement_digest: bytes, gates_digest: bytes) -> list[BlockKeys]:
+        """The keys of all stored blocks of this circuit, measurement and context, oldest first."""
+        ...
+
+    def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
+        """The results of blocks by id. Raises StoreCorruptError on a bad checksum."""
+        ...
+
+    def cache_statistics(self) -> CacheStatistics:
+        """How much is stored."""
+        ...
+
+    def prune(self, *, run_id: str | None = None, before: datetime.datetime | None = None) -> int:
+        """Delete stored rows (never runs, jobs or ledger) of a run, or older than a time; how many rows."""
+        ...
+
+    def close(self) -> None:
+        """Make everything written durable and let go. May be called twice."""
+        ...
+
+
+class WallClock:
+    """The real clock."""
+
+    def monotonic_ns(self) -> int:
+        """See Clock."""
+        import time
+
+        return time.monotonic_ns()
+
+    def now(self) -> datetime.datetime:
+        """See Clock."""
+        return datetime.datetime.now(datetime.UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """See Clock."""
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+def empty_streams(rows: int) -> UIntArray:
+    """Streams of rows that are not sampled, ``(rows,)``."""
+    return np.zeros(rows, dtype=np.uint64)
