@@ -158,6 +158,8 @@ class SessionRecord:
     host: str
     started_at: datetime.datetime
     wall_ns: int = 0
+    rows_executed: int = 0
+    rows_from_cache: int = 0
 
 
 @dataclass(frozen=True)
@@ -369,8 +371,10 @@ class Store(Protocol):
         """The blocks that a call of a run stored, oldest first. Raises StoreCorruptError on a bad checksum."""
         ...
 
-    def block_keys(self, context: bytes, measurement_digest: bytes, gates_digest: bytes) -> list[BlockKeys]:
-        """The keys of all stored blocks of this circuit, measurement and context, oldest first."""
+    def block_keys(
+        self, context: bytes, measurement_digest: bytes, gates_digest: bytes, *, after_block_id: int = 0
+    ) -> list[BlockKeys]:
+        """The keys of the stored blocks of this circuit, measurement and context with larger ids, oldest first."""
         ...
 
     def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:

@@ -28,8 +28,11 @@ def as_parameter_values(values: npt.ArrayLike, *, parameters: tuple[str, ...]) -
     """
     width = len(parameters)
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":  # NumPy would read strings, and drop imaginary parts
+            raise TypeError(f"they are of type {given.dtype}")
+        array = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ParameterError(
             f"parameter values must be real numbers in an array of shape (rows, {width}): {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""A parametrised gate list, compiled once: gates, angles as ``A @ parameters + b``, and a canonical digest."""
+"""A parametrised gate list, compiled once: gates, angles as ``A @ parameters + b``, and a digest."""
 
 import hashlib
 from dataclasses import dataclass

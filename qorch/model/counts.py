@@ -15,9 +15,9 @@ OutcomeArray = npt.NDArray[np.unsignedinteger[npt.NBitBase]]
 class Counts:
     """Histograms of R rows, one after the other.
 
-    Row r owns ``outcomes[offsets[r]:offsets[r + 1]]`` (ascending outcome integers, qubit 0 is the lowest bit) and
-    the same slice of ``counts`` (how often). ``outcomes`` and ``counts`` use the smallest unsigned type that
-    holds them; ``offsets (R + 1,)`` is int64.
+    Row r owns ``outcomes[offsets[r]:offsets[r + 1]]`` (ascending outcome integers, qubit 0 is the lowest
+    bit) and the same slice of ``counts`` (how often). ``outcomes`` and ``counts`` use the smallest unsigned
+    type that holds them; ``offsets (R + 1,)`` is int64.
     """
 
     n_qubits: int

@@ -1,4 +1,4 @@
-"""Non-linear parameter expressions as postfix programs: evaluated for all rows at once, part of the digest."""
+"""Non-linear parameter expressions as postfix programs: evaluated for all rows at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Program:
     operations: tuple[Operation, ...]
 
     def evaluate(self, values: FloatArray) -> FloatArray:
-        """The expression at every row of ``values`` ``(N, P)``, as ``(N,)``; not finite outside its domain."""
+        """The expression at every row of ``values`` ``(N, P)``, ``(N,)``; not finite outside its domain."""
         stack: list[FloatArray] = []
         with np.errstate(all="ignore"):
             for name, operand in self.operations:

@@ -43,6 +43,11 @@ def job_id_of(run_id: str, position: Position, job: int) -> str:
     return f"{run_id}/{position.step}.{position.call}.{job}"
 
 
+def job_ordinal(job_id: str) -> int:
+    """Which job of its call a job is: the inverse of ``job_id_of``."""
+    return int(job_id.rpartition(".")[2])
+
+
 def idempotency_key(store_id: str, job_id: str, *, epoch: int) -> str:
     """``H(store, run, step, call, job, epoch)`` in 64 hexadecimal characters: every resend of one job keeps it.
 

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from qorch.errors import MoneyError
 
 MICROS_PER_UNIT = 1_000_000
 MAX_MICROS = 10**15
 _CURRENCY = re.compile(r"[A-Z]{3}")
+# Decimal would also read underscores and the digits of other scripts.
+_AMOUNT = re.compile(r"[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][-+]?[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, order=False)
@@ -37,18 +39,23 @@ class Money:
         return f"{whole}.{decimals.ljust(2, '0')} {self.currency}"
 
 
+NOTHING = Money("USD", 0)
+"""What a free backend charges."""
+
+
 def parse_money(text: str) -> Money:
     """Read ``"25 USD"``. Raises MoneyError for anything but a finite amount ≥ 0 with a currency."""
     amount, _, currency = text.strip().partition(" ")
-    try:
-        value = Decimal(amount)
-    except InvalidOperation as error:
-        raise MoneyError(f"'{text}' is no amount of money; write for example '25 USD'") from error
+    if not _AMOUNT.fullmatch(amount):
+        raise MoneyError(f"'{text}' is no amount of money; write for example '25 USD'")
     if not currency.strip():
         raise MoneyError(f"'{text}' has no currency; write for example '{amount} USD'")
-    if not value.is_finite() or value < 0:
-        raise MoneyError(f"'{text}' must be a finite amount of at least 0, for example '25 USD'")
-    micros = value * MICROS_PER_UNIT
-    if micros > MAX_MICROS or micros != micros.to_integral_value():
+    value = Decimal(amount)
+    if value < 0:
+        raise MoneyError(f"'{text}' must be an amount of at least 0, for example '25 USD'")
+    # In this order: the product of a huge amount would overflow.
+    is_small = value <= MAX_MICROS // MICROS_PER_UNIT
+    micros = int(value * MICROS_PER_UNIT) if is_small else 0
+    if not is_small or Decimal(micros).scaleb(-6) != value:
         raise MoneyError(f"'{text}' must be at most a thousand million, in steps of a millionth")
-    return Money(currency.strip(), int(micros))
+    return Money(currency.strip(), micros)

@@ -13,8 +13,14 @@ from qorch.model.arrays import ByteArray, FloatArray, UIntArray, freeze
 
 Z, X, Y = 0, 1, 2
 _LETTERS = {"Z": Z, "X": X, "Y": Y}
-_TERM = re.compile(r"\s*([+-]?)\s*([^+-]+(?:[eE][+-]?\d+[^+-]*)?)")
-_FACTOR = re.compile(r"([A-Za-z])(\d+)|([A-Za-z]\w*)")
+# ASCII only: Python's \d and float() would also read digits of other scripts.
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![A-Za-z0-9_.])"
+_FACTOR = re.compile(rf"{_NUMBER}|[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_TERM = re.compile(
+    rf"\s*(?P<sign>[+-]?)\s*(?P<body>(?:{_FACTOR.pattern})(?:(?:\s*\*\s*|\s+)(?:{_FACTOR.pattern}))*)",
+    re.ASCII,
+)
+_PAULI = re.compile(r"([IXYZ])([0-9]{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ ObservablesLike = Sequence[ObservableLike] | ObservableLike | Distribution | Non
 def as_observables(observables: ObservablesLike, *, n_qubits: int) -> Observables:
     """Parse and check observables for a circuit of ``n_qubits``; None means counts only, and gives ``()``.
 
-    Raises ObservableError for an unknown letter, a qubit that the circuit does not have, or a coefficient that
-    is not a finite real number.
+    Raises ObservableError for an unknown letter, a qubit that the circuit does not have, or a coefficient
+    that is not a finite real number.
     """
     if isinstance(observables, Distribution):
         return observables
@@ -105,18 +111,18 @@ def as_observable(item: ObservableLike) -> Observable:
 def parse_observable(text: str) -> Observable:
     """Read ``"Z0 Z3"``, ``"0.5*X0 + Z1"`` or ``"-Y2"``. Raises ObservableError where it cannot."""
     terms: list[PauliTerm] = []
-    position = 0
     stripped = text.strip()
+    position = 0
     while position < len(stripped):
         match = _TERM.match(stripped, position)
-        if match is None or (position > 0 and not match.group(1)):
+        if match is None or (terms and not match.group("sign")):
             raise _unreadable(text)
-        sign = -1.0 if match.group(1) == "-" else 1.0
-        terms.append(_parse_term(sign, match.group(2).strip(), text))
+        sign = -1.0 if match.group("sign") == "-" else 1.0
+        terms.append(_parse_term(sign, match.group("body"), text))
         position = match.end()
     if not terms:
         raise _unreadable(text)
-    return Observable(" ".join(text.split()), tuple(terms))
+    return _checked(Observable(" ".join(text.split()), tuple(terms)))
 
 
 def _unreadable(text: str) -> ObservableError:
@@ -126,47 +132,55 @@ def _unreadable(text: str) -> ObservableError:
 def _parse_term(sign: float, body: str, text: str) -> PauliTerm:
     coefficient = sign
     letters: dict[int, int] = {}
-    for factor in body.replace("*", " ").split():
-        pauli = _FACTOR.fullmatch(factor)
-        if pauli is None:
-            coefficient *= _parse_coefficient(factor, text)
+    for factor in _FACTOR.findall(body):
+        if not factor[0].isalpha():
+            coefficient *= float(factor)
         elif factor != "I":
-            _add_letter(letters, factor, pauli, text)
+            _add_letter(letters, factor, text)
     return PauliTerm(coefficient, tuple(sorted(letters.items())))
 
 
-def _parse_coefficient(factor: str, text: str) -> float:
-    try:
-        value = float(factor)
-    except ValueError:
-        raise _unreadable(text) from None
-    if not math.isfinite(value):
-        raise ObservableError(f"observable '{text}' has the coefficient {factor}; it must be finite")
-    return value
-
-
-def _add_letter(letters: dict[int, int], factor: str, pauli: re.Match[str], text: str) -> None:
-    letter, qubit = pauli.group(1), pauli.group(2)
-    if letter is None or letter not in {"I", "X", "Y", "Z"}:
+def _add_letter(letters: dict[int, int], factor: str, text: str) -> None:
+    pauli = _PAULI.fullmatch(factor)
+    if pauli is None:
         raise ObservableError(
             f"observable '{text}' has '{factor}'; a factor is one of I, X, Y, Z with its qubit, such as Z0"
         )
-    if int(qubit) in letters:
+    letter, qubit = pauli.group(1), int(pauli.group(2))
+    if qubit in letters:
         raise ObservableError(f"observable '{text}' names qubit {qubit} twice in one term")
     if letter != "I":
-        letters[int(qubit)] = _LETTERS[letter]
+        letters[qubit] = _LETTERS[letter]
+
+
+def _checked(observable: Observable) -> Observable:
+    """The observable. Raises ObservableError where its coefficients are not finite, or their sum overflows."""
+    if not math.isfinite(sum(abs(term.coefficient) for term in observable.terms)):
+        raise ObservableError(
+            f"observable '{observable.name}' has coefficients that are not finite, or too large to add up"
+        )
+    return observable
 
 
 def _from_sparse_pauli_op(operator: Any) -> Observable:
     terms = []
     for string, qubits, coefficient in operator.to_sparse_list():
-        value = complex(coefficient)
+        value = _as_complex(coefficient)
         if abs(value.imag) > 1e-12 or not math.isfinite(value.real):
             raise ObservableError(f"observable has the coefficient {coefficient}; it must be a finite real")
         letters = ((int(q), _LETTERS[c]) for c, q in zip(string, qubits, strict=True) if c != "I")
         terms.append(PauliTerm(value.real, tuple(sorted(letters))))
     name = " + ".join(_term_name(term) for term in terms[:4]) + (" + …" if len(terms) > 4 else "")
-    return Observable(name, tuple(terms))
+    return _checked(Observable(name, tuple(terms)))
+
+
+def _as_complex(coefficient: Any) -> complex:
+    try:
+        return complex(coefficient)
+    except (TypeError, ValueError) as error:
+        raise ObservableError(
+            f"observable has the coefficient {coefficient}; bind its parameters to numbers first"
+        ) from error
 
 
 def _term_name(term: PauliTerm) -> str:
@@ -178,8 +192,8 @@ def _term_name(term: PauliTerm) -> str:
 class BasisGroup:
     """Pauli strings measured together: after rotating to ``basis``, each is a parity of outcome bits.
 
-    ``basis (n,)`` of Z, X, Y; ``masks (M,)`` outcome bits of each string; ``weights (K, M)``: the coefficient of
-    string m in observable k.
+    ``basis (n,)`` of Z, X, Y; ``masks (M,)`` outcome bits of each string; ``weights (K, M)``: the
+    coefficient of string m in observable k.
     """
 
     basis: ByteArray

@@ -45,8 +45,8 @@ def as_circuit(circuit: CircuitLike) -> Circuit:
 class Pub:
     """Primitive unified bloc: a circuit at N parameter points, with K observables or counts, and shots.
 
-    ``parameter_values (N, P)`` in the order of ``circuit.parameters`` (Qiskit's own order); a single row may be
-    given as ``(P,)``, and may be left out for a circuit without parameters. Raises CircuitError,
+    ``parameter_values (N, P)`` in the order of ``circuit.parameters`` (Qiskit's own order); a single row
+    may be given as ``(P,)``, and may be left out for a circuit without parameters. Raises CircuitError,
     ParameterError, ObservableError or ShotsError: everything is checked here, before anything runs.
     """
 

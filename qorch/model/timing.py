@@ -51,14 +51,14 @@ def attribute(spans: Iterable[Span], *, started_ns: int, ended_ns: int) -> dict[
         start, stop = max(span.started_ns, started_ns), min(span.ended_ns, ended_ns)
         if stop > start:
             events += [(start, 1, order[span.phase]), (stop, -1, order[span.phase])]
-    seconds = {phase.value: 0.0 for phase in Phase} | {UNATTRIBUTED: 0.0}
-    names = [*seconds]
+    names = [*(phase.value for phase in Phase), UNATTRIBUTED]
+    nanoseconds = dict.fromkeys(names, 0)
     open_spans = [0] * len(order)
     moment = started_ns
     for at, change, rank in sorted(events):
         current = next((index for index, count in enumerate(open_spans) if count), len(order))
-        seconds[names[current]] += (at - moment) / 1e9
+        nanoseconds[names[current]] += at - moment
         open_spans[rank] += change
         moment = at
-    seconds[UNATTRIBUTED] += (ended_ns - moment) / 1e9
-    return seconds
+    nanoseconds[UNATTRIBUTED] += ended_ns - moment
+    return {name: duration / 1e9 for name, duration in nanoseconds.items()}

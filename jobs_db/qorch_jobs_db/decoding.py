@@ -1,0 +1,123 @@
+"""Rows of SQL back to records."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+
+from qorch.model.arrays import ByteArray, freeze
+from qorch.model.identity import KEY_BYTES, Position
+from qorch.model.job import JobState
+from qorch.model.measurement import BlockResult
+from qorch.model.timing import Phase, Span
+from qorch.ports import (
+    BlockKeys,
+    BlockRecord,
+    CheckpointRecord,
+    JobRecord,
+    LedgerRecord,
+    RunRecord,
+    SessionRecord,
+    SpanRecord,
+    StepRecord,
+)
+from qorch_jobs_db.blocks import decode_places, decode_result
+from qorch_jobs_db.encoding import BLOCK_IDENTITY, block_label
+
+SqlRow = Row[Any]
+
+
+def parse_time(text: str) -> dt.datetime:
+    """The moment that ``encoding.time_text`` wrote."""
+    return dt.datetime.fromisoformat(text)
+
+
+def decode_run(row: SqlRow) -> RunRecord:
+    """A row of runs."""
+    return RunRecord(
+        run_id=row.run_id, name=row.name, backend=row.backend, seed=int(row.seed), cache=row.cache,
+        created_at=parse_time(row.created_at), workload=row.workload, settings=row.settings,
+        budget_micros=row.budget_micros, currency=row.currency, state=row.state, summary=row.summary,
+    )  # fmt: skip
+
+
+def decode_session(row: SqlRow) -> SessionRecord:
+    """A row of sessions."""
+    started_at = parse_time(row.started_at)
+    return SessionRecord(row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns)
+
+
+def decode_step(row: SqlRow) -> StepRecord:
+    """A row of steps."""
+    return StepRecord(
+        row.run_id, row.step, row.session, parse_time(row.ended_at), row.rows_executed, row.rows_from_cache,
+        row.metrics,
+    )  # fmt: skip
+
+
+def decode_job(row: SqlRow) -> JobRecord:
+    """A row of jobs."""
+    return JobRecord(
+        row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_rows, row.shots,
+        parse_time(row.changed_at), row.provider_id, row.attempts, row.error,
+    )  # fmt: skip
+
+
+def decode_span(row: SqlRow) -> SpanRecord:
+    """A row of spans."""
+    span = Span(Phase(row.phase), row.started_ns, row.ended_ns, row.step, row.call, row.job_id)
+    return SpanRecord(row.run_id, row.session, span)
+
+
+def decode_entry(row: SqlRow) -> LedgerRecord:
+    """A row of ledger."""
+    recorded_at = parse_time(row.recorded_at)
+    return LedgerRecord(row.run_id, row.job_id, row.kind, row.currency, row.micros, recorded_at)
+
+
+def decode_checkpoint(row: SqlRow) -> CheckpointRecord | None:
+    """A row of checkpoints, or None where its content fails its checksum."""
+    if hashlib.sha256(row.content).hexdigest() != row.sha256:
+        return None
+    return CheckpointRecord(row.run_id, Position(row.step, row.call), row.content, parse_time(row.created_at))
+
+
+def decode_block(row: SqlRow) -> BlockRecord:
+    """A whole row of row_blocks. Raises StoreCorruptError where a checksum fails."""
+    rows, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
+    return BlockRecord(
+        job_id=row.job_id, run_id=row.run_id, position=Position(row.step, row.call), group=row.group_ordinal,
+        rows=rows, keys=_keys(row), context=bytes.fromhex(row.context),
+        gates_digest=bytes.fromhex(row.gates_digest),
+        measurement_digest=bytes.fromhex(row.measurement_digest), n_qubits=row.n_qubits, shots=row.shots,
+        shot_offset=row.shot_offset, streams=streams, ordinals=ordinals, result=decode_block_result(row),
+        created_at=parse_time(row.created_at),
+    )  # fmt: skip
+
+
+def decode_block_keys(row: SqlRow) -> BlockKeys:
+    """A row of row_blocks without its result. Raises StoreCorruptError where the checksum fails."""
+    _, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
+    return BlockKeys(row.block_id, _keys(row), streams, ordinals, row.shots, row.shot_offset)
+
+
+def decode_block_result(row: SqlRow) -> BlockResult:
+    """The result of a row of row_blocks. Raises StoreCorruptError where the checksum fails."""
+    return decode_result(row.result, label=_label(row, b""), name=_name(row))
+
+
+def _label(row: SqlRow, keys: bytes) -> bytes:
+    values: Sequence[object] = [getattr(row, name) for name in BLOCK_IDENTITY]
+    return block_label(values, keys=keys)
+
+
+def _keys(row: SqlRow) -> ByteArray:
+    keys: ByteArray = np.frombuffer(row.row_keys, dtype=np.uint8).reshape(-1, KEY_BYTES)
+    return freeze(keys)
+
+
+def _name(row: SqlRow) -> str:
+    return f"block {row.block_id} of job '{row.job_id}'"

@@ -1,0 +1,99 @@
+"""Rights kept by the kernel: flock on files beside the database, freed when their process dies."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from qorch.errors import RunBusyError, StoreUnavailableError
+
+_POLL_SECONDS = 0.001
+_MAX_NAME = 200
+# Open claims of this process. A file description is shared with a forked child, so the child must close its
+# copy: the set has to be where the hook of the process-wide fork can find it.
+_claims: set[int] = set()
+
+
+def _close_claims() -> None:
+    for descriptor in _claims:
+        os.close(descriptor)
+    _claims.clear()
+
+
+os.register_at_fork(after_in_child=_close_claims)
+
+
+class Locks:
+    """The folder ``<database>.locks`` (mode 0700). Files stay: a deleted lock locks nothing."""
+
+    def __init__(self, database: Path) -> None:
+        """Make the folder. Raises OSError where that cannot be done."""
+        self._folder = database.with_name(database.name + ".locks")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    @contextmanager
+    def claim(self, run_id: str) -> Iterator[None]:
+        """Hold the right to a run. Raises RunBusyError, with the holder's pid, where it is taken."""
+        descriptor = self._open(f"run-{_file_name(run_id)}")
+        _claims.add(descriptor)
+        try:
+            if not _try_lock(descriptor):
+                raise _busy(run_id, descriptor)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            # In a forked child the hook has closed it, and the number may name another file by now.
+            if descriptor in _claims:
+                _claims.remove(descriptor)
+                os.close(descriptor)
+
+    @contextmanager
+    def hold(self, name: str, *, patience_seconds: float) -> Iterator[None]:
+        """Hold a short right; after ``patience_seconds`` of waiting go on, and SQLite's own lock decides.
+
+        Polling is fair by chance, where a blocking flock in a thread could not be given up.
+        """
+        descriptor = self._open(name)
+        try:
+            deadline = time.monotonic() + patience_seconds
+            while not _try_lock(descriptor) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _open(self, name: str) -> int:
+        return os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"the file system has no file locks ({error.strerror}); put the database on a local disk"
+        ) from error
+    return True
+
+
+def _busy(run_id: str, descriptor: int) -> RunBusyError:
+    holder = os.pread(descriptor, 32, 0).decode("ascii", "replace") or "unknown"
+    return RunBusyError(
+        f"another process (pid {holder}) works on run '{run_id}'; wait for it, or stop it and resume"
+    )
+
+
+def _file_name(run_id: str) -> str:
+    # A quoted id has no slash; one that is too long for a file name keeps its unlike ends apart by a digest.
+    name = quote(run_id, safe="")
+    if len(name) <= _MAX_NAME:
+        return name
+    import hashlib
+
+    return hashlib.sha256(run_id.encode()).hexdigest()

@@ -1,0 +1,198 @@
+"""The tables. What a person reads is INTEGER or TEXT, times are ISO-8601 in UTC, arrays are BLOBs per block.
+
+Nothing here is peculiar to SQLite. A change needs a migration; see README.md.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+# SQLite counts rows by itself only in a column that is declared INTEGER.
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+METADATA = MetaData(
+    naming_convention={
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _serial(name: str) -> Column[int]:
+    return Column(name, _SERIAL, primary_key=True, autoincrement=True)
+
+
+def _run(*, primary_key: bool = False) -> Column[str]:
+    return Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=primary_key, nullable=False)
+
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+ALEMBIC_VERSION = Table(
+    "alembic_version",
+    METADATA,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    _serial("number"),
+    Column("run_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    # A seed may have more than 64 bits.
+    Column("seed", Text, nullable=False),
+    Column("cache", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("workload", Text),
+    Column("settings", Text, nullable=False),
+    Column("budget_micros", BigInteger),
+    Column("currency", Text),
+    Column("state", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    UniqueConstraint("run_id"),
+    Index("ix_runs_name", "name"),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    _run(primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("wall_ns", BigInteger, nullable=False),
+)
+
+STEPS = Table(
+    "steps",
+    METADATA,
+    _run(primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("session", Integer, nullable=False),
+    Column("ended_at", Text, nullable=False),
+    Column("rows_executed", BigInteger, nullable=False),
+    Column("rows_from_cache", BigInteger, nullable=False),
+    Column("metrics", Text, nullable=False),
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    _serial("number"),
+    Column("job_id", Text, nullable=False),
+    _run(),
+    Column("step", Integer, nullable=False),
+    Column("call", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("n_rows", Integer, nullable=False),
+    Column("shots", BigInteger),
+    Column("changed_at", Text, nullable=False),
+    Column("provider_id", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    UniqueConstraint("job_id"),
+    Index("ix_jobs_run", "run_id", "step", "call"),
+    Index("ix_jobs_state", "state"),
+)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("job_id", Text, ForeignKey("jobs.job_id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("error", Text),
+    Index("ix_attempts_key", "key"),
+)
+
+ROW_BLOCKS = Table(
+    "row_blocks",
+    METADATA,
+    _serial("block_id"),
+    Column("job_id", Text, ForeignKey("jobs.job_id"), nullable=False),
+    _run(),
+    Column("step", Integer, nullable=False),
+    Column("call", Integer, nullable=False),
+    Column("group_ordinal", Integer, nullable=False),
+    Column("n_rows", Integer, nullable=False),
+    Column("n_qubits", Integer, nullable=False),
+    Column("shots", BigInteger),
+    Column("shot_offset", BigInteger, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("measurement_digest", Text, nullable=False),
+    Column("gates_digest", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    # The result comes last: a look-up of keys then never reads its pages.
+    Column("row_keys", LargeBinary, nullable=False),
+    Column("places", LargeBinary, nullable=False),
+    Column("result", LargeBinary, nullable=False),
+    Index("ix_row_blocks_position", "run_id", "step", "call"),
+    Index("ix_row_blocks_identity", "context", "measurement_digest", "gates_digest"),
+    # The id of a pruned block must never come back: readers ask for what is newer than an id they know.
+    sqlite_autoincrement=True,
+)
+
+SPANS = Table(
+    "spans",
+    METADATA,
+    _serial("number"),
+    _run(),
+    Column("session", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("ended_ns", BigInteger, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("call", Integer, nullable=False),
+    Column("job_id", Text),
+    Index("ix_spans_run", "run_id"),
+)
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    _serial("number"),
+    _run(),
+    Column("step", Integer, nullable=False),
+    Column("call", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("ix_checkpoints_run", "run_id"),
+)
+
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    _serial("entry"),
+    _run(),
+    Column("job_id", Text, ForeignKey("jobs.job_id")),
+    Column("kind", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("recorded_at", Text, nullable=False),
+    Index("ix_ledger_run", "run_id"),
+)

@@ -1,0 +1,270 @@
+"""The store in SQLite: reads from pooled connections, writes through the one writer thread."""
+
+import atexit
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from qorch.errors import StoreError
+from qorch.model.identity import Position
+from qorch.model.job import JobState
+from qorch.model.measurement import BlockResult
+from qorch.ports import (
+    BlockKeys,
+    BlockRecord,
+    CacheStatistics,
+    CheckpointRecord,
+    Clock,
+    JobRecord,
+    LedgerRecord,
+    RunRecord,
+    SessionRecord,
+    SpanRecord,
+    StepRecord,
+    Write,
+)
+from qorch_jobs_db.checking import find_damage
+from qorch_jobs_db.decoding import (
+    SqlRow,
+    decode_block,
+    decode_block_keys,
+    decode_block_result,
+    decode_checkpoint,
+    decode_entry,
+    decode_job,
+    decode_run,
+    decode_session,
+    decode_span,
+    decode_step,
+)
+from qorch_jobs_db.encoding import time_text
+from qorch_jobs_db.faults import store_error
+from qorch_jobs_db.locks import Locks
+from qorch_jobs_db.opening import prepare_database
+from qorch_jobs_db.schema import CHECKPOINTS, JOBS, LEDGER, ROW_BLOCKS, RUNS, SESSIONS, SPANS, STEPS
+from qorch_jobs_db.sqlite import BUSY_SECONDS, create_file, database_path, read_engine, write_engine
+from qorch_jobs_db.statements import delete_blocks
+from qorch_jobs_db.writer import Writer
+
+_R = TypeVar("_R")
+_IDS_PER_QUERY = 500
+_KEY_COLUMNS = [column for column in ROW_BLOCKS.columns if column.name != "result"]
+_RESULT_COLUMNS = [column for column in ROW_BLOCKS.columns if column.name not in {"row_keys", "places"}]
+
+
+def open_store(url: str, *, clock: Clock) -> "SqlStore":
+    """Open the database at ``sqlite:////folder/name.db`` or a bare path, making it or upgrading it first.
+
+    Raises UsageError for another kind of URL, StoreUnavailableError where it cannot be opened or written,
+    StoreCorruptError where it is no sound qorch database, StoreTooNewError where a newer qorch wrote it.
+    """
+    path = database_path(url)
+    try:
+        create_file(path)
+        locks = Locks(path)
+        with locks.hold("open", patience_seconds=BUSY_SECONDS):
+            store_id = prepare_database(path, clock=clock)
+    except OSError as error:
+        raise store_error(error, location=str(path)) from error
+    return SqlStore(path, store_id=store_id, locks=locks, clock=clock)
+
+
+class SqlStore:
+    """``qorch.ports.Store`` on one SQLite file; opened by ``open_store``.
+
+    A call that the database refuses (it names a run or job that is not stored) fails alone; a full disk or an
+    I/O error fails that call and all later ones. Every method but close raises StoreError in a forked child.
+    """
+
+    def __init__(self, path: Path, *, store_id: str, locks: Locks, clock: Clock) -> None:
+        """Start the writer thread over a prepared database."""
+        self._path = path
+        self._store_id = store_id
+        self._locks = locks
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._write_engine = write_engine(path)
+        self._read_engine = read_engine(path)
+        self._writer = Writer(self._write_engine, location=str(path), lock=self._write_lock, now=clock.now)
+        atexit.register(self.close)
+
+    @property
+    def store_id(self) -> str:
+        """See Store."""
+        return self._store_id
+
+    @property
+    def location(self) -> str:
+        """The absolute path of the file."""
+        return str(self._path)
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed by this store object; calls that waited together share one."""
+        return self._writer.commits
+
+    def write(self, writes: Sequence[Write]) -> "Future[None]":
+        """See Store."""
+        self._check_process()
+        return self._writer.submit(writes)
+
+    @contextmanager
+    def claim_run(self, run_id: str) -> Iterator[None]:
+        """See Store."""
+        self._check_process()
+        with self._locks.claim(run_id):
+            yield
+
+    def find_run(self, name_or_id: str) -> RunRecord | None:
+        """See Store."""
+        exact = select(RUNS).where(RUNS.c.run_id == name_or_id)
+        named = _newest_runs().where(RUNS.c.name == name_or_id).limit(1)
+        found = self._fetch(exact, decode_run) or self._fetch(named, decode_run)
+        return found[0] if found else None
+
+    def runs(self) -> list[RunRecord]:
+        """See Store."""
+        return self._fetch(_newest_runs(), decode_run)
+
+    def sessions(self, run_id: str) -> list[SessionRecord]:
+        """See Store."""
+        return self._fetch(_of_run(SESSIONS, run_id).order_by(SESSIONS.c.ordinal), decode_session)
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        """See Store."""
+        return self._fetch(_of_run(STEPS, run_id).order_by(STEPS.c.step), decode_step)
+
+    def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
+        """See Store."""
+        query = select(JOBS) if run_id is None else _of_run(JOBS, run_id)
+        if state is not None:
+            query = query.where(JOBS.c.state == state.value)
+        return self._fetch(query.order_by(JOBS.c.number), decode_job)
+
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        """See Store."""
+        return self._fetch(_of_run(SPANS, run_id).order_by(SPANS.c.number), decode_span)
+
+    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
+        """See Store."""
+        query = select(LEDGER) if run_id is None else _of_run(LEDGER, run_id)
+        return self._fetch(query.order_by(LEDGER.c.entry), decode_entry)
+
+    def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
+        """See Store; an unsound checkpoint is passed over for the one before it."""
+        query = _of_run(CHECKPOINTS, run_id).order_by(CHECKPOINTS.c.number.desc())
+        return next((found for found in self._fetch(query, decode_checkpoint) if found is not None), None)
+
+    def blocks_at(self, run_id: str, position: Position) -> list[BlockRecord]:
+        """See Store."""
+        query = _of_run(ROW_BLOCKS, run_id).where(
+            ROW_BLOCKS.c.step == position.step, ROW_BLOCKS.c.call == position.call
+        )
+        return self._fetch(query.order_by(ROW_BLOCKS.c.block_id), decode_block)
+
+    def block_keys(
+        self, context: bytes, measurement_digest: bytes, gates_digest: bytes, *, after_block_id: int = 0
+    ) -> list[BlockKeys]:
+        """See Store. Raises StoreCorruptError on a bad checksum."""
+        query = select(*_KEY_COLUMNS).where(
+            ROW_BLOCKS.c.context == context.hex(),
+            ROW_BLOCKS.c.measurement_digest == measurement_digest.hex(),
+            ROW_BLOCKS.c.gates_digest == gates_digest.hex(),
+            ROW_BLOCKS.c.block_id > after_block_id,
+        )
+        return self._fetch(query.order_by(ROW_BLOCKS.c.block_id), decode_block_keys)
+
+    def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
+        """See Store."""
+        wanted = [int(block_id) for block_id in block_ids]
+        results: dict[int, BlockResult] = {}
+        # A statement may hold only so many parameters.
+        for start in range(0, len(wanted), _IDS_PER_QUERY):
+            chunk = wanted[start : start + _IDS_PER_QUERY]
+            query = select(*_RESULT_COLUMNS).where(ROW_BLOCKS.c.block_id.in_(chunk))
+            results.update(self._fetch(query, lambda row: (row.block_id, decode_block_result(row))))
+        return results
+
+    def cache_statistics(self) -> CacheStatistics:
+        """See Store; the bytes are those of the stored arrays."""
+        sums = [func.coalesce(func.sum(ROW_BLOCKS.c[name]), 0).label(name) for name in ("n_rows", "n_bytes")]
+        counted = select(func.count().label("blocks"), *sums)
+        by_run = select(ROW_BLOCKS.c.run_id, *sums).group_by(ROW_BLOCKS.c.run_id)
+        total = self._fetch(
+            counted.select_from(ROW_BLOCKS), lambda row: (row.blocks, row.n_rows, row.n_bytes)
+        )
+        runs = self._fetch(
+            by_run.order_by(ROW_BLOCKS.c.run_id), lambda row: (row.run_id, row.n_rows, row.n_bytes)
+        )
+        return CacheStatistics(*total[0], runs=tuple(runs))
+
+    def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
+        """See Store; without arguments all of them. The file keeps its size, and the space is used again."""
+        self.write([]).result()
+        with self._translated(), self._write_lock(), self._write_engine.begin() as connection:
+            return delete_blocks(
+                connection, run_id=run_id, before=None if before is None else time_text(before)
+            )
+
+    def check(self) -> list[str]:
+        """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""
+        with self._reading() as connection:
+            return find_damage(connection)
+
+    def close(self) -> None:
+        """See Store; in a forked child it does nothing."""
+        if self._is_closed or os.getpid() != self._pid:
+            return
+        self._is_closed = True
+        atexit.unregister(self.close)
+        self._writer.close()
+        # The writer's connection is the last to go: it then folds the write-ahead log into the file.
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+
+    def _fetch(self, query: Select[tuple[object, ...]], decode: Callable[[SqlRow], _R]) -> list[_R]:
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return [decode(row) for row in rows]
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._check_process()
+        if self._is_closed:
+            raise StoreError(f"the store at {self._path} is closed; open it again")
+        with self._translated(), self._read_engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            raise store_error(error, location=self.location) from error
+
+    def _write_lock(self) -> AbstractContextManager[None]:
+        # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
+        # pages where one process wrote while another moved the write-ahead log into the file.
+        return self._locks.hold("write", patience_seconds=BUSY_SECONDS)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"the store at {self._path} was opened by process {self._pid}, of which this one is a fork;"
+                " open it again here"
+            )
+
+
+def _of_run(table: Table, run_id: str) -> Select[tuple[object, ...]]:
+    return select(table).where(table.c.run_id == run_id)
+
+
+def _newest_runs() -> Select[tuple[object, ...]]:
+    return select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc())

@@ -1,0 +1,51 @@
+"""Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again."""
+
+from sqlalchemy import Connection, text
+
+VIEWS = {
+    "run_overview": """
+        SELECT r.run_id, r.name, r.backend, r.workload, r.state, r.created_at,
+            COALESCE(s.steps, 0) AS steps,
+            (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs,
+            COALESCE(s.rows_executed, 0) AS rows_executed,
+            COALESCE(s.rows_from_cache, 0) AS rows_from_cache,
+            (SELECT SUM(e.wall_ns) / 1e9 FROM sessions e WHERE e.run_id = r.run_id) AS wall_seconds
+        FROM runs r LEFT JOIN (
+            SELECT run_id, COUNT(*) AS steps, SUM(rows_executed) AS rows_executed,
+                SUM(rows_from_cache) AS rows_from_cache
+            FROM steps GROUP BY run_id
+        ) s ON s.run_id = r.run_id
+    """,
+    "job_overview": """
+        SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state, j.n_rows, j.shots,
+            j.provider_id, j.attempts, j.changed_at, j.error,
+            (SELECT SUM(s.ended_ns - s.started_ns) / 1e9 FROM spans s
+                WHERE s.run_id = j.run_id AND s.job_id = j.job_id AND s.phase = 'execute') AS execute_seconds
+        FROM jobs j JOIN runs r ON r.run_id = j.run_id
+    """,
+    "phase_seconds": """
+        SELECT run_id, session, phase, COUNT(*) AS spans, SUM(ended_ns - started_ns) / 1e9 AS seconds
+        FROM spans GROUP BY run_id, session, phase
+    """,
+    "block_overview": """
+        SELECT block_id, job_id, run_id, step, call, group_ordinal, n_rows, n_qubits, shots, shot_offset,
+            n_bytes, created_at, context, measurement_digest, gates_digest
+        FROM row_blocks
+    """,
+    "money_overview": """
+        SELECT run_id, currency, kind, COUNT(*) AS entries, SUM(micros) AS micros
+        FROM ledger GROUP BY run_id, currency, kind
+    """,
+}
+
+
+def create_views(connection: Connection) -> None:
+    """Make every view."""
+    for name, query in VIEWS.items():
+        connection.execute(text(f"CREATE VIEW {name} AS {' '.join(query.split())}"))
+
+
+def drop_views(connection: Connection, *, names: list[str]) -> None:
+    """Drop the views of an older database."""
+    for name in names:
+        connection.execute(text(f'DROP VIEW "{name}"'))

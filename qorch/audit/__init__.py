@@ -1,0 +1,1 @@
+"""Read-models over the store: where the time and the money went."""

@@ -1,0 +1,201 @@
+"""The report of a run: totals, phases that sum to the wall time, jobs by state, latencies."""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qorch.errors import UnknownNameError
+from qorch.model.money import Money
+from qorch.model.timing import Phase, attribute
+from qorch.ports import RunRecord, SessionRecord, SpanRecord, Store
+
+
+@dataclass(frozen=True)
+class PhaseShare:
+    """The part of the run's wall time that was spent on one thing."""
+
+    phase: str
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one phase took per job."""
+
+    phase: str
+    p50_seconds: float
+    p90_seconds: float
+    p99_seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
+
+    ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``.
+    """
+
+    run: RunRecord
+    steps: int
+    metrics: dict[str, float]
+    rows_executed: int
+    rows_from_cache: int
+    jobs: int
+    wall_seconds: float
+    sessions: int
+    spend: Money | None
+    phases: tuple[PhaseShare, ...]
+    jobs_by_state: dict[str, int]
+    latency: tuple[Latency, ...]
+    summary: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``qorch report --json`` prints."""
+        return {
+            "run": self.run.run_id,
+            "name": self.run.name,
+            "state": self.run.state,
+            "workload": self.run.workload,
+            "backend": self.run.backend,
+            "seed": self.run.seed,
+            "cache": self.run.cache,
+            "steps": self.steps,
+            "metrics": self.metrics,
+            "weights_sha256": self.summary.get("weights_sha256"),
+            "rows_executed": self.rows_executed,
+            "rows_from_cache": self.rows_from_cache,
+            "jobs": self.jobs,
+            "sessions": self.sessions,
+            "wall_seconds": self.wall_seconds,
+            "spend": money_json(self.spend),
+            "phases": [vars(part) for part in self.phases],
+            "jobs_by_state": self.jobs_by_state,
+            "latency": [vars(part) for part in self.latency],
+        }
+
+    def __str__(self) -> str:
+        """The report as text for a terminal."""
+        return "\n".join([*_head(self), "", *_phase_lines(self), "", *_latency_lines(self)])
+
+    def _repr_html_(self) -> str:
+        """The text, for notebooks."""
+        import html
+
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def money_json(money: Money | None) -> dict[str, Any] | None:
+    """Money as it stands in JSON documents; None where unknown."""
+    return None if money is None else {"currency": money.currency, "micros": money.micros}
+
+
+def make_report(store: Store, name_or_id: str) -> Report:
+    """The report of a run. Raises UnknownNameError where there is none."""
+    run = store.find_run(name_or_id)
+    if run is None:
+        raise UnknownNameError(f"there is no run '{name_or_id}' in {store.location}; see `qorch runs`")
+    steps = store.steps(run.run_id)
+    jobs = store.jobs(run.run_id)
+    spans = store.spans(run.run_id)
+    sessions = store.sessions(run.run_id)
+    wall_seconds, phases = _phases(sessions, spans)
+    summary = json.loads(run.summary)
+    metrics: dict[str, float] = {}
+    for step in steps:
+        metrics |= json.loads(step.metrics)
+    totals = _totals(store, run.run_id)
+    return Report(
+        run=run,
+        steps=len(steps),
+        metrics=metrics | summary.get("metrics", {}),
+        rows_executed=totals[0],
+        rows_from_cache=totals[1],
+        jobs=len(jobs),
+        wall_seconds=wall_seconds,
+        sessions=len(sessions),
+        spend=_spend(store, run),
+        phases=phases,
+        jobs_by_state=dict(Counter(job.state.value for job in jobs)),
+        latency=_latency(spans),
+        summary=summary,
+    )
+
+
+def _totals(store: Store, run_id: str) -> tuple[int, int]:
+    sessions = store.sessions(run_id)
+    return sum(item.rows_executed for item in sessions), sum(item.rows_from_cache for item in sessions)
+
+
+def _spend(store: Store, run: RunRecord) -> Money:
+    entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
+    currency = entries[0].currency if entries else run.currency or "USD"
+    return Money(currency, sum(entry.micros for entry in entries))
+
+
+def _phases(sessions: list[SessionRecord], spans: list[SpanRecord]) -> tuple[float, tuple[PhaseShare, ...]]:
+    """Every session's wall time split up, and added over the sessions."""
+    seconds: dict[str, float] = defaultdict(float)
+    for session in sessions:
+        own = [record.span for record in spans if record.session == session.ordinal]
+        for phase, length in attribute(own, started_ns=0, ended_ns=session.wall_ns).items():
+            seconds[phase] += length
+    wall = sum(session.wall_ns for session in sessions) / 1e9
+    shares = (PhaseShare(phase, length, length / wall if wall else 0.0) for phase, length in seconds.items())
+    return wall, tuple(shares)
+
+
+def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
+    lengths: dict[Phase, list[float]] = defaultdict(list)
+    for record in spans:
+        if record.span.job_id is not None:
+            lengths[record.span.phase].append(record.span.seconds)
+    return tuple(
+        Latency(phase.value, *(float(value) for value in np.percentile(lengths[phase], (50, 90, 99))))
+        for phase in Phase
+        if phase in lengths
+    )
+
+
+def _head(report: Report) -> list[str]:
+    run = report.run
+    done = report.rows_executed + report.rows_from_cache
+    cached = f" ({report.rows_from_cache / done:.0%} of {done:,})" if done else ""
+    lines = [
+        f"Run {run.run_id} ({run.state}): {run.workload or run.name} on {run.backend}, seed {run.seed}",
+        f"  {report.steps} steps · {report.rows_executed:,} circuits executed in {report.jobs} jobs"
+        f" · {report.rows_from_cache:,} from the cache{cached}",
+        f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
+        + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
+    ]
+    if report.metrics:
+        lines.append("  " + " · ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
+    if not report.rows_executed and report.rows_from_cache:
+        lines.append("  Nothing was executed: every result came from the cache.")
+    return lines
+
+
+def _phase_lines(report: Report) -> list[str]:
+    lines = ["Where the wall time went"]
+    for part in sorted(report.phases, key=lambda item: -item.seconds):
+        bar = "█" * round(part.share * 30)
+        lines.append(f"  {part.phase:<18}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
+    total = sum(part.seconds for part in report.phases)
+    lines.append(f"  {'total':<18}{total:>9.3f} s {sum(part.share for part in report.phases):>7.1%}")
+    return lines
+
+
+def _latency_lines(report: Report) -> list[str]:
+    if not report.latency:
+        return ["  no job was executed"]
+    return [
+        f"  {'per job':<18}{'p50':>10}{'p90':>10}{'p99':>10}",
+        *(
+            f"  {part.phase:<18}{part.p50_seconds * 1e3:>7.1f} ms"
+            f"{part.p90_seconds * 1e3:>7.1f} ms{part.p99_seconds * 1e3:>7.1f} ms"
+            for part in report.latency
+        ),
+    ]

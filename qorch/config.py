@@ -1,0 +1,49 @@
+"""The only reader of environment variables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from qorch.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings that do not belong to one run.
+
+    ``db``: URL or path of the database (``QORCH_DB``); ``workers``: worker processes of local backends
+    (``QORCH_WORKERS``), None for one per available core; ``data_dir``: where workloads look for their files
+    (``QORCH_DATA_DIR``).
+    """
+
+    db: str
+    workers: int | None = None
+    data_dir: Path | None = None
+
+
+def default_database() -> str:
+    """The database in the user's data folder."""
+    return f"sqlite:///{Path(platformdirs.user_data_dir('qorch', appauthor=False)) / 'qorch.db'}"
+
+
+def read_config(environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration from the environment. Raises UsageError for a value that cannot be."""
+    env = os.environ if environment is None else environment
+    data_dir = env.get("QORCH_DATA_DIR")
+    return Config(
+        db=env.get("QORCH_DB") or default_database(),
+        workers=_read_count(env, "QORCH_WORKERS"),
+        data_dir=Path(data_dir) if data_dir else None,
+    )
+
+
+def _read_count(env: Mapping[str, str], name: str) -> int | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"{name} is '{text}'; it must be a whole number of at least 1")
+    return int(text)

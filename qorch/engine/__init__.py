@@ -1,0 +1,1 @@
+"""The only place with behaviour over time: looking up, queueing, submitting, assembling."""

@@ -1,0 +1,206 @@
+"""From a batch to results: lower, look up, plan, queue, assemble."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from qorch.engine.assembly import Assembly
+from qorch.engine.journal import Journal
+from qorch.engine.lookup import Found, Lookup
+from qorch.engine.queue import JobQueue
+from qorch.engine.recorder import Recorder
+from qorch.engine.submission import Submission, Submitter
+from qorch.errors import RunStoppedError, ShotsError, StoreError
+from qorch.lowering import LoweredBatch, RowGroup, lower
+from qorch.model.identity import Position, stream_of
+from qorch.model.job import JobResult
+from qorch.model.money import NOTHING
+from qorch.model.pub import Batch
+from qorch.model.result import PubResult
+from qorch.model.timing import Phase
+from qorch.planning import PlannedJob, pack
+from qorch.policy import RunPolicy
+from qorch.ports import Backend, Clock, Store
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a run: its batch and where it happens. ``is_replayed``: the run may have been here before."""
+
+    run_id: str
+    seed: int
+    position: Position
+    batch: Batch
+    default_shots: int | None
+    is_replayed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    lowered: LoweredBatch
+    contexts: tuple[bytes, ...]
+    found: Found
+    jobs: tuple[PlannedJob, ...]
+
+
+@dataclass
+class _Tasks:
+    calls: set["asyncio.Task[list[PubResult]]"] = field(default_factory=set)
+    is_stopped: bool = False
+
+
+class Engine:
+    """Executes calls on one backend, recording in one store. Lives in one event loop."""
+
+    def __init__(
+        self, backend: Backend, store: Store, *, clock: Clock, policy: RunPolicy, recorder: Recorder
+    ) -> None:
+        """Nothing is started before ``open``."""
+        charges = backend.capabilities.charges
+        self._backend = backend
+        self._store = store
+        self._recorder = recorder
+        self._journal = Journal(store, charges=charges)
+        self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges)
+        self._submitter = Submitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)
+        # One job more than the backend has slots waits at its door, so that no slot idles between two jobs.
+        self._queue = JobQueue(2 * backend.capabilities.slots)
+        self._tasks = _Tasks()
+
+    async def open(self) -> None:
+        """Start the queue and the backend."""
+        await self._queue.__aenter__()
+        await self._backend.open()
+
+    async def close(self) -> None:
+        """Cancel what is in progress, record it, and release the backend."""
+        await self.stop()
+        await self._queue.__aexit__(None, None, None)
+        try:
+            await self._journal.settle()
+        finally:
+            await self._backend.close()
+            self._journal.close()
+
+    async def stop(self) -> None:
+        """Submit nothing more: calls in progress are cancelled, and their jobs recorded as such."""
+        self._tasks.is_stopped = True
+        for task in tuple(self._tasks.calls):
+            task.cancel()
+        await asyncio.gather(*self._tasks.calls, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Wait until everything that was recorded is durable."""
+        await self._journal.settle()
+
+    async def execute(self, call: Call) -> list[PubResult]:
+        """One result per pub of the call's batch, in order.
+
+        Raises UsageError before anything is executed, BackendError, StoreError, or RunStoppedError.
+        """
+        if self._tasks.is_stopped:
+            raise RunStoppedError("the run was stopped; start it again with resume=True to go on")
+        task = asyncio.create_task(self._execute(call))
+        self._tasks.calls.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._tasks.is_stopped and not _is_cancelling():
+                raise RunStoppedError("the run was stopped before this call finished") from None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        finally:
+            self._tasks.calls.discard(task)
+
+    async def _execute(self, call: Call) -> list[PubResult]:
+        with self._recorder.span(Phase.PLAN, call.position):
+            plan = await self._journal.in_thread(self._plan, call)
+        charge = None if self._backend.capabilities.charges else NOTHING
+        assembly = Assembly(plan.lowered, plan.found, charge=charge)
+        await self._journal.in_thread(self._place_hits, assembly, plan.found)
+        await self._run_jobs(call, plan, assembly)
+        with self._recorder.span(Phase.DECODE, call.position):
+            results = await self._journal.in_thread(assembly.finish)
+        executed = sum(job.n_rows for job in plan.jobs)
+        total = sum(group.n_rows for group in plan.lowered.groups)
+        self._recorder.count(
+            rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs)
+        )
+        return results
+
+    def _plan(self, call: Call) -> _Plan:
+        lowered = lower(call.batch, default_shots=call.default_shots)
+        self._check(lowered)
+        contexts = tuple(self._backend.context(group.gates) for group in lowered.groups)
+        found = self._lookup.find(
+            lowered,
+            contexts=list(contexts),
+            stream=stream_of(call.seed, call.position),
+            replayed=(call.run_id, call.position) if call.is_replayed else None,
+        )
+        jobs = pack(
+            lowered.groups,
+            found.missing,
+            capabilities=self._backend.capabilities,
+            rows_per_job=self._rows_per_job,
+        )
+        return _Plan(lowered, contexts, found, jobs)
+
+    def _check(self, lowered: LoweredBatch) -> None:
+        limits = self._backend.capabilities
+        for group in lowered.groups:
+            self._backend.check(group.gates, group.measurement)
+            if group.shots is None and not limits.exact:
+                raise ShotsError(f"{self._backend.name} has no exact results; give a number of shots")
+            if group.shots is not None and group.shots > limits.max_shots:
+                raise ShotsError(
+                    f"shots is {group.shots}; {self._backend.name} takes at most {limits.max_shots} a row"
+                )
+
+    def _rows_per_job(self, group: RowGroup, shots: int | None) -> int:
+        return self._backend.rows_per_job(group.gates, group.measurement, shots=shots)
+
+    def _place_hits(self, assembly: Assembly, found: Found) -> None:
+        block_ids = sorted({hit.block_id for hit in found.hits if hit.result is None})
+        results = self._store.block_results(block_ids) if block_ids else {}
+        for hit in found.hits:
+            block = hit.result if hit.result is not None else results.get(hit.block_id)
+            if block is None:
+                raise StoreError("stored rows were pruned while they were read; run the call again")
+            assembly.add(hit.group, hit.rows, block.take(hit.places), source=hit.source)
+
+    async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
+        """Run all jobs of a call; the first failure cancels the others and is raised."""
+        tasks = [
+            asyncio.create_task(self._run_job(call, plan, ordinal, assembly))
+            for ordinal in range(len(plan.jobs))
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    async def _run_job(self, call: Call, plan: _Plan, ordinal: int, assembly: Assembly) -> None:
+        job = plan.jobs[ordinal]
+        submission = Submission(
+            call.run_id,
+            call.position,
+            plan.found.first_job + ordinal,
+            job,
+            plan.lowered.groups,
+            plan.contexts,
+        )
+
+        def assemble(result: JobResult) -> None:
+            for selection, block in zip(job.selections, result.blocks, strict=True):
+                assembly.add(selection.group, selection.rows, block, source=selection.source)
+
+        await self._queue.run(lambda: self._submitter.carry_out(submission, assemble))
+
+
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,189 @@
+"""What is stored already for the rows of a call: this run's own results by position, other samples by key."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.errors import RunChangedError
+from qorch.lowering import LoweredBatch, RowGroup
+from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.identity import Position, job_ordinal
+from qorch.model.result import Source
+from qorch.planning import Hit, Missing, keep, replay, unexecuted
+from qorch.policy import CachePolicy
+from qorch.ports import BlockRecord, Store
+from qorch.reuse import EXACT, Match, SampleIndex, duplicate_rows
+
+IndexKey = tuple[bytes, bytes, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Duplicates:
+    """Exact rows of a group that take the value of an equal row: ``rows[i]`` that of ``originals[i]``."""
+
+    group: int
+    rows: IntArray
+    originals: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What is stored, what is to be executed, and what equals another row of the call.
+
+    ``first_job`` is the first free job ordinal: a call that was interrupted has stored jobs already.
+    """
+
+    hits: tuple[Hit, ...]
+    missing: tuple[Missing, ...]
+    duplicates: tuple[Duplicates, ...]
+    first_job: int = 0
+
+
+class Lookup:
+    """Answers from one store under one policy; keeps its indices up to date between calls."""
+
+    def __init__(self, store: Store, *, policy: CachePolicy, rebuy: bool, charges: bool) -> None:
+        """``charges``: whether a changed position is paid for, and stops the run unless ``rebuy``."""
+        self._store = store
+        self._policy = policy
+        self._stops_on_change = charges and not rebuy
+        self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
+
+    def find(
+        self,
+        lowered: LoweredBatch,
+        *,
+        contexts: list[bytes],
+        stream: int,
+        replayed: tuple[str, Position] | None,
+    ) -> Found:
+        """Look up every row of a call.
+
+        ``contexts``: one per group; ``stream``: the call's own random stream; ``replayed``: run and position where
+        the run may have been here before. Raises RunChangedError where paid rows are stored with other angles.
+        """
+        missing = [unexecuted(index, group, stream=stream) for index, group in enumerate(lowered.groups)]
+        if self._policy is CachePolicy.OFF:
+            return Found((), tuple(missing), ())
+        stored = self._store.blocks_at(*replayed) if replayed else []
+        hits = self._replay(lowered, contexts, stored)
+        resumed = [_rows_of(hits, index) for index in range(len(missing))]
+        duplicates = []
+        for index, group in enumerate(lowered.groups):
+            part = _without(missing[index], resumed[index])
+            part, twins = _merge_duplicates(part, group)
+            duplicates += twins
+            parts = [part]
+            if group.shots is None or self._policy in {CachePolicy.REUSE, CachePolicy.TOP_UP}:
+                own = (stream, group.ordinals[resumed[index]])
+                found, parts = self._reuse(part, group, contexts[index], own=own)
+                hits += found
+            missing[index : index + 1] = parts[:1]
+            missing += parts[1:]
+        todo = tuple(part for part in missing if len(part.rows))
+        first_job = 1 + max((job_ordinal(block.job_id) for block in stored), default=-1)
+        return Found(tuple(hits), todo, tuple(duplicates), first_job)
+
+    def _replay(self, lowered: LoweredBatch, contexts: list[bytes], stored: list[BlockRecord]) -> list[Hit]:
+        hits, mismatches = replay(lowered.groups, stored, contexts=contexts)
+        if mismatches and self._stops_on_change:
+            raise RunChangedError(
+                f"run {stored[0].run_id} has {mismatches} paid rows at step {stored[0].position.step}, call"
+                f" {stored[0].position.call} whose angles are others now: the program, its data or its seed"
+                " changed. Restore them, or go on with rebuy=True (--rebuy) and pay for these rows again"
+            )
+        return hits
+
+    def _reuse(
+        self, part: Missing, group: RowGroup, context: bytes, *, own: tuple[int, UIntArray]
+    ) -> tuple[list[Hit], list[Missing]]:
+        """Hits by key, and what remains missing: untouched rows first, then rows to top up."""
+        if not len(part.rows):
+            return [], [part]
+        index = self._index((context, group.measurement.digest, group.gates.digest))
+        partial = self._policy is CachePolicy.TOP_UP
+        hits: list[Hit] = []
+        topped: list[Missing] = []
+        taken = np.zeros(len(part.rows), dtype=bool)
+        for match in index.find(group.keys[part.rows], shots=group.shots, partial=partial):
+            usable = _not_own(match, own)
+            taken[usable.rows] = True
+            hits += _pieces(usable, part)
+            topped += _top_ups(usable, part)
+        return hits, [keep(part, ~taken), *topped]
+
+    def _index(self, key: IndexKey) -> SampleIndex:
+        index, last_id = self._indices.get(key, (SampleIndex(()), 0))
+        newer = self._store.block_keys(*key, after_block_id=last_id)
+        if newer:
+            index.add(newer)
+            last_id = max(block.block_id for block in newer)
+        self._indices[key] = (index, last_id)
+        return index
+
+
+def _rows_of(hits: list[Hit], group: int) -> IntArray:
+    rows = [hit.rows for hit in hits if hit.group == group]
+    return np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+
+
+def _without(part: Missing, rows: IntArray) -> Missing:
+    return part if not len(rows) else keep(part, ~np.isin(part.rows, rows))
+
+
+def _merge_duplicates(part: Missing, group: RowGroup) -> tuple[Missing, list[Duplicates]]:
+    """Only exact rows are merged: two samples of one row are two samples."""
+    if group.shots is not None or not len(part.rows):
+        return part, []
+    first, inverse = duplicate_rows(group.keys[part.rows])
+    if len(first) == len(part.rows):
+        return part, []
+    is_first = np.zeros(len(part.rows), dtype=bool)
+    is_first[first] = True
+    twins = Duplicates(part.group, part.rows[~is_first], part.rows[first[inverse]][~is_first])
+    return keep(part, is_first), [twins]
+
+
+def _not_own(match: Match, own: tuple[int, UIntArray]) -> Match:
+    """Without samples that this very call took before it was interrupted: their rows have them already."""
+    stream, resumed = own
+    if not len(resumed):
+        return match
+    sample_is_own = match.table.streams[match.entries] == stream
+    return match.take(~(sample_is_own & np.isin(match.table.ordinals[match.entries], resumed)))
+
+
+def _pieces(match: Match, part: Missing) -> list[Hit]:
+    """One hit per stored block and piece."""
+    hits = []
+    while len(match.rows):
+        blocks = match.table.block_ids[match.entries]
+        for block_id in np.unique(blocks):
+            piece = match.take(blocks == block_id)
+            places = match.table.places[piece.entries]
+            hits.append(Hit(part.group, part.rows[piece.rows], Source.REUSED, places, block_id=int(block_id)))
+        match = match.earlier
+    return hits
+
+
+def _top_ups(match: Match, part: Missing) -> list[Missing]:
+    """The shots that matched samples lack, grouped by where their streams go on."""
+    if part.shots is None:
+        return []
+    topped = []
+    for end in np.unique(match.shots):
+        if end == EXACT or end >= part.shots:
+            continue
+        chosen = match.take(match.shots == end)
+        topped.append(
+            Missing(
+                group=part.group,
+                rows=part.rows[chosen.rows],
+                shots=int(part.shots - end),
+                streams=match.table.streams[chosen.entries],
+                ordinals=match.table.ordinals[chosen.entries],
+                shot_offset=int(end),
+                source=Source.TOPPED_UP,
+            )
+        )
+    return topped

@@ -1,0 +1,78 @@
+"""Collects the spans of a session, and the counts of what was executed and what was not."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from qorch.model.identity import Position
+from qorch.model.timing import Phase, Span
+from qorch.ports import Clock
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Rows and jobs so far."""
+
+    rows_executed: int = 0
+    rows_from_cache: int = 0
+    jobs: int = 0
+
+    def __sub__(self, other: "Totals") -> "Totals":
+        """What came since ``other``."""
+        return Totals(
+            self.rows_executed - other.rows_executed,
+            self.rows_from_cache - other.rows_from_cache,
+            self.jobs - other.jobs,
+        )
+
+
+class Recorder:
+    """Thread-safe; its times count from ``origin_ns``, the start of the session."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start the session's clock."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._spans: list[Span] = []
+        self.origin_ns = clock.monotonic_ns()
+        self.totals = Totals()
+
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since the session started."""
+        return self._clock.monotonic_ns() - self.origin_ns
+
+    @contextmanager
+    def span(self, phase: Phase, position: Position, *, job_id: str | None = None) -> Iterator[None]:
+        """Record how long the block takes, whether or not it fails."""
+        started_ns = self._clock.monotonic_ns()
+        try:
+            yield
+        finally:
+            self.add(phase, started_ns, self._clock.monotonic_ns(), position, job_id)
+
+    def add(
+        self, phase: Phase, started_ns: int, ended_ns: int, position: Position, job_id: str | None = None
+    ) -> Span:
+        """Record a span given in absolute times; one that would be negative is empty."""
+        start = started_ns - self.origin_ns
+        span = Span(phase, start, max(start, ended_ns - self.origin_ns), position.step, position.call, job_id)
+        with self._lock:
+            self._spans.append(span)
+        return span
+
+    def drain(self) -> list[Span]:
+        """The spans since the last drain."""
+        with self._lock:
+            spans, self._spans = self._spans, []
+        return spans
+
+    def count(self, *, rows_executed: int = 0, rows_from_cache: int = 0, jobs: int = 0) -> None:
+        """Add to the totals."""
+        with self._lock:
+            self.totals = replace(
+                self.totals,
+                rows_executed=self.totals.rows_executed + rows_executed,
+                rows_from_cache=self.totals.rows_from_cache + rows_from_cache,
+                jobs=self.totals.jobs + jobs,
+            )

@@ -1,0 +1,150 @@
+"""Estimators: counts or exact parities become expectation values with standard errors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.errors import InvalidResultError
+from qorch.model.arrays import AnyArray, FloatArray, IntArray
+from qorch.model.counts import Counts
+from qorch.model.observable import BasisGroup
+
+PSEUDO_SHOTS = 3.0
+"""Shots of the maximally mixed state that count towards every variance, never towards a value.
+
+Near ±1 a sample often holds no rare outcome at all, and its own variance is 0. Agresti and Coull's remedy
+for proportions, carried over to any sum of Pauli strings: the mixed state gives every string the mean 0, so a
+pseudo-shot adds 0 to the sum, and to the squares the sum of the squared coefficients. Three is chosen by the
+exact binomial coverage of ``value ± 1.96 stderr`` over p from 0.01 to 0.99 and 256 to 4,096 shots: 92.2 % to
+96.3 %, on average 94.6 %. Without pseudo-shots it falls to 88 %, with four it rises to 99.9 %
+(tests/unit/test_estimation_coverage.py).
+"""
+CHUNK_ENTRIES = 1 << 18
+"""Parities held at once; small enough to stay in cache, and to bound memory for many strings."""
+
+
+@dataclass(eq=False)
+class Moments:
+    """Sums over the shots of N rows measured in one basis; mutable, as a call comes in pieces.
+
+    ``shots (N,)``; ``parities (N, M)``: the sum of every string's parity, exact integers, so that no order
+    of the pieces changes a bit of a value; ``squares (N, K)``: the sum of the squared value of a shot, for
+    those observables that mix strings (0 for others).
+    """
+
+    group: BasisGroup
+    shots: IntArray
+    parities: IntArray
+    squares: FloatArray
+
+    @property
+    def mixed(self) -> npt.NDArray[np.bool_]:
+        """Which observables ``(K,)`` have several strings here: their squares are not constants."""
+        return np.asarray(np.count_nonzero(self.group.weights, axis=1) > 1, dtype=np.bool_)
+
+
+def empty_moments(n_rows: int, group: BasisGroup) -> Moments:
+    """Moments of ``n_rows`` rows before any shot."""
+    n_observables, n_strings = group.weights.shape
+    return Moments(
+        group,
+        np.zeros(n_rows, dtype=np.int64),
+        np.zeros((n_rows, n_strings), dtype=np.int64),
+        np.zeros((n_rows, n_observables)),
+    )
+
+
+def add_counts(moments: Moments, counts: Counts, *, rows: npt.ArrayLike) -> None:
+    """Add the histograms of the given rows ``(R,)`` of the moments; a row may come again with more shots."""
+    places = np.asarray(rows, dtype=np.int64)
+    width = max(1, len(moments.group.masks))
+    step = max(1, CHUNK_ENTRIES // width)
+    for start in range(0, len(counts.outcomes), step):
+        stop = min(start + step, len(counts.outcomes))
+        bounds = np.clip(counts.offsets, start, stop) - start
+        filled = np.flatnonzero(np.diff(bounds))
+        _add_entries(
+            moments,
+            counts.outcomes[start:stop],
+            counts=counts.counts[start:stop].astype(np.int64),
+            starts=bounds[filled],
+            rows=places[filled],
+        )
+
+
+def _add_entries(
+    moments: Moments, outcomes: AnyArray, *, counts: IntArray, starts: IntArray, rows: IntArray
+) -> None:
+    shots = np.add.reduceat(counts, starts)
+    np.add.at(moments.shots, rows, shots)
+    masks = moments.group.masks.astype(outcomes.dtype)[:, np.newaxis]
+    odd = np.bitwise_count(outcomes & masks) & 1
+    odd_shots = np.add.reduceat(odd * counts, starts, axis=1)
+    np.add.at(moments.parities, rows, (shots - 2 * odd_shots).T)
+    mixed = np.flatnonzero(moments.mixed)
+    if len(mixed):
+        values = moments.group.weights[mixed] @ (1.0 - 2.0 * odd)
+        squares = np.add.reduceat(values * values * counts, starts, axis=1)
+        np.add.at(moments.squares, (rows[:, np.newaxis], mixed), squares.T)
+
+
+def expectations(moments: Sequence[Moments], offsets: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Values and standard errors, ``(N, K)`` each, of observables measured in several bases.
+
+    The value is the plain mean, unbiased, plus the constants ``offsets (K,)``; the bases are independent
+    samples, so their variances add. For the variance see PSEUDO_SHOTS. Raises InvalidResultError for a row
+    without shots.
+    """
+    n_rows = len(moments[0].shots)
+    values = np.tile(offsets, (n_rows, 1))
+    variances = np.zeros_like(values)
+    for part in moments:
+        _check_shots(part.shots)
+        shots = part.shots[:, np.newaxis].astype(np.float64)
+        sums = exact_expectations(part.parities.astype(np.float64), part.group)
+        values += sums / shots
+        variances += _variances(part, sums, shots=shots) / shots
+    return values, np.sqrt(variances)
+
+
+def _variances(moments: Moments, sums: FloatArray, *, shots: FloatArray) -> FloatArray:
+    """Variance of one shot's value, ``(N, K)``, with the pseudo-shots."""
+    spread = (moments.group.weights**2).sum(axis=1)
+    squares = np.where(moments.mixed, moments.squares, spread * shots)
+    total = shots + PSEUDO_SHOTS
+    variances = (squares + PSEUDO_SHOTS * spread) / total - (sums / total) ** 2
+    return np.asarray(np.maximum(variances, 0.0), dtype=np.float64)
+
+
+def exact_expectations(values: FloatArray, group: BasisGroup) -> FloatArray:
+    """What one basis adds to the K observables, ``(N, K)``, given the values ``(N, M)`` of its strings.
+
+    Exact values have the standard error 0. Summed in a fixed order, not as a BLAS product, whose rounding may
+    depend on the number of rows.
+    """
+    return np.asarray(np.einsum("nm,km->nk", values, group.weights, optimize=False), dtype=np.float64)
+
+
+def frequencies(counts: Counts) -> tuple[FloatArray, FloatArray]:
+    """Relative frequencies of all 2^n outcomes and their standard errors, ``(R, 2**n)`` each.
+
+    The value is count / shots; the error is binomial, with half of PSEUDO_SHOTS for the outcome and half
+    against it. Raises InvalidResultError for a row without shots.
+    """
+    _check_shots(counts.shots)
+    shots = counts.shots[:, np.newaxis].astype(np.float64)
+    values = counts.dense()
+    errors = (values + PSEUDO_SHOTS / 2) / (shots + PSEUDO_SHOTS)
+    errors *= 1.0 - errors
+    errors /= shots
+    values /= shots
+    return values, np.sqrt(errors, out=errors)
+
+
+def _check_shots(shots: IntArray) -> None:
+    if not shots.all():
+        raise InvalidResultError(
+            f"row {int(np.flatnonzero(shots == 0)[0])} has no shots; its value cannot be estimated"
+        )

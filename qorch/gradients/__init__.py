@@ -1,0 +1,1 @@
+"""Gradient rules: expand a pub into shifted rows, and recombine their values. Pure functions over arrays."""

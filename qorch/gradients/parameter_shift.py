@@ -1,0 +1,194 @@
+"""Parameter-shift gradients: a pub becomes forward and shifted rows, and their values its gradient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.errors import ObservableError, ParameterError, UsageError
+from qorch.gradients.shift_rules import shift_rule
+from qorch.model.arrays import FloatArray, IntArray, freeze
+from qorch.model.circuit import Circuit
+from qorch.model.pub import Batch, Pub
+from qorch.model.result import Gradient, PubResult
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Recombination:
+    """How the values of N × (1 + T) rows become N gradients by P wanted parameters.
+
+    Term t shifts the angle ``columns[t]`` by ``shifts[t]`` radians and counts ``coefficients[t]`` in the
+    derivative by that angle; all are ``(T,)``. ``weights (T, P)`` is the coefficient times the derivative
+    of the angle by each parameter. For the L terms ``row_terms (L,)`` of non-linear angles it differs from
+    row to row: ``weights`` is 0 there, and ``row_weights (N, L, P)`` holds it.
+    """
+
+    pub: Pub
+    parameters: tuple[str, ...]
+    columns: IntArray
+    shifts: FloatArray
+    coefficients: FloatArray
+    weights: FloatArray
+    row_terms: IntArray
+    row_weights: FloatArray
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.columns, self.shifts, self.coefficients, self.weights, self.row_terms):
+            freeze(array)
+        freeze(self.row_weights)
+
+    @property
+    def n_rows(self) -> int:
+        """N: the rows of the original pub."""
+        return self.pub.n_rows
+
+    @property
+    def rows_per_point(self) -> int:
+        """1 + T: the forward row of a parameter point, and its shifted ones."""
+        return 1 + len(self.columns)
+
+
+def expand(pub: Pub, *, wanted: BoolArray | None = None) -> tuple[Batch, Recombination]:
+    """The rows that the gradient of a pub needs, and how to put their values together.
+
+    ``wanted (P,)`` chooses parameters; None is all. The batch holds one pub whose parameters are the D angles
+    of the circuit, with N × (1 + T) rows: for every original row the row itself, then each of T shifts of one
+    angle. Angles that no wanted parameter drives are not shifted. Raises ObservableError where the pub has no
+    observable, ParameterError where ``wanted`` has another shape or a non-linear angle has no derivative at a
+    row.
+    """
+    if pub.observables == ():
+        raise ObservableError("a gradient needs an observable; write for example observables=['Z0']")
+    chosen = _as_wanted(wanted, len(pub.circuit.parameters))
+    columns, shifts, coefficients = _terms(pub.circuit, chosen)
+    weights = coefficients[:, np.newaxis] * pub.circuit.angle_map.matrix[columns][:, chosen]
+    row_terms, row_weights = _row_weights(pub, chosen, columns=columns, coefficients=coefficients)
+    names = tuple(name for name, is_chosen in zip(pub.circuit.parameters, chosen, strict=True) if is_chosen)
+    angles = _shifted(pub.circuit.angle_map.angles(pub.parameter_values), columns, shifts=shifts)
+    rows = Pub(pub.circuit.free, angles, observables=pub.observables, shots=pub.shots)
+    return Batch((rows,)), Recombination(
+        pub, names, columns, shifts, coefficients, weights, row_terms, row_weights
+    )
+
+
+def _as_wanted(wanted: BoolArray | None, n_parameters: int) -> BoolArray:
+    if wanted is None:
+        return np.ones(n_parameters, dtype=np.bool_)
+    chosen = np.asarray(wanted)
+    if chosen.dtype != np.bool_ or chosen.shape != (n_parameters,):
+        raise ParameterError(
+            f"wanted is an array of {chosen.dtype} of shape {chosen.shape}; it must hold one bool for each of"
+            f" the {n_parameters} parameters"
+        )
+    return chosen
+
+
+def _terms(circuit: Circuit, wanted: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
+    driven = circuit.angle_map.driven_columns(wanted)
+    frequencies = circuit.gates.column_frequencies
+    rules = [shift_rule(*frequencies[column]) for column in driven]
+    counts = [len(shifts) for shifts, _ in rules]
+    none = np.zeros(0)
+    return (
+        np.repeat(driven, counts).astype(np.int64),
+        np.concatenate([none, *(shifts for shifts, _ in rules)]),
+        np.concatenate([none, *(coefficients for _, coefficients in rules)]),
+    )
+
+
+def _shifted(angles: FloatArray, columns: IntArray, *, shifts: FloatArray) -> FloatArray:
+    n_rows, width = angles.shape
+    rows = np.repeat(angles[:, np.newaxis, :], 1 + len(columns), axis=1)
+    rows[:, 1 + np.arange(len(columns)), columns] += shifts
+    return rows.reshape(n_rows * (1 + len(columns)), width)
+
+
+def _row_weights(
+    pub: Pub, wanted: BoolArray, *, columns: IntArray, coefficients: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    nonlinear = pub.circuit.angle_map.nonlinear
+    row_terms = np.flatnonzero(np.isin(columns, [angle.column for angle in nonlinear]))
+    places = np.cumsum(wanted) - 1
+    weights = np.zeros((pub.n_rows, len(row_terms), int(wanted.sum())))
+    for angle in nonlinear:
+        terms = np.flatnonzero(columns[row_terms] == angle.column)
+        for parameter, program in zip(angle.parameters, angle.derivatives, strict=True):
+            if wanted[parameter]:
+                slopes = program.evaluate(pub.parameter_values)
+                _check_slopes(slopes, pub.circuit.parameters[parameter])
+                weights[:, terms, places[parameter]] = slopes[:, np.newaxis] * coefficients[row_terms[terms]]
+    return row_terms, weights
+
+
+def _check_slopes(slopes: FloatArray, name: str) -> None:
+    if not np.isfinite(slopes).all():
+        row = int(np.flatnonzero(~np.isfinite(slopes))[0])
+        raise ParameterError(
+            f"an angle expression of the circuit has no finite derivative by '{name}' at row {row};"
+            " move the parameter away from that point"
+        )
+
+
+def forward_rows(recombination: Recombination, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Of an array with one entry per expanded row, the entries ``(N, …)`` of the original rows."""
+    return values[:: recombination.rows_per_point]
+
+
+def forward_result(recombination: Recombination, result: PubResult) -> PubResult:
+    """The result of the original pub: that of the unshifted rows. Charge and timeline are the call's."""
+    chosen = np.arange(recombination.n_rows) * recombination.rows_per_point
+    return PubResult(
+        pub=recombination.pub.with_shots(result.pub.shots),
+        values=result.values[chosen],
+        stderr=result.stderr[chosen],
+        shots=result.shots[chosen],
+        sources=result.sources[chosen],
+        charge=result.charge,
+        timeline=result.timeline,
+        samples=tuple(counts.take(chosen) for counts in result.samples),
+    )
+
+
+def recombine(recombination: Recombination, result: PubResult) -> Gradient:
+    """The gradient ``(N, K, P)`` from the result of the expanded pub.
+
+    The rows are independent samples, so the variance of each derivative is the sum of the squared weights
+    times the variances of the rows. Raises UsageError where the result has another number of rows.
+    """
+    values = _shifted_rows(recombination, result.values).transpose(0, 2, 1)
+    variances = _shifted_rows(recombination, result.stderr).transpose(0, 2, 1) ** 2
+    return Gradient(
+        values=_contract(values, recombination),
+        stderr=np.sqrt(_contract(variances, recombination, power=2)),
+        parameters=recombination.parameters,
+        forward=forward_result(recombination, result),
+    )
+
+
+def recombine_vjp(recombination: Recombination, result: PubResult, *, cotangents: FloatArray) -> FloatArray:
+    """``(N, P)``: cotangents ``(N, K)`` times the gradient, without ever holding the ``(N, K, P)`` values.
+
+    For ``qorch.probabilities()``, where K is 2^n, this is P times less work and memory than ``recombine``.
+    Raises UsageError where the result has another number of rows.
+    """
+    values = _shifted_rows(recombination, result.values)
+    pulled = np.matmul(values, cotangents[:, :, np.newaxis]).transpose(0, 2, 1)
+    return _contract(pulled, recombination)[:, 0, :]
+
+
+def _shifted_rows(recombination: Recombination, values: FloatArray) -> FloatArray:
+    expected = recombination.n_rows * recombination.rows_per_point
+    if len(values) != expected:
+        raise UsageError(f"the result has {len(values)} rows; the expanded pub has {expected}")
+    return values.reshape(recombination.n_rows, recombination.rows_per_point, -1)[:, 1:, :]
+
+
+def _contract(values: FloatArray, recombination: Recombination, *, power: int = 1) -> FloatArray:
+    """``(N, K, T)`` values times the weights, raised to a power, summed over the terms: ``(N, K, P)``."""
+    total: FloatArray = np.matmul(values, recombination.weights**power)
+    if len(recombination.row_terms):
+        total += np.matmul(values[:, :, recombination.row_terms], recombination.row_weights**power)
+    return total

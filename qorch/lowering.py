@@ -1,0 +1,103 @@
+"""From pubs to rows: one group per (pub, basis) with the angles, key and stream ordinal of every row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.errors import ShotsError
+from qorch.model.arrays import ByteArray, FloatArray, UIntArray
+from qorch.model.circuit import GateList
+from qorch.model.identity import row_keys
+from qorch.model.measurement import Measurement
+from qorch.model.observable import BasisGroup, Distribution, Grouping, group_observables
+from qorch.model.pub import Batch, Pub
+
+
+@dataclass(frozen=True, eq=False)
+class RowGroup:
+    """The N rows of one pub in one basis: N executions.
+
+    ``angles (N, D)``, ``keys (N, 32)``, ``ordinals (N,)``: the number of each execution within its call, which with
+    the call's stream names the row's random numbers. ``shots`` is None where exact.
+    """
+
+    pub: int
+    basis_group: BasisGroup
+    gates: GateList
+    measurement: Measurement
+    angles: FloatArray
+    keys: ByteArray
+    ordinals: UIntArray
+    shots: int | None
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self.angles)
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredBatch:
+    """All groups of a batch, pub by pub, and the grouping of each pub's observables (None: full distribution)."""
+
+    batch: Batch
+    groups: tuple[RowGroup, ...]
+    groupings: tuple[Grouping | None, ...]
+
+    def groups_of(self, pub: int) -> list[int]:
+        """The indices of the groups of one pub, in the order of its bases."""
+        return [index for index, group in enumerate(self.groups) if group.pub == pub]
+
+
+def lower(batch: Batch, *, default_shots: int | None) -> LoweredBatch:
+    """Lower a batch; ``default_shots`` stands in for pubs whose shots are ``"run"``.
+
+    Raises ParameterError where an angle expression is not finite, ShotsError for counts of an exact pub.
+    """
+    groups: list[RowGroup] = []
+    groupings: list[Grouping | None] = []
+    ordinal = 0
+    for index, pub in enumerate(batch.pubs):
+        shots = default_shots if pub.shots == "run" else pub.shots
+        grouping = _grouping_of(pub)
+        groupings.append(grouping)
+        angles = pub.circuit.angle_map.angles(pub.parameter_values)
+        for basis_group in _basis_groups(pub, grouping):
+            measurement = _measurement(pub, basis_group, shots)
+            groups.append(
+                RowGroup(
+                    pub=index,
+                    basis_group=basis_group,
+                    gates=pub.circuit.gates,
+                    measurement=measurement,
+                    angles=angles,
+                    keys=row_keys(pub.circuit.gates, measurement, angles),
+                    ordinals=np.arange(ordinal, ordinal + len(angles), dtype=np.uint64),
+                    shots=shots,
+                )
+            )
+            ordinal += len(angles)
+    return LoweredBatch(batch, tuple(groups), tuple(groupings))
+
+
+def _grouping_of(pub: Pub) -> Grouping | None:
+    if isinstance(pub.observables, Distribution):
+        return None
+    return group_observables(pub.observables, pub.circuit.n_qubits)
+
+
+def _basis_groups(pub: Pub, grouping: Grouping | None) -> tuple[BasisGroup, ...]:
+    if grouping is not None:
+        return grouping.groups
+    basis = np.zeros(pub.circuit.n_qubits, dtype=np.uint8)
+    return (BasisGroup(basis, np.zeros(0, dtype=np.uint64), np.zeros((0, 0))),)
+
+
+def _measurement(pub: Pub, group: BasisGroup, shots: int | None) -> Measurement:
+    if shots is not None:
+        return Measurement(group.basis, is_exact=False)
+    if isinstance(pub.observables, Distribution):
+        return Measurement(group.basis, is_exact=True)
+    if not pub.observables:
+        raise ShotsError("counts need a number of shots; for exact results ask for observables")
+    return Measurement(group.basis, is_exact=True, masks=group.masks)

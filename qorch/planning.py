@@ -1,0 +1,196 @@
+"""Which stored samples stand in for rows, and how the missing ones are packed into jobs."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.lowering import RowGroup
+from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.measurement import BlockResult, RowBlock
+from qorch.model.result import Source
+from qorch.ports import BlockRecord, Capabilities
+
+SMALLEST_SPLIT = 0.05
+"""A share of a good job below which splitting it over idle slots costs more than it saves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """Stored results for ``rows`` of a group: rows ``places`` of stored block ``block_id``, or ``result`` itself."""
+
+    group: int
+    rows: IntArray
+    source: Source
+    places: IntArray
+    block_id: int = -1
+    result: BlockResult | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """Rows of a group that need ``shots`` more (None: exact), continuing their streams at ``shot_offset``."""
+
+    group: int
+    rows: IntArray
+    shots: int | None
+    streams: UIntArray
+    ordinals: UIntArray
+    shot_offset: int = 0
+    source: Source = Source.EXECUTED
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """A block of a job, and which rows of which group it carries."""
+
+    group: int
+    rows: IntArray
+    block: RowBlock
+    source: Source
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedJob:
+    """One job to be: its blocks, in order."""
+
+    selections: tuple[Selection, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """The rows of all blocks."""
+        return sum(selection.block.n_rows for selection in self.selections)
+
+    @property
+    def shots(self) -> int | None:
+        """The shots of every row where all blocks agree, else None."""
+        shots = {selection.block.shots for selection in self.selections}
+        return shots.pop() if len(shots) == 1 else None
+
+
+def unexecuted(group: int, rows: RowGroup, *, stream: int) -> Missing:
+    """All rows of a group, as missing."""
+    return Missing(
+        group=group,
+        rows=np.arange(rows.n_rows),
+        shots=rows.shots,
+        streams=np.full(rows.n_rows, stream, dtype=np.uint64),
+        ordinals=rows.ordinals,
+    )
+
+
+def keep(missing: Missing, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Missing:
+    """Those of the missing rows that are chosen, ``(R,)`` bool."""
+    return Missing(
+        missing.group,
+        missing.rows[chosen],
+        missing.shots,
+        missing.streams[chosen],
+        missing.ordinals[chosen],
+        missing.shot_offset,
+        missing.source,
+    )
+
+
+def replay(
+    groups: Sequence[RowGroup], blocks: Sequence[BlockRecord], *, contexts: Sequence[bytes]
+) -> tuple[list[Hit], int]:
+    """Hits from what this run stored at this very call, and how many stored rows no longer match theirs.
+
+    A row matches where its key, its context and the way it was measured are the same.
+    """
+    hits: list[Hit] = []
+    mismatches = 0
+    for block in blocks:
+        rows = block.rows.astype(np.int64)
+        if not _fits(groups, block, contexts):
+            mismatches += len(rows)
+            continue
+        inside = rows < groups[block.group].n_rows
+        same = np.zeros(len(rows), dtype=bool)
+        same[inside] = (groups[block.group].keys[rows[inside]] == block.keys[inside]).all(axis=1)
+        mismatches += int((~same).sum())
+        places = np.flatnonzero(same)
+        if len(places):
+            hits.append(Hit(block.group, rows[places], Source.RESUMED, places, result=block.result))
+    return hits, mismatches
+
+
+def _fits(groups: Sequence[RowGroup], block: BlockRecord, contexts: Sequence[bytes]) -> bool:
+    if block.group >= len(groups):
+        return False
+    group = groups[block.group]
+    return (
+        block.shots == group.shots
+        and block.shot_offset == 0
+        and block.measurement_digest == group.measurement.digest
+        and contexts[block.group] == block.context
+    )
+
+
+def pack(
+    groups: Sequence[RowGroup],
+    missing: Sequence[Missing],
+    *,
+    capabilities: Capabilities,
+    rows_per_job: Callable[[RowGroup, int | None], int],
+) -> tuple[PlannedJob, ...]:
+    """Pack missing rows into jobs: as few as the limits allow, or on free backends enough to fill all slots.
+
+    ``rows_per_job(group, shots)`` is the number of rows that make a full job.
+    """
+    sizes = [
+        max(1, min(capabilities.max_rows_per_job, rows_per_job(groups[part.group], part.shots)))
+        for part in missing
+    ]
+    load = sum(len(part.rows) / size for part, size in zip(missing, sizes, strict=True))
+    if load == 0.0:
+        return ()
+    n_jobs = math.ceil(load - 1e-9)
+    if not capabilities.charges:
+        n_jobs = _fill_slots(load, n_jobs, capabilities.slots)
+    return _slice(groups, missing, sizes, share=load / n_jobs)
+
+
+def _fill_slots(load: float, n_jobs: int, slots: int) -> int:
+    """A multiple of the slots, so that no slot idles while another has two jobs; fewer for very small loads."""
+    if n_jobs >= slots:
+        return math.ceil(n_jobs / slots) * slots
+    return max(1, min(slots, math.floor(load / SMALLEST_SPLIT)))
+
+
+def _slice(
+    groups: Sequence[RowGroup], missing: Sequence[Missing], sizes: Sequence[int], *, share: float
+) -> tuple[PlannedJob, ...]:
+    jobs: list[PlannedJob] = []
+    current: list[Selection] = []
+    room = share
+    for part, size in zip(missing, sizes, strict=True):
+        start = 0
+        while start < len(part.rows):
+            count = min(len(part.rows) - start, max(1, round(room * size)))
+            chosen = slice(start, start + count)
+            current.append(_select(groups[part.group], part, chosen))
+            room -= count / size
+            start += count
+            if room < 0.5 / size:
+                jobs.append(PlannedJob(tuple(current)))
+                current, room = [], share
+    if current:
+        jobs.append(PlannedJob(tuple(current)))
+    return tuple(jobs)
+
+
+def _select(group: RowGroup, part: Missing, chosen: slice) -> Selection:
+    rows = part.rows[chosen]
+    block = RowBlock(
+        gates=group.gates,
+        measurement=group.measurement,
+        angles=group.angles[rows],
+        shots=part.shots,
+        streams=part.streams[chosen],
+        ordinals=part.ordinals[chosen],
+        shot_offset=part.shot_offset,
+    )
+    return Selection(part.group, rows, block, part.source)

@@ -1,0 +1,60 @@
+"""One event loop in one thread: where sync callers, notebooks with a running loop and several threads come in."""
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from qorch.errors import RunError
+
+T = TypeVar("T")
+
+INTERRUPT_SECONDS = 3.0
+"""How long an interrupted call may take to clean up before its caller goes on without it."""
+
+
+class Portal:
+    """Starts its loop at once. Safe to call from any thread of the process that made it, never after a fork."""
+
+    def __init__(self) -> None:
+        """Start the thread and its loop."""
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="qorch-portal", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Start work in the loop; cancelling the future cancels the work.
+
+        Raises RunError in a forked child and after ``close``.
+        """
+        if os.getpid() != self._pid or self._loop.is_closed():
+            work.close()
+            reason = "is closed" if os.getpid() == self._pid else "belongs to the process that started it"
+            raise RunError(f"this run {reason}; start one here with qorch.start_run")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work in the loop and wait for it. Ctrl-C cancels the work, waits briefly and is raised again."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RunError("a blocking call inside qorch's own event loop would never end; await instead")
+        future = self.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            concurrent.futures.wait([future], timeout=INTERRUPT_SECONDS)
+            raise
+
+    def close(self) -> None:
+        """End the loop and its thread; may be called twice, and does nothing in a forked child."""
+        if os.getpid() != self._pid or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()

@@ -1,0 +1,524 @@
+"""A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.engine.engine import Call, Engine
+from qorch.engine.recorder import Recorder, Totals
+from qorch.errors import RunError, StoreError, UsageError
+from qorch.gradients.parameter_shift import expand, recombine
+from qorch.model.arrays import FloatArray
+from qorch.model.identity import Position
+from qorch.model.pub import Batch, Pub, as_batch
+from qorch.model.result import Gradient, PubResult
+from qorch.model.timing import Phase
+from qorch.policy import RunPolicy
+from qorch.portal import Portal
+from qorch.ports import (
+    Backend,
+    CheckpointRecord,
+    Clock,
+    RunMove,
+    RunRecord,
+    RunState,
+    SessionRecord,
+    SpanRecord,
+    StepRecord,
+    Store,
+    Write,
+)
+from qorch.random_state import capture_random_states, restore_random_states
+from qorch.state import decode_state, encode_state
+
+_ACTIVE: ContextVar["Run | None"] = ContextVar("qorch_active_run", default=None)
+
+
+class Stateful(Protocol):
+    """A model, an optimiser, a scheduler: anything with torch's pair of methods."""
+
+    def state_dict(self) -> Any:
+        """The state, as a tree of tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Take a state back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is after a step. ``total_steps`` is None where the loader has no length."""
+
+    step: int
+    total_steps: int | None
+    steps_here: int
+    elapsed_seconds: float
+    metrics: dict[str, float]
+    totals: Totals
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """The time that the remaining steps take at the speed of this session's steps; None where unknown."""
+        if self.total_steps is None or self.steps_here == 0:
+            return None
+        return self.elapsed_seconds / self.steps_here * (self.total_steps - self.step - 1)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run is made of; `qorch.wiring` puts it together."""
+
+    record: RunRecord
+    session: SessionRecord
+    policy: RunPolicy
+    backend: Backend
+    store: Store
+    clock: Clock
+    recorder: Recorder
+    portal: Portal
+    default_shots: int | None
+    is_resumed: bool
+    report: Callable[[Store, str], object]
+    show: Callable[[Progress], None]
+    release: Callable[[], None]
+
+
+def active_run() -> "Run":
+    """The run of the innermost ``with start_run(...)``. Raises RunError where there is none."""
+    run = _ACTIVE.get()
+    if run is None:
+        raise RunError("no run is active here; use `with qorch.start_run(...) as run:` or pass run=")
+    return run
+
+
+class PendingCall:
+    """A call that was submitted: wait for it with ``result()`` or ``await``, or cancel it."""
+
+    def __init__(self, future: "Future[list[PubResult]]") -> None:
+        """Wrap the future of the portal."""
+        self._future = future
+
+    def result(self, timeout_seconds: float | None = None) -> list[PubResult]:
+        """Wait for the results. Raises TimeoutError, or what `Run.execute` raises."""
+        return self._future.result(timeout_seconds)
+
+    def cancel(self) -> bool:
+        """Take back what has not been executed; False where it was over already."""
+        return self._future.cancel()
+
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._future.done()
+
+    def __await__(self) -> Any:
+        """Wait without blocking the event loop."""
+        return asyncio.wrap_future(self._future).__await__()
+
+
+class Run:
+    """One training run. Use it as a context manager; made by `qorch.start_run`."""
+
+    def __init__(self, resources: Resources) -> None:
+        """Open the engine on the portal's loop."""
+        self._use = resources
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._position = Position(-1, 0)
+        self._metrics: dict[str, float] = {}
+        self._all_metrics: dict[str, float] = {}
+        self._in_step = False
+        self._steps_here = 0
+        self._total_steps: int | None = None
+        self._calls_open = 0
+        self._idle_since_ns = 0
+        self._is_closed = False
+        self._step_totals = Totals()
+        self._token: Token[Run | None] | None = None
+        self._engine = Engine(
+            resources.backend,
+            resources.store,
+            clock=resources.clock,
+            policy=resources.policy,
+            recorder=resources.recorder,
+        )
+        self._use.portal.call(self._engine.open())
+        now_ns = resources.clock.monotonic_ns()
+        resources.recorder.add(Phase.START, resources.recorder.origin_ns, now_ns, self._position)
+        self._idle_since_ns = now_ns
+
+    @property
+    def run_id(self) -> str:
+        """The run's unique id, which ``--resume``, ``show`` and ``report`` take."""
+        return self._use.record.run_id
+
+    @property
+    def name(self) -> str:
+        """The name that the user gave."""
+        return self._use.record.name
+
+    @property
+    def seed(self) -> int:
+        """What every random number of the backend derives from."""
+        return self._use.record.seed
+
+    @property
+    def backend(self) -> Backend:
+        """Where the rows execute."""
+        return self._use.backend
+
+    @property
+    def totals(self) -> Totals:
+        """Rows and jobs of this session so far."""
+        return self._use.recorder.totals
+
+    @property
+    def current_step(self) -> int:
+        """The number of the step that runs, or ran last; -1 before the first."""
+        return self._position.step
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The newest value of every figure that was logged, earlier sessions of the run included."""
+        return dict(self._all_metrics)
+
+    @property
+    def default_shots(self) -> int | None:
+        """The shots of pubs that do not say; None is exact."""
+        return self._use.default_shots
+
+    # --- executing -------------------------------------------------------------------------------------------
+
+    def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
+        """Execute pubs as one batch and wait: one result per pub, in order.
+
+        From any thread, also beside a running event loop. Raises UsageError before anything runs, BackendError,
+        StoreError, BudgetError or RunError.
+        """
+        batch = as_batch(pubs)
+        with self._busy():
+            return self._use.portal.call(self._engine.execute(self._next_call(batch)))
+
+    async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
+        """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
+        batch = as_batch(pubs)
+        with self._busy():
+            future = self._use.portal.submit(self._engine.execute(self._next_call(batch)))
+            return await asyncio.wrap_future(future)
+
+    def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall:
+        """Start executing pubs and return at once."""
+        future = self._use.portal.submit(self._engine.execute(self._next_call(as_batch(pubs))))
+        return PendingCall(future)
+
+    def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
+        """The forward values of a pub and their derivatives by the wanted parameters (all by default), in one batch.
+
+        Raises what ``execute`` raises, and UnknownNameError for a parameter that the circuit does not have.
+        """
+        return self.gradients([pub], [_wanted_mask(pub, wanted)])[0]
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """Cotangents ``(N, K)`` times the exact Jacobian of a pub, ``(N, P)``, computed by a simulator.
+
+        Raises UsageError where the backend has no exact gradients.
+        """
+        if not self.backend.capabilities.exact_gradients:
+            raise UsageError(
+                f"{self.backend.name} has no exact gradients; use gradient='parameter-shift' with shots=None"
+            )
+        with self._busy():
+            return self.backend.exact_vjp(pub, cotangents)
+
+    def gradients(
+        self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]
+    ) -> list[Gradient]:
+        """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
+        with self._busy():
+            position = self._position
+            with self._use.recorder.span(Phase.EXPAND, position):
+                expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
+                batch = Batch(tuple(part for small, _ in expanded for part in small.pubs))
+            results = self._use.portal.call(self._engine.execute(self._next_call(batch)))
+            with self._use.recorder.span(Phase.DECODE, position):
+                return [
+                    recombine(recombination, result)
+                    for (_, recombination), result in zip(expanded, results, strict=True)
+                ]
+
+    def _next_call(self, batch: Batch) -> Call:
+        with self._lock:
+            self._assert_usable()
+            position = self._position
+            self._position = replace(position, call=position.call + 1)
+        return Call(
+            run_id=self.run_id,
+            seed=self.seed,
+            position=position,
+            batch=batch,
+            default_shots=self._use.default_shots,
+            is_replayed=self._use.is_resumed,
+        )
+
+    def _assert_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise RunError(
+                "this run belongs to the process that started it, and this is a fork of it;"
+                " execute circuits there, or start a run of its own here"
+            )
+        if self._is_closed:
+            raise RunError(f"run {self.run_id} is closed; start it again with resume=True")
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """While this is open, the caller waits for qorch; what lies between is the training loop's own time."""
+        with self._lock:
+            if self._calls_open == 0:
+                now_ns = self._use.clock.monotonic_ns()
+                self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
+            self._calls_open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls_open -= 1
+                self._idle_since_ns = self._use.clock.monotonic_ns()
+
+    # --- steps -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """One training step: its calls are numbered from 0, and everything is durable when it ends.
+
+        Raises UsageError where the number does not rise from step to step.
+        """
+        with self._lock:
+            self._assert_usable()
+            if self._in_step or number <= self._position.step:
+                raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
+            self._position = Position(number, 0)
+            self._in_step = True
+            self._metrics = {}
+            self._step_totals = self.totals
+        try:
+            yield
+        finally:
+            self._in_step = False
+        self._end_step()
+
+    def log(self, **metrics: float) -> None:
+        """Note figures of the current step, such as ``loss=0.3``; they are shown and stored with it."""
+        self._metrics.update({name: float(value) for name, value in metrics.items()})
+        self._all_metrics.update(self._metrics)
+
+    def _end_step(self) -> None:
+        done = self.totals - self._step_totals
+        record = StepRecord(
+            run_id=self.run_id,
+            step=self._position.step,
+            session=self._use.session.ordinal,
+            ended_at=self._use.clock.now(),
+            rows_executed=done.rows_executed,
+            rows_from_cache=done.rows_from_cache,
+            metrics=json.dumps(self._metrics),
+        )
+        self.settle([record])
+        self._steps_here += 1
+        self._use.show(
+            Progress(
+                step=self._position.step,
+                total_steps=self._total_steps,
+                steps_here=self._steps_here,
+                elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
+                metrics=dict(self._metrics),
+                totals=self.totals,
+            )
+        )
+
+    def settle(self, writes: Sequence[Write] = ()) -> None:
+        """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
+        with self._busy(), self._use.recorder.span(Phase.STORE, self._position):
+            future = self._use.store.write([*writes, *self._session_writes()])
+            self._use.portal.call(self._engine.settle())
+            future.result()
+
+    def _session_writes(self) -> list[Write]:
+        """The session as it is now, and the spans since the last time."""
+        recorder = self._use.recorder
+        session = replace(
+            self._use.session,
+            wall_ns=recorder.elapsed_ns(),
+            rows_executed=self.totals.rows_executed,
+            rows_from_cache=self.totals.rows_from_cache,
+        )
+        return [
+            *(SpanRecord(self.run_id, session.ordinal, span) for span in recorder.drain()),
+            session,
+        ]
+
+    def steps(
+        self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Stateful] = ()
+    ) -> Iterator[Any]:
+        """The loader's batches for some epochs, each as one step of this run.
+
+        Restores ``save`` (a model, an optimiser, …) and the random states from the last checkpoint, skips what is
+        done, saves a checkpoint after steps (at least a second apart, and after the last), and shows progress.
+        """
+        generator = getattr(loader, "generator", None)
+        resumed = self._load_checkpoint(save)
+        loop = resumed["loop"] if resumed else None
+        step = self.current_step + 1
+        self._total_steps = _count_steps(loader, epochs)
+        saved_ns = self._use.clock.monotonic_ns()
+        is_saved = True
+        for epoch in range(loop["epoch"] if loop else 0, epochs):
+            if loop:
+                restore_random_states(loop["random"], generator)
+            random = capture_random_states(generator)
+            batches = iter(loader)
+            done = _skip(batches, loop["batches"]) if loop else 0
+            if loop and resumed:
+                restore_random_states(resumed["random"], generator)
+                loop = None
+            for batch in batches:
+                with self.step(step):
+                    yield batch
+                step, done = step + 1, done + 1
+                place = {"epoch": epoch, "batches": done, "random": random}
+                now_ns = self._use.clock.monotonic_ns()
+                is_saved = now_ns - saved_ns >= self._use.policy.checkpoint_seconds * 1e9
+                if is_saved:
+                    saved_ns = now_ns
+                    self._save_checkpoint(save, place, generator)
+        if not is_saved:
+            self._save_checkpoint(save, place, generator)
+
+    # --- checkpoints -----------------------------------------------------------------------------------------
+
+    def checkpoint(self, *objects: Stateful) -> None:
+        """Store the states of a model, an optimiser, …, and all random states, as they are after this step.
+
+        Atomic and durable on return. Raises UsageError inside a step, or for a state that is no plain tree.
+        """
+        if self._in_step:
+            raise UsageError("a checkpoint inside a step would repeat half of it; save it after the step")
+        self._save_checkpoint(objects, None, None)
+
+    def restore(self, *objects: Stateful) -> int:
+        """Put back the states of the last checkpoint and return the number of the next step; 0 in a new run.
+
+        Raises RunError where the checkpoint holds another number of states.
+        """
+        self._load_checkpoint(objects)
+        return self.current_step + 1
+
+    def _save_checkpoint(self, objects: Sequence[Stateful], loop: Any, generator: Any) -> None:
+        tree = {
+            "metrics": self._all_metrics,
+            "objects": [item.state_dict() for item in objects],
+            "random": capture_random_states(generator),
+            "loop": loop,
+        }
+        content = encode_state(tree)
+        self.settle([CheckpointRecord(self.run_id, self._position, content, self._use.clock.now())])
+
+    def _load_checkpoint(self, objects: Sequence[Stateful]) -> dict[str, Any] | None:
+        record = self._use.store.last_checkpoint(self.run_id) if self._use.is_resumed else None
+        if record is None:
+            return None
+        tree: dict[str, Any] = decode_state(record.content)
+        if len(tree["objects"]) != len(objects):
+            raise RunError(
+                f"the checkpoint of run {self.run_id} holds {len(tree['objects'])} states;"
+                f" {len(objects)} were given to restore"
+            )
+        for item, state in zip(objects, tree["objects"], strict=True):
+            item.load_state_dict(state)
+        restore_random_states(tree["random"])
+        self._position = record.position
+        self._all_metrics = dict(tree["metrics"])
+        return tree
+
+    # --- ending ----------------------------------------------------------------------------------------------
+
+    def report(self) -> Any:
+        """Where the time and the money went so far; print it, or read its fields."""
+        self.settle()
+        return self._use.report(self._use.store, self.run_id)
+
+    def stop(self) -> None:
+        """Submit nothing more and record what is in flight; the run can be resumed."""
+        self.close(state=RunState.STOPPED)
+
+    def close(self, *, state: str = RunState.DONE, summary: str | None = None) -> None:
+        """End the session: record everything and release the backend. May be called twice."""
+        with self._lock:
+            if self._is_closed or os.getpid() != self._pid:
+                return
+            self._is_closed = True
+        try:
+            self._use.portal.call(self._engine.close())
+            self.settle_quietly(state, summary)
+        finally:
+            self._use.portal.close()
+            self._use.release()
+
+    def settle_quietly(self, state: str, summary: str | None) -> None:
+        """Write the last spans and the run's state; where the store has failed, it has said so before."""
+        now_ns = self._use.clock.monotonic_ns()
+        self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
+        try:
+            self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, summary)]).result()
+        except (StoreError, CancelledError):
+            return
+
+    def __enter__(self) -> Self:
+        """Make this the active run."""
+        self._token = _ACTIVE.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the run: done, stopped by Ctrl-C, or failed."""
+        if self._token is not None:
+            _ACTIVE.reset(self._token)
+            self._token = None
+        if error is None:
+            self.close()
+        elif isinstance(error, KeyboardInterrupt):
+            self.close(state=RunState.STOPPED)
+        else:
+            self.close(state=RunState.FAILED)
+
+
+def _wanted_mask(pub: Pub, wanted: Sequence[str] | None) -> npt.NDArray[np.bool_] | None:
+    if wanted is None:
+        return None
+    names = pub.circuit.parameters
+    for name in wanted:
+        if name not in names:
+            raise UsageError(f"the circuit has no parameter '{name}'; it has {', '.join(names)}")
+    return np.array([name in wanted for name in names])
+
+
+def _count_steps(loader: Iterable[Any], epochs: int) -> int | None:
+    length = getattr(loader, "__len__", None)
+    return None if length is None else int(length()) * epochs
+
+
+def _skip(batches: Iterator[Any], count: int) -> int:
+    for _ in range(count):
+        next(batches, None)
+    return count

@@ -1,0 +1,242 @@
+"""`QuantumLayer`: a circuit as a torch module whose gradients are measured on the run's backend."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qorch.errors import UnknownNameError, UsageError
+from qorch.model.arrays import FloatArray
+from qorch.model.circuit import Circuit
+from qorch.model.observable import Observables, ObservablesLike, as_observables
+from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
+from qorch.model.result import Gradient, PubResult
+from qorch.run import Run, active_run
+
+GRADIENTS = ("parameter-shift", "exact")
+MAX_SEARCHED_NODES = 10_000
+
+
+@dataclass(eq=False)
+class _Forward:
+    """One forward pass whose backward pass may come: what it executed, and what is still to be executed.
+
+    ``previous`` is the pass of the same layer that its inputs depend on, in a recurrent network.
+    """
+
+    run: Run
+    layer: "QuantumLayer"
+    pub: Pub
+    wanted: npt.NDArray[np.bool_]
+    gradient: Gradient | None = None
+    previous: "_Forward | None" = field(default=None)
+
+    def jacobian(self) -> FloatArray:
+        """``(N, K, P)``; executes the shifts of this pass and of all passes before it, as one batch, once."""
+        if self.gradient is None:
+            pending = [item for item in self._chain() if item.gradient is None]
+            gradients = self.run.gradients([item.pub for item in pending], [item.wanted for item in pending])
+            for item, gradient in zip(pending, gradients, strict=True):
+                item.gradient = gradient
+        if self.gradient is None:
+            raise UsageError("the backward pass of this layer has no gradient")
+        self.layer.last_gradient = self.gradient
+        return self.gradient.values
+
+    def _chain(self) -> "list[_Forward]":
+        chain: list[_Forward] = []
+        item: _Forward | None = self
+        while item is not None:
+            chain.append(item)
+            item = item.previous
+        return chain[::-1]
+
+
+class _Expectations(torch.autograd.Function):
+    """Expectation values as a differentiable function of inputs and weights."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weights: torch.Tensor, values: torch.Tensor, record: _Forward
+    ) -> torch.Tensor:
+        """``values (N, K)`` were measured already, for these inputs ``(N, I)`` and weights ``(W,)``."""
+        ctx.record = record
+        ctx.n_inputs = inputs.shape[1]
+        ctx.save_for_backward(inputs, weights)
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients by inputs and weights, from the measured Jacobian of the wanted columns."""
+        inputs, weights = ctx.saved_tensors
+        record: _Forward = ctx.record
+        columns = record.layer._pull_back(record, cotangents[0])
+        by_input = columns[:, : ctx.n_inputs].to(inputs.dtype) if ctx.needs_input_grad[0] else None
+        by_weight = (
+            columns[:, ctx.n_inputs :].sum(dim=0).to(weights.dtype) if ctx.needs_input_grad[1] else None
+        )
+        return by_input, by_weight, None, None
+
+
+class QuantumLayer(torch.nn.Module):
+    """A parametrised circuit as a layer: inputs ``(…, I)`` to expectation values ``(…, K)``.
+
+    ``inputs`` and ``weights`` name the circuit's parameters (Qiskit parameters, a ParameterVector, or their names),
+    which together are all of them. The weights are one ``torch.nn.Parameter`` of shape ``(W,)``, initialised
+    uniformly in ±π from torch's random state. ``shots``: None is exact, ``"run"`` the run's own.
+    ``gradient``: ``"parameter-shift"``, or ``"exact"`` where the backend offers it.
+
+    Where a gradient will be needed, the forward rows and the shifted ones leave as one batch, so that a step costs
+    one round trip; ``eager=False`` turns that off. A pass whose inputs depend on an earlier pass of the same layer
+    (a recurrent network) executes its forward rows alone, and all shifts of the sequence leave as one batch when
+    the backward pass begins. ``last_gradient`` keeps the values and standard errors of the newest gradient.
+
+    Raises CircuitError, ObservableError, ShotsError or UsageError at construction.
+    """
+
+    def __init__(
+        self,
+        circuit: CircuitLike,
+        *,
+        inputs: Iterable[Any] = (),
+        weights: Iterable[Any] = (),
+        observables: ObservablesLike,
+        shots: Shots = "run",
+        gradient: str = "parameter-shift",
+        eager: bool = True,
+        run: Run | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Compile the circuit and check that everything fits; nothing is executed."""
+        super().__init__()
+        if gradient not in GRADIENTS:
+            raise UnknownNameError(f"there is no gradient '{gradient}'; choose one of {', '.join(GRADIENTS)}")
+        self.circuit: Circuit = as_circuit(circuit)
+        self.observables: Observables = as_observables(observables, n_qubits=self.circuit.n_qubits)
+        if not self.observables:
+            raise UsageError("a layer needs observables, such as ['Z0', 'Z1']")
+        self.shots: Shots = as_shots(shots)
+        self.gradient = gradient
+        self.eager = eager
+        self.last_gradient: Gradient | None = None
+        self.last_result: PubResult | None = None
+        self._run = run
+        input_names, weight_names = _names(inputs), _names(weights)
+        self._columns = _columns(self.circuit.parameters, input_names, weight_names)
+        self.n_inputs = len(input_names)
+        bound = math.pi
+        self.weights = torch.nn.Parameter(torch.empty(len(weight_names), dtype=dtype).uniform_(-bound, bound))
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return (
+            f"{self.circuit.n_qubits} qubits, {self.n_inputs} inputs, {self.weights.numel()} weights,"
+            f" shots={self.shots}, gradient={self.gradient!r}"
+        )
+
+    def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:
+        """Expectation values ``(…, K)`` for inputs ``(…, I)``, on their device and in their dtype.
+
+        A layer without inputs takes none and gives ``(K,)``. Raises UsageError for another shape.
+        """
+        rows = self._as_rows(inputs)
+        batch_shape = () if inputs is None else inputs.shape[:-1]
+        record = self._record(rows)
+        values = self._measure(record)
+        tensor = torch.as_tensor(np.array(values)).to(device=rows.device, dtype=rows.dtype)
+        output = cast("torch.Tensor", _Expectations.apply(rows, self.weights, tensor, record))  # type: ignore[no-untyped-call]
+        return output.reshape(*batch_shape, values.shape[1])
+
+    def _as_rows(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        if inputs is None and self.n_inputs == 0:
+            return self.weights.new_zeros((1, 0))
+        if inputs is None or inputs.ndim == 0 or inputs.shape[-1] != self.n_inputs or not inputs.numel():
+            shape = "nothing" if inputs is None else tuple(inputs.shape)
+            raise UsageError(
+                f"the layer got inputs of shape {shape}; the last dimension must be {self.n_inputs},"
+                " and there must be at least one row"
+            )
+        if not inputs.is_floating_point():
+            raise UsageError(f"the layer got inputs of {inputs.dtype}; they must be floating-point angles")
+        return inputs.reshape(-1, self.n_inputs)
+
+    def _record(self, rows: torch.Tensor) -> _Forward:
+        parts = np.concatenate(
+            [
+                rows.detach().cpu().double().numpy(),
+                np.tile(self.weights.detach().cpu().double().numpy(), (len(rows), 1)),
+            ],
+            axis=1,
+        )
+        values = np.empty_like(parts)
+        values[:, self._columns] = parts
+        wanted = np.zeros(len(self._columns), dtype=bool)
+        wanted[self._columns[: self.n_inputs]] = rows.requires_grad
+        wanted[self._columns[self.n_inputs :]] = self.weights.requires_grad
+        pub = Pub(self.circuit, values, observables=self.observables, shots=self.shots)
+        run = self._run if self._run is not None else active_run()
+        previous = _find_previous(rows, self) if torch.is_grad_enabled() else None
+        return _Forward(run=run, layer=self, pub=pub, wanted=wanted, previous=previous)
+
+    def _measure(self, record: _Forward) -> FloatArray:
+        needs_gradient = torch.is_grad_enabled() and bool(record.wanted.any())
+        is_eager = self.eager and self.gradient != "exact" and record.previous is None
+        if needs_gradient and is_eager:
+            record.gradient = record.run.gradients([record.pub], [record.wanted])[0]
+            self.last_result = record.gradient.forward
+        else:
+            self.last_result = record.run.execute(record.pub)[0]
+        return self.last_result.values
+
+    def _pull_back(self, record: _Forward, cotangents: torch.Tensor) -> torch.Tensor:
+        """Cotangents ``(N, K)`` times the Jacobian: ``(N, I + W)``, inputs first."""
+        weights = cotangents.detach().cpu().double().numpy()
+        by_parameter = np.zeros_like(record.pub.parameter_values)
+        if self.gradient == "exact":
+            by_parameter = record.run.exact_vjp(record.pub, weights)
+        else:
+            by_parameter[:, record.wanted] = np.einsum("nk,nkp->np", weights, record.jacobian())
+        return torch.as_tensor(by_parameter[:, self._columns]).to(cotangents.device)
+
+
+def _names(parameters: Iterable[Any]) -> tuple[str, ...]:
+    if isinstance(parameters, str):
+        return (parameters,)
+    return tuple(item if isinstance(item, str) else str(item.name) for item in parameters)
+
+
+def _columns(
+    parameters: Sequence[str], inputs: Sequence[str], weights: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """For each input, then each weight, its column among the circuit's parameters."""
+    places = {name: index for index, name in enumerate(parameters)}
+    names = [*inputs, *weights]
+    unknown = [name for name in names if name not in places]
+    unbound = [name for name in parameters if name not in names]
+    if unknown:
+        raise UsageError(f"the circuit has no parameter '{unknown[0]}'; it has {', '.join(parameters)}")
+    if unbound:
+        raise UsageError(f"parameter '{unbound[0]}' of the circuit is neither among inputs nor weights")
+    if len(set(names)) != len(names):
+        raise UsageError("a parameter is named twice among inputs and weights")
+    return np.array([places[name] for name in names], dtype=np.int64)
+
+
+def _find_previous(rows: torch.Tensor, layer: QuantumLayer) -> _Forward | None:
+    """The nearest pass of the same layer that these inputs were computed from."""
+    waiting: list[Any] = [rows.grad_fn] if rows.grad_fn is not None else []
+    seen: set[Any] = set()
+    while waiting and len(seen) < MAX_SEARCHED_NODES:
+        node = waiting.pop(0)
+        if node in seen:
+            continue
+        seen.add(node)
+        record = getattr(node, "record", None)
+        if isinstance(record, _Forward) and record.layer is layer:
+            return record
+        waiting += [parent for parent, _ in node.next_functions if parent is not None]
+    return None

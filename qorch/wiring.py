@@ -1,0 +1,184 @@
+"""The composition root: names become backends, stores and runs here, and nowhere else."""
+
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from qorch.audit.report import make_report
+from qorch.config import Config, read_config
+from qorch.engine.recorder import Recorder
+from qorch.errors import MissingPackageError, ShotsError, UnknownNameError, UsageError
+from qorch.model.money import Money, parse_money
+from qorch.model.pub import as_shots
+from qorch.policy import RunPolicy, as_cache_policy
+from qorch.portal import Portal
+from qorch.ports import Backend, Clock, RunRecord, RunState, SessionRecord, Store, WallClock
+from qorch.progress import make_progress
+from qorch.run import Progress, Resources, Run
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_SEED = 2**63 - 1
+
+
+def start_run(
+    name: str,
+    *,
+    backend: str | Backend,
+    budget: str | Money | None = None,
+    cache: str | None = None,
+    seed: int | None = None,
+    shots: int | None = None,
+    db: str | os.PathLike[str] | Store | None = None,
+    resume: bool = False,
+    rebuy: bool = False,
+    workload: str | None = None,
+    settings: dict[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    clock: Clock | None = None,
+) -> Run:
+    """Start a training run, or with ``resume`` continue the newest run of that name (or id) where there is one.
+
+    ``backend``: a name such as ``"aer"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``.
+    ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
+    and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
+    database. ``rebuy``: go on where paid positions have changed.
+
+    Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
+    where another process works on the run: all before anything is executed.
+    """
+    config = read_config()
+    clock = clock or WallClock()
+    recorder = Recorder(clock)
+    policy = RunPolicy(cache=as_cache_policy(cache), budget=_as_budget(budget), rebuy=rebuy)
+    checked_shots = as_shots(shots)
+    _check_name(name, seed)
+    if checked_shots == "run":
+        raise ShotsError("the run's own shots cannot be 'run'; give a number, or None for exact values")
+    with ExitStack() as stack:
+        device = open_backend(backend, config=config, clock=clock) if isinstance(backend, str) else backend
+        if db is None or isinstance(db, str | os.PathLike):
+            store = open_store(db or config.db, clock=clock)
+            stack.callback(store.close)
+        else:
+            store = db
+        found = store.find_run(name) if resume else None
+        record = found or _new_record(name, device, policy, seed, clock, workload, settings)
+        record = _continued(record, device, seed) if found else record
+        stack.enter_context(store.claim_run(record.run_id))
+        session = SessionRecord(
+            run_id=record.run_id,
+            ordinal=len(store.sessions(record.run_id)),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_at=clock.now(),
+        )
+        store.write([record, session]).result()
+        portal = Portal()
+        stack.callback(portal.close)
+        return Run(
+            Resources(
+                record=record,
+                session=session,
+                policy=policy,
+                backend=device,
+                store=store,
+                clock=clock,
+                recorder=recorder,
+                portal=portal,
+                default_shots=checked_shots,
+                is_resumed=found is not None,
+                report=make_report,
+                show=progress or make_progress(),
+                release=stack.pop_all().close,
+            )
+        )
+
+
+def _as_budget(budget: str | Money | None) -> Money | None:
+    return parse_money(budget) if isinstance(budget, str) else budget
+
+
+def _check_name(name: str, seed: int | None) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is no name for a run; use up to 64 letters, digits, '.', '_' and '-', such as"
+            " cats-vs-dogs"
+        )
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"seed is {seed}; it must be from 0 to {MAX_SEED}")
+
+
+def _new_record(
+    name: str,
+    device: Backend,
+    policy: RunPolicy,
+    seed: int | None,
+    clock: Clock,
+    workload: str | None,
+    settings: dict[str, Any] | None,
+) -> RunRecord:
+    now = clock.now()
+    return RunRecord(
+        run_id=f"{name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        name=name,
+        backend=device.name,
+        seed=secrets.randbelow(2**32) if seed is None else seed,
+        cache=policy.cache.value,
+        created_at=now,
+        workload=workload,
+        settings=json.dumps(settings or {}),
+        budget_micros=policy.budget.micros if policy.budget else None,
+        currency=policy.budget.currency if policy.budget else None,
+    )
+
+
+def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecord:
+    """The record of a run that goes on. Raises UsageError where it would become another run."""
+    if record.backend != device.name:
+        raise UsageError(
+            f"run {record.run_id} was started on {record.backend}; it cannot go on with {device.name}."
+            " Start a new run, or name the same backend"
+        )
+    if seed is not None and seed != record.seed:
+        raise UsageError(
+            f"run {record.run_id} was started with seed {record.seed}; it cannot go on with seed {seed}"
+        )
+    return replace(record, state=RunState.RUNNING)
+
+
+def open_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:
+    """Open (and where needed create) a database. Raises StoreError."""
+    from qorch_jobs_db import open_store as open_sql_store
+
+    return open_sql_store(os.fspath(db), clock=clock)
+
+
+def backend_entry_points() -> dict[str, EntryPoint]:
+    """All installed backends by the first part of their names."""
+    return {entry.name: entry for entry in sorted(entry_points(group="qorch.backends"))}
+
+
+def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
+    """The backend of that name, such as ``aer`` or ``aer:noise=fake_fez``.
+
+    Raises UnknownNameError for another name, MissingPackageError where its extra is not installed.
+    """
+    kind, _, options = name.partition(":")
+    known = backend_entry_points()
+    if kind not in known:
+        raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
+    try:
+        factory = known[kind].load()
+    except ImportError as error:
+        raise MissingPackageError(
+            f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'"
+        ) from error
+    backend: Backend = factory(options, clock=clock, workers=config.workers)
+    return backend

@@ -1,0 +1,97 @@
+"""What every training workload offers to the command line."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from qorch.errors import UsageError
+from qorch.run import Run
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that all workloads share; None is the workload's own default.
+
+    ``shots``: a number, or None for exact. ``own`` holds the workload's own options as text, by name.
+    """
+
+    shots: int | None
+    epochs: int | None = None
+    batch_size: int | None = None
+    limit: int | None = None
+    gradient: str | None = None
+    data_dir: Path | None = None
+    seed: int = 0
+    own: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training came to: its last metrics, and the SHA-256 of all trained weights."""
+
+    steps: int
+    metrics: dict[str, float]
+    weights_sha256: str
+
+
+class Workload(Protocol):
+    """One training job, by name."""
+
+    @property
+    def name(self) -> str:
+        """What the user types."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """One line for ``--help``."""
+        ...
+
+    @property
+    def default_shots(self) -> int | None:
+        """Shots where the user says nothing."""
+        ...
+
+    @property
+    def own_options(self) -> Mapping[str, str]:
+        """Name → explanation of the options that only this workload has."""
+        ...
+
+    def check(self, options: Options) -> None:
+        """Raise UsageError for options that cannot be, before a run is started."""
+        ...
+
+    def train(self, run: Run, options: Options) -> Training:
+        """Train on the run, from its last checkpoint where it has one."""
+        ...
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """SHA-256 of all weights of a model, in the order of its state_dict, exact bits."""
+    hasher = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        hasher.update(name.encode())
+        hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def positive(value: int | None, name: str, *, default: int) -> int:
+    """An option that counts something. Raises UsageError where it is below 1."""
+    number = default if value is None else value
+    if number < 1:
+        raise UsageError(f"--{name} is {number}; it must be at least 1")
+    return number
+
+
+def check_own_options(workload: Workload, options: Options) -> None:
+    """Raise UsageError for an option that the workload does not have."""
+    for name in options.own:
+        if name not in workload.own_options:
+            known = ", ".join(f"--{item}" for item in workload.own_options) or "none"
+            raise UsageError(
+                f"workload '{workload.name}' has no option --{name}; its own options are: {known}"
+            )

@@ -1,0 +1,176 @@
+"""`digits`: real 8×8 digits, eight principal components, 8 qubits with 32 weights, a linear head."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from qiskit.circuit import ParameterVector, QuantumCircuit
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+
+import qorch
+from qorch.errors import UsageError
+from qorch.run import Run
+from qorch.torch import GRADIENTS
+from qorch.workloads.base import Options, Training, check_own_options, positive, weights_digest
+
+N_QUBITS = 8
+N_LAYERS = 2
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and test angles ``(N, 8)`` with class indices, and logistic regression's accuracy on them."""
+
+    train: torch.utils.data.TensorDataset
+    test: torch.utils.data.TensorDataset
+    n_classes: int
+    baseline_accuracy: float
+
+
+class Digits:
+    """The main job; see the module."""
+
+    name = "digits"
+    summary = "3 against 6 of scikit-learn's digits: PCA to 8 angles, 8 qubits, 32 weights, a linear head"
+    default_shots = 1024
+    own_options: Mapping[str, str] = MappingProxyType(
+        {"classes": "the digits to tell apart, such as 3,6, or all", "lr": "Adam's learning rate (0.05)"}
+    )
+
+    def check(self, options: Options) -> None:
+        """Raise UsageError for options that cannot be."""
+        check_own_options(self, options)
+        parse_classes(options.own.get("classes", "3,6"))
+        _learning_rate(options)
+        _gradient(options)
+        positive(options.epochs, "epochs", default=1)
+        positive(options.batch_size, "batch-size", default=1)
+        if options.limit is not None and options.limit < 20:
+            raise UsageError(f"--limit is {options.limit}; digits needs at least 20 images to train and test")
+
+    def train(self, run: Run, options: Options) -> Training:
+        """Train, and measure the accuracy on the test images after every epoch."""
+        data = load_data(
+            parse_classes(options.own.get("classes", "3,6")), limit=options.limit, seed=options.seed
+        )
+        torch.manual_seed(options.seed)
+        model = build_model(data.n_classes, shots=options.shots, gradient=_gradient(options))
+        optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(options))
+        batch_size = min(positive(options.batch_size, "batch-size", default=32), len(data.train))
+        loader = torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
+        epochs = positive(options.epochs, "epochs", default=5)
+        loss_function = torch.nn.CrossEntropyLoss()
+        for images, labels in run.steps(loader, epochs=epochs, save=(model, optimizer)):
+            loss = loss_function(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            run.log(loss=loss.item())
+            if (run.current_step + 1) % len(loader) == 0:
+                run.log(test_accuracy=accuracy(model, data.test))
+        metrics = run.metrics | {"baseline_accuracy": data.baseline_accuracy}
+        return Training(epochs * len(loader), metrics, weights_digest(model))
+
+
+def build_circuit() -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
+    """RY encoding of 8 inputs, then twice RY and RZ on every qubit and a ring of CX: 32 weights."""
+    inputs = ParameterVector("x", N_QUBITS)
+    weights = ParameterVector("w", 2 * N_QUBITS * N_LAYERS)
+    circuit = QuantumCircuit(N_QUBITS)
+    for qubit in range(N_QUBITS):
+        circuit.ry(inputs[qubit], qubit)
+    for layer in range(N_LAYERS):
+        first = 2 * N_QUBITS * layer
+        for qubit in range(N_QUBITS):
+            circuit.ry(weights[first + qubit], qubit)
+            circuit.rz(weights[first + N_QUBITS + qubit], qubit)
+        for qubit in range(N_QUBITS):
+            circuit.cx(qubit, (qubit + 1) % N_QUBITS)
+    return circuit, inputs, weights
+
+
+def build_model(n_classes: int, *, shots: int | None, gradient: str) -> torch.nn.Module:
+    """The circuit as a layer, and a linear head on its eight <Z>."""
+    circuit, inputs, weights = build_circuit()
+    layer = qorch.QuantumLayer(
+        circuit,
+        inputs=inputs,
+        weights=weights,
+        observables=[f"Z{qubit}" for qubit in range(N_QUBITS)],
+        shots=shots,
+        gradient=gradient,
+    )
+    return torch.nn.Sequential(layer, torch.nn.Linear(N_QUBITS, n_classes))
+
+
+def load_data(classes: tuple[int, ...], *, limit: int | None, seed: int) -> Data:
+    """scikit-learn's digits of these classes, split 80 to 20 and scaled to angles within ±π/2."""
+    images, labels = load_digits(return_X_y=True)
+    chosen = np.flatnonzero(np.isin(labels, classes))
+    if limit is not None:
+        chosen = np.random.default_rng(seed).permutation(chosen)[:limit]
+    targets = np.searchsorted(classes, labels[chosen])
+    train, test, train_targets, test_targets = train_test_split(
+        images[chosen], targets, test_size=TEST_SHARE, random_state=seed, stratify=targets
+    )
+    pca = PCA(N_QUBITS, svd_solver="full").fit(train)
+    scale = math.pi / 2 / np.abs(pca.transform(train)).max(axis=0)
+    train_angles, test_angles = pca.transform(train) * scale, pca.transform(test) * scale
+    baseline = LogisticRegression(max_iter=1000).fit(train_angles, train_targets)
+    return Data(
+        _dataset(train_angles, train_targets),
+        _dataset(test_angles, test_targets),
+        len(classes),
+        float(baseline.score(test_angles, test_targets)),
+    )
+
+
+def _dataset(angles: np.ndarray, targets: np.ndarray) -> torch.utils.data.TensorDataset:
+    return torch.utils.data.TensorDataset(
+        torch.as_tensor(angles, dtype=torch.float32), torch.as_tensor(targets)
+    )
+
+
+def accuracy(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> float:
+    """The share of images whose class the model finds, all measured in one batch."""
+    images, labels = data.tensors
+    with torch.no_grad():
+        return float((model(images).argmax(dim=1) == labels).double().mean())
+
+
+def parse_classes(text: str) -> tuple[int, ...]:
+    """``"3,6"`` or ``"all"``. Raises UsageError for anything but two or more different digits."""
+    if text == "all":
+        return tuple(range(10))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part in set("0123456789") for part in parts) or not 2 <= len(set(parts)) == len(parts):
+        raise UsageError(f"--classes is '{text}'; give two or more different digits, such as 3,6, or all")
+    return tuple(sorted(int(part) for part in parts))
+
+
+def _learning_rate(options: Options) -> float:
+    text = options.own.get("lr", "0.05")
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0.0 < rate < math.inf:
+        raise UsageError(f"--lr is '{text}'; it must be a finite number above 0")
+    return rate
+
+
+def _gradient(options: Options) -> str:
+    gradient = options.gradient or GRADIENTS[0]
+    if gradient not in GRADIENTS:
+        raise UsageError(f"there is no gradient '{gradient}'; choose one of {', '.join(GRADIENTS)}")
+    return gradient
+
+
+WORKLOAD = Digits()

@@ -1,0 +1,72 @@
+"""The codec of stored blocks: what goes in comes out, and nothing else is believed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qorch.errors import StoreCorruptError
+from qorch.model.measurement import BlockResult
+from qorch.testing.store_records import assert_same_result, make_block, sampled_results
+from qorch_jobs_db.blocks import decode_places, decode_result, encode_places, encode_result
+
+LABEL = b"block 1"
+
+
+@settings(max_examples=100, deadline=None)
+@given(result=sampled_results())
+def test_counts_round_trip(result: BlockResult) -> None:
+    """Bit for bit, in the same types."""
+    assert_same_result(decode_result(encode_result(result, label=LABEL), label=LABEL, name="it"), result)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.integers(0, 5),
+    columns=st.integers(0, 5),
+    words=st.lists(st.integers(0, 2**64 - 1), min_size=25, max_size=25),
+)
+def test_values_round_trip(rows: int, columns: int, words: list[int]) -> None:
+    """Any 64 bits survive as a float, payloads of NaN included."""
+    values = np.array(words, dtype=np.uint64)[: rows * columns].view(np.float64).reshape(rows, columns)
+    content = encode_result(BlockResult(values=values), label=LABEL)
+    found = decode_result(content, label=LABEL, name="it")
+    assert found.values is not None
+    assert found.values.shape == (rows, columns)
+    assert found.values.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_every_changed_byte_is_noticed(bit: int) -> None:
+    """A flip of any bit of any byte is an error that names the block."""
+    content = encode_result(make_block(2).result, label=LABEL)
+    for place in range(len(content)):
+        broken = bytearray(content)
+        broken[place] ^= 1 << bit
+        with pytest.raises(StoreCorruptError, match="block 9"):
+            decode_result(bytes(broken), label=LABEL, name="block 9")
+
+
+def test_cut_content_is_noticed() -> None:
+    """Content that ends early, or is not there at all, is an error."""
+    content = encode_result(make_block(2).result, label=LABEL)
+    for length in range(len(content)):
+        with pytest.raises(StoreCorruptError):
+            decode_result(content[:length], label=LABEL, name="it")
+
+
+def test_content_of_another_block_is_noticed() -> None:
+    """Sound content under another label is an error: a result must not move between blocks."""
+    block = make_block(2)
+    result = encode_result(block.result, label=LABEL)
+    places = encode_places(block.rows, block.streams, block.ordinals, label=LABEL)
+    with pytest.raises(StoreCorruptError):
+        decode_result(result, label=b"block 2", name="it")
+    with pytest.raises(StoreCorruptError):
+        decode_places(places, label=b"block 2", name="it")
+
+
+def test_counts_are_stored_in_their_own_small_types() -> None:
+    """A row of 150 outcomes on 8 qubits takes little more than its 300 bytes."""
+    content = encode_result(make_block(512, outcomes=150).result, label=LABEL)
+    assert len(content) < 512 * 302 + 100

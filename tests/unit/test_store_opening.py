@@ -1,0 +1,246 @@
+"""Opening a database: fresh, older, newer, foreign, broken and out of reach."""
+
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qorch.errors import StoreCorruptError, StoreError, StoreTooNewError, StoreUnavailableError, UsageError
+from qorch.ports import WallClock
+from qorch.testing.store_records import NOW, make_block, make_job, make_run
+from qorch_jobs_db import SqlStore, open_store, sqlite_version
+from qorch_jobs_db.opening import MIGRATIONS, prepare_database
+from qorch_jobs_db.sqlite import choose_journal, database_path, write_engine
+from qorch_jobs_db.upgrade import migrate
+
+ADD_COLUMN = '''"""Note what a run is for."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Note what a run is for."""
+    with op.batch_alter_table("runs", recreate="always") as runs:
+        runs.add_column(sa.Column("note", sa.Text(), nullable=False, server_default="-"))
+'''
+BREAK = ADD_COLUMN.replace("    with op", "    op.drop_table('spans')\n    raise ValueError('no')\n    with op")
+
+
+def _open(path: Path) -> SqlStore:
+    return open_store(str(path), clock=WallClock())
+
+
+def _fill(path: Path) -> None:
+    with closing(_open(path)) as store:
+        store.write([make_run("r"), make_job("r/0.0.0"), make_block(4)]).result()
+
+
+def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as link, link:
+        return [row for statement in statements for row in link.execute(statement)]
+
+
+def _scripts(folder: Path, *, second: str) -> Path:
+    scripts = folder / "migrations"
+    shutil.copytree(MIGRATIONS, scripts)
+    (scripts / "versions" / "0002_note.py").write_text(second)
+    return scripts
+
+
+def test_a_fresh_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Mode 0600 for the file and its write-ahead log, 0700 for the folders that were made."""
+    path = tmp_path / "a" / "b" / "x.db"
+    with closing(_open(path)) as store:
+        store.write([make_run("r")]).result()
+        files = [path, path.with_name("x.db-wal"), path.with_name("x.db-shm")]
+        assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+        folders = [path.parent, path.parent.parent, path.with_name("x.db.locks")]
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700] * 3
+
+
+def test_writes_are_synchronous_and_logged_ahead(tmp_path: Path) -> None:
+    """WAL, synchronous=FULL and foreign keys on the writing connection."""
+    _fill(tmp_path / "x.db")
+    engine = write_engine(tmp_path / "x.db")
+    with engine.connect() as connection:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+    engine.dispose()
+    assert found == ["wal", 2, 1, 10_000]
+
+
+def test_without_wal_the_journal_is_truncated(tmp_path: Path) -> None:
+    """On a file system without shared memory the store falls back, and says which mode it came to."""
+    uri = f"file:{tmp_path}/x.db?vfs=unix-dotfile"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as link:
+        assert choose_journal(link) == "truncate"
+
+
+def test_a_database_in_truncate_mode_is_used_as_it_is(tmp_path: Path) -> None:
+    """Every connection asks for the mode again, since the file does not remember it."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    _execute(path, "PRAGMA journal_mode=DELETE")
+    with closing(_open(path)) as store:
+        store.write([make_job("r/0.0.1")]).result()
+        assert len(store.jobs("r")) == 2
+        assert path.with_name("x.db-journal").stat().st_size == 0
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:secret@host/db", "sqlite://", "sqlite:///:memory:", "::://"])
+def test_other_urls_are_refused_without_showing_secrets(url: str) -> None:
+    """A UsageError that says what to write."""
+    with pytest.raises(UsageError, match="sqlite:////") as caught:
+        database_path(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_urls_and_paths_name_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute, relative and bare."""
+    monkeypatch.chdir(tmp_path)
+    wanted = tmp_path / "x.db"
+    assert {database_path(url) for url in (f"sqlite:///{wanted}", "sqlite:///x.db", "x.db")} == {wanted}
+
+
+def test_a_path_out_of_reach_is_unavailable(tmp_path: Path) -> None:
+    """A folder, and a path below a file."""
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "x.db"):
+        with pytest.raises(StoreUnavailableError, match=path.name):
+            _open(path)
+
+
+def test_what_is_no_database_is_corrupt_and_untouched(tmp_path: Path) -> None:
+    """A text file keeps its content."""
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes, longer than a header of sixteen bytes")
+    with pytest.raises(StoreCorruptError, match="not a database"):
+        _open(path)
+    assert path.read_text().startswith("my notes")
+
+
+def test_a_database_of_another_program_is_refused_and_untouched(tmp_path: Path) -> None:
+    """Nothing is added to it."""
+    path = tmp_path / "other.db"
+    _execute(path, "CREATE TABLE birds (name TEXT)")
+    with pytest.raises(StoreCorruptError, match="another program"):
+        _open(path)
+    assert _execute(path, "SELECT name FROM sqlite_master") == [("birds",)]
+
+
+def test_a_damaged_database_is_corrupt(tmp_path: Path) -> None:
+    """Pages of noise behind a sound header are found at opening or by the check."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    content = bytearray(path.read_bytes())
+    content[100:] = b"\xa5" * (len(content) - 100)
+    path.write_bytes(content)
+    with pytest.raises(StoreCorruptError, match=str(path)):
+        _open(path)
+
+
+def test_a_truncated_database_is_corrupt(tmp_path: Path) -> None:
+    """A file that lost its second half is not opened."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(StoreCorruptError, match=str(path)):
+        _open(path)
+
+
+def test_a_newer_database_asks_for_a_newer_qorch(tmp_path: Path) -> None:
+    """And is left as it is."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    _execute(path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreTooNewError, match="upgrade"):
+        _open(path)
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_a_revision_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    """Another program that uses Alembic, or none at all."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    _execute(path, "UPDATE alembic_version SET version_num = 'ab12cd'")
+    with pytest.raises(StoreCorruptError, match="ab12cd"):
+        _open(path)
+    _execute(path, "DELETE FROM alembic_version")
+    with pytest.raises(StoreCorruptError, match="None"):
+        _open(path)
+
+
+def test_migrations_make_the_schema_that_a_fresh_database_has(tmp_path: Path) -> None:
+    """Table for table, index for index, view for view."""
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    _fill(tmp_path / "fresh.db")
+    engine = write_engine(tmp_path / "migrated.db", has_foreign_keys=False)
+    with engine.begin() as connection:
+        migrate(connection, scripts=MIGRATIONS)
+    engine.dispose()
+    fresh, migrated = (
+        {row[:3]: " ".join(sorted(str(row[3]).replace(",", " ").split())) for row in _execute(path, query)}
+        for path in (tmp_path / "fresh.db", tmp_path / "migrated.db")
+    )
+    assert migrated == fresh
+    assert len(fresh) > 20
+
+
+def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
+    """From 0001 to a 0002: rows kept, the views anew, a private backup in the old revision."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    before = _execute(path, "SELECT value FROM meta ORDER BY name")
+    prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, second=ADD_COLUMN))
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert _execute(path, "SELECT run_id, note FROM runs") == [("r", "-")]
+    assert _execute(path, "SELECT value FROM meta ORDER BY name") == before
+    assert _execute(path, "SELECT n_rows FROM block_overview", "SELECT name FROM run_overview") == [
+        (4,),
+        ("name",),
+    ]
+    (backup,) = tmp_path.glob("x.db.backup-*")
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+def test_a_failing_upgrade_changes_nothing(tmp_path: Path) -> None:
+    """The transaction is rolled back, also a table that was dropped, and the message names the backup."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    with pytest.raises(StoreError, match="backup-"):
+        prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, second=BREAK))
+    with closing(_open(path)) as store:
+        assert store.check() == []
+        assert store.runs() == [make_run("r")]
+        assert store.spans("r") == []
+
+
+def test_the_views_answer_plain_questions(tmp_path: Path) -> None:
+    """A run's rows, a job's run and a block's size are one SELECT away."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    with closing(_open(path)) as store:
+        store.write([replace(make_run("s"), created_at=NOW)]).result()
+    assert _execute(path, "SELECT run_id, jobs, steps FROM run_overview ORDER BY run_id") == [
+        ("r", 1, 0),
+        ("s", 0, 0),
+    ]
+    assert _execute(path, "SELECT run_name, state FROM job_overview") == [("name", "planned")]
+    assert _execute(path, "SELECT SUM(n_rows) FROM block_overview") == [(4,)]
+
+
+def test_the_version_of_sqlite_is_judged() -> None:
+    """Whether it has the bug that 3.51.3 mends."""
+    found = sqlite_version()
+    numbers = tuple(int(part) for part in found.version.split("."))
+    assert found.has_wal_bug == (numbers < (3, 51, 3))
