@@ -40,6 +40,12 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
     )
 
 
+def wants_debug(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether ``QORCH_DEBUG`` asks for tracebacks: set, and neither empty nor 0."""
+    env = os.environ if environment is None else environment
+    return env.get("QORCH_DEBUG", "") not in {"", "0"}
+
+
 def _read_count(env: Mapping[str, str], name: str) -> int | None:
     text = env.get(name)
     if not text:

@@ -22,7 +22,7 @@ class Portal:
         """Start the thread and its loop."""
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="qorch-portal", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="qorch-portal", daemon=True)
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
@@ -55,6 +55,10 @@ class Portal:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def _live(self) -> None:
+        """The whole life of the loop, in its thread: the caller's thread may have a loop of its own."""
+        self._loop.run_forever()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()

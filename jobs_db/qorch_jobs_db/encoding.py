@@ -223,9 +223,7 @@ def _encode_block(record: BlockRecord, stamp: str) -> Row:
     }
     identity = tuple(row.values())
     keys = np.ascontiguousarray(record.keys).tobytes()
-    places = encode_places(
-        record.rows, record.streams, record.ordinals, label=block_label(identity, keys=keys)
-    )
+    places = encode_places(record.rows, record.streams, record.ordinals, label=block_label(identity, keys=keys))
     result = encode_result(record.result, label=block_label(identity))
     row["created_at"] = stamp if record.created_at is None else time_text(record.created_at)
     row["n_bytes"] = len(keys) + len(places) + len(result)

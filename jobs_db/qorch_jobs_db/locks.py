@@ -1,14 +1,16 @@
 """Rights kept by the kernel: flock on files beside the database, freed when their process dies."""
 
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from qorch.errors import RunBusyError, StoreUnavailableError
+from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001
 _MAX_NAME = 200
@@ -36,14 +38,19 @@ class Locks:
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[None]:
-        """Hold the right to a run. Raises RunBusyError, with the holder's pid, where it is taken."""
-        descriptor = self._open(f"run-{_file_name(run_id)}")
+        """Hold the right to a run.
+
+        Raises RunBusyError, with the holder's pid, where it is taken; StoreUnavailableError without a lock file.
+        """
+        try:
+            descriptor = self._open(f"run-{_file_name(run_id)}")
+        except OSError as error:
+            raise store_error(error, location=str(self._folder)) from error
         _claims.add(descriptor)
         try:
             if not _try_lock(descriptor):
                 raise _busy(run_id, descriptor)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            _sign(descriptor)
             yield
         finally:
             # In a forked child the hook has closed it, and the number may name another file by now.
@@ -82,11 +89,16 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
+def _sign(descriptor: int) -> None:
+    # The pid is a courtesy to whoever finds the run taken: a full disk does not weaken the claim.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
 def _busy(run_id: str, descriptor: int) -> RunBusyError:
     holder = os.pread(descriptor, 32, 0).decode("ascii", "replace") or "unknown"
-    return RunBusyError(
-        f"another process (pid {holder}) works on run '{run_id}'; wait for it, or stop it and resume"
-    )
+    return RunBusyError(f"another process (pid {holder}) works on run '{run_id}'; wait for it, or stop it and resume")
 
 
 def _file_name(run_id: str) -> str:
@@ -94,6 +106,4 @@ def _file_name(run_id: str) -> str:
     name = quote(run_id, safe="")
     if len(name) <= _MAX_NAME:
         return name
-    import hashlib
-
     return hashlib.sha256(run_id.encode()).hexdigest()

@@ -73,7 +73,7 @@ def _revision(connection: Connection, *, path: Path, clock: Clock, scripts: Path
     revision = connection.execute(select(ALEMBIC_VERSION.c.version_num)).scalar_one_or_none()
     if revision in known:
         return str(revision)
-    if revision is not None and re.fullmatch(r"\d+", revision) is None:
+    if revision is None or re.fullmatch(r"\d+", revision) is None:
         raise StoreCorruptError(f"{path} has the unknown revision '{revision}'; give another path with --db")
     raise StoreTooNewError(
         f"{path} was written by a newer qorch (revision {revision}; this one knows {known[-1]}); upgrade"

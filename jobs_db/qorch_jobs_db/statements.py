@@ -26,9 +26,7 @@ def _upsert(table: Table, *identity: str) -> Insert:
     statement = insert(table)
     serial = table.autoincrement_column
     kept = {*identity, "" if serial is None else serial.name}
-    moved = {
-        column.name: statement.excluded[column.name] for column in table.columns if column.name not in kept
-    }
+    moved = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in kept}
     return statement.on_conflict_do_update(index_elements=identity, set_=moved)
 
 

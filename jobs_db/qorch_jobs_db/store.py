@@ -197,21 +197,15 @@ class SqlStore:
         sums = [func.coalesce(func.sum(ROW_BLOCKS.c[name]), 0).label(name) for name in ("n_rows", "n_bytes")]
         counted = select(func.count().label("blocks"), *sums)
         by_run = select(ROW_BLOCKS.c.run_id, *sums).group_by(ROW_BLOCKS.c.run_id)
-        total = self._fetch(
-            counted.select_from(ROW_BLOCKS), lambda row: (row.blocks, row.n_rows, row.n_bytes)
-        )
-        runs = self._fetch(
-            by_run.order_by(ROW_BLOCKS.c.run_id), lambda row: (row.run_id, row.n_rows, row.n_bytes)
-        )
+        total = self._fetch(counted.select_from(ROW_BLOCKS), lambda row: (row.blocks, row.n_rows, row.n_bytes))
+        runs = self._fetch(by_run.order_by(ROW_BLOCKS.c.run_id), lambda row: (row.run_id, row.n_rows, row.n_bytes))
         return CacheStatistics(*total[0], runs=tuple(runs))
 
     def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
         """See Store; without arguments all of them. The file keeps its size, and the space is used again."""
         self.write([]).result()
         with self._translated(), self._write_lock(), self._write_engine.begin() as connection:
-            return delete_blocks(
-                connection, run_id=run_id, before=None if before is None else time_text(before)
-            )
+            return delete_blocks(connection, run_id=run_id, before=None if before is None else time_text(before))
 
     def check(self) -> list[str]:
         """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""

@@ -121,9 +121,7 @@ class MemoryStore:
         """See Store."""
         with self._lock:
             return [
-                job
-                for job in self._read().jobs.values()
-                if run_id in {None, job.run_id} and state in {None, job.state}
+                job for job in self._read().jobs.values() if run_id in {None, job.run_id} and state in {None, job.state}
             ]
 
     def spans(self, run_id: str) -> list[SpanRecord]:
@@ -156,8 +154,7 @@ class MemoryStore:
             return [
                 BlockKeys(number, block.keys, block.streams, block.ordinals, block.shots, block.shot_offset)
                 for number, block in self._read().blocks.items()
-                if number > after_block_id
-                and (block.context, block.measurement_digest, block.gates_digest) == wanted
+                if number > after_block_id and (block.context, block.measurement_digest, block.gates_digest) == wanted
             ]
 
     def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
@@ -231,9 +228,7 @@ class MemoryStore:
         else:
             self._replace(record)
 
-    def _replace(
-        self, record: RunRecord | RunMove | SessionRecord | StepRecord | JobRecord | AttemptRecord
-    ) -> None:
+    def _replace(self, record: RunRecord | RunMove | SessionRecord | StepRecord | JobRecord | AttemptRecord) -> None:
         tables = self._tables
         if isinstance(record, RunRecord):
             tables.runs[record.run_id] = record

@@ -13,9 +13,6 @@
 """
 
 import datetime as dt
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -55,6 +52,7 @@ from qorch.testing.store_records import (
     make_job,
     make_run,
     sampled_results,
+    start_python,
 )
 
 _PATIENCE_SECONDS = 60
@@ -388,18 +386,6 @@ class StoreConformance:
     def _needs_persistence(self) -> None:
         if not self.is_persistent:
             pytest.skip("only a store on disk outlives its object")
-
-
-def start_python(code: str) -> "subprocess.Popen[str]":
-    """Run code in another interpreter that finds the same packages, with pipes for its input and output."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=environment,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
 
 
 def _after(seconds: float) -> dt.datetime:

@@ -1,6 +1,9 @@
-"""Records for tests of stores: small, whole, and as the engine would write them."""
+"""Helpers for tests of stores: records as the engine would write them, and second processes."""
 
 import datetime as dt
+import os
+import subprocess
+import sys
 
 import numpy as np
 from hypothesis import strategies as st
@@ -100,3 +103,15 @@ def assert_same_result(found: BlockResult, written: BlockResult) -> None:
         np.testing.assert_array_equal(mine, theirs)
         assert mine.dtype == theirs.dtype
         assert not mine.flags.writeable
+
+
+def start_python(code: str) -> "subprocess.Popen[str]":
+    """Run code in another interpreter that finds the same packages, with pipes for its input and output."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )

@@ -184,6 +184,7 @@ def test_random_circuits_have_exact_gradients(seed):
     parameters = ParameterVector("w", 3)
     standard = get_standard_gate_name_mapping()
     circuit = QuantumCircuit(3)
+    circuit.ry(parameters[0], 0)
     for index in rng.integers(0, len(GATES), 12):
         gate = GATES[index]
         angles = [

@@ -6,8 +6,10 @@ import stat
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from qorch.errors import StoreCorruptError, StoreError, StoreTooNewError, StoreUnavailableError, UsageError
 from qorch.ports import WallClock
@@ -81,7 +83,7 @@ def test_without_wal_the_journal_is_truncated(tmp_path: Path) -> None:
     """On a file system without shared memory the store falls back, and says which mode it came to."""
     uri = f"file:{tmp_path}/x.db?vfs=unix-dotfile"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as link:
-        assert choose_journal(link) == "truncate"
+        assert choose_journal(cast("DBAPIConnection", link)) == "truncate"
 
 
 def test_a_database_in_truncate_mode_is_used_as_it_is(tmp_path: Path) -> None:

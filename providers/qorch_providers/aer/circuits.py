@@ -1,0 +1,112 @@
+"""In the worker: gate lists as Qiskit circuits, and their outcome probabilities at many rows of angles by Aer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit_aer import AerSimulator
+
+from qorch.errors import BackendError
+from qorch.model.arrays import FloatArray
+from qorch.model.circuit import FIXED, GateList
+from qorch.model.gates import GATES
+from qorch.model.observable import X, Y
+
+LABEL = "qorch"
+# From here on fusing gates gains more than binding each row to a fresh circuit costs (W1, W3 against W4).
+FUSION_MIN_QUBITS = 14
+RunOption = str | int | bool | Any
+
+
+@dataclass(frozen=True, eq=False)
+class BoundCircuit:
+    """A Qiskit circuit, and ``parameters (D,)``: the parameter that stands for each column of angles."""
+
+    circuit: QuantumCircuit
+    parameters: tuple[Any, ...]
+
+    def binds(self, angles: FloatArray) -> list[dict[Any, list[float]]] | None:
+        """Angles ``(R, D)`` as Aer wants them; None where the circuit has no parameters left."""
+        present = set(self.circuit.parameters)
+        columns = {
+            parameter: angles[:, column].tolist()
+            for column, parameter in enumerate(self.parameters)
+            if parameter in present
+        }
+        return [columns] if columns else None
+
+    def row(self, angles: FloatArray) -> QuantumCircuit:
+        """The circuit at one row of angles ``(D,)``."""
+        present = set(self.circuit.parameters)
+        pairs = zip(self.parameters, angles.tolist(), strict=True)
+        return self.circuit.assign_parameters(
+            {parameter: angle for parameter, angle in pairs if parameter in present}
+        )
+
+
+def build_circuit(gates: GateList, basis: npt.NDArray[np.uint8]) -> BoundCircuit:
+    """The gates, then the rotations that turn ``basis (n,)`` into the computational one."""
+    circuit = QuantumCircuit(gates.n_qubits)
+    parameters = ParameterVector("angle", gates.n_columns)
+    for opcode, wires, columns, constants in zip(
+        gates.opcodes.tolist(),
+        gates.qubits.tolist(),
+        gates.columns.tolist(),
+        gates.constants.tolist(),
+        strict=True,
+    ):
+        gate = GATES[opcode]
+        pairs = zip(columns[: gate.n_angles], constants[: gate.n_angles], strict=True)
+        angles = [constant if column == FIXED else parameters[column] for column, constant in pairs]
+        getattr(circuit, gate.name)(*angles, *wires[: gate.n_qubits])
+    for qubit, letter in enumerate(basis.tolist()):
+        if letter == Y:
+            circuit.sdg(qubit)
+        if letter in (X, Y):
+            circuit.h(qubit)
+    return BoundCircuit(circuit, tuple(parameters))
+
+
+def with_probabilities(bound: BoundCircuit, qubits: list[int]) -> BoundCircuit:
+    """The circuit with the probabilities of ``qubits`` saved at its end, the first as the lowest bit."""
+    circuit = bound.circuit.copy()
+    circuit.save_probabilities(qubits=qubits, label=LABEL)
+    return BoundCircuit(circuit, bound.parameters)
+
+
+def run_probabilities(
+    simulator: AerSimulator, bound: BoundCircuit, angles: FloatArray, **options: RunOption
+) -> FloatArray:
+    """Outcome probabilities ``(R, 2**n)`` of a circuit that saves them. Raises BackendError where Aer fails."""
+    binds = bound.binds(angles)
+    result = simulator.run(bound.circuit, parameter_binds=binds, shots=1, **options).result()
+    if not result.success:
+        raise BackendError(f"Aer could not simulate the circuit: {result.status}")
+    table = np.stack([getattr(experiment.data, LABEL) for experiment in result.results])
+    if binds is None:
+        table = np.repeat(table, len(angles), axis=0)
+    return np.asarray(table, dtype=np.float64)
+
+
+class IdealProgram:
+    """A circuit without noise, ready to run."""
+
+    def __init__(self, simulator: AerSimulator, gates: GateList, basis: npt.NDArray[np.uint8]) -> None:
+        """Translate the gates."""
+        self._simulator = simulator
+        self._n_qubits = gates.n_qubits
+        self._bound = with_probabilities(build_circuit(gates, basis), list(range(gates.n_qubits)))
+
+    def probabilities(self, angles: FloatArray, *, threads: int) -> FloatArray:
+        """Outcome probabilities ``(R, 2**n)`` at angles ``(R, D)``."""
+        return run_probabilities(
+            self._simulator,
+            self._bound,
+            angles,
+            method="statevector",
+            max_parallel_threads=threads,
+            runtime_parameter_bind_enable=self._n_qubits < FUSION_MIN_QUBITS,
+        )

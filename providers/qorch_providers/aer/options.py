@@ -1,0 +1,105 @@
+"""What stands behind `aer:`: which noise, checked before anything starts, without importing an SDK."""
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+
+FAKE_PREFIX = "fake_"
+_KEYS = ("noise",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parsed options. ``noise`` is None, ``fake_<device>`` or the absolute path of a noise file.
+
+    ``digest`` changes with the noise's data; ``n_device_qubits`` is None unless a device limits the circuit.
+    """
+
+    noise: str | None = None
+    digest: bytes = b""
+    n_device_qubits: int | None = None
+
+    @property
+    def is_device(self) -> bool:
+        """Whether circuits are transpiled to the coupling map of a device."""
+        return self.noise is not None and self.noise.startswith(FAKE_PREFIX)
+
+
+def parse_options(text: str) -> Options:
+    """Read ``""``, ``"noise=fake_fez"`` or ``"noise=FILE"``.
+
+    Raises UnknownNameError for another key or device, MissingPackageError where the devices are not installed,
+    UsageError for a file that is no noise model.
+    """
+    noise: str | None = None
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        key, equals, value = part.partition("=")
+        if key not in _KEYS or not equals or not value:
+            raise UnknownNameError(
+                f"aer has no option '{part}'; choose noise=fake_<device> or noise=<file>, or leave it out"
+            )
+        noise = value
+    if noise is None:
+        return Options()
+    return _device_options(noise) if noise.startswith(FAKE_PREFIX) else _file_options(noise)
+
+
+def _device_options(noise: str) -> Options:
+    folder = fake_devices().get(noise)
+    if folder is None:
+        names = ", ".join(sorted(fake_devices()))
+        raise UnknownNameError(f"there is no device '{noise}' to take noise from; choose one of {names}")
+    hasher = hashlib.sha256(noise.encode())
+    for path in sorted(folder.glob("*.json")):
+        hasher.update(path.name.encode() + path.read_bytes())
+    configuration = json.loads(next(folder.glob("conf_*.json")).read_bytes())
+    return Options(noise, hasher.digest(), int(configuration["n_qubits"]))
+
+
+@cache
+def fake_devices() -> dict[str, Path]:
+    """Name → data folder of the devices whose noise qiskit-ibm-runtime ships.
+
+    Raises MissingPackageError where it is not installed. The package itself is not imported.
+    """
+    found = importlib.util.find_spec("qiskit_ibm_runtime")
+    if found is None or not found.submodule_search_locations:
+        raise MissingPackageError("noise of a fake device needs qiskit-ibm-runtime: pip install 'qorch[ibm]'")
+    root = Path(found.submodule_search_locations[0]) / "fake_provider" / "backends"
+    return {FAKE_PREFIX + path.parent.name: path.parent for path in root.glob("*/conf_*.json")}
+
+
+def _file_options(noise: str) -> Options:
+    path = Path(noise).expanduser().resolve()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnknownNameError(
+            f"there is no noise file '{noise}' that can be read ({error.strerror});"
+            " give a JSON file of NoiseModel.to_dict(serializable=True), or noise=fake_<device>"
+        ) from error
+    _check_noise_file(noise, content)
+    return Options(str(path), hashlib.sha256(content).digest())
+
+
+def _check_noise_file(noise: str, content: bytes) -> None:
+    try:
+        errors = json.loads(content)["errors"]
+        measured = [item for item in errors if "measure" in item["operations"]]
+        is_plain = all(
+            item["type"] == "roerror" and all(len(qubits) == 1 for qubits in item.get("gate_qubits", [[0]]))
+            for item in measured
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"'{noise}' is no noise model; write it with json.dump(NoiseModel.to_dict(serializable=True))"
+        ) from error
+    if not is_plain:
+        raise UsageError(
+            f"'{noise}' has noise on measurements other than single-qubit readout errors; leave that out"
+        )

@@ -1,0 +1,83 @@
+"""`qorch cancel`: end a run for good, and stop the process that works on it."""
+
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from qorch.cli.options import DbOption, JsonOption, RunArgument
+from qorch.cli.output import print_json
+from qorch.errors import RunBusyError, UsageError
+
+if TYPE_CHECKING:
+    from qorch.ports import Store
+
+PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+
+
+def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Cancel a run.
+
+    A process on this machine that works on it is stopped first.
+    """
+    from qorch.cli.database import open_database, require_run
+    from qorch.ports import RunState
+
+    with open_database(db) as store:
+        record = require_run(store, run)
+        if record.state in {RunState.DONE, RunState.CANCELLED}:
+            raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
+        stopped_pid = _cancel(store, record.run_id)
+    if as_json:
+        print_json({"run": record.run_id, "state": RunState.CANCELLED, "stopped_pid": stopped_pid})
+    else:
+        print(f"run {record.run_id} is cancelled" + (f"; stopped process {stopped_pid}" if stopped_pid else ""))
+
+
+def _cancel(store: "Store", run_id: str) -> int | None:
+    """Cancel a run; the process that had to be stopped for it, or None."""
+    try:
+        _mark(store, run_id)
+    except RunBusyError:
+        pid = _stop_worker(store, run_id)
+        _mark_when_free(store, run_id, pid=pid)
+        return pid
+    return None
+
+
+def _mark(store: "Store", run_id: str) -> None:
+    from qorch.ports import RunMove, RunState
+
+    with store.claim_run(run_id):
+        store.write([RunMove(run_id, RunState.CANCELLED)]).result()
+
+
+def _stop_worker(store: "Store", run_id: str) -> int:
+    """Send SIGTERM to the process of the last session. Raises RunBusyError where it is not on this machine."""
+    session = store.sessions(run_id)[-1]
+    if session.host != socket.gethostname():
+        raise RunBusyError(f"process {session.pid} on {session.host} works on run {run_id}; cancel it there")
+    try:
+        os.kill(session.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        # It ended just now, which is as good.
+        return session.pid
+    except PermissionError as error:
+        raise RunBusyError(f"process {session.pid} works on run {run_id} and is not yours to stop") from error
+    return session.pid
+
+
+def _mark_when_free(store: "Store", run_id: str, *, pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return _mark(store, run_id)
+        except RunBusyError:
+            if time.monotonic() > deadline:
+                raise RunBusyError(
+                    f"process {pid} was told to stop run {run_id}, and has not ended after"
+                    f" {PATIENCE_SECONDS:.0f} s; end it and cancel again"
+                ) from None
+            time.sleep(_POLL_SECONDS)

@@ -1,0 +1,47 @@
+"""Open the database for a command, and find runs in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qorch.cli.arguments import LATEST
+from qorch.errors import UnknownNameError, UsageError
+from qorch.ports import RunRecord, Store, WallClock
+
+
+@contextmanager
+def open_database(db: str | None) -> Iterator[Store]:
+    """The store at ``--db``, or else the configured one. Raises UsageError where ``--db`` names no file."""
+    from qorch.wiring import open_store
+
+    if db is not None and not locate_database(db).exists():
+        raise UsageError(f"there is no database at {locate_database(db)}; `qorch train --db …` makes one")
+    store = open_store(database_url(db), clock=WallClock())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def database_url(db: str | None) -> str:
+    """The database that was asked for, or else the configured one."""
+    from qorch.config import read_config
+
+    return db or read_config().db
+
+
+def locate_database(db: str | None) -> Path:
+    """The file of the database. Raises UsageError for a URL of another kind."""
+    from qorch_jobs_db.sqlite import database_path
+
+    return database_path(database_url(db))
+
+
+def require_run(store: Store, run: str) -> RunRecord:
+    """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError where there is none."""
+    found = store.find_run(run)
+    if found is None and run == LATEST:
+        found = next(iter(store.runs()), None)
+    if found is None:
+        raise UnknownNameError(f"there is no run '{run}' in {store.location}; see `qorch runs`")
+    return found

@@ -1,0 +1,195 @@
+"""The checks of `qorch doctor`, each a function that returns findings and changes nothing."""
+
+import os
+import platform
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
+from qorch.cli.output import format_bytes
+from qorch.errors import QorchError
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+MIN_FREE_DISK_BYTES = 2**30
+MIN_FREE_MEMORY_BYTES = 2**30
+_REQUIREMENT = re.compile(r"(?P<package>[\w.-]+).*\bextra\s*==\s*['\"](?P<extra>\w+)['\"]")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: ``status`` is ok, warn or fail."""
+
+    name: str
+    status: str
+    message: str
+
+
+def examine(database: Path) -> list[Finding]:
+    """All checks, of this machine and of the database at that path."""
+    return [
+        check_python(),
+        check_platform(),
+        check_torch(),
+        *check_extras(),
+        check_cores(),
+        check_memory(),
+        check_sqlite(),
+        check_file_system(database),
+        check_disk(database),
+        *check_database(database),
+    ]
+
+
+def check_python() -> Finding:
+    """qorch needs Python 3.11."""
+    version = platform.python_version()
+    if sys.version_info < (3, 11):  # noqa: UP036 - a broken installation is what the doctor looks for
+        return Finding("python", FAIL, f"{version}; qorch needs 3.11 or newer")
+    return Finding("python", OK, f"{version} at {sys.executable}")
+
+
+def check_platform() -> Finding:
+    """Windows has neither flock nor the signals that workers need."""
+    name = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    if platform.system() == "Windows":
+        return Finding("platform", FAIL, f"{name} is not supported; use Linux, macOS or WSL 2")
+    return Finding("platform", OK, name)
+
+
+def check_torch() -> Finding:
+    """Which torch is installed; it is not imported, which takes seconds."""
+    version = _version("torch")
+    if version is None:
+        return Finding("torch", FAIL, "not installed: pip install torch")
+    return Finding("torch", OK, version)
+
+
+def check_extras() -> Iterator[Finding]:
+    """Which optional packages are installed, and how to install the others."""
+    for requirement in metadata.requires("qorch") or []:
+        match = _REQUIREMENT.match(requirement)
+        if match is None or match["package"] == "qorch" or match["extra"] in {"all", "dev"}:
+            continue
+        package, extra = match["package"], match["extra"]
+        version = _version(package)
+        if version is None:
+            yield Finding(f"extra {extra}", WARN, f"{package} is missing: pip install 'qorch[{extra}]'")
+        else:
+            yield Finding(f"extra {extra}", OK, f"{package} {version}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def count_cores() -> int:
+    """The cores that this process may use; macOS only tells how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_cores() -> Finding:
+    """How many worker processes simulators get."""
+    return Finding("cores", OK, f"{count_cores()} usable of {os.cpu_count()}")
+
+
+def free_memory_bytes() -> int | None:
+    """Memory that is available without swapping; None where the system does not tell."""
+    table = Path("/proc/meminfo")
+    if not table.exists():
+        return None
+    match = re.search(r"MemAvailable:\s+(\d+) kB", table.read_text())
+    return int(match[1]) * 1024 if match else None
+
+
+def check_memory() -> Finding:
+    """Whether there is room for torch and a few simulators."""
+    free = free_memory_bytes()
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if free is None:
+        return Finding("memory", OK, f"{format_bytes(total)} in all")
+    status = OK if free >= MIN_FREE_MEMORY_BYTES else WARN
+    return Finding("memory", status, f"{format_bytes(free)} free of {format_bytes(total)}")
+
+
+def check_sqlite() -> Finding:
+    """SQLite before 3.51.3 has a bug in its write-ahead log."""
+    from qorch_jobs_db import sqlite_version
+
+    found = sqlite_version()
+    if found.has_wal_bug:
+        return Finding(
+            "sqlite",
+            WARN,
+            f"{found.version} can in rare cases damage a database that other programs write to at the same"
+            " time; 3.51.3 mends it: pip install 'qorch[sqlite]'",
+        )
+    return Finding("sqlite", OK, found.version)
+
+
+def check_file_system(database: Path) -> Finding:
+    """Databases break on network file systems, whose locks cannot be trusted."""
+    folder = _existing_parent(database)
+    kind = file_system_of(folder)
+    if kind is None:
+        return Finding("file system", OK, f"{folder}: of a kind that the system does not tell")
+    if kind.lower() in NETWORK_FILE_SYSTEMS:
+        return Finding("file system", WARN, f"{folder} is a network file system ({kind}); give a local path with --db")
+    return Finding("file system", OK, f"{folder} is local ({kind})")
+
+
+def check_disk(database: Path) -> Finding:
+    """Whether the disk under the database has room."""
+    folder = _existing_parent(database)
+    free = shutil.disk_usage(folder).free
+    status = OK if free >= MIN_FREE_DISK_BYTES else WARN
+    return Finding("disk", status, f"{format_bytes(free)} free at {folder}")
+
+
+def check_database(database: Path) -> Iterator[Finding]:
+    """Whether the database can be opened and is sound, and that nobody else can read it."""
+    from qorch.ports import WallClock
+    from qorch_jobs_db import open_store
+
+    if not database.exists():
+        yield _check_new_database(database)
+        return
+    mode = stat.S_IMODE(database.stat().st_mode)
+    try:
+        store = open_store(str(database), clock=WallClock())
+        try:
+            damage = store.check()
+        finally:
+            store.close()
+    except QorchError as error:
+        yield Finding("database", FAIL, str(error))
+        return
+    if damage:
+        yield Finding("database", FAIL, f"{database} is damaged ({damage[0]}); restore a backup")
+    else:
+        yield Finding("database", OK, f"{database} is sound")
+    if mode & 0o077:
+        yield Finding("database mode", WARN, f"{mode:04o}: others can read what you ran; chmod 600 {database}")
+    else:
+        yield Finding("database mode", OK, f"{mode:04o}")
+
+
+def _check_new_database(database: Path) -> Finding:
+    folder = _existing_parent(database)
+    if not os.access(folder, os.W_OK):
+        return Finding("database", FAIL, f"{database} is not there and {folder} is not writable; give a path with --db")
+    return Finding("database", OK, f"{database} is not there yet; the first run makes it")
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.parents if parent.is_dir())

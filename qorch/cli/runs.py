@@ -1,0 +1,45 @@
+"""`qorch runs`: all runs, newest first."""
+
+from typing import TYPE_CHECKING, Any
+
+from qorch.cli.options import DbOption, JsonOption
+from qorch.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from qorch.ports import RunRecord, Store
+
+
+def runs(db: DbOption = None, as_json: JsonOption = False) -> None:
+    """List the runs, newest first."""
+    from qorch.cli.database import open_database
+
+    with open_database(db) as store:
+        documents = [describe_run(store, run) for run in store.runs()]
+        location = store.location
+    if as_json:
+        print_json({"runs": documents})
+    elif documents:
+        columns = ("run", "state", "backend", "seed", "cache", "rows_executed", "rows_from_cache", "wall_seconds")
+        rows = [[document[column] for column in columns] for document in documents]
+        print_table([column.replace("_", " ") for column in columns], rows)
+    else:
+        print(f"no runs in {location} yet; start one with `qorch train digits`")
+
+
+def describe_run(store: "Store", run: "RunRecord") -> dict[str, Any]:
+    """A run's document: what it is, and its sums over all sessions."""
+    sessions = store.sessions(run.run_id)
+    return {
+        "run": run.run_id,
+        "name": run.name,
+        "workload": run.workload,
+        "backend": run.backend,
+        "seed": run.seed,
+        "cache": run.cache,
+        "state": run.state,
+        "created_at": run.created_at.isoformat(),
+        "sessions": len(sessions),
+        "rows_executed": sum(session.rows_executed for session in sessions),
+        "rows_from_cache": sum(session.rows_from_cache for session in sessions),
+        "wall_seconds": round(sum(session.wall_ns for session in sessions) / 1e9, 3),
+    }

@@ -1,0 +1,81 @@
+"""The settings of a training: read from the command line, stored with the run, and taken back by --resume."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from qorch.errors import ShotsError, UsageError
+from qorch.ports import RunRecord
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a training does; None is the workload's own default.
+
+    ``own`` holds the options that only the workload knows, as text.
+    """
+
+    workload: str
+    name: str
+    backend: str = "aer"
+    shots: int | Literal["exact"] | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    limit: int | None = None
+    gradient: str | None = None
+    budget: str | None = None
+    cache: str | None = None
+    data_dir: str | None = None
+    seed: int = 0
+    own: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exact_or_shots(self) -> int | None:
+        """The shots as the library takes them: None for exact."""
+        return None if self.shots == "exact" else self.shots
+
+
+def read_shots(text: str) -> int | Literal["exact"]:
+    """``"1024"`` or ``"exact"``. Raises ShotsError for anything else."""
+    if text == "exact":
+        return "exact"
+    try:
+        return int(text)
+    except ValueError:
+        raise ShotsError(f"--shots is '{text}'; give a whole number of at least 1, or exact") from None
+
+
+def new_settings(workload: str, given: Mapping[str, object]) -> Settings:
+    """The settings of a new run, from the options that were given."""
+    return msgspec.convert({"workload": workload, "name": workload, **given}, Settings)
+
+
+def stored_settings(run: RunRecord, workload: str, *, given: Mapping[str, object]) -> Settings:
+    """The settings with which a run was started. Raises UsageError where an option that is given differs."""
+    if run.workload != workload:
+        raise UsageError(f"run {run.run_id} trains {run.workload or 'a program of its own'}, not {workload}")
+    try:
+        settings = msgspec.json.decode(run.settings, type=Settings)
+    except msgspec.MsgspecError as error:
+        raise UsageError(
+            f"run {run.run_id} was not started by `qorch train`; continue it with the program that did"
+        ) from error
+    stored = dict(_flatten(msgspec.to_builtins(settings)))
+    for name, value in _flatten(given):
+        if stored.get(name) != value:
+            before = "the default" if stored.get(name) is None else stored[name]
+            raise UsageError(
+                f"run {run.run_id} was started with --{name} {before}, and --{name} {value} is given now;"
+                " leave it out, or start a new run"
+            )
+    return settings
+
+
+def _flatten(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name.replace("_", "-"), value

@@ -1,0 +1,80 @@
+"""`qorch show`: one run's settings, steps, sessions and jobs."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from qorch.cli.options import DbOption, JsonOption, RunArgument
+from qorch.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from qorch.ports import Store
+
+
+def show(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show one run's settings, steps, sessions and jobs."""
+    from qorch.cli.database import open_database
+
+    with open_database(db) as store:
+        document = _describe(store, run)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _describe(store: "Store", name: str) -> dict[str, Any]:
+    from qorch.cli.database import require_run
+    from qorch.cli.runs import describe_run
+
+    run = require_run(store, name)
+    return {
+        **describe_run(store, run),
+        "settings": json.loads(run.settings),
+        "steps": [
+            {
+                "step": step.step,
+                "session": step.session,
+                "ended_at": step.ended_at.isoformat(),
+                "rows_executed": step.rows_executed,
+                "rows_from_cache": step.rows_from_cache,
+                "metrics": json.loads(step.metrics),
+            }
+            for step in store.steps(run.run_id)
+        ],
+        "worked_on_by": [
+            {
+                "session": session.ordinal,
+                "pid": session.pid,
+                "host": session.host,
+                "started_at": session.started_at.isoformat(),
+                "wall_seconds": session.wall_ns / 1e9,
+            }
+            for session in store.sessions(run.run_id)
+        ],
+        "jobs_by_state": dict(Counter(job.state.value for job in store.jobs(run.run_id))),
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    print(f"run {document['run']} ({document['state']}) on {document['backend']}, seed {document['seed']}")
+    for name, value in document["settings"].items():
+        print(f"  {name:<12}{'(default)' if value is None else value}")
+    jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
+    print(f"jobs: {jobs or 'none'}\n")
+    print_table(
+        ("session", "pid", "host", "started at", "wall seconds"),
+        [(*list(item.values())[:4], f"{item['wall_seconds']:.2f}") for item in document["worked_on_by"]],
+    )
+    print()
+    print_table(
+        ("step", "session", "rows executed", "from cache", "metrics"),
+        [
+            (item["step"], item["session"], item["rows_executed"], item["rows_from_cache"], _figures(item))
+            for item in document["steps"]
+        ],
+    )
+
+
+def _figures(step: dict[str, Any]) -> str:
+    return " · ".join(f"{name} {value:.4g}" for name, value in step["metrics"].items())

@@ -1,0 +1,175 @@
+"""`qorch train`: train a workload, or go on with a run that was stopped."""
+
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qorch.cli.arguments import LATEST, read_own_options
+from qorch.cli.interrupts import Stopped, Stopper
+from qorch.cli.options import DbOption, JsonOption
+from qorch.errors import QorchError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from qorch.cli.settings import Settings
+    from qorch.ports import RunRecord
+    from qorch.workloads.base import Options, Workload
+
+_WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
+_BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [aer]")]
+_SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
+_EPOCHS = Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")]
+_BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", help="Samples per training step.")]
+_LIMIT = Annotated[int | None, typer.Option(metavar="N", help="Use only so many samples.")]
+_GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
+_BUDGET = Annotated[str | None, typer.Option(help='The most that the run may cost, such as "5 USD".')]
+_CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
+_DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="Where the workload's data lies.")]
+_SEED = Annotated[int | None, typer.Option(metavar="N", help="Of all random numbers. [0]")]
+_NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
+_RESUME = Annotated[
+    str | None, typer.Option(metavar="[RUN]", help="Go on with a run, by default the newest, as it was started.")
+]
+_REBUY = Annotated[bool, typer.Option("--rebuy", help="Go on where the circuits of stored steps have changed.")]
+
+
+def train(
+    context: typer.Context,
+    workload: _WORKLOAD,
+    backend: _BACKEND = None,
+    shots: _SHOTS = None,
+    epochs: _EPOCHS = None,
+    batch_size: _BATCH_SIZE = None,
+    limit: _LIMIT = None,
+    gradient: _GRADIENT = None,
+    budget: _BUDGET = None,
+    cache: _CACHE = None,
+    data_dir: _DATA_DIR = None,
+    seed: _SEED = None,
+    name: _NAME = None,
+    resume: _RESUME = None,
+    rebuy: _REBUY = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a workload, and report on it.
+
+    The workload's own options, such as --classes 3,6 of digits, are given like the others.
+    """
+    from qorch.cli.settings import read_shots
+
+    own = read_own_options(context.args)
+    options: dict[str, object] = {
+        "name": name, "backend": backend, "shots": None if shots is None else read_shots(shots),
+        "epochs": epochs, "batch_size": batch_size, "limit": limit, "gradient": gradient, "budget": budget,
+        "cache": cache, "data_dir": None if data_dir is None else str(data_dir), "seed": seed, "own": own or None,
+    }  # fmt: skip
+    given = {key: value for key, value in options.items() if value is not None}
+    run_id = _train_or_resume(workload, given, resume=resume, db=db, rebuy=rebuy)
+    _print_report(run_id, db=db, as_json=as_json)
+
+
+def _train_or_resume(
+    workload: str, given: dict[str, object], *, resume: str | None, db: str | None, rebuy: bool
+) -> str:
+    """Check everything, then train; the run's id. A run that is done already is left as it is."""
+    from qorch.cli.settings import new_settings, stored_settings
+    from qorch.ports import RunState
+    from qorch.workloads import load_workload
+
+    if workload.startswith("-"):
+        raise UsageError(f"write the workload before {workload}, as in `qorch train digits {workload} …`")
+    job = load_workload(workload)
+    if resume is None:
+        settings = new_settings(workload, given)
+        return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
+    run = _find_resumed(workload, resume, name=given.get("name"), db=db)
+    settings = stored_settings(run, workload, given=given)
+    if run.state == RunState.DONE:
+        print(f"run {run.run_id} is complete already; this is its report", file=sys.stderr)
+        return run.run_id
+    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy)
+
+
+def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
+    from qorch.cli.database import locate_database, open_database, require_run
+
+    if not locate_database(db).exists():
+        raise UnknownNameError(f"there is no run to resume at {locate_database(db)}; see `qorch runs`")
+    with open_database(db) as store:
+        if resume != LATEST:
+            return require_run(store, resume)
+        for run in store.runs():
+            if run.workload == workload and name in {None, run.name}:
+                return run
+        raise UnknownNameError(f"there is no run of {workload} to resume in {store.location}; see `qorch runs`")
+
+
+def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id: str | None, rebuy: bool) -> str:
+    """Train a new run, or go on with ``run_id``; the run's id."""
+    import msgspec
+
+    from qorch.wiring import start_run
+
+    settings = _with_shots(settings, workload)
+    options = _as_options(settings)
+    workload.check(options)
+    stopper = Stopper()
+    try:
+        with stopper.listen():
+            run = start_run(
+                run_id or settings.name, backend=settings.backend, budget=settings.budget,
+                cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
+                resume=run_id is not None, rebuy=rebuy, workload=settings.workload,
+                settings=msgspec.to_builtins(settings),
+            )  # fmt: skip
+            stopper.hint = _resume_hint(settings.workload, run.run_id, db)
+            with run:
+                training = workload.train(run, options)
+                summary = {"metrics": training.metrics, "weights_sha256": training.weights_sha256}
+                run.close(summary=json.dumps(summary))
+    except Stopped as stopped:
+        print(stopper.hint, end="", file=sys.stderr)
+        raise typer.Exit(stopped.exit_code) from stopped
+    except QorchError:
+        print(stopper.hint, end="", file=sys.stderr)
+        raise
+    return run.run_id
+
+
+def _with_shots(settings: "Settings", workload: "Workload") -> "Settings":
+    """The shots are stored as they were, so that a later default does not change a resumed run."""
+    if settings.shots is not None:
+        return settings
+    return replace(settings, shots="exact" if workload.default_shots is None else workload.default_shots)
+
+
+def _as_options(settings: "Settings") -> "Options":
+    from qorch.config import read_config
+    from qorch.workloads.base import Options
+
+    return Options(
+        shots=settings.exact_or_shots,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        limit=settings.limit,
+        gradient=settings.gradient,
+        data_dir=Path(settings.data_dir) if settings.data_dir else read_config().data_dir,
+        seed=settings.seed,
+        own=settings.own,
+    )
+
+
+def _resume_hint(workload: str, run_id: str, db: str | None) -> str:
+    where = "" if db is None else f" --db {shlex.quote(db)}"
+    return f"resume with: qorch train {workload} --resume {run_id}{where}\n"
+
+
+def _print_report(run_id: str, *, db: str | None, as_json: bool) -> None:
+    from qorch.cli.report import report
+
+    report(run_id, db=db, as_json=as_json)

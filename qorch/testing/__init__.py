@@ -1,0 +1,1 @@
+"""Doubles and conformance suites for tests, ours and those of third parties."""

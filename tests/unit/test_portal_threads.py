@@ -1,0 +1,102 @@
+"""The portal: sync callers, threads, forks, and Ctrl-C."""
+
+import asyncio
+import concurrent.futures
+import os
+import signal
+import threading
+
+import pytest
+
+from qorch.errors import RunError
+from qorch.portal import Portal
+
+
+async def _double(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+def test_many_threads_share_one_loop() -> None:
+    """Calls from several threads all come back with their own answers."""
+    portal = Portal()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: portal.call(_double(number)), range(100)))
+    portal.close()
+    assert answers == [2 * number for number in range(100)]
+
+
+def test_beside_a_running_loop() -> None:
+    """A blocking call works inside a running event loop, as in a notebook cell."""
+
+    async def cell() -> int:
+        portal = Portal()
+        try:
+            return portal.call(_double(4))
+        finally:
+            portal.close()
+
+    assert asyncio.run(cell()) == 8
+
+
+def test_blocking_inside_its_own_loop_is_refused() -> None:
+    """A call that would wait for itself gets an error instead."""
+    portal = Portal()
+
+    async def inside() -> None:
+        portal.call(_double(1))
+
+    with pytest.raises(RunError, match="await instead"):
+        portal.call(inside())
+    portal.close()
+
+
+def test_closed_portal_refuses() -> None:
+    """After closing, a call gets an error; closing twice is harmless."""
+    portal = Portal()
+    portal.close()
+    portal.close()
+    with pytest.raises(RunError, match="is closed"):
+        portal.call(_double(1))
+
+
+def test_a_forked_child_is_refused() -> None:
+    """A fork of the process cannot use its parent's loop, and says so."""
+    portal = Portal()
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            portal.call(_double(1))
+        except RunError as error:
+            os.write(write_end, str(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert b"process that started it" in os.read(read_end, 1000)
+    assert portal.call(_double(3)) == 6
+    portal.close()
+
+
+def test_ctrl_c_cancels_the_call() -> None:
+    """Ctrl-C while waiting cancels the work in the loop and is raised to the caller."""
+    portal = Portal()
+    events: list[str] = []
+    started = threading.Event()
+
+    async def forever() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            events.append("cancelled")
+            raise
+
+    def interrupt() -> None:
+        started.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        portal.call(forever())
+    portal.close()
+    assert events == ["cancelled"]

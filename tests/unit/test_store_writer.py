@@ -1,0 +1,144 @@
+"""The writer thread: it groups, it waits, it fails one call alone, and it stops for good where it must."""
+
+import datetime as dt
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from qorch.errors import StoreError, StoreFullError, StoreUnavailableError
+from qorch.ports import WallClock
+from qorch.testing.store_records import HERE, make_block, make_job, make_run
+from qorch_jobs_db import SqlStore, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """A store with the run ``r`` and its job."""
+    with closing(open_store(str(tmp_path / "x.db"), clock=WallClock())) as store:
+        store.write([make_run("r"), make_job("r/0.0.0")]).result()
+        yield store
+
+
+@contextmanager
+def _locked(store: SqlStore) -> Iterator[None]:
+    """Another program is in the middle of a write."""
+    with closing(sqlite3.connect(store.location, isolation_level=None)) as link:
+        link.execute("BEGIN IMMEDIATE")
+        yield
+        link.execute("ROLLBACK")
+
+
+@contextmanager
+def _small_disk(*, pages: int) -> Iterator[None]:
+    """Connections that are opened meanwhile find the disk full at so many pages."""
+
+    def limit(link: DBAPIConnection, _entry: object) -> None:
+        link.cursor().execute(f"PRAGMA max_page_count={pages}")
+
+    event.listen(Engine, "connect", limit)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", limit)
+
+
+def test_calls_that_wait_together_share_a_commit(store: SqlStore) -> None:
+    """A hundred calls behind a busy database take two transactions at most."""
+    before = store.commits
+    with _locked(store):
+        futures = [store.write([make_job(f"r/0.0.{number}")]) for number in range(100)]
+    for future in futures:
+        future.result()
+    assert 1 <= store.commits - before <= 2
+    assert len(store.jobs("r")) == 100
+
+
+def test_a_bad_call_in_a_group_fails_alone(store: SqlStore) -> None:
+    """Its neighbours in the same transaction are applied, in their order."""
+    with _locked(store):
+        good = [store.write([make_job(f"r/0.0.{number}")]) for number in range(5)]
+        bad = store.write([make_job("r/0.0.8"), make_job("nobody/0.0.0")])
+        good += [store.write([make_job(f"r/0.0.{number}")]) for number in range(5, 8)]
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        bad.result()
+    for future in good:
+        future.result()
+    assert [job.job_id for job in store.jobs("r")] == [f"r/0.0.{number}" for number in range(8)]
+
+
+def test_a_database_that_stays_locked_fails_the_call_and_not_the_store(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the patience of the connection; once the lock is gone, writing goes on."""
+    monkeypatch.setattr("qorch_jobs_db.sqlite.BUSY_SECONDS", 0.05)
+    with closing(open_store(store.location, clock=WallClock())) as hasty:
+        with _locked(store), pytest.raises(StoreUnavailableError, match="locked"):
+            hasty.write([make_job("r/0.0.1")]).result()
+        hasty.write([make_job("r/0.0.2")]).result()
+    assert [job.job_id for job in store.jobs("r")] == ["r/0.0.0", "r/0.0.2"]
+
+
+@pytest.mark.parametrize("pages", range(44, 92, 4))
+def test_a_full_disk_loses_nothing(store: SqlStore, pages: int) -> None:
+    """What was acknowledged stays readable; later writes fail alike; with space, a new store goes on."""
+    with _small_disk(pages=pages), closing(open_store(store.location, clock=WallClock())) as full:
+        futures = [full.write([make_job(f"r/1.0.{i}"), make_block(40)]) for i in range(60)]
+        failed = [future for future in futures if future.exception() is not None]
+        assert failed
+        for future in [*failed, full.write([make_run("other")])]:
+            _assert_full(future)
+        kept = [f"r/1.0.{number}" for number in range(60 - len(failed))]
+        assert [job.job_id for job in full.jobs("r")] == ["r/0.0.0", *kept]
+    with closing(open_store(store.location, clock=WallClock())) as roomy:
+        assert roomy.check() == []
+        roomy.write([make_job("r/2.0.0"), make_block(40)]).result()
+        assert [job.job_id for job in roomy.jobs("r")] == ["r/0.0.0", *kept, "r/2.0.0"]
+        assert len(roomy.blocks_at("r", HERE)) == len(kept) + 1
+
+
+def _assert_full(future: "Future[None]") -> None:
+    with pytest.raises(StoreFullError, match="free space"):
+        future.result()
+
+
+def test_a_lost_file_system_stops_the_store(store: SqlStore) -> None:
+    """Where the lock folder is gone, nothing more is written, and the first error is repeated."""
+    folder = Path(f"{store.location}.locks")
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match=r"x\.db"):
+            store.write([make_job("r/0.0.1")]).result()
+
+
+def test_a_clock_that_fails_does_not_hang_the_waiter(tmp_path: Path) -> None:
+    """The writer thread outlives an error that nobody foresaw."""
+
+    class BrokenClock(WallClock):
+        def now(self) -> dt.datetime:
+            if threading.current_thread().name == "qorch-store":
+                raise RuntimeError("the clock stopped")
+            return super().now()
+
+    with closing(open_store(str(tmp_path / "x.db"), clock=BrokenClock())) as store:
+        for _ in range(2):
+            with pytest.raises(StoreError, match="the clock stopped"):
+                store.write([make_run("r")]).result(timeout=30)
+
+
+def test_closing_applies_what_waits(tmp_path: Path) -> None:
+    """Queued calls are durable when close returns."""
+    store = open_store(str(tmp_path / "x.db"), clock=WallClock())
+    futures = [store.write([make_run(f"r{number}")]) for number in range(300)]
+    store.close()
+    assert all(future.done() for future in futures)
+    with closing(open_store(str(tmp_path / "x.db"), clock=WallClock())) as again:
+        assert len(again.runs()) == 300
