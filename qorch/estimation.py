@@ -74,9 +74,7 @@ def add_counts(moments: Moments, counts: Counts, *, rows: npt.ArrayLike) -> None
         )
 
 
-def _add_entries(
-    moments: Moments, outcomes: AnyArray, *, counts: IntArray, starts: IntArray, rows: IntArray
-) -> None:
+def _add_entries(moments: Moments, outcomes: AnyArray, *, counts: IntArray, starts: IntArray, rows: IntArray) -> None:
     shots = np.add.reduceat(counts, starts)
     np.add.at(moments.shots, rows, shots)
     masks = moments.group.masks.astype(outcomes.dtype)[:, np.newaxis]
@@ -98,7 +96,7 @@ def expectations(moments: Sequence[Moments], offsets: FloatArray) -> tuple[Float
     without shots.
     """
     n_rows = len(moments[0].shots)
-    values = np.tile(offsets, (n_rows, 1))
+    values = np.repeat(offsets[np.newaxis, :], n_rows, axis=0)
     variances = np.zeros_like(values)
     for part in moments:
         _check_shots(part.shots)

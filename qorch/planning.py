@@ -1,5 +1,6 @@
 """Which stored samples stand in for rows, and how the missing ones are packed into jobs."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,17 +141,18 @@ def pack(
 
     ``rows_per_job(group, shots)`` is the number of rows that make a full job.
     """
+    missing = [part for part in missing if len(part.rows)]
+    if not missing:
+        return ()
     sizes = [
         max(1, min(capabilities.max_rows_per_job, rows_per_job(groups[part.group], part.shots)))
         for part in missing
     ]
     load = sum(len(part.rows) / size for part, size in zip(missing, sizes, strict=True))
-    if load == 0.0:
-        return ()
     n_jobs = math.ceil(load - 1e-9)
     if not capabilities.charges:
         n_jobs = _fill_slots(load, n_jobs, capabilities.slots)
-    return _slice(groups, missing, sizes, share=load / n_jobs)
+    return _slice(groups, missing, sizes, n_jobs=n_jobs, share=load / n_jobs)
 
 
 def _fill_slots(load: float, n_jobs: int, slots: int) -> int:
@@ -161,25 +163,20 @@ def _fill_slots(load: float, n_jobs: int, slots: int) -> int:
 
 
 def _slice(
-    groups: Sequence[RowGroup], missing: Sequence[Missing], sizes: Sequence[int], *, share: float
+    groups: Sequence[RowGroup], missing: Sequence[Missing], sizes: Sequence[int], *, n_jobs: int, share: float
 ) -> tuple[PlannedJob, ...]:
-    jobs: list[PlannedJob] = []
-    current: list[Selection] = []
-    room = share
+    """Cut the rows, laid end to end by their load, into ``n_jobs`` stretches of ``share``."""
+    jobs: list[list[Selection]] = [[] for _ in range(n_jobs)]
+    laid = 0.0
     for part, size in zip(missing, sizes, strict=True):
-        start = 0
-        while start < len(part.rows):
-            count = min(len(part.rows) - start, max(1, round(room * size)))
-            chosen = slice(start, start + count)
-            current.append(_select(groups[part.group], part, chosen))
-            room -= count / size
-            start += count
-            if room < 0.5 / size:
-                jobs.append(PlannedJob(tuple(current)))
-                current, room = [], share
-    if current:
-        jobs.append(PlannedJob(tuple(current)))
-    return tuple(jobs)
+        middles = laid + (np.arange(len(part.rows)) + 0.5) / size
+        job_of_row = np.minimum((middles / share).astype(np.int64), n_jobs - 1)
+        cuts = [0, *(np.flatnonzero(np.diff(job_of_row)) + 1), len(part.rows)]
+        for start, stop in itertools.pairwise(cuts):
+            selection = _select(groups[part.group], part, slice(int(start), int(stop)))
+            jobs[int(job_of_row[start])].append(selection)
+        laid += len(part.rows) / size
+    return tuple(PlannedJob(tuple(job)) for job in jobs if job)
 
 
 def _select(group: RowGroup, part: Missing, chosen: slice) -> Selection:

@@ -107,7 +107,7 @@ class SampleTable:
         while True:
             follows = (self.before != NONE) & (self.ends[self.before] == self.offsets)
             follows &= (self.samples[self.before] == self.samples) & (self.prefixes[self.before] == self.prefixes)
-            longer = whole | (follows & whole[self.before])
+            longer: BoolArray = whole | (follows & whole[self.before])
             if bool((longer == whole).all()):
                 return whole
             whole = longer
@@ -228,13 +228,13 @@ def _usable(table: SampleTable, shots: int | None, *, partial: bool) -> IntArray
     """The last entry of every sample that can be used for this number of shots, in table order."""
     if shots is None:
         return np.flatnonzero(table.ends == EXACT)
-    whole = np.flatnonzero(table.is_whole & (table.ends != EXACT))
+    whole: IntArray = np.flatnonzero(table.is_whole & (table.ends != EXACT))
     ends = table.ends[whole]
     if not partial:
         whole = whole[ends == shots]
-        return whole[_run_starts(table.prefixes[whole], table.samples[whole])]
+        return np.asarray(whole[_run_starts(table.prefixes[whole], table.samples[whole])])
     # Best of each sample: the least that suffices, or else the most there is.
     merit = np.where(ends >= shots, shots - ends, ends - np.iinfo(np.int64).max)
     order = np.lexsort((-merit, table.samples[whole], table.prefixes[whole]))
     whole = whole[order]
-    return whole[_run_starts(table.prefixes[whole], table.samples[whole])]
+    return np.asarray(whole[_run_starts(table.prefixes[whole], table.samples[whole])])

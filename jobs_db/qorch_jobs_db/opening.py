@@ -16,7 +16,7 @@ from qorch_jobs_db.sqlite import choose_journal, driver, write_engine
 from qorch_jobs_db.views import create_views
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_MAGIC = b"SQLite format 3\0"
+_LEAST_BYTES = 512
 
 
 def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) -> str:
@@ -25,13 +25,14 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
     Raises StoreCorruptError for what is no qorch database, StoreTooNewError for one of a newer qorch,
     StoreUnavailableError where it cannot be written.
     """
-    with path.open("rb") as file:
-        magic = file.read(len(_MAGIC))
-    if magic not in {b"", _MAGIC}:
+    # Never open the file but through SQLite: closing it would drop the locks that another store of this process
+    # holds on it. SQLite takes what is smaller than a page's header for empty.
+    size_bytes = path.stat().st_size
+    if 0 < size_bytes < _LEAST_BYTES:
         raise StoreCorruptError(f"{path} is not a database; give another path with --db")
     engine = write_engine(path, has_foreign_keys=False)
     try:
-        if not magic:
+        if size_bytes == 0:
             _use_journal(path)
         with engine.begin() as connection:
             revision = _revision(connection, path=path, clock=clock, scripts=scripts)

@@ -36,7 +36,10 @@ def sqlite_version() -> SqliteVersion:
 
 
 def driver() -> ModuleType:
-    """The DBAPI module: pysqlite3 where it is installed and newer than the interpreter's own."""
+    """The DBAPI module: pysqlite3 where it is installed and newer than the interpreter's own.
+
+    Two copies of SQLite in one process must not open one file: each would drop the other's locks.
+    """
     try:
         extra = importlib.import_module("pysqlite3.dbapi2")
     except ImportError:

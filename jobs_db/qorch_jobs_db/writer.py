@@ -60,7 +60,7 @@ class Writer:
         """Queue a call. Raises StoreError once closed."""
         call = _Call(tuple(writes), Future(), Changes())
         # A waiter that is cancelled must not take the write with it: later calls build on it.
-        pass
+        call.future.set_running_or_notify_cancel()
         with self._gate:
             if self._is_closed:
                 raise StoreError(f"the store at {self._location} is closed; open it again")

@@ -10,7 +10,7 @@ from qorch.cli.options import DbOption, JsonOption, RunOption
 from qorch.cli.output import format_bytes, print_json, print_table
 from qorch.errors import UsageError
 
-app = typer.Typer(help="Look at stored results, or delete them.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="Look at stored results, or delete them.", rich_markup_mode=None)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_NUMBER = 10_000
 

@@ -62,6 +62,8 @@ def train(
     """
     from qorch.cli.settings import read_shots
 
+    if workload.startswith("-"):
+        raise UsageError(f"write the workload before {workload}, as in `qorch train digits {workload} …`")
     own = read_own_options(context.args)
     options: dict[str, object] = {
         "name": name, "backend": backend, "shots": None if shots is None else read_shots(shots),
@@ -81,8 +83,6 @@ def _train_or_resume(
     from qorch.ports import RunState
     from qorch.workloads import load_workload
 
-    if workload.startswith("-"):
-        raise UsageError(f"write the workload before {workload}, as in `qorch train digits {workload} …`")
     job = load_workload(workload)
     if resume is None:
         settings = new_settings(workload, given)

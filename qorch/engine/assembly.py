@@ -105,7 +105,7 @@ class Assembly:
             return frequencies(samples[0])
         if not is_exact:
             return expectations([state.moments for state in states], grouping.offsets)
-        values = np.tile(grouping.offsets, (len(states[0].values), 1))
+        values = np.repeat(grouping.offsets[np.newaxis], len(states[0].values), axis=0)
         for state, group in zip(states, grouping.groups, strict=True):
             values += exact_expectations(state.values, group)
         return values, np.zeros_like(values)

@@ -69,9 +69,7 @@ def expand(pub: Pub, *, wanted: BoolArray | None = None) -> tuple[Batch, Recombi
     names = tuple(name for name, is_chosen in zip(pub.circuit.parameters, chosen, strict=True) if is_chosen)
     angles = _shifted(pub.circuit.angle_map.angles(pub.parameter_values), columns, shifts=shifts)
     rows = Pub(pub.circuit.free, angles, observables=pub.observables, shots=pub.shots)
-    return Batch((rows,)), Recombination(
-        pub, names, columns, shifts, coefficients, weights, row_terms, row_weights
-    )
+    return Batch((rows,)), Recombination(pub, names, columns, shifts, coefficients, weights, row_terms, row_weights)
 
 
 def _as_wanted(wanted: BoolArray | None, n_parameters: int) -> BoolArray:

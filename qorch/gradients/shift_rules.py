@@ -18,9 +18,7 @@ def shift_rule(n_frequencies: int, spacing: float) -> tuple[FloatArray, FloatArr
     for equidistant frequencies, with the shifts above π replaced by their negative equals.
     """
     if n_frequencies < 1 or not spacing > 0.0:
-        raise UsageError(
-            f"no shift rule for {n_frequencies} frequencies at distance {spacing}; both must be positive"
-        )
+        raise UsageError(f"no shift rule for {n_frequencies} frequencies at distance {spacing}; both must be positive")
     places = np.arange(n_frequencies)
     points = (2 * places + 1) * np.pi / (2 * n_frequencies)
     weights = spacing * (-1.0) ** places / (4 * n_frequencies * np.sin(points / 2) ** 2)

@@ -64,9 +64,7 @@ class GateList:
     def column_frequencies(self) -> tuple[tuple[int, float], ...]:
         """For each of the D columns, the (number, spacing) of the frequencies of its angle."""
         gates, slots = np.nonzero(self.columns != FIXED)
-        return tuple(
-            GATES[self.opcodes[gate]].frequencies[slot] for gate, slot in zip(gates, slots, strict=True)
-        )
+        return tuple(GATES[self.opcodes[gate]].frequencies[slot] for gate, slot in zip(gates, slots, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +106,7 @@ class AngleMap:
         """
         if self.is_identity:
             return values
-        angles = np.tile(self.offsets, (len(values), 1))
+        angles = np.repeat(self.offsets[np.newaxis, :], len(values), axis=0)
         for term in range(self.indices.shape[1]):
             angles += self.coefficients[:, term] * values[:, self.indices[:, term]]
         for angle in self.nonlinear:
@@ -123,9 +121,7 @@ class AngleMap:
         """A, dense, ``(D, P)``: the derivative of the affine angles."""
         matrix = np.zeros((len(self.offsets), self.n_parameters))
         for term in range(self.indices.shape[1]):
-            np.add.at(
-                matrix, (np.arange(len(self.offsets)), self.indices[:, term]), self.coefficients[:, term]
-            )
+            np.add.at(matrix, (np.arange(len(self.offsets)), self.indices[:, term]), self.coefficients[:, term])
         return matrix
 
     def driven_columns(self, wanted: npt.NDArray[np.bool_]) -> IntArray:
@@ -161,9 +157,7 @@ class Circuit:
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of gates and angle map; parameter names do not count."""
-        return hashlib.sha256(
-            b"qorch-circuit-1" + self.gates.digest + self.angle_map.to_bytes()
-        ).digest()
+        return hashlib.sha256(b"qorch-circuit-1" + self.gates.digest + self.angle_map.to_bytes()).digest()
 
     @cached_property
     def free(self) -> "Circuit":
@@ -183,9 +177,7 @@ def free_circuit(gates: GateList) -> Circuit:
     return Circuit(gates, identity, tuple(f"angle[{column}]" for column in range(width)))
 
 
-def build_gate_list(
-    n_qubits: int, gates: list[tuple[int, tuple[int, ...], tuple[float | None, ...]]]
-) -> GateList:
+def build_gate_list(n_qubits: int, gates: list[tuple[int, tuple[int, ...], tuple[float | None, ...]]]) -> GateList:
     """Arrays from ``(opcode, qubits, angles)`` triples, where an angle None is the next free column."""
     count = len(gates)
     opcodes = np.zeros(count, dtype=np.uint8)

@@ -35,9 +35,7 @@ def as_real(formula: Formula, names: Sequence[str]) -> Formula:
     Raises CircuitError where it is no formula, or is not real for all real parameters.
     """
     if not isinstance(formula, sympy.Expr):
-        raise CircuitError(
-            "Qiskit has no formula for it; write a power of a number as (p * log(number)).exp()"
-        )
+        raise CircuitError("Qiskit has no formula for it; write a power of a number as (p * log(number)).exp()")
     symbols = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in formula.free_symbols}
     real = formula.xreplace(symbols).replace(sympy.conjugate, lambda argument: argument)
     if real.has(sympy.I):
@@ -100,9 +98,7 @@ def _emit(formula: Formula, indices: dict[str, int], operations: list[Operation]
         _emit_fold(formula, indices, operations)
     else:
         known = ", ".join(sorted(_FUNCTIONS.values()))
-        raise CircuitError(
-            f"it uses {formula.func.__name__}; the functions of an angle are {known} and powers"
-        )
+        raise CircuitError(f"it uses {formula.func.__name__}; the functions of an angle are {known} and powers")
 
 
 def _emit_fold(formula: Formula, indices: dict[str, int], operations: list[Operation]) -> None:

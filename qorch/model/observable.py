@@ -103,8 +103,7 @@ def as_observable(item: ObservableLike) -> Observable:
     if hasattr(item, "to_sparse_list") and hasattr(item, "paulis"):
         return _from_sparse_pauli_op(item)
     raise ObservableError(
-        f"{item!r} is no observable; write a string such as '0.5*X0 + Z1', a SparsePauliOp"
-        " or qorch.probabilities()"
+        f"{item!r} is no observable; write a string such as '0.5*X0 + Z1', a SparsePauliOp or qorch.probabilities()"
     )
 
 

@@ -67,9 +67,7 @@ class Pub:
         compiled = as_circuit(circuit)
         values = np.zeros((1, 0)) if parameter_values is None else parameter_values
         object.__setattr__(self, "circuit", compiled)
-        object.__setattr__(
-            self, "parameter_values", as_parameter_values(values, parameters=compiled.parameters)
-        )
+        object.__setattr__(self, "parameter_values", as_parameter_values(values, parameters=compiled.parameters))
         object.__setattr__(self, "observables", as_observables(observables, n_qubits=compiled.n_qubits))
         object.__setattr__(self, "shots", as_shots(shots))
 

@@ -71,9 +71,7 @@ class AngleBuilder:
             try:
                 self.curves[text] = _compile_curve(renamed, names)
             except CircuitError as error:
-                raise CircuitError(
-                    f"cannot compile the angle '{expression}' of gate '{gate}': {error}"
-                ) from error
+                raise CircuitError(f"cannot compile the angle '{expression}' of gate '{gate}': {error}") from error
         return self.curves[text]
 
     def build(self) -> AngleMap:

@@ -30,13 +30,9 @@ def compile_circuit(circuit: QuantumCircuit) -> Circuit:
     angles that are not real, no qubits or more than 63.
     """
     if not isinstance(circuit, QuantumCircuit):
-        raise CircuitError(
-            f"{circuit!r} is no circuit; give a qiskit.circuit.QuantumCircuit or a qorch.Circuit"
-        )
+        raise CircuitError(f"{circuit!r} is no circuit; give a qiskit.circuit.QuantumCircuit or a qorch.Circuit")
     if not 1 <= circuit.num_qubits <= MAX_QUBITS:
-        raise CircuitError(
-            f"the circuit has {circuit.num_qubits} qubits; it must have from 1 to {MAX_QUBITS}"
-        )
+        raise CircuitError(f"the circuit has {circuit.num_qubits} qubits; it must have from 1 to {MAX_QUBITS}")
     parameters = tuple(circuit.parameters)
     builder = AngleBuilder(parameters)
     gates = [
@@ -83,9 +79,7 @@ def _check_measurement(
     place = circuit.find_bit(instruction.clbits[0])
     bits = {place.index, *(index for _, index in place.registers)}
     if qubit in measured:
-        raise CircuitError(
-            f"qubit {qubit} is measured twice; qorch measures every qubit itself, once, at the end"
-        )
+        raise CircuitError(f"qubit {qubit} is measured twice; qorch measures every qubit itself, once, at the end")
     if qubit not in bits:
         raise CircuitError(
             f"qubit {qubit} is measured into bit {place.index}; qorch measures every qubit itself, qubit i"

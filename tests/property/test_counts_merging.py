@@ -3,7 +3,7 @@
 from collections import Counter
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.estimation import add_counts, empty_moments, expectations
@@ -27,6 +27,7 @@ def rows_of(counts: Counts) -> list[dict[int, int]]:
     return [{int(bits, 2): number for bits, number in counts.row(index).items()} for index in range(counts.n_rows)]
 
 
+@settings(deadline=None)
 @given(ROWS, st.data())
 def test_taking_and_joining_are_those_of_lists(rows, data):
     """Any selection of rows, joined with the whole, is what a list would give."""
@@ -37,6 +38,7 @@ def test_taking_and_joining_are_those_of_lists(rows, data):
     assert joined.shots.tolist() == [sum(row.values()) for row in rows_of(joined)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(HISTOGRAM, HISTOGRAM), min_size=1, max_size=6))
 def test_merging_is_that_of_counters(pairs):
     """Merged histograms are sums of counters, with ascending outcomes."""
@@ -46,6 +48,7 @@ def test_merging_is_that_of_counters(pairs):
         assert (np.diff(merged.outcomes[start:stop].astype(int)) > 0).all()
 
 
+@settings(deadline=None)
 @given(st.lists(HISTOGRAM.filter(bool), min_size=1, max_size=6), st.integers(1, 15))
 def test_values_are_bounded_means_whatever_the_counts(rows, mask):
     """The value of a parity is its mean over the shots, within ±1, with a finite positive error."""
@@ -58,4 +61,4 @@ def test_values_are_bounded_means_whatever_the_counts(rows, mask):
         shots = sum(row.values())
         signed = sum(number * (-1) ** (outcome & mask).bit_count() for outcome, number in row.items())
         assert value == signed / shots
-        assert 0 < error <= 1 / shots**0.5
+        assert 0 < error < 1.000001 / shots**0.5

@@ -42,7 +42,7 @@ def test_expressions_have_qiskits_values_and_their_own_slopes(expression, seed):
     rows = np.random.default_rng(seed).uniform(0.2, 0.9, (4, len(names)))
 
     def value(row: np.ndarray) -> float:
-        bound = {parameter: number for parameter, number in zip(circuit.parameters, row, strict=True)}
+        bound = dict(zip(circuit.parameters, row, strict=True))
         return float(expression.bind(bound, allow_unknown_parameters=True).numeric().real)
 
     exact = np.array([value(row) for row in rows])

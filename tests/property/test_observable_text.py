@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.errors import ObservableError
@@ -11,6 +11,7 @@ from qorch.model.observable import as_observables, group_observables, parse_obse
 HOSTILE = st.text(alphabet="XYZIxz0123456789+-*. eE_\t\n\u0663\uff11\u00a0naif()", max_size=40)
 
 
+@settings(deadline=None)
 @given(st.one_of(HOSTILE, st.text(max_size=60)))
 def test_any_text_is_an_observable_or_an_observable_error(text):
     """No text raises anything else, and what is accepted is finite and fits its circuit."""
@@ -43,6 +44,7 @@ def written(terms: list[tuple[float, dict[int, str]]]) -> str:
     return " ".join(parts)
 
 
+@settings(deadline=None)
 @given(TERMS)
 def test_what_is_written_is_read_back_exactly(terms):
     """Coefficients keep every bit, letters their qubits, terms their order."""
@@ -52,6 +54,7 @@ def test_what_is_written_is_read_back_exactly(terms):
         assert {qubit: "ZXY"[letter] for qubit, letter in term.letters} == letters
 
 
+@settings(deadline=None)
 @given(TERMS)
 def test_grouping_loses_nothing(terms):
     """Weights and constants of all groups add up to the terms, and every string fits its basis."""

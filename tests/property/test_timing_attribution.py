@@ -1,6 +1,6 @@
 """Every second is attributed once: phases always sum to the wall time."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.model.timing import UNATTRIBUTED, Phase, Span, attribute
@@ -12,6 +12,7 @@ SPANS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(SPANS, MOMENTS, MOMENTS)
 def test_phases_sum_to_the_wall_time(spans, one, other):
     """Whatever overlaps, nests or hangs over the ends, the seconds sum to the interval."""
@@ -22,6 +23,7 @@ def test_phases_sum_to_the_wall_time(spans, one, other):
     assert abs(sum(seconds.values()) - (stop - start) / 1e9) < 1e-9
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

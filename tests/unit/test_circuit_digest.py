@@ -57,8 +57,8 @@ P, Q = Parameter("p"), Parameter("q")
         (lambda c: c.rx(0.5, 0), lambda c: c.rx(0.5, 1)),
         (lambda c: (c.x(0), c.h(0)), lambda c: (c.h(0), c.x(0))),
         (lambda c: c.cx(0, 1), lambda c: c.cx(1, 0)),
-        (lambda c: c.rx(P, 0), lambda c: c.rx(P * np.nextafter(1.0, 2.0), 0)),
-        (lambda c: c.rx(P, 0), lambda c: c.rx(P + 5e-324, 0)),
+        (lambda c: c.rx(P * 2.0, 0), lambda c: c.rx(P * np.nextafter(2.0, 3.0), 0)),
+        (lambda c: c.rx(P + 0.5, 0), lambda c: c.rx(P + np.nextafter(0.5, 1.0), 0)),
         (lambda c: c.rx(P, 0), lambda c: c.rx(0.0, 0)),
         (lambda c: (c.rx(P, 0), c.rx(Q, 1)), lambda c: (c.rx(Q, 0), c.rx(P, 1))),
         (lambda c: c.rx(P**2, 0), lambda c: c.rx(P**3, 0)),
@@ -88,6 +88,13 @@ def test_angles_of_a_row_have_the_same_bits_in_any_batch():
     together = compiled.angle_map.angles(rows)
     alone = np.concatenate([compiled.angle_map.angles(row[np.newaxis]) for row in rows])
     np.testing.assert_array_equal(together, alone)
+
+
+def test_parameters_that_drive_no_angle_are_taken_and_ignored():
+    """A parameter of the global phase, or one that cancels, leaves rows without angles."""
+    compiled = circuit_of(lambda c: c.rx(P - P + 0.5, 0))
+    assert compiled.parameters == ("p",)
+    assert compiled.angle_map.angles(np.zeros((3, 1))).shape == (3, 0)
 
 
 def test_an_angle_outside_the_domain_of_its_expression_is_refused():

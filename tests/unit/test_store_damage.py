@@ -1,6 +1,5 @@
 """Damage inside a sound file: found by checksums, named, and never handed on."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ from qorch.model.identity import Position
 from qorch.ports import CheckpointRecord, WallClock
 from qorch.testing.store_records import CONTEXT, GATES, HERE, MEASUREMENT, NOW, make_block, make_job, make_run
 from qorch_jobs_db import SqlStore, open_store
+from qorch_jobs_db.sqlite import driver
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 
 def _damage(store: SqlStore, statement: str) -> None:
-    with closing(sqlite3.connect(store.location)) as link, link:
+    with closing(driver().connect(store.location)) as link, link:
         assert link.execute(statement).rowcount == 1
 
 
@@ -68,7 +68,7 @@ def test_a_damaged_checkpoint_is_passed_over(store: SqlStore) -> None:
 
 def test_two_checkpoints_are_kept(store: SqlStore) -> None:
     """The newest two, so that there is one to fall back to."""
-    with closing(sqlite3.connect(store.location)) as link:
+    with closing(driver().connect(store.location)) as link:
         assert link.execute("SELECT step FROM checkpoints ORDER BY number").fetchall() == [(1,), (2,)]
 
 

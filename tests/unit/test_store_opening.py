@@ -1,7 +1,6 @@
 """Opening a database: fresh, older, newer, foreign, broken and out of reach."""
 
 import shutil
-import sqlite3
 import stat
 from contextlib import closing
 from dataclasses import replace
@@ -13,10 +12,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from qorch.errors import StoreCorruptError, StoreError, StoreTooNewError, StoreUnavailableError, UsageError
 from qorch.ports import WallClock
-from qorch.testing.store_records import NOW, make_block, make_job, make_run
+from qorch.testing.store_records import NOW, make_block, make_job, make_run, start_python
 from qorch_jobs_db import SqlStore, open_store, sqlite_version
 from qorch_jobs_db.opening import MIGRATIONS, prepare_database
-from qorch_jobs_db.sqlite import choose_journal, database_path, write_engine
+from qorch_jobs_db.sqlite import choose_journal, database_path, driver, write_engine
 from qorch_jobs_db.upgrade import migrate
 
 ADD_COLUMN = '''"""Note what a run is for."""
@@ -46,7 +45,7 @@ def _fill(path: Path) -> None:
 
 
 def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as link, link:
+    with closing(driver().connect(path)) as link, link:
         return [row for statement in statements for row in link.execute(statement)]
 
 
@@ -82,7 +81,7 @@ def test_writes_are_synchronous_and_logged_ahead(tmp_path: Path) -> None:
 def test_without_wal_the_journal_is_truncated(tmp_path: Path) -> None:
     """On a file system without shared memory the store falls back, and says which mode it came to."""
     uri = f"file:{tmp_path}/x.db?vfs=unix-dotfile"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as link:
+    with closing(driver().connect(uri, uri=True, isolation_level=None)) as link:
         assert choose_journal(cast("DBAPIConnection", link)) == "truncate"
 
 
@@ -120,13 +119,30 @@ def test_a_path_out_of_reach_is_unavailable(tmp_path: Path) -> None:
             _open(path)
 
 
-def test_what_is_no_database_is_corrupt_and_untouched(tmp_path: Path) -> None:
-    """A text file keeps its content."""
+@pytest.mark.parametrize("size_bytes", [1, 99, 511, 512, 1025, 5000])
+def test_what_is_no_database_is_corrupt_and_untouched(tmp_path: Path, size_bytes: int) -> None:
+    """A text file keeps its content, whatever its length."""
     path = tmp_path / "notes.txt"
-    path.write_text("my notes, longer than a header of sixteen bytes")
+    path.write_text("n" * size_bytes)
     with pytest.raises(StoreCorruptError, match="not a database"):
         _open(path)
-    assert path.read_text().startswith("my notes")
+    assert path.read_text() == "n" * size_bytes
+
+
+def test_opening_twice_keeps_the_first_one_s_locks(tmp_path: Path) -> None:
+    """A process that opens its database again must not lose the locks that keep others from deleting the log."""
+    path = tmp_path / "x.db"
+    close_elsewhere = "import sys\nfrom qorch_jobs_db.sqlite import driver\n" + (
+        "link = driver().connect(sys.stdin.readline().strip())\nlink.execute('SELECT * FROM runs')\nlink.close()"
+    )
+    with closing(_open(path)) as store, closing(_open(path)):
+        store.write([make_run("r")]).result()
+        process = start_python(close_elsewhere)
+        process.communicate(f"{path}\n", timeout=60)
+        assert process.returncode == 0
+        assert path.with_name("x.db-wal").exists()
+        store.write([make_run("s")]).result()
+        assert len(store.runs()) == 2
 
 
 def test_a_database_of_another_program_is_refused_and_untouched(tmp_path: Path) -> None:

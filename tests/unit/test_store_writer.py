@@ -1,7 +1,6 @@
 """The writer thread: it groups, it waits, it fails one call alone, and it stops for good where it must."""
 
 import datetime as dt
-import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from qorch.errors import StoreError, StoreFullError, StoreUnavailableError
 from qorch.ports import WallClock
 from qorch.testing.store_records import HERE, make_block, make_job, make_run
 from qorch_jobs_db import SqlStore, open_store
+from qorch_jobs_db.sqlite import driver
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 @contextmanager
 def _locked(store: SqlStore) -> Iterator[None]:
     """Another program is in the middle of a write."""
-    with closing(sqlite3.connect(store.location, isolation_level=None)) as link:
+    with closing(driver().connect(store.location, isolation_level=None)) as link:
         link.execute("BEGIN IMMEDIATE")
         yield
         link.execute("ROLLBACK")

@@ -42,9 +42,7 @@ class BoundCircuit:
         """The circuit at one row of angles ``(D,)``."""
         present = set(self.circuit.parameters)
         pairs = zip(self.parameters, angles.tolist(), strict=True)
-        return self.circuit.assign_parameters(
-            {parameter: angle for parameter, angle in pairs if parameter in present}
-        )
+        return self.circuit.assign_parameters({parameter: angle for parameter, angle in pairs if parameter in present})
 
 
 def build_circuit(gates: GateList, basis: npt.NDArray[np.uint8]) -> BoundCircuit:

@@ -87,7 +87,7 @@ def encode_frame(message: Message, arrays: Sequence[AnyArray] = ()) -> list[Buff
     header = _encoder.encode(_Header(message, tuple((array.dtype.str, array.shape) for array in contiguous)))
     body: list[Buffer] = []
     for array in contiguous:
-        body.append(memoryview(array.reshape(-1).view(np.uint8)))
+        body.append(array.reshape(-1).view(np.uint8).data)
         body.append(bytes(-array.nbytes % _ALIGNMENT))
     return [PREFIX.pack(_MAGIC, len(header), sum(len(piece) for piece in body)), header, *body]
 

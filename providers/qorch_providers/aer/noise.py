@@ -44,14 +44,14 @@ class Compiled:
 class Noise:
     """A noise model, with the device where it belongs to one."""
 
-    def __init__(self, name: str) -> None:
-        """Load ``fake_<device>`` or a file of ``NoiseModel.to_dict(serializable=True)``."""
+    def __init__(self, name: str, *, digest: bytes) -> None:
+        """Load ``fake_<device>``, or a file of ``NoiseModel.to_dict(serializable=True)`` with that SHA-256."""
         if name.startswith(FAKE_PREFIX):
             self._device: Any = _load_device(name)
             model = NoiseModel.from_backend(self._device)
         else:
             self._device = None
-            model = NoiseModel.from_dict(json.loads(Path(name).read_bytes()))
+            model = NoiseModel.from_dict(json.loads(_read_unchanged(Path(name), digest=digest)))
         self._basis_gates = model.basis_gates
         self._errors: list[dict[str, Any]] = model.to_dict()["errors"]
 
@@ -72,6 +72,13 @@ class Noise:
             NoiseModel.from_dict({"errors": errors}),
             readout,
         )
+
+
+def _read_unchanged(path: Path, *, digest: bytes) -> bytes:
+    content = path.read_bytes()
+    if hashlib.sha256(content).digest() != digest:
+        raise BackendError(f"the noise file '{path}' has changed since the backend was opened; open it again")
+    return content
 
 
 def _load_device(name: str) -> Any:
@@ -148,9 +155,7 @@ class NoisyProgram:
     trajectories of Aer, seeded by row. Which of the two depends on the circuit alone.
     """
 
-    def __init__(
-        self, simulator: AerSimulator, noise: Noise, gates: GateList, basis: npt.NDArray[np.uint8]
-    ) -> None:
+    def __init__(self, simulator: AerSimulator, noise: Noise, gates: GateList, basis: npt.NDArray[np.uint8]) -> None:
         """Compile for the device."""
         self._simulator = simulator
         self._n_qubits = gates.n_qubits

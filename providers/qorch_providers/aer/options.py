@@ -25,9 +25,9 @@ class Options:
     n_device_qubits: int | None = None
 
     @property
-    def is_device(self) -> bool:
-        """Whether circuits are transpiled to the coupling map of a device."""
-        return self.noise is not None and self.noise.startswith(FAKE_PREFIX)
+    def worker_arguments(self) -> tuple[str, ...]:
+        """What a worker is told of it on its command line."""
+        return () if self.noise is None else (self.noise, self.digest.hex())
 
 
 def parse_options(text: str) -> Options:
@@ -100,6 +100,4 @@ def _check_noise_file(noise: str, content: bytes) -> None:
             f"'{noise}' is no noise model; write it with json.dump(NoiseModel.to_dict(serializable=True))"
         ) from error
     if not is_plain:
-        raise UsageError(
-            f"'{noise}' has noise on measurements other than single-qubit readout errors; leave that out"
-        )
+        raise UsageError(f"'{noise}' has noise on measurements other than single-qubit readout errors; leave that out")

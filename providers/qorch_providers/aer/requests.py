@@ -53,24 +53,15 @@ def _spec(block: RowBlock) -> BlockSpec:
 
 def read_gates(job: RunJob, arrays: Iterator[AnyArray]) -> dict[bytes, GateList]:
     """The gate lists that a job teaches, taken from its arrays."""
-    return {
-        spec.digest: GateList(spec.n_qubits, *(next(arrays) for _ in range(4)))
-        for spec in job.learn
-    }
+    return {spec.digest: GateList(spec.n_qubits, *(next(arrays) for _ in range(4))) for spec in job.learn}
 
 
-def read_blocks(
-    job: RunJob, arrays: Iterator[AnyArray], *, gates: Mapping[bytes, GateList]
-) -> list[RowBlock]:
+def read_blocks(job: RunJob, arrays: Iterator[AnyArray], *, gates: Mapping[bytes, GateList]) -> list[RowBlock]:
     """The blocks of a job, taken from its arrays after the gate lists."""
     blocks = []
     for spec in job.blocks:
         basis, angles, streams, ordinals = (next(arrays) for _ in range(4))
         masks = next(arrays) if spec.has_masks else None
         measurement = Measurement(basis, spec.is_exact, masks)
-        blocks.append(
-            RowBlock(
-                gates[spec.gates], measurement, angles, spec.shots, streams, ordinals, spec.shot_offset
-            )
-        )
+        blocks.append(RowBlock(gates[spec.gates], measurement, angles, spec.shots, streams, ordinals, spec.shot_offset))
     return blocks

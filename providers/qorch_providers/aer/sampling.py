@@ -65,9 +65,7 @@ def sample_counts(
     return pack_counts([piece[0] for piece in pieces], [piece[1] for piece in pieces], n_qubits=n_qubits)
 
 
-def pack_counts(
-    outcomes: list[IntArray], counts: list[IntArray], *, n_qubits: int
-) -> Counts:
+def pack_counts(outcomes: list[IntArray], counts: list[IntArray], *, n_qubits: int) -> Counts:
     """Counts in compact types from the ascending outcomes of each row and how often each was seen."""
     frequencies = np.concatenate(counts)
     return Counts(

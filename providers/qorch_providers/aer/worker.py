@@ -1,8 +1,11 @@
-"""The worker process: `python -m qorch_providers.aer.worker PARENT_PID [NOISE]`, frames in on 0 and out on 1.
+"""The worker process: `python -m qorch_providers.aer.worker PARENT_PID [NOISE DIGEST]`.
+
+Frames come in on file descriptor 0 and go out on 1.
 
 It is a process of its own because Aer holds the interpreter's lock for a whole run. It ends with its parent.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -65,8 +68,7 @@ def read_frame(source: BinaryIO) -> bytes | None:
 
 def write_frame(sink: BinaryIO, message: Message, arrays: Sequence[AnyArray] = ()) -> None:
     """Send one frame."""
-    for piece in encode_frame(message, arrays):
-        sink.write(piece)
+    sink.writelines(encode_frame(message, arrays))
     sink.flush()
 
 
@@ -85,13 +87,13 @@ def answer_of(
     return Answer(job.job_id, tuple(kinds), started_ns, ended_ns), arrays
 
 
-def serve(source: BinaryIO, sink: BinaryIO, *, noise: str | None) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, *, noise: str | None, noise_digest: bytes) -> None:
     """Execute jobs until the input ends."""
     from qorch_providers.aer.executor import Executor
     from qorch_providers.aer.noise import Noise
 
     clock = WallClock()
-    executor = Executor(None if noise is None else Noise(noise))
+    executor = Executor(None if noise is None else Noise(noise, digest=noise_digest))
     known: dict[bytes, GateList] = {}
     write_frame(sink, Ready())
     while (frame := read_frame(source)) is not None:
@@ -104,13 +106,12 @@ def serve(source: BinaryIO, sink: BinaryIO, *, noise: str | None) -> None:
             known |= read_gates(job, remaining)
             blocks = read_blocks(job, remaining, gates=known)
             results = executor.execute(blocks, threads=job.threads)
-            reply = answer_of(job, results, started_ns=started_ns, ended_ns=clock.monotonic_ns())
-            write_frame(sink, *reply)
-        except BrokenPipeError:
-            return
         except Exception as error:
             traceback.print_exc()
             write_frame(sink, Failure(job.job_id, f"{type(error).__name__}: {error}"))
+        else:
+            message, answers = answer_of(job, results, started_ns=started_ns, ended_ns=clock.monotonic_ns())
+            write_frame(sink, message, answers)
         for digest in job.forget:
             known.pop(digest, None)
 
@@ -121,7 +122,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(int(sys.argv[1]))
     source, sink = take_pipes()
-    serve(source, sink, noise=sys.argv[2] if len(sys.argv) > 2 else None)
+    noise, digest = sys.argv[2:4] if len(sys.argv) > 2 else (None, "")
+    with contextlib.suppress(BrokenPipeError):  # the parent went away while this worker computed
+        serve(source, sink, noise=noise, noise_digest=bytes.fromhex(digest))
 
 
 if __name__ == "__main__":
