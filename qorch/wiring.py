@@ -24,6 +24,7 @@ from qorch.progress import make_progress
 from qorch.run import Progress, Resources, Run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}")
 MAX_SEED = 2**63 - 1
 
 
@@ -106,10 +107,10 @@ def _as_budget(budget: str | Money | None) -> Money | None:
 
 
 def _check_name(name: str, seed: int | None) -> None:
-    if not _NAME.fullmatch(name):
+    # A run's id, by which it may be resumed, is its name with a time and four digits.
+    if not _NAME.fullmatch(name) and not _NAME.fullmatch(_ID_SUFFIX.sub("", name)):
         raise UsageError(
-            f"'{name}' is no name for a run; use up to 64 letters, digits, '.', '_' and '-', such as"
-            " cats-vs-dogs"
+            f"'{name}' is no name for a run; use up to 64 letters, digits, '.', '_' and '-', such as cats-vs-dogs"
         )
     if seed is not None and not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed is {seed}; it must be from 0 to {MAX_SEED}")
@@ -147,9 +148,7 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
             " Start a new run, or name the same backend"
         )
     if seed is not None and seed != record.seed:
-        raise UsageError(
-            f"run {record.run_id} was started with seed {record.seed}; it cannot go on with seed {seed}"
-        )
+        raise UsageError(f"run {record.run_id} was started with seed {record.seed}; it cannot go on with seed {seed}")
     return replace(record, state=RunState.RUNNING)
 
 
@@ -177,8 +176,6 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     try:
         factory = known[kind].load()
     except ImportError as error:
-        raise MissingPackageError(
-            f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'"
-        ) from error
+        raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
     backend: Backend = factory(options, clock=clock, workers=config.workers)
     return backend

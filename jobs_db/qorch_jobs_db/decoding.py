@@ -47,7 +47,9 @@ def decode_run(row: SqlRow) -> RunRecord:
 def decode_session(row: SqlRow) -> SessionRecord:
     """A row of sessions."""
     started_at = parse_time(row.started_at)
-    return SessionRecord(row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns)
+    return SessionRecord(
+        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache
+    )
 
 
 def decode_step(row: SqlRow) -> StepRecord:

@@ -121,6 +121,8 @@ def _encode_session(record: SessionRecord) -> tuple[str, Row]:
         "host": record.host,
         "started_at": time_text(record.started_at),
         "wall_ns": record.wall_ns,
+        "rows_executed": record.rows_executed,
+        "rows_from_cache": record.rows_from_cache,
     }
 
 

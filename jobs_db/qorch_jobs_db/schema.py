@@ -82,6 +82,8 @@ SESSIONS = Table(
     Column("host", Text, nullable=False),
     Column("started_at", Text, nullable=False),
     Column("wall_ns", BigInteger, nullable=False),
+    Column("rows_executed", BigInteger, nullable=False),
+    Column("rows_from_cache", BigInteger, nullable=False),
 )
 
 STEPS = Table(

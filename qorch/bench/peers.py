@@ -30,9 +30,7 @@ def aer_binds(shape: Shape, *, shots: int) -> Task:
     circuit = shape.circuit.copy()
     circuit.measure_all()
     simulator = AerSimulator(method="statevector")
-    binds = {
-        parameter: shape.rows[:, column].tolist() for column, parameter in enumerate(shape.circuit.parameters)
-    }
+    binds = {parameter: shape.rows[:, column].tolist() for column, parameter in enumerate(shape.circuit.parameters)}
 
     def run() -> object:
         result = simulator.run(circuit, parameter_binds=[binds], shots=shots).result()

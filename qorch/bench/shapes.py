@@ -39,9 +39,7 @@ class Shape:
         weights = np.tile(random.uniform(-math.pi, math.pi, self.n_weights), (self.batch_size, 1))
         columns = {f"x[{i}]": inputs[:, i] for i in range(self.n_inputs)}
         columns |= {f"w[{i}]": weights[:, i] for i in range(self.n_weights)}
-        return Pub(
-            self.circuit, np.stack([columns[name] for name in names], axis=1), observables=self.observables
-        )
+        return Pub(self.circuit, np.stack([columns[name] for name in names], axis=1), observables=self.observables)
 
     @cached_property
     def wanted(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

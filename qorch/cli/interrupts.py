@@ -34,7 +34,7 @@ class Stopper:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Handle the signals while this is open; only in the main thread."""
+        """Handle the signals while this is open; only in the main thread, and once per process."""
         reader, writer = os.pipe()
         # A signal that finds the pipe full must not block.
         os.set_blocking(writer, False)
@@ -46,8 +46,10 @@ class Stopper:
             yield
         finally:
             signal.set_wakeup_fd(woken)
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            # A process that was stopped is on its way out, where a second signal must still end it.
+            if signal.getsignal(signal.SIGINT) is _raise_once:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
             os.write(writer, _OVER)
             watcher.join()
             os.close(writer)
@@ -69,12 +71,12 @@ class Stopper:
 
 def _raise_once(number: int, _frame: FrameType | None) -> NoReturn:
     for item in _SIGNALS:
-        signal.signal(item, _do_nothing)
+        signal.signal(item, _quit)
     raise Stopped(number)
 
 
-def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """The watcher acts on the second signal; a handler must be there for it to be told."""
+def _quit(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
 
 
 def _next_signal(reader: int) -> int | None:

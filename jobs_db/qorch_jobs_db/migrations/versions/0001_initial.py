@@ -75,6 +75,8 @@ def _create_sessions() -> None:
         _need("host", sa.Text()),
         _need("started_at", sa.Text()),
         _need("wall_ns", sa.BigInteger()),
+        _need("rows_executed", sa.BigInteger()),
+        _need("rows_from_cache", sa.BigInteger()),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_sessions_run_id"),
         sa.PrimaryKeyConstraint("run_id", "ordinal", name="pk_sessions"),
     )
