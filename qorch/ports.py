@@ -309,9 +309,10 @@ class Store(Protocol):
     """Where everything is recorded. Thread-safe.
 
     ``write`` takes effect in the order of the calls, each call whole or not at all; the future is done when the
-    writes are durable (they survive a power cut) and fails with a StoreError where they could not be made, after
-    which every later write fails with the same error and nothing written before is lost. Writing a run, session,
-    step, job or attempt a second time replaces it. Reads see every write whose future is done.
+    writes are durable (they survive a power cut) and fails with a StoreError where they could not be made. After a full
+    disk, an input/output error or corruption every later write fails with the same error, and nothing written before is
+    lost. Writing a run, session, step, job or attempt a second time replaces it. Reads see every write whose future is
+    done. A run must be stored before what belongs to it, and a job before its attempts, blocks and ledger entries.
     """
 
     @property

@@ -24,7 +24,7 @@ from qorch.progress import make_progress
 from qorch.run import Progress, Resources, Run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}")
+_ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
 MAX_SEED = 2**63 - 1
 
 

@@ -19,9 +19,10 @@ def runs(db: DbOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"runs": documents})
     elif documents:
-        columns = ("run", "state", "backend", "seed", "cache", "rows_executed", "rows_from_cache", "wall_seconds")
-        rows = [[document[column] for column in columns] for document in documents]
-        print_table([column.replace("_", " ") for column in columns], rows)
+        print_table(
+            ("run", "state", "backend", "seed", "cache", "executed", "from cache", "seconds"),
+            [_as_row(document) for document in documents],
+        )
     else:
         print(f"no runs in {location} yet; start one with `qorch train digits`")
 
@@ -43,3 +44,9 @@ def describe_run(store: "Store", run: "RunRecord") -> dict[str, Any]:
         "rows_from_cache": sum(session.rows_from_cache for session in sessions),
         "wall_seconds": round(sum(session.wall_ns for session in sessions) / 1e9, 3),
     }
+
+
+def _as_row(document: dict[str, Any]) -> list[object]:
+    words = [document[key] for key in ("run", "state", "backend", "seed", "cache")]
+    counts = [f"{document[key]:,}" for key in ("rows_executed", "rows_from_cache")]
+    return [*words, *counts, f"{document['wall_seconds']:.1f}"]

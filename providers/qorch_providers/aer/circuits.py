@@ -10,10 +10,10 @@ from qiskit.circuit import ParameterVector
 from qiskit_aer import AerSimulator
 
 from qorch.errors import BackendError
-from qorch.model.arrays import FloatArray
+from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.circuit import FIXED, GateList
-from qorch.model.gates import GATES
 from qorch.model.observable import X, Y
+from qorch_providers.aer.native import native_gates
 
 LABEL = "qorch"
 # From here on fusing gates gains more than binding each row to a fresh circuit costs (W1, W3 against W4).
@@ -23,56 +23,55 @@ RunOption = str | int | bool | Any
 
 @dataclass(frozen=True, eq=False)
 class BoundCircuit:
-    """A Qiskit circuit, and ``parameters (D,)``: the parameter that stands for each column of angles."""
+    """A Qiskit circuit with E parameters: parameter e stands for ``factors[e] * angles[columns[e]]``."""
 
     circuit: QuantumCircuit
     parameters: tuple[Any, ...]
+    columns: IntArray
+    factors: FloatArray
+
+    def replaced_by(self, circuit: QuantumCircuit) -> "BoundCircuit":
+        """Another circuit over the same parameters."""
+        return BoundCircuit(circuit, self.parameters, self.columns, self.factors)
 
     def binds(self, angles: FloatArray) -> list[dict[Any, list[float]]] | None:
         """Angles ``(R, D)`` as Aer wants them; None where the circuit has no parameters left."""
         present = set(self.circuit.parameters)
-        columns = {
-            parameter: angles[:, column].tolist()
-            for column, parameter in enumerate(self.parameters)
-            if parameter in present
-        }
+        values = (angles[:, self.columns] * self.factors).T.tolist()
+        pairs = zip(self.parameters, values, strict=True)
+        columns = {parameter: column for parameter, column in pairs if parameter in present}
         return [columns] if columns else None
 
     def row(self, angles: FloatArray) -> QuantumCircuit:
         """The circuit at one row of angles ``(D,)``."""
-        present = set(self.circuit.parameters)
-        pairs = zip(self.parameters, angles.tolist(), strict=True)
-        return self.circuit.assign_parameters({parameter: angle for parameter, angle in pairs if parameter in present})
+        binds = self.binds(angles[None, :]) or [{}]
+        return self.circuit.assign_parameters({parameter: value for parameter, (value,) in binds[0].items()})
 
 
 def build_circuit(gates: GateList, basis: npt.NDArray[np.uint8]) -> BoundCircuit:
     """The gates, then the rotations that turn ``basis (n,)`` into the computational one."""
     circuit = QuantumCircuit(gates.n_qubits)
-    parameters = ParameterVector("angle", gates.n_columns)
-    for opcode, wires, columns, constants in zip(
-        gates.opcodes.tolist(),
-        gates.qubits.tolist(),
-        gates.columns.tolist(),
-        gates.constants.tolist(),
-        strict=True,
-    ):
-        gate = GATES[opcode]
-        pairs = zip(columns[: gate.n_angles], constants[: gate.n_angles], strict=True)
-        angles = [constant if column == FIXED else parameters[column] for column, constant in pairs]
-        getattr(circuit, gate.name)(*angles, *wires[: gate.n_qubits])
+    native = list(native_gates(gates))
+    free = [angle for _, _, angles in native for angle in angles if angle[0] != FIXED]
+    parameters = ParameterVector("angle", len(free))
+    unused = iter(parameters)
+    for name, qubits, angles in native:
+        values = [value if column == FIXED else next(unused) for column, value in angles]
+        getattr(circuit, name)(*values, *qubits)
     for qubit, letter in enumerate(basis.tolist()):
         if letter == Y:
             circuit.sdg(qubit)
         if letter in (X, Y):
             circuit.h(qubit)
-    return BoundCircuit(circuit, tuple(parameters))
+    columns = np.array([column for column, _ in free], dtype=np.int64)
+    return BoundCircuit(circuit, tuple(parameters), columns, np.array([factor for _, factor in free]))
 
 
 def with_probabilities(bound: BoundCircuit, qubits: list[int]) -> BoundCircuit:
     """The circuit with the probabilities of ``qubits`` saved at its end, the first as the lowest bit."""
     circuit = bound.circuit.copy()
     circuit.save_probabilities(qubits=qubits, label=LABEL)
-    return BoundCircuit(circuit, bound.parameters)
+    return bound.replaced_by(circuit)
 
 
 def run_probabilities(

@@ -67,7 +67,7 @@ class Noise:
         errors = _errors_at(self._errors, places)
         readout = [_readout_of(errors, places[qubit]) for qubit in layout]
         return Compiled(
-            BoundCircuit(_compact(circuit, places), bound.parameters),
+            bound.replaced_by(_compact(circuit, places)),
             [places[qubit] for qubit in layout],
             NoiseModel.from_dict({"errors": errors}),
             readout,
@@ -213,4 +213,4 @@ def _with_measurement(compiled: Compiled) -> BoundCircuit:
     register = ClassicalRegister(len(compiled.layout))
     circuit.add_register(register)
     circuit.measure(compiled.layout, register)
-    return BoundCircuit(circuit, compiled.bound.parameters)
+    return compiled.bound.replaced_by(circuit)

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+from qorch_providers.aer.native import REWRITTEN
 
 FAKE_PREFIX = "fake_"
 _KEYS = ("noise",)
@@ -90,14 +92,22 @@ def _file_options(noise: str) -> Options:
 def _check_noise_file(noise: str, content: bytes) -> None:
     try:
         errors = json.loads(content)["errors"]
-        measured = [item for item in errors if "measure" in item["operations"]]
-        is_plain = all(
-            item["type"] == "roerror" and all(len(qubits) == 1 for qubits in item.get("gate_qubits", [[0]]))
-            for item in measured
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        complaints = [complaint for error in errors if (complaint := _complaint_about(error))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"'{noise}' is no noise model; write it with json.dump(NoiseModel.to_dict(serializable=True))"
         ) from error
-    if not is_plain:
-        raise UsageError(f"'{noise}' has noise on measurements other than single-qubit readout errors; leave that out")
+    if complaints:
+        raise UsageError(f"the noise file '{noise}' has {complaints[0]}; leave that out")
+
+
+def _complaint_about(error: dict[str, Any]) -> str | None:
+    operations = set(error["operations"])
+    if error["type"] == "roerror":
+        is_single = all(len(qubits) == 1 for qubits in error.get("gate_qubits", [[0]]))
+        return None if is_single else "reading errors that involve several qubits"
+    if "measure" in operations:
+        return "noise on measurements other than reading errors"
+    if operations & REWRITTEN:
+        return f"noise on {', '.join(sorted(operations & REWRITTEN))}, which aer executes as other gates"
+    return None

@@ -1,0 +1,52 @@
+"""Gates that Aer 0.17 and 0.18 lack or bind wrongly, written with gates that they have.
+
+Aer knows no `ch`, and `crx`, `cry`, `crz` and `cp` come out wrong where their angle is one of `parameter_binds`
+(the conformance suite shows it). Decompositions: Barenco et al., Phys. Rev. A 52, 3457 (1995), section 5.
+"""
+
+from collections.abc import Iterator
+
+from qorch.model.circuit import FIXED, GateList
+from qorch.model.gates import GATES
+
+Angle = tuple[int, float]
+"""``(FIXED, radians)``, or the column of a row's angles and the factor that it is multiplied with."""
+NativeGate = tuple[str, tuple[int, ...], tuple[Angle, ...]]
+
+REWRITTEN = frozenset({"ch", "crx", "cry", "crz", "cp"})
+
+
+def native_gates(gates: GateList) -> Iterator[NativeGate]:
+    """The gates in order, those of REWRITTEN replaced."""
+    for opcode, wires, columns, constants in zip(
+        gates.opcodes.tolist(),
+        gates.qubits.tolist(),
+        gates.columns.tolist(),
+        gates.constants.tolist(),
+        strict=True,
+    ):
+        gate = GATES[opcode]
+        qubits = tuple(wires[: gate.n_qubits])
+        pairs = list(zip(columns, constants, strict=True))[: gate.n_angles]
+        angles = tuple((FIXED, constant) if column == FIXED else (column, 1.0) for column, constant in pairs)
+        if gate.name in REWRITTEN:
+            yield from _rewrite(gate.name, *qubits, *angles)
+        else:
+            yield gate.name, qubits, angles
+
+
+def _rewrite(name: str, control: int, target: int, angle: Angle = (FIXED, 0.0)) -> list[NativeGate]:
+    cx: NativeGate = ("cx", (control, target), ())
+    half, back = (angle[0], angle[1] / 2), (angle[0], -angle[1] / 2)
+    if name == "ch":
+        return [*_plain("s h t", target), cx, *_plain("tdg h sdg", target)]
+    if name == "cp":
+        return [("p", (control,), (half,)), cx, ("p", (target,), (back,)), cx, ("p", (target,), (half,))]
+    if name == "cry":
+        return [("ry", (target,), (half,)), cx, ("ry", (target,), (back,)), cx]
+    crz: list[NativeGate] = [("rz", (target,), (half,)), cx, ("rz", (target,), (back,)), cx]
+    return crz if name == "crz" else [*_plain("h", target), *crz, *_plain("h", target)]
+
+
+def _plain(names: str, qubit: int) -> list[NativeGate]:
+    return [(name, (qubit,), ()) for name in names.split()]

@@ -1,0 +1,111 @@
+"""`qorch train` killed at any moment and resumed: the same weights to the bit, and no stored row computed again."""
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qorch.ports import WallClock
+from qorch.wiring import open_store
+
+TRAIN = ["train", "digits", "--limit", "40", "--epochs", "3", "--batch-size", "8", "--shots", "256", "--seed", "3"]
+
+
+def start(db: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "qorch.cli.main", *arguments],
+        env=os.environ | {"QORCH_DB": str(db)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(db: Path, *arguments: str) -> dict[str, object]:
+    """Run to the end and return the JSON document."""
+    process = start(db, *arguments, "--json")
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    document: dict[str, object] = json.loads(output)
+    return document
+
+
+def stored_positions(db: Path) -> list[tuple[int, int, int, int]]:
+    """(step, call, group, row) of every stored row, with repetitions."""
+    store = open_store(str(db), clock=WallClock())
+    try:
+        (run,) = store.runs()
+        calls = {job.position for job in store.jobs(run.run_id)}
+        return [
+            (position.step, position.call, block.group, int(row))
+            for position in sorted(calls)
+            for block in store.blocks_at(run.run_id, position)
+            for row in block.rows
+        ]
+    finally:
+        store.close()
+
+
+def run_killed(db: Path, seconds: float) -> bool:
+    """Start a training, or go on with it, and kill it after so long; whether it was still running."""
+    known = db.exists() and _has_run(db)
+    process = start(db, *(["train", "digits", "--resume", "digits"] if known else TRAIN))
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    return process.returncode != 0
+
+
+def _has_run(db: Path) -> bool:
+    try:
+        with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
+            return bool(connection.execute("SELECT COUNT(*) FROM runs").fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], int, float]:
+    """The result, the stored rows and the seconds of the same training left alone."""
+    db = tmp_path_factory.mktemp("whole") / "runs.db"
+    started = time.monotonic()
+    document = finish(db, *TRAIN)
+    return document, len(stored_positions(db)), time.monotonic() - started
+
+
+def campaign(db: Path, whole: tuple[dict[str, object], int, float], *, kills: int, seed: int) -> None:
+    """Kill a training so often at random moments, finish it, and compare it with the one left alone."""
+    expected, n_rows, seconds = whole
+    moments = random.Random(seed)
+    for _ in range(kills):
+        if not run_killed(db, moments.uniform(0.3, 1.0) * seconds):
+            break
+    document = finish(db, *(["train", "digits", "--resume", "digits"] if _has_run(db) else TRAIN))
+    assert document["weights_sha256"] == expected["weights_sha256"]
+    assert document["metrics"] == expected["metrics"]
+    positions = stored_positions(db)
+    assert len(positions) == len(set(positions)) == n_rows
+    with sqlite3.connect(db) as connection:
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+@pytest.mark.serial
+def test_killed_three_times(tmp_path: Path, uninterrupted: tuple[dict[str, object], int, float]) -> None:
+    """A training killed three times ends with the very weights of the uninterrupted one."""
+    campaign(tmp_path / "runs.db", uninterrupted, kills=3, seed=1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_often(tmp_path: Path, uninterrupted: tuple[dict[str, object], int, float], seed: int) -> None:
+    """The same, over and over, at other moments."""
+    campaign(tmp_path / "runs.db", uninterrupted, kills=5, seed=100 + seed)

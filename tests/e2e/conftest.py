@@ -1,0 +1,128 @@
+"""The command line as a process of its own, each test with a database of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = ("--limit", "40", "--epochs", "1", "--batch-size", "16")
+"""Options of a training of two steps."""
+TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Standard output as the one JSON document that it must be."""
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+    @property
+    def error(self) -> str:
+        """Standard error, which must be one line that starts with ``error: ``."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: "), self.err
+        return lines[0].removeprefix("error: ")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs ``qorch`` in a folder, on the database there."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        """The database that commands use unless they say otherwise."""
+        return self.folder / "q.db"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every command."""
+        return os.environ | {"QORCH_DB": str(self.database), "COLUMNS": "120"}
+
+    def __call__(self, *arguments: str) -> Outcome:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "qorch.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own, as a terminal would."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "qorch.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run_python(self, code: str, *arguments: str) -> Outcome:
+        """Run a script file that holds this code."""
+        script = self.folder / "script.py"
+        script.write_text(code)
+        done = subprocess.run(
+            [sys.executable, *arguments, str(script)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def qorch(tmp_path: Path) -> CommandLine:
+    """The command line on an empty database."""
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line on a database with one finished run, which tests must only read."""
+    command = CommandLine(tmp_path_factory.mktemp("trained"))
+    outcome = command("train", "digits", *SMALL)
+    assert outcome.code == 0, outcome.err
+    return command
+
+
+@pytest.fixture
+def running(qorch: CommandLine) -> Iterator["Callable[..., subprocess.Popen[str]]"]:
+    """Start trainings that are too long to end by themselves; what is left of them is killed afterwards."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        long = ("--limit", "40", "--epochs", "500", "--batch-size", "16")
+        process = qorch.start("train", "digits", *long, *arguments)
+        started.append(process)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("step 1/")
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
