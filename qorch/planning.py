@@ -145,8 +145,7 @@ def pack(
     if not missing:
         return ()
     sizes = [
-        max(1, min(capabilities.max_rows_per_job, rows_per_job(groups[part.group], part.shots)))
-        for part in missing
+        max(1, min(capabilities.max_rows_per_job, rows_per_job(groups[part.group], part.shots))) for part in missing
     ]
     load = sum(len(part.rows) / size for part, size in zip(missing, sizes, strict=True))
     n_jobs = math.ceil(load - 1e-9)

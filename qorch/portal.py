@@ -5,7 +5,7 @@ import concurrent.futures
 import os
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from qorch.errors import RunError
 
@@ -62,3 +62,27 @@ class Portal:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+
+
+class PendingCall(Generic[T]):
+    """A call that was submitted: wait for it with ``result()`` or ``await``, or cancel it."""
+
+    def __init__(self, future: "concurrent.futures.Future[T]") -> None:
+        """Wrap the future of the portal."""
+        self._future = future
+
+    def result(self, timeout_seconds: float | None = None) -> T:
+        """Wait for the results. Raises TimeoutError, or what `Run.execute` raises."""
+        return self._future.result(timeout_seconds)
+
+    def cancel(self) -> bool:
+        """Take back what has not been executed; False where it was over already."""
+        return self._future.cancel()
+
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._future.done()
+
+    def __await__(self) -> Any:
+        """Wait without blocking the event loop."""
+        return asyncio.wrap_future(self._future).__await__()

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from qorch.run import Progress
+from qorch.resources import Progress
 
 PLAIN_LINE_SECONDS = 5.0
 

@@ -4,19 +4,20 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from qorch.checkpoint import Checkpoint, LoopPlace, decode_checkpoint, encode_checkpoint, walk
 from qorch.engine.engine import Call, Engine
-from qorch.engine.recorder import Recorder, Totals
+from qorch.engine.recorder import Totals
 from qorch.errors import RunError, StoreError, UsageError
 from qorch.gradients.parameter_shift import expand, recombine
 from qorch.model.arrays import FloatArray
@@ -24,75 +25,19 @@ from qorch.model.identity import Position
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import Gradient, PubResult
 from qorch.model.timing import Phase
-from qorch.policy import RunPolicy
-from qorch.portal import Portal
+from qorch.portal import PendingCall
 from qorch.ports import (
     Backend,
     CheckpointRecord,
-    Clock,
     RunMove,
-    RunRecord,
     RunState,
-    SessionRecord,
     SpanRecord,
     StepRecord,
-    Store,
     Write,
 )
-from qorch.random_state import capture_random_states, restore_random_states
-from qorch.state import decode_state, encode_state
+from qorch.resources import Progress, Resources, Stateful
 
 _ACTIVE: ContextVar["Run | None"] = ContextVar("qorch_active_run", default=None)
-
-
-class Stateful(Protocol):
-    """A model, an optimiser, a scheduler: anything with torch's pair of methods."""
-
-    def state_dict(self) -> Any:
-        """The state, as a tree of tensors and plain values."""
-        ...
-
-    def load_state_dict(self, state_dict: Any) -> Any:
-        """Take a state back."""
-        ...
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is after a step. ``total_steps`` is None where the loader has no length."""
-
-    step: int
-    total_steps: int | None
-    steps_here: int
-    elapsed_seconds: float
-    metrics: dict[str, float]
-    totals: Totals
-
-    @property
-    def remaining_seconds(self) -> float | None:
-        """The time that the remaining steps take at the speed of this session's steps; None where unknown."""
-        if self.total_steps is None or self.steps_here == 0:
-            return None
-        return self.elapsed_seconds / self.steps_here * (self.total_steps - self.step - 1)
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a run is made of; `qorch.wiring` puts it together."""
-
-    record: RunRecord
-    session: SessionRecord
-    policy: RunPolicy
-    backend: Backend
-    store: Store
-    clock: Clock
-    recorder: Recorder
-    portal: Portal
-    default_shots: int | None
-    is_resumed: bool
-    report: Callable[[Store, str], object]
-    show: Callable[[Progress], None]
-    release: Callable[[], None]
 
 
 def active_run() -> "Run":
@@ -101,30 +46,6 @@ def active_run() -> "Run":
     if run is None:
         raise RunError("no run is active here; use `with qorch.start_run(...) as run:` or pass run=")
     return run
-
-
-class PendingCall:
-    """A call that was submitted: wait for it with ``result()`` or ``await``, or cancel it."""
-
-    def __init__(self, future: "Future[list[PubResult]]") -> None:
-        """Wrap the future of the portal."""
-        self._future = future
-
-    def result(self, timeout_seconds: float | None = None) -> list[PubResult]:
-        """Wait for the results. Raises TimeoutError, or what `Run.execute` raises."""
-        return self._future.result(timeout_seconds)
-
-    def cancel(self) -> bool:
-        """Take back what has not been executed; False where it was over already."""
-        return self._future.cancel()
-
-    def done(self) -> bool:
-        """Whether it is over."""
-        return self._future.done()
-
-    def __await__(self) -> Any:
-        """Wait without blocking the event loop."""
-        return asyncio.wrap_future(self._future).__await__()
 
 
 class Run:
@@ -208,18 +129,18 @@ class Run:
         """
         batch = as_batch(pubs)
         with self._busy():
-            return self._use.portal.call(self._engine.execute(self._next_call(batch)))
+            return self._use.portal.call(self._carry_out(self._next_call(batch)))
 
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
         batch = as_batch(pubs)
         with self._busy():
-            future = self._use.portal.submit(self._engine.execute(self._next_call(batch)))
+            future = self._use.portal.submit(self._carry_out(self._next_call(batch)))
             return await asyncio.wrap_future(future)
 
-    def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall:
+    def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall[list[PubResult]]:
         """Start executing pubs and return at once."""
-        future = self._use.portal.submit(self._engine.execute(self._next_call(as_batch(pubs))))
+        future = self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs))))
         return PendingCall(future)
 
     def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
@@ -241,21 +162,28 @@ class Run:
         with self._busy():
             return self.backend.exact_vjp(pub, cotangents)
 
-    def gradients(
-        self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]
-    ) -> list[Gradient]:
+    def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
         with self._busy():
             position = self._position
             with self._use.recorder.span(Phase.EXPAND, position):
                 expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
                 batch = Batch(tuple(part for small, _ in expanded for part in small.pubs))
-            results = self._use.portal.call(self._engine.execute(self._next_call(batch)))
+            results = self._use.portal.call(self._carry_out(self._next_call(batch)))
             with self._use.recorder.span(Phase.DECODE, position):
                 return [
                     recombine(recombination, result)
                     for (_, recombination), result in zip(expanded, results, strict=True)
                 ]
+
+    async def _carry_out(self, call: Call) -> list[PubResult]:
+        """Outside of steps a call is durable when it returns; inside one, when the step ends."""
+        is_alone = not self._in_step
+        results = await self._engine.execute(call)
+        if is_alone:
+            with self._use.recorder.span(Phase.STORE, call.position):
+                await self._engine.settle()
+        return results
 
     def _next_call(self, batch: Batch) -> Call:
         with self._lock:
@@ -367,40 +295,26 @@ class Run:
             session,
         ]
 
-    def steps(
-        self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Stateful] = ()
-    ) -> Iterator[Any]:
+    def steps(self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Stateful] = ()) -> Iterator[Any]:
         """The loader's batches for some epochs, each as one step of this run.
 
         Restores ``save`` (a model, an optimiser, …) and the random states from the last checkpoint, skips what is
         done, saves a checkpoint after steps (at least a second apart, and after the last), and shows progress.
         """
         generator = getattr(loader, "generator", None)
-        resumed = self._load_checkpoint(save)
-        loop = resumed["loop"] if resumed else None
-        step = self.current_step + 1
+        checkpoint = self._load_checkpoint(save, generator)
         self._total_steps = _count_steps(loader, epochs)
         saved_ns = self._use.clock.monotonic_ns()
+        place: LoopPlace | None = None
         is_saved = True
-        for epoch in range(loop["epoch"] if loop else 0, epochs):
-            if loop:
-                restore_random_states(loop["random"], generator)
-            random = capture_random_states(generator)
-            batches = iter(loader)
-            done = _skip(batches, loop["batches"]) if loop else 0
-            if loop and resumed:
-                restore_random_states(resumed["random"], generator)
-                loop = None
-            for batch in batches:
-                with self.step(step):
-                    yield batch
-                step, done = step + 1, done + 1
-                place = {"epoch": epoch, "batches": done, "random": random}
-                now_ns = self._use.clock.monotonic_ns()
-                is_saved = now_ns - saved_ns >= self._use.policy.checkpoint_seconds * 1e9
-                if is_saved:
-                    saved_ns = now_ns
-                    self._save_checkpoint(save, place, generator)
+        for place, batch in walk(loader, epochs=epochs, checkpoint=checkpoint):
+            with self.step(self.current_step + 1):
+                yield batch
+            now_ns = self._use.clock.monotonic_ns()
+            is_saved = now_ns - saved_ns >= self._use.policy.checkpoint_seconds * 1e9
+            if is_saved:
+                saved_ns = now_ns
+                self._save_checkpoint(save, place, generator)
         if not is_saved:
             self._save_checkpoint(save, place, generator)
 
@@ -423,32 +337,19 @@ class Run:
         self._load_checkpoint(objects)
         return self.current_step + 1
 
-    def _save_checkpoint(self, objects: Sequence[Stateful], loop: Any, generator: Any) -> None:
-        tree = {
-            "metrics": self._all_metrics,
-            "objects": [item.state_dict() for item in objects],
-            "random": capture_random_states(generator),
-            "loop": loop,
-        }
-        content = encode_state(tree)
+    def _save_checkpoint(self, objects: Sequence[Stateful], loop: LoopPlace | None, generator: Any) -> None:
+        content = encode_checkpoint(objects, metrics=self._all_metrics, loop=loop, generator=generator)
         self.settle([CheckpointRecord(self.run_id, self._position, content, self._use.clock.now())])
 
-    def _load_checkpoint(self, objects: Sequence[Stateful]) -> dict[str, Any] | None:
+    def _load_checkpoint(self, objects: Sequence[Stateful], generator: Any = None) -> Checkpoint | None:
         record = self._use.store.last_checkpoint(self.run_id) if self._use.is_resumed else None
         if record is None:
             return None
-        tree: dict[str, Any] = decode_state(record.content)
-        if len(tree["objects"]) != len(objects):
-            raise RunError(
-                f"the checkpoint of run {self.run_id} holds {len(tree['objects'])} states;"
-                f" {len(objects)} were given to restore"
-            )
-        for item, state in zip(objects, tree["objects"], strict=True):
-            item.load_state_dict(state)
-        restore_random_states(tree["random"])
+        checkpoint = decode_checkpoint(record.content)
+        checkpoint.restore(objects, generator)
         self._position = record.position
-        self._all_metrics = dict(tree["metrics"])
-        return tree
+        self._all_metrics = dict(checkpoint.metrics)
+        return checkpoint
 
     # --- ending ----------------------------------------------------------------------------------------------
 
@@ -516,9 +417,3 @@ def _wanted_mask(pub: Pub, wanted: Sequence[str] | None) -> npt.NDArray[np.bool_
 def _count_steps(loader: Iterable[Any], epochs: int) -> int | None:
     length = getattr(loader, "__len__", None)
     return None if length is None else int(length()) * epochs
-
-
-def _skip(batches: Iterator[Any], count: int) -> int:
-    for _ in range(count):
-        next(batches, None)
-    return count

@@ -50,8 +50,7 @@ def _flatten(item: Tree, path: str) -> Tree:
 def _flatten_tensor(item: Tree, path: str) -> Tree:
     if not (hasattr(item, "detach") and hasattr(item, "numel")):
         raise UsageError(
-            f"{path} is a {type(item).__name__}; a checkpoint holds numbers, strings, lists, dicts,"
-            " arrays and tensors"
+            f"{path} is a {type(item).__name__}; a checkpoint holds numbers, strings, lists, dicts, arrays and tensors"
         )
     import torch
 

@@ -76,9 +76,7 @@ class _Expectations(torch.autograd.Function):
         record: _Forward = ctx.record
         columns = record.layer._pull_back(record, cotangents[0])
         by_input = columns[:, : ctx.n_inputs].to(inputs.dtype) if ctx.needs_input_grad[0] else None
-        by_weight = (
-            columns[:, ctx.n_inputs :].sum(dim=0).to(weights.dtype) if ctx.needs_input_grad[1] else None
-        )
+        by_weight = columns[:, ctx.n_inputs :].sum(dim=0).to(weights.dtype) if ctx.needs_input_grad[1] else None
         return by_input, by_weight, None, None
 
 
@@ -209,9 +207,7 @@ def _names(parameters: Iterable[Any]) -> tuple[str, ...]:
     return tuple(item if isinstance(item, str) else str(item.name) for item in parameters)
 
 
-def _columns(
-    parameters: Sequence[str], inputs: Sequence[str], weights: Sequence[str]
-) -> npt.NDArray[np.int64]:
+def _columns(parameters: Sequence[str], inputs: Sequence[str], weights: Sequence[str]) -> npt.NDArray[np.int64]:
     """For each input, then each weight, its column among the circuit's parameters."""
     places = {name: index for index, name in enumerate(parameters)}
     names = [*inputs, *weights]

@@ -21,7 +21,8 @@ from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
 from qorch.ports import Backend, Clock, RunRecord, RunState, SessionRecord, Store, WallClock
 from qorch.progress import make_progress
-from qorch.run import Progress, Resources, Run
+from qorch.resources import Progress, Resources
+from qorch.run import Run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")

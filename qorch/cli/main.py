@@ -13,7 +13,7 @@ from qorch.cli import backends, cache, cancel, doctor, jobs, report, runs, show,
 from qorch.cli.arguments import fill_resume
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
 
-DONE, FAILED, WRONG_USAGE, OVER_BUDGET, HELD_JOBS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 4, 130, 141
+DONE, FAILED, WRONG_USAGE, OVER_BUDGET, HELD_JOBS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(
     help="Run hybrid quantum-classical training on any quantum backend.",
@@ -63,7 +63,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Whoever read us has gone; the interpreter would complain about it once more on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

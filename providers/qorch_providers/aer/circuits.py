@@ -85,6 +85,8 @@ def run_probabilities(
     table = np.stack([getattr(experiment.data, LABEL) for experiment in result.results])
     if binds is None:
         table = np.repeat(table, len(angles), axis=0)
+    if len(table) != len(angles):
+        raise BackendError(f"Aer simulated {len(table)} of {len(angles)} rows; it lost parameters of the circuit")
     return np.asarray(table, dtype=np.float64)
 
 

@@ -109,7 +109,7 @@ def decode_frame(content: bytes | memoryview) -> tuple[Message, list[AnyArray]]:
         header_bytes, body_bytes = read_prefix(bytes(view[: PREFIX.size]))
         header = _decoder.decode(view[PREFIX.size : PREFIX.size + header_bytes])
         arrays = _read_arrays(view[PREFIX.size + header_bytes :], header.arrays, body_bytes=body_bytes)
-    except (struct.error, msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (struct.error, msgspec.MsgspecError, ValueError, TypeError, OverflowError, SyntaxError) as error:
         raise InvalidResultError(f"cannot read a frame of the aer worker: {error}") from error
     return header.message, arrays
 
@@ -123,8 +123,8 @@ def _read_arrays(
     start = 0
     for code, shape in specs:
         dtype = np.dtype(code)
-        if dtype.kind not in "uif":
-            raise ValueError(f"its arrays cannot be of type {code}")
+        if dtype.kind not in "uif" or min(shape, default=0) < 0:
+            raise ValueError(f"it has no arrays of type {code} and shape {shape}")
         size = int(np.prod(shape, dtype=np.int64))
         arrays.append(np.frombuffer(body, dtype=dtype, count=size, offset=start).reshape(shape))
         start += size * dtype.itemsize

@@ -40,9 +40,10 @@ Indices = npt.NDArray[np.int32]
 class Tables(NamedTuple):
     """The arrays of a program, as the kernels take them.
 
-    ``operations (G, 6)``: kind, then by kind ``qubit, _, matrix`` | ``high qubit, low qubit, high's matrix, low's
+    ``operations (G, 7)``: kind, then by kind ``qubit, _, matrix`` | ``high qubit, low qubit, high's matrix, low's
     matrix`` (REAL_PAIR) | ``x mask, z mask, matrix`` (ROTATE_PAIR) | ``_, _, table`` (GATHER) | ``control mask, target
-    mask`` (FLIP) | ``mask`` (SIGN). ``matrices (M, 3)``: kind and the range of turns that make it up;
+    mask`` (FLIP) | ``mask`` (SIGN); the last two columns are the lowest qubit that it touches, and 1 more than the highest.
+    ``matrices (M, 3)``: kind and the range of turns that make it up;
     ``turns (L, 2)``: kind and angle (or noise source). ``angle_columns (S, E)``, ``angle_factors (S, E)`` and
     ``angle_constants (S,)`` make the angles; absent terms have the factor 0. ``product (n,)``: the matrix of each
     qubit's product state, empty where the program starts from |0…0>. ``gathers (T, N)``: new amplitude k is the old
@@ -50,7 +51,7 @@ class Tables(NamedTuple):
     that is left to the reader, empty where there is none.
     """
 
-    operations: Indices
+    operations: npt.NDArray[np.int64]
     matrices: Indices
     turns: Indices
     angle_columns: Indices
@@ -212,8 +213,8 @@ class _Builder:
             self._add_runs(chunk)
         elif isinstance(chunk, PairTurn):
             self._is_real &= (chunk.x_mask & chunk.z_mask).bit_count() == 1
-            turn = (AXIS_Z, self._angle(chunk.angle))
-            self._operations.append((ROTATE_PAIR, chunk.x_mask, chunk.z_mask, self._fresh(DIAGONAL, [turn]), 0, 0))
+            matrix = self._fresh(DIAGONAL, [(AXIS_Z, self._angle(chunk.angle))])
+            self._operations.append((ROTATE_PAIR, chunk.x_mask, chunk.z_mask, matrix, 0, *_reach(chunk.qubits)))
         elif isinstance(chunk, tuple):
             self._operations += self._gathers.add(chunk)
 
@@ -223,13 +224,13 @@ class _Builder:
         real = [run for run in runs if run.is_real]
         for low, high in zip(real[::2], real[1::2], strict=False):
             matrices = self._matrix(high, REAL), self._matrix(low, REAL)
-            self._operations.append((REAL_PAIR, high.qubit, low.qubit, *matrices, 0))
+            self._operations.append((REAL_PAIR, high.qubit, low.qubit, *matrices, low.qubit, high.qubit + 1))
         for run in real[len(real) - len(real) % 2 :]:
-            self._operations.append((REAL, run.qubit, 0, self._matrix(run, REAL), 0, 0))
+            self._operations.append((REAL, run.qubit, 0, self._matrix(run, REAL), 0, run.qubit, run.qubit + 1))
         for run in runs:
             if not run.is_real:
                 kind = DIAGONAL if run.is_diagonal else GENERAL
-                self._operations.append((kind, run.qubit, 0, self._matrix(run, kind), 0, 0))
+                self._operations.append((kind, run.qubit, 0, self._matrix(run, kind), 0, run.qubit, run.qubit + 1))
 
     def _matrix(self, run: _Run, kind: int) -> int:
         self._is_real &= kind == REAL
@@ -259,7 +260,7 @@ class _Builder:
                 columns[row, place], factors[row, place] = column, factor
         gathers, signs = self._gathers.tables()
         return Tables(
-            operations=_indices(self._operations, 6),
+            operations=np.array(self._operations, dtype=np.int64).reshape(-1, 7),
             matrices=_indices(self._matrices, 3),
             turns=_indices(self._turns, 2),
             angle_columns=columns,
@@ -305,7 +306,7 @@ class _Gathers:
             self._indices.append(indices)
             self._signs.append(signs)
             self._known[shuffles] = len(self._indices) - 1
-        return [(GATHER, 0, 0, self._known[shuffles], 0, 0)]
+        return [(GATHER, 0, 0, self._known[shuffles], 0, 0, self.n_qubits)]
 
     def compose(self, shuffles: tuple[Shuffle, ...]) -> tuple[Indices, npt.NDArray[np.int8]]:
         """New amplitude k is the old one at ``indices[k]`` times ``signs[k]``."""
@@ -331,8 +332,12 @@ class _Gathers:
 def _shuffle_operation(shuffle: Shuffle) -> tuple[int, ...]:
     controls = sum(1 << qubit for qubit in shuffle.controls)
     if shuffle.target is None:
-        return (SIGN, controls, 0, 0, 0, 0)
-    return (FLIP, controls, 1 << shuffle.target, 0, 0, 0)
+        return (SIGN, controls, 0, 0, 0, *_reach(shuffle.qubits))
+    return (FLIP, controls, 1 << shuffle.target, 0, 0, *_reach(shuffle.qubits))
+
+
+def _reach(qubits: tuple[int, ...]) -> tuple[int, int]:
+    return min(qubits), max(qubits) + 1
 
 
 def _inverses(gathers: Indices) -> Indices:
@@ -345,3 +350,52 @@ def _inverses(gathers: Indices) -> Indices:
 
 def _indices(rows: Sequence[Sequence[int]], width: int) -> Indices:
     return np.array(rows, dtype=np.int32).reshape(-1, width)
+
+
+MIN_RUN_QUBITS = 2
+"""Parts of high qubits consist of runs of at least 4 amplitudes that lie together."""
+
+
+def plan_passes(program: Program, *, block_qubits: int) -> npt.NDArray[np.int64]:
+    """Which operations go through the state together, part by part, so that a part stays in the nearest cache.
+
+    Rows ``(Q, 5)``: a gather that comes first (or -1), the range of operations, log2 of the amplitudes in a part, and
+    the lowest qubit where parts are made of the values of all qubits from there on (or -1: of low qubits).
+    """
+    operations = program.tables.operations.tolist()
+    n_qubits, block = program.n_qubits, min(block_qubits, program.n_qubits)
+    passes: list[list[int]] = []
+    index = 0
+    while index < len(operations):
+        table = operations[index][3] if operations[index][0] == GATHER else -1
+        first = index + (table >= 0)
+        stop = _low_end(operations, first, block)
+        lowest, size = -1, block
+        if stop == first and table < 0:
+            stop, lowest = _high_end(operations, first, n_qubits, block)
+        if stop - first < 2:
+            lowest = -1
+            size = block if stop > first and table >= 0 else n_qubits
+        passes.append([table, first, stop, size, lowest])
+        index = stop
+    return np.array(passes, dtype=np.int64).reshape(-1, 5)
+
+
+def _low_end(operations: list[list[int]], first: int, block: int) -> int:
+    """Where the operations from ``first`` on stop touching low qubits only."""
+    stop = first
+    while stop < len(operations) and operations[stop][0] != GATHER and operations[stop][6] <= block:
+        stop += 1
+    return stop
+
+
+def _high_end(operations: list[list[int]], first: int, n_qubits: int, block: int) -> tuple[int, int]:
+    """Where operations stop fitting into a part of high qubits (at least one is taken), and the lowest qubit."""
+    stop, lowest = first + 1, operations[first][5]
+    while stop < len(operations) and operations[stop][0] != GATHER and operations[stop][6] > block:
+        reached = min(lowest, operations[stop][5])
+        if n_qubits - reached + MIN_RUN_QUBITS > block:
+            break
+        stop, lowest = stop + 1, reached
+    is_fitting = n_qubits - lowest + MIN_RUN_QUBITS <= block
+    return (stop, lowest) if is_fitting else (first + 1, -1)

@@ -1,0 +1,118 @@
+"""How kernels are compiled: without the interpreter's lock, and kept on disk under the hash of their sources.
+
+Numba's own cache trusts the time stamp of the one file that holds a function, and may so run a stale kernel after a
+change in another module (tried: wrong answers). Here the stamp is the content of every source file of this package.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+import platformdirs
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+CACHE_VARIABLE = "QORCH_KERNEL_CACHE"
+_log = logging.getLogger("qorch")
+
+
+@cache
+def kernel_stamp() -> str:
+    """64 hexadecimal characters that change with anything a compiled kernel depends on."""
+    hasher = hashlib.sha256(f"{_package_version()}/{numba.__version__}/{llvmlite.__version__}".encode())
+    hasher.update(numba.config.CPU_NAME.encode() if numba.config.CPU_NAME else _cpu().encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        hasher.update(path.name.encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where kernels are kept: the user's cache folder, else a temporary one, None where neither can be written."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    user = Path(chosen) if chosen else platformdirs.user_cache_path("qorch") / "kernels"
+    owner = getattr(os, "getuid", lambda: "user")()
+    for root in (user, Path(tempfile.gettempdir()) / f"qorch-kernels-{owner}"):
+        folder = root / kernel_stamp()[:16]
+        if _is_writable(folder):
+            if root is not user:
+                _log.warning("%s cannot be written; compiled kernels are kept in %s", user, root)
+            return folder
+    _log.warning("no cache folder can be written; kernels of the local backend are compiled in every process")
+    return None
+
+
+def compiled(function: Function) -> Function:
+    """Decorate a kernel: no interpreter's lock, no bounds checks, IEEE arithmetic, cached on disk."""
+    dispatcher: Any = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    if cache_folder() is not None:
+        dispatcher._cache = _ContentCache(function)
+    result: Function = dispatcher
+    return result
+
+
+def has_cached_kernels() -> bool:
+    """Whether some kernel of this very version was compiled before."""
+    folder = cache_folder()
+    return folder is not None and any(folder.glob("*.nbc"))
+
+
+def _package_version() -> str:
+    try:
+        return version("qorch")
+    except PackageNotFoundError:
+        return "unpacked"
+
+
+def _cpu() -> str:
+    import llvmlite.binding as llvm
+
+    return str(llvm.get_host_cpu_name())
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether a file can be made there; a folder of somebody else is not trusted."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            return False
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+class _ContentLocator(_CacheLocator):  # type: ignore[misc]
+    """Finds the cache by the content of the sources."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._line = function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return kernel_stamp()
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> "_ContentLocator":
+        return cls(py_func)
+
+
+class _ContentImplementation(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_ContentLocator,)
+
+
+class _ContentCache(FunctionCache):  # type: ignore[misc]
+    _impl_class = _ContentImplementation

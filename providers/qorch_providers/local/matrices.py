@@ -1,0 +1,164 @@
+"""Kernels: from rows of angles to the 2×2 matrices of a program, lane by lane."""
+
+import math
+
+from qorch_providers.local.jit import compiled
+from qorch_providers.local.lanes import fma, load, store, unit
+from qorch_providers.local.primitives import AXIS_X, AXIS_Y, AXIS_Z, FLIP_X, FLIP_Z, NOISE
+from qorch_providers.local.program import DIAGONAL, REAL
+
+# π/2 in three parts, the first two short enough for exact products (fdlibm, e_rem_pio2.c).
+_PART_1 = 1.57079632673412561417
+_PART_2 = 6.07710050630396597660e-11
+_PART_3 = 2.02226624879595063154e-21
+_LARGEST = 1e5
+
+
+@compiled
+def half_cosine_sine(angle):
+    """Cosine and sine of ``angle / 2`` in float64 for angles up to 1e5: the polynomials of Cephes, within 2e-16."""
+    x = 0.5 * angle
+    quarter = math.floor(x * 0.63661977236758134308 + 0.5)
+    r = ((x - quarter * _PART_1) - quarter * _PART_2) - quarter * _PART_3
+    z = r * r
+    sine = 1.58962301576546568060e-10 * z - 2.50507477628578072866e-8
+    sine = (sine * z + 2.75573136213857245213e-6) * z - 1.98412698295895385996e-4
+    sine = (sine * z + 8.33333333332211858878e-3) * z - 1.66666666666666307295e-1
+    sine = r + r * z * sine
+    cosine = -1.13585365213876817300e-11 * z + 2.08757008419747316778e-9
+    cosine = (cosine * z - 2.75573141792967388112e-7) * z + 2.48015872888517045348e-5
+    cosine = (cosine * z - 1.38888888888730564116e-3) * z + 4.16666666666665929218e-2
+    cosine = 1.0 - 0.5 * z + z * z * cosine
+    quadrant = int(quarter) & 3
+    is_odd = quadrant & 1
+    c, s = (sine, cosine) if is_odd else (cosine, sine)
+    return (-c if quadrant in (1, 2) else c), (-s if quadrant >= 2 else s)
+
+
+@compiled
+def fill_cosines(tables, angles, first, lanes, cosines, sines):
+    """Cosine and sine of every half angle of the rows from ``first``, ``(S * V,)``; the last row fills the lanes."""
+    last = len(angles) - 1
+    terms = tables.angle_columns.shape[1]
+    for slot in range(len(tables.angle_constants)):
+        largest = 0.0
+        for lane in range(lanes):
+            angle = tables.angle_constants[slot]
+            for term in range(terms):
+                column = tables.angle_columns[slot, term]
+                angle += tables.angle_factors[slot, term] * angles[min(first + lane, last), column]
+            largest = max(largest, abs(angle))
+            c, s = half_cosine_sine(angle)
+            cosines[slot * lanes + lane] = c
+            sines[slot * lanes + lane] = s
+        if largest > _LARGEST:
+            _fill_exactly(tables, slot, angles, first, lanes, cosines, sines)
+
+
+@compiled
+def _fill_exactly(tables, slot, angles, first, lanes, cosines, sines):
+    """The same for huge angles, by the C library."""
+    last = len(angles) - 1
+    for lane in range(lanes):
+        angle = tables.angle_constants[slot]
+        for term in range(tables.angle_columns.shape[1]):
+            column = tables.angle_columns[slot, term]
+            angle += tables.angle_factors[slot, term] * angles[min(first + lane, last), column]
+        cosines[slot * lanes + lane] = math.cos(0.5 * angle)
+        sines[slot * lanes + lane] = math.sin(0.5 * angle)
+
+
+@compiled
+def fill_matrices(tables, cosines, sines, noise, matrices):
+    """Multiply out the turns of every matrix: 8 lanes each, ``a b / c d`` as real and imaginary parts.
+
+    A DIAGONAL one is ``exp(-i angle/2 Z)``, of which only cosine and sine are kept. ``noise`` holds, for every
+    source, lanes that are 1 where X, and lanes that are -1 where Z is inserted.
+    """
+    for index in range(len(tables.matrices)):
+        kind = tables.matrices[index, 0]
+        start, stop = tables.matrices[index, 1], tables.matrices[index, 2]
+        if kind == DIAGONAL:
+            store(matrices, 8 * index, load(cosines, tables.turns[start, 1]))
+            store(matrices, 8 * index + 1, load(sines, tables.turns[start, 1]))
+        elif kind == REAL:
+            _fill_real(tables, start, stop, cosines, sines, noise, matrices, 8 * index)
+        else:
+            _fill_general(tables, start, stop, cosines, sines, noise, matrices, 8 * index)
+
+
+@compiled
+def _fill_real(tables, start, stop, cosines, sines, noise, matrices, at):
+    one = unit(matrices)
+    zero = one - one
+    a, b, c, d = one, zero, zero, one
+    for turn in range(start, stop):
+        kind, operand = tables.turns[turn, 0], tables.turns[turn, 1]
+        if kind == AXIS_Y:
+            cosine, sine = load(cosines, operand), load(sines, operand)
+            a, c = fma(cosine, a, zero - sine * c), fma(sine, a, cosine * c)
+            b, d = fma(cosine, b, zero - sine * d), fma(sine, b, cosine * d)
+        elif kind == FLIP_X:
+            a, b, c, d = c, d, a, b
+        elif kind == FLIP_Z:
+            c, d = zero - c, zero - d
+        elif kind == NOISE:
+            flip, sign = load(noise, 2 * operand), load(noise, 2 * operand + 1)
+            keep = one - flip
+            c, d = sign * c, sign * d
+            a, c = keep * a + flip * c, keep * c + flip * a
+            b, d = keep * b + flip * d, keep * d + flip * b
+    store(matrices, at, a)
+    store(matrices, at + 1, zero)
+    store(matrices, at + 2, b)
+    store(matrices, at + 3, zero)
+    store(matrices, at + 4, c)
+    store(matrices, at + 5, zero)
+    store(matrices, at + 6, d)
+    store(matrices, at + 7, zero)
+
+
+@compiled
+def _fill_general(tables, start, stop, cosines, sines, noise, matrices, at):
+    """The left and the right column are the same turns of (1, 0) and of (0, 1)."""
+    one = unit(matrices)
+    zero = one - one
+    for column in range(2):
+        ar, ai, cr, ci = one, zero, zero, zero
+        if column:
+            ar, cr = zero, one
+        for turn in range(start, stop):
+            kind, operand = tables.turns[turn, 0], tables.turns[turn, 1]
+            if kind <= AXIS_Z:
+                cosine, sine = load(cosines, operand), load(sines, operand)
+                if kind == AXIS_X:
+                    ar, ai, cr, ci = (
+                        fma(cosine, ar, sine * ci),
+                        fma(cosine, ai, zero - sine * cr),
+                        fma(cosine, cr, sine * ai),
+                        fma(cosine, ci, zero - sine * ar),
+                    )
+                elif kind == AXIS_Y:
+                    ar, ai, cr, ci = (
+                        fma(cosine, ar, zero - sine * cr),
+                        fma(cosine, ai, zero - sine * ci),
+                        fma(sine, ar, cosine * cr),
+                        fma(sine, ai, cosine * ci),
+                    )
+                else:
+                    ar, ai = fma(cosine, ar, sine * ai), fma(cosine, ai, zero - sine * ar)
+                    cr, ci = fma(cosine, cr, zero - sine * ci), fma(cosine, ci, sine * cr)
+            elif kind == FLIP_X:
+                ar, ai, cr, ci = cr, ci, ar, ai
+            elif kind == FLIP_Z:
+                cr, ci = zero - cr, zero - ci
+            else:
+                flip, sign = load(noise, 2 * operand), load(noise, 2 * operand + 1)
+                keep = one - flip
+                cr, ci = sign * cr, sign * ci
+                ar, cr = keep * ar + flip * cr, keep * cr + flip * ar
+                ai, ci = keep * ai + flip * ci, keep * ci + flip * ai
+        store(matrices, at + 2 * column, ar)
+        store(matrices, at + 2 * column + 1, ai)
+        store(matrices, at + 4 + 2 * column, cr)
+        store(matrices, at + 5 + 2 * column, ci)

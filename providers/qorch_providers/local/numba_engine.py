@@ -1,0 +1,165 @@
+"""The fast engine: kernels compiled by Numba, run by a few threads on blocks of rows."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.model.arrays import FloatArray, UIntArray
+from qorch.model.counts import Counts, smallest_unsigned
+from qorch_providers.local.observables import WeightedStrings
+from qorch_providers.local.pool import ThreadTeam
+from qorch_providers.local.program import Program
+from qorch_providers.local.sampling import pack_entries
+from qorch_providers.local.work import Entries, Purpose, Work, make_work
+from qorch_providers.local.workers import differentiate_rows, evaluate_rows, sample_large_rows, sample_rows
+
+FINE_QUBITS = 20
+"""Beyond this 32-bit thresholds are too coarse, and too large."""
+_NO_MASKS = np.empty(0, dtype=np.int64)
+_ENTRY_BYTES = 64 << 20
+
+
+class NumbaEngine:
+    """Runs programs at rows of angles. A row's bits depend on nothing but the row."""
+
+    def __init__(self, team: ThreadTeam) -> None:
+        """Share the threads of a team."""
+        self._team = team
+
+    def sample(
+        self,
+        program: Program,
+        angles: FloatArray,
+        *,
+        streams: UIntArray,
+        ordinals: UIntArray,
+        first_shot: int,
+        shots: int,
+        scalar: npt.DTypeLike,
+    ) -> Counts:
+        """Histograms of ``shots`` shots of every row, from shot ``first_shot`` of its stream on."""
+        capacity = min(1 << program.n_qubits, shots)
+        step = max(1, _ENTRY_BYTES // (8 * capacity))
+        pieces = []
+        for start in range(0, len(angles), step):
+            rows = slice(start, start + step)
+            pieces.append(
+                self._sample(
+                    program, angles[rows], streams[rows], ordinals[rows], first_shot, shots, capacity, scalar
+                )
+            )
+        return _pack(program.n_qubits, pieces)
+
+    def _sample(
+        self,
+        program: Program,
+        angles: FloatArray,
+        streams: UIntArray,
+        ordinals: UIntArray,
+        first_shot: int,
+        shots: int,
+        capacity: int,
+        scalar: npt.DTypeLike,
+    ) -> Entries:
+        is_large = program.n_qubits > FINE_QUBITS
+        count = len(angles) * capacity
+        entries = Entries(
+            capacity,
+            np.empty(count, dtype=np.uint64 if is_large else np.uint32),
+            np.empty(count, dtype=np.uint32),
+            np.empty(len(angles), dtype=np.int64),
+        )
+        purpose = Purpose(samples=not is_large, fine_shots=shots if is_large else 0)
+        kernel = sample_large_rows if is_large else sample_rows
+
+        def task(ticket: npt.NDArray[np.int64], work: Work) -> None:
+            kernel(
+                ticket, program.tables, program.is_real, angles, streams, ordinals, first_shot, shots, work, entries
+            )
+
+        self._run(program, len(angles), scalar, purpose, task)
+        return entries
+
+    def evaluate(
+        self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
+    ) -> FloatArray:
+        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` where masks is None."""
+        chosen = _NO_MASKS if masks is None else masks.astype(np.int64)
+        values = np.empty((len(angles), 1 << program.n_qubits if masks is None else len(chosen)))
+
+        def task(ticket: npt.NDArray[np.int64], work: Work) -> None:
+            evaluate_rows(ticket, program.tables, program.is_real, angles, chosen, masks is None, work, values)
+
+        self._run(program, len(angles), scalar, Purpose(), task)
+        return values
+
+    def differentiate(
+        self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
+    ) -> FloatArray:
+        """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
+        gradients = np.zeros((len(angles), program.n_columns))
+
+        def task(ticket: npt.NDArray[np.int64], work: Work) -> None:
+            differentiate_rows(
+                ticket,
+                program.tables,
+                program.is_real,
+                angles,
+                strings.layers,
+                strings.z_masks,
+                strings.weights,
+                strings.wants_all,
+                work,
+                gradients,
+            )
+
+        self._run(program, len(angles), scalar, Purpose(gradient=True), task)
+        return gradients
+
+    def _run(
+        self,
+        program: Program,
+        rows: int,
+        scalar: npt.DTypeLike,
+        purpose: Purpose,
+        task: Callable[[npt.NDArray[np.int64], Work], None],
+    ) -> None:
+        lanes = choose_lanes(program.n_qubits, rows, scalar)
+        ticket = np.zeros(1, dtype=np.int64)
+
+        def member(_: int) -> None:
+            task(ticket, make_work(program, scalar=scalar, lanes=lanes, purpose=purpose))
+
+        self._team.run(member, members=-(-rows // lanes))
+
+
+def choose_lanes(n_qubits: int, rows: int, scalar: npt.DTypeLike) -> int:
+    """How many rows go side by side: a matter of speed alone, the results are the same."""
+    if n_qubits > 18 or rows == 1:
+        return 1
+    full = 64 // np.dtype(scalar).itemsize
+    return full // 2 if n_qubits > 14 or rows <= full // 2 else full
+
+
+def _pack(n_qubits: int, pieces: list[Entries]) -> Counts:
+    """Counts in compact types."""
+    lengths = np.concatenate([piece.lengths for piece in pieces])
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    largest = max(_largest(piece) for piece in pieces)
+    outcomes = np.empty(offsets[-1], dtype=smallest_unsigned((1 << n_qubits) - 1))
+    counts = np.empty(offsets[-1], dtype=smallest_unsigned(largest))
+    start = 0
+    for piece in pieces:
+        stop = start + int(piece.lengths.sum())
+        pack_entries(piece.lengths, piece.capacity, piece.outcomes, outcomes[start:stop])
+        pack_entries(piece.lengths, piece.capacity, piece.counts, counts[start:stop])
+        start = stop
+    return Counts(n_qubits, outcomes, counts, offsets)
+
+
+def _largest(piece: Entries) -> int:
+    """The largest count of a piece; places that were not filled do not count."""
+    used = np.arange(piece.capacity) < piece.lengths[:, np.newaxis]
+    return int(piece.counts.reshape(used.shape)[used].max(initial=0))

@@ -1,0 +1,60 @@
+"""What a run is made of, what it saves, and what it tells of its progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from qorch.engine.recorder import Recorder, Totals
+from qorch.policy import RunPolicy
+from qorch.portal import Portal
+from qorch.ports import Backend, Clock, RunRecord, SessionRecord, Store
+
+
+class Stateful(Protocol):
+    """A model, an optimiser, a scheduler: anything with torch's pair of methods."""
+
+    def state_dict(self) -> Any:
+        """The state, as a tree of tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Take a state back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is after a step. ``total_steps`` is None where the loader has no length."""
+
+    step: int
+    total_steps: int | None
+    steps_here: int
+    elapsed_seconds: float
+    metrics: dict[str, float]
+    totals: Totals
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """The time that the remaining steps take at the speed of this session's steps; None where unknown."""
+        if self.total_steps is None or self.steps_here == 0:
+            return None
+        return self.elapsed_seconds / self.steps_here * (self.total_steps - self.step - 1)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run is made of; `qorch.wiring` puts it together."""
+
+    record: RunRecord
+    session: SessionRecord
+    policy: RunPolicy
+    backend: Backend
+    store: Store
+    clock: Clock
+    recorder: Recorder
+    portal: Portal
+    default_shots: int | None
+    is_resumed: bool
+    report: Callable[[Store, str], object]
+    show: Callable[[Progress], None]
+    release: Callable[[], None]

@@ -1,0 +1,84 @@
+"""The small parsers of the command line."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qorch.cli.arguments import fill_resume, read_own_options
+from qorch.cli.cache import read_age
+from qorch.cli.filesystems import innermost, read_linux_mounts, read_macos_mounts
+from qorch.cli.output import format_bytes, plain_lines
+from qorch.errors import UsageError
+
+WORDS = st.text("abcxyz", min_size=1, max_size=5)
+
+
+@given(st.dictionaries(WORDS, WORDS, max_size=4), st.booleans())
+def test_own_options_come_back_as_they_were_given(options: dict[str, str], joined: bool) -> None:
+    """Both ways of writing a value are read."""
+    pairs = [[f"--{name}={value}"] if joined else [f"--{name}", value] for name, value in options.items()]
+    assert read_own_options([part for pair in pairs for part in pair]) == options
+
+
+def test_a_negative_number_is_a_value() -> None:
+    """Only a word with two dashes begins another option."""
+    assert read_own_options(["--lr", "-0.5"]) == {"lr": "-0.5"}
+
+
+@pytest.mark.parametrize("arguments", [["x"], ["--"], ["--x"], ["--x", "--y", "1"], ["-x", "1"], ["--=1"]])
+def test_what_is_no_option_is_refused(arguments: list[str]) -> None:
+    """Stray words, missing values and missing names."""
+    with pytest.raises(UsageError):
+        read_own_options(arguments)
+
+
+@pytest.mark.parametrize(
+    ("given_arguments", "filled"),
+    [
+        (["train", "digits", "--resume"], ["train", "digits", "--resume=latest"]),
+        (["train", "digits", "--resume", "--json"], ["train", "digits", "--resume=latest", "--json"]),
+        (["train", "digits", "--resume", "r"], ["train", "digits", "--resume", "r"]),
+        (["train", "digits", "--resume=r"], ["train", "digits", "--resume=r"]),
+    ],
+)
+def test_resume_alone_means_the_latest(given_arguments: list[str], filled: list[str]) -> None:
+    """A following word is the run's name, a following option is not."""
+    assert fill_resume(given_arguments) == filled
+
+
+def test_ages_have_units() -> None:
+    """Minutes, hours, days and weeks."""
+    assert read_age("45m") == datetime.timedelta(minutes=45)
+    assert read_age("2w") == datetime.timedelta(days=14)
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5d", "30 d", "99999w", "٣d", "1y"])
+def test_what_is_no_age_is_refused(text: str) -> None:
+    """Only plain digits with a known unit, and no age that a calendar cannot hold."""
+    with pytest.raises(UsageError):
+        read_age(text)
+
+
+def test_the_nearest_mount_counts() -> None:
+    """A folder lies on the deepest mount above it, and on the later one of two at one place."""
+    mounts = [(Path("/"), "ext4"), (Path("/home"), "nfs4"), (Path("/homestead"), "xfs"), (Path("/home"), "tmpfs")]
+    assert innermost(Path("/home/me"), mounts) == "tmpfs"
+    assert innermost(Path("/var"), mounts) == "ext4"
+    assert innermost(Path("/var"), []) is None
+
+
+def test_mounts_of_linux_and_macos_are_read() -> None:
+    """Spaces in a folder's name are written as octal on Linux and as they are on macOS."""
+    linux = "/dev/vda / ext4 rw 0 0\nhost:/x /my\\040home nfs4 rw 0 0\n"
+    assert read_linux_mounts(linux) == [(Path("/"), "ext4"), (Path("/my home"), "nfs4")]
+    macos = "/dev/disk3s1s1 on / (apfs, sealed, local)\n//me@nas/x on /Volumes/my nas (smbfs, nodev)\n"
+    assert read_macos_mounts(macos) == [(Path("/"), "apfs"), (Path("/Volumes/my nas"), "smbfs")]
+
+
+def test_sizes_and_tables_are_readable() -> None:
+    """Binary units with one decimal; columns as wide as their widest cell."""
+    assert [format_bytes(size) for size in (0, 1023, 1536, 5 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+    assert plain_lines([["a", "bb"], ["ccc", ""]]) == ["a    bb", "ccc"]

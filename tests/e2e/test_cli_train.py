@@ -1,0 +1,69 @@
+"""`qorch train`: its document, reuse of stored results, and going on with a run."""
+
+from typing import Any
+
+KEYS = {
+    *("run", "workload", "backend", "seed", "steps", "metrics", "weights_sha256", "rows_executed"),
+    *("rows_from_cache", "jobs", "wall_seconds", "spend", "phases", "jobs_by_state", "latency"),
+}
+SEEDS_AND_SHOTS = ((), ("--seed", "7"), ("--shots=exact",))
+
+
+def test_training_twice_with_a_seed_is_bit_equal_and_reuse_executes_nothing(qorch: Any) -> None:
+    """The same seed gives the same weights, and with --cache reuse without executing a circuit."""
+    first = qorch("train", "digits", *qorch.small, "--json")
+    assert first.code == 0, first.err
+    assert first.document.keys() >= KEYS
+    assert first.document["steps"] == 2
+    assert {"loss", "test_accuracy"} <= first.document["metrics"].keys()
+    assert "step 2/2" in first.err
+    again = qorch("train", "digits", *qorch.small, "--cache", "reuse", "--json").document
+    assert again["weights_sha256"] == first.document["weights_sha256"]
+    assert again["metrics"] == first.document["metrics"]
+    assert again["rows_executed"] == 0
+    assert again["rows_from_cache"] == first.document["rows_executed"]
+    assert "Nothing was executed" in qorch("report", "latest").out
+
+
+def test_another_seed_and_exact_values_train_otherwise(typed: Any) -> None:
+    """Seeds and shots matter: the weights differ."""
+    runs = [typed("train", "digits", *typed.small, *more, "--json").document for more in SEEDS_AND_SHOTS]
+    assert len({run["weights_sha256"] for run in runs}) == 3
+    assert [run["seed"] for run in runs] == [0, 7, 0]
+
+
+def test_own_options_reach_the_workload_and_come_back_with_resume(typed: Any) -> None:
+    """--classes is stored with the run; resuming a run that is done prints its report and trains nothing."""
+    done = typed("train", "digits", *typed.small, "--classes", "1,7", "--lr=0.1", "--name", "ones", "--json").document
+    settings = typed("show", "ones", "--json").document["settings"]
+    assert settings["own"] == {"classes": "1,7", "lr": "0.1"}
+    resumed = typed("train", "digits", "--resume", "ones", "--json")
+    assert resumed.code == 0
+    assert resumed.document == typed("report", done["run"], "--json").document
+    assert "complete already" in resumed.err
+
+
+def test_a_resumed_run_refuses_other_settings(trained: Any, typed: Any) -> None:
+    """The line names the setting as it was and as it is given now."""
+    for option, before, now in (("--epochs", "1", "9"), ("--seed", "0", "3"), ("--classes", "the default", "3,5")):
+        outcome = typed("train", "digits", "--db", str(trained.database), "--resume", option, now)
+        assert outcome.code == 2
+        assert f"{option} {before}" in outcome.error
+        assert f"{option} {now}" in outcome.error
+    assert trained("train", "digits", "--resume", "digits", "--epochs", "1", "--limit", "40").code == 0
+
+
+def test_a_long_name_can_be_resumed_by_its_id(typed: Any) -> None:
+    """The id of a run is longer than its name, and still names it."""
+    run = typed("train", "digits", *typed.small, "--name", "n" * 64, "--json").document["run"]
+    assert len(run) > 64
+    assert typed("train", "digits", "--resume", run, "--json").document["run"] == run
+
+
+def test_a_run_of_a_program_is_not_resumed_by_the_command_line(typed: Any) -> None:
+    """A run that start_run made has no settings to continue it with."""
+    code = 'import qorch\nwith qorch.start_run("mine", backend="aer") as run:\n    pass\n'
+    assert typed.run_python(code).code == 0
+    outcome = typed("train", "digits", "--resume", "mine")
+    assert outcome.code == 2
+    assert "mine" in outcome.error

@@ -1,0 +1,92 @@
+"""Everything that the README tells a reader to type is typed here."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+_BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_EVER_NEW = re.compile(r"digits-\d{8}-\d{6}-[0-9a-f]{4}|\d+\.\d+")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command of the README and what it is said to print."""
+
+    command: str
+    output: list[str]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the README shows it as an error."""
+        return bool(self.output) and self.output[0].startswith("error: ")
+
+
+def blocks(kind: str) -> list[str]:
+    """The code blocks of one kind."""
+    return [match["text"] for match in _BLOCK.finditer(README.read_text()) if match["kind"] == kind]
+
+
+def shown_commands() -> list[Shown]:
+    """The commands of all console blocks, in order."""
+    found: list[Shown] = []
+    for line in "".join(blocks("console")).splitlines():
+        if line.startswith("$ "):
+            found.append(Shown(line.removeprefix("$ "), []))
+        else:
+            found[-1].output.append(line)
+    return found
+
+
+def normalise(line: str) -> str:
+    """A line without what differs from run to run."""
+    return _EVER_NEW.sub("…", line)
+
+
+def test_every_command_of_the_readme_does_what_it_says(qorch: Any) -> None:
+    """Typed one after the other, each ends as shown, with the same counts; times and ids differ."""
+    commands = shown_commands()
+    assert len(commands) > 15
+    for shown in commands:
+        program, *arguments = shlex.split(shown.command)
+        assert program == "qorch"
+        outcome = qorch(*arguments)
+        is_unknown = "nonsense" in shown.command
+        assert outcome.code == (2 if shown.is_refused or is_unknown else 0), (shown.command, outcome.err)
+        printed = [normalise(line) for line in (outcome.out + outcome.err).splitlines()]
+        if arguments[0] == "train":
+            for line in shown.output[:2]:
+                assert normalise(line) in printed, (shown.command, outcome.out)
+        elif shown.is_refused:
+            assert normalise(shown.output[0]) in printed, shown.command
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_python_of_the_readme_runs_as_it_stands(qorch: Any, number: int) -> None:
+    """Copied into a file, each example runs to its end with warnings as errors."""
+    assert len(blocks("python")) == 2
+    outcome = qorch.run_python(blocks("python")[number], "-W", "error::UserWarning")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out
+
+
+def test_make_knows_every_target_of_the_readme() -> None:
+    """Each `make` command that the README names is a target."""
+    targets = set(re.findall(r"`?make (\w+)", README.read_text()))
+    assert {"demo", "test", "check", "bench", "soak"} <= targets
+    done = subprocess.run(
+        ["make", "--dry-run", *sorted(targets)],
+        cwd=README.parent,
+        env=os.environ | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
