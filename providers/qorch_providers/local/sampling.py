@@ -77,15 +77,18 @@ def sample_row(work, lane, stream, ordinal, first_shot, shots):
 
 @compiled
 def fill_guide(ends, shift, guide):
-    """``guide[b]``: the first group of outcomes whose last threshold is above the first number of bucket b."""
+    """``guide[b]``: how many groups end in the buckets before b, which is the first that a number in b can be in.
+
+    Without a branch: which buckets have an end cannot be predicted.
+    """
     for bucket in range(len(guide)):
         guide[bucket] = 0
     for index in range(len(ends) - 1):
-        guide[(ends[index] >> shift) + 1] = index + 1
-    highest = np.int32(0)
+        guide[(ends[index] >> shift) + np.uint32(1)] += 1
+    before = np.int32(0)
     for bucket in range(len(guide)):
-        highest = max(highest, guide[bucket])
-        guide[bucket] = highest
+        before += guide[bucket]
+        guide[bucket] = before
 
 
 @compiled
@@ -127,13 +130,16 @@ def take_histogram(work, entries, start):
     histogram = work.histogram
     end = start
     if len(histogram) == len(work.ends):
+        found = np.uint64(0)
         for outcome in range(len(histogram)):
-            if histogram[outcome]:
-                entries.outcomes[end] = outcome
-                entries.counts[end] = histogram[outcome]
-                histogram[outcome] = 0
-                end += 1
-        return end - start
+            work.found[found] = outcome
+            work.found_counts[found] = histogram[outcome]
+            found += np.uint64(histogram[outcome] != 0)
+            histogram[outcome] = 0
+        for place in range(found):
+            entries.outcomes[start + place] = work.found[place]
+            entries.counts[start + place] = work.found_counts[place]
+        return np.int64(found)
     for word in range(len(work.seen)):
         bits = work.seen[word]
         work.seen[word] = 0

@@ -51,6 +51,8 @@ class Work(NamedTuple):
     fine_draws: Array
     histogram: Array
     seen: Array
+    found: Array
+    found_counts: Array
 
 
 class Entries(NamedTuple):
@@ -119,5 +121,7 @@ def make_work(program: Program, *, scalar: npt.DTypeLike, lanes: int, purpose: P
         draws=np.empty(CHUNK_SHOTS + 64, dtype=np.uint32),
         fine_draws=np.empty(max(1, purpose.fine_shots), dtype=np.uint64),
         histogram=np.zeros(thresholds, dtype=np.uint32),
+        found=np.empty(min(thresholds, MAX_GROUPS) + 1, dtype=np.uint32),
+        found_counts=np.empty(min(thresholds, MAX_GROUPS) + 1, dtype=np.uint32),
         seen=np.zeros(max(1, thresholds >> 6), dtype=np.uint64),
     )
