@@ -79,3 +79,9 @@ def walk(loader: Iterable[Any], *, epochs: int, checkpoint: Checkpoint | None) -
         for batch in batches:
             done += 1
             yield LoopPlace(epoch, done, random), batch
+
+
+def count_steps(loader: Iterable[Any], epochs: int) -> int | None:
+    """The steps of all epochs; None for a loader without a length."""
+    length = getattr(loader, "__len__", None)
+    return None if length is None else int(length()) * epochs

@@ -11,7 +11,8 @@ from qorch.lowering import RowGroup
 from qorch.model.arrays import IntArray, UIntArray
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.result import Source
-from qorch.ports import BlockRecord, Capabilities
+from qorch.ports import Capabilities
+from qorch.records import BlockRecord
 
 SMALLEST_SPLIT = 0.05
 """A share of a good job below which splitting it over idle slots costs more than it saves."""

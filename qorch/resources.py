@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from qorch.engine.recorder import Recorder, Totals
 from qorch.policy import RunPolicy
 from qorch.portal import Portal
-from qorch.ports import Backend, Clock, RunRecord, SessionRecord, Store
+from qorch.ports import Backend, Clock, Store
+from qorch.records import RunRecord, SessionRecord
 
 
 class Stateful(Protocol):
@@ -24,21 +25,24 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after a step. ``total_steps`` is None where the loader has no length."""
+    """Where a run is after a step. ``total_steps`` is None where the loader has no length.
+
+    ``seconds_per_step``: over this session's steps, without the first, which waits for what has to start up.
+    """
 
     step: int
     total_steps: int | None
-    steps_here: int
+    seconds_per_step: float
     elapsed_seconds: float
     metrics: dict[str, float]
     totals: Totals
 
     @property
     def remaining_seconds(self) -> float | None:
-        """The time that the remaining steps take at the speed of this session's steps; None where unknown."""
-        if self.total_steps is None or self.steps_here == 0:
+        """The time that the remaining steps take at this pace; None where their number is unknown."""
+        if self.total_steps is None:
             return None
-        return self.elapsed_seconds / self.steps_here * (self.total_steps - self.step - 1)
+        return self.seconds_per_step * (self.total_steps - self.step - 1)
 
 
 @dataclass(frozen=True)

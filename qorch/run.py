@@ -15,26 +15,19 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from qorch.checkpoint import Checkpoint, LoopPlace, decode_checkpoint, encode_checkpoint, walk
+from qorch.checkpoint import Checkpoint, LoopPlace, count_steps, decode_checkpoint, encode_checkpoint, walk
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
 from qorch.errors import RunError, StoreError, UsageError
-from qorch.gradients.parameter_shift import expand, recombine
+from qorch.gradients.parameter_shift import expand, recombine, wanted_parameters
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import Gradient, PubResult
 from qorch.model.timing import Phase
 from qorch.portal import PendingCall
-from qorch.ports import (
-    Backend,
-    CheckpointRecord,
-    RunMove,
-    RunState,
-    SpanRecord,
-    StepRecord,
-    Write,
-)
+from qorch.ports import Backend
+from qorch.records import CheckpointRecord, RunMove, RunState, SpanRecord, StepRecord, Write
 from qorch.resources import Progress, Resources, Stateful
 
 _ACTIVE: ContextVar["Run | None"] = ContextVar("qorch_active_run", default=None)
@@ -61,6 +54,7 @@ class Run:
         self._all_metrics: dict[str, float] = {}
         self._in_step = False
         self._steps_here = 0
+        self._first_step_ns = 0
         self._total_steps: int | None = None
         self._calls_open = 0
         self._idle_since_ns = 0
@@ -114,11 +108,6 @@ class Run:
         """The newest value of every figure that was logged, earlier sessions of the run included."""
         return dict(self._all_metrics)
 
-    @property
-    def default_shots(self) -> int | None:
-        """The shots of pubs that do not say; None is exact."""
-        return self._use.default_shots
-
     # --- executing -------------------------------------------------------------------------------------------
 
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
@@ -148,7 +137,7 @@ class Run:
 
         Raises what ``execute`` raises, and UnknownNameError for a parameter that the circuit does not have.
         """
-        return self.gradients([pub], [_wanted_mask(pub, wanted)])[0]
+        return self.gradients([pub], [wanted_parameters(pub, wanted)])[0]
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian of a pub, ``(N, P)``, computed by a simulator.
@@ -239,6 +228,8 @@ class Run:
             self._in_step = True
             self._metrics = {}
             self._step_totals = self.totals
+            if self._steps_here == 0:
+                self._first_step_ns = self._use.clock.monotonic_ns()
         try:
             yield
         finally:
@@ -267,12 +258,21 @@ class Run:
             Progress(
                 step=self._position.step,
                 total_steps=self._total_steps,
-                steps_here=self._steps_here,
+                seconds_per_step=self._pace(),
                 elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
                 metrics=dict(self._metrics),
                 totals=self.totals,
             )
         )
+
+    def _pace(self) -> float:
+        """Seconds per step since the end of the first step here, or of that step itself where it is the only one."""
+        now_ns = self._use.clock.monotonic_ns()
+        if self._steps_here == 1:
+            seconds = (now_ns - self._first_step_ns) / 1e9
+            self._first_step_ns = now_ns
+            return seconds
+        return (now_ns - self._first_step_ns) / 1e9 / (self._steps_here - 1)
 
     def settle(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
@@ -303,7 +303,7 @@ class Run:
         """
         generator = getattr(loader, "generator", None)
         checkpoint = self._load_checkpoint(save, generator)
-        self._total_steps = _count_steps(loader, epochs)
+        self._total_steps = count_steps(loader, epochs)
         saved_ns = self._use.clock.monotonic_ns()
         place: LoopPlace | None = None
         is_saved = True
@@ -402,18 +402,3 @@ class Run:
             self.close(state=RunState.STOPPED)
         else:
             self.close(state=RunState.FAILED)
-
-
-def _wanted_mask(pub: Pub, wanted: Sequence[str] | None) -> npt.NDArray[np.bool_] | None:
-    if wanted is None:
-        return None
-    names = pub.circuit.parameters
-    for name in wanted:
-        if name not in names:
-            raise UsageError(f"the circuit has no parameter '{name}'; it has {', '.join(names)}")
-    return np.array([name in wanted for name in names])
-
-
-def _count_steps(loader: Iterable[Any], epochs: int) -> int | None:
-    length = getattr(loader, "__len__", None)
-    return None if length is None else int(length()) * epochs

@@ -19,8 +19,9 @@ from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
-from qorch.ports import Backend, Clock, RunRecord, RunState, SessionRecord, Store, WallClock
+from qorch.ports import Backend, Clock, Store, WallClock
 from qorch.progress import make_progress
+from qorch.records import RunRecord, RunState, SessionRecord
 from qorch.resources import Progress, Resources
 from qorch.run import Run
 

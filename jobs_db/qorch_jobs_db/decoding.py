@@ -13,7 +13,7 @@ from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
 from qorch.model.timing import Phase, Span
-from qorch.ports import (
+from qorch.records import (
     BlockKeys,
     BlockRecord,
     CheckpointRecord,

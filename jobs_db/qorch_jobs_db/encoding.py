@@ -10,7 +10,7 @@ from functools import singledispatch
 import numpy as np
 
 from qorch.errors import StoreError, UsageError
-from qorch.ports import (
+from qorch.records import (
     AttemptRecord,
     BlockRecord,
     CheckpointRecord,

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, Insert, Table, bindparam, delete, func, selec
 from sqlalchemy.dialects.sqlite import insert
 
 from qorch.errors import StoreError
-from qorch.ports import RunMove
+from qorch.records import RunMove
 from qorch_jobs_db.encoding import Changes, Row
 from qorch_jobs_db.schema import (
     ATTEMPTS,

@@ -16,12 +16,12 @@ from qorch.errors import StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
-from qorch.ports import (
+from qorch.ports import Clock
+from qorch.records import (
     BlockKeys,
     BlockRecord,
     CacheStatistics,
     CheckpointRecord,
-    Clock,
     JobRecord,
     LedgerRecord,
     RunRecord,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from qorch.errors import QorchError, StoreError
-from qorch.ports import Write
+from qorch.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
 from qorch_jobs_db.faults import Fault, fault_of, store_error
 from qorch_jobs_db.statements import apply_changes

@@ -10,7 +10,8 @@ import numpy as np
 from qorch.errors import UnknownNameError
 from qorch.model.money import Money
 from qorch.model.timing import Phase, attribute
-from qorch.ports import RunRecord, SessionRecord, SpanRecord, Store
+from qorch.ports import Store
+from qorch.records import RunRecord, SessionRecord, SpanRecord
 
 
 @dataclass(frozen=True)

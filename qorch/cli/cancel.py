@@ -23,7 +23,7 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
     A process on this machine that works on it is stopped first.
     """
     from qorch.cli.database import open_database, require_run
-    from qorch.ports import RunState
+    from qorch.records import RunState
 
     with open_database(db) as store:
         record = require_run(store, run)
@@ -48,7 +48,7 @@ def _cancel(store: "Store", run_id: str) -> int | None:
 
 
 def _mark(store: "Store", run_id: str) -> None:
-    from qorch.ports import RunMove, RunState
+    from qorch.records import RunMove, RunState
 
     with store.claim_run(run_id):
         store.write([RunMove(run_id, RunState.CANCELLED)]).result()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from qorch.cli.arguments import LATEST
 from qorch.errors import UnknownNameError, UsageError
-from qorch.ports import RunRecord, Store, WallClock
+from qorch.ports import Store, WallClock
+from qorch.records import RunRecord
 
 
 @contextmanager

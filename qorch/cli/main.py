@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from qorch import __version__
-from qorch.cli import backends, cache, cancel, doctor, jobs, report, runs, show, train
+from qorch.cli import backends, bench, cache, cancel, doctor, jobs, report, runs, show, train
 from qorch.cli.arguments import fill_resume
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
 
@@ -30,6 +30,7 @@ app.command()(cancel.cancel)
 app.command()(report.report)
 app.add_typer(cache.app, name="cache")
 app.command()(backends.backends)
+app.command()(bench.bench)
 app.command()(doctor.doctor)
 
 

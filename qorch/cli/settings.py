@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from qorch.errors import ShotsError, UsageError
-from qorch.ports import RunRecord
+from qorch.records import RunRecord
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from qorch.errors import QorchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from qorch.cli.settings import Settings
-    from qorch.ports import RunRecord
+    from qorch.records import RunRecord
     from qorch.workloads.base import Options, Workload
 
 _WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
@@ -80,7 +80,7 @@ def _train_or_resume(
 ) -> str:
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
-    from qorch.ports import RunState
+    from qorch.records import RunState
     from qorch.workloads import load_workload
 
     job = load_workload(workload)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from qorch.ports import Store, Write
+from qorch.ports import Store
+from qorch.records import Write
 
 P = ParamSpec("P")
 T = TypeVar("T")

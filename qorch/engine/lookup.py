@@ -11,7 +11,8 @@ from qorch.model.identity import Position, job_ordinal
 from qorch.model.result import Source
 from qorch.planning import Hit, Missing, keep, replay, unexecuted
 from qorch.policy import CachePolicy
-from qorch.ports import BlockRecord, Store
+from qorch.ports import Store
+from qorch.records import BlockRecord
 from qorch.reuse import EXACT, Match, SampleIndex, duplicate_rows
 
 IndexKey = tuple[bytes, bytes, bytes]

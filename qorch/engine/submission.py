@@ -13,7 +13,8 @@ from qorch.model.job import JobRequest, JobResult, JobState, RawResult
 from qorch.model.timing import Phase
 from qorch.planning import PlannedJob
 from qorch.policy import RetryPolicy
-from qorch.ports import AttemptRecord, Backend, BlockRecord, Clock, JobRecord, Write
+from qorch.ports import Backend, Clock
+from qorch.records import AttemptRecord, BlockRecord, JobRecord, Write
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,12 @@
 """Parameter-shift gradients: a pub becomes forward and shifted rows, and their values its gradient."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from qorch.errors import ObservableError, ParameterError, UsageError
+from qorch.errors import ObservableError, ParameterError, UnknownNameError, UsageError
 from qorch.gradients.shift_rules import shift_rule
 from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.circuit import Circuit
@@ -70,6 +71,17 @@ def expand(pub: Pub, *, wanted: BoolArray | None = None) -> tuple[Batch, Recombi
     angles = _shifted(pub.circuit.angle_map.angles(pub.parameter_values), columns, shifts=shifts)
     rows = Pub(pub.circuit.free, angles, observables=pub.observables, shots=pub.shots)
     return Batch((rows,)), Recombination(pub, names, columns, shifts, coefficients, weights, row_terms, row_weights)
+
+
+def wanted_parameters(pub: Pub, names: Sequence[str] | None) -> BoolArray | None:
+    """Which parameters these names are, ``(P,)``; None is all. Raises UnknownNameError for one that is not there."""
+    if names is None:
+        return None
+    known = pub.circuit.parameters
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(f"the circuit has no parameter '{name}'; it has {', '.join(known)}")
+    return np.array([name in names for name in known])
 
 
 def _as_wanted(wanted: BoolArray | None, n_parameters: int) -> BoolArray:

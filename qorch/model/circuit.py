@@ -16,6 +16,10 @@ FIXED = -1
 """In ``GateList.columns``: this angle is the number in ``GateList.constants``, or there is no such angle."""
 
 
+CHUNK_ROWS = 4096
+"""Rows computed at a time: numpy holds the interpreter's lock while it gathers, and event loops must go on."""
+
+
 @dataclass(frozen=True, eq=False)
 class GateList:
     """The gates of a circuit with G gates and D free angles; what a backend executes at rows of angles.
@@ -106,9 +110,12 @@ class AngleMap:
         """
         if self.is_identity:
             return values
-        angles = np.repeat(self.offsets[np.newaxis, :], len(values), axis=0)
-        for term in range(self.indices.shape[1]):
-            angles += self.coefficients[:, term] * values[:, self.indices[:, term]]
+        angles = np.empty((len(values), len(self.offsets)))
+        for start in range(0, len(values), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            angles[rows] = self.offsets
+            for term in range(self.indices.shape[1]):
+                angles[rows] += self.coefficients[:, term] * values[rows][:, self.indices[:, term]]
         for angle in self.nonlinear:
             angles[:, angle.column] = angle.value.evaluate(values)
         if self.nonlinear and not np.isfinite(angles).all():

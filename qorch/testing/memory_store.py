@@ -13,13 +13,13 @@ from qorch.model.arrays import AnyArray
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
-from qorch.ports import (
+from qorch.ports import Clock
+from qorch.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,
     CacheStatistics,
     CheckpointRecord,
-    Clock,
     JobRecord,
     LedgerRecord,
     RunMove,

@@ -27,7 +27,8 @@ from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
 from qorch.model.timing import Phase, Span
-from qorch.ports import (
+from qorch.ports import Store
+from qorch.records import (
     AttemptRecord,
     CheckpointRecord,
     LedgerRecord,
@@ -37,7 +38,6 @@ from qorch.ports import (
     SessionRecord,
     SpanRecord,
     StepRecord,
-    Store,
     Write,
 )
 from qorch.testing.store_records import (

@@ -12,7 +12,7 @@ from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
-from qorch.ports import BlockRecord, JobRecord, RunRecord
+from qorch.records import BlockRecord, JobRecord, RunRecord
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 CONTEXT, MEASUREMENT, GATES = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32

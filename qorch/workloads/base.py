@@ -92,6 +92,4 @@ def check_own_options(workload: Workload, options: Options) -> None:
     for name in options.own:
         if name not in workload.own_options:
             known = ", ".join(f"--{item}" for item in workload.own_options) or "none"
-            raise UsageError(
-                f"workload '{workload.name}' has no option --{name}; its own options are: {known}"
-            )
+            raise UsageError(f"workload '{workload.name}' has no option --{name}; its own options are: {known}")

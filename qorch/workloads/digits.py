@@ -57,9 +57,7 @@ class Digits:
 
     def train(self, run: Run, options: Options) -> Training:
         """Train, and measure the accuracy on the test images after every epoch."""
-        data = load_data(
-            parse_classes(options.own.get("classes", "3,6")), limit=options.limit, seed=options.seed
-        )
+        data = load_data(parse_classes(options.own.get("classes", "3,6")), limit=options.limit, seed=options.seed)
         torch.manual_seed(options.seed)
         model = build_model(data.n_classes, shots=options.shots, gradient=_gradient(options))
         optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(options))
@@ -133,9 +131,7 @@ def load_data(classes: tuple[int, ...], *, limit: int | None, seed: int) -> Data
 
 
 def _dataset(angles: np.ndarray, targets: np.ndarray) -> torch.utils.data.TensorDataset:
-    return torch.utils.data.TensorDataset(
-        torch.as_tensor(angles, dtype=torch.float32), torch.as_tensor(targets)
-    )
+    return torch.utils.data.TensorDataset(torch.as_tensor(angles, dtype=torch.float32), torch.as_tensor(targets))
 
 
 def accuracy(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> float:

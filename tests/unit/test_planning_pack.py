@@ -15,9 +15,7 @@ from qorch.ports import Capabilities
 
 def capabilities(*, slots: int = 2, charges: bool = False, max_rows_per_job: int = 10_000) -> Capabilities:
     """Limits that only planning reads."""
-    return Capabilities(
-        max_qubits=10, max_shots=10**6, max_rows_per_job=max_rows_per_job, slots=slots, charges=charges
-    )
+    return Capabilities(max_qubits=10, max_shots=10**6, max_rows_per_job=max_rows_per_job, slots=slots, charges=charges)
 
 
 def row_groups(*n_rows: int) -> tuple[RowGroup, ...]:

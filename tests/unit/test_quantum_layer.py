@@ -12,7 +12,8 @@ import qorch
 from qorch import wiring
 from qorch.errors import CircuitError, ObservableError, RunError, ShotsError, UnknownNameError, UsageError
 from qorch.policy import RunPolicy
-from qorch.ports import RunState, WallClock
+from qorch.ports import WallClock
+from qorch.records import RunState
 from qorch.resources import Progress
 from qorch.run import Run
 from qorch.state import decode_state, encode_state
@@ -271,7 +272,7 @@ def test_exact_gradient_needs_a_simulator(run: Run) -> None:
         output.backward()
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Ends a training in the middle."""
 
 
@@ -292,10 +293,10 @@ def _train(store: MemoryStore, *, resume: bool = False, crash_at: int | None = N
                 optimizer.zero_grad()
                 loss.backward()
                 if run.current_step == crash_at:
-                    raise Crash
+                    raise CrashError
                 optimizer.step()
                 run.log(loss=loss.item())
-    except Crash:
+    except CrashError:
         assert store.runs()[0].state == RunState.FAILED
     return encode_state(model.state_dict()), backend.n_rows
 

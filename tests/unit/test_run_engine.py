@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,13 +56,12 @@ def quiet(progress: Progress) -> None:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of each kind."""
-    if request.param == "memory":
-        return MemoryStore(WallClock())
-    opened = open_store(tmp_path / "runs.db", clock=WallClock())
-    request.addfinalizer(opened.close)
-    return opened
+    clock = WallClock()
+    opened = MemoryStore(clock) if request.param == "memory" else open_store(tmp_path / "runs.db", clock=clock)
+    yield opened
+    opened.close()
 
 
 def start(backend: FakeBackend, store: Store, **settings: object) -> qorch.Run:
@@ -204,7 +204,7 @@ def test_cancelling_leaves_nothing_dangling(store: Store) -> None:
 
     async def scenario(run: qorch.Run) -> None:
         task = asyncio.create_task(run.aexecute(pub(16)))
-        while len(backend.submitted) < 2:
+        while len(backend.submitted) < 2:  # noqa: ASYNC110 - the fake has no event for this
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -11,15 +11,10 @@ from qorch.random_state import capture_random_states, restore_random_states
 from qorch.state import decode_state, encode_state
 
 plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**200), 2**200)
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.binary(),
-    lambda inner: st.lists(inner)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text() | st.integers(-(2**70), 2**70), inner),
+    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(-(2**70), 2**70), inner)
+    ),
 )
 
 
@@ -78,7 +73,7 @@ def test_random_states_continue() -> None:
     def draw() -> list[float]:
         return [
             random.random(),
-            float(np.random.random()),  # noqa: NPY002
+            float(np.random.random()),
             float(torch.rand(())),
             float(torch.rand((), generator=generator)),
         ]

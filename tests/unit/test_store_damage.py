@@ -8,7 +8,8 @@ import pytest
 
 from qorch.errors import StoreCorruptError
 from qorch.model.identity import Position
-from qorch.ports import CheckpointRecord, WallClock
+from qorch.ports import WallClock
+from qorch.records import CheckpointRecord
 from qorch.testing.store_records import CONTEXT, GATES, HERE, MEASUREMENT, NOW, make_block, make_job, make_run
 from qorch_jobs_db import SqlStore, open_store
 from qorch_jobs_db.sqlite import driver

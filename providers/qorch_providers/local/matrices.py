@@ -15,9 +15,33 @@ _LARGEST = 1e5
 
 
 @compiled
-def half_cosine_sine(angle):
-    """Cosine and sine of ``angle / 2`` in float64 for angles up to 1e5: the polynomials of Cephes, within 2e-16."""
-    x = 0.5 * angle
+def fill_cosines(tables, angles, first, lanes, halves, cosines, sines):
+    """Cosine and sine of every half angle of the rows from ``first``, ``(S * V,)``; the last row fills the lanes.
+
+    ``halves`` is float64 scratch of the same length: angles are reduced in float64 whatever the precision.
+    """
+    last = len(angles) - 1
+    largest = 0.0
+    for slot in range(len(tables.angle_constants)):
+        for lane in range(lanes):
+            angle = tables.angle_constants[slot]
+            for term in range(tables.angle_columns.shape[1]):
+                column = tables.angle_columns[slot, term]
+                angle += tables.angle_factors[slot, term] * angles[min(first + lane, last), column]
+            halves[slot * lanes + lane] = 0.5 * angle
+            largest = max(largest, abs(angle))
+    if largest > _LARGEST:
+        for place in range(len(halves)):
+            cosines[place] = math.cos(halves[place])
+            sines[place] = math.sin(halves[place])
+        return
+    for place in range(len(halves)):
+        cosines[place], sines[place] = cosine_sine(halves[place])
+
+
+@compiled
+def cosine_sine(x):
+    """Cosine and sine in float64 for moderate x: the polynomials of Cephes, within 2e-16; no branches."""
     quarter = math.floor(x * 0.63661977236758134308 + 0.5)
     r = ((x - quarter * _PART_1) - quarter * _PART_2) - quarter * _PART_3
     z = r * r
@@ -29,43 +53,10 @@ def half_cosine_sine(angle):
     cosine = (cosine * z - 2.75573141792967388112e-7) * z + 2.48015872888517045348e-5
     cosine = (cosine * z - 1.38888888888730564116e-3) * z + 4.16666666666665929218e-2
     cosine = 1.0 - 0.5 * z + z * z * cosine
-    quadrant = int(quarter) & 3
-    is_odd = quadrant & 1
-    c, s = (sine, cosine) if is_odd else (cosine, sine)
-    return (-c if quadrant in (1, 2) else c), (-s if quadrant >= 2 else s)
-
-
-@compiled
-def fill_cosines(tables, angles, first, lanes, cosines, sines):
-    """Cosine and sine of every half angle of the rows from ``first``, ``(S * V,)``; the last row fills the lanes."""
-    last = len(angles) - 1
-    terms = tables.angle_columns.shape[1]
-    for slot in range(len(tables.angle_constants)):
-        largest = 0.0
-        for lane in range(lanes):
-            angle = tables.angle_constants[slot]
-            for term in range(terms):
-                column = tables.angle_columns[slot, term]
-                angle += tables.angle_factors[slot, term] * angles[min(first + lane, last), column]
-            largest = max(largest, abs(angle))
-            c, s = half_cosine_sine(angle)
-            cosines[slot * lanes + lane] = c
-            sines[slot * lanes + lane] = s
-        if largest > _LARGEST:
-            _fill_exactly(tables, slot, angles, first, lanes, cosines, sines)
-
-
-@compiled
-def _fill_exactly(tables, slot, angles, first, lanes, cosines, sines):
-    """The same for huge angles, by the C library."""
-    last = len(angles) - 1
-    for lane in range(lanes):
-        angle = tables.angle_constants[slot]
-        for term in range(tables.angle_columns.shape[1]):
-            column = tables.angle_columns[slot, term]
-            angle += tables.angle_factors[slot, term] * angles[min(first + lane, last), column]
-        cosines[slot * lanes + lane] = math.cos(0.5 * angle)
-        sines[slot * lanes + lane] = math.sin(0.5 * angle)
+    odd = quarter - 2.0 * math.floor(0.5 * quarter)
+    upper = math.floor(0.5 * quarter) - 2.0 * math.floor(0.25 * quarter)
+    sign = 1.0 - 2.0 * upper
+    return sign * ((1.0 - odd) * cosine - odd * sine), sign * (odd * cosine + (1.0 - odd) * sine)
 
 
 @compiled

@@ -35,6 +35,7 @@ class Work(NamedTuple):
     matrices: Array
     cosines: Array
     sines: Array
+    halves: Array
     flat_cosines: Array
     flat_sines: Array
     slopes: Array
@@ -106,6 +107,7 @@ def make_work(program: Program, *, scalar: npt.DTypeLike, lanes: int, purpose: P
         matrices=lane_array(8 * len(tables.matrices)),
         cosines=cosines,
         sines=sines,
+        halves=np.empty(lanes * len(tables.angle_constants)),
         flat_cosines=flat(cosines),
         flat_sines=flat(sines),
         slopes=slopes,

@@ -17,7 +17,7 @@ from qorch_providers.local.sampling import (
 @compiled
 def prepare_rows(tables, angles, first, work):
     """The matrices of the V rows from ``first``."""
-    fill_cosines(tables, angles, first, work.lanes, work.flat_cosines, work.flat_sines)
+    fill_cosines(tables, angles, first, work.lanes, work.halves, work.flat_cosines, work.flat_sines)
     fill_matrices(tables, work.cosines, work.sines, work.noise, work.matrices)
 
 

@@ -1,0 +1,269 @@
+"""The backend over the port: jobs run one after the other in a thread, on an engine that uses all cores."""
+
+import asyncio
+import hashlib
+import itertools
+import os
+import threading
+from collections import OrderedDict
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+
+import numpy as np
+
+from qorch.errors import BackendError, CircuitError, ParameterError, QorchError, RejectedError
+from qorch.model.arrays import FloatArray
+from qorch.model.circuit import GateList
+from qorch.model.job import JobRequest, JobResult, RawResult
+from qorch.model.measurement import BlockResult, Measurement, RowBlock
+from qorch.model.observable import Distribution
+from qorch.model.pub import Pub
+from qorch.ports import Backend, Capabilities, Clock
+from qorch_providers.local import limits
+from qorch_providers.local.answers import decode_answer, encode_answer
+from qorch_providers.local.engines import make_engine
+from qorch_providers.local.gradients import chain
+from qorch_providers.local.observables import weigh
+from qorch_providers.local.options import Options, parse_options
+from qorch_providers.local.program import Program, compile_program
+
+REVISION = "1"
+"""Of what the engines compute: raise it with any change that changes a bit of a result."""
+MAX_PROGRAMS = 64
+
+
+def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> Backend:
+    """Open ``local`` or ``local:<options>``; ``workers`` is the number of threads, by default one per core.
+
+    Raises UnknownNameError for an unknown option, MissingPackageError where the engine asked for is not installed,
+    UsageError where there is no CUDA device, or for values that cannot be.
+    """
+    name = f"local:{options}" if options else "local"
+    return LocalBackend(name, parse_options(options), clock=clock, threads=workers or limits.available_cores())
+
+
+class LocalBackend:
+    """See ``qorch.ports.Backend``."""
+
+    def __init__(self, name: str, options: Options, *, clock: Clock, threads: int) -> None:
+        """Nothing is started yet."""
+        self._name = name
+        self._options = options
+        self._clock = clock
+        self._threads = threads
+        self._engine_name, self._engine = make_engine(options, threads=threads)
+        self._memory = limits.memory_bytes()
+        self._programs = _Programs(is_noisy=options.noise.depolarizing > 0.0)
+        self._jobs: dict[str, _Job] = {}
+        self._numbers = itertools.count(1)
+        self._executor: ThreadPoolExecutor | None = None
+        self._owner_pid = os.getpid()
+        self._is_closed = False
+
+    @property
+    def name(self) -> str:
+        """See Backend."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """One job at a time: the engine itself uses all cores."""
+        per_amplitude = limits.bytes_per_amplitude(self._options.sample_precision)
+        return Capabilities(
+            max_qubits=limits.max_qubits(per_amplitude, memory=self._memory),
+            max_shots=limits.MAX_SHOTS,
+            max_rows_per_job=limits.MAX_ROWS_PER_JOB,
+            slots=1,
+            charges=False,
+            exact=self._options.noise.is_none,
+            exact_gradients=self._options.noise.is_none,
+        )
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """See Backend."""
+        if measurement.is_exact and not self._options.noise.is_none:
+            raise CircuitError(f"{self._name} samples noise and has no exact values; give a number of shots, or use aer")
+        precision = self._options.exact_precision if measurement.is_exact else self._options.sample_precision
+        is_distribution = measurement.is_exact and measurement.masks is None
+        self._check_memory(gates.n_qubits, limits.bytes_per_amplitude(precision, is_distribution=is_distribution))
+
+    def _check_memory(self, n_qubits: int, per_amplitude: int) -> None:
+        largest = limits.max_qubits(per_amplitude, memory=self._memory)
+        if n_qubits > largest:
+            needed, present = per_amplitude * 2.0**n_qubits / 2**30, self._memory / 2**30
+            raise CircuitError(
+                f"the circuit has {n_qubits} qubits, for which {self._name} needs {needed:,.0f} GiB of memory;"
+                f" this machine has {present:,.0f} GiB, enough for {largest} qubits"
+            )
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """See Backend."""
+        return limits.rows_per_job(gates, measurement, shots=shots, cores=self._threads)
+
+    def context(self, gates: GateList) -> bytes:
+        """Engine, revision, precision and noise; nothing of it depends on the gates."""
+        noise, options = self._options.noise, self._options
+        text = (
+            f"qorch-local/{REVISION}/{self._engine_name}/{'cuda' if options.is_cuda else 'cpu'}"
+            f"/{options.sample_precision}/{options.exact_precision}"
+            f"/{noise.depolarizing.hex()}/{noise.readout.hex()}"
+        )
+        return hashlib.sha256(text.encode()).digest()
+
+    async def open(self) -> None:
+        """Nothing has to be waited for: the first job loads its kernels, or compiles them once."""
+
+    async def submit(self, request: JobRequest, *, key: str) -> str:
+        """See Backend."""
+        if self._is_closed:
+            raise RejectedError(f"{self._name} is closed; open it again")
+        provider_id = f"local-{os.getpid()}-{next(self._numbers)}"
+        job = _Job(request)
+        job.future = self._worker().submit(self._execute, job)
+        self._jobs[provider_id] = job
+        return provider_id
+
+    async def fetch(self, provider_id: str) -> RawResult:
+        """See Backend."""
+        job = self._jobs.get(provider_id)
+        if job is None or job.future is None:
+            raise BackendError(f"{self._name} has no job {provider_id}; it was fetched before, or never submitted")
+        try:
+            return await asyncio.wrap_future(job.future)
+        except (CancelledError, asyncio.CancelledError) as error:
+            if job.is_cancelled.is_set():
+                raise BackendError(f"job {provider_id} was cancelled") from error
+            raise
+        finally:
+            if job.future.done():
+                self._jobs.pop(provider_id, None)
+
+    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
+        """See Backend."""
+        return decode_answer(request, raw)
+
+    async def cancel(self, provider_id: str) -> None:
+        """A job that has begun stops after the block of rows that it is at."""
+        job = self._jobs.get(provider_id)
+        if job is not None:
+            job.cancel()
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """See Backend. Raises ParameterError for cotangents of another shape, CircuitError where memory is short."""
+        circuit = pub.circuit
+        is_distribution = isinstance(pub.observables, Distribution)
+        width = 1 << circuit.n_qubits if isinstance(pub.observables, Distribution) else len(pub.observables)
+        if cotangents.shape != (pub.n_rows, width):
+            raise ParameterError(f"cotangents have shape {cotangents.shape}; expected ({pub.n_rows}, {width})")
+        if not self._options.noise.is_none:
+            raise CircuitError(f"{self._name} samples noise and has no exact gradients; use parameter-shift")
+        precision = self._options.exact_precision
+        per_amplitude = limits.bytes_per_amplitude(precision, is_distribution=is_distribution, is_gradient=True)
+        self._check_memory(circuit.n_qubits, per_amplitude)
+        angles = np.ascontiguousarray(circuit.angle_map.angles(pub.parameter_values))
+        program = self._programs.for_gradient(circuit.gates)
+        strings = weigh(pub.observables, np.asarray(cotangents, dtype=np.float64))
+        slopes = self._engine.differentiate(program, angles, strings, scalar=precision)
+        return chain(circuit.angle_map, slopes, pub.parameter_values)
+
+    async def close(self) -> None:
+        """See Backend."""
+        self._is_closed = True
+        for job in self._jobs.values():
+            job.cancel()
+        executor, self._executor = self._executor, None
+        if executor is not None and self._owner_pid == os.getpid():
+            await asyncio.to_thread(executor.shutdown)
+        self._engine.close()
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._executor is None or self._owner_pid != os.getpid():  # threads do not survive a fork
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="qorch-local-job")
+            self._owner_pid = os.getpid()
+        return self._executor
+
+    def _execute(self, job: "_Job") -> RawResult:
+        started_ns = self._clock.monotonic_ns()
+        results = []
+        for block in job.request.blocks:
+            if job.is_cancelled.is_set():
+                raise CancelledError
+            results.append(self._run_block(block))
+        return RawResult(encode_answer(results), started_ns, self._clock.monotonic_ns())
+
+    def _run_block(self, block: RowBlock) -> BlockResult:
+        try:
+            return self._run(block)
+        except QorchError:
+            raise
+        except MemoryError as error:
+            raise BackendError(
+                f"{block.n_rows} rows of {block.gates.n_qubits} qubits do not fit into memory; send fewer rows"
+            ) from error
+
+    def _run(self, block: RowBlock) -> BlockResult:
+        program = self._programs.for_block(block)
+        angles = np.ascontiguousarray(block.angles)
+        measurement, options = block.measurement, self._options
+        if measurement.is_exact:
+            masks, scalar = measurement.masks, options.exact_precision
+            return BlockResult(values=self._engine.evaluate(program, angles, masks, scalar=scalar))
+        if block.shots is None:
+            raise BackendError("a sampled block has no number of shots")
+        counts = self._engine.sample(
+            program,
+            angles,
+            streams=block.streams,
+            ordinals=block.ordinals,
+            first_shot=block.shot_offset,
+            shots=block.shots,
+            scalar=options.sample_precision,
+        )
+        return BlockResult(counts=counts)
+
+
+class _Job:
+    """A job from submission to fetching."""
+
+    def __init__(self, request: JobRequest) -> None:
+        self.request = request
+        self.future: Future[RawResult] | None = None
+        self.is_cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        self.is_cancelled.set()
+        if self.future is not None:
+            self.future.cancel()
+
+
+class _Programs:
+    """The most recently used programs. Thread-safe."""
+
+    def __init__(self, *, is_noisy: bool) -> None:
+        self._is_noisy = is_noisy
+        self._lock = threading.Lock()
+        self._programs: OrderedDict[bytes, Program] = OrderedDict()
+
+    def for_block(self, block: RowBlock) -> Program:
+        return self._get(block.gates, block.measurement.basis.tobytes())
+
+    def for_gradient(self, gates: GateList) -> Program:
+        return self._get(gates, None)
+
+    def _get(self, gates: GateList, basis: bytes | None) -> Program:
+        key = gates.digest + (b"gradient" if basis is None else basis)
+        with self._lock:
+            program = self._programs.get(key)
+            if program is not None:
+                self._programs.move_to_end(key)
+                return program
+        program = self._compile(gates, basis)
+        with self._lock:
+            self._programs[key] = program
+            if len(self._programs) > MAX_PROGRAMS:
+                self._programs.popitem(last=False)
+        return program
+
+    def _compile(self, gates: GateList, basis: bytes | None) -> Program:
+        if basis is None:
+            return compile_program(gates, None, for_gradient=True)
+        return compile_program(gates, np.frombuffer(basis, dtype=np.uint8), is_noisy=self._is_noisy)

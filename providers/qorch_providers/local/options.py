@@ -1,0 +1,93 @@
+"""What stands behind `local:`: engine, device, precision and noise, read before anything starts."""
+
+import importlib.util
+from dataclasses import dataclass, replace
+
+from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+
+NUMBA, TORCH = "numba", "torch"
+_CHOICES = "cuda, engine=numba|torch, precision=float32|float64, depolarizing=P, readout=P"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """``depolarizing``: probability that a gate's qubits end completely mixed; ``readout``: that a bit is read wrong."""
+
+    depolarizing: float = 0.0
+    readout: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is no noise at all."""
+        return self.depolarizing == 0.0 and self.readout == 0.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parsed options. ``precision`` None: float32 for samples, float64 for exact values and gradients."""
+
+    engine: str | None = None
+    is_cuda: bool = False
+    precision: str | None = None
+    noise: Noise = Noise()
+
+    @property
+    def sample_precision(self) -> str:
+        """The precision of states that are sampled."""
+        return self.precision or "float32"
+
+    @property
+    def exact_precision(self) -> str:
+        """The precision of exact values and gradients."""
+        return self.precision or "float64"
+
+
+def parse_options(text: str) -> Options:
+    """Read ``""``, ``"cuda"``, ``"precision=float64"`` or several of them, separated by commas.
+
+    Raises UnknownNameError for what is none of them, UsageError for values and combinations that cannot be.
+    """
+    options = Options()
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        options = _with(options, part)
+    if options.is_cuda and options.engine == NUMBA:
+        raise UsageError("local:cuda runs on torch; leave out engine=numba")
+    if not options.noise.is_none and (options.is_cuda or options.engine == TORCH):
+        raise UsageError("noise of the local backend needs its numba engine; leave out cuda and engine=torch")
+    return options
+
+
+def _with(options: Options, part: str) -> Options:
+    key, _, value = part.partition("=")
+    if part == "cuda":
+        return replace(options, is_cuda=True)
+    if key == "engine" and value in (NUMBA, TORCH):
+        return replace(options, engine=value)
+    if key == "precision" and value in ("float32", "float64"):
+        return replace(options, precision=value)
+    if key == "depolarizing":
+        return replace(options, noise=replace(options.noise, depolarizing=_probability(part, value)))
+    if key == "readout":
+        return replace(options, noise=replace(options.noise, readout=_probability(part, value)))
+    raise UnknownNameError(f"local has no option '{part}'; choose among {_CHOICES}")
+
+
+def _probability(part: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= 1.0:
+        raise UsageError(f"local has the option '{part}'; the value must be a probability from 0 to 1")
+    return number
+
+
+def choose_engine(options: Options) -> str:
+    """The engine that the options ask for, or else the fastest one installed. Raises MissingPackageError."""
+    has_numba = importlib.util.find_spec("numba") is not None
+    needs_numba = options.engine == NUMBA or not options.noise.is_none
+    if needs_numba and not has_numba:
+        raise MissingPackageError("this needs numba, which is not installed: pip install 'qorch[fast]'")
+    if options.is_cuda or options.engine == TORCH or not has_numba:
+        return TORCH
+    return NUMBA

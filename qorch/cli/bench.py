@@ -1,0 +1,85 @@
+"""`qorch bench`: circuits per second beside the installed peers, in one run."""
+
+from typing import Annotated, Any
+
+import typer
+
+from qorch.cli.options import JsonOption
+from qorch.cli.output import print_json, print_table
+from qorch.errors import UnknownNameError
+
+BackendsOption = Annotated[str, typer.Option("--backends", help="Backends to measure, separated by commas.")]
+PeersOption = Annotated[str, typer.Option("--peers", help="Peers, separated by commas, or all or none.")]
+ShapesOption = Annotated[str, typer.Option("--shapes", help="Some of W1 to W5, separated by commas.")]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds; the median counts.")]
+ShotsOption = Annotated[int, typer.Option("--shots", min=1, help="Shots of every circuit.")]
+
+
+def bench(
+    backends: BackendsOption = "aer",
+    peers: PeersOption = "all",
+    shapes: ShapesOption = "W1,W2,W3,W4,W5",
+    rounds: RoundsOption = 5,
+    shots: ShotsOption = 1024,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure one parameter-shift gradient of five training systems, recorded, beside the installed peers.
+
+    Contenders take turns within one run, so that ratios hold on a busy machine; absolute figures do not travel.
+    """
+    from qorch.bench.measure import describe_environment, measure_shape
+    from qorch.bench.shapes import all_shapes
+
+    chosen = _choose_shapes(shapes)
+    contenders = _choose_peers(peers)
+    rates = [
+        rate
+        for shape in all_shapes()
+        if shape.name in chosen
+        for rate in measure_shape(shape, backends=backends.split(","), peers=contenders, shots=shots, rounds=rounds)
+    ]
+    if as_json:
+        document = {"environment": describe_environment(), "shots": shots, "rounds": rounds}
+        print_json(document | {"rates": [vars(rate) for rate in rates]})
+        return
+    print_table(
+        ("shape", "contender", "circuits", "per second", "least", "most", "÷ best peer", "CPU µs/circuit", "note"),
+        [_as_row(rate) for rate in rates],
+    )
+    print(_environment_line(describe_environment()))
+
+
+def _choose_shapes(text: str) -> set[str]:
+    chosen = {part.strip().upper() for part in text.split(",")}
+    unknown = chosen - {f"W{number}" for number in range(1, 6)}
+    if unknown:
+        raise UnknownNameError(f"there is no shape '{min(unknown)}'; choose from W1 to W5")
+    return chosen
+
+
+def _choose_peers(text: str) -> list[str]:
+    from qorch.bench.peers import PEERS, installed_peers
+
+    if text in {"all", "none"}:
+        return installed_peers() if text == "all" else []
+    chosen = [part.strip() for part in text.split(",")]
+    for name in chosen:
+        if name not in PEERS:
+            raise UnknownNameError(f"there is no peer '{name}'; choose from {', '.join(PEERS)}, all or none")
+    return chosen
+
+
+def _as_row(rate: Any) -> list[object]:
+    if rate.error is not None:
+        return [rate.shape, rate.contender, rate.n_rows, *[None] * 5, rate.error[:60]]
+    ratio = None if rate.ratio is None else f"{rate.ratio:.1f}"
+    rates = [f"{value:,.0f}" for value in (rate.median, rate.lowest, rate.highest)]
+    return [rate.shape, rate.contender, rate.n_rows, *rates, ratio, f"{rate.engine_cpu_us:.1f}", None]
+
+
+def _environment_line(environment: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
+    return (
+        f"{environment['cores']} cores, {environment['machine']}, {environment['system']},"
+        f" Python {environment['python']}; {packages}"
+    )

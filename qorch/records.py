@@ -1,0 +1,195 @@
+"""What is recorded: one frozen value per kind of row, the same for every store."""
+
+import datetime
+from dataclasses import dataclass, field
+
+from qorch.model.arrays import ByteArray, UIntArray
+from qorch.model.identity import Position
+from qorch.model.job import JobState
+from qorch.model.measurement import BlockResult
+from qorch.model.timing import Span
+
+
+class RunState:
+    """The states of a run, as stored."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run. ``settings`` is JSON text: what the command line needs to continue it."""
+
+    run_id: str
+    name: str
+    backend: str
+    seed: int
+    cache: str
+    created_at: datetime.datetime
+    workload: str | None = None
+    settings: str = "{}"
+    budget_micros: int | None = None
+    currency: str | None = None
+    state: str = RunState.RUNNING
+    summary: str = "{}"
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written."""
+
+    run_id: str
+    ordinal: int
+    pid: int
+    host: str
+    started_at: datetime.datetime
+    wall_ns: int = 0
+    rows_executed: int = 0
+    rows_from_cache: int = 0
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One finished step of a run. ``metrics`` is JSON text such as ``{"loss": 0.3}``."""
+
+    run_id: str
+    step: int
+    session: int
+    ended_at: datetime.datetime
+    rows_executed: int
+    rows_from_cache: int
+    metrics: str = "{}"
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job, in the state it has moved to; writing it again moves it."""
+
+    job_id: str
+    run_id: str
+    position: Position
+    state: JobState
+    n_rows: int
+    shots: int | None
+    changed_at: datetime.datetime
+    provider_id: str | None = None
+    attempts: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One try at submitting a job, with its idempotency key; writing it again records how it ended."""
+
+    job_id: str
+    ordinal: int
+    key: str
+    started_at: datetime.datetime
+    outcome: str = "intent"
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BlockRecord:
+    """A block of stored rows.
+
+    ``keys (R, 32)``; ``streams (R,)`` and ``ordinals (R,)`` name the samples; ``group`` is the (pub, basis) of the
+    call that the rows belong to and ``rows (R,)`` their places in it. ``shots`` is None for exact values.
+    """
+
+    job_id: str
+    run_id: str
+    position: Position
+    group: int
+    rows: UIntArray
+    keys: ByteArray
+    context: bytes
+    gates_digest: bytes
+    measurement_digest: bytes
+    n_qubits: int
+    shots: int | None
+    shot_offset: int
+    streams: UIntArray
+    ordinals: UIntArray
+    result: BlockResult = field(repr=False)
+    created_at: datetime.datetime | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BlockKeys:
+    """What a look-up needs of a stored block: all but its results."""
+
+    block_id: int
+    keys: ByteArray
+    streams: UIntArray
+    ordinals: UIntArray
+    shots: int | None
+    shot_offset: int
+
+
+@dataclass(frozen=True)
+class SpanRecord:
+    """A span of a run's session; its times count from the start of the session."""
+
+    run_id: str
+    session: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """A user's states after ``position``, encoded by ``qorch.state``. Only the newest two of a run are kept."""
+
+    run_id: str
+    position: Position
+    content: bytes
+    created_at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """One entry of the append-only ledger; ``kind`` is reserved, spent, released or adjusted."""
+
+    run_id: str
+    job_id: str | None
+    kind: str
+    currency: str
+    micros: int
+    recorded_at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class RunMove:
+    """A run's new state, and its summary (JSON text) where there is one."""
+
+    run_id: str
+    state: str
+    summary: str | None = None
+
+
+Write = (
+    RunRecord
+    | SessionRecord
+    | StepRecord
+    | JobRecord
+    | AttemptRecord
+    | BlockRecord
+    | SpanRecord
+    | CheckpointRecord
+    | LedgerRecord
+    | RunMove
+)
+
+
+@dataclass(frozen=True)
+class CacheStatistics:
+    """What the store holds: blocks, rows and their bytes, by backend-independent totals and per run id."""
+
+    blocks: int
+    rows: int
+    bytes: int
+    runs: tuple[tuple[str, int, int], ...] = ()
