@@ -10,7 +10,7 @@ from qorch.errors import UsageError
 
 if TYPE_CHECKING:
     from qorch.model.job import JobState
-    from qorch.ports import JobRecord
+    from qorch.records import JobRecord
 
 
 def jobs(

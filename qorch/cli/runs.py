@@ -6,7 +6,7 @@ from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from qorch.ports import RunRecord, Store
+    from qorch.records import RunRecord, Store
 
 
 def runs(db: DbOption = None, as_json: JsonOption = False) -> None:

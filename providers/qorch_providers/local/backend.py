@@ -116,11 +116,24 @@ class LocalBackend:
         """See Backend."""
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
+        for block in request.blocks:
+            self._check_block(request, block)
         provider_id = f"local-{os.getpid()}-{next(self._numbers)}"
         job = _Job(request)
         job.future = self._worker().submit(self._execute, job)
         self._jobs[provider_id] = job
         return provider_id
+
+    def _check_block(self, request: JobRequest, block: RowBlock) -> None:
+        try:
+            self.check(block.gates, block.measurement)
+        except CircuitError as error:
+            raise RejectedError(f"job {request.job_id}: {error}") from error
+        is_possible = block.shots is not None and 1 <= block.shots <= limits.MAX_SHOTS
+        if not block.measurement.is_exact and not is_possible:
+            raise RejectedError(
+                f"job {request.job_id} asks for {block.shots} shots; local takes 1 to {limits.MAX_SHOTS}"
+            )
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See Backend."""
@@ -128,11 +141,15 @@ class LocalBackend:
         if job is None or job.future is None:
             raise BackendError(f"{self._name} has no job {provider_id}; it was fetched before, or never submitted")
         try:
-            return await asyncio.wrap_future(job.future)
+            raw = await asyncio.wrap_future(job.future)
         except (CancelledError, asyncio.CancelledError) as error:
             if job.is_cancelled.is_set():
                 raise BackendError(f"job {provider_id} was cancelled") from error
             raise
+        else:
+            if job.is_cancelled.is_set():
+                raise BackendError(f"job {provider_id} was cancelled")
+            return raw
         finally:
             if job.future.done():
                 self._jobs.pop(provider_id, None)

@@ -23,9 +23,13 @@ _ENTRY_BYTES = 64 << 20
 class NumbaEngine:
     """Runs programs at rows of angles. A row's bits depend on nothing but the row."""
 
-    def __init__(self, team: ThreadTeam) -> None:
-        """Share the threads of a team."""
-        self._team = team
+    def __init__(self, *, threads: int) -> None:
+        """No thread is started yet."""
+        self._team = ThreadTeam(threads)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._team.close()
 
     def sample(
         self,

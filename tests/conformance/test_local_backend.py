@@ -1,0 +1,21 @@
+"""The shipped conformance suite over the local backend: both engines, both precisions."""
+
+from qorch.ports import Backend, WallClock
+from qorch.testing.backend_conformance import BackendConformance
+from qorch_providers.local import open_backend
+
+
+class TestLocal(BackendConformance):
+    """The default: numba where it is installed."""
+
+    def make_backend(self) -> Backend:
+        """Two threads."""
+        return open_backend("", clock=WallClock(), workers=2)
+
+
+class TestLocalInDoublePrecision(BackendConformance):
+    """Samples from float64 states."""
+
+    def make_backend(self) -> Backend:
+        """Two threads."""
+        return open_backend("precision=float64", clock=WallClock(), workers=2)
