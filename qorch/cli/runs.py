@@ -6,7 +6,8 @@ from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from qorch.records import RunRecord, Store
+    from qorch.ports import Store
+    from qorch.records import RunRecord
 
 
 def runs(db: DbOption = None, as_json: JsonOption = False) -> None:

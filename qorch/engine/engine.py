@@ -1,6 +1,7 @@
 """From a batch to results: lower, look up, plan, queue, assemble."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qorch.engine.assembly import Assembly
@@ -20,6 +21,7 @@ from qorch.model.timing import Phase
 from qorch.planning import PlannedJob, pack
 from qorch.policy import RunPolicy
 from qorch.ports import Backend, Clock, Store
+from qorch.records import Write
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Engine:
         self._backend = backend
         self._store = store
         self._recorder = recorder
-        self._journal = Journal(store, charges=charges)
+        self._journal = Journal(store, clock=clock, charges=charges)
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges)
         self._submitter = Submitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)
         # One job more than the backend has slots waits at its door, so that no slot idles between two jobs.
@@ -86,9 +88,9 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks.calls, return_exceptions=True)
 
-    async def settle(self) -> None:
-        """Wait until everything that was recorded is durable."""
-        await self._journal.settle()
+    async def settle(self, writes: Sequence[Write] = ()) -> None:
+        """Wait until everything that was recorded, and these writes, are durable."""
+        await self._journal.settle(writes)
 
     async def execute(self, call: Call) -> list[PubResult]:
         """One result per pub of the call's batch, in order.

@@ -5,22 +5,28 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from qorch.ports import Store
+from qorch.ports import Clock, Store
 from qorch.records import Write
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MAX_PENDING_WRITES = 64
+BUFFER_NS = 250_000_000
+BUFFER_WRITES = 64
+"""Results of free jobs are handed to the store together, after so long or so many: what a crash can cost."""
+MAX_PENDING = 8
 
 
 class Journal:
     """The engine's door to its store, and the one thread in which the engine computes."""
 
-    def __init__(self, store: Store, *, charges: bool) -> None:
+    def __init__(self, store: Store, *, clock: Clock, charges: bool) -> None:
         """``charges``: whether the backend's jobs cost money."""
         self._store = store
+        self._clock = clock
         self._charges = charges
+        self._buffer: list[Write] = []
+        self._handed_over_ns = clock.monotonic_ns()
         self._pending: list[Future[None]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qorch-engine")
 
@@ -36,21 +42,31 @@ class Journal:
 
     async def record(self, writes: Sequence[Write]) -> None:
         """Record a result: durable on return where money is at stake, else by the next ``settle``."""
-        future = self._store.write(writes)
         if self._charges:
-            await asyncio.wrap_future(future)
+            await asyncio.wrap_future(self._store.write(writes))
             return
-        self._pending.append(future)
-        if len(self._pending) > MAX_PENDING_WRITES:
+        self.record_soon(writes)
+        is_late = self._clock.monotonic_ns() - self._handed_over_ns > BUFFER_NS
+        if is_late or len(self._buffer) > BUFFER_WRITES:
+            self._hand_over()
+        if len(self._pending) > MAX_PENDING:
             # The store is slower than the backend: wait, so that memory stays bounded.
             await asyncio.wrap_future(self._pending.pop(0))
 
     def record_soon(self, writes: Sequence[Write]) -> None:
         """Record something that nothing waits for before the next ``settle``."""
-        self._pending.append(self._store.write(writes))
+        self._buffer += writes
 
-    async def settle(self) -> None:
-        """Wait until everything recorded is durable. Raises StoreError where it could not be."""
+    def _hand_over(self) -> None:
+        self._handed_over_ns = self._clock.monotonic_ns()
+        if self._buffer:
+            self._pending.append(self._store.write(self._buffer))
+            self._buffer = []
+
+    async def settle(self, writes: Sequence[Write] = ()) -> None:
+        """Wait until everything recorded, and these writes, are durable. Raises StoreError where they cannot be."""
+        self._buffer += writes
+        self._hand_over()
         pending, self._pending = self._pending, []
         for future in pending:
             await asyncio.wrap_future(future)
