@@ -8,7 +8,6 @@ RUN := $(VENV)/bin/python
 PLACE := $(shell pwd | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.qorch-all-$(PLACE)
 DEVELOPED := $(VENV)/.qorch-dev-$(PLACE)
-BENCHES ?= $(wildcard tests/bench/*.py)
 
 # What a user's shell may have set for another project.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -32,7 +31,7 @@ check: $(DEVELOPED)
 	$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 bench: $(DEVELOPED)
-	@for bench in $(BENCHES); do echo "== $$bench" && $(RUN) "$$bench" || exit 1; done
+	$(RUN) -m qorch.cli.main bench --kinds api,engine,gradient
 
 soak: $(DEVELOPED)
 	$(RUN) -m pytest -m soak

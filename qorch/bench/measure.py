@@ -4,19 +4,17 @@ import os
 import platform
 import resource
 import statistics
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from qorch.bench.peers import Task, make_task
+from qorch.bench.contenders import GRADIENT, Contender, contenders
+from qorch.bench.gradient_peers import GRADIENT_PEERS
+from qorch.bench.peers import Task
 from qorch.bench.shapes import Shape
 from qorch.ports import Clock, WallClock
-from qorch.run import Run
-from qorch.wiring import start_run
 
 LARGE_QUBITS = 16
 LARGE_BATCH = 8
@@ -26,19 +24,21 @@ PACKAGES = ("qorch", "numpy", "torch", "qiskit", "qiskit-aer", "pennylane", "pen
 
 @dataclass(frozen=True)
 class Rate:
-    """Circuits per second of one contender on one shape: the median over the rounds, the least and the most.
+    """Circuits per second (or exact gradients per second) of one contender on one shape.
 
-    ``engine_cpu_us``: CPU time of this process per circuit, in microseconds; for backends whose simulation runs in
-    other processes that is what the orchestration costs. ``ratio`` compares with the fastest peer.
+    ``median``, ``lowest`` and ``highest`` are over the rounds; ``cpu_us`` is the CPU time of this process per circuit
+    (or gradient), in microseconds: where the simulation runs in other processes, what the orchestration costs.
+    ``ratio`` compares with the fastest peer.
     """
 
     shape: str
+    kind: str
     contender: str
     n_rows: int
     median: float
     lowest: float
     highest: float
-    engine_cpu_us: float
+    cpu_us: float
     is_peer: bool
     ratio: float | None = None
     error: str | None = None
@@ -50,50 +50,26 @@ def fitting(shape: Shape) -> Shape:
 
 
 def measure_shape(
-    shape: Shape, *, backends: Sequence[str], peers: Sequence[str], shots: int, rounds: int, clock: Clock | None = None
+    shape: Shape, kind: str, *, backends: Sequence[str], peers: Sequence[str], shots: int, rounds: int
 ) -> list[Rate]:
-    """Rates of all contenders on one shape; a contender that fails has its error instead of a rate."""
-    timer = clock or WallClock()
+    """Rates of all contenders of one kind on one shape; one that fails has its error instead of a rate."""
     shape = fitting(shape)
+    rates: list[Rate] = []
     with ExitStack() as stack:
         tasks: dict[str, Task] = {}
-        errors: dict[str, str] = {}
-        for name in [*backends, *peers]:
+        for contender in contenders(shape, kind, backends=backends, peers=peers, shots=shots):
             try:
-                if name in peers:
-                    tasks[name] = make_task(name, shape, shots=shots)
-                else:
-                    tasks[name] = stack.enter_context(_qorch_task(shape, name, shots=shots))
-                tasks[name]()
+                task = stack.enter_context(contender.open())
+                task()
             except Exception as error:
-                tasks.pop(name, None)
-                errors[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        samples = _interleave(tasks, rounds=rounds, clock=timer)
-    rates = [_rate(shape, name, samples[name], is_peer=name in peers) for name in samples]
-    best = max((rate.median for rate in rates if rate.is_peer), default=0.0)
-    rates = [replace(rate, ratio=rate.median / best if best else None) for rate in rates]
-    return rates + [_failed(shape, name, error, is_peer=name in peers) for name, error in errors.items()]
-
-
-@contextmanager
-def _qorch_task(shape: Shape, backend: str, *, shots: int) -> Iterator[Task]:
-    """One gradient as one step of a recorded run: from parameter values to stored expectation values."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        start_run(
-            "bench", backend=backend, shots=shots, seed=1, db=str(Path(folder) / "bench.db"), progress=_quiet
-        ) as run,
-    ):
-        yield lambda: _step(run, shape)
-
-
-def _quiet(progress: object) -> None:
-    """Shows nothing."""
-
-
-def _step(run: Run, shape: Shape) -> object:
-    with run.step(run.current_step + 1):
-        return run.gradients([shape.pub], [shape.wanted])
+                rates.append(_failed(shape, kind, contender, error))
+                continue
+            tasks[contender.name] = task
+        samples = _interleave(tasks, rounds=rounds, clock=WallClock())
+    known_peers = set(peers) | set(GRADIENT_PEERS)
+    measured = [_rate(shape, kind, name, samples[name], is_peer=name in known_peers) for name in samples]
+    best = max((rate.median for rate in measured if rate.is_peer), default=0.0)
+    return [replace(rate, ratio=rate.median / best if best else None) for rate in measured] + rates
 
 
 def _interleave(tasks: dict[str, Task], *, rounds: int, clock: Clock) -> dict[str, list[tuple[float, float]]]:
@@ -114,22 +90,27 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _rate(shape: Shape, name: str, samples: list[tuple[float, float]], *, is_peer: bool) -> Rate:
-    rates = [shape.n_rows / wall for wall, _ in samples]
+def _rate(shape: Shape, kind: str, name: str, samples: list[tuple[float, float]], *, is_peer: bool) -> Rate:
+    units = 1 if kind == GRADIENT else shape.n_rows
+    rates = [units / wall for wall, _ in samples]
     return Rate(
         shape=shape.name,
+        kind=kind,
         contender=name,
         n_rows=shape.n_rows,
         median=statistics.median(rates),
         lowest=min(rates),
         highest=max(rates),
-        engine_cpu_us=statistics.median(cpu for _, cpu in samples) / shape.n_rows * 1e6,
+        cpu_us=statistics.median(cpu for _, cpu in samples) / units * 1e6,
         is_peer=is_peer,
     )
 
 
-def _failed(shape: Shape, name: str, error: str, *, is_peer: bool) -> Rate:
-    return Rate(shape.name, name, shape.n_rows, 0.0, 0.0, 0.0, 0.0, is_peer, error=error)
+def _failed(shape: Shape, kind: str, contender: Contender, error: Exception) -> Rate:
+    text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return Rate(
+        shape.name, kind, contender.name, shape.n_rows, 0.0, 0.0, 0.0, 0.0, is_peer=contender.is_peer, error=text
+    )
 
 
 def describe_environment() -> dict[str, Any]:

@@ -39,17 +39,21 @@ def aer_binds(shape: Shape, *, shots: int) -> Task:
     return run
 
 
-def pennylane(shape: Shape, *, shots: int | None, device: str) -> Task:
-    """PennyLane: the circuit as a tape per row, one device execution of the whole batch."""
+def pennylane(shape: Shape, *, shots: int, device: str) -> Task:
+    """PennyLane as its own parameter shift runs it: a tape per shift, broadcast over the batch where a device can."""
     import pennylane as qml
 
     n_qubits = shape.circuit.num_qubits
     measurements = _measurements(qml, shape, n_qubits)
     gates = _gate_table(shape)
+    rows = [*shape.rows]
+    if device == "default.qubit" and shape.batch_size > 1:
+        shifts = shape.n_rows // shape.batch_size
+        rows = [shape.rows[shift::shifts].T for shift in range(shifts)]
     quantum_device = qml.device(device, wires=n_qubits)
     tapes = [
         qml.tape.QuantumScript([_operation(qml, gate, row) for gate in gates], measurements, shots=shots)
-        for row in shape.rows
+        for row in rows
     ]
     program, config = quantum_device.preprocess()
     batch, _ = program(tapes)

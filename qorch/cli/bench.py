@@ -15,12 +15,21 @@ RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds; the 
 ShotsOption = Annotated[int, typer.Option("--shots", min=1, help="Shots of every circuit.")]
 
 
+KindsOption = Annotated[
+    str,
+    typer.Option(
+        "--kinds", help="api (recorded gradients), engine (a backend alone), gradient (exact ones); by commas."
+    ),
+]
+
+
 def bench(
     backends: BackendsOption = "aer",
     peers: PeersOption = "all",
     shapes: ShapesOption = "W1,W2,W3,W4,W5",
     rounds: RoundsOption = 5,
     shots: ShotsOption = 1024,
+    kinds: KindsOption = "api",
     as_json: JsonOption = False,
 ) -> None:
     """Measure one parameter-shift gradient of five training systems, recorded, beside the installed peers.
@@ -34,16 +43,19 @@ def bench(
     contenders = _choose_peers(peers)
     rates = [
         rate
+        for kind in _choose_kinds(kinds)
         for shape in all_shapes()
         if shape.name in chosen
-        for rate in measure_shape(shape, backends=backends.split(","), peers=contenders, shots=shots, rounds=rounds)
+        for rate in measure_shape(
+            shape, kind, backends=backends.split(","), peers=contenders, shots=shots, rounds=rounds
+        )
     ]
     if as_json:
         document = {"environment": describe_environment(), "shots": shots, "rounds": rounds}
         print_json(document | {"rates": [vars(rate) for rate in rates]})
         return
     print_table(
-        ("shape", "contender", "circuits", "per second", "least", "most", "÷ best peer", "CPU µs/circuit", "note"),
+        ("shape", "kind", "contender", "circuits", "per second", "least", "most", "÷ best peer", "CPU µs", "note"),
         [_as_row(rate) for rate in rates],
     )
     print(_environment_line(describe_environment()))
@@ -54,6 +66,16 @@ def _choose_shapes(text: str) -> set[str]:
     unknown = chosen - {f"W{number}" for number in range(1, 6)}
     if unknown:
         raise UnknownNameError(f"there is no shape '{min(unknown)}'; choose from W1 to W5")
+    return chosen
+
+
+def _choose_kinds(text: str) -> list[str]:
+    from qorch.bench.contenders import KINDS
+
+    chosen = [part.strip() for part in text.split(",")]
+    for kind in chosen:
+        if kind not in KINDS:
+            raise UnknownNameError(f"there is no kind '{kind}'; choose from {', '.join(KINDS)}")
     return chosen
 
 
@@ -71,10 +93,10 @@ def _choose_peers(text: str) -> list[str]:
 
 def _as_row(rate: Any) -> list[object]:
     if rate.error is not None:
-        return [rate.shape, rate.contender, rate.n_rows, *[None] * 5, rate.error[:60]]
+        return [rate.shape, rate.kind, rate.contender, rate.n_rows, *[None] * 5, rate.error[:60]]
     ratio = None if rate.ratio is None else f"{rate.ratio:.1f}"
     rates = [f"{value:,.0f}" for value in (rate.median, rate.lowest, rate.highest)]
-    return [rate.shape, rate.contender, rate.n_rows, *rates, ratio, f"{rate.engine_cpu_us:.1f}", None]
+    return [rate.shape, rate.kind, rate.contender, rate.n_rows, *rates, ratio, f"{rate.cpu_us:.1f}", None]
 
 
 def _environment_line(environment: dict[str, Any]) -> str:

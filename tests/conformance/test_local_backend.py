@@ -19,3 +19,21 @@ class TestLocalInDoublePrecision(BackendConformance):
     def make_backend(self) -> Backend:
         """Two threads."""
         return open_backend("precision=float64", clock=WallClock(), workers=2)
+
+
+class TestLocalOnTorch(BackendConformance):
+    """The fallback without numba."""
+
+    def make_backend(self) -> Backend:
+        """The torch engine."""
+        return open_backend("engine=torch", clock=WallClock())
+
+
+class TestLocalWithNoise(BackendConformance):
+    """Depolarising noise after every gate, and reading errors."""
+
+    is_ideal = False
+
+    def make_backend(self) -> Backend:
+        """Two threads."""
+        return open_backend("depolarizing=0.01,readout=0.02", clock=WallClock(), workers=2)

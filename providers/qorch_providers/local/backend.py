@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import os
 import threading
-from collections import OrderedDict
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -20,15 +19,14 @@ from qorch.model.pub import Pub
 from qorch.ports import Backend, Capabilities, Clock
 from qorch_providers.local import limits
 from qorch_providers.local.answers import decode_answer, encode_answer
-from qorch_providers.local.engines import make_engine
+from qorch_providers.local.engines import Sample, make_engine, make_noisy_sampler
 from qorch_providers.local.gradients import chain
 from qorch_providers.local.observables import weigh
 from qorch_providers.local.options import Options, parse_options
-from qorch_providers.local.program import Program, compile_program
+from qorch_providers.local.programs import Programs
 
 REVISION = "1"
 """Of what the engines compute: raise it with any change that changes a bit of a result."""
-MAX_PROGRAMS = 64
 
 
 def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> Backend:
@@ -52,7 +50,8 @@ class LocalBackend:
         self._threads = threads
         self._engine_name, self._engine = make_engine(options, threads=threads)
         self._memory = limits.memory_bytes()
-        self._programs = _Programs(is_noisy=options.noise.depolarizing > 0.0)
+        self._programs = Programs()
+        self._noisy = make_noisy_sampler(self._engine, options.noise)
         self._jobs: dict[str, _Job] = {}
         self._numbers = itertools.count(1)
         self._executor: ThreadPoolExecutor | None = None
@@ -218,24 +217,26 @@ class LocalBackend:
             ) from error
 
     def _run(self, block: RowBlock) -> BlockResult:
-        program = self._programs.for_block(block)
         angles = np.ascontiguousarray(block.angles)
         measurement, options = block.measurement, self._options
         if measurement.is_exact:
-            masks, scalar = measurement.masks, options.exact_precision
-            return BlockResult(values=self._engine.evaluate(program, angles, masks, scalar=scalar))
+            program = self._programs.of(block.gates, measurement.basis)
+            values = self._engine.evaluate(program, angles, measurement.masks, scalar=options.exact_precision)
+            return BlockResult(values=values)
         if block.shots is None:
             raise BackendError("a sampled block has no number of shots")
-        counts = self._engine.sample(
-            program,
-            angles,
+        sample = Sample(
             streams=block.streams,
             ordinals=block.ordinals,
             first_shot=block.shot_offset,
             shots=block.shots,
             scalar=options.sample_precision,
         )
-        return BlockResult(counts=counts)
+        if self._noisy is None:
+            program = self._programs.of(block.gates, measurement.basis)
+            return BlockResult(counts=self._engine.sample(program, angles, sample))
+        noisy = self._noisy.program(block.gates, measurement.basis, self._programs)
+        return BlockResult(counts=self._noisy.sample(noisy, angles, sample))
 
 
 class _Job:
@@ -250,37 +251,3 @@ class _Job:
         self.is_cancelled.set()
         if self.future is not None:
             self.future.cancel()
-
-
-class _Programs:
-    """The most recently used programs. Thread-safe."""
-
-    def __init__(self, *, is_noisy: bool) -> None:
-        self._is_noisy = is_noisy
-        self._lock = threading.Lock()
-        self._programs: OrderedDict[bytes, Program] = OrderedDict()
-
-    def for_block(self, block: RowBlock) -> Program:
-        return self._get(block.gates, block.measurement.basis.tobytes())
-
-    def for_gradient(self, gates: GateList) -> Program:
-        return self._get(gates, None)
-
-    def _get(self, gates: GateList, basis: bytes | None) -> Program:
-        key = gates.digest + (b"gradient" if basis is None else basis)
-        with self._lock:
-            program = self._programs.get(key)
-            if program is not None:
-                self._programs.move_to_end(key)
-                return program
-        program = self._compile(gates, basis)
-        with self._lock:
-            self._programs[key] = program
-            if len(self._programs) > MAX_PROGRAMS:
-                self._programs.popitem(last=False)
-        return program
-
-    def _compile(self, gates: GateList, basis: bytes | None) -> Program:
-        if basis is None:
-            return compile_program(gates, None, for_gradient=True)
-        return compile_program(gates, np.frombuffer(basis, dtype=np.uint8), is_noisy=self._is_noisy)

@@ -1,31 +1,44 @@
 """What the backend asks of an engine, and the one place where engines are made."""
 
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy.typing as npt
 
+from qorch.errors import UsageError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts
 from qorch_providers.local.observables import WeightedStrings
-from qorch_providers.local.options import NUMBA, Options, choose_engine
+from qorch_providers.local.options import NUMBA, Noise, Options, choose_engine
 from qorch_providers.local.program import Program
+
+if TYPE_CHECKING:
+    from qorch_providers.local.noise import NoisySampler
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What to draw: shots ``first_shot`` to ``first_shot + shots`` of the stream of every row.
+
+    ``streams (R,)`` and ``ordinals (R,)`` name the streams; ``scalar`` is the precision of the states.
+    """
+
+    streams: UIntArray
+    ordinals: UIntArray
+    first_shot: int
+    shots: int
+    scalar: npt.DTypeLike
+
+    def take(self, rows: slice) -> "Sample":
+        """The same for some rows."""
+        return replace(self, streams=self.streams[rows], ordinals=self.ordinals[rows])
 
 
 class Engine(Protocol):
     """Runs programs at rows of angles. A row's result does not depend on the rows beside it."""
 
-    def sample(
-        self,
-        program: Program,
-        angles: FloatArray,
-        *,
-        streams: UIntArray,
-        ordinals: UIntArray,
-        first_shot: int,
-        shots: int,
-        scalar: npt.DTypeLike,
-    ) -> Counts:
-        """Histograms of ``shots`` shots of every row, from shot ``first_shot`` of its stream on."""
+    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+        """Histograms of all rows."""
         ...
 
     def evaluate(
@@ -57,3 +70,13 @@ def make_engine(options: Options, *, threads: int) -> tuple[str, Engine]:
     return name, TorchEngine(is_cuda=options.is_cuda)
 
 
+def make_noisy_sampler(engine: Engine, noise: Noise) -> "NoisySampler | None":
+    """What samples with noise on the numba engine; None without noise."""
+    if noise.is_none:
+        return None
+    from qorch_providers.local.noise import NoisySampler
+    from qorch_providers.local.numba_engine import NumbaEngine
+
+    if not isinstance(engine, NumbaEngine):
+        raise UsageError("noise of the local backend needs its numba engine; leave out cuda and engine=torch")
+    return NoisySampler(engine, noise)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
+from qorch_providers.local.engines import Sample
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
 from qorch_providers.local.program import Program
@@ -24,6 +25,8 @@ SINGLE_ROW_QUBITS = 10
 _NO_MASKS = np.empty(0, dtype=np.int64)
 _ENTRY_BYTES = 64 << 20
 
+Ticket = npt.NDArray[np.int64]
+
 
 class NumbaEngine:
     """Runs programs at rows of angles. A row's bits depend on nothing but the row."""
@@ -36,58 +39,30 @@ class NumbaEngine:
         """End the threads."""
         self._team.close()
 
-    def sample(
-        self,
-        program: Program,
-        angles: FloatArray,
-        *,
-        streams: UIntArray,
-        ordinals: UIntArray,
-        first_shot: int,
-        shots: int,
-        scalar: npt.DTypeLike,
-    ) -> Counts:
-        """Histograms of ``shots`` shots of every row, from shot ``first_shot`` of its stream on."""
-        capacity = min(1 << program.n_qubits, shots)
+    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+        """See Engine."""
+        capacity = min(1 << program.n_qubits, sample.shots)
         step = max(1, _ENTRY_BYTES // (8 * capacity))
         pieces = []
         for start in range(0, len(angles), step):
             rows = slice(start, start + step)
-            pieces.append(
-                self._sample(
-                    program, angles[rows], streams[rows], ordinals[rows], first_shot, shots, capacity, scalar
-                )
-            )
+            pieces.append(self.fill_entries(program, angles[rows], sample.take(rows), capacity=capacity))
         return _pack(program.n_qubits, pieces)
 
-    def _sample(
-        self,
-        program: Program,
-        angles: FloatArray,
-        streams: UIntArray,
-        ordinals: UIntArray,
-        first_shot: int,
-        shots: int,
-        capacity: int,
-        scalar: npt.DTypeLike,
-    ) -> Entries:
+    def fill_entries(self, program: Program, angles: FloatArray, sample: Sample, *, capacity: int) -> Entries:
+        """Histograms of all rows, up to ``capacity`` outcomes each, before they are packed."""
         is_large = program.n_qubits > FINE_QUBITS
-        count = len(angles) * capacity
-        entries = Entries(
-            capacity,
-            np.empty(count, dtype=np.uint64 if is_large else np.uint32),
-            np.empty(count, dtype=np.uint32),
-            np.empty(len(angles), dtype=np.int64),
-        )
-        purpose = Purpose(samples=not is_large, fine_shots=shots if is_large else 0)
+        entries = _make_entries(len(angles), capacity, is_large=is_large)
+        purpose = Purpose(samples=not is_large, fine_shots=sample.shots if is_large else 0)
         kernel = sample_large_rows if is_large else sample_rows
 
-        def task(ticket: npt.NDArray[np.int64], work: Work) -> None:
+        def task(ticket: Ticket, work: Work) -> None:
             kernel(
-                ticket, program.tables, program.is_real, angles, streams, ordinals, first_shot, shots, work, entries
-            )
+                ticket, program.tables, program.is_real, angles, sample.streams, sample.ordinals,
+                sample.first_shot, sample.shots, work, entries,
+            )  # fmt: skip
 
-        self._run(program, len(angles), scalar, purpose, task)
+        self.run(program, len(angles), sample.scalar, purpose, task)
         return entries
 
     def evaluate(
@@ -97,10 +72,10 @@ class NumbaEngine:
         chosen = _NO_MASKS if masks is None else masks.astype(np.int64)
         values = np.empty((len(angles), 1 << program.n_qubits if masks is None else len(chosen)))
 
-        def task(ticket: npt.NDArray[np.int64], work: Work) -> None:
+        def task(ticket: Ticket, work: Work) -> None:
             evaluate_rows(ticket, program.tables, program.is_real, angles, chosen, masks is None, work, values)
 
-        self._run(program, len(angles), scalar, Purpose(), task)
+        self.run(program, len(angles), scalar, Purpose(), task)
         return values
 
     def differentiate(
@@ -109,7 +84,7 @@ class NumbaEngine:
         """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
         gradients = np.zeros((len(angles), program.n_columns))
 
-        def task(ticket: npt.NDArray[np.int64], work: Work) -> None:
+        def task(ticket: Ticket, work: Work) -> None:
             differentiate_rows(
                 ticket,
                 program.tables,
@@ -123,17 +98,18 @@ class NumbaEngine:
                 gradients,
             )
 
-        self._run(program, len(angles), scalar, Purpose(gradient=True), task)
+        self.run(program, len(angles), scalar, Purpose(gradient=True), task)
         return gradients
 
-    def _run(
+    def run(
         self,
         program: Program,
         rows: int,
         scalar: npt.DTypeLike,
         purpose: Purpose,
-        task: Callable[[npt.NDArray[np.int64], Work], None],
+        task: Callable[[Ticket, Work], None],
     ) -> None:
+        """Let the threads work on blocks of ``rows`` rows, each in a work space of its own."""
         lanes = choose_lanes(program.n_qubits, rows)
         ticket = np.zeros(1, dtype=np.int64)
 
@@ -141,6 +117,15 @@ class NumbaEngine:
             task(ticket, make_work(program, scalar=scalar, lanes=lanes, purpose=purpose))
 
         self._team.run(member, members=-(-rows // lanes))
+
+
+def _make_entries(rows: int, capacity: int, *, is_large: bool) -> Entries:
+    return Entries(
+        capacity,
+        np.empty(rows * capacity, dtype=np.uint64 if is_large else np.uint32),
+        np.empty(rows * capacity, dtype=np.uint32),
+        np.empty(rows, dtype=np.int64),
+    )
 
 
 def choose_lanes(n_qubits: int, rows: int) -> int:

@@ -1,0 +1,33 @@
+"""`qorch bench` as a user runs it, on its smallest shape."""
+
+import pytest
+
+from tests.e2e.conftest import CommandLine
+
+
+@pytest.mark.serial
+def test_bench_compares_with_a_peer(qorch: CommandLine) -> None:
+    """Rates of qorch and a peer come from one run, with the ratio to the best peer and the environment."""
+    outcome = qorch("bench", "--shapes", "W1", "--rounds", "1", "--peers", "aer-binds", "--json")
+    assert outcome.code == 0, outcome.err
+    rates = {rate["contender"]: rate for rate in outcome.document["rates"]}
+    assert rates["aer-binds"]["ratio"] == 1.0
+    assert rates["aer"]["ratio"] == pytest.approx(rates["aer"]["median"] / rates["aer-binds"]["median"])
+    assert rates["aer"]["n_rows"] == 164
+    assert rates["aer"]["ratio"] > 2.0
+    assert outcome.document["environment"]["packages"]["qorch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--shapes", "W9"), "choose from W1 to W5"),
+        (("--peers", "magic"), "there is no peer 'magic'"),
+        (("--kinds", "magic"), "there is no kind 'magic'"),
+    ],
+)
+def test_unknown_names(qorch: CommandLine, arguments: tuple[str, str], words: str) -> None:
+    """What cannot be measured is named in one line, with exit code 2."""
+    outcome = qorch("bench", *arguments)
+    assert outcome.code == 2
+    assert words in outcome.error
