@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qorch.errors import QorchError
+    from qorch.gradients.parameter_shift import Gradient
     from qorch.model.circuit import Circuit
     from qorch.model.money import Money
     from qorch.model.observable import Observable, probabilities
     from qorch.model.pub import Batch, Pub
     from qorch.model.qiskit_circuit import compile_circuit
-    from qorch.model.result import Gradient, PubResult
+    from qorch.model.result import PubResult
     from qorch.policy import CachePolicy
     from qorch.run import Run
     from qorch.torch import QuantumLayer
@@ -25,7 +26,7 @@ _HOMES = {
     "Batch": "qorch.model.pub",
     "CachePolicy": "qorch.policy",
     "Circuit": "qorch.model.circuit",
-    "Gradient": "qorch.model.result",
+    "Gradient": "qorch.gradients.parameter_shift",
     "Money": "qorch.model.money",
     "Observable": "qorch.model.observable",
     "Pub": "qorch.model.pub",

@@ -132,13 +132,20 @@ def frequencies(counts: Counts) -> tuple[FloatArray, FloatArray]:
     against it. Raises InvalidResultError for a row without shots.
     """
     _check_shots(counts.shots)
-    shots = counts.shots[:, np.newaxis].astype(np.float64)
-    values = counts.dense()
-    errors = (values + PSEUDO_SHOTS / 2) / (shots + PSEUDO_SHOTS)
-    errors *= 1.0 - errors
-    errors /= shots
-    values /= shots
-    return values, np.sqrt(errors, out=errors)
+    shots = counts.shots.astype(np.float64)
+    rows, outcomes = counts.row_of_entry, counts.outcomes.astype(np.int64)
+    values = np.zeros((counts.n_rows, 1 << counts.n_qubits))
+    values[rows, outcomes] = counts.counts / shots[rows]
+    # Most outcomes were never seen, and all of a row's unseen ones have the same error.
+    errors = np.empty_like(values)
+    errors[:] = _binomial_errors(np.zeros_like(shots), shots)[:, np.newaxis]
+    errors[rows, outcomes] = _binomial_errors(counts.counts.astype(np.float64), shots[rows])
+    return values, errors
+
+
+def _binomial_errors(counts: FloatArray, shots: FloatArray) -> FloatArray:
+    shares = (counts + PSEUDO_SHOTS / 2) / (shots + PSEUDO_SHOTS)
+    return np.asarray(np.sqrt(shares * (1.0 - shares) / shots))
 
 
 def _check_shots(shots: IntArray) -> None:

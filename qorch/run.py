@@ -19,11 +19,11 @@ from qorch.checkpoint import Checkpoint, LoopPlace, count_steps, decode_checkpoi
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
 from qorch.errors import RunError, StoreError, UsageError
-from qorch.gradients.parameter_shift import expand, recombine, wanted_parameters
+from qorch.gradients.parameter_shift import Gradient, expand, recombine, wanted_parameters
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.pub import Batch, Pub, as_batch
-from qorch.model.result import Gradient, PubResult
+from qorch.model.result import PubResult
 from qorch.model.timing import Phase
 from qorch.portal import PendingCall
 from qorch.ports import Backend

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 
 from qorch.errors import UnknownNameError, UsageError
+from qorch.gradients.parameter_shift import Gradient
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import Circuit
 from qorch.model.observable import Observables, ObservablesLike, as_observables
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
-from qorch.model.result import Gradient, PubResult
+from qorch.model.result import PubResult
 from qorch.run import Run, active_run
 
 GRADIENTS = ("parameter-shift", "exact")

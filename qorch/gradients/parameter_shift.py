@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from qorch.gradients.shift_rules import shift_rule
 from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.circuit import Circuit
 from qorch.model.pub import Batch, Pub
-from qorch.model.result import Gradient, PubResult
+from qorch.model.result import PubResult
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -162,19 +163,41 @@ def forward_result(recombination: Recombination, result: PubResult) -> PubResult
     )
 
 
-def recombine(recombination: Recombination, result: PubResult) -> Gradient:
-    """The gradient ``(N, K, P)`` from the result of the expanded pub.
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """Derivatives of N × K expectation values by P parameters, named ``parameters``.
 
-    The rows are independent samples, so the variance of each derivative is the sum of the squared weights
-    times the variances of the rows. Raises UsageError where the result has another number of rows.
+    ``values (N, K, P)`` per radian of parameter; ``forward`` is the result of the unshifted rows, which left in the
+    same call. ``row_stderr (N, T, K)`` are the standard errors of the shifted rows.
     """
-    values = _shifted_rows(recombination, result.values).transpose(0, 2, 1)
-    variances = _shifted_rows(recombination, result.stderr).transpose(0, 2, 1) ** 2
+
+    values: FloatArray
+    forward: PubResult
+    recombination: Recombination
+    row_stderr: FloatArray
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the P parameters."""
+        return self.recombination.parameters
+
+    @cached_property
+    def stderr(self) -> FloatArray:
+        """Standard errors ``(N, K, P)``; computed when asked for, since training itself does not need them.
+
+        The rows are independent samples: the variance is the sum of squared weights times the rows' variances.
+        """
+        variances = _contract(self.row_stderr**2, self.recombination, power=2)
+        return np.asarray(np.sqrt(variances, out=variances))
+
+
+def recombine(recombination: Recombination, result: PubResult) -> Gradient:
+    """The gradient from the result of the expanded pub. Raises UsageError where that has another number of rows."""
     return Gradient(
-        values=_contract(values, recombination),
-        stderr=np.sqrt(_contract(variances, recombination, power=2)),
-        parameters=recombination.parameters,
+        values=_contract(_shifted_rows(recombination, result.values), recombination),
         forward=forward_result(recombination, result),
+        recombination=recombination,
+        row_stderr=_shifted_rows(recombination, result.stderr),
     )
 
 
@@ -185,7 +208,7 @@ def recombine_vjp(recombination: Recombination, result: PubResult, *, cotangents
     Raises UsageError where the result has another number of rows.
     """
     values = _shifted_rows(recombination, result.values)
-    pulled = np.matmul(values, cotangents[:, :, np.newaxis]).transpose(0, 2, 1)
+    pulled = np.matmul(values, cotangents[:, :, np.newaxis])
     return _contract(pulled, recombination)[:, 0, :]
 
 
@@ -197,8 +220,20 @@ def _shifted_rows(recombination: Recombination, values: FloatArray) -> FloatArra
 
 
 def _contract(values: FloatArray, recombination: Recombination, *, power: int = 1) -> FloatArray:
-    """``(N, K, T)`` values times the weights, raised to a power, summed over the terms: ``(N, K, P)``."""
-    total: FloatArray = np.matmul(values, recombination.weights**power)
+    """``(N, T, K)`` values times the weights, raised to a power, summed over the terms: ``(N, K, P)``.
+
+    Nearly all weights are 0, a term belonging to one angle and an angle mostly to one parameter: only the others
+    are multiplied, and summed parameter by parameter in a fixed order.
+    """
+    weights = recombination.weights**power
+    total = np.zeros((len(values), weights.shape[1], values.shape[2]))
+    parameters, terms = np.nonzero(weights.T)
+    if len(terms):
+        starts = np.flatnonzero(np.r_[True, parameters[1:] != parameters[:-1]])
+        weighted = values[:, terms, :]
+        weighted *= weights[terms, parameters][:, np.newaxis]
+        total[:, parameters[starts], :] = np.add.reduceat(weighted, starts, axis=1)
     if len(recombination.row_terms):
-        total += np.matmul(values[:, :, recombination.row_terms], recombination.row_weights**power)
-    return total
+        row_weights = recombination.row_weights.transpose(0, 2, 1) ** power
+        total += np.matmul(row_weights, values[:, recombination.row_terms, :])
+    return total.transpose(0, 2, 1)

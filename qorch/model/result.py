@@ -80,17 +80,3 @@ class PubResult:
         """Rows for which something was executed."""
         executed = np.isin(self.sources, (Source.EXECUTED, Source.TOPPED_UP))
         return int(executed.sum())
-
-
-@dataclass(frozen=True, eq=False)
-class Gradient:
-    """Derivatives of N × K expectation values by P parameters.
-
-    ``values (N, K, P)`` and ``stderr (N, K, P)`` per radian of parameter, with ``parameters`` their names.
-    ``forward`` is the result of the unshifted rows that left in the same call.
-    """
-
-    values: FloatArray
-    stderr: FloatArray
-    parameters: tuple[str, ...]
-    forward: PubResult

@@ -1,14 +1,15 @@
 """Kernels: exact gradients by going backward through a program with two states.
 
 With ``L = <psi|O|psi>``, ``lambda = O psi`` and a rotation ``exp(-i angle/2 P)`` just before the two states,
-``dL/dangle = Im <lambda|P|psi>``. For a whole matrix of one qubit three such numbers (P = X, Y, Z) are enough: each turn
-inside it turns that vector, as a Bloch vector, back to the turn before (Jones, Gacon, arXiv:2009.02823, for the method).
+``dL/dangle = Im <lambda|P|psi>``. For a whole matrix of one qubit three such numbers (P = X, Y, Z) are enough: each
+turn inside it turns that vector, as a Bloch vector, back to the turn before (Jones, Gacon, arXiv:2009.02823, for the
+method).
 """
 
-from qorch_providers.local.evolution import gather, highest_bit, parity, rotate_pair, scatter, shuffle
+from qorch_providers.local.evolution import parity, rotate_pair, scatter, shuffle
 from qorch_providers.local.jit import compiled
-from qorch_providers.local.lanes import fma, load, splat, store
-from qorch_providers.local.primitives import AXIS_X, AXIS_Y, AXIS_Z, FLIP_X, FLIP_Z
+from qorch_providers.local.lanes import fma, load, store
+from qorch_providers.local.primitives import AXIS_X, AXIS_Y, FLIP_X, FLIP_Z
 from qorch_providers.local.program import DIAGONAL, GATHER, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR
 
 
@@ -18,7 +19,7 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
 
     The states are those at the end of the program; all of them are used up.
     """
-    operations, matrices = tables.operations, work.matrices
+    operations = tables.operations
     for index in range(len(operations) - 1, -1, -1):
         kind, a, b = operations[index, 0], operations[index, 1], operations[index, 2]
         first, second = operations[index, 3], operations[index, 4]
@@ -35,13 +36,7 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
                 scatter(lim, im2, table, signs)
                 lim, im2 = im2, lim
         elif kind == ROTATE_PAIR:
-            slot = tables.turns[tables.matrices[first, 1], 1]
-            slope = correlate_pair(is_real, a, b, re, im, lre, lim)
-            store(work.slopes, slot, load(work.slopes, slot) + slope)
-            c, s = load(matrices, 8 * first), load(matrices, 8 * first + 1)
-            negative = (s - s) - s
-            rotate_pair(c, negative, is_real, a, b, re, im)
-            rotate_pair(c, negative, is_real, a, b, lre, lim)
+            _back_through_pair(tables, first, is_real, a, b, work, re, im, lre, lim)
         elif kind == REAL_PAIR:
             _back_through(tables, first, REAL, is_real, work, re, im, lre, lim, 1 << a)
             _back_through(tables, second, REAL, is_real, work, re, im, lre, lim, 1 << b)
@@ -58,6 +53,18 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
         if tables.matrices[matrix, 1] < tables.matrices[matrix, 2]:
             tx, ty, tz = correlate(is_real, re, im, lre, lim, 1 << qubit)
             spread(tables, matrix, work, tx, ty, tz)
+
+
+@compiled
+def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lre, lim):
+    """The derivative by the angle of a Pauli rotation, and both states taken back before it."""
+    slot = tables.turns[tables.matrices[matrix, 1], 1]
+    slope = correlate_pair(is_real, x_mask, z_mask, re, im, lre, lim)
+    store(work.slopes, slot, load(work.slopes, slot) + slope)
+    c, s = load(work.matrices, 8 * matrix), load(work.matrices, 8 * matrix + 1)
+    negative = (s - s) - s
+    rotate_pair(c, negative, is_real, x_mask, z_mask, re, im)
+    rotate_pair(c, negative, is_real, x_mask, z_mask, lre, lim)
 
 
 @compiled

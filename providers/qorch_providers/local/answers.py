@@ -40,8 +40,16 @@ def encode_answer(results: list[BlockResult]) -> bytes:
     header += b" " * (-(len(header) + _PREFIX.size) % _ALIGNMENT)
     pieces: list[bytes | memoryview] = [_PREFIX.pack(_MAGIC, len(header)), header]
     for array in arrays:
-        pieces += [memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)), bytes(-array.nbytes % _ALIGNMENT)]
+        pieces += [
+            _view(array),
+            bytes(-array.nbytes % _ALIGNMENT),
+        ]
     return b"".join(pieces)
+
+
+def _view(array: AnyArray) -> memoryview:
+    flat: AnyArray = np.ascontiguousarray(array).reshape(-1)
+    return flat.data.cast("B")
 
 
 def decode_answer(request: JobRequest, raw: RawResult) -> JobResult:
@@ -49,9 +57,13 @@ def decode_answer(request: JobRequest, raw: RawResult) -> JobResult:
     try:
         kinds, arrays = _read(raw.content)
     except (struct.error, msgspec.MsgspecError, ValueError, TypeError) as error:
-        raise InvalidResultError(f"job {request.job_id}: the answer of the local backend is damaged: {error}") from error
+        raise InvalidResultError(
+            f"job {request.job_id}: the answer of the local backend is damaged: {error}"
+        ) from error
     if len(kinds) != len(request.blocks):
-        raise InvalidResultError(f"job {request.job_id}: {len(request.blocks)} blocks were sent, {len(kinds)} came back")
+        raise InvalidResultError(
+            f"job {request.job_id}: {len(request.blocks)} blocks were sent, {len(kinds)} came back"
+        )
     blocks = []
     remaining = iter(arrays)
     for block, kind in zip(request.blocks, kinds, strict=True):
@@ -69,7 +81,7 @@ def decode_answer(request: JobRequest, raw: RawResult) -> JobResult:
     return JobResult(tuple(blocks))
 
 
-def _require(is_sound: bool, job_id: str, what: str) -> None:  # noqa: FBT001
+def _require(is_sound: bool, job_id: str, what: str) -> None:
     if not is_sound:
         raise InvalidResultError(f"job {job_id}: the {what} do not fit what was asked for, or cannot be; run it again")
 

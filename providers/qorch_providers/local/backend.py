@@ -80,7 +80,9 @@ class LocalBackend:
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
         if measurement.is_exact and not self._options.noise.is_none:
-            raise CircuitError(f"{self._name} samples noise and has no exact values; give a number of shots, or use aer")
+            raise CircuitError(
+                f"{self._name} samples noise and has no exact values; give a number of shots, or use aer"
+            )
         precision = self._options.exact_precision if measurement.is_exact else self._options.sample_precision
         is_distribution = measurement.is_exact and measurement.masks is None
         self._check_memory(gates.n_qubits, limits.bytes_per_amplitude(precision, is_distribution=is_distribution))

@@ -6,11 +6,11 @@ real, imaginary parts are never touched.
 
 from qorch_providers.local.jit import compiled
 from qorch_providers.local.lanes import fma, load, splat, store, unit
-from qorch_providers.local.program import DIAGONAL, FLIP, GATHER, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR, SIGN
+from qorch_providers.local.program import DIAGONAL, FLIP, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR, SIGN
 
 
 @compiled
-def evolve(tables, is_real, work):
+def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in step, and nothing is called twice
     """The final states, as the pair of arrays that holds them, and the pair that is free (where there is scratch).
 
     ``work.passes`` says which operations go through the state together; see ``plan_passes``.

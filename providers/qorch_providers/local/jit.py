@@ -4,6 +4,7 @@ Numba's own cache trusts the time stamp of the one file that holds a function, a
 change in another module (tried: wrong answers). Here the stamp is the content of every source file of this package.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -12,14 +13,13 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import llvmlite
+import llvmlite.binding
 import numba
 import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 CACHE_VARIABLE = "QORCH_KERNEL_CACHE"
 _log = logging.getLogger("qorch")
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("qorch")
 def kernel_stamp() -> str:
     """64 hexadecimal characters that change with anything a compiled kernel depends on."""
     hasher = hashlib.sha256(f"{_package_version()}/{numba.__version__}/{llvmlite.__version__}".encode())
-    hasher.update(numba.config.CPU_NAME.encode() if numba.config.CPU_NAME else _cpu().encode())
+    hasher.update((numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         hasher.update(path.name.encode() + b"\0" + path.read_bytes())
     return hasher.hexdigest()
@@ -50,19 +50,37 @@ def cache_folder() -> Path | None:
     return None
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Callable[..., Any]) -> Any:
     """Decorate a kernel: no interpreter's lock, no bounds checks, IEEE arithmetic, cached on disk."""
-    dispatcher: Any = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
     if cache_folder() is not None:
         dispatcher._cache = _ContentCache(function)
-    result: Function = dispatcher
-    return result
+    return dispatcher
 
 
-def has_cached_kernels() -> bool:
-    """Whether some kernel of this very version was compiled before."""
-    folder = cache_folder()
-    return folder is not None and any(folder.glob("*.nbc"))
+class CompilationNotice:
+    """Says once that kernels are being compiled, where they were not compiled before on this machine."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._known: set[str] = set()
+
+    def begin(self, variant: str) -> None:
+        """Before a variant of the kernels is used."""
+        folder = cache_folder()
+        if variant in self._known or (folder is not None and (folder / f"{variant}.done").exists()):
+            return
+        _log.warning("compiling the kernels of the local backend once (%s); this takes some seconds", variant)
+
+    def end(self, variant: str) -> None:
+        """After a variant was used."""
+        if variant in self._known:
+            return
+        self._known.add(variant)
+        folder = cache_folder()
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                (folder / f"{variant}.done").touch()
 
 
 def _package_version() -> str:
@@ -70,12 +88,6 @@ def _package_version() -> str:
         return version("qorch")
     except PackageNotFoundError:
         return "unpacked"
-
-
-def _cpu() -> str:
-    import llvmlite.binding as llvm
-
-    return str(llvm.get_host_cpu_name())
 
 
 def _is_writable(folder: Path) -> bool:

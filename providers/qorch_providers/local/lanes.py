@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.extending import intrinsic, models, overload, register_model
+from numba.core import cgutils, extending
+from numba.core.extending import models, overload, register_model
 
+intrinsic: Any = extending.intrinsic
+"""Numba's own annotation does not know that the first argument is left out by the caller."""
 ALIGNMENT_BYTES = 64
 FIELD = "lanes"
 

@@ -110,6 +110,17 @@ def _fill_real(tables, start, stop, cosines, sines, noise, matrices, at):
 
 
 @compiled
+def _rotate(kind, c, s, ar, ai, cr, ci):
+    """``exp(-i angle/2 P)`` times the column (a, c), for P = X, Y or Z."""
+    zero = c - c
+    if kind == AXIS_X:
+        return fma(c, ar, s * ci), fma(c, ai, zero - s * cr), fma(c, cr, s * ai), fma(c, ci, zero - s * ar)
+    if kind == AXIS_Y:
+        return fma(c, ar, zero - s * cr), fma(c, ai, zero - s * ci), fma(s, ar, c * cr), fma(s, ai, c * ci)
+    return fma(c, ar, s * ai), fma(c, ai, zero - s * ar), fma(c, cr, zero - s * ci), fma(c, ci, s * cr)
+
+
+@compiled
 def _fill_general(tables, start, stop, cosines, sines, noise, matrices, at):
     """The left and the right column are the same turns of (1, 0) and of (0, 1)."""
     one = unit(matrices)
@@ -121,24 +132,7 @@ def _fill_general(tables, start, stop, cosines, sines, noise, matrices, at):
         for turn in range(start, stop):
             kind, operand = tables.turns[turn, 0], tables.turns[turn, 1]
             if kind <= AXIS_Z:
-                cosine, sine = load(cosines, operand), load(sines, operand)
-                if kind == AXIS_X:
-                    ar, ai, cr, ci = (
-                        fma(cosine, ar, sine * ci),
-                        fma(cosine, ai, zero - sine * cr),
-                        fma(cosine, cr, sine * ai),
-                        fma(cosine, ci, zero - sine * ar),
-                    )
-                elif kind == AXIS_Y:
-                    ar, ai, cr, ci = (
-                        fma(cosine, ar, zero - sine * cr),
-                        fma(cosine, ai, zero - sine * ci),
-                        fma(sine, ar, cosine * cr),
-                        fma(sine, ai, cosine * ci),
-                    )
-                else:
-                    ar, ai = fma(cosine, ar, sine * ai), fma(cosine, ai, zero - sine * ar)
-                    cr, ci = fma(cosine, cr, zero - sine * ci), fma(cosine, ci, sine * cr)
+                ar, ai, cr, ci = _rotate(kind, load(cosines, operand), load(sines, operand), ar, ai, cr, ci)
             elif kind == FLIP_X:
                 ar, ai, cr, ci = cr, ci, ar, ai
             elif kind == FLIP_Z:

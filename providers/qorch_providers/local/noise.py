@@ -90,7 +90,7 @@ class NoisySampler:
                 survival, self._log_correct, ideal.n_qubits, work, outcomes,
             )  # fmt: skip
 
-        self._engine.run(ideal, len(angles), sample.scalar, Purpose(samples=True), task)
+        self._engine.run(ideal, len(angles), sample.scalar, Purpose("noise-ideal", samples=True), task)
         rows, places = np.nonzero(outcomes == FAILED)
         step = max(1, _TRAJECTORY_BYTES // (8 * max(1, angles.shape[1])))
         for start in range(0, len(rows), step):
@@ -119,7 +119,8 @@ class NoisySampler:
                 sites.survival, self._log_correct, noisy.n_qubits, work, outcomes,
             )  # fmt: skip
 
-        self._engine.run(noisy, len(angles), scalar, Purpose(samples=True, noise_sources=sites.n_sources), task)
+        purpose = Purpose("noise", samples=True, noise_sources=sites.n_sources)
+        self._engine.run(noisy, len(angles), scalar, purpose, task)
         return outcomes
 
 

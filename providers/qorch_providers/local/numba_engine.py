@@ -8,6 +8,8 @@ import numpy.typing as npt
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch_providers.local.engines import Sample
+from qorch_providers.local.jit import CompilationNotice
+from qorch_providers.local.limits import memory_bytes
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
 from qorch_providers.local.program import Program
@@ -34,6 +36,7 @@ class NumbaEngine:
     def __init__(self, *, threads: int) -> None:
         """No thread is started yet."""
         self._team = ThreadTeam(threads)
+        self._notice = CompilationNotice()
 
     def close(self) -> None:
         """End the threads."""
@@ -53,7 +56,9 @@ class NumbaEngine:
         """Histograms of all rows, up to ``capacity`` outcomes each, before they are packed."""
         is_large = program.n_qubits > FINE_QUBITS
         entries = _make_entries(len(angles), capacity, is_large=is_large)
-        purpose = Purpose(samples=not is_large, fine_shots=sample.shots if is_large else 0)
+        purpose = Purpose(
+            "large-samples" if is_large else "samples", samples=not is_large, fine_shots=sample.shots if is_large else 0
+        )
         kernel = sample_large_rows if is_large else sample_rows
 
         def task(ticket: Ticket, work: Work) -> None:
@@ -75,7 +80,7 @@ class NumbaEngine:
         def task(ticket: Ticket, work: Work) -> None:
             evaluate_rows(ticket, program.tables, program.is_real, angles, chosen, masks is None, work, values)
 
-        self.run(program, len(angles), scalar, Purpose(), task)
+        self.run(program, len(angles), scalar, Purpose("values"), task)
         return values
 
     def differentiate(
@@ -98,7 +103,7 @@ class NumbaEngine:
                 gradients,
             )
 
-        self.run(program, len(angles), scalar, Purpose(gradient=True), task)
+        self.run(program, len(angles), scalar, Purpose("gradients", gradient=True), task)
         return gradients
 
     def run(
@@ -112,11 +117,19 @@ class NumbaEngine:
         """Let the threads work on blocks of ``rows`` rows, each in a work space of its own."""
         lanes = choose_lanes(program.n_qubits, rows)
         ticket = np.zeros(1, dtype=np.int64)
+        variant = f"{purpose.name}-{np.dtype(scalar).name}-{lanes}"
 
         def member(_: int) -> None:
             task(ticket, make_work(program, scalar=scalar, lanes=lanes, purpose=purpose))
 
-        self._team.run(member, members=-(-rows // lanes))
+        self._notice.begin(variant)
+        self._team.run(member, members=min(-(-rows // lanes), self._states_in_memory(program, lanes, scalar)))
+        self._notice.end(variant)
+
+    def _states_in_memory(self, program: Program, lanes: int, scalar: npt.DTypeLike) -> int:
+        """How many threads may hold states of their own at the same time, at least 1."""
+        state_bytes = (8 * np.dtype(scalar).itemsize * lanes) << program.n_qubits
+        return max(1, memory_bytes() // 2 // state_bytes)
 
 
 def _make_entries(rows: int, capacity: int, *, is_large: bool) -> Entries:

@@ -11,7 +11,7 @@ _CHOICES = "cuda, engine=numba|torch, precision=float32|float64, depolarizing=P,
 
 @dataclass(frozen=True)
 class Noise:
-    """``depolarizing``: probability that a gate's qubits end completely mixed; ``readout``: that a bit is read wrong."""
+    """``depolarizing``: probability that a gate's qubits end fully mixed; ``readout``: that a bit is read wrong."""
 
     depolarizing: float = 0.0
     readout: float = 0.0

@@ -42,8 +42,8 @@ class Tables(NamedTuple):
 
     ``operations (G, 7)``: kind, then by kind ``qubit, _, matrix`` | ``high qubit, low qubit, high's matrix, low's
     matrix`` (REAL_PAIR) | ``x mask, z mask, matrix`` (ROTATE_PAIR) | ``_, _, table`` (GATHER) | ``control mask, target
-    mask`` (FLIP) | ``mask`` (SIGN); the last two columns are the lowest qubit that it touches, and 1 more than the highest.
-    ``matrices (M, 3)``: kind and the range of turns that make it up;
+    mask`` (FLIP) | ``mask`` (SIGN); the last two columns are the lowest qubit that it touches and 1 more
+    than the highest. ``matrices (M, 3)``: kind and the range of turns that make it up;
     ``turns (L, 2)``: kind and angle (or noise source). ``angle_columns (S, E)``, ``angle_factors (S, E)`` and
     ``angle_constants (S,)`` make the angles; absent terms have the factor 0. ``product (n,)``: the matrix of each
     qubit's product state, empty where the program starts from |0…0>. ``gathers (T, N)``: new amplitude k is the old

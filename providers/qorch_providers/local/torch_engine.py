@@ -57,6 +57,7 @@ class TorchEngine:
         for rows in self._chunks(program, angles, scalar):
             with torch.no_grad():
                 values = self._probabilities(program, angles[rows], scalar)
+                values = values / values.sum(dim=1, keepdim=True)
             if masks is not None:
                 values = _transform(values)[:, torch.as_tensor(masks.astype(np.int64), device=values.device)]
             pieces.append(values.to(torch.float64).cpu().numpy())
@@ -120,9 +121,7 @@ def _half_turns(program: Program, angles: torch.Tensor) -> tuple[torch.Tensor, t
     return torch.cos(0.5 * whole), torch.sin(0.5 * whole)
 
 
-def _matrix(
-    program: Program, index: int, turns: tuple[torch.Tensor, torch.Tensor], kind: torch.dtype
-) -> torch.Tensor:
+def _matrix(program: Program, index: int, turns: tuple[torch.Tensor, torch.Tensor], kind: torch.dtype) -> torch.Tensor:
     """A program's matrix for every row, ``(R, 2, 2)``."""
     _, start, stop = program.tables.matrices[index].tolist()
     rows = len(turns[0])
@@ -208,7 +207,7 @@ def _energy(states: torch.Tensor, strings: WeightedStrings, rows: slice) -> torc
     if strings.wants_all:
         return ((states.real**2 + states.imag**2).to(torch.float64) * weights).sum()
     energy = torch.zeros((), dtype=torch.float64, device=states.device)
-    for x_mask, is_imaginary, start, stop in strings.layers.tolist():
+    for x_mask, _, start, stop in strings.layers.tolist():
         for string in range(start, stop):
             z_mask = int(strings.z_masks[string])
             n_y = (x_mask & z_mask).bit_count()

@@ -4,9 +4,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.extending import intrinsic
+from numba.core import cgutils, extending
 
+intrinsic: Any = extending.intrinsic
 COUNTERS = 16
 ROUNDS = 10
 _MASK = 0xFFFFFFFF

@@ -13,6 +13,7 @@ from qorch_providers.local.sampling import CHUNK_SHOTS, MAX_GROUPS
 BLOCK_BYTES = 16 << 10
 """Half of the real parts and half of the imaginary ones together fill a nearest cache of 32 KiB."""
 MAX_GUIDE_BITS = 12
+_FLAT = ("diagonal", "cosines", "sines", "slopes", "noise", "cell", "wide")
 
 Array = npt.NDArray[Any]
 
@@ -45,6 +46,7 @@ class Work(NamedTuple):
     cell: Array
     flat_cell: Array
     wide: Array
+    flat_wide: Array
     thresholds: Array
     ends: Array
     guide: Array
@@ -69,6 +71,7 @@ class Entries(NamedTuple):
 class Purpose:
     """What a work space is for. ``fine_shots``: 64-bit draws to hold, where states are too large for thresholds."""
 
+    name: str
     samples: bool = False
     gradient: bool = False
     fine_shots: int = 0
@@ -77,53 +80,67 @@ class Purpose:
 
 def make_work(program: Program, *, scalar: npt.DTypeLike, lanes: int, purpose: Purpose) -> Work:
     """Allocate a work space for blocks of ``lanes`` rows of a program."""
-    size = 1 << program.n_qubits
-    tables = program.tables
-
-    def lane_array(count: int, *, is_needed: bool = True) -> Array:
-        return allocate(scalar, lanes, max(1, count) if is_needed else 1)
-
     block_qubits = (BLOCK_BYTES // (lanes * np.dtype(scalar).itemsize)).bit_length() - 1
-    re, im = lane_array(size), lane_array(size, is_needed=not program.is_real)
-    scratch = program.needs_scratch
-    diagonal, slopes = lane_array(size, is_needed=purpose.gradient), lane_array(len(tables.angle_constants))
-    cosines, sines = lane_array(len(tables.angle_constants)), lane_array(len(tables.angle_constants))
-    noise, cell = lane_array(2 * purpose.noise_sources), lane_array(1)
-    thresholds = size if purpose.samples else 1
-    guide_bits = min(program.n_qubits + 2 if program.n_qubits < 9 else program.n_qubits + 1, MAX_GUIDE_BITS)
+    states = _states(program, scalar, lanes, purpose, part=1 << min(program.n_qubits, block_qubits))
+    small = _coefficients(program, scalar, lanes, purpose)
+    flats = {f"flat_{name}": flat(array) for name, array in (states | small).items() if name in _FLAT}
     return Work(
         lanes=lanes,
         passes=plan_passes(program, block_qubits=block_qubits),
-        part=lane_array(min(size, 1 << block_qubits)),
-        part2=lane_array(min(size, 1 << block_qubits)),
-        re=re,
-        im=im,
-        re2=lane_array(size) if scratch else re,
-        im2=lane_array(size, is_needed=not program.is_real) if scratch else im,
-        lre=lane_array(size, is_needed=purpose.gradient),
-        lim=lane_array(size, is_needed=purpose.gradient and not program.is_real),
-        diagonal=diagonal,
-        flat_diagonal=flat(diagonal),
-        matrices=lane_array(8 * len(tables.matrices)),
-        cosines=cosines,
-        sines=sines,
-        halves=np.empty(lanes * len(tables.angle_constants)),
-        flat_cosines=flat(cosines),
-        flat_sines=flat(sines),
-        slopes=slopes,
-        flat_slopes=flat(slopes),
-        noise=noise,
-        flat_noise=flat(noise),
-        cell=cell,
-        flat_cell=flat(cell),
-        wide=allocate(np.float64, lanes, 1),
-        thresholds=np.empty(thresholds * lanes, dtype=np.uint32),
-        ends=np.empty(min(thresholds, MAX_GROUPS), dtype=np.uint32),
-        guide=np.empty((1 << guide_bits) + 1, dtype=np.int32),
-        draws=np.empty(CHUNK_SHOTS + 64, dtype=np.uint32),
-        fine_draws=np.empty(max(1, purpose.fine_shots), dtype=np.uint64),
-        histogram=np.zeros(thresholds, dtype=np.uint32),
-        found=np.empty(min(thresholds, MAX_GROUPS) + 1, dtype=np.uint32),
-        found_counts=np.empty(min(thresholds, MAX_GROUPS) + 1, dtype=np.uint32),
-        seen=np.zeros(max(1, thresholds >> 6), dtype=np.uint64),
+        **states,
+        **small,
+        **flats,
+        **_sampling(program, lanes, purpose),
     )
+
+
+def _states(program: Program, scalar: npt.DTypeLike, lanes: int, purpose: Purpose, *, part: int) -> dict[str, Array]:
+    """Arrays of amplitudes. Imaginary parts, scratch and second states have one element where they are not needed."""
+    size = 1 << program.n_qubits
+    imaginary = 1 if program.is_real else size
+    second, second_imaginary = (size, imaginary) if purpose.gradient else (1, 1)
+    re, im = allocate(scalar, lanes, size), allocate(scalar, lanes, imaginary)
+    return {
+        "re": re,
+        "im": im,
+        "re2": allocate(scalar, lanes, size) if program.needs_scratch else re,
+        "im2": allocate(scalar, lanes, imaginary) if program.needs_scratch else im,
+        "lre": allocate(scalar, lanes, second),
+        "lim": allocate(scalar, lanes, second_imaginary),
+        "diagonal": allocate(scalar, lanes, second),
+        "part": allocate(scalar, lanes, part),
+        "part2": allocate(scalar, lanes, part),
+    }
+
+
+def _coefficients(program: Program, scalar: npt.DTypeLike, lanes: int, purpose: Purpose) -> dict[str, Array]:
+    """Arrays that do not grow with the state."""
+    slots = max(1, len(program.tables.angle_constants))
+    return {
+        "matrices": allocate(scalar, lanes, 8 * max(1, len(program.tables.matrices))),
+        "cosines": allocate(scalar, lanes, slots),
+        "sines": allocate(scalar, lanes, slots),
+        "slopes": allocate(scalar, lanes, slots),
+        "halves": np.empty(lanes * len(program.tables.angle_constants)),
+        "noise": allocate(scalar, lanes, 2 * max(1, purpose.noise_sources)),
+        "cell": allocate(scalar, lanes, 1),
+        "wide": allocate(np.float64, lanes, 1),
+    }
+
+
+def _sampling(program: Program, lanes: int, purpose: Purpose) -> dict[str, Array]:
+    """Scratch for sampling by thresholds; tiny where that is not done."""
+    size = 1 << program.n_qubits if purpose.samples else 1
+    groups = min(size, MAX_GROUPS)
+    guide_bits = min(program.n_qubits + 2 if program.n_qubits < 9 else program.n_qubits + 1, MAX_GUIDE_BITS)
+    return {
+        "thresholds": np.empty(size * lanes, dtype=np.uint32),
+        "ends": np.empty(groups, dtype=np.uint32),
+        "guide": np.empty((1 << guide_bits) + 1, dtype=np.int32),
+        "draws": np.empty(CHUNK_SHOTS + 64, dtype=np.uint32),
+        "fine_draws": np.empty(max(1, purpose.fine_shots), dtype=np.uint64),
+        "histogram": np.zeros(size, dtype=np.uint32),
+        "found": np.empty(groups + 1, dtype=np.uint32),
+        "found_counts": np.empty(groups + 1, dtype=np.uint32),
+        "seen": np.zeros(max(1, size >> 6), dtype=np.uint64),
+    }

@@ -11,6 +11,7 @@ from qorch_providers.local.sampling import (
     sample_large,
     sample_row,
     take_histogram,
+    total,
 )
 
 
@@ -75,6 +76,7 @@ def evaluate_rows(ticket, tables, is_real, angles, masks, wants_all, work, value
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
+        store(work.wide, 0, total(probabilities))
         if not wants_all:
             transform(probabilities)
         store_rows(probabilities, masks, wants_all, first, work, values)
@@ -82,13 +84,13 @@ def evaluate_rows(ticket, tables, is_real, angles, masks, wants_all, work, value
 
 @compiled
 def store_rows(probabilities, masks, wants_all, first, work, values):
-    """Lanes to rows: the elements ``masks``, or all of them."""
+    """Lanes to rows: the elements ``masks``, or all of them, over the norm that rounding has left the state."""
     lanes = work.lanes
     for place in range(values.shape[1]):
         k = place if wants_all else masks[place]
         store(work.cell, 0, load(probabilities, k))
         for lane in range(min(lanes, len(values) - first)):
-            values[first + lane, place] = work.flat_cell[lane]
+            values[first + lane, place] = work.flat_cell[lane] / work.flat_wide[lane]
 
 
 @compiled

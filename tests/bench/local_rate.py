@@ -1,0 +1,130 @@
+"""Circuits per second of the local engine and its peers on W1 to W5, interleaved: `python tests/bench/local_rate.py`.
+
+Every round runs each contender once on the same rows; the medians over the rounds and their ratios are printed.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from qiskit import transpile
+from qiskit.circuit import QuantumCircuit
+from qiskit_aer import AerSimulator
+
+from qorch.model.arrays import FloatArray
+from qorch.model.qiskit_circuit import compile_circuit
+from qorch.ports import WallClock
+from qorch_providers.local.engines import Sample
+from qorch_providers.local.limits import available_cores
+from qorch_providers.local.numba_engine import NumbaEngine
+from qorch_providers.local.program import compile_program
+
+sys.path.insert(0, str(Path(__file__).parent))
+from local_workloads import SHAPES, Shape
+
+SHOTS = 1_024
+PEER_ROWS = 32
+Contender = Callable[[], int]
+
+
+def make_local(shape: Shape, values: FloatArray, *, threads: int) -> Contender:
+    """The engine alone: rows of angles to histograms."""
+    circuit = compile_circuit(shape.circuit)
+    program = compile_program(circuit.gates, np.zeros(circuit.n_qubits, dtype=np.uint8))
+    angles = np.ascontiguousarray(circuit.angle_map.angles(values))
+    engine = NumbaEngine(threads=threads)
+    ordinals = np.arange(len(angles), dtype=np.uint64)
+    sample = Sample(np.ones_like(ordinals), ordinals, first_shot=0, shots=SHOTS, scalar=np.float32)
+    return lambda: engine.sample(program, angles, sample).n_rows
+
+
+def make_aer(shape: Shape, values: FloatArray) -> Contender:
+    """Aer with parameter_binds, counts."""
+    simulator = AerSimulator(method="statevector", max_parallel_threads=1)
+    circuit = transpile(shape.circuit.measure_all(inplace=False), simulator)
+    few = values[:PEER_ROWS]
+    binds = [{parameter: few[:, column].tolist() for column, parameter in enumerate(shape.circuit.parameters)}]
+
+    def run() -> int:
+        simulator.run(circuit, parameter_binds=binds, shots=SHOTS).result().get_counts()
+        return len(few)
+
+    return run
+
+
+def make_lightning(shape: Shape, values: FloatArray) -> Contender | None:
+    """PennyLane lightning, one circuit after the other; None where it is not installed."""
+    try:
+        import pennylane as qml
+    except ImportError:
+        return None
+    device = qml.device("lightning.qubit", wires=shape.circuit.num_qubits, shots=SHOTS)
+    few = values[:PEER_ROWS]
+    gates = [
+        (
+            item.operation.name,
+            [shape.circuit.find_bit(qubit).index for qubit in item.qubits],
+            _column(shape, item.operation),
+        )
+        for item in shape.circuit.data
+    ]
+    names = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
+
+    def tape(row: FloatArray) -> "qml.tape.QuantumScript":
+        operations = [
+            qml.CNOT(wires=wires) if column is None else names[name](row[column], wires=wires[0])
+            for name, wires, column in gates
+        ]
+        return qml.tape.QuantumScript(operations, [qml.counts()], shots=SHOTS)
+
+    def run() -> int:
+        qml.execute([tape(row) for row in few], device)
+        return len(few)
+
+    return run
+
+
+def _column(shape: Shape, operation: "QuantumCircuit") -> int | None:
+    """Which parameter a rotation takes; None for CX."""
+    return list(shape.circuit.parameters).index(operation.params[0]) if operation.params else None
+
+
+def measure(shape: Shape, *, rounds: int, threads: int) -> None:
+    """Print the rates of one shape."""
+    values = shape.values(shape.rows)
+    contenders: dict[str, Contender | None] = {
+        "local": make_local(shape, values, threads=threads),
+        "aer": make_aer(shape, values),
+        "lightning": make_lightning(shape, values),
+    }
+    present = {name: run for name, run in contenders.items() if run is not None}
+    rates: dict[str, list[float]] = {name: [] for name in present}
+    clock = WallClock()
+    for run in present.values():
+        run()
+    for _ in range(rounds):
+        for name, run in present.items():
+            started_ns = clock.monotonic_ns()
+            rows = run()
+            rates[name].append(rows * 1e9 / (clock.monotonic_ns() - started_ns))
+    medians = {name: float(np.median(rate)) for name, rate in rates.items()}
+    best = max(rate for name, rate in medians.items() if name != "local")
+    shown = "  ".join(f"{name} {rate:,.0f}/s" for name, rate in medians.items())
+    print(f"{shape.name}: {shown}  local is {medians['local'] / best:.0f} times the best peer here")
+
+
+def main() -> None:
+    """Run as a program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shapes", nargs="*", default=list(SHAPES))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=available_cores())
+    arguments = parser.parse_args()
+    for name in arguments.shapes:
+        measure(SHAPES[name](), rounds=arguments.rounds, threads=arguments.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Options of the local backend, and what it says where something cannot be."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qorch.errors import CircuitError, UnknownNameError, UsageError
+from qorch.model.circuit import build_gate_list, free_circuit
+from qorch.model.measurement import Measurement
+from qorch.model.pub import Pub
+from qorch_providers.local import limits
+from qorch_providers.local.options import Noise, Options, parse_options
+
+sys.path.insert(0, str(Path(__file__).parent))
+from local_circuits import open_local
+
+
+def test_options_are_read() -> None:
+    """Several options in any order."""
+    text = "readout=0.02, engine=numba,precision=float64,depolarizing=1e-3"
+    assert parse_options(text) == Options("numba", precision="float64", noise=Noise(1e-3, 0.02))
+    assert parse_options("") == Options()
+
+
+def test_unknown_options_name_the_choices() -> None:
+    """Also for values that no option has."""
+    for text in ("gpu", "engine=jax", "precision=float16", "noise=fake_fez"):
+        with pytest.raises(UnknownNameError, match=r"cuda, engine=numba\|torch, precision"):
+            parse_options(text)
+
+
+@pytest.mark.parametrize("text", ["readout=2", "depolarizing=-0.1", "readout=often", "cuda,engine=numba"])
+def test_impossible_values_are_usage_errors(text: str) -> None:
+    """Probabilities outside 0 to 1, and engines that do not go together."""
+    with pytest.raises(UsageError):
+        parse_options(text)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none_is_one_sentence() -> None:
+    """At opening, before anything runs."""
+    with pytest.raises(UsageError, match="needs a CUDA device, and torch finds none"):
+        open_local("cuda")
+
+
+def test_memory_bounds_the_qubits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 GiB hold 31 qubits in float32; for 34 the sentence says what is missing."""
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 24 << 30)
+    backend = open_local()
+    assert backend.capabilities.max_qubits == 31
+    gates = build_gate_list(34, [])
+    with pytest.raises(CircuitError, match=r"34 qubits.*128 GiB.*24 GiB, enough for 31 qubits"):
+        backend.check(gates, Measurement(np.zeros(34, dtype=np.uint8), is_exact=False))
+    with pytest.raises(CircuitError, match=r"34 qubits"):
+        backend.exact_vjp(Pub(free_circuit(gates), observables=["Z0"]), np.zeros((1, 1)))
+
+
+def test_contexts_differ_with_what_changes_results() -> None:
+    """Engine, precision and noise; never the circuit."""
+    gates = build_gate_list(2, [])
+    texts = ["", "precision=float64", "precision=float32", "engine=torch", "readout=0.1", "depolarizing=0.1"]
+    contexts = [open_local(text).context(gates) for text in texts]
+    assert len(set(contexts)) == len(texts)
+    assert open_local().context(build_gate_list(3, [])) == contexts[0]
+
+
+def test_jobs_stay_within_their_limits() -> None:
+    """A distribution of many outcomes means few rows, and a small circuit the most that a job may have."""
+    basis = np.zeros(20, dtype=np.uint8)
+    backend = open_local()
+    many = Measurement(basis, is_exact=True)
+    assert backend.rows_per_job(build_gate_list(20, []), many, shots=None) <= 8
+    few = replace(many, basis=basis[:4], is_exact=False)
+    assert backend.rows_per_job(build_gate_list(4, []), few, shots=16) == limits.MAX_ROWS_PER_JOB
