@@ -117,13 +117,14 @@ class Engine:
             if self._lookup.uses_index(is_exact=_has_exact(call)):
                 # What this run has just recorded must be there to be found.
                 await self._journal.settle()
-            plan = await self._journal.in_thread(self._plan, call)
+            plan = await self._journal.compute(call.batch.n_rows, self._plan, call)
         charge = None if self._backend.capabilities.charges else NOTHING
         assembly = Assembly(plan.lowered, plan.found, charge=charge)
-        await self._journal.in_thread(self._place_hits, assembly, plan.found)
+        if plan.found.hits:
+            await self._journal.compute(call.batch.n_rows, self._place_hits, assembly, plan.found)
         await self._run_jobs(call, plan, assembly)
         with self._recorder.span(Phase.DECODE, call.position):
-            results = await self._journal.in_thread(assembly.finish)
+            results = await self._journal.compute(call.batch.n_rows, assembly.finish)
         executed = sum(job.n_rows for job in plan.jobs)
         total = sum(group.n_rows for group in plan.lowered.groups)
         self._recorder.count(rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs))

@@ -15,6 +15,8 @@ BUFFER_NS = 250_000_000
 BUFFER_WRITES = 64
 """Results of free jobs are handed to the store together, after so long or so many: what a crash can cost."""
 MAX_PENDING = 8
+INLINE_ROWS = 256
+"""Work on so few rows takes a millisecond or two: less than it costs to wake another thread and come back."""
 
 
 class Journal:
@@ -71,8 +73,10 @@ class Journal:
         for future in pending:
             await asyncio.wrap_future(future)
 
-    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Compute something in the engine's thread, one thing after the other, while the event loop goes on."""
+    async def compute(self, rows: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Compute something for so many rows: few at once, many in the engine's thread while the event loop goes on."""
+        if rows <= INLINE_ROWS:
+            return function(*args, **kwargs)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
 

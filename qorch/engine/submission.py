@@ -89,7 +89,8 @@ class Submitter:
         raw = await self._fetch(provider_id)
         self._observe(submission, raw, submitted_ns)
         with self._recorder.span(Phase.DECODE, submission.position, job_id=record.job_id):
-            result = await self._journal.in_thread(self._decode, submission.request, raw, assemble)
+            rows = sum(group.n_rows for group in submission.groups)
+            result = await self._journal.compute(rows, self._decode, submission.request, raw, assemble)
         done = replace(record, state=JobState.DONE, changed_at=self._clock.now())
         blocks = self._blocks(submission, result)
         await self._journal.record([done, replace(attempt, outcome="accepted"), *blocks])

@@ -6,11 +6,12 @@ Every round runs each contender once on the same rows; the medians over the roun
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pennylane as qml
 from qiskit import transpile
-from qiskit.circuit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
 from qorch.model.arrays import FloatArray
@@ -54,52 +55,50 @@ def make_aer(shape: Shape, values: FloatArray) -> Contender:
     return run
 
 
-def make_lightning(shape: Shape, values: FloatArray) -> Contender | None:
-    """PennyLane lightning, one circuit after the other; None where it is not installed."""
-    try:
-        import pennylane as qml
-    except ImportError:
-        return None
-    device = qml.device("lightning.qubit", wires=shape.circuit.num_qubits, shots=SHOTS)
-    few = values[:PEER_ROWS]
-    gates = [
-        (
-            item.operation.name,
-            [shape.circuit.find_bit(qubit).index for qubit in item.qubits],
-            _column(shape, item.operation),
-        )
-        for item in shape.circuit.data
-    ]
-    names = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
+@dataclass(frozen=True)
+class Pennylane:
+    """PennyLane on one of its devices: with ``is_broadcast`` all rows in one tape, else one tape per row."""
 
-    def tape(row: FloatArray) -> "qml.tape.QuantumScript":
-        operations = [
-            qml.CNOT(wires=wires) if column is None else names[name](row[column], wires=wires[0])
-            for name, wires, column in gates
-        ]
-        return qml.tape.QuantumScript(operations, [qml.counts()], shots=SHOTS)
+    device: str
+    is_broadcast: bool
 
-    def run() -> int:
-        qml.execute([tape(row) for row in few], device)
-        return len(few)
+    def make(self, shape: Shape, values: FloatArray) -> Contender:
+        """Histograms of the first rows."""
+        device = qml.device(self.device, wires=shape.circuit.num_qubits)
+        few = values[:PEER_ROWS]
+        places = {parameter: column for column, parameter in enumerate(shape.circuit.parameters)}
+        rotations = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}
 
-    return run
+        def tape(rows: FloatArray) -> "qml.tape.QuantumScript":
+            operations = []
+            for item in shape.circuit.data:
+                wires = [shape.circuit.find_bit(qubit).index for qubit in item.qubits]
+                if item.operation.params:
+                    angle = rows[..., places[item.operation.params[0]]]
+                    operations.append(rotations[item.operation.name](angle, wires=wires[0]))
+                else:
+                    operations.append(qml.CNOT(wires=wires))
+            return qml.tape.QuantumScript(operations, [qml.probs()], shots=SHOTS)
 
+        tapes = [tape(few)] if self.is_broadcast else [tape(row) for row in few]
 
-def _column(shape: Shape, operation: "QuantumCircuit") -> int | None:
-    """Which parameter a rotation takes; None for CX."""
-    return list(shape.circuit.parameters).index(operation.params[0]) if operation.params else None
+        def run() -> int:
+            qml.execute(tapes, device)
+            return len(few)
+
+        return run
 
 
 def measure(shape: Shape, *, rounds: int, threads: int) -> None:
     """Print the rates of one shape."""
     values = shape.values(shape.rows)
-    contenders: dict[str, Contender | None] = {
+    present: dict[str, Contender] = {
         "local": make_local(shape, values, threads=threads),
         "aer": make_aer(shape, values),
-        "lightning": make_lightning(shape, values),
+        "lightning": Pennylane("lightning.qubit", is_broadcast=False).make(shape, values),
     }
-    present = {name: run for name, run in contenders.items() if run is not None}
+    if shape.circuit.num_qubits <= 10:
+        present["default.qubit"] = Pennylane("default.qubit", is_broadcast=True).make(shape, values)
     rates: dict[str, list[float]] = {name: [] for name in present}
     clock = WallClock()
     for run in present.values():

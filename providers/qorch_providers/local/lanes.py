@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils, extending
 from numba.core.extending import models, overload, register_model
 
-intrinsic: Any = extending.intrinsic
+intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 """Numba's own annotation does not know that the first argument is left out by the caller."""
 ALIGNMENT_BYTES = 64
 FIELD = "lanes"

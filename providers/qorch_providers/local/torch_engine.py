@@ -227,7 +227,7 @@ def _sample(probabilities: torch.Tensor, sample: Sample, *, n_qubits: int) -> Co
             int(sample.streams[row]), int(sample.ordinals[row]), first_shot=sample.first_shot, shots=sample.shots
         )
         draws = torch.as_tensor(np.minimum(words, _LARGEST_DRAW - 1).astype(np.int64), device=thresholds.device)
-        found, seen = torch.searchsorted(thresholds[row], draws, right=True).unique(return_counts=True)
+        found, seen = torch.unique(torch.searchsorted(thresholds[row], draws, right=True), return_counts=True)
         outcomes.append(found.cpu().numpy())
         counts.append(seen.cpu().numpy())
         lengths.append(len(found))

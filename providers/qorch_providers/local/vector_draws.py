@@ -1,12 +1,13 @@
 """Sixteen counters of Philox4x32-10 at once, written as vector instructions: what compilers do not make of the loop."""
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, extending
 
-intrinsic: Any = extending.intrinsic
+intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 COUNTERS = 16
 ROUNDS = 10
 _MASK = 0xFFFFFFFF
