@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from qorch.engine.recorder import Recorder, Totals
+from qorch.model.money import Money
 from qorch.policy import RunPolicy
 from qorch.portal import Portal
 from qorch.ports import Backend, Clock, Store
@@ -28,6 +29,7 @@ class Progress:
     """Where a run is after a step. ``total_steps`` is None where the loader has no length.
 
     ``seconds_per_step``: over this session's steps, without the first, which waits for what has to start up.
+    ``spend``: what the run has cost, None where that is unknown.
     """
 
     step: int
@@ -36,6 +38,7 @@ class Progress:
     elapsed_seconds: float
     metrics: dict[str, float]
     totals: Totals
+    spend: Money | None
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -22,6 +22,7 @@ from qorch.errors import RunError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand, recombine, wanted_parameters
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
+from qorch.model.money import NOTHING
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
@@ -262,6 +263,7 @@ class Run:
                 elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
                 metrics=dict(self._metrics),
                 totals=self.totals,
+                spend=None if self.backend.capabilities.charges else NOTHING,
             )
         )
 

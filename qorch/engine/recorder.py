@@ -59,6 +59,12 @@ class Recorder:
             self._spans.append(span)
         return span
 
+    def spans_at(self, position: Position) -> tuple[Span, ...]:
+        """The spans of one call that were not drained yet."""
+        with self._lock:
+            spans = tuple(self._spans)
+        return tuple(span for span in spans if (span.step, span.call) == (position.step, position.call))
+
     def drain(self) -> list[Span]:
         """The spans since the last drain."""
         with self._lock:

@@ -63,7 +63,7 @@ class Pennylane:
     is_broadcast: bool
 
     def make(self, shape: Shape, values: FloatArray) -> Contender:
-        """Histograms of the first rows."""
+        """Relative frequencies of the first rows; tapes are built in every round, as a training step has to."""
         device = qml.device(self.device, wires=shape.circuit.num_qubits)
         few = values[:PEER_ROWS]
         places = {parameter: column for column, parameter in enumerate(shape.circuit.parameters)}
@@ -80,10 +80,8 @@ class Pennylane:
                     operations.append(qml.CNOT(wires=wires))
             return qml.tape.QuantumScript(operations, [qml.probs()], shots=SHOTS)
 
-        tapes = [tape(few)] if self.is_broadcast else [tape(row) for row in few]
-
         def run() -> int:
-            qml.execute(tapes, device)
+            qml.execute([tape(few)] if self.is_broadcast else [tape(row) for row in few], device)
             return len(few)
 
         return run

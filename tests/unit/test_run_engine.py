@@ -279,6 +279,16 @@ def test_positions_keep_calls_apart(store: Store) -> None:
     assert len({values.tobytes() for values in first}) == 6
 
 
+def test_results_carry_their_timeline(store: Store) -> None:
+    """A result's timeline holds the spans of its own call, in order and never negative."""
+    with start(FakeBackend(), store) as run, run.step(0):
+        first, second = run.execute(pub())[0], run.execute(pub(seed=9))[0]
+    for call, result in enumerate((first, second)):
+        assert {span.call for span in result.timeline} == {call}
+        assert {"plan", "decode"} <= {span.phase.value for span in result.timeline}
+        assert all(span.ended_ns >= span.started_ns >= 0 for span in result.timeline)
+
+
 def test_steps_must_rise(store: Store) -> None:
     """A step number that does not rise, or a step inside a step, is refused."""
     with start(FakeBackend(), store) as run:
