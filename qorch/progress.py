@@ -49,7 +49,7 @@ def describe(progress: Progress) -> str:
     parts = [f"step {progress.step + 1}/{total}"]
     parts += [f"{name} {value:.4g}" for name, value in progress.metrics.items()]
     parts += [f"{rate:,.0f} circuits/s", f"{progress.totals.rows_from_cache:,} rows from cache"]
-    parts.append(f"spend {progress.spend if progress.spend else 'unknown'}")
+    parts.append(f"spend {progress.spend or 'unknown'}")
     remaining = progress.remaining_seconds
     if remaining is not None:
         parts.append(f"{_minutes(remaining)} left")

@@ -109,8 +109,6 @@ class Run:
         """The newest value of every figure that was logged, earlier sessions of the run included."""
         return dict(self._all_metrics)
 
-    # --- executing -------------------------------------------------------------------------------------------
-
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """Execute pubs as one batch and wait: one result per pub, in order.
 
@@ -212,8 +210,6 @@ class Run:
             with self._lock:
                 self._calls_open -= 1
                 self._idle_since_ns = self._use.clock.monotonic_ns()
-
-    # --- steps -----------------------------------------------------------------------------------------------
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -318,8 +314,6 @@ class Run:
         if not is_saved:
             self._save_checkpoint(save, place, generator)
 
-    # --- checkpoints -----------------------------------------------------------------------------------------
-
     def checkpoint(self, *objects: Stateful) -> None:
         """Store the states of a model, an optimiser, …, and all random states, as they are after this step.
 
@@ -350,8 +344,6 @@ class Run:
         self._position = record.position
         self._all_metrics = dict(checkpoint.metrics)
         return checkpoint
-
-    # --- ending ----------------------------------------------------------------------------------------------
 
     def report(self) -> Any:
         """Where the time and the money went so far; print it, or read its fields."""

@@ -128,7 +128,8 @@ class Engine:
         executed = sum(job.n_rows for job in plan.jobs)
         total = sum(group.n_rows for group in plan.lowered.groups)
         self._recorder.count(rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs))
-        return results
+        timeline = self._recorder.spans_at(call.position)
+        return [replace(result, timeline=timeline) for result in results]
 
     def _plan(self, call: Call) -> _Plan:
         lowered = lower(call.batch, default_shots=call.default_shots)
