@@ -7,13 +7,13 @@ method).
 """
 
 from qorch_providers.local.evolution import parity, rotate_pair, scatter, shuffle
-from qorch_providers.local.jit import compiled
+from qorch_providers.local.jit import inner
 from qorch_providers.local.lanes import fma, load, store
 from qorch_providers.local.primitives import AXIS_X, AXIS_Y, FLIP_X, FLIP_Z
 from qorch_providers.local.program import DIAGONAL, GATHER, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR
 
 
-@compiled
+@inner
 def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
     """Add the derivative by every angle of the program to ``work.slopes``, in lanes.
 
@@ -55,7 +55,7 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
             spread(tables, matrix, work, tx, ty, tz)
 
 
-@compiled
+@inner
 def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lre, lim):
     """The derivative by the angle of a Pauli rotation, and both states taken back before it."""
     slot = tables.turns[tables.matrices[matrix, 1], 1]
@@ -67,7 +67,7 @@ def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lr
     rotate_pair(c, negative, is_real, x_mask, z_mask, lre, lim)
 
 
-@compiled
+@inner
 def _back_through(tables, matrix, kind, is_real, work, re, im, lre, lim, stride):
     """The derivatives inside one matrix of one qubit, and both states taken back before it."""
     at = 8 * matrix
@@ -83,7 +83,7 @@ def _back_through(tables, matrix, kind, is_real, work, re, im, lre, lim, stride)
         spread(tables, matrix, work, tx, ty, tz)
 
 
-@compiled
+@inner
 def spread(tables, matrix, work, tx, ty, tz):
     """From the vector just after a matrix to the derivative by each of its turns, the last one first."""
     zero = tx - tx
@@ -108,7 +108,7 @@ def spread(tables, matrix, work, tx, ty, tz):
                 tx, ty = fma(cosine, tx, sine * ty), fma(cosine, ty, zero - sine * tx)
 
 
-@compiled
+@inner
 def correlate(is_real, re, im, lre, lim, stride):
     """``Im <lambda|P|psi>`` for P = X, Y, Z on one qubit."""
     zero = load(re, 0) - load(re, 0)
@@ -126,7 +126,7 @@ def correlate(is_real, re, im, lre, lim, stride):
     return tx, ty, tz
 
 
-@compiled
+@inner
 def undo_real(matrices, at, re, lre, stride):
     """``correlate`` for real states, of which only Y is left, and the transposed matrix on both."""
     a, b = load(matrices, at), load(matrices, at + 2)
@@ -144,7 +144,7 @@ def undo_real(matrices, at, re, lre, stride):
     return ty
 
 
-@compiled
+@inner
 def undo_diagonal(matrices, at, re, im, lre, lim, stride):
     """``Im <lambda|Z|psi>``, and the inverse of ``exp(-i angle/2 Z)`` on both."""
     c, s = load(matrices, at), load(matrices, at + 1)
@@ -168,7 +168,7 @@ def undo_diagonal(matrices, at, re, im, lre, lim, stride):
     return tz
 
 
-@compiled
+@inner
 def undo_general(matrices, at, re, im, lre, lim, stride):
     """``correlate``, and the adjoint matrix on both states."""
     ar, ai, br, bi = load(matrices, at), load(matrices, at + 1), load(matrices, at + 2), load(matrices, at + 3)
@@ -195,7 +195,7 @@ def undo_general(matrices, at, re, im, lre, lim, stride):
     return tx, ty, tz
 
 
-@compiled
+@inner
 def correlate_pair(is_real, x_mask, z_mask, re, im, lre, lim):
     """``Im <lambda|P|psi>`` for a Pauli string P; see ``rotate_pair``."""
     zero = load(re, 0) - load(re, 0)
@@ -214,7 +214,7 @@ def correlate_pair(is_real, x_mask, z_mask, re, im, lre, lim):
     return slope
 
 
-@compiled
+@inner
 def transform(values):
     """Walsh and Hadamard's transform in place: ``new[m] = sum over k of (-1)^|k & m| old[k]``."""
     stride = 1
@@ -237,7 +237,7 @@ def transform(values):
             store(values, k + stride, x0 - x1)
 
 
-@compiled
+@inner
 def apply_observable(layers, strings, is_real, weights, first, work, re, im, lre, lim):
     """``lambda = O psi``, with the observable of each row from ``first``: its weights ``(R, M)`` of M Pauli strings.
 
@@ -266,7 +266,7 @@ def apply_observable(layers, strings, is_real, weights, first, work, re, im, lre
                     store(lim, j, fma(d, load(im, k), load(lim, j)))
 
 
-@compiled
+@inner
 def fill_diagonal(strings, start, stop, weights, first, work):
     """``diagonal[k]``: the sum of the weights of strings start to stop, each with the sign that it has at k."""
     last = len(weights) - 1

@@ -4,12 +4,12 @@ States are arrays of lanes, real and imaginary parts apart; element k is amplitu
 real, imaginary parts are never touched.
 """
 
-from qorch_providers.local.jit import compiled
+from qorch_providers.local.jit import compiled, inner
 from qorch_providers.local.lanes import fma, load, splat, store, unit
 from qorch_providers.local.program import DIAGONAL, FLIP, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR, SIGN
 
 
-@compiled
+@inner
 def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in step, and nothing is called twice
     """The final states, as the pair of arrays that holds them, and the pair that is free (where there is scratch).
 
@@ -50,7 +50,7 @@ def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in 
     return re, im, re2, im2
 
 
-@compiled
+@inner
 def copy_runs(state, part, offset, lowest, run, is_in):
     """Copy, for every value of the qubits from ``lowest`` on, ``run`` amplitudes in or out of a part."""
     for high in range(len(state) >> lowest):
@@ -61,7 +61,7 @@ def copy_runs(state, part, offset, lowest, run, is_in):
                 store(state, (high << lowest) + offset + k, load(part, high * run + k))
 
 
-@compiled
+@inner
 def prepare(tables, is_real, matrices, re, im):
     """|0…0>, or the product state that a program starts with; qubit after qubit doubles what is filled."""
     one = unit(matrices)
@@ -95,7 +95,7 @@ def prepare(tables, is_real, matrices, re, im):
                 store(im, k, fma(ar, y, ai * x))
 
 
-@compiled
+@inner
 def apply(operations, index, shift, is_real, matrices, re, im):
     """One operation in place, on a whole state or on a part that holds all that it touches.
 
@@ -123,7 +123,7 @@ def apply(operations, index, shift, is_real, matrices, re, im):
             shuffle(kind, a >> shift, b >> shift, im)
 
 
-@compiled
+@inner
 def turn_real(matrices, at, state, stride):
     """A real matrix on one qubit."""
     a, b = load(matrices, at), load(matrices, at + 2)
@@ -135,7 +135,7 @@ def turn_real(matrices, at, state, stride):
             store(state, k + stride, fma(c, x0, d * x1))
 
 
-@compiled
+@inner
 def turn_pair(matrices, at, at_low, state, high, low):
     """Real matrices on two qubits, four amplitudes at a time in registers."""
     a, b = load(matrices, at), load(matrices, at + 2)
@@ -155,7 +155,7 @@ def turn_pair(matrices, at, at_low, state, high, low):
                 store(state, k + high + low, fma(g, y2, h * y3))
 
 
-@compiled
+@inner
 def turn_general(matrices, at, re, im, stride):
     """A complex matrix on one qubit."""
     ar, ai, br, bi = load(matrices, at), load(matrices, at + 1), load(matrices, at + 2), load(matrices, at + 3)
@@ -172,7 +172,7 @@ def turn_general(matrices, at, re, im, stride):
             store(im, j, fma(cr, y0, fma(ci, x0, fma(dr, y1, di * x1))))
 
 
-@compiled
+@inner
 def turn_diagonal(matrices, at, re, im, stride):
     """``exp(-i angle/2 Z)`` on one qubit."""
     c, s = load(matrices, at), load(matrices, at + 1)
@@ -188,7 +188,7 @@ def turn_diagonal(matrices, at, re, im, stride):
             store(im, k, fma(c, y, s * x))
 
 
-@compiled
+@inner
 def parity(bits):
     """1 where an odd number of bits is set."""
     bits ^= bits >> 32
@@ -209,7 +209,7 @@ def highest_bit(mask):
     return top
 
 
-@compiled
+@inner
 def rotate_pair(c, s, is_real, x_mask, z_mask, re, im):
     """``exp(-i angle/2 P)`` with ``P |k> = i^y (-1)^|k & z_mask| |k ^ x_mask>``, y the number of Ys in P."""
     negative = (s - s) - s
@@ -241,7 +241,7 @@ def rotate_pair(c, s, is_real, x_mask, z_mask, re, im):
             store(im, j, fma(c, y1, ntj * x0))
 
 
-@compiled
+@inner
 def _rotate_really(c, s, negative, x_mask, z_mask, state):
     """The same where P has one Y: -i times i is real, so that real and imaginary parts do not mix."""
     top = highest_bit(x_mask)
@@ -256,14 +256,14 @@ def _rotate_really(c, s, negative, x_mask, z_mask, state):
         store(state, j, fma(c, x1, tj * x0))
 
 
-@compiled
+@inner
 def gather(source, target, indices, signs, start):
     """``target[k] = signs[start + k] * source[indices[start + k]]``."""
     for k in range(len(target)):
         store(target, k, splat(source, signs[start + k]) * load(source, indices[start + k]))
 
 
-@compiled
+@inner
 def scatter(source, target, inverse, signs):
     """Undo ``gather``."""
     for k in range(len(inverse)):
@@ -271,7 +271,7 @@ def scatter(source, target, inverse, signs):
         store(target, k, splat(source, signs[place]) * load(source, place))
 
 
-@compiled
+@inner
 def shuffle(kind, first, second, state):
     """FLIP: X on the qubit of mask ``second`` where all of mask ``first`` are 1. SIGN: a sign where they are."""
     if kind == FLIP:

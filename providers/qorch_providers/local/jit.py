@@ -51,11 +51,18 @@ def cache_folder() -> Path | None:
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Decorate a kernel: no interpreter's lock, no bounds checks, IEEE arithmetic, cached on disk."""
+    """Decorate a kernel that Python calls: no interpreter's lock, no bounds checks, IEEE arithmetic, cached on disk."""
     dispatcher = numba.njit(nogil=True, boundscheck=False, error_model="numpy")(function)
     if cache_folder() is not None:
         dispatcher._cache = _ContentCache(function)
     return dispatcher
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Decorate a function that only kernels call: the same without a way in from Python, which takes long to compile."""
+    return numba.njit(
+        nogil=True, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
 
 
 class CompilationNotice:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qorch_providers.local.draws import draw_of_shot, philox
 from qorch_providers.local.evolution import evolve
-from qorch_providers.local.jit import compiled
+from qorch_providers.local.jit import compiled, inner
 from qorch_providers.local.lanes import take_ticket
 from qorch_providers.local.sampling import fill_probabilities, fill_thresholds
 from qorch_providers.local.workers import prepare_rows, probabilities_of_rows
@@ -22,7 +22,7 @@ READOUT_DOMAIN = 1 << 31
 _SCALE = 2.0**-32
 
 
-@compiled
+@inner
 def next_failure(survival, after, shot, event, ordinal, stream):
     """The first gate after gate ``after`` that fails (or their number), and a word to choose the Pauli with.
 
@@ -42,7 +42,7 @@ def next_failure(survival, after, shot, event, ordinal, stream):
     return low, w1
 
 
-@compiled
+@inner
 def flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream):
     """The outcome as it is read: every bit wrong with the probability ``1 - exp(log_correct)``."""
     if log_correct == 0.0:
@@ -59,7 +59,7 @@ def flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream):
         event += 1
 
 
-@compiled
+@inner
 def find_outcome(thresholds, lane, lanes, draw):
     """The first outcome of a lane whose threshold is above the draw."""
     low, high = 0, len(thresholds) // lanes - 1
@@ -119,7 +119,7 @@ def run_trajectories(
             outcomes[row] = flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream)
 
 
-@compiled
+@inner
 def insert_paulis(first, streams, ordinals, shots, sites, survival, work):
     """Set the noise of the lanes: for each source 1 where X, and -1 where Z is inserted, else 0 and 1."""
     noise, lanes = work.flat_noise, work.lanes

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qorch_providers.local.draws import GROUP_SHOTS, fill_draws, fill_fine_draws
-from qorch_providers.local.jit import compiled
+from qorch_providers.local.jit import compiled, inner
 from qorch_providers.local.lanes import fma, load, lowest_bit, splat, store, store_rounded, unit, widen
 
 CHUNK_SHOTS = 4096
@@ -14,7 +14,7 @@ MAX_GROUPS = 4096
 _LAST_DRAW = np.uint32(0xFFFFFFFE)
 
 
-@compiled
+@inner
 def fill_probabilities(readout, is_real, re, im, target):
     """``target[k]``: the probability of outcome k in every lane, not normalised. ``target`` may be ``re``."""
     zero = unit(target) - unit(target)
@@ -25,7 +25,7 @@ def fill_probabilities(readout, is_real, re, im, target):
         store(target, k, fma(x, x, y * y))
 
 
-@compiled
+@inner
 def total(probabilities):
     """The sum over all outcomes, in float64 lanes."""
     sums = widen(load(probabilities, 0))
@@ -34,7 +34,7 @@ def total(probabilities):
     return sums
 
 
-@compiled
+@inner
 def fill_thresholds(probabilities, wide, thresholds):
     """Outcome k of a lane is drawn by the numbers from threshold k - 1 below threshold k.
 
@@ -49,7 +49,7 @@ def fill_thresholds(probabilities, wide, thresholds):
         store_rounded(thresholds, k, fma(sums, scale, quarter))
 
 
-@compiled
+@inner
 def sample_row(work, lane, stream, ordinal, first_shot, shots):
     """Add ``shots`` outcomes of the row in a lane to the histogram."""
     lanes, ends = work.lanes, work.ends
@@ -75,7 +75,7 @@ def sample_row(work, lane, stream, ordinal, first_shot, shots):
         done += taken
 
 
-@compiled
+@inner
 def fill_guide(ends, shift, guide):
     """``guide[b]``: how many groups end in the buckets before b, which is the first that a number in b can be in.
 
@@ -91,7 +91,7 @@ def fill_guide(ends, shift, guide):
         guide[bucket] = before
 
 
-@compiled
+@inner
 def find_group(ends, guide, shift, draw):
     """The group of outcomes of a draw; the first step without a branch, because most searches end there."""
     index = np.uint64(guide[draw >> shift])
@@ -101,14 +101,14 @@ def find_group(ends, guide, shift, draw):
     return index
 
 
-@compiled
+@inner
 def count_outcomes(ends, guide, shift, draws, histogram):
     """Count the outcome of every draw. The draw 2^32 - 1, which has no outcome, counts as the one below it."""
     for place in range(len(draws)):
         histogram[find_group(ends, guide, shift, min(draws[place], _LAST_DRAW))] += np.uint32(1)
 
 
-@compiled
+@inner
 def count_within_groups(work, lane, group, shift, draws):
     """The same where a group has several outcomes; which were seen is marked in a bitmap."""
     lanes, thresholds = np.uint64(work.lanes), work.thresholds
@@ -124,7 +124,7 @@ def count_within_groups(work, lane, group, shift, draws):
         work.seen[outcome >> np.uint64(6)] |= np.uint64(1) << (outcome & np.uint64(63))
 
 
-@compiled
+@inner
 def take_histogram(work, entries, start):
     """Move the outcomes that were seen to ``start`` and on, clear the histogram, and say how many there are."""
     histogram = work.histogram
@@ -153,7 +153,7 @@ def take_histogram(work, entries, start):
     return end - start
 
 
-@compiled
+@inner
 def sample_large(probabilities, stream, ordinal, first_shot, shots, draws, outcomes, counts):
     """Outcomes of one row with very many outcomes, ascending: one pass beside its sorted draws; how many there are."""
     fill_fine_draws(stream, ordinal, first_shot, draws[:shots])

@@ -2,7 +2,7 @@
 
 from qorch_providers.local.adjoint import apply_observable, transform, walk_back
 from qorch_providers.local.evolution import evolve
-from qorch_providers.local.jit import compiled
+from qorch_providers.local.jit import compiled, inner
 from qorch_providers.local.lanes import load, store, take_ticket
 from qorch_providers.local.matrices import fill_cosines, fill_matrices
 from qorch_providers.local.sampling import (
@@ -15,14 +15,14 @@ from qorch_providers.local.sampling import (
 )
 
 
-@compiled
+@inner
 def prepare_rows(tables, angles, first, work):
     """The matrices of the V rows from ``first``."""
     fill_cosines(tables, angles, first, work.lanes, work.halves, work.flat_cosines, work.flat_sines)
     fill_matrices(tables, work.cosines, work.sines, work.noise, work.matrices)
 
 
-@compiled
+@inner
 def probabilities_of_rows(tables, is_real, angles, first, work):
     """The array that holds the probabilities of the V rows from ``first``."""
     prepare_rows(tables, angles, first, work)
@@ -82,7 +82,7 @@ def evaluate_rows(ticket, tables, is_real, angles, masks, wants_all, work, value
         store_rows(probabilities, masks, wants_all, first, work, values)
 
 
-@compiled
+@inner
 def store_rows(probabilities, masks, wants_all, first, work, values):
     """Lanes to rows: the elements ``masks``, or all of them, over the norm that rounding has left the state."""
     lanes = work.lanes
@@ -116,7 +116,7 @@ def differentiate_rows(ticket, tables, is_real, angles, layers, strings, weights
         store_slopes(tables, first, work, gradients)
 
 
-@compiled
+@inner
 def apply_diagonal(weights, first, is_real, work, re, im):
     """``lambda = diagonal * psi``."""
     last, lanes = len(weights) - 1, work.lanes
@@ -131,7 +131,7 @@ def apply_diagonal(weights, first, is_real, work, re, im):
             store(work.lim, k, d * load(im, k))
 
 
-@compiled
+@inner
 def store_slopes(tables, first, work, gradients):
     """From derivatives by the program's angles, in lanes, to derivatives by the columns of the rows."""
     for lane in range(min(work.lanes, len(gradients) - first)):
