@@ -24,7 +24,7 @@ KindsOption = Annotated[
 
 
 def bench(
-    backends: BackendsOption = "aer",
+    backends: BackendsOption = "local,aer",
     peers: PeersOption = "all",
     shapes: ShapesOption = "W1,W2,W3,W4,W5",
     rounds: RoundsOption = 5,

@@ -19,7 +19,7 @@ class Settings:
 
     workload: str
     name: str
-    backend: str = "aer"
+    backend: str = "local"
     shots: int | Literal["exact"] | None = None
     epochs: int | None = None
     batch_size: int | None = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qorch.workloads.base import Options, Workload
 
 _WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
-_BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [aer]")]
+_BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [local]")]
 _SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
 _EPOCHS = Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")]
 _BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", help="Samples per training step.")]

@@ -14,7 +14,7 @@ import pytest
 from qorch.ports import WallClock
 from qorch.wiring import open_store
 
-TRAIN = ["train", "digits", "--limit", "40", "--epochs", "3", "--batch-size", "8", "--shots", "256", "--seed", "3"]
+SMALL = ["--limit", "40", "--epochs", "3", "--batch-size", "8", "--shots", "256", "--seed", "3"]
 
 
 def start(db: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -53,10 +53,16 @@ def stored_positions(db: Path) -> list[tuple[int, int, int, int]]:
         store.close()
 
 
-def run_killed(db: Path, seconds: float) -> bool:
+def training(db: Path, backend: str) -> list[str]:
+    """The command that starts the training, or goes on with it where it was started."""
+    if db.exists() and _has_run(db):
+        return ["train", "digits", "--resume", "digits"]
+    return ["train", "digits", "--backend", backend, *SMALL]
+
+
+def run_killed(db: Path, backend: str, seconds: float) -> bool:
     """Start a training, or go on with it, and kill it after so long; whether it was still running."""
-    known = db.exists() and _has_run(db)
-    process = start(db, *(["train", "digits", "--resume", "digits"] if known else TRAIN))
+    process = start(db, *training(db, backend))
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -73,23 +79,21 @@ def _has_run(db: Path) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], int, float]:
+def run_whole(db: Path, backend: str) -> tuple[dict[str, object], int, float]:
     """The result, the stored rows and the seconds of the same training left alone."""
-    db = tmp_path_factory.mktemp("whole") / "runs.db"
     started = time.monotonic()
-    document = finish(db, *TRAIN)
+    document = finish(db, *training(db, backend))
     return document, len(stored_positions(db)), time.monotonic() - started
 
 
-def campaign(db: Path, whole: tuple[dict[str, object], int, float], *, kills: int, seed: int) -> None:
+def campaign(folder: Path, backend: str, *, kills: int, seed: int) -> None:
     """Kill a training so often at random moments, finish it, and compare it with the one left alone."""
-    expected, n_rows, seconds = whole
+    expected, n_rows, seconds = run_whole(folder / "whole.db", backend)
+    db = folder / "killed.db"
     moments = random.Random(seed)
     for _ in range(kills):
-        if not run_killed(db, moments.uniform(0.3, 1.0) * seconds):
-            break
-    document = finish(db, *(["train", "digits", "--resume", "digits"] if _has_run(db) else TRAIN))
+        run_killed(db, backend, moments.uniform(0.3, 1.0) * seconds)
+    document = finish(db, *training(db, backend))
     assert document["weights_sha256"] == expected["weights_sha256"]
     assert document["metrics"] == expected["metrics"]
     positions = stored_positions(db)
@@ -99,13 +103,15 @@ def campaign(db: Path, whole: tuple[dict[str, object], int, float], *, kills: in
 
 
 @pytest.mark.serial
-def test_killed_three_times(tmp_path: Path, uninterrupted: tuple[dict[str, object], int, float]) -> None:
-    """A training killed three times ends with the very weights of the uninterrupted one."""
-    campaign(tmp_path / "runs.db", uninterrupted, kills=3, seed=1)
+@pytest.mark.parametrize("backend", ["aer", "local"])
+def test_killed_and_resumed(tmp_path: Path, backend: str) -> None:
+    """A training killed twice ends with the very weights of the uninterrupted one."""
+    campaign(tmp_path, backend, kills=2, seed=1)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(12))
-def test_killed_often(tmp_path: Path, uninterrupted: tuple[dict[str, object], int, float], seed: int) -> None:
+@pytest.mark.parametrize("backend", ["aer", "local"])
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_often(tmp_path: Path, backend: str, seed: int) -> None:
     """The same, over and over, at other moments."""
-    campaign(tmp_path / "runs.db", uninterrupted, kills=5, seed=100 + seed)
+    campaign(tmp_path, backend, kills=5, seed=100 + seed)

@@ -67,7 +67,7 @@ def test_show_tells_the_settings_that_a_resume_would_take(trained: Any) -> None:
     settings = trained("show", "latest", "--json").document["settings"]
     assert settings["limit"] == 40
     assert settings["shots"] == 1024
-    assert settings["backend"] == "aer"
+    assert settings["backend"] == "local"
 
 
 def test_an_empty_database_has_no_runs(qorch: Any) -> None:

@@ -59,7 +59,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Decorate a function that only kernels call: the same without a way in from Python, which takes long to compile."""
+    """Decorate a function that only kernels call: without a way in from Python, which takes long to compile."""
     return numba.njit(
         nogil=True, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)

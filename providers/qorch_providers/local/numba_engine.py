@@ -14,6 +14,7 @@ from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
 from qorch_providers.local.program import Program
 from qorch_providers.local.sampling import pack_entries
+from qorch_providers.local.shelf import Shelf
 from qorch_providers.local.work import Entries, Purpose, Work, make_work
 from qorch_providers.local.workers import differentiate_rows, evaluate_rows, sample_large_rows, sample_rows
 
@@ -25,6 +26,8 @@ LANE_QUBITS = 18
 SINGLE_ROW_QUBITS = 10
 """Below this a single row is quick with seven idle lanes beside it, too."""
 _NO_MASKS = np.empty(0, dtype=np.int64)
+KEPT_BYTES = 4 << 20
+"""Work spaces with larger states are not kept for the next job."""
 _ENTRY_BYTES = 64 << 20
 
 Ticket = npt.NDArray[np.int64]
@@ -37,10 +40,14 @@ class NumbaEngine:
         """No thread is started yet."""
         self._team = ThreadTeam(threads)
         self._notice = CompilationNotice()
+        self._works: Shelf[Work] = Shelf(keys=2)
+        self._entries: Shelf[Entries] = Shelf(keys=2)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and let go of the memory kept for the next job."""
         self._team.close()
+        self._works.clear()
+        self._entries.clear()
 
     def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
         """See Engine."""
@@ -50,12 +57,18 @@ class NumbaEngine:
         for start in range(0, len(angles), step):
             rows = slice(start, start + step)
             pieces.append(self.fill_entries(program, angles[rows], sample.take(rows), capacity=capacity))
-        return _pack(program.n_qubits, pieces)
+        counts = _pack(program.n_qubits, pieces)
+        for piece in pieces[:1]:
+            self._entries.put(_entries_key(len(piece.lengths), capacity, program), piece)
+        return counts
 
     def fill_entries(self, program: Program, angles: FloatArray, sample: Sample, *, capacity: int) -> Entries:
         """Histograms of all rows, up to ``capacity`` outcomes each, before they are packed."""
         is_large = program.n_qubits > FINE_QUBITS
-        entries = _make_entries(len(angles), capacity, is_large=is_large)
+        entries = self._entries.take(
+            _entries_key(len(angles), capacity, program),
+            lambda: _make_entries(len(angles), capacity, is_large=is_large),
+        )
         purpose = Purpose(
             "large-samples" if is_large else "samples", samples=not is_large, fine_shots=sample.shots if is_large else 0
         )
@@ -119,8 +132,13 @@ class NumbaEngine:
         ticket = np.zeros(1, dtype=np.int64)
         variant = f"{purpose.name}-{np.dtype(scalar).name}-{lanes}"
 
+        key = (program, variant, purpose)
+
         def member(_: int) -> None:
-            task(ticket, make_work(program, scalar=scalar, lanes=lanes, purpose=purpose))
+            work = self._works.take(key, lambda: make_work(program, scalar=scalar, lanes=lanes, purpose=purpose))
+            task(ticket, work)
+            if work.re.nbytes <= KEPT_BYTES:
+                self._works.put(key, work)
 
         self._notice.begin(variant)
         self._team.run(member, members=min(-(-rows // lanes), self._states_in_memory(program, lanes, scalar)))
@@ -138,7 +156,12 @@ def _make_entries(rows: int, capacity: int, *, is_large: bool) -> Entries:
         np.empty(rows * capacity, dtype=np.uint64 if is_large else np.uint32),
         np.empty(rows * capacity, dtype=np.uint32),
         np.empty(rows, dtype=np.int64),
+        np.empty(rows, dtype=np.uint32),
     )
+
+
+def _entries_key(rows: int, capacity: int, program: Program) -> tuple[int, int, bool]:
+    return rows, capacity, program.n_qubits > FINE_QUBITS
 
 
 def choose_lanes(n_qubits: int, rows: int) -> int:
@@ -154,7 +177,7 @@ def _pack(n_qubits: int, pieces: list[Entries]) -> Counts:
     lengths = np.concatenate([piece.lengths for piece in pieces])
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    largest = max(_largest(piece) for piece in pieces)
+    largest = max(int(piece.largest.max(initial=0)) for piece in pieces)
     outcomes = np.empty(offsets[-1], dtype=smallest_unsigned((1 << n_qubits) - 1))
     counts = np.empty(offsets[-1], dtype=smallest_unsigned(largest))
     start = 0
@@ -164,9 +187,3 @@ def _pack(n_qubits: int, pieces: list[Entries]) -> Counts:
         pack_entries(piece.lengths, piece.capacity, piece.counts, counts[start:stop])
         start = stop
     return Counts(n_qubits, outcomes, counts, offsets)
-
-
-def _largest(piece: Entries) -> int:
-    """The largest count of a piece; places that were not filled do not count."""
-    used = np.arange(piece.capacity) < piece.lengths[:, np.newaxis]
-    return int(piece.counts.reshape(used.shape)[used].max(initial=0))

@@ -125,10 +125,12 @@ def count_within_groups(work, lane, group, shift, draws):
 
 
 @inner
-def take_histogram(work, entries, start):
-    """Move the outcomes that were seen to ``start`` and on, clear the histogram, and say how many there are."""
+def take_histogram(work, entries, row):
+    """Move the outcomes that were seen to the entries of a row, and clear the histogram."""
     histogram = work.histogram
+    start = row * entries.capacity
     end = start
+    largest = np.uint32(0)
     if len(histogram) == len(work.ends):
         found = np.uint64(0)
         for outcome in range(len(histogram)):
@@ -139,7 +141,9 @@ def take_histogram(work, entries, start):
         for place in range(found):
             entries.outcomes[start + place] = work.found[place]
             entries.counts[start + place] = work.found_counts[place]
-        return np.int64(found)
+            largest = max(largest, work.found_counts[place])
+        entries.lengths[row], entries.largest[row] = np.int64(found), largest
+        return
     for word in range(len(work.seen)):
         bits = work.seen[word]
         work.seen[word] = 0
@@ -148,9 +152,10 @@ def take_histogram(work, entries, start):
             bits &= bits - np.uint64(1)
             entries.outcomes[end] = outcome
             entries.counts[end] = histogram[outcome]
+            largest = max(largest, histogram[outcome])
             histogram[outcome] = 0
             end += 1
-    return end - start
+    entries.lengths[row], entries.largest[row] = end - start, largest
 
 
 @inner

@@ -59,12 +59,16 @@ class Work(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Where histograms go: row r has ``lengths[r]`` of its ``capacity`` places from ``r * capacity`` on."""
+    """Where histograms go: row r has ``lengths[r]`` of its ``capacity`` places from ``r * capacity`` on.
+
+    ``largest[r]`` is its largest count.
+    """
 
     capacity: int
     outcomes: Array
     counts: Array
     lengths: Array
+    largest: Array
 
 
 @dataclass(frozen=True)

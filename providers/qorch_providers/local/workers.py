@@ -43,7 +43,7 @@ def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, 
         fill_thresholds(probabilities, work.wide, work.thresholds)
         for row in range(first, min(first + work.lanes, rows)):
             sample_row(work, row - first, streams[row], ordinals[row], first_shot, shots)
-            entries.lengths[row] = take_histogram(work, entries, row * entries.capacity)
+            take_histogram(work, entries, row)
 
 
 @compiled
@@ -55,7 +55,8 @@ def sample_large_rows(ticket, tables, is_real, angles, streams, ordinals, first_
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, row, work)
         start, end = row * entries.capacity, (row + 1) * entries.capacity
-        entries.lengths[row] = sample_large(
+        counts = entries.counts[start:end]
+        found = sample_large(
             probabilities,
             streams[row],
             ordinals[row],
@@ -63,8 +64,9 @@ def sample_large_rows(ticket, tables, is_real, angles, streams, ordinals, first_
             shots,
             work.fine_draws,
             entries.outcomes[start:end],
-            entries.counts[start:end],
+            counts,
         )
+        entries.lengths[row], entries.largest[row] = found, counts[:found].max()
 
 
 @compiled
