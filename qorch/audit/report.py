@@ -22,6 +22,20 @@ class PhaseShare:
     seconds: float
     share: float
 
+    @property
+    def speedup_without(self) -> float | None:
+        """How many times faster the run would be if this took no time; None where it takes all of it."""
+        return 1.0 / (1.0 - self.share) if self.share < 1.0 else None
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """How long something took, in seconds: in the median, in nine of ten cases, in 99 of 100."""
+
+    p50: float
+    p90: float
+    p99: float
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -52,6 +66,7 @@ class Report:
     phases: tuple[PhaseShare, ...]
     jobs_by_state: dict[str, int]
     latency: tuple[Latency, ...]
+    step_seconds: Percentiles | None
     summary: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -73,9 +88,10 @@ class Report:
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
             "spend": money_json(self.spend),
-            "phases": [vars(part) for part in self.phases],
+            "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
             "latency": [vars(part) for part in self.latency],
+            "step_seconds": None if self.step_seconds is None else vars(self.step_seconds),
         }
 
     def __str__(self) -> str:
@@ -122,6 +138,7 @@ def make_report(store: Store, name_or_id: str) -> Report:
         phases=phases,
         jobs_by_state=dict(Counter(job.state.value for job in jobs)),
         latency=_latency(spans),
+        step_seconds=_step_seconds(spans),
         summary=summary,
     )
 
@@ -149,6 +166,20 @@ def _phases(sessions: list[SessionRecord], spans: list[SpanRecord]) -> tuple[flo
     return wall, tuple(shares)
 
 
+def _step_seconds(spans: list[SpanRecord]) -> Percentiles | None:
+    """From the first span of a step to its last: the loop's own time, the calls, and making it durable."""
+    extents: dict[tuple[int, int], tuple[int, int]] = {}
+    for record in spans:
+        span, key = record.span, (record.session, record.span.step)
+        if span.step >= 0:
+            first, last = extents.get(key, (span.started_ns, span.ended_ns))
+            extents[key] = (min(first, span.started_ns), max(last, span.ended_ns))
+    if not extents:
+        return None
+    seconds = [(last - first) / 1e9 for first, last in extents.values()]
+    return Percentiles(*(float(value) for value in np.percentile(seconds, (50, 90, 99))))
+
+
 def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
     lengths: dict[Phase, list[float]] = defaultdict(list)
     for record in spans:
@@ -167,7 +198,7 @@ def _head(report: Report) -> list[str]:
     cached = f" ({report.rows_from_cache / done:.0%} of {done:,})" if done else ""
     lines = [
         f"Run {run.run_id} ({run.state}): {run.workload or run.name} on {run.backend}, seed {run.seed}",
-        f"  {report.steps} steps · {report.rows_executed:,} circuits executed in {report.jobs} jobs"
+        f"  {report.steps} steps{_pace(report)} · {report.rows_executed:,} circuits executed in {report.jobs} jobs"
         f" · {report.rows_from_cache:,} from the cache{cached}",
         f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
@@ -179,13 +210,23 @@ def _head(report: Report) -> list[str]:
     return lines
 
 
+def _pace(report: Report) -> str:
+    return "" if report.step_seconds is None else f" ({report.step_seconds.p50 * 1e3:,.0f} ms in the median)"
+
+
 def _phase_lines(report: Report) -> list[str]:
     lines = ["Where the wall time went"]
     for part in sorted(report.phases, key=lambda item: -item.seconds):
         bar = "█" * round(part.share * 30)
         lines.append(f"  {part.phase:<18}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
+    gains = sorted(report.phases, key=lambda item: -item.share)[:3]
+    left = ", ".join(
+        f"{part.speedup_without:.2f}× from {part.phase}" for part in gains if part.share > 0 and part.speedup_without
+    )
     total = sum(part.seconds for part in report.phases)
     lines.append(f"  {'total':<18}{total:>9.3f} s {sum(part.share for part in report.phases):>7.1%}")
+    if left:
+        lines.append(f"  left to gain: at most {left}")
     return lines
 
 

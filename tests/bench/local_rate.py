@@ -1,6 +1,7 @@
 """Circuits per second of the local engine and its peers on W1 to W5, interleaved: `python tests/bench/local_rate.py`.
 
-Every round runs each contender once on the same rows; the medians over the rounds and their ratios are printed.
+Every round gives each contender a tenth of a second; the medians over the rounds and their ratios are printed. Set
+OMP_WAIT_POLICY=PASSIVE, or the peers' threads go on spinning in the turns of the others.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from local_workloads import SHAPES, Shape
 
 SHOTS = 1_024
 PEER_ROWS = 32
+TURN_NS = 100_000_000
 Contender = Callable[[], int]
 
 
@@ -87,6 +89,14 @@ class Pennylane:
         return run
 
 
+def rate_of(run: Contender, clock: WallClock) -> float:
+    """Rows per second over at least TURN_NS: one small job would mostly measure waking threads up."""
+    rows, started_ns = 0, clock.monotonic_ns()
+    while (elapsed_ns := clock.monotonic_ns() - started_ns) < TURN_NS:
+        rows += run()
+    return rows * 1e9 / elapsed_ns
+
+
 def measure(shape: Shape, *, rounds: int, threads: int) -> None:
     """Print the rates of one shape."""
     values = shape.values(shape.rows)
@@ -103,9 +113,7 @@ def measure(shape: Shape, *, rounds: int, threads: int) -> None:
         run()
     for _ in range(rounds):
         for name, run in present.items():
-            started_ns = clock.monotonic_ns()
-            rows = run()
-            rates[name].append(rows * 1e9 / (clock.monotonic_ns() - started_ns))
+            rates[name].append(rate_of(run, clock))
     medians = {name: float(np.median(rate)) for name, rate in rates.items()}
     best = max(rate for name, rate in medians.items() if name != "local")
     shown = "  ".join(f"{name} {rate:,.0f}/s" for name, rate in medians.items())

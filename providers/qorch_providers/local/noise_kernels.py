@@ -83,7 +83,7 @@ def sample_ideal_shots(
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
-        fill_thresholds(probabilities, work.wide, work.thresholds)
+        fill_thresholds(probabilities, work.wide, work.scratch.thresholds)
         for row in range(first, min(first + lanes, rows)):
             stream, ordinal = streams[row], ordinals[row]
             for place in range(outcomes.shape[1]):
@@ -93,7 +93,7 @@ def sample_ideal_shots(
                     outcomes[row, place] = FAILED
                     continue
                 draw = min(draw_of_shot(stream, ordinal, shot), np.uint64(0xFFFFFFFE))
-                outcome = find_outcome(work.thresholds, row - first, lanes, draw)
+                outcome = find_outcome(work.scratch.thresholds, row - first, lanes, draw)
                 outcomes[row, place] = flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream)
 
 
@@ -111,11 +111,11 @@ def run_trajectories(
         prepare_rows(tables, angles, first, work)
         re, im, re2, _ = evolve(tables, is_real, work)
         fill_probabilities(tables.readout, is_real, re, im, re2)
-        fill_thresholds(re2, work.wide, work.thresholds)
+        fill_thresholds(re2, work.wide, work.scratch.thresholds)
         for row in range(first, min(first + lanes, rows)):
             stream, ordinal, shot = streams[row], ordinals[row], shots[row]
             draw = min(draw_of_shot(stream, ordinal, shot), np.uint64(0xFFFFFFFE))
-            outcome = find_outcome(work.thresholds, row - first, lanes, draw)
+            outcome = find_outcome(work.scratch.thresholds, row - first, lanes, draw)
             outcomes[row] = flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream)
 
 

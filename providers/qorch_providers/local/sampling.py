@@ -50,28 +50,28 @@ def fill_thresholds(probabilities, wide, thresholds):
 
 
 @inner
-def sample_row(work, lane, stream, ordinal, first_shot, shots):
+def sample_row(scratch, lanes, lane, stream, ordinal, first_shot, shots):
     """Add ``shots`` outcomes of the row in a lane to the histogram."""
-    lanes, ends = work.lanes, work.ends
-    group = len(work.thresholds) // (lanes * len(ends))
+    ends = scratch.ends
+    group = len(scratch.thresholds) // (lanes * len(ends))
     for index in range(len(ends)):
-        ends[index] = work.thresholds[((index + 1) * group - 1) * lanes + lane]
+        ends[index] = scratch.thresholds[((index + 1) * group - 1) * lanes + lane]
     bits = 0
-    while 1 << bits < len(work.guide) - 1:
+    while 1 << bits < len(scratch.guide) - 1:
         bits += 1
     shift = np.uint32(32 - bits)
-    fill_guide(ends, shift, work.guide)
+    fill_guide(ends, shift, scratch.guide)
     done = 0
     while done < shots:
         first, skipped = (first_shot + done) // GROUP_SHOTS, (first_shot + done) % GROUP_SHOTS
         taken = min(shots - done, CHUNK_SHOTS)
         whole = (skipped + taken + GROUP_SHOTS - 1) // GROUP_SHOTS * GROUP_SHOTS
-        fill_draws(stream, ordinal, first, work.draws[:whole])
-        draws = work.draws[skipped : skipped + taken]
+        fill_draws(stream, ordinal, first, scratch.draws[:whole])
+        draws = scratch.draws[skipped : skipped + taken]
         if group == 1:
-            count_outcomes(ends, work.guide, shift, draws, work.histogram)
+            count_outcomes(ends, scratch.guide, shift, draws, scratch.histogram)
         else:
-            count_within_groups(work, lane, group, shift, draws)
+            count_within_groups(scratch, lanes, lane, group, shift, draws)
         done += taken
 
 
@@ -109,44 +109,44 @@ def count_outcomes(ends, guide, shift, draws, histogram):
 
 
 @inner
-def count_within_groups(work, lane, group, shift, draws):
+def count_within_groups(scratch, lanes, lane, group, shift, draws):
     """The same where a group has several outcomes; which were seen is marked in a bitmap."""
-    lanes, thresholds = np.uint64(work.lanes), work.thresholds
+    width, thresholds = np.uint64(lanes), scratch.thresholds
     for place in range(len(draws)):
         draw = min(draws[place], _LAST_DRAW)
-        outcome = find_group(work.ends, work.guide, shift, draw) * np.uint64(group)
+        outcome = find_group(scratch.ends, scratch.guide, shift, draw) * np.uint64(group)
         half = np.uint64(group >> 1)
         while half:
-            before = thresholds[(outcome + half - np.uint64(1)) * lanes + np.uint64(lane)]
+            before = thresholds[(outcome + half - np.uint64(1)) * width + np.uint64(lane)]
             outcome += half * np.uint64(before <= draw)
             half >>= np.uint64(1)
-        work.histogram[outcome] += np.uint32(1)
-        work.seen[outcome >> np.uint64(6)] |= np.uint64(1) << (outcome & np.uint64(63))
+        scratch.histogram[outcome] += np.uint32(1)
+        scratch.seen[outcome >> np.uint64(6)] |= np.uint64(1) << (outcome & np.uint64(63))
 
 
 @inner
-def take_histogram(work, entries, row):
+def take_histogram(scratch, entries, row):
     """Move the outcomes that were seen to the entries of a row, and clear the histogram."""
-    histogram = work.histogram
+    histogram = scratch.histogram
     start = row * entries.capacity
     end = start
     largest = np.uint32(0)
-    if len(histogram) == len(work.ends):
+    if len(histogram) == len(scratch.ends):
         found = np.uint64(0)
         for outcome in range(len(histogram)):
-            work.found[found] = outcome
-            work.found_counts[found] = histogram[outcome]
+            scratch.found[found] = outcome
+            scratch.found_counts[found] = histogram[outcome]
             found += np.uint64(histogram[outcome] != 0)
             histogram[outcome] = 0
         for place in range(found):
-            entries.outcomes[start + place] = work.found[place]
-            entries.counts[start + place] = work.found_counts[place]
-            largest = max(largest, work.found_counts[place])
+            entries.outcomes[start + place] = scratch.found[place]
+            entries.counts[start + place] = scratch.found_counts[place]
+            largest = max(largest, scratch.found_counts[place])
         entries.lengths[row], entries.largest[row] = np.int64(found), largest
         return
-    for word in range(len(work.seen)):
-        bits = work.seen[word]
-        work.seen[word] = 0
+    for word in range(len(scratch.seen)):
+        bits = scratch.seen[word]
+        scratch.seen[word] = 0
         while bits:
             outcome = 64 * word + lowest_bit(bits)
             bits &= bits - np.uint64(1)

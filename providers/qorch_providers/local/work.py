@@ -18,6 +18,19 @@ _FLAT = ("diagonal", "cosines", "sines", "slopes", "noise", "cell", "wide")
 Array = npt.NDArray[Any]
 
 
+class Scratch(NamedTuple):
+    """What one row is sampled with: the thresholds of all lanes, and what is made of those of one."""
+
+    thresholds: Array
+    ends: Array
+    guide: Array
+    draws: Array
+    histogram: Array
+    found: Array
+    found_counts: Array
+    seen: Array
+
+
 class Work(NamedTuple):
     """Arrays of lanes, their flat views, and scratch for sampling; arrays that a job does not need have one element."""
 
@@ -47,15 +60,8 @@ class Work(NamedTuple):
     flat_cell: Array
     wide: Array
     flat_wide: Array
-    thresholds: Array
-    ends: Array
-    guide: Array
-    draws: Array
     fine_draws: Array
-    histogram: Array
-    seen: Array
-    found: Array
-    found_counts: Array
+    scratch: Scratch
 
 
 class Entries(NamedTuple):
@@ -94,7 +100,8 @@ def make_work(program: Program, *, scalar: npt.DTypeLike, lanes: int, purpose: P
         **states,
         **small,
         **flats,
-        **_sampling(program, lanes, purpose),
+        fine_draws=np.empty(max(1, purpose.fine_shots), dtype=np.uint64),
+        scratch=_scratch(program, lanes, purpose),
     )
 
 
@@ -132,19 +139,18 @@ def _coefficients(program: Program, scalar: npt.DTypeLike, lanes: int, purpose: 
     }
 
 
-def _sampling(program: Program, lanes: int, purpose: Purpose) -> dict[str, Array]:
-    """Scratch for sampling by thresholds; tiny where that is not done."""
+def _scratch(program: Program, lanes: int, purpose: Purpose) -> Scratch:
+    """For sampling by thresholds; tiny where that is not done."""
     size = 1 << program.n_qubits if purpose.samples else 1
     groups = min(size, MAX_GROUPS)
     guide_bits = min(program.n_qubits + 2 if program.n_qubits < 9 else program.n_qubits + 1, MAX_GUIDE_BITS)
-    return {
-        "thresholds": np.empty(size * lanes, dtype=np.uint32),
-        "ends": np.empty(groups, dtype=np.uint32),
-        "guide": np.empty((1 << guide_bits) + 1, dtype=np.int32),
-        "draws": np.empty(CHUNK_SHOTS + 64, dtype=np.uint32),
-        "fine_draws": np.empty(max(1, purpose.fine_shots), dtype=np.uint64),
-        "histogram": np.zeros(size, dtype=np.uint32),
-        "found": np.empty(groups + 1, dtype=np.uint32),
-        "found_counts": np.empty(groups + 1, dtype=np.uint32),
-        "seen": np.zeros(max(1, size >> 6), dtype=np.uint64),
-    }
+    return Scratch(
+        thresholds=np.empty(size * lanes, dtype=np.uint32),
+        ends=np.empty(groups, dtype=np.uint32),
+        guide=np.empty((1 << guide_bits) + 1, dtype=np.int32),
+        draws=np.empty(CHUNK_SHOTS + 64, dtype=np.uint32),
+        histogram=np.zeros(size, dtype=np.uint32),
+        found=np.empty(groups + 1, dtype=np.uint32),
+        found_counts=np.empty(groups + 1, dtype=np.uint32),
+        seen=np.zeros(max(1, size >> 6), dtype=np.uint64),
+    )

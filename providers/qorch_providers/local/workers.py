@@ -40,10 +40,10 @@ def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, 
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
-        fill_thresholds(probabilities, work.wide, work.thresholds)
+        fill_thresholds(probabilities, work.wide, work.scratch.thresholds)
         for row in range(first, min(first + work.lanes, rows)):
-            sample_row(work, row - first, streams[row], ordinals[row], first_shot, shots)
-            take_histogram(work, entries, row)
+            sample_row(work.scratch, work.lanes, row - first, streams[row], ordinals[row], first_shot, shots)
+            take_histogram(work.scratch, entries, row)
 
 
 @compiled
