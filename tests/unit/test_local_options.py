@@ -1,5 +1,7 @@
 """Options of the local backend, and what it says where something cannot be."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -76,3 +78,38 @@ def test_jobs_stay_within_their_limits() -> None:
     assert backend.rows_per_job(build_gate_list(20, []), many, shots=None) <= 8
     few = replace(many, basis=basis[:4], is_exact=False)
     assert backend.rows_per_job(build_gate_list(4, []), few, shots=16) == limits.MAX_ROWS_PER_JOB
+
+
+WITHOUT_NUMBA = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "numba" else found(name, *rest)
+from qorch.ports import WallClock
+from qorch_providers.local import open_backend
+backend = open_backend("", clock=WallClock())
+print("torch" in sys.modules, "numba" in sys.modules)
+try:
+    open_backend("engine=numba", clock=WallClock())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+WITH_NUMBA = """
+import sys
+from qorch.ports import WallClock
+from qorch_providers.local import open_backend
+open_backend("", clock=WallClock())
+print("torch" in sys.modules, "numba" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [(WITHOUT_NUMBA, ["True False", "MissingPackageError", "qorch[fast]"]), (WITH_NUMBA, ["False True"])],
+)
+def test_each_engine_loads_its_own_package_alone(script: str, expected: list[str]) -> None:
+    """Without numba torch serves, and asking for numba gives the pip line; with it torch is not loaded."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert all(text in done.stdout for text in expected)
