@@ -13,7 +13,7 @@ from qorch_providers.local.program import DIAGONAL, FLIP, GENERAL, REAL, REAL_PA
 def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in step, and nothing is called twice
     """The final states, as the pair of arrays that holds them, and the pair that is free (where there is scratch).
 
-    ``work.passes`` says which operations go through the state together; see ``plan_passes``.
+    ``work.passes`` says which operations go through the state together; see ``passes.plan_passes``.
     """
     re, im, re2, im2 = work.re, work.im, work.re2, work.im2
     prepare(tables, is_real, work.matrices, re, im)

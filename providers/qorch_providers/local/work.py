@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch_providers.local.lanes import allocate, flat
-from qorch_providers.local.program import Program, plan_passes
+from qorch_providers.local.passes import plan_passes
+from qorch_providers.local.program import Program
 from qorch_providers.local.sampling import CHUNK_SHOTS, MAX_GROUPS
 
 BLOCK_BYTES = 16 << 10
