@@ -24,6 +24,15 @@ class Config:
     data_dir: Path | None = None
 
 
+def calm_openmp() -> None:
+    """Let OpenMP's threads sleep between two loops, where the user has not said otherwise.
+
+    By default torch's spin for a while after every operation, and take a third of the speed of whatever computes next.
+    Takes effect only before torch is loaded.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def default_database() -> str:
     """The database in the user's data folder."""
     return f"sqlite:///{Path(platformdirs.user_data_dir('qorch', appauthor=False)) / 'qorch.db'}"

@@ -51,13 +51,18 @@ def pennylane(shape: Shape, *, shots: int, device: str) -> Task:
         shifts = shape.n_rows // shape.batch_size
         rows = [shape.rows[shift::shifts].T for shift in range(shifts)]
     quantum_device = qml.device(device, wires=n_qubits)
-    tapes = [
-        qml.tape.QuantumScript([_operation(qml, gate, row) for gate in gates], measurements, shots=shots)
-        for row in rows
-    ]
     program, config = quantum_device.preprocess()
-    batch, _ = program(tapes)
-    return lambda: quantum_device.execute(batch, config)
+
+    def run() -> object:
+        # The angles are others in every training step: the tapes have to be made anew.
+        tapes = [
+            qml.tape.QuantumScript([_operation(qml, gate, row) for gate in gates], measurements, shots=shots)
+            for row in rows
+        ]
+        batch, _ = program(tapes)
+        return quantum_device.execute(batch, config)
+
+    return run
 
 
 def _measurements(qml: Any, shape: Shape, n_qubits: int) -> list[Any]:

@@ -11,6 +11,7 @@ import typer
 from qorch import __version__
 from qorch.cli import backends, bench, cache, cancel, doctor, jobs, report, runs, show, train
 from qorch.cli.arguments import fill_resume
+from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
 
 DONE, FAILED, WRONG_USAGE, OVER_BUDGET, HELD_JOBS, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -52,6 +53,7 @@ def start(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code; see the README for the codes."""
+    calm_openmp()
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 

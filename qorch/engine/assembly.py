@@ -14,7 +14,6 @@ from qorch.estimation import (
     empty_moments,
     exact_expectations,
     expectations,
-    frequencies,
 )
 from qorch.lowering import LoweredBatch, RowGroup
 from qorch.model.arrays import FloatArray, IntArray, freeze
@@ -22,7 +21,7 @@ from qorch.model.counts import Counts, concatenate_counts, merge_counts
 from qorch.model.measurement import BlockResult
 from qorch.model.money import Money
 from qorch.model.observable import Distribution
-from qorch.model.result import PubResult, Source
+from qorch.model.result import PubResult, SampledDistribution, Source
 
 _CACHED_LEAST = (Source.EXECUTED, Source.TOPPED_UP, Source.REUSED, Source.RESUMED, Source.DUPLICATE)
 
@@ -82,27 +81,28 @@ class Assembly:
         states = [self._states[group] for group in groups]
         is_exact = self._lowered.groups[groups[0]].shots is None
         samples = () if is_exact else tuple(_in_row_order(state.pieces, pub.n_rows) for state in states)
-        values, stderr = self._estimate(index, states, samples, is_exact=is_exact)
         shots = np.zeros(pub.n_rows, dtype=np.int64) if is_exact else states[0].moments.shots
         ranks = np.minimum.reduce([state.sources for state in states])
+        sources = freeze(np.array(_CACHED_LEAST, dtype=np.uint8)[ranks])
+        if isinstance(pub.observables, Distribution) and not is_exact:
+            return SampledDistribution(
+                pub=pub, samples=samples[0], shots=freeze(shots), sources=sources, charge=self._charge
+            )
+        values, stderr = self._estimate(index, states, is_exact=is_exact)
         return PubResult(
             pub=pub,
             values=freeze(values),
             stderr=freeze(stderr),
             shots=freeze(shots),
-            sources=freeze(np.array(_CACHED_LEAST, dtype=np.uint8)[ranks]),
+            sources=sources,
             charge=self._charge,
             samples=samples,
         )
 
-    def _estimate(
-        self, index: int, states: Sequence[_GroupState], samples: tuple[Counts, ...], *, is_exact: bool
-    ) -> tuple[FloatArray, FloatArray]:
+    def _estimate(self, index: int, states: Sequence[_GroupState], *, is_exact: bool) -> tuple[FloatArray, FloatArray]:
         grouping = self._lowered.groupings[index]
-        if isinstance(self._lowered.batch.pubs[index].observables, Distribution) or grouping is None:
-            if is_exact:
-                return states[0].values, np.zeros_like(states[0].values)
-            return frequencies(samples[0])
+        if grouping is None:
+            return states[0].values, np.zeros_like(states[0].values)
         if not is_exact:
             return expectations([state.moments for state in states], grouping.offsets)
         values = np.repeat(grouping.offsets[np.newaxis], len(states[0].values), axis=0)

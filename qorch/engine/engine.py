@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from qorch.engine.assembly import Assembly
 from qorch.engine.journal import Journal
@@ -129,7 +129,7 @@ class Engine:
         total = sum(group.n_rows for group in plan.lowered.groups)
         self._recorder.count(rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs))
         timeline = self._recorder.spans_at(call.position)
-        return [replace(result, timeline=timeline) for result in results]
+        return [result.with_timeline(timeline) for result in results]
 
     def _plan(self, call: Call) -> _Plan:
         lowered = lower(call.batch, default_shots=call.default_shots)

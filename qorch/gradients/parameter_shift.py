@@ -1,6 +1,6 @@
 """Parameter-shift gradients: a pub becomes forward and shifted rows, and their values its gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +11,9 @@ from qorch.errors import ObservableError, ParameterError, UnknownNameError, Usag
 from qorch.gradients.shift_rules import shift_rule
 from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.circuit import Circuit
+from qorch.model.counts import Counts
 from qorch.model.pub import Batch, Pub
-from qorch.model.result import PubResult
+from qorch.model.result import PubResult, SampledDistribution
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -143,16 +144,21 @@ def _check_slopes(slopes: FloatArray, name: str) -> None:
         )
 
 
-def forward_rows(recombination: Recombination, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Of an array with one entry per expanded row, the entries ``(N, …)`` of the original rows."""
-    return values[:: recombination.rows_per_point]
-
-
 def forward_result(recombination: Recombination, result: PubResult) -> PubResult:
     """The result of the original pub: that of the unshifted rows. Charge and timeline are the call's."""
     chosen = np.arange(recombination.n_rows) * recombination.rows_per_point
+    pub = recombination.pub.with_shots(result.pub.shots)
+    if isinstance(result, SampledDistribution):
+        return SampledDistribution(
+            pub=pub,
+            samples=result.samples[0].take(chosen),
+            shots=result.shots[chosen],
+            sources=result.sources[chosen],
+            charge=result.charge,
+            timeline=result.timeline,
+        )
     return PubResult(
-        pub=recombination.pub.with_shots(result.pub.shots),
+        pub=pub,
         values=result.values[chosen],
         stderr=result.stderr[chosen],
         shots=result.shots[chosen],
@@ -168,13 +174,13 @@ class Gradient:
     """Derivatives of N × K expectation values by P parameters, named ``parameters``.
 
     ``values (N, K, P)`` per radian of parameter; ``forward`` is the result of the unshifted rows, which left in the
-    same call. ``row_stderr (N, T, K)`` are the standard errors of the shifted rows.
+    same call as the shifted ones; ``rows`` is the result of them all.
     """
 
     values: FloatArray
     forward: PubResult
     recombination: Recombination
-    row_stderr: FloatArray
+    rows: PubResult
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -187,18 +193,17 @@ class Gradient:
 
         The rows are independent samples: the variance is the sum of squared weights times the rows' variances.
         """
-        variances = _contract(self.row_stderr**2, self.recombination, power=2)
+        variances = _contract(_shifted_rows(self.recombination, self.rows.stderr) ** 2, self.recombination, power=2)
         return np.asarray(np.sqrt(variances, out=variances))
 
 
 def recombine(recombination: Recombination, result: PubResult) -> Gradient:
     """The gradient from the result of the expanded pub. Raises UsageError where that has another number of rows."""
-    return Gradient(
-        values=_contract(_shifted_rows(recombination, result.values), recombination),
-        forward=forward_result(recombination, result),
-        recombination=recombination,
-        row_stderr=_shifted_rows(recombination, result.stderr),
-    )
+    if isinstance(result, SampledDistribution) and not len(recombination.row_terms):
+        values = _contract_counts(result.samples[0], recombination)
+    else:
+        values = _contract(_shifted_rows(recombination, result.values), recombination)
+    return Gradient(values, forward_result(recombination, result), recombination, result)
 
 
 def recombine_vjp(recombination: Recombination, result: PubResult, *, cotangents: FloatArray) -> FloatArray:
@@ -213,10 +218,14 @@ def recombine_vjp(recombination: Recombination, result: PubResult, *, cotangents
 
 
 def _shifted_rows(recombination: Recombination, values: FloatArray) -> FloatArray:
-    expected = recombination.n_rows * recombination.rows_per_point
-    if len(values) != expected:
-        raise UsageError(f"the result has {len(values)} rows; the expanded pub has {expected}")
+    _check_rows(recombination, len(values))
     return values.reshape(recombination.n_rows, recombination.rows_per_point, -1)[:, 1:, :]
+
+
+def _check_rows(recombination: Recombination, n_rows: int) -> None:
+    expected = recombination.n_rows * recombination.rows_per_point
+    if n_rows != expected:
+        raise UsageError(f"the result has {n_rows} rows; the expanded pub has {expected}")
 
 
 def _contract(values: FloatArray, recombination: Recombination, *, power: int = 1) -> FloatArray:
@@ -237,3 +246,30 @@ def _contract(values: FloatArray, recombination: Recombination, *, power: int = 
         row_weights = recombination.row_weights.transpose(0, 2, 1) ** power
         total += np.matmul(row_weights, values[:, recombination.row_terms, :])
     return total.transpose(0, 2, 1)
+
+
+def _contract_counts(counts: Counts, recombination: Recombination) -> FloatArray:
+    """The same for the frequencies of counted outcomes, ``(N, 2**n, P)``: unseen outcomes are never touched."""
+    _check_rows(recombination, counts.n_rows)
+    n_values, n_parameters = 1 << counts.n_qubits, recombination.weights.shape[1]
+    size = recombination.n_rows * n_parameters * n_values
+    rows = counts.row_of_entry
+    shares = counts.counts / counts.shots[rows]
+    points, terms = np.divmod(rows, recombination.rows_per_point)
+    total = np.zeros(size)
+    for parameters, weights in _layers(recombination.weights):
+        factors = np.r_[0.0, weights][terms]
+        seen = np.flatnonzero(factors)
+        places = np.r_[0, parameters][terms[seen]] + points[seen] * n_parameters
+        outcomes = places * n_values + counts.outcomes[seen].astype(np.int64)
+        total += np.bincount(outcomes, weights=shares[seen] * factors[seen], minlength=size)
+    return total.reshape(-1, n_parameters, n_values).transpose(0, 2, 1)
+
+
+def _layers(weights: FloatArray) -> Iterator[tuple[IntArray, FloatArray]]:
+    """The first weight of every term that is not 0, then the second, …: parameters and weights ``(T,)`` each."""
+    present = weights != 0.0
+    order = np.argsort(~present, axis=1, kind="stable")
+    for layer in range(int(present.sum(axis=1).max(initial=0))):
+        parameters = order[:, layer]
+        yield parameters, weights[np.arange(len(weights)), parameters]

@@ -1,14 +1,17 @@
 """Results of pubs: expectation values with standard errors, counts, and where each row came from."""
 
+import copy
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import UsageError
-from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.counts import Counts
+from qorch.model.frequencies import frequencies
 from qorch.model.money import Money
 from qorch.model.pub import Pub
 from qorch.model.timing import Span
@@ -45,7 +48,13 @@ class PubResult:
     @property
     def n_rows(self) -> int:
         """N."""
-        return len(self.values)
+        return self.pub.n_rows
+
+    def with_timeline(self, timeline: tuple[Span, ...]) -> "PubResult":
+        """The same result with this timeline."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "timeline", timeline)
+        return twin
 
     def counts(self, row: int, *, basis: int = 0) -> dict[str, int]:
         """Bitstring → count of one row, qubit 0 rightmost; ``basis`` chooses among several measured bases.
@@ -80,3 +89,40 @@ class PubResult:
         """Rows for which something was executed."""
         executed = np.isin(self.sources, (Source.EXECUTED, Source.TOPPED_UP))
         return int(executed.sum())
+
+
+class SampledDistribution(PubResult):
+    """The result of ``qorch.probabilities()`` from samples.
+
+    Of 2^n outcomes few are ever seen: ``values`` and ``stderr (N, 2**n)`` are made from the counts when asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        pub: Pub,
+        samples: Counts,
+        shots: IntArray,
+        sources: npt.NDArray[np.uint8],
+        charge: Money | None,
+        timeline: tuple[Span, ...] = (),
+    ) -> None:
+        """``samples`` are the counts of all N rows."""
+        fields = {"pub": pub, "shots": shots, "sources": sources, "charge": charge, "timeline": timeline}
+        for name, value in {**fields, "samples": (samples,)}.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def _estimates(self) -> tuple[FloatArray, FloatArray]:
+        values, stderr = frequencies(self.samples[0])
+        return freeze(values), freeze(stderr)
+
+    @property
+    def values(self) -> FloatArray:
+        """Relative frequencies ``(N, 2**n)``."""
+        return self._estimates[0]
+
+    @property
+    def stderr(self) -> FloatArray:
+        """Their standard errors ``(N, 2**n)``."""
+        return self._estimates[1]

@@ -7,8 +7,9 @@ import pytest
 
 import qorch.estimation
 from qorch.errors import InvalidResultError
-from qorch.estimation import add_counts, empty_moments, exact_expectations, expectations, frequencies
+from qorch.estimation import add_counts, empty_moments, exact_expectations, expectations
 from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.frequencies import frequencies
 from qorch.model.observable import as_observables, group_observables
 
 

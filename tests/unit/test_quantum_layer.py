@@ -1,5 +1,6 @@
 """The layer: shapes, gradients, round trips, recurrence, and training that resumes to the bit."""
 
+import dataclasses
 from collections.abc import Iterator
 from functools import partial
 
@@ -11,6 +12,8 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 import qorch
 from qorch import wiring
 from qorch.errors import CircuitError, ObservableError, RunError, ShotsError, UnknownNameError, UsageError
+from qorch.gradients.parameter_shift import recombine
+from qorch.model.result import PubResult
 from qorch.policy import RunPolicy
 from qorch.ports import WallClock
 from qorch.records import RunState
@@ -197,6 +200,28 @@ def test_a_layer_without_inputs(run: Run) -> None:
     output[3].backward()
     assert layer.weights.grad is not None
     assert layer.weights.grad.abs().sum() > 0
+
+
+def test_gradients_of_sampled_probabilities(run: Run) -> None:
+    """From the counts alone come the values, gradients and errors that the dense frequencies would give."""
+    pub = qorch.Pub(circuit(), np.random.default_rng(1).uniform(-2, 2, (3, 5)), observables=qorch.probabilities())
+    affine = QuantumCircuit(2)
+    affine.ry(W[0] + 2 * W[1], 0)
+    affine.crx(W[1], 0, 1)
+    affine.rz(W[2], 1)
+    for item in (
+        pub.with_shots(200),
+        qorch.Pub(affine, [[0.3, 1.0, 2.0]], observables=qorch.probabilities(), shots=300),
+    ):
+        gradient = run.gradient(item)
+        rows = gradient.rows
+        dense = dataclasses.replace(
+            gradient, rows=PubResult(rows.pub, rows.values, rows.stderr, rows.shots, rows.sources, None)
+        )
+        again = recombine(gradient.recombination, dense.rows)
+        np.testing.assert_allclose(gradient.values, again.values, atol=1e-12)
+        np.testing.assert_allclose(gradient.stderr, again.stderr, atol=1e-12)
+        np.testing.assert_allclose(gradient.forward.values.sum(axis=1), 1.0)
 
 
 def test_state_dict_round_trip(run: Run) -> None:
