@@ -13,13 +13,23 @@ Task = Callable[[], object]
 """Runs all rows of a shape once."""
 
 
+SMALL_QUBITS = 13
+"""Below so many qubits Aer is fastest with one thread."""
+
+
+def _aer_options(shape: Shape) -> dict[str, Any]:
+    """The settings with which Aer is fastest here."""
+    threads = {"max_parallel_threads": 1} if shape.circuit.num_qubits < SMALL_QUBITS else {}
+    return {"method": "statevector", **threads}
+
+
 def sampler_v2(shape: Shape, *, shots: int) -> Task:
     """Aer's SamplerV2 with one array PUB."""
     from qiskit_aer.primitives import SamplerV2
 
     circuit = shape.circuit.copy()
     circuit.measure_all()
-    sampler = SamplerV2()
+    sampler = SamplerV2(options={"backend_options": _aer_options(shape)})
     return lambda: sampler.run([(circuit, shape.rows)], shots=shots).result()
 
 
@@ -29,7 +39,7 @@ def aer_binds(shape: Shape, *, shots: int) -> Task:
 
     circuit = shape.circuit.copy()
     circuit.measure_all()
-    simulator = AerSimulator(method="statevector")
+    simulator = AerSimulator(**_aer_options(shape))
     binds = {parameter: shape.rows[:, column].tolist() for column, parameter in enumerate(shape.circuit.parameters)}
 
     def run() -> object:
