@@ -14,6 +14,7 @@ from qorch.errors import CircuitError, UnknownNameError, UsageError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
+from qorch_providers import machine
 from qorch_providers.local import limits
 from qorch_providers.local.options import Noise, Options, parse_options
 
@@ -51,7 +52,7 @@ def test_cuda_where_there_is_none_is_one_sentence() -> None:
 
 def test_memory_bounds_the_qubits(monkeypatch: pytest.MonkeyPatch) -> None:
     """24 GiB hold 31 qubits in float32; for 34 the sentence says what is missing."""
-    monkeypatch.setattr(limits, "memory_bytes", lambda: 24 << 30)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 24 << 30)
     backend = open_local()
     assert backend.capabilities.max_qubits == 31
     gates = build_gate_list(34, [])

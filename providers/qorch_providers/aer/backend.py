@@ -11,6 +11,7 @@ from qorch.model.job import JobRequest, JobResult, RawResult
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.pub import Pub
 from qorch.ports import Capabilities, Clock
+from qorch_providers import machine
 from qorch_providers.aer import limits
 from qorch_providers.aer.answers import decode_answer
 from qorch_providers.aer.options import Options, parse_options
@@ -33,7 +34,7 @@ def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> "
     # Workers time themselves on the same monotonic clock of the machine, so there is nothing to ask this one.
     del clock
     name = f"aer:{options}" if options else "aer"
-    return AerBackend(name, parse_options(options), workers=workers or limits.available_cores())
+    return AerBackend(name, parse_options(options), workers=workers or machine.available_cores())
 
 
 class AerBackend:
@@ -44,7 +45,7 @@ class AerBackend:
         self._name = name
         self._options = options
         self._pool = Pool(size=workers, worker_arguments=options.worker_arguments)
-        held = limits.max_qubits(workers=workers, memory=limits.memory_bytes())
+        held = limits.max_qubits(workers=workers, memory=machine.memory_bytes())
         self._capabilities = Capabilities(
             max_qubits=min(held, options.n_device_qubits or held),
             max_shots=limits.MAX_SHOTS,

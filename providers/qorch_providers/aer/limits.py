@@ -1,8 +1,5 @@
 """How large circuits and jobs can be on this machine: memory, a rough cost model, job sizes."""
 
-import os
-from pathlib import Path
-
 from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
 
@@ -28,24 +25,6 @@ _AMPLITUDE_SECONDS = 2.5e-9
 _OUTCOME_SECONDS = 10e-9
 _SHOT_SECONDS = 40e-9
 _COMPILED_GATES_PER_GATE = 4
-
-
-def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or less where a control group says so."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int(Path(path).read_text(encoding="ascii")))
-        except (OSError, ValueError):
-            continue
-    return min(limits)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def max_qubits(*, workers: int, memory: int) -> int:

@@ -17,6 +17,7 @@ from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
 from qorch.ports import Backend, Capabilities, Clock
+from qorch_providers import machine
 from qorch_providers.local import limits
 from qorch_providers.local.answers import decode_answer, encode_answer
 from qorch_providers.local.engines import Sample, make_engine, make_noisy_sampler
@@ -36,7 +37,7 @@ def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> B
     UsageError where there is no CUDA device, or for values that cannot be.
     """
     name = f"local:{options}" if options else "local"
-    return LocalBackend(name, parse_options(options), clock=clock, threads=workers or limits.available_cores())
+    return LocalBackend(name, parse_options(options), clock=clock, threads=workers or machine.available_cores())
 
 
 class LocalBackend:
@@ -49,7 +50,7 @@ class LocalBackend:
         self._clock = clock
         self._threads = threads
         self._engine_name, self._engine = make_engine(options, threads=threads)
-        self._memory = limits.memory_bytes()
+        self._memory = machine.memory_bytes()
         self._programs = Programs()
         self._noisy = make_noisy_sampler(self._engine, options.noise)
         self._jobs: dict[str, _Job] = {}

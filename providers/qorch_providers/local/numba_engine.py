@@ -9,7 +9,6 @@ from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch_providers.local.engines import Sample
 from qorch_providers.local.jit import CompilationNotice
-from qorch_providers.local.limits import memory_bytes
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
 from qorch_providers.local.program import Program
@@ -17,6 +16,7 @@ from qorch_providers.local.sampling import pack_entries
 from qorch_providers.local.shelf import Shelf
 from qorch_providers.local.work import Entries, Purpose, Work, make_work
 from qorch_providers.local.workers import differentiate_rows, evaluate_rows, sample_large_rows, sample_rows
+from qorch_providers.machine import memory_bytes
 
 FINE_QUBITS = 20
 """Beyond this 32-bit thresholds are too coarse, and too large."""
