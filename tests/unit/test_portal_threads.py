@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -77,6 +78,16 @@ def test_a_forked_child_is_refused() -> None:
     portal.close()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background of a shell that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.timeout(30)
 def test_ctrl_c_cancels_the_call() -> None:
     """Ctrl-C while waiting cancels the work in the loop and is raised to the caller."""
     portal = Portal()
