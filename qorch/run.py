@@ -147,7 +147,7 @@ class Run:
             raise UsageError(
                 f"{self.backend.name} has no exact gradients; use gradient='parameter-shift' with shots=None"
             )
-        with self._busy():
+        with self._busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
             return self.backend.exact_vjp(pub, cotangents)
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
@@ -362,12 +362,12 @@ class Run:
             self._is_closed = True
         try:
             self._use.portal.call(self._engine.close())
-            self.settle_quietly(state, summary)
+            self._settle_quietly(state, summary)
         finally:
             self._use.portal.close()
             self._use.release()
 
-    def settle_quietly(self, state: str, summary: str | None) -> None:
+    def _settle_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; where the store has failed, it has said so before."""
         now_ns = self._use.clock.monotonic_ns()
         self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
