@@ -33,6 +33,10 @@ def worker_environment(base: Mapping[str, str], *, threads: int) -> dict[str, st
     }
 
 
+LAST_BREATH_SECONDS = 0.5
+"""How long a worker whose pipe has ended may take to end itself."""
+
+
 class WorkerProcess:
     """A started worker. One job at a time; any method may raise WorkerLostError when it has died."""
 
@@ -135,6 +139,9 @@ class WorkerProcess:
             del self._tail[:-STDERR_TAIL_BYTES]
 
     async def _lost(self, moment: str) -> WorkerLostError:
+        # A worker that has just died is reaped by the loop's own watcher: killing it now would take its status away.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), timeout=LAST_BREATH_SECONDS)
         self.kill()
         status = await self._process.wait()
         await asyncio.wait({self._draining}, timeout=0.5)
