@@ -6,7 +6,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -48,7 +48,7 @@ def start_run(
 ) -> Run:
     """Start a training run, or with ``resume`` continue the newest run of that name (or id) where there is one.
 
-    ``backend``: a name such as ``"aer"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``.
+    ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
     database. ``rebuy``: go on where paid positions have changed.
@@ -56,52 +56,67 @@ def start_run(
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
     where another process works on the run: all before anything is executed.
     """
-    config = read_config()
-    clock = clock or WallClock()
+    config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
     policy = RunPolicy(cache=as_cache_policy(cache), budget=_as_budget(budget), rebuy=rebuy)
-    checked_shots = as_shots(shots)
+    default_shots = _as_default_shots(shots)
     _check_name(name, seed)
-    if checked_shots == "run":
-        raise ShotsError("the run's own shots cannot be 'run'; give a number, or None for exact values")
+    release = ExitStack()
     with ExitStack() as stack:
         device = open_backend(backend, config=config, clock=clock) if isinstance(backend, str) else backend
-        if db is None or isinstance(db, str | os.PathLike):
-            store = open_store(db or config.db, clock=clock)
-            stack.callback(store.close)
-        else:
-            store = db
+        store = _enter_store(stack, db or config.db, clock=clock)
         found = store.find_run(name) if resume else None
-        record = found or _new_record(name, device, policy, seed, clock, workload, settings)
-        record = _continued(record, device, seed) if found else record
+        new = found or _new_record(name, device, policy, seed, clock, workload, settings)
+        record = _continued(new, device, seed) if found else new
         stack.enter_context(store.claim_run(record.run_id))
-        session = SessionRecord(
-            run_id=record.run_id,
-            ordinal=len(store.sessions(record.run_id)),
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            started_at=clock.now(),
-        )
-        store.write([record, session]).result()
-        portal = Portal()
-        stack.callback(portal.close)
-        return Run(
+        portal = stack.enter_context(closing(Portal()))
+        run = Run(
             Resources(
                 record=record,
-                session=session,
+                session=_begin_session(store, record, clock=clock),
                 policy=policy,
                 backend=device,
                 store=store,
                 clock=clock,
                 recorder=recorder,
                 portal=portal,
-                default_shots=checked_shots,
+                default_shots=default_shots,
                 is_resumed=found is not None,
                 report=make_report,
                 show=progress or make_progress(),
-                release=stack.pop_all().close,
+                release=release.close,
             )
         )
+        # From here on the run owns what was opened; before, any error closes it again.
+        release.push(stack.pop_all())
+    return run
+
+
+def _as_default_shots(shots: int | None) -> int | None:
+    checked = as_shots(shots)
+    if checked == "run":
+        raise ShotsError("the run's own shots cannot be 'run'; give a number, or None for exact values")
+    return checked
+
+
+def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:
+    """The store, which the stack closes where it was opened here."""
+    if not isinstance(db, str | os.PathLike):
+        return db
+    return stack.enter_context(closing(open_store(db, clock=clock)))
+
+
+def _begin_session(store: Store, record: RunRecord, *, clock: Clock) -> SessionRecord:
+    """Write down that this process works on the run from now on."""
+    session = SessionRecord(
+        run_id=record.run_id,
+        ordinal=len(store.sessions(record.run_id)),
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        started_at=clock.now(),
+    )
+    store.write([record, session]).result()
+    return session
 
 
 def _as_budget(budget: str | Money | None) -> Money | None:
