@@ -14,6 +14,8 @@ from qorch.model.result import Source
 from qorch.ports import Capabilities
 from qorch.records import BlockRecord
 
+FULL = 1.0 + 1e-9
+"""The load of a full job, and what adding up its parts may round."""
 SMALLEST_SPLIT = 0.05
 """A share of a good job below which splitting it over idle slots costs more than it saves."""
 
@@ -152,7 +154,12 @@ def pack(
     n_jobs = math.ceil(load - 1e-9)
     if not capabilities.charges:
         n_jobs = _fill_slots(load, n_jobs, capabilities.slots)
-    return _slice(groups, missing, sizes, n_jobs=n_jobs, share=load / n_jobs)
+    cuts = _cut(sizes, [len(part.rows) for part in missing], n_jobs=n_jobs)
+    while _fullest(cuts, sizes, n_jobs=n_jobs) > FULL:
+        # Rows of several groups may round up in one job: hard limits are kept by one job more.
+        n_jobs += 1
+        cuts = _cut(sizes, [len(part.rows) for part in missing], n_jobs=n_jobs)
+    return _slice(groups, missing, cuts, n_jobs=n_jobs)
 
 
 def _fill_slots(load: float, n_jobs: int, slots: int) -> int:
@@ -162,20 +169,35 @@ def _fill_slots(load: float, n_jobs: int, slots: int) -> int:
     return max(1, min(slots, math.floor(load / SMALLEST_SPLIT)))
 
 
-def _slice(
-    groups: Sequence[RowGroup], missing: Sequence[Missing], sizes: Sequence[int], *, n_jobs: int, share: float
-) -> tuple[PlannedJob, ...]:
-    """Cut the rows, laid end to end by their load, into ``n_jobs`` stretches of ``share``."""
-    jobs: list[list[Selection]] = [[] for _ in range(n_jobs)]
+def _cut(sizes: Sequence[int], lengths: Sequence[int], *, n_jobs: int) -> list[IntArray]:
+    """The job of every row of every part: the rows, laid end to end by their load, are cut into equal stretches."""
+    share = sum(length / size for length, size in zip(lengths, sizes, strict=True)) / n_jobs
     laid = 0.0
-    for part, size in zip(missing, sizes, strict=True):
-        middles = laid + (np.arange(len(part.rows)) + 0.5) / size
-        job_of_row = np.minimum((middles / share).astype(np.int64), n_jobs - 1)
-        cuts = [0, *(np.flatnonzero(np.diff(job_of_row)) + 1), len(part.rows)]
-        for start, stop in itertools.pairwise(cuts):
+    cuts = []
+    for length, size in zip(lengths, sizes, strict=True):
+        middles = laid + (np.arange(length) + 0.5) / size
+        cuts.append(np.minimum((middles / share).astype(np.int64), n_jobs - 1))
+        laid += length / size
+    return cuts
+
+
+def _fullest(cuts: Sequence[IntArray], sizes: Sequence[int], *, n_jobs: int) -> float:
+    """The load of the fullest job; 1 is a full one."""
+    loads = np.zeros(n_jobs)
+    for job_of_row, size in zip(cuts, sizes, strict=True):
+        loads += np.bincount(job_of_row, minlength=n_jobs) / size
+    return float(loads.max())
+
+
+def _slice(
+    groups: Sequence[RowGroup], missing: Sequence[Missing], cuts: Sequence[IntArray], *, n_jobs: int
+) -> tuple[PlannedJob, ...]:
+    jobs: list[list[Selection]] = [[] for _ in range(n_jobs)]
+    for part, job_of_row in zip(missing, cuts, strict=True):
+        edges = [0, *(np.flatnonzero(np.diff(job_of_row)) + 1), len(part.rows)]
+        for start, stop in itertools.pairwise(edges):
             selection = _select(groups[part.group], part, slice(int(start), int(stop)))
             jobs[int(job_of_row[start])].append(selection)
-        laid += len(part.rows) / size
     return tuple(PlannedJob(tuple(job)) for job in jobs if job)
 
 
