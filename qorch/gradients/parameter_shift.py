@@ -206,17 +206,6 @@ def recombine(recombination: Recombination, result: PubResult) -> Gradient:
     return Gradient(values, forward_result(recombination, result), recombination, result)
 
 
-def recombine_vjp(recombination: Recombination, result: PubResult, *, cotangents: FloatArray) -> FloatArray:
-    """``(N, P)``: cotangents ``(N, K)`` times the gradient, without ever holding the ``(N, K, P)`` values.
-
-    For ``qorch.probabilities()``, where K is 2^n, this is P times less work and memory than ``recombine``.
-    Raises UsageError where the result has another number of rows.
-    """
-    values = _shifted_rows(recombination, result.values)
-    pulled = np.matmul(values, cotangents[:, :, np.newaxis])
-    return _contract(pulled, recombination)[:, 0, :]
-
-
 def _shifted_rows(recombination: Recombination, values: FloatArray) -> FloatArray:
     _check_rows(recombination, len(values))
     return values.reshape(recombination.n_rows, recombination.rows_per_point, -1)[:, 1:, :]

@@ -8,8 +8,6 @@ import numpy.typing as npt
 
 from qorch.model.arrays import AnyArray, FloatArray, IntArray, freeze
 
-OutcomeArray = npt.NDArray[np.unsignedinteger[npt.NBitBase]]
-
 
 @dataclass(frozen=True, eq=False)
 class Counts:

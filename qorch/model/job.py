@@ -18,11 +18,6 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether no further move is possible."""
-        return self in {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
-
 
 @dataclass(frozen=True, eq=False)
 class JobRequest:
