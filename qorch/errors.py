@@ -13,7 +13,11 @@
     │   └── MissingPackageError an extra is not installed; the message has the pip line
     ├── BackendError            the backend could not do it
     │   ├── RejectedError       the backend refused the job; it was not accepted and costs nothing
+    │   │   ├── BusyError       not now: it is tried again, after `retry_after_seconds` where the server names a time
+    │   │   ├── UnavailableError    the backend takes no jobs for a while: the queue pauses until it does
+    │   │   └── CredentialsError    the key was refused: nothing more is sent until a person mends it
     │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
+    │   ├── JobFailedError      the provider accepted the job and failed; `is_repeatable` says whether to try again
     │   ├── WorkerLostError     a local worker process died; the job is free to run again
     │   └── InvalidResultError  the answer failed verification; the raw answer is kept
     ├── StoreError              the database could not do it
@@ -73,8 +77,34 @@ class RejectedError(BackendError):
     """The backend refused the job: it was not accepted, and costs nothing."""
 
 
+class BusyError(RejectedError):
+    """The backend could not be reached or took nothing now: nothing was accepted, and it is tried again."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        """``retry_after_seconds``: how long the server asked to be left alone, None where it did not say."""
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnavailableError(BusyError):
+    """The backend takes no jobs for a while: calibration, maintenance, or out of its hours."""
+
+
+class CredentialsError(RejectedError):
+    """The key is missing, wrong or expired."""
+
+
 class UnknownOutcomeError(BackendError):
     """The job may have been accepted, and may be billed."""
+
+
+class JobFailedError(BackendError):
+    """The provider accepted a job and says that it failed or was cancelled there."""
+
+    def __init__(self, message: str, *, is_repeatable: bool = False) -> None:
+        """``is_repeatable``: another try may not meet this failure, and the failed one is not charged."""
+        super().__init__(message)
+        self.is_repeatable = is_repeatable
 
 
 class WorkerLostError(BackendError):

@@ -40,6 +40,39 @@ class RetryPolicy:
     max_attempts: int = 3
 
 
+class OnUnknown(StrEnum):
+    """What becomes of a job of which nobody can say whether it was accepted, and that no list shows after the settle
+    time. ``HOLD``: it stays as it is until a person decides. ``RESUBMIT``: it is sent again under the same key.
+    """
+
+    HOLD = "hold"
+    RESUBMIT = "resubmit"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most ``calls`` submissions in any window of ``seconds``."""
+
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a provider's account may be used.
+
+    ``account``: a name that all who share its limits have in common, and that tells nothing secret.
+    ``settle_seconds``: after this time whatever was accepted is in the provider's lists. ``most_jobs``: at once in
+    progress; what is really used adapts below it. ``rate``: a hard limit of submissions, None where none is known.
+    """
+
+    account: str
+    on_unknown: OnUnknown
+    settle_seconds: float
+    most_jobs: int
+    rate: Rate | None = None
+
+
 @dataclass(frozen=True)
 class RunPolicy:
     """All policies of one run."""

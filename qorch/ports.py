@@ -1,18 +1,19 @@
 """The protocols that the engine asks of the world: Clock, Backend and Store, with their contracts in prose."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.identity import Position
-from qorch.model.job import JobRequest, JobResult, JobState, RawResult
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobState, JobStatus, RawResult
 from qorch.model.measurement import BlockResult, Measurement
 from qorch.model.pub import Pub
+from qorch.policy import Terms
 from qorch.records import (
     BlockKeys,
     BlockRecord,
@@ -50,7 +51,7 @@ class Capabilities:
 
     ``slots``: jobs that really run side by side; a call is split into at least that many where it can be.
     ``max_rows_per_job``: hard limit. ``charges``: whether money is at stake, which decides how durable every
-    step must be. ``is_deterministic_exact``: exact results are bit-equal whenever they are repeated.
+    step must be. ``mixes_shots``: whether the rows of one job may have different numbers of shots.
     """
 
     max_qubits: int
@@ -61,6 +62,7 @@ class Capabilities:
     samples: bool = True
     exact: bool = False
     exact_gradients: bool = False
+    mixes_shots: bool = True
 
 
 class Backend(Protocol):
@@ -127,6 +129,39 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Release everything; jobs still running are cancelled. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class RemoteBackend(Backend, Protocol):
+    """A backend behind a network, whose jobs outlive the process that sent them.
+
+    ``submit`` sends once. It raises BusyError, UnavailableError, CredentialsError or another RejectedError where the
+    provider provably did not take the job, and UnknownOutcomeError in every other case but a clear acceptance.
+    ``fetch`` is called once the job is over, and gets what there is of its results. ``poll``, ``find``, ``fetch`` and
+    ``availability`` are safe to repeat: where an answer does not come they raise BusyError, and the engine, which
+    alone retries and waits, calls again.
+    """
+
+    @property
+    def terms(self) -> Terms:
+        """How the account may be used; constant while it is open."""
+        ...
+
+    async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """Where these jobs are, in as few requests as the provider allows; those that it does not know are missing."""
+        ...
+
+    async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
+        """The provider's ids of the jobs submitted after ``since`` with one of these keys, by key."""
+        ...
+
+    async def availability(self) -> Availability:
+        """Whether it takes jobs now."""
+        ...
+
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
+        """What ``decode`` does, for whoever no longer has the circuit."""
         ...
 
 

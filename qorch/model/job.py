@@ -1,9 +1,11 @@
-"""Jobs and attempts: one paid submission that carries many rows, and each try at submitting it."""
+"""Jobs: one paid submission that carries many rows, where it is, and what came back."""
 
+import datetime
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qorch.model.measurement import BlockResult, RowBlock
+from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.measurement import BlockResult, Measurement, RowBlock
 
 
 class JobState(StrEnum):
@@ -19,6 +21,73 @@ class JobState(StrEnum):
     UNKNOWN = "unknown"
 
 
+OPEN_STATES = (JobState.INTENT, JobState.SUBMITTED, JobState.UNKNOWN)
+"""States of a job that may be at a provider: what recovery has to settle."""
+
+
+class RemoteState(StrEnum):
+    """Where a job is at its provider, whatever words that provider has for it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What a provider says of a job; its times are by its own clock.
+
+    ``is_repeatable``: a failure that another try may not meet, of a job that was not charged. ``wait_seconds``: the
+    provider's own forecast of the time that is left.
+    """
+
+    state: RemoteState
+    error: str | None = None
+    is_repeatable: bool = False
+    submitted_at: datetime.datetime | None = None
+    started_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None
+    wait_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backend takes jobs now; ``reason`` says why not, or what is to be known of it."""
+
+    is_open: bool
+    reason: str = ""
+    n_qubits: int | None = None
+    queue_seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BlockShape:
+    """All of a RowBlock but its gates and angles: what is needed to read its result, also long afterwards."""
+
+    n_rows: int
+    n_qubits: int
+    measurement: Measurement
+    shots: int | None
+    shot_offset: int
+    streams: UIntArray
+    ordinals: UIntArray
+
+
+@dataclass(frozen=True, eq=False)
+class JobShape:
+    """What is needed to read the answer to a job: the shapes of its blocks, in order."""
+
+    job_id: str
+    blocks: tuple[BlockShape, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """The rows of all blocks."""
+        return sum(block.n_rows for block in self.blocks)
+
+
 @dataclass(frozen=True, eq=False)
 class JobRequest:
     """What a backend is asked to run as one job: blocks of rows, in order."""
@@ -30,6 +99,23 @@ class JobRequest:
     def n_rows(self) -> int:
         """The rows of all blocks."""
         return sum(block.n_rows for block in self.blocks)
+
+    @property
+    def shape(self) -> JobShape:
+        """Without gates and angles."""
+        return JobShape(self.job_id, tuple(_shape(block) for block in self.blocks))
+
+
+def _shape(block: RowBlock) -> BlockShape:
+    return BlockShape(
+        n_rows=block.n_rows,
+        n_qubits=block.gates.n_qubits,
+        measurement=block.measurement,
+        shots=block.shots,
+        shot_offset=block.shot_offset,
+        streams=block.streams,
+        ordinals=block.ordinals,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +129,11 @@ class RawResult:
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
-    """The decoded and verified answer: one BlockResult per block of the request."""
+    """The decoded and verified answer: one BlockResult per block of the request.
+
+    ``lost[i]`` are the rows of block i, ascending, that failed at the provider and may run again; ``blocks[i]`` then
+    has the other rows only, in their order. Empty: all rows are there.
+    """
 
     blocks: tuple[BlockResult, ...]
+    lost: tuple[IntArray, ...] = ()
