@@ -1,13 +1,13 @@
 """The protocols that the engine asks of the world: Clock, Backend and Store, with their contracts in prose."""
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
-from qorch.model.arrays import FloatArray
+from qorch.model.arrays import ByteArray, FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.identity import Position
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobState, JobStatus, RawResult
@@ -15,18 +15,24 @@ from qorch.model.measurement import BlockResult, Measurement
 from qorch.model.pub import Pub
 from qorch.policy import Terms
 from qorch.records import (
+    AttemptRecord,
     BlockKeys,
     BlockRecord,
     CacheStatistics,
     CheckpointRecord,
+    JobPlan,
     JobRecord,
     LedgerRecord,
+    RawRecord,
     RunRecord,
     SessionRecord,
     SpanRecord,
     StepRecord,
     Write,
 )
+
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -214,6 +220,44 @@ class Store(Protocol):
 
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
         """Jobs, oldest first, of one run or all, in one state or any."""
+        ...
+
+    def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
+        """Jobs that may be at a provider (see ``OPEN_STATES``), oldest first, of one run or all."""
+        ...
+
+    def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
+        """The jobs of a call of a run, oldest first."""
+        ...
+
+    def attempts(self, job_id: str) -> list[AttemptRecord]:
+        """The attempts of a job, in order."""
+        ...
+
+    def job_plan(self, job_id: str) -> JobPlan | None:
+        """What an open job carries; None where it never was written or the job is over.
+
+        Raises StoreCorruptError on a bad checksum.
+        """
+        ...
+
+    def raw_result(self, job_id: str) -> RawRecord | None:
+        """The newest answer that was kept of a job. Raises StoreCorruptError on a bad checksum."""
+        ...
+
+    def update_account(self, account: str, change: "Callable[[bytes | None], tuple[bytes | None, T]]") -> "Future[T]":
+        """Change what all processes share about an account, one after the other.
+
+        ``change`` is pure, gets the state (None at first) and returns the new one and a value, which the future gets;
+        it may be called again where a transaction has to be repeated. State None deletes it.
+        """
+        ...
+
+    def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
+        """Claim rows for a run, all in one transaction: for each of ``(R, 32)`` the id of the run that has it now.
+
+        That is ``run_id`` where it was free or its own. Claims are given up by writing ReleasedRows.
+        """
         ...
 
     def spans(self, run_id: str) -> list[SpanRecord]:

@@ -1,12 +1,12 @@
 """What is recorded: one frozen value per kind of row, the same for every store."""
 
 import datetime
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from qorch.model.arrays import ByteArray, UIntArray
+from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.identity import Position
 from qorch.model.job import JobState
-from qorch.model.measurement import BlockResult
+from qorch.model.measurement import BlockResult, Measurement
 from qorch.model.timing import Span
 
 
@@ -120,6 +120,64 @@ class BlockRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class BlockPlan:
+    """A block of rows that a job carries, before its results: what turns them into a BlockRecord. See there."""
+
+    group: int
+    rows: UIntArray
+    keys: ByteArray
+    context: bytes
+    gates_digest: bytes
+    measurement: Measurement
+    n_qubits: int
+    shots: int | None
+    shot_offset: int
+    streams: UIntArray
+    ordinals: UIntArray
+
+    def take(self, chosen: IntArray) -> "BlockPlan":
+        """The plan of the chosen of its rows, ``(C,)`` places in the block."""
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            keys=self.keys[chosen],
+            streams=self.streams[chosen],
+            ordinals=self.ordinals[chosen],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class JobPlan:
+    """What a job carries, written with its intent, so that its answer can be read without the program that sent it.
+
+    Dropped once the job is done, failed or cancelled.
+    """
+
+    job_id: str
+    run_id: str
+    blocks: tuple[BlockPlan, ...]
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """A provider's answer to a job, verbatim: of paid jobs, and of those that failed verification."""
+
+    job_id: str
+    run_id: str
+    content: bytes
+    received_at: datetime.datetime
+    is_quarantined: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ReleasedRows:
+    """Claims ``(R, 32)`` on rows that a run gives up; None: all that it has."""
+
+    run_id: str
+    claims: ByteArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class BlockKeys:
     """What a look-up needs of a stored block: all but its results."""
 
@@ -178,6 +236,9 @@ Write = (
     | JobRecord
     | AttemptRecord
     | BlockRecord
+    | JobPlan
+    | RawRecord
+    | ReleasedRows
     | SpanRecord
     | CheckpointRecord
     | LedgerRecord
