@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -98,11 +98,12 @@ def keep(missing: Missing, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]")
 
 
 def replay(
-    groups: Sequence[RowGroup], blocks: Sequence[BlockRecord], *, contexts: Sequence[bytes]
+    groups: Sequence[RowGroup], blocks: Sequence[BlockRecord], *, contexts: Sequence[bytes] | None
 ) -> tuple[list[Hit], int]:
     """Hits from what this run stored at this very call, and how many stored rows no longer match theirs.
 
-    A row matches where its key, its context and the way it was measured are the same.
+    A row matches where its key, its context and the way it was measured are the same. ``contexts`` None: whatever the
+    context, as a paid row stays what was bought though the device was calibrated since.
     """
     hits: list[Hit] = []
     mismatches = 0
@@ -121,7 +122,21 @@ def replay(
     return hits, mismatches
 
 
-def _fits(groups: Sequence[RowGroup], block: BlockRecord, contexts: Sequence[bytes]) -> bool:
+def lost_rows(job: PlannedJob, lost: Sequence[IntArray]) -> PlannedJob | None:
+    """The job that carries only the lost rows, ``lost[i]`` of block i, of another; None where nothing was lost."""
+    selections = tuple(
+        _part(selection, places) for selection, places in zip(job.selections, lost, strict=False) if len(places)
+    )
+    return PlannedJob(selections) if selections else None
+
+
+def _part(selection: Selection, places: IntArray) -> Selection:
+    block = selection.block
+    part = replace(block, angles=block.angles[places], streams=block.streams[places], ordinals=block.ordinals[places])
+    return Selection(selection.group, selection.rows[places], part, selection.source)
+
+
+def _fits(groups: Sequence[RowGroup], block: BlockRecord, contexts: Sequence[bytes] | None) -> bool:
     if block.group >= len(groups):
         return False
     group = groups[block.group]
@@ -129,7 +144,7 @@ def _fits(groups: Sequence[RowGroup], block: BlockRecord, contexts: Sequence[byt
         block.shots == group.shots
         and block.shot_offset == 0
         and block.measurement_digest == group.measurement.digest
-        and contexts[block.group] == block.context
+        and (contexts is None or contexts[block.group] == block.context)
     )
 
 
@@ -147,6 +162,10 @@ def pack(
     missing = [part for part in missing if len(part.rows)]
     if not missing:
         return ()
+    if not capabilities.mixes_shots and len({part.shots for part in missing}) > 1:
+        alike = [[part for part in missing if part.shots == shots] for shots in dict.fromkeys(p.shots for p in missing)]
+        packed = [pack(groups, parts, capabilities=capabilities, rows_per_job=rows_per_job) for parts in alike]
+        return tuple(itertools.chain.from_iterable(packed))
     sizes = [
         max(1, min(capabilities.max_rows_per_job, rows_per_job(groups[part.group], part.shots))) for part in missing
     ]

@@ -35,9 +35,33 @@ def as_cache_policy(policy: "CachePolicy | str | None") -> CachePolicy:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a job that was provably not executed may be tried again."""
+    """How often, and how long, what was provably without effect is tried again.
+
+    ``max_attempts`` of a job that failed; ``patience_seconds`` with a server that answered before, and
+    ``first_patience_seconds`` with one that never did; ``tokens`` and ``tokens_per_call``: the budget of retries;
+    ``fetches`` of an answer that fails verification; ``max_unknowns``: submissions of one job without an answer;
+    ``note_seconds`` between two lines about trouble.
+    """
 
     max_attempts: int = 3
+    patience_seconds: float = 86_400.0
+    first_patience_seconds: float = 60.0
+    first_seconds: float = 0.25
+    longest_seconds: float = 60.0
+    tokens: float = 100.0
+    tokens_per_call: float = 0.1
+    fetches: int = 3
+    max_unknowns: int = 10
+    note_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class PollPolicy:
+    """How often a job at a provider is asked after: after ``share`` of its age, within the two bounds."""
+
+    share: float = 0.05
+    shortest_seconds: float = 0.05
+    longest_seconds: float = 120.0
 
 
 class OnUnknown(StrEnum):
@@ -79,6 +103,7 @@ class RunPolicy:
 
     cache: CachePolicy = CachePolicy.RESUME
     retry: RetryPolicy = RetryPolicy()
+    poll: PollPolicy = PollPolicy()
     budget: Money | None = None
     rebuy: bool = False
     checkpoint_seconds: float = 1.0

@@ -31,7 +31,6 @@ from qorch.records import (
     Write,
 )
 
-
 T = TypeVar("T")
 
 

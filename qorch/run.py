@@ -68,6 +68,7 @@ class Run:
             clock=resources.clock,
             policy=resources.policy,
             recorder=resources.recorder,
+            run_id=resources.record.run_id,
         )
         self._use.portal.call(self._engine.open())
         now_ns = resources.clock.monotonic_ns()

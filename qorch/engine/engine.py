@@ -1,15 +1,21 @@
 """From a batch to results: lower, look up, plan, queue, assemble."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from qorch.engine.assembly import Assembly
 from qorch.engine.journal import Journal
+from qorch.engine.local import LocalSubmitter
 from qorch.engine.lookup import Found, Lookup
 from qorch.engine.queue import JobQueue
 from qorch.engine.recorder import Recorder
-from qorch.engine.submission import Submission, Submitter
+from qorch.engine.remote import RemoteSubmitter
+from qorch.engine.remote_parts import RemoteParts, make_remote_parts
+from qorch.engine.submission import Submission, kept_rows
 from qorch.errors import RunStoppedError, ShotsError, StoreError
 from qorch.lowering import LoweredBatch, RowGroup, lower
 from qorch.model.identity import Position, stream_of
@@ -20,7 +26,7 @@ from qorch.model.result import PubResult
 from qorch.model.timing import Phase
 from qorch.planning import PlannedJob, pack
 from qorch.policy import RunPolicy
-from qorch.ports import Backend, Clock, Store
+from qorch.ports import Backend, Clock, RemoteBackend, Store
 from qorch.records import Write
 
 
@@ -51,31 +57,63 @@ class _Tasks:
 
 
 class Engine:
-    """Executes calls on one backend, recording in one store. Lives in one event loop."""
+    """Executes calls of one run on one backend, recording in one store. Lives in one event loop."""
 
-    def __init__(self, backend: Backend, store: Store, *, clock: Clock, policy: RunPolicy, recorder: Recorder) -> None:
-        """Nothing is started before ``open``."""
+    def __init__(
+        self,
+        backend: Backend,
+        store: Store,
+        *,
+        clock: Clock,
+        policy: RunPolicy,
+        recorder: Recorder,
+        run_id: str,
+        random: np.random.Generator | None = None,
+    ) -> None:
+        """Nothing is started before ``open``. ``random``: of jitter; None for one of its own."""
         charges = backend.capabilities.charges
+        remote = backend if isinstance(backend, RemoteBackend) else None
         self._backend = backend
         self._store = store
         self._recorder = recorder
-        self._journal = Journal(store, clock=clock, charges=charges)
+        self._run_id = run_id
+        self._journal = Journal(store, clock=clock, is_durable=charges or remote is not None)
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges)
-        self._submitter = Submitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)
-        # One job more than the backend has slots waits at its door, so that no slot idles between two jobs.
-        self._queue = JobQueue(2 * backend.capabilities.slots)
+        self._remote: RemoteParts | None = None
+        if remote is None:
+            local = LocalSubmitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)
+            self._submitter: LocalSubmitter | RemoteSubmitter = local
+            # One job more than the backend has slots waits at its door, so that no slot idles between two jobs.
+            self._queue = JobQueue(2 * backend.capabilities.slots)
+        else:
+            self._remote = make_remote_parts(
+                remote,
+                store,
+                journal=self._journal,
+                recorder=recorder,
+                clock=clock,
+                policy=policy,
+                run_id=run_id,
+                random=random or np.random.default_rng(),
+            )
+            self._submitter = self._remote.submitter
+            self._queue = JobQueue(remote.terms.most_jobs)
         self._tasks = _Tasks()
 
     async def open(self) -> None:
-        """Start the queue and the backend."""
+        """Start the queue and the backend, and adopt what an earlier life of the run left at the provider."""
         await self._queue.__aenter__()
         await self._backend.open()
+        if self._remote is not None:
+            self._remote.recovery.start(self._run_id)
 
     async def close(self) -> None:
         """Cancel what is in progress, record it, and release the backend."""
         await self.stop()
         await self._queue.__aexit__(None, None, None)
         try:
+            if self._remote is not None:
+                await self._remote.close()
             await self._journal.settle()
         finally:
             await self._backend.close()
@@ -113,6 +151,9 @@ class Engine:
             self._tasks.calls.discard(task)
 
     async def _execute(self, call: Call) -> list[PubResult]:
+        if self._remote is not None and call.is_replayed:
+            with self._recorder.span(Phase.REMOTE, call.position):
+                await self._remote.recovery.wait_at(call.position)
         with self._recorder.span(Phase.PLAN, call.position):
             if self._lookup.uses_index(is_exact=_has_exact(call)):
                 # What this run has just recorded must be there to be found.
@@ -172,7 +213,11 @@ class Engine:
 
     async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
         """Run all jobs of a call; the first failure cancels the others and is raised."""
-        tasks = [asyncio.create_task(self._run_job(call, plan, ordinal, assembly)) for ordinal in range(len(plan.jobs))]
+        later = itertools.count(plan.found.first_job + len(plan.jobs))
+        tasks = [
+            asyncio.create_task(self._run_job(call, plan, ordinal, assembly, lambda: next(later)))
+            for ordinal in range(len(plan.jobs))
+        ]
         try:
             await asyncio.gather(*tasks)
         except BaseException:
@@ -181,22 +226,25 @@ class Engine:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    async def _run_job(self, call: Call, plan: _Plan, ordinal: int, assembly: Assembly) -> None:
-        job = plan.jobs[ordinal]
+    async def _run_job(
+        self, call: Call, plan: _Plan, ordinal: int, assembly: Assembly, next_ordinal: Callable[[], int]
+    ) -> None:
         submission = Submission(
             call.run_id,
             call.position,
             plan.found.first_job + ordinal,
-            job,
+            plan.jobs[ordinal],
             plan.lowered.groups,
             plan.contexts,
         )
 
-        def assemble(result: JobResult) -> None:
-            for selection, block in zip(job.selections, result.blocks, strict=True):
-                assembly.add(selection.group, selection.rows, block, source=selection.source)
+        def assemble(job: PlannedJob, result: JobResult) -> None:
+            for index, (selection, block) in enumerate(zip(job.selections, result.blocks, strict=True)):
+                kept = kept_rows(result, index, selection.block.n_rows)
+                if len(kept):
+                    assembly.add(selection.group, selection.rows[kept], block, source=selection.source)
 
-        await self._queue.run(lambda: self._submitter.carry_out(submission, assemble))
+        await self._queue.run(lambda: self._submitter.carry_out(submission, assemble, next_ordinal=next_ordinal))
 
 
 def _has_exact(call: Call) -> bool:

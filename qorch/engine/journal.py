@@ -22,11 +22,11 @@ INLINE_ROWS = 256
 class Journal:
     """The engine's door to its store, and the one thread in which the engine computes."""
 
-    def __init__(self, store: Store, *, clock: Clock, charges: bool) -> None:
-        """``charges``: whether the backend's jobs cost money."""
+    def __init__(self, store: Store, *, clock: Clock, is_durable: bool) -> None:
+        """``is_durable``: every write before the next byte leaves, because jobs cost money or outlive this process."""
         self._store = store
         self._clock = clock
-        self._charges = charges
+        self._is_durable = is_durable
         self._buffer: list[Write] = []
         self._handed_over_ns = clock.monotonic_ns()
         self._pending: list[Future[None]] = []
@@ -38,13 +38,13 @@ class Journal:
         return self._store.store_id
 
     async def write_ahead(self, writes: Sequence[Write]) -> None:
-        """Record an intent: durable on return where money is at stake, and left out where a repeat is free."""
-        if self._charges:
+        """Record an intent: durable on return where jobs outlive the process, else left out: a repeat is free."""
+        if self._is_durable:
             await asyncio.wrap_future(self._store.write(writes))
 
     async def record(self, writes: Sequence[Write]) -> None:
-        """Record a result: durable on return where money is at stake, else by the next ``settle``."""
-        if self._charges:
+        """Record a result: durable on return where jobs outlive the process, else by the next ``settle``."""
+        if self._is_durable:
             await asyncio.wrap_future(self._store.write(writes))
             return
         self.record_soon(writes)

@@ -46,6 +46,7 @@ class Lookup:
     def __init__(self, store: Store, *, policy: CachePolicy, rebuy: bool, charges: bool) -> None:
         """``charges``: whether a changed position is paid for, and stops the run unless ``rebuy``."""
         self._store = store
+        self._charges = charges
         self._policy = policy
         self._stops_on_change = charges and not rebuy
         self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
@@ -88,11 +89,12 @@ class Lookup:
             missing[index : index + 1] = parts[:1]
             missing += parts[1:]
         todo = tuple(part for part in missing if len(part.rows))
-        first_job = 1 + max((job_ordinal(block.job_id) for block in stored), default=-1)
+        jobs = self._store.jobs_at(*replayed) if replayed else []
+        first_job = 1 + max((job_ordinal(job.job_id) for job in jobs), default=-1)
         return Found(tuple(hits), todo, tuple(duplicates), first_job)
 
     def _replay(self, lowered: LoweredBatch, contexts: list[bytes], stored: list[BlockRecord]) -> list[Hit]:
-        hits, mismatches = replay(lowered.groups, stored, contexts=contexts)
+        hits, mismatches = replay(lowered.groups, stored, contexts=None if self._charges else contexts)
         if mismatches and self._stops_on_change:
             raise RunChangedError(
                 f"run {stored[0].run_id} has {mismatches} paid rows at step {stored[0].position.step}, call"

@@ -15,6 +15,8 @@ class Phase(StrEnum):
     TRANSFER = "transfer"
     SUBMIT = "submit"
     QUEUE = "queue at the provider"
+    REMOTE = "at the provider"
+    POLL = "done, not yet seen"
     PACE = "wait for the provider's pace"
     WAIT = "wait for a worker"
     STORE = "store"

@@ -14,7 +14,7 @@ from qorch.errors import BackendError, CircuitError, InvalidResultError, Rejecte
 from qorch.model.arrays import AnyArray, FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import JobRequest, JobResult, RawResult
+from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, RawResult
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.pub import Pub
 from qorch.ports import Capabilities
@@ -90,7 +90,7 @@ class FakeBackend:
         if provider_id in self.cancelled:
             raise BackendError(f"job {provider_id} was cancelled")
         request = self._jobs.pop(provider_id)
-        return RawResult(_encode(request, [_simulate(block) for block in request.blocks]))
+        return RawResult(encode_blocks(request))
 
     async def _wait(self, provider_id: str) -> None:
         if self._changed is None:
@@ -110,15 +110,7 @@ class FakeBackend:
 
     def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
         """See Backend."""
-        try:
-            with np.load(io.BytesIO(raw.content), allow_pickle=False) as arrays:
-                if arrays["digest"].tobytes() != _digest(request):
-                    raise InvalidResultError("the answer belongs to another request")
-                return JobResult(
-                    tuple(_decode_block(block, arrays, index) for index, block in enumerate(request.blocks))
-                )
-        except (BadZipFile, OSError, KeyError, ValueError, EOFError) as error:
-            raise InvalidResultError(f"the answer cannot be read: {error}") from error
+        return JobResult(decode_blocks(request.shape, raw))
 
     async def cancel(self, provider_id: str) -> None:
         """See Backend."""
@@ -133,6 +125,22 @@ class FakeBackend:
     async def close(self) -> None:
         """See Backend."""
         self._changed = None
+
+
+def encode_blocks(request: JobRequest) -> bytes:
+    """Run all blocks of a request; the answer, sealed with the request's job id."""
+    return _encode(request, [_simulate(block) for block in request.blocks])
+
+
+def decode_blocks(shape: JobShape, raw: RawResult) -> tuple[BlockResult, ...]:
+    """Read and verify what ``encode_blocks`` made. Raises InvalidResultError."""
+    try:
+        with np.load(io.BytesIO(raw.content), allow_pickle=False) as arrays:
+            if arrays["digest"].tobytes() != _digest(shape.job_id):
+                raise InvalidResultError("the answer belongs to another request")
+            return tuple(_decode_block(block, arrays, index) for index, block in enumerate(shape.blocks))
+    except (BadZipFile, OSError, KeyError, ValueError, EOFError) as error:
+        raise InvalidResultError(f"the answer cannot be read: {error}") from error
 
 
 def _simulate(block: RowBlock) -> BlockResult:
@@ -163,15 +171,12 @@ def _sample(block: RowBlock, probabilities: FloatArray) -> Counts:
     )
 
 
-def _digest(request: JobRequest) -> bytes:
-    hasher = hashlib.sha256(request.job_id.encode())
-    for block in request.blocks:
-        hasher.update(block.gates.digest + block.measurement.digest + block.angles.tobytes())
-    return hasher.digest()
+def _digest(job_id: str) -> bytes:
+    return hashlib.sha256(job_id.encode()).digest()
 
 
 def _encode(request: JobRequest, results: list[BlockResult]) -> bytes:
-    arrays: dict[str, AnyArray] = {"digest": np.frombuffer(_digest(request), dtype=np.uint8)}
+    arrays: dict[str, AnyArray] = {"digest": np.frombuffer(_digest(request.job_id), dtype=np.uint8)}
     for index, result in enumerate(results):
         if result.values is not None:
             arrays[f"values{index}"] = result.values
@@ -184,12 +189,10 @@ def _encode(request: JobRequest, results: list[BlockResult]) -> bytes:
     return content.getvalue()
 
 
-def _decode_block(block: RowBlock, arrays: Mapping[str, AnyArray], index: int) -> BlockResult:
+def _decode_block(block: BlockShape, arrays: Mapping[str, AnyArray], index: int) -> BlockResult:
     if block.shots is None:
         return BlockResult(values=arrays[f"values{index}"])
-    counts = Counts(
-        block.gates.n_qubits, arrays[f"outcomes{index}"], arrays[f"counts{index}"], arrays[f"offsets{index}"]
-    )
+    counts = Counts(block.n_qubits, arrays[f"outcomes{index}"], arrays[f"counts{index}"], arrays[f"offsets{index}"])
     if counts.n_rows != block.n_rows or (counts.shots != block.shots).any():
         raise InvalidResultError(f"block {index} has other rows or shots than were asked for")
     return BlockResult(counts=counts)

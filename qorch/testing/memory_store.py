@@ -3,15 +3,16 @@
 import datetime as dt
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from qorch.errors import RunBusyError, StoreError
-from qorch.model.arrays import AnyArray
+from qorch.model.arrays import AnyArray, ByteArray
 from qorch.model.identity import Position
-from qorch.model.job import JobState
+from qorch.model.job import OPEN_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports import Clock
 from qorch.records import (
@@ -20,8 +21,11 @@ from qorch.records import (
     BlockRecord,
     CacheStatistics,
     CheckpointRecord,
+    JobPlan,
     JobRecord,
     LedgerRecord,
+    RawRecord,
+    ReleasedRows,
     RunMove,
     RunRecord,
     SessionRecord,
@@ -31,6 +35,8 @@ from qorch.records import (
 )
 
 _KEPT_CHECKPOINTS = 2
+_OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -39,7 +45,11 @@ class _Tables:
     sessions: dict[tuple[str, int], SessionRecord] = field(default_factory=dict)
     steps: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
-    attempts: dict[tuple[str, int], AttemptRecord] = field(default_factory=dict)
+    attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
+    plans: dict[str, JobPlan] = field(default_factory=dict)
+    answers: dict[str, RawRecord] = field(default_factory=dict)
+    accounts: dict[str, bytes] = field(default_factory=dict)
+    row_owners: dict[bytes, str] = field(default_factory=dict)
     blocks: dict[int, BlockRecord] = field(default_factory=dict)
     spans: list[SpanRecord] = field(default_factory=list)
     checkpoints: dict[str, list[CheckpointRecord]] = field(default_factory=dict)
@@ -49,10 +59,10 @@ class _Tables:
 class MemoryStore:
     """``qorch.ports.Store`` over dictionaries; every write is in effect when ``write`` returns."""
 
-    def __init__(self, clock: Clock) -> None:
-        """An empty store; ``clock`` dates blocks that have no time."""
+    def __init__(self, clock: Clock, *, store_id: str | None = None) -> None:
+        """An empty store; ``clock`` dates blocks that have no time. ``store_id`` is random where it is not given."""
         self._clock = clock
-        self._store_id = secrets.token_hex(16)
+        self._store_id = store_id or secrets.token_hex(16)
         self._tables = _Tables()
         self._claimed: set[str] = set()
         self._next_block = 1
@@ -82,6 +92,39 @@ class MemoryStore:
                 for record in sorted(writes, key=_generation):
                     self._apply(record)
                 future.set_result(None)
+        return future
+
+    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _T]]) -> "Future[_T]":
+        """See Store; the future is done."""
+        future: Future[_T] = Future()
+        with self._lock:
+            self._check_open()
+            try:
+                state, value = change(self._tables.accounts.get(account))
+            except Exception as error:  # whatever it raises belongs to the caller
+                future.set_exception(error)
+            else:
+                self.set_account(account, state)
+                future.set_result(value)
+        return future
+
+    def set_account(self, account: str, state: bytes | None) -> None:
+        """Give an account this state at once, or none."""
+        if state is None:
+            self._tables.accounts.pop(account, None)
+        else:
+            self._tables.accounts[account] = state
+
+    def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
+        """See Store; the future is done."""
+        future: Future[list[str]] = Future()
+        with self._lock:
+            self._check_open()
+            if run_id in self._tables.runs:
+                owners = self._tables.row_owners
+                future.set_result([owners.setdefault(claim.tobytes(), run_id) for claim in claims])
+            else:
+                future.set_exception(_missing_run(run_id))
         return future
 
     @contextmanager
@@ -123,6 +166,31 @@ class MemoryStore:
             return [
                 job for job in self._read().jobs.values() if run_id in {None, job.run_id} and state in {None, job.state}
             ]
+
+    def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
+        """See Store."""
+        return [job for job in self.jobs(run_id) if job.state in OPEN_STATES]
+
+    def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
+        """See Store."""
+        return [job for job in self.jobs(run_id) if job.position == position]
+
+    def attempts(self, job_id: str) -> list[AttemptRecord]:
+        """See Store."""
+        with self._lock:
+            return [attempt for _, attempt in sorted(self._read().attempts.get(job_id, {}).items())]
+
+    def job_plan(self, job_id: str) -> JobPlan | None:
+        """See Store."""
+        with self._lock:
+            tables = self._read()
+            job = tables.jobs.get(job_id)
+            return None if job is None or job.state in _OVER_STATES else tables.plans.get(job_id)
+
+    def raw_result(self, job_id: str) -> RawRecord | None:
+        """See Store."""
+        with self._lock:
+            return self._read().answers.get(job_id)
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         """See Store."""
@@ -200,35 +268,40 @@ class MemoryStore:
             raise StoreError("the store in memory is closed; open another")
 
     def _check_references(self, writes: Sequence[Write]) -> None:
-        tables = self._tables
-        runs = tables.runs.keys() | {record.run_id for record in writes if isinstance(record, RunRecord)}
-        jobs = tables.jobs.keys() | {record.job_id for record in writes if isinstance(record, JobRecord)}
+        runs = {record.run_id for record in writes if isinstance(record, RunRecord)}
+        jobs = {record.job_id for record in writes if isinstance(record, JobRecord)}
         for record in writes:
             if not isinstance(record, Write):
                 raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.ports")
-            if not isinstance(record, AttemptRecord) and record.run_id not in runs:
-                raise StoreError(f"run '{record.run_id}' is not stored; write its RunRecord first")
-            job_id = record.job_id if isinstance(record, AttemptRecord | BlockRecord | LedgerRecord) else None
-            if job_id is not None and job_id not in jobs:
+            run_id = None if isinstance(record, AttemptRecord | ReleasedRows) else record.run_id
+            if run_id is not None and run_id not in self._tables.runs and run_id not in runs:
+                raise _missing_run(run_id)
+            job_id = record.job_id if isinstance(record, _OfJob) else None
+            if job_id is not None and job_id not in self._tables.jobs and job_id not in jobs:
                 raise StoreError(f"job '{job_id}' is not stored; write its JobRecord first")
 
     def _apply(self, record: Write) -> None:
+        tables = self._tables
         if isinstance(record, SpanRecord):
-            self._tables.spans.append(record)
+            tables.spans.append(record)
         elif isinstance(record, LedgerRecord):
-            self._tables.ledger.append(record)
+            tables.ledger.append(record)
         elif isinstance(record, BlockRecord):
             dated = record if record.created_at else replace(record, created_at=self._clock.now())
-            self._tables.blocks[self._next_block] = dated
+            tables.blocks[self._next_block] = dated
             self._next_block += 1
         elif isinstance(record, CheckpointRecord):
-            kept = self._tables.checkpoints.setdefault(record.run_id, [])
+            kept = tables.checkpoints.setdefault(record.run_id, [])
             kept.append(record)
             del kept[:-_KEPT_CHECKPOINTS]
+        elif isinstance(record, ReleasedRows):
+            self._release(record)
+        elif isinstance(record, JobRecord | AttemptRecord | JobPlan | RawRecord):
+            self._replace_of_job(record)
         else:
-            self._replace(record)
+            self._replace_of_run(record)
 
-    def _replace(self, record: RunRecord | RunMove | SessionRecord | StepRecord | JobRecord | AttemptRecord) -> None:
+    def _replace_of_run(self, record: RunRecord | RunMove | SessionRecord | StepRecord) -> None:
         tables = self._tables
         if isinstance(record, RunRecord):
             tables.runs[record.run_id] = record
@@ -238,17 +311,40 @@ class MemoryStore:
             tables.runs[record.run_id] = replace(run, state=record.state, summary=summary)
         elif isinstance(record, SessionRecord):
             tables.sessions[record.run_id, record.ordinal] = record
-        elif isinstance(record, StepRecord):
-            tables.steps[record.run_id, record.step] = record
-        elif isinstance(record, JobRecord):
-            tables.jobs[record.job_id] = record
         else:
-            tables.attempts[record.job_id, record.ordinal] = record
+            tables.steps[record.run_id, record.step] = record
+
+    def _replace_of_job(self, record: JobRecord | AttemptRecord | JobPlan | RawRecord) -> None:
+        tables = self._tables
+        if isinstance(record, JobRecord):
+            tables.jobs[record.job_id] = record
+            if record.state in _OVER_STATES:
+                tables.plans.pop(record.job_id, None)
+        elif isinstance(record, AttemptRecord):
+            tables.attempts.setdefault(record.job_id, {})[record.ordinal] = record
+        elif isinstance(record, JobPlan):
+            tables.plans[record.job_id] = record
+        else:
+            tables.answers[record.job_id] = record
+
+    def _release(self, released: ReleasedRows) -> None:
+        owners = self._tables.row_owners
+        wanted = list(owners) if released.claims is None else [claim.tobytes() for claim in released.claims]
+        for claim in wanted:
+            if owners.get(claim) == released.run_id:
+                del owners[claim]
+
+
+_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
 
 
 def _generation(record: Write) -> int:
-    """Runs before all else: one call may hold a run and what belongs to it in any order."""
-    return 0 if isinstance(record, RunRecord) else 1
+    """Runs before all else, and plans before jobs: one call may hold what belongs together in any order."""
+    return 0 if isinstance(record, RunRecord) else 1 if isinstance(record, JobPlan) else 2
+
+
+def _missing_run(run_id: str) -> StoreError:
+    return StoreError(f"run '{run_id}' is not stored; write its RunRecord first")
 
 
 def _nbytes(block: BlockRecord) -> int:

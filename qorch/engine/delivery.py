@@ -1,0 +1,128 @@
+"""From a job at the provider to verified rows in the store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from qorch.engine.journal import Journal
+from qorch.engine.poller import Poller
+from qorch.engine.recorder import Recorder
+from qorch.engine.retrying import Retrier
+from qorch.engine.submission import block_records, shape_of
+from qorch.errors import BusyError, InvalidResultError, JobFailedError
+from qorch.model.job import JobResult, JobState, JobStatus, RawResult, RemoteState
+from qorch.model.timing import Phase
+from qorch.ports import Clock, RemoteBackend
+from qorch.records import JobPlan, JobRecord, RawRecord, Write
+
+
+@dataclass
+class _Answer:
+    """What came back so far: kept where it cannot be believed, too."""
+
+    raw: RawResult | None = None
+    fetches: int = 0
+    fetched_from_ns: int = 0
+
+
+class Delivery:
+    """Waits for jobs, fetches and verifies their answers, and records them, for whoever submitted them."""
+
+    def __init__(
+        self,
+        backend: RemoteBackend,
+        journal: Journal,
+        recorder: Recorder,
+        *,
+        poller: Poller,
+        retrier: Retrier,
+        clock: Clock,
+        fetches: int,
+    ) -> None:
+        """``fetches``: how often an answer is fetched that fails verification."""
+        self._backend = backend
+        self._journal = journal
+        self._recorder = recorder
+        self._poller = poller
+        self._retrier = retrier
+        self._clock = clock
+        self._fetches = fetches
+
+    async def deliver(
+        self, record: JobRecord, plan: JobPlan, *, accepted_ns: int | None, take: Callable[[JobResult], None]
+    ) -> JobResult:
+        """Wait until a submitted job is over, hand its rows to ``take``, and make them durable.
+
+        ``accepted_ns``: when this process saw it accepted. Raises JobFailedError (with nothing to be had of it) and
+        InvalidResultError (its answer is kept), both with the job's end written down; BusyError and CredentialsError
+        where the provider cannot be asked: the job stays as it is.
+        """
+        provider_id = record.provider_id or ""
+        status = await self._poller.wait(provider_id)
+        seen_ns = self._clock.monotonic_ns()
+        if accepted_ns is not None:
+            self._observe(record, status, accepted_ns, seen_ns)
+        answer = _Answer(fetched_from_ns=seen_ns)
+        try:
+            if status.state is RemoteState.CANCELLED:
+                raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
+            result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, take))
+        except (JobFailedError, InvalidResultError) as error:
+            await self._fail(record, answer, error)
+            raise
+        await self._finish(record, plan, answer, result)
+        return result
+
+    async def _fetch(
+        self, record: JobRecord, plan: JobPlan, answer: _Answer, take: Callable[[JobResult], None]
+    ) -> JobResult:
+        answer.raw = await self._backend.fetch(record.provider_id or "")
+        received_ns = self._clock.monotonic_ns()
+        self._recorder.add(Phase.TRANSFER, answer.fetched_from_ns, received_ns, record.position, record.job_id)
+        answer.fetches += 1
+        answer.fetched_from_ns = received_ns
+        try:
+            with self._recorder.span(Phase.DECODE, record.position, job_id=record.job_id):
+                return await self._journal.compute(record.n_rows, self._read, plan, answer.raw, take)
+        except InvalidResultError as error:
+            if answer.fetches >= self._fetches:
+                raise
+            # To ask again costs nothing, and what a proxy cut short may come whole the next time.
+            raise BusyError(f"{error}; it is fetched again") from error
+
+    def _read(self, plan: JobPlan, raw: RawResult, take: Callable[[JobResult], None]) -> JobResult:
+        result = self._backend.read(shape_of(plan), raw)
+        take(result)
+        return result
+
+    async def _finish(self, record: JobRecord, plan: JobPlan, answer: _Answer, result: JobResult) -> None:
+        now = self._clock.now()
+        writes: list[Write] = [replace(record, state=JobState.DONE, error=None, changed_at=now)]
+        writes += block_records(plan, result, position=record.position, created_at=now)
+        if self._backend.capabilities.charges and answer.raw is not None:
+            writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now))
+        with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
+            await self._journal.record(writes)
+
+    async def _fail(self, record: JobRecord, answer: _Answer, error: Exception) -> None:
+        now = self._clock.now()
+        writes: list[Write] = [replace(record, state=JobState.FAILED, error=str(error), changed_at=now)]
+        if answer.raw is not None:
+            writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
+        await self._journal.record(writes)
+
+    def _observe(self, record: JobRecord, status: JobStatus, accepted_ns: int, seen_ns: int) -> None:
+        """Split the wait by the provider's own times where it gives them; durations alone, for its clock is its own."""
+        if status.submitted_at is None or status.started_at is None or status.ended_at is None:
+            self._recorder.add(Phase.REMOTE, accepted_ns, seen_ns, record.position, record.job_id)
+            return
+        queued = (status.started_at - status.submitted_at).total_seconds()
+        executed = (status.ended_at - status.started_at).total_seconds()
+        started_ns = min(seen_ns, accepted_ns + max(0, round(queued * 1e9)))
+        ended_ns = min(seen_ns, started_ns + max(0, round(executed * 1e9)))
+        edges = (
+            (Phase.QUEUE, accepted_ns, started_ns),
+            (Phase.EXECUTE, started_ns, ended_ns),
+            (Phase.POLL, ended_ns, seen_ns),
+        )
+        for phase, start_ns, end_ns in edges:
+            self._recorder.add(phase, start_ns, end_ns, record.position, record.job_id)

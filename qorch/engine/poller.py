@@ -1,0 +1,135 @@
+"""Asks after all jobs that are at a provider, together, and seldom enough."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from qorch.engine.retrying import Retrier
+from qorch.errors import JobFailedError
+from qorch.model.job import JobStatus, RemoteState
+from qorch.policy import PollPolicy
+from qorch.ports import Clock, RemoteBackend
+
+REMEMBERED = 20
+"""Durations of recent jobs: the shortest of them tells when to ask for the first time."""
+TOGETHER = 0.5
+"""A job whose turn comes within this share of its interval is asked after with those that are due."""
+OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
+
+
+@dataclass(eq=False)
+class _Watch:
+    done: "asyncio.Future[JobStatus]"
+    since_ns: int
+    due_ns: int
+    interval_ns: int
+    missing_since_ns: int | None = None
+
+
+class Poller:
+    """One task for all jobs of an engine; it ends by itself when nothing is waited for."""
+
+    def __init__(self, backend: RemoteBackend, retrier: Retrier, *, clock: Clock, policy: PollPolicy) -> None:
+        """Nothing is asked before ``wait``."""
+        self._backend = backend
+        self._retrier = retrier
+        self._clock = clock
+        self._policy = policy
+        self._watches: dict[str, _Watch] = {}
+        self._durations_ns: deque[int] = deque(maxlen=REMEMBERED)
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.polls = 0
+
+    async def wait(self, provider_id: str) -> JobStatus:
+        """Wait until a job is over at the provider, and return how it ended.
+
+        Raises BusyError once the retries' patience is over, CredentialsError, and JobFailedError where the provider
+        no longer knows the job.
+        """
+        now_ns = self._clock.monotonic_ns()
+        first_ns = self._first_interval_ns()
+        watch = _Watch(asyncio.get_running_loop().create_future(), now_ns, now_ns + first_ns, first_ns)
+        self._watches[provider_id] = watch
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        try:
+            return await watch.done
+        finally:
+            self._watches.pop(provider_id, None)
+            self._changed.set()
+
+    async def close(self) -> None:
+        """Stop asking; whoever waits is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for watch in self._watches.values():
+            watch.done.cancel()
+
+    def _first_interval_ns(self) -> int:
+        shortest = round(self._policy.shortest_seconds * 1e9)
+        return max(shortest, min(self._durations_ns) * 9 // 10) if self._durations_ns else shortest
+
+    async def _work(self) -> None:
+        while self._watches:
+            self._changed.clear()
+            now_ns = self._clock.monotonic_ns()
+            next_ns = min(watch.due_ns for watch in self._watches.values())
+            if next_ns > now_ns:
+                await self._sleep((next_ns - now_ns) / 1e9)
+                continue
+            due = [name for name, watch in self._watches.items() if self._is_due(watch, now_ns)]
+            try:
+                self.polls += 1
+                statuses = await self._retrier.repeat(lambda ids=due: self._backend.poll(ids))  # type: ignore[misc]
+            except Exception as error:
+                self._fail(due, error)
+            else:
+                self._note(due, statuses)
+
+    async def _sleep(self, seconds: float) -> None:
+        waiting = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._changed.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def _is_due(self, watch: _Watch, now_ns: int) -> bool:
+        return watch.due_ns - TOGETHER * watch.interval_ns <= now_ns
+
+    def _fail(self, names: list[str], error: Exception) -> None:
+        for name in names:
+            watch = self._watches.get(name)
+            if watch is not None and not watch.done.done():
+                watch.done.set_exception(error)
+            self._watches.pop(name, None)
+
+    def _note(self, asked: list[str], statuses: dict[str, JobStatus]) -> None:
+        now_ns = self._clock.monotonic_ns()
+        for name in asked:
+            watch = self._watches.get(name)
+            if watch is None or watch.done.done():
+                continue
+            status = statuses.get(name)
+            if status is not None and status.state in OVER:
+                self._durations_ns.append(now_ns - watch.since_ns)
+                watch.done.set_result(status)
+                del self._watches[name]
+            elif status is None and self._is_gone(watch, now_ns):
+                self._fail([name], JobFailedError(f"{self._backend.name} does not know job {name} any more"))
+            else:
+                self._postpone(watch, now_ns)
+
+    def _is_gone(self, watch: _Watch, now_ns: int) -> bool:
+        """Lists may lag behind: a job is gone only after it was missing for the settle time."""
+        if watch.missing_since_ns is None:
+            watch.missing_since_ns = now_ns
+        return now_ns - watch.missing_since_ns > self._backend.terms.settle_seconds * 1e9
+
+    def _postpone(self, watch: _Watch, now_ns: int) -> None:
+        shortest, longest = self._policy.shortest_seconds * 1e9, self._policy.longest_seconds * 1e9
+        watch.interval_ns = round(min(longest, max(shortest, self._policy.share * (now_ns - watch.since_ns))))
+        watch.due_ns = now_ns + watch.interval_ns

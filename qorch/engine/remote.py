@@ -1,0 +1,225 @@
+"""The life of a job at a provider: intent, submission, and what follows each of its outcomes."""
+
+import asyncio
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from qorch.engine.delivery import Delivery
+from qorch.engine.journal import Journal
+from qorch.engine.local import Assemble
+from qorch.engine.pacer import CLOSED_SECONDS, Pacer, Ticket
+from qorch.engine.recorder import Recorder
+from qorch.engine.retrying import Retrier
+from qorch.engine.settlement import Settlement
+from qorch.engine.submission import Submission
+from qorch.errors import (
+    BusyError,
+    CredentialsError,
+    JobFailedError,
+    QorchError,
+    RejectedError,
+    UnavailableError,
+    UnknownOutcomeError,
+)
+from qorch.model.identity import idempotency_key
+from qorch.model.job import JobResult, JobState
+from qorch.model.timing import Phase
+from qorch.planning import PlannedJob, lost_rows
+from qorch.policy import RetryPolicy
+from qorch.ports import Clock, RemoteBackend
+from qorch.records import AttemptRecord, JobPlan, JobRecord
+
+GRACE_SECONDS = 2.0
+"""How long a submission on its way may still be answered where its caller has gone."""
+
+
+@dataclass
+class _Sending:
+    """One job on its way to the provider."""
+
+    submission: Submission
+    plan: JobPlan
+    record: JobRecord
+    key: str
+    first_sent_at: datetime.datetime
+    unknowns: int = 0
+    accepted_ns: int = 0
+
+
+class RemoteSubmitter:
+    """Carries submissions through their states on a backend whose jobs outlive this process.
+
+    The intent, with its key, is durable before the first byte leaves; every resend keeps the key, and follows only
+    upon a proof, or upon the settle time where the terms allow it.
+    """
+
+    def __init__(
+        self,
+        backend: RemoteBackend,
+        journal: Journal,
+        recorder: Recorder,
+        *,
+        pacer: Pacer,
+        retrier: Retrier,
+        settlement: Settlement,
+        delivery: Delivery,
+        clock: Clock,
+        retry: RetryPolicy,
+    ) -> None:
+        """Everything is shared with the engine that owns this."""
+        self._backend = backend
+        self._journal = journal
+        self._recorder = recorder
+        self._pacer = pacer
+        self._retrier = retrier
+        self._settlement = settlement
+        self._delivery = delivery
+        self._clock = clock
+        self._retry = retry
+
+    async def carry_out(self, submission: Submission, assemble: Assemble, *, next_ordinal: Callable[[], int]) -> None:
+        """Run one job to its end and hand its verified results to ``assemble``.
+
+        Rows that failed at the provider, and were not charged, run again as a job of their own, ``next_ordinal`` of
+        the call. Raises JobFailedError once no attempt is left, UnknownOutcomeError where the job is held,
+        RejectedError, InvalidResultError, StoreError. A cancelled call leaves what was accepted to be adopted.
+        """
+        for attempt in range(1, self._retry.max_attempts + 1):
+            try:
+                lost = await self._run(submission, assemble)
+            except JobFailedError as error:
+                if not error.is_repeatable or attempt == self._retry.max_attempts:
+                    raise
+                lost = submission.job
+            if lost is None:
+                return
+            if attempt < self._retry.max_attempts:
+                submission = replace(submission, ordinal=next_ordinal(), job=lost)
+        raise JobFailedError(
+            f"{submission.job.n_rows} rows failed at {self._backend.name} in each of {self._retry.max_attempts} jobs;"
+            f" the last was {submission.job_id}"
+        )
+
+    async def _run(self, submission: Submission, assemble: Assemble) -> PlannedJob | None:
+        """Run a job once; the rows of it that failed, or None."""
+        record = submission.record(JobState.INTENT, changed_at=self._clock.now())
+        key = idempotency_key(self._journal.store_id, record.job_id, epoch=0)
+        sending = _Sending(submission, submission.plan, record, key, first_sent_at=record.changed_at)
+        await self._submit(sending)
+
+        def take(result: JobResult) -> None:
+            assemble(submission.job, result)
+
+        try:
+            result = await self._delivery.deliver(
+                sending.record, sending.plan, accepted_ns=sending.accepted_ns, take=take
+            )
+        except QorchError:
+            await self._pacer.finished()
+            raise
+        await self._pacer.finished()
+        return lost_rows(submission.job, result.lost)
+
+    async def _submit(self, sending: _Sending) -> None:
+        """Get the job accepted: ``sending.record`` is then SUBMITTED."""
+        try:
+            await self._retrier.resume(lambda: self._try(sending))
+        except UnknownOutcomeError:
+            raise
+        except QorchError as error:
+            failed = replace(sending.record, state=JobState.FAILED, error=str(error), changed_at=self._clock.now())
+            if sending.record.attempts:
+                await self._journal.write_ahead([failed])
+            raise
+
+    async def _try(self, sending: _Sending) -> None:
+        """Submit once when it is its turn. Raises BusyError where the same may be tried again."""
+        job_id, position = sending.record.job_id, sending.record.position
+        with self._recorder.span(Phase.PACE, position, job_id=job_id):
+            ticket = await self._pacer.admit()
+        try:
+            attempt = await self._intend(sending)
+        except BaseException:
+            await asyncio.shield(self._pacer.rejected())
+            raise
+        with self._recorder.span(Phase.SUBMIT, position, job_id=job_id):
+            provider_id = await self._send(sending, attempt, ticket)
+        sending.accepted_ns = self._clock.monotonic_ns()
+        sending.record = replace(
+            sending.record,
+            state=JobState.SUBMITTED,
+            provider_id=provider_id,
+            error=None,
+            changed_at=self._clock.now(),
+        )
+        await self._journal.write_ahead([sending.record, replace(attempt, outcome="accepted")])
+
+    async def _intend(self, sending: _Sending) -> AttemptRecord:
+        now = self._clock.now()
+        record = replace(
+            sending.record, state=JobState.INTENT, attempts=sending.record.attempts + 1, error=None, changed_at=now
+        )
+        attempt = AttemptRecord(record.job_id, record.attempts, sending.key, now)
+        with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
+            await self._journal.write_ahead([record, attempt, sending.plan])
+        sending.record = record
+        return attempt
+
+    async def _send(self, sending: _Sending, attempt: AttemptRecord, ticket: Ticket) -> str:
+        """Send once and deal with every outcome but acceptance, which is the provider's id."""
+        try:
+            provider_id = await self._post(sending, attempt)
+        except UnknownOutcomeError as error:
+            return await self._settle(sending, ticket, str(error))
+        except BusyError as error:
+            closed = CLOSED_SECONDS if isinstance(error, UnavailableError) else None
+            await self._unsent(sending, attempt, str(error))
+            await self._pacer.refused(ticket, retry_after_seconds=error.retry_after_seconds or closed)
+            raise
+        except RejectedError as error:
+            if isinstance(error, CredentialsError):
+                self._pacer.stop(error)
+            await self._unsent(sending, attempt, str(error))
+            await self._pacer.rejected()
+            raise
+        await self._pacer.accepted()
+        return provider_id
+
+    async def _post(self, sending: _Sending, attempt: AttemptRecord) -> str:
+        """Send; a caller that goes away meanwhile leaves the answer to be written down, where it comes soon."""
+        post = asyncio.ensure_future(self._backend.submit(sending.submission.request, key=sending.key))
+        try:
+            return await asyncio.shield(post)
+        except asyncio.CancelledError:
+            await asyncio.wait([post], timeout=GRACE_SECONDS)
+            if post.done() and not post.cancelled() and post.exception() is None:
+                record = replace(sending.record, state=JobState.SUBMITTED, provider_id=post.result())
+                self._journal.record_soon([record, replace(attempt, outcome="accepted")])
+            post.cancel()
+            raise
+
+    async def _settle(self, sending: _Sending, ticket: Ticket, reason: str) -> str:
+        """The id of a job that was accepted after all. Raises BusyError where it may be sent again."""
+        await self._pacer.refused(ticket, is_over=False)
+        sending.unknowns += 1
+        try:
+            provider_id = await self._settlement.settle(
+                sending.record,
+                key=sending.key,
+                since=sending.first_sent_at,
+                reason=reason,
+                may_resend=sending.unknowns < self._retry.max_unknowns,
+            )
+        except QorchError:
+            await self._pacer.finished()
+            raise
+        if provider_id is None:
+            await self._pacer.finished()
+            raise BusyError(f"job {sending.record.job_id}: {reason}; no list shows it, so it is sent again")
+        return provider_id
+
+    async def _unsent(self, sending: _Sending, attempt: AttemptRecord, reason: str) -> None:
+        """Write down that the provider provably does not have the job."""
+        sending.record = replace(sending.record, state=JobState.RESERVED, error=reason, changed_at=self._clock.now())
+        await self._journal.write_ahead([sending.record, replace(attempt, outcome="refused", error=reason)])

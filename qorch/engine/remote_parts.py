@@ -1,0 +1,68 @@
+"""Puts together what a backend behind a network needs of the engine, for a run or for its recovery."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.engine.delivery import Delivery
+from qorch.engine.finder import Finder
+from qorch.engine.journal import Journal
+from qorch.engine.pacer import Pacer
+from qorch.engine.poller import Poller
+from qorch.engine.recorder import Recorder
+from qorch.engine.recovery import Recovery
+from qorch.engine.remote import RemoteSubmitter
+from qorch.engine.retrying import Retrier
+from qorch.engine.settlement import Settlement
+from qorch.policy import RunPolicy
+from qorch.ports import Clock, RemoteBackend, Store
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteParts:
+    """One of each, sharing one pace, one poller and one budget of retries."""
+
+    submitter: RemoteSubmitter
+    recovery: Recovery
+    pacer: Pacer
+    poller: Poller
+
+    async def close(self) -> None:
+        """Stop asking and submitting; what is at the provider stays there, to be adopted."""
+        await self.recovery.close()
+        await self.poller.close()
+        await self.pacer.leave()
+
+
+def make_remote_parts(
+    backend: RemoteBackend,
+    store: Store,
+    *,
+    journal: Journal,
+    recorder: Recorder,
+    clock: Clock,
+    policy: RunPolicy,
+    run_id: str,
+    random: np.random.Generator,
+) -> RemoteParts:
+    """``random`` draws the jitter of retries and pauses."""
+    retrier = Retrier(policy.retry, clock=clock, random=random)
+    poller = Poller(backend, retrier, clock=clock, policy=policy.poll)
+    pacer = Pacer(backend, store, clock=clock, holder=run_id, random=random)
+    settlement = Settlement(backend, journal, Finder(backend, retrier), clock=clock)
+    delivery = Delivery(
+        backend, journal, recorder, poller=poller, retrier=retrier, clock=clock, fetches=policy.retry.fetches
+    )
+    submitter = RemoteSubmitter(
+        backend,
+        journal,
+        recorder,
+        pacer=pacer,
+        retrier=retrier,
+        settlement=settlement,
+        delivery=delivery,
+        clock=clock,
+        retry=policy.retry,
+    )
+    recovery = Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
+    return RemoteParts(submitter, recovery, pacer, poller)

@@ -1,0 +1,81 @@
+"""The one place where anything is tried again: how often, after how long, and out of which budget."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import numpy as np
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from qorch.errors import BusyError
+from qorch.policy import RetryPolicy
+from qorch.ports import Clock
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("qorch.retries")
+
+
+class Retrier:
+    """Repeats calls that were provably without effect (BusyError), as long as the policy's patience lasts.
+
+    Waits what the server asks for, else with full jitter; every success earns a part of a retry, and where retries
+    have used up what was earned they wait the longest time, so that trouble never multiplies the traffic.
+    """
+
+    def __init__(self, policy: RetryPolicy, *, clock: Clock, random: np.random.Generator) -> None:
+        """``random`` draws the jitter."""
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self._tokens = policy.tokens
+        self._has_succeeded = False
+        self._note_ns = round(policy.note_seconds * 1e9)
+        self._noted_ns = -self._note_ns
+
+    async def repeat(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call something that is safe to repeat until it succeeds; raises what is no BusyError at once."""
+        return await self._retrying(self._backoff)(self._counted, call)
+
+    async def resume(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The same for a call that itself waits for its turn, as the submissions at the pacer's door do."""
+        return await self._retrying(lambda _: 0.0)(self._counted, call)
+
+    def _retrying(self, wait: Callable[[RetryCallState], float]) -> AsyncRetrying:
+        started_ns = self._clock.monotonic_ns()
+        return AsyncRetrying(
+            retry=retry_if_exception_type(BusyError),
+            wait=wait,
+            stop=lambda _: self._is_over(started_ns),
+            sleep=self._clock.sleep,
+            before_sleep=self._note,
+            reraise=True,
+        )
+
+    async def _counted(self, call: Callable[[], Awaitable[T]]) -> T:
+        result = await call()
+        self._has_succeeded = True
+        self._tokens = min(self._policy.tokens, self._tokens + self._policy.tokens_per_call)
+        return result
+
+    def _is_over(self, started_ns: int) -> bool:
+        # A server that never answered is most likely a wrong address; one that did will come back.
+        patience = self._policy.patience_seconds if self._has_succeeded else self._policy.first_patience_seconds
+        return self._clock.monotonic_ns() - started_ns > patience * 1e9
+
+    def _backoff(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, BusyError) and error.retry_after_seconds is not None:
+            return error.retry_after_seconds
+        longest = min(self._policy.longest_seconds, self._policy.first_seconds * 2.0 ** min(state.attempt_number, 30))
+        if self._tokens < 1.0:
+            return self._policy.longest_seconds
+        self._tokens -= 1.0
+        return float(self._random.uniform(0.0, longest))
+
+    def _note(self, state: RetryCallState) -> None:
+        now_ns = self._clock.monotonic_ns()
+        error = state.outcome.exception() if state.outcome else None
+        if now_ns - self._noted_ns >= self._note_ns:
+            self._noted_ns = now_ns
+            _logger.warning("%s; trying again (Ctrl-C stops, and --resume goes on)", error)

@@ -1,0 +1,158 @@
+"""A Store in memory that loses in a crash what was not yet synced: for simulations on a virtual clock."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from qorch.model.arrays import ByteArray
+from qorch.ports import Clock
+from qorch.records import BlockRecord, Write
+from qorch.testing.memory_store import MemoryStore
+
+_T = TypeVar("_T")
+_Replay = Callable[[MemoryStore], object]
+_STORE_ID = "f" * 32
+
+
+class Sync(Protocol):
+    """When writes become durable, for instance by the scheduler of a virtual clock."""
+
+    def delay(self) -> float:
+        """Seconds from now until a call that is made now is synced, and with it all calls before it."""
+        ...
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> object:
+        """Call the function after so many seconds, or at once."""
+        ...
+
+
+class SyncAtOnce:
+    """Every call is durable when it returns."""
+
+    def delay(self) -> float:
+        """See Sync."""
+        return 0.0
+
+    def call_later(self, _seconds: float, function: Callable[[], None]) -> None:
+        """See Sync."""
+        function()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that waits for its sync: ``settle`` ends its future, ``replay`` is what it did to the tables."""
+
+    settle: Callable[[], None]
+    replay: _Replay
+
+
+class FragileStore(MemoryStore):
+    """A MemoryStore whose calls take effect at once, and become durable in their order when ``sync`` says so.
+
+    Only then their futures are done. No threads and no randomness of its own: the same calls give the same store.
+    """
+
+    def __init__(self, clock: Clock, sync: Sync, *, store_id: str = _STORE_ID) -> None:
+        """An empty store; ``clock`` dates blocks that have no time."""
+        super().__init__(clock, store_id=store_id)
+        self._sync = sync
+        self._journal: list[_Replay] = []
+        self._waiting: deque[_Call] = deque()
+        self._is_crashed = False
+        self._n_calls = 0
+        self._n_synced = 0
+
+    @property
+    def unsynced(self) -> int:
+        """How many calls a crash could lose now."""
+        return len(self._waiting)
+
+    def write(self, writes: Sequence[Write]) -> "Future[None]":
+        """See Store."""
+        with self._lock:
+            # A replay must not date a block anew.
+            dated = [_date(record, self._clock.now) for record in writes]
+            return self._queue(super().write(dated), lambda store: MemoryStore.write(store, dated))
+
+    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _T]]) -> "Future[_T]":
+        """See Store."""
+        with self._lock:
+            done = super().update_account(account, change)
+            state = self._tables.accounts.get(account)
+            return self._queue(done, lambda store: store.set_account(account, state))
+
+    def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
+        """See Store."""
+        with self._lock:
+            return self._queue(
+                super().claim_rows(run_id, claims), lambda store: MemoryStore.claim_rows(store, run_id, claims)
+            )
+
+    def prune(self, *, run_id: str | None = None, before: datetime | None = None) -> int:
+        """See Store; like a real one it waits for all writes, and is durable when it returns."""
+        self._sync_calls(self._n_calls)
+        with self._lock:
+            self._journal.append(lambda store: MemoryStore.prune(store, run_id=run_id, before=before))
+            return super().prune(run_id=run_id, before=before)
+
+    def close(self) -> None:
+        """See Store."""
+        self._sync_calls(self._n_calls)
+        super().close()
+
+    def crash(self, random: np.random.Generator) -> "FragileStore":
+        """The store as the next process finds it; this one is dead: it takes no more calls, and ends no future.
+
+        Of the calls that were not synced the first few may have reached the disk all the same: ``random`` draws how
+        many. Claims of runs are free, as their processes are gone.
+        """
+        with self._lock:
+            survivors = list(self._waiting)[: random.integers(0, len(self._waiting), endpoint=True)]
+            self._is_crashed = self._is_closed = True
+            self._waiting.clear()
+        found = FragileStore(self._clock, self._sync, store_id=self.store_id)
+        found._journal = self._journal + [call.replay for call in survivors]
+        for replay in found._journal:
+            replay(found)
+        return found
+
+    def _queue(self, done: "Future[_T]", replay: _Replay) -> "Future[_T]":
+        """Let what was done count once it is synced; what failed has changed nothing."""
+        future: Future[_T] = Future()
+        # As in a real store, cancelling is too late.
+        future.set_running_or_notify_cancel()
+        error = done.exception()
+        settle: Callable[[], Any] = (
+            (lambda: future.set_result(done.result())) if error is None else lambda: future.set_exception(error)
+        )
+        self._waiting.append(_Call(settle, replay if error is None else _nothing))
+        self._n_calls += 1
+        number = self._n_calls
+        self._sync.call_later(self._sync.delay(), lambda: self._sync_calls(number))
+        return future
+
+    def _sync_calls(self, number: int) -> None:
+        """Make the first so many calls durable."""
+        with self._lock:
+            if self._is_crashed:
+                return
+            due = [self._waiting.popleft() for _ in range(number - self._n_synced)]
+            self._n_synced += len(due)
+            self._journal += [call.replay for call in due]
+        for call in due:
+            call.settle()
+
+
+def _nothing(_store: MemoryStore) -> None:
+    """What a call did that failed."""
+
+
+def _date(record: Write, now: Callable[[], datetime]) -> Write:
+    if isinstance(record, BlockRecord) and record.created_at is None:
+        return replace(record, created_at=now())
+    return record
