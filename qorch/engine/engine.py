@@ -78,7 +78,9 @@ class Engine:
         self._recorder = recorder
         self._run_id = run_id
         self._journal = Journal(store, clock=clock, is_durable=charges or remote is not None)
-        self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges)
+        self._lookup = Lookup(
+            store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=remote is not None
+        )
         self._remote: RemoteParts | None = None
         if remote is None:
             local = LocalSubmitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)

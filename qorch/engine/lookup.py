@@ -43,10 +43,16 @@ class Found:
 class Lookup:
     """Answers from one store under one policy; keeps its indices up to date between calls."""
 
-    def __init__(self, store: Store, *, policy: CachePolicy, rebuy: bool, charges: bool) -> None:
-        """``charges``: whether a changed position is paid for, and stops the run unless ``rebuy``."""
+    def __init__(
+        self, store: Store, *, policy: CachePolicy, rebuy: bool, charges: bool, keeps_jobs: bool = False
+    ) -> None:
+        """``charges``: whether a changed position is paid for, and stops the run unless ``rebuy``.
+
+        ``keeps_jobs``: a job that failed keeps its number, because the provider knows it by a key made of that.
+        """
         self._store = store
         self._charges = charges
+        self._keeps_jobs = keeps_jobs
         self._policy = policy
         self._stops_on_change = charges and not rebuy
         self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
@@ -89,9 +95,13 @@ class Lookup:
             missing[index : index + 1] = parts[:1]
             missing += parts[1:]
         todo = tuple(part for part in missing if len(part.rows))
-        jobs = self._store.jobs_at(*replayed) if replayed else []
-        first_job = 1 + max((job_ordinal(job.job_id) for job in jobs), default=-1)
-        return Found(tuple(hits), todo, tuple(duplicates), first_job)
+        return Found(tuple(hits), todo, tuple(duplicates), self._first_job(replayed, stored))
+
+    def _first_job(self, replayed: tuple[str, Position] | None, stored: list[BlockRecord]) -> int:
+        taken = {block.job_id for block in stored}
+        if replayed is not None and self._keeps_jobs:
+            taken |= {job.job_id for job in self._store.jobs_at(*replayed)}
+        return 1 + max((job_ordinal(job_id) for job_id in taken), default=-1)
 
     def _replay(self, lowered: LoweredBatch, contexts: list[bytes], stored: list[BlockRecord]) -> list[Hit]:
         hits, mismatches = replay(lowered.groups, stored, contexts=None if self._charges else contexts)
