@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -16,12 +16,13 @@ class Config:
 
     ``db``: URL or path of the database (``QORCH_DB``); ``workers``: worker processes of local backends
     (``QORCH_WORKERS``), None for one per available core; ``data_dir``: where workloads look for their files
-    (``QORCH_DATA_DIR``).
+    (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses.
     """
 
     db: str
     workers: int | None = None
     data_dir: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def calm_openmp() -> None:
@@ -46,6 +47,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         db=env.get("QORCH_DB") or default_database(),
         workers=_read_count(env, "QORCH_WORKERS"),
         data_dir=Path(data_dir) if data_dir else None,
+        environment=env,
     )
 
 

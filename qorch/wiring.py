@@ -194,5 +194,5 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
         factory = known[kind].load()
     except ImportError as error:
         raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
-    backend: Backend = factory(options, clock=clock, workers=config.workers)
+    backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
     return backend

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Mapping
 
 from qorch.errors import CircuitError, MissingPackageError, RejectedError, UsageError
 from qorch.model.arrays import FloatArray
@@ -22,7 +23,9 @@ PRECISION = "double"
 SAMPLER_VERSION = 1
 
 
-def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> "AerBackend":
+def open_backend(
+    options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str] | None = None
+) -> "AerBackend":
     """The backend ``aer`` or ``aer:<options>``; ``workers`` None is one per core. Starts nothing yet.
 
     Raises MissingPackageError where an extra is not installed, UnknownNameError for unknown options.
@@ -32,7 +35,7 @@ def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> "
     if workers is not None and workers < 1:
         raise UsageError(f"aer was asked for {workers} workers; give at least 1")
     # Workers time themselves on the same monotonic clock of the machine, so there is nothing to ask this one.
-    del clock
+    del clock, environment
     name = f"aer:{options}" if options else "aer"
     return AerBackend(name, parse_options(options), workers=workers or machine.available_cores())
 

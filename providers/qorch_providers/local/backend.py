@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import threading
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -30,12 +31,17 @@ REVISION = "1"
 """Of what the engines compute: raise it with any change that changes a bit of a result."""
 
 
-def open_backend(options: str, *, clock: Clock, workers: int | None = None) -> Backend:
+def open_backend(
+    options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str] | None = None
+) -> Backend:
     """Open ``local`` or ``local:<options>``; ``workers`` is the number of threads, by default one per core.
+
+    The ``environment`` holds nothing for it.
 
     Raises UnknownNameError for an unknown option, MissingPackageError where the engine asked for is not installed,
     UsageError where there is no CUDA device, or for values that cannot be.
     """
+    del environment
     name = f"local:{options}" if options else "local"
     return LocalBackend(name, parse_options(options), clock=clock, threads=workers or machine.available_cores())
 
