@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from qorch import __version__
-from qorch.cli import backends, bench, cache, cancel, doctor, jobs, report, runs, show, train
+from qorch.cli import backends, bench, cache, cancel, doctor, emulate, jobs, recover, report, runs, show, train
 from qorch.cli.arguments import fill_resume
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
@@ -28,11 +28,13 @@ app.command()(runs.runs)
 app.command()(show.show)
 app.command()(jobs.jobs)
 app.command()(cancel.cancel)
+app.command()(recover.recover)
 app.command()(report.report)
 app.add_typer(cache.app, name="cache")
 app.command()(backends.backends)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.command()(emulate.emulate)
 
 
 @app.callback(invoke_without_command=True)

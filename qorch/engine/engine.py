@@ -3,11 +3,12 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qorch.engine.assembly import Assembly
+from qorch.engine.claims import Claims
 from qorch.engine.journal import Journal
 from qorch.engine.local import LocalSubmitter
 from qorch.engine.lookup import Found, Lookup
@@ -22,9 +23,9 @@ from qorch.model.identity import Position, stream_of
 from qorch.model.job import JobResult
 from qorch.model.money import NOTHING
 from qorch.model.pub import Batch
-from qorch.model.result import PubResult
+from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
-from qorch.planning import PlannedJob, pack
+from qorch.planning import Missing, PlannedJob, pack
 from qorch.policy import RunPolicy
 from qorch.ports import Backend, Clock, RemoteBackend, Store
 from qorch.records import Write
@@ -48,6 +49,16 @@ class _Plan:
     contexts: tuple[bytes, ...]
     found: Found
     jobs: tuple[PlannedJob, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """The rows of all jobs."""
+        return sum(job.n_rows for job in self.jobs)
+
+    @property
+    def n_missing(self) -> int:
+        """The rows that nothing is stored for."""
+        return sum(len(part.rows) for part in self.found.missing)
 
 
 @dataclass
@@ -82,6 +93,7 @@ class Engine:
             store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=remote is not None
         )
         self._remote: RemoteParts | None = None
+        self._claims: Claims | None = None
         if remote is None:
             local = LocalSubmitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)
             self._submitter: LocalSubmitter | RemoteSubmitter = local
@@ -99,6 +111,8 @@ class Engine:
                 random=random or np.random.default_rng(),
             )
             self._submitter = self._remote.submitter
+            if self._lookup.uses_index(is_exact=False):
+                self._claims = Claims(store, run_id=run_id, clock=clock, settle=self._remote.settle_run)
             self._queue = JobQueue(remote.terms.most_jobs)
         self._tasks = _Tasks()
 
@@ -156,21 +170,59 @@ class Engine:
         if self._remote is not None and call.is_replayed:
             with self._recorder.span(Phase.REMOTE, call.position):
                 await self._remote.recovery.wait_at(call.position)
+        plan = await self._look_up(call)
+        if self._claims is None or not plan.found.missing:
+            return await self._carry_out(call, plan)
+        return await self._share_out(call, plan, self._claims)
+
+    async def _look_up(self, call: Call) -> _Plan:
         with self._recorder.span(Phase.PLAN, call.position):
             if self._lookup.uses_index(is_exact=_has_exact(call)):
                 # What this run has just recorded must be there to be found.
                 await self._journal.settle()
-            plan = await self._journal.compute(call.batch.n_rows, self._plan, call)
+            return await self._journal.compute(call.batch.n_rows, self._plan, call)
+
+    async def _share_out(self, call: Call, plan: _Plan, claims: Claims) -> list[PubResult]:
+        """Execute a call some of whose rows other runs may be buying: theirs are waited for, and looked up again."""
+        bought = 0
+        is_first_time = not call.is_replayed
+        while True:
+            share = await claims.share(plan.lowered.groups, plan.found.missing, plan.contexts)
+            again = await self._look_up(call)
+            if again.n_missing < plan.n_missing:
+                # Another run has stored some of them between the look-up and the claim.
+                await claims.release(share.claims)
+                plan = again
+                continue
+            mine = replace(plan, jobs=self._pack(plan.lowered, share.mine))
+            if not len(share.taken):
+                results = await self._carry_out(call, mine, bought=bought, is_first_time=is_first_time)
+                await claims.release(share.claims)
+                return results
+            await self._run_jobs(call, mine, Assembly(plan.lowered, plan.found, charge=None))
+            await claims.release(share.claims)
+            bought += mine.n_rows
+            self._recorder.count(rows_executed=mine.n_rows, jobs=len(mine.jobs))
+            with self._recorder.span(Phase.WAIT, call.position):
+                await claims.wait(share)
+            call = replace(call, is_replayed=True)
+            plan = await self._look_up(call)
+            await claims.release(share.taken)
+
+    async def _carry_out(
+        self, call: Call, plan: _Plan, *, bought: int = 0, is_first_time: bool = False
+    ) -> list[PubResult]:
+        """Execute a plan; ``bought`` rows of the call ran before, and are among its hits (``is_first_time``)."""
         charge = None if self._backend.capabilities.charges else NOTHING
         assembly = Assembly(plan.lowered, plan.found, charge=charge)
         if plan.found.hits:
-            await self._journal.compute(call.batch.n_rows, self._place_hits, assembly, plan.found)
+            own = Source.EXECUTED if is_first_time else Source.RESUMED
+            await self._journal.compute(call.batch.n_rows, self._place_hits, assembly, plan.found, own)
         await self._run_jobs(call, plan, assembly)
         with self._recorder.span(Phase.DECODE, call.position):
             results = await self._journal.compute(call.batch.n_rows, assembly.finish)
-        executed = sum(job.n_rows for job in plan.jobs)
-        total = sum(group.n_rows for group in plan.lowered.groups)
-        self._recorder.count(rows_executed=executed, rows_from_cache=max(0, total - executed), jobs=len(plan.jobs))
+        cached = max(0, sum(group.n_rows for group in plan.lowered.groups) - plan.n_rows - bought)
+        self._recorder.count(rows_executed=plan.n_rows, rows_from_cache=cached, jobs=len(plan.jobs))
         timeline = self._recorder.spans_at(call.position)
         return [result.with_timeline(timeline) for result in results]
 
@@ -184,13 +236,10 @@ class Engine:
             stream=stream_of(call.seed, call.position),
             replayed=(call.run_id, call.position) if call.is_replayed else None,
         )
-        jobs = pack(
-            lowered.groups,
-            found.missing,
-            capabilities=self._backend.capabilities,
-            rows_per_job=self._rows_per_job,
-        )
-        return _Plan(lowered, contexts, found, jobs)
+        return _Plan(lowered, contexts, found, self._pack(lowered, found.missing))
+
+    def _pack(self, lowered: LoweredBatch, missing: Sequence[Missing]) -> tuple[PlannedJob, ...]:
+        return pack(lowered.groups, missing, capabilities=self._backend.capabilities, rows_per_job=self._rows_per_job)
 
     def _check(self, lowered: LoweredBatch) -> None:
         limits = self._backend.capabilities
@@ -204,14 +253,16 @@ class Engine:
     def _rows_per_job(self, group: RowGroup, shots: int | None) -> int:
         return self._backend.rows_per_job(group.gates, group.measurement, shots=shots)
 
-    def _place_hits(self, assembly: Assembly, found: Found) -> None:
+    def _place_hits(self, assembly: Assembly, found: Found, own: Source) -> None:
+        """``own``: how the rows of this very call count that are in the store already."""
         block_ids = sorted({hit.block_id for hit in found.hits if hit.result is None})
         results = self._store.block_results(block_ids) if block_ids else {}
         for hit in found.hits:
             block = hit.result if hit.result is not None else results.get(hit.block_id)
             if block is None:
                 raise StoreError("stored rows were pruned while they were read; run the call again")
-            assembly.add(hit.group, hit.rows, block.take(hit.places), source=hit.source)
+            source = own if hit.source is Source.RESUMED else hit.source
+            assembly.add(hit.group, hit.rows, block.take(hit.places), source=source)
 
     async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
         """Run all jobs of a call; the first failure cancels the others and is raised."""

@@ -1,5 +1,6 @@
 """Puts together what a backend behind a network needs of the engine, for a run or for its recovery."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,11 @@ from qorch.engine.journal import Journal
 from qorch.engine.pacer import Pacer
 from qorch.engine.poller import Poller
 from qorch.engine.recorder import Recorder
-from qorch.engine.recovery import Recovery
+from qorch.engine.recovery import Ending, Recovery
 from qorch.engine.remote import RemoteSubmitter
 from qorch.engine.retrying import Retrier
 from qorch.engine.settlement import Settlement
+from qorch.errors import UnknownOutcomeError
 from qorch.policy import RunPolicy
 from qorch.ports import Clock, RemoteBackend, Store
 
@@ -26,6 +28,18 @@ class RemoteParts:
     recovery: Recovery
     pacer: Pacer
     poller: Poller
+    make_recovery: Callable[[], Recovery]
+
+    async def settle_run(self, run_id: str) -> None:
+        """Bring to an end what a dead run left at the provider.
+
+        Raises UnknownOutcomeError where one of its jobs is held, and BackendError where the provider cannot be asked.
+        """
+        recovery = self.make_recovery()
+        recovery.start(run_id)
+        held = [recovered for recovered in await recovery.wait() if recovered.ending is Ending.HELD]
+        if held:
+            raise UnknownOutcomeError(held[0].reason)
 
     async def close(self) -> None:
         """Stop asking and submitting; what is at the provider stays there, to be adopted."""
@@ -64,5 +78,8 @@ def make_remote_parts(
         clock=clock,
         retry=policy.retry,
     )
-    recovery = Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
-    return RemoteParts(submitter, recovery, pacer, poller)
+
+    def make_recovery() -> Recovery:
+        return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
+
+    return RemoteParts(submitter, make_recovery(), pacer, poller, make_recovery)

@@ -47,6 +47,7 @@ class Settlement:
                 f"job {record.job_id} may have been accepted by {self._backend.name}, and may be billed: {reason}. No"
                 f" list shows it after {terms.settle_seconds:g} s. It is held and not sent again; look at the"
                 f" provider's own console for a job named 'qorch {key[:16]}', then run `qorch recover`"
+                f" with --adopt or --release"
             )
         else:
             await self._journal.write_ahead([replace(record, state=JobState.RESERVED, error=reason, changed_at=now)])

@@ -1,0 +1,90 @@
+"""`qorch recover`: bring to an end what crashed or interrupted runs left at their providers."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qorch.cli.options import DbOption, JsonOption
+from qorch.cli.output import print_json, print_table
+from qorch.errors import UsageError
+
+if TYPE_CHECKING:
+    from qorch.ports import Store
+    from qorch.recovery import RunRecovery
+
+HELD_JOBS = 4
+
+
+def recover(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this run: id, name, or latest.")] = None,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JOB", help="You looked: the provider never accepted this held job. May be repeated."),
+    ] = None,
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JOB=ID", help="You looked: this held job has that id at the provider. May be repeated."),
+    ] = None,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Settle jobs that were left open: find them by their keys, fetch what finished, hold what nobody can know.
+
+    Never submits anything. Results go into the database, where `qorch train --resume` finds them. Exits with 4 while
+    jobs are held.
+    """
+    from qorch.cli.database import open_database, require_run
+    from qorch.config import read_config
+    from qorch.model.job import JobState
+    from qorch.ports import WallClock
+    from qorch.recovery import recover_runs
+
+    with open_database(db) as store:
+        _decide(store, release or [], adopt or [])
+        wanted = None if run is None else require_run(store, run).run_id
+        run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
+        ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
+        held = len(store.jobs(wanted, state=JobState.UNKNOWN))
+    _print(ended, held=held, as_json=as_json)
+    return HELD_JOBS if held else 0
+
+
+def _decide(store: "Store", release: list[str], adopt: list[str]) -> None:
+    from qorch.ports import WallClock
+    from qorch.recovery import adopt_job, release_job
+
+    found = [text.rpartition("=") for text in adopt]
+    for text, (job_id, _, provider_id) in zip(adopt, found, strict=True):
+        if not job_id or not provider_id:
+            raise UsageError(f"--adopt takes a job and the provider's id of it, such as JOB=ID, not '{text}'")
+    for job_id in release:
+        release_job(store, job_id, clock=WallClock())
+    for job_id, _, provider_id in found:
+        adopt_job(store, job_id, provider_id, clock=WallClock())
+
+
+def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
+    documents = [document for recovery in ended for document in _describe(recovery)]
+    if as_json:
+        print_json({"jobs": documents, "held": held})
+    elif documents:
+        columns = ("run", "job", "rows", "ending", "reason")
+        print_table(columns, [[document[column] for column in columns] for document in documents])
+    else:
+        print("nothing is open")
+
+
+def _describe(recovery: "RunRecovery") -> list[dict[str, Any]]:
+    """A document per job, or one for a run about which nothing could be done."""
+    if recovery.problem is not None:
+        return [{"run": recovery.run_id, "job": None, "rows": None, "ending": "left", "reason": recovery.problem}]
+    return [
+        {
+            "run": recovery.run_id,
+            "job": recovered.job.job_id,
+            "rows": recovered.job.n_rows,
+            "ending": recovered.ending.value,
+            "reason": recovered.reason or None,
+        }
+        for recovered in recovery.jobs
+    ]

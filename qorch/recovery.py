@@ -1,0 +1,113 @@
+"""Settles what ended runs left at their providers: fetched where it finished, held where nobody can know."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qorch.config import Config
+from qorch.engine.journal import Journal
+from qorch.engine.recorder import Recorder
+from qorch.engine.recovery import Ending, Recovered
+from qorch.engine.remote_parts import make_remote_parts
+from qorch.errors import QorchError, RunBusyError, UsageError
+from qorch.model.job import JobState
+from qorch.policy import RunPolicy
+from qorch.ports import Clock, RemoteBackend, Store
+from qorch.records import JobRecord, RunRecord
+from qorch.wiring import open_backend
+
+
+@dataclass(frozen=True)
+class RunRecovery:
+    """What became of one run's open jobs; ``problem`` says why nothing could be done."""
+
+    run_id: str
+    backend: str
+    jobs: tuple[Recovered, ...] = ()
+    problem: str | None = None
+
+
+def recover_runs(store: Store, run_ids: Sequence[str], *, config: Config, clock: Clock) -> list[RunRecovery]:
+    """Settle the open jobs of these runs, one after the other; a run that another process works on is left to it."""
+    found = [store.find_run(run_id) for run_id in run_ids]
+    return [_recover_run(store, record, config=config, clock=clock) for record in found if record is not None]
+
+
+def _recover_run(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> RunRecovery:
+    try:
+        with store.claim_run(record.run_id):
+            backend = open_backend(record.backend, config=config, clock=clock)
+            if not isinstance(backend, RemoteBackend):
+                # Jobs of this machine ended with the process that ran them.
+                return _drop_all(store, record, clock=clock)
+            jobs = asyncio.run(_settle(backend, store, record, clock=clock))
+    except RunBusyError:
+        return RunRecovery(record.run_id, record.backend, problem="another process works on it, and settles it itself")
+    except QorchError as error:
+        return RunRecovery(record.run_id, record.backend, problem=str(error))
+    return RunRecovery(record.run_id, record.backend, tuple(jobs))
+
+
+async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, clock: Clock) -> Sequence[Recovered]:
+    recorder = Recorder(clock)
+    with closing(Journal(store, clock=clock, is_durable=True)) as journal:
+        parts = make_remote_parts(
+            backend,
+            store,
+            journal=journal,
+            recorder=recorder,
+            clock=clock,
+            policy=RunPolicy(),
+            run_id=record.run_id,
+            random=np.random.default_rng(),
+        )
+        await backend.open()
+        try:
+            parts.recovery.start(record.run_id)
+            return await parts.recovery.wait()
+        finally:
+            await parts.close()
+            await journal.settle()
+            await backend.close()
+
+
+def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
+    jobs = store.open_jobs(record.run_id)
+    reason = "it ended with the process that ran it"
+    now = clock.now()
+    ended = [replace(job, state=JobState.CANCELLED, error=reason, changed_at=now) for job in jobs]
+    store.write(ended).result()
+    return RunRecovery(record.run_id, record.backend, tuple(Recovered(job, Ending.NOT_SENT, reason) for job in jobs))
+
+
+def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
+    """Note that a person looked, and the provider never accepted this held job: its rows may be bought again.
+
+    Raises UsageError where it is not held, RunBusyError where its run is being worked on.
+    """
+    reason = "released: a person saw that it was never accepted"
+    return _decide(store, job_id, state=JobState.CANCELLED, provider_id=None, error=reason, clock=clock)
+
+
+def adopt_job(store: Store, job_id: str, provider_id: str, *, clock: Clock) -> JobRecord:
+    """Note that a person looked, and found this held job at the provider under that id.
+
+    Raises UsageError where it is not held, RunBusyError where its run is being worked on.
+    """
+    return _decide(store, job_id, state=JobState.SUBMITTED, provider_id=provider_id, error=None, clock=clock)
+
+
+def _decide(
+    store: Store, job_id: str, *, state: JobState, provider_id: str | None, error: str | None, clock: Clock
+) -> JobRecord:
+    held = {job.job_id: job for job in store.jobs(state=JobState.UNKNOWN)}
+    if job_id not in held:
+        raise UsageError(f"there is no held job '{job_id}'; see `qorch jobs --state unknown`")
+    job = held[job_id]
+    with store.claim_run(job.run_id):
+        decided = replace(job, state=state, provider_id=provider_id, error=error, changed_at=clock.now())
+        store.write([decided]).result()
+    return decided
