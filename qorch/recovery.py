@@ -83,6 +83,28 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
     return RunRecovery(record.run_id, record.backend, tuple(Recovered(job, Ending.NOT_SENT, reason) for job in jobs))
 
 
+def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> int:
+    """Ask the provider to cancel a run's submitted jobs; how many it was asked about.
+
+    They stay open: a provider may still finish, and charge, what it was told to cancel. Raises BackendError.
+    """
+    backend = open_backend(record.backend, config=config, clock=clock)
+    ids = [job.provider_id for job in store.open_jobs(record.run_id) if job.provider_id is not None]
+    if isinstance(backend, RemoteBackend):
+        asyncio.run(_cancel(backend, ids))
+        return len(ids)
+    _drop_all(store, record, clock=clock)
+    return 0
+
+
+async def _cancel(backend: RemoteBackend, provider_ids: Sequence[str]) -> None:
+    await backend.open()
+    try:
+        await asyncio.gather(*(backend.cancel(provider_id) for provider_id in provider_ids))
+    finally:
+        await backend.close()
+
+
 def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
     """Note that a person looked, and the provider never accepted this held job: its rows may be bought again.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qorch.errors import UnknownNameError
 from qorch.model.money import Money
-from qorch.model.timing import Phase, attribute
+from qorch.model.timing import UNATTRIBUTED, Phase, attribute
 from qorch.ports import Store
 from qorch.records import RunRecord, SessionRecord, SpanRecord
 
@@ -216,7 +216,8 @@ def _pace(report: Report) -> str:
 
 def _phase_lines(report: Report) -> list[str]:
     lines = ["Where the wall time went"]
-    for part in sorted(report.phases, key=lambda item: -item.seconds):
+    seen = [part for part in report.phases if part.seconds > 0 or part.phase == UNATTRIBUTED]
+    for part in sorted(seen, key=lambda item: -item.seconds):
         bar = "█" * round(part.share * 30)
         lines.append(f"  {part.phase:<18}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
     gains = sorted(report.phases, key=lambda item: -item.share)[:3]

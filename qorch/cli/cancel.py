@@ -12,13 +12,14 @@ from qorch.errors import RunBusyError, UsageError
 
 if TYPE_CHECKING:
     from qorch.ports import Store
+    from qorch.records import RunRecord
 
 PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
 
 def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Cancel a run.
+    """Cancel a run, and its jobs at their provider.
 
     A process on this machine that works on it is stopped first.
     """
@@ -30,10 +31,27 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
         if record.state in {RunState.DONE, RunState.CANCELLED}:
             raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
         stopped_pid = _cancel(store, record.run_id)
+        told = _cancel_jobs(store, record)
     if as_json:
-        print_json({"run": record.run_id, "state": RunState.CANCELLED, "stopped_pid": stopped_pid})
-    else:
-        print(f"run {record.run_id} is cancelled" + (f"; stopped process {stopped_pid}" if stopped_pid else ""))
+        print_json(
+            {"run": record.run_id, "state": RunState.CANCELLED, "stopped_pid": stopped_pid, "jobs_cancelled": told}
+        )
+        return
+    process = f"; stopped process {stopped_pid}" if stopped_pid else ""
+    jobs = f"; told the provider to cancel {told} jobs: `qorch recover` shows what became of them" if told else ""
+    print(f"run {record.run_id} is cancelled{process}{jobs}")
+
+
+def _cancel_jobs(store: "Store", record: "RunRecord") -> int:
+    """Ask the provider to cancel what it still has of a run; how many jobs. Jobs of this machine ended with it."""
+    from qorch.config import read_config
+    from qorch.ports import WallClock
+    from qorch.recovery import cancel_jobs
+
+    if not store.open_jobs(record.run_id):
+        return 0
+    with store.claim_run(record.run_id):
+        return cancel_jobs(store, record, config=read_config(), clock=WallClock())
 
 
 def _cancel(store: "Store", run_id: str) -> int | None:
