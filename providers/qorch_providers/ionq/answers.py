@@ -1,0 +1,48 @@
+"""A job's answer as bytes to keep: every document of it verbatim, one length-prefixed frame after the other.
+
+The first document is the job's own. With an even number of documents the second holds the probabilities; with an odd
+number there are none, since everything failed. Then follow pairs, a child's document and its probabilities or nothing,
+in the order of the children.
+"""
+
+import struct
+from collections.abc import Sequence
+
+from qorch.errors import InvalidResultError
+
+_HEADER = struct.Struct("<4sHHI")
+_LENGTH = struct.Struct("<Q")
+_MAGIC = b"QIQA"
+_VERSION = 1
+
+
+def encode_answer(documents: Sequence[bytes]) -> bytes:
+    """All documents, which may be empty, in one piece."""
+    pieces = [_HEADER.pack(_MAGIC, _VERSION, 0, len(documents))]
+    for document in documents:
+        pieces += [_LENGTH.pack(len(document)), document]
+    return b"".join(pieces)
+
+
+def decode_answer(content: bytes) -> list[bytes]:
+    """The documents. Raises InvalidResultError where the bytes are not whole, or of a version not known."""
+    if len(content) < _HEADER.size:
+        raise InvalidResultError(f"an answer of IonQ has at least {_HEADER.size} bytes, found {len(content)}")
+    magic, version, _, count = _HEADER.unpack_from(content)
+    if magic != _MAGIC or version != _VERSION:
+        raise InvalidResultError(f"expected a kept answer of IonQ, version {_VERSION}, found {content[:8].hex()}")
+    documents = []
+    start = _HEADER.size
+    # Every document takes bytes, so a false count ends with the content.
+    for index in range(count):
+        stop = start + _LENGTH.size
+        if stop > len(content):
+            raise InvalidResultError(f"the answer ends before document {index} of {count}")
+        (length,) = _LENGTH.unpack_from(content, start)
+        start = stop + length
+        if start > len(content):
+            raise InvalidResultError(f"document {index} of the answer has {len(content) - stop} of {length} bytes")
+        documents.append(content[stop:start])
+    if start != len(content):
+        raise InvalidResultError(f"{len(content) - start} bytes follow the last document of the answer")
+    return documents

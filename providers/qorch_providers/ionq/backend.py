@@ -1,0 +1,220 @@
+"""The backend over IonQ's REST API: it sends every job once and says what became of it; the engine does the rest."""
+
+import asyncio
+import datetime
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from qorch.errors import BackendError, CircuitError, RejectedError, UnknownNameError, UsageError
+from qorch.model.arrays import FloatArray
+from qorch.model.circuit import GateList
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
+from qorch.model.measurement import Measurement
+from qorch.model.pub import Pub
+from qorch.policy import OnUnknown, Terms
+from qorch.ports import Capabilities, Clock, RemoteBackend
+from qorch_providers.http import HttpClient
+from qorch_providers.ionq.access import Access, read_access
+from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
+from qorch_providers.ionq.client import IonqClient
+from qorch_providers.ionq.collection import collect_answer
+from qorch_providers.ionq.limits import MAX_SHOTS, check_measurement
+from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
+from qorch_providers.ionq.results import read_answer
+from qorch_providers.ionq.search import find_jobs, look_up
+
+REVISION = "1"
+"""Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
+
+SIMULATOR_QUBITS = 29
+QPU_QUBITS = 36
+"""Until the machine itself says how many it has."""
+
+_WAITING_CALLS = 20
+_ROWS_AT_ONCE = 200
+
+
+def open_backend(
+    options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str]
+) -> RemoteBackend:
+    """Open ``ionq:<options>``, such as ``ionq:simulator`` or ``ionq:qpu.forte-1,gateset=native``.
+
+    The key comes from IONQ_API_KEY, the URL from IONQ_API_URL where it is set. ``workers`` means nothing here: the
+    option ``jobs`` bounds what is in progress. Raises UnknownNameError for an unknown option, UsageError where the
+    key is missing or the URL cannot be used. Nothing is sent yet.
+    """
+    parsed = parse_options(options)
+    access = read_access(environment, version=parsed.version)
+    http = HttpClient(
+        access.base_url,
+        headers=access.headers,
+        clock=clock,
+        deadline_seconds=parsed.deadline_seconds,
+        most_connections=parsed.jobs + _WAITING_CALLS,
+    )
+    client = IonqClient(http, access, version=parsed.version)
+    return IonqBackend(f"ionq:{options}", parsed, client=client, access=access)
+
+
+class IonqBackend:
+    """See ``qorch.ports.RemoteBackend``. It lives in one event loop."""
+
+    def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access) -> None:
+        """Nothing is sent before ``open``."""
+        self._name = name
+        self._options = options
+        self._client = client
+        self._terms = _terms(options, access.account)
+        self._capabilities = _capabilities(options)
+        # A machine's own: set by open, and then constant, so that one run never mixes two calibrations unseen.
+        self._characterization: str | None = None
+        self._is_open = options.is_simulator
+        self._is_closed = False
+
+    @property
+    def name(self) -> str:
+        """See Backend."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See Backend; a machine's number of qubits is its own from ``open`` on."""
+        return self._capabilities
+
+    @property
+    def terms(self) -> Terms:
+        """See RemoteBackend."""
+        return self._terms
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How many requests were sent so far, by purpose: submit, poll, find, fetch, cancel, availability."""
+        return Counter(self._client.calls)
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """See Backend."""
+        self._check_width(gates)
+        check_measurement(measurement, self._options)
+        check_gates(gates, self._options)
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """See Backend."""
+        return rows_per_job(gates, measurement, self._options, shots=shots)
+
+    def context(self, gates: GateList) -> bytes:
+        """Target, gate set, noise with its seed, mitigation and, of a machine, its calibration when it was opened.
+
+        Not the API's version, which changes no distribution, and nothing of the gates. Raises BackendError before a
+        machine was opened.
+        """
+        if not self._is_open:
+            raise BackendError(f"{self._name} is not open yet, so its calibration is not known; open it first")
+        options = self._options
+        parts = (REVISION, options.target, options.gateset, options.two_qubit, options.noise or "ideal",
+                 options.noise_seed, bool(options.debiasing), self._characterization)  # fmt: skip
+        return hashlib.sha256(f"qorch-ionq/{parts!r}".encode()).digest()
+
+    async def open(self) -> None:
+        """Ask a machine for its qubits and its calibration.
+
+        Raises BusyError where it does not answer, UnknownNameError where IonQ has no such machine.
+        """
+        if self._options.is_simulator:
+            return
+        answer = await self._client.availability(self._options.target)
+        if answer is None:
+            raise UnknownNameError(f"IonQ has no backend {self._options.target}; its list is at GET /backends")
+        availability, self._characterization = answer
+        if availability.n_qubits is not None:
+            self._capabilities = replace(self._capabilities, max_qubits=availability.n_qubits)
+        self._is_open = True
+
+    async def submit(self, request: JobRequest, *, key: str) -> str:
+        """See RemoteBackend: one POST."""
+        if self._is_closed:
+            raise RejectedError(f"{self._name} is closed; open it again")
+        return await self._client.submit(await self._encode(request, key))
+
+    async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """See RemoteBackend: 25 jobs a request."""
+        jobs = await look_up(self._client, provider_ids)
+        return {job_id: job.status for job_id, job in jobs.items()}
+
+    async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
+        """See RemoteBackend. Raises BusyError where the list of jobs cannot be read as far back as ``since``."""
+        return await find_jobs(self._client, frozenset(keys), since=since) if keys else {}
+
+    async def fetch(self, provider_id: str) -> RawResult:
+        """See RemoteBackend. Raises JobFailedError where IonQ has nothing of a result, or no such job."""
+        return RawResult(await collect_answer(self._client, provider_id, version=self._options.version))
+
+    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
+        """See Backend."""
+        return self.read(request.shape, raw)
+
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
+        """See RemoteBackend. Shots of the ideal simulator are drawn here: it answers with exact probabilities."""
+        return read_answer(shape, raw, options=self._options)
+
+    async def cancel(self, provider_id: str) -> None:
+        """See Backend. IonQ turns a completed job into a cancelled one when asked to, so it is asked first."""
+        found = await self._client.job(provider_id, purpose="cancel")
+        if found is not None and found[1].status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
+            await self._client.cancel(provider_id)
+
+    async def availability(self) -> Availability:
+        """See RemoteBackend."""
+        answer = await self._client.availability(self._options.target)
+        if answer is None:
+            return Availability(is_open=False, reason=f"IonQ has no backend {self._options.target} any more")
+        return answer[0]
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """See Backend; IonQ has none."""
+        raise UsageError(f"{self._name} has no exact gradients; choose parameter-shift or spsa")
+
+    async def close(self) -> None:
+        """Close the connections. Jobs go on at IonQ, and are found there by the next run."""
+        self._is_closed = True
+        await self._client.aclose()
+
+    def _check_width(self, gates: GateList) -> None:
+        most = self._capabilities.max_qubits
+        if gates.n_qubits > most:
+            raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self._name} has {most}")
+
+    async def _encode(self, request: JobRequest, key: str) -> bytes:
+        try:
+            for block in request.blocks:
+                self._check_width(block.gates)
+            if request.n_rows <= _ROWS_AT_ONCE:
+                return encode_job(request, key=key, options=self._options)
+            return await asyncio.to_thread(encode_job, request, key=key, options=self._options)
+        except UsageError as error:
+            raise RejectedError(f"job {request.job_id} was not sent: {error}") from error
+
+
+def _terms(options: Options, account: str) -> Terms:
+    default = OnUnknown.RESUBMIT if options.is_simulator else OnUnknown.HOLD
+    return Terms(
+        account=account,
+        on_unknown=options.on_unknown or default,
+        settle_seconds=options.settle_seconds,
+        most_jobs=options.jobs,
+        rate=options.rate,
+    )
+
+
+def _capabilities(options: Options) -> Capabilities:
+    return Capabilities(
+        max_qubits=SIMULATOR_QUBITS if options.is_simulator else QPU_QUBITS,
+        max_shots=MAX_SHOTS,
+        max_rows_per_job=options.rows or MAX_CIRCUITS,
+        slots=1,
+        charges=not options.is_simulator,
+        samples=True,
+        exact=False,
+        mixes_shots=False,
+    )

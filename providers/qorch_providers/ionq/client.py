@@ -1,0 +1,174 @@
+"""IonQ's endpoints, one call each: answers as documents, failures as errors of qorch. It repeats nothing."""
+
+import asyncio
+import datetime
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from qorch.errors import BusyError, InvalidResultError
+from qorch.model.job import Availability
+from qorch_providers.http import HttpClient, HttpResponse, NoAnswerError, TooLargeError, is_safe_id, mask, server_time
+from qorch_providers.ionq.access import Access
+from qorch_providers.ionq.documents import IonqJob, decode_availability, decode_job, decode_job_list
+from qorch_providers.ionq.outcomes import is_missing, read_failure, read_submission
+
+AT_ONCE = 4
+"""Calls side by side that one question is split into."""
+
+PAGE_ROWS = 25
+"""Jobs on one page of a list, by default and at most."""
+
+_MOST_PAGES = 1000
+_LARGE_BYTES = 100_000
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the list of jobs: read, and verbatim in ``body``. ``cursor`` names the next page, None on the last."""
+
+    jobs: tuple[IonqJob, ...]
+    cursor: str | None
+    received_at: datetime.datetime
+    server_time: datetime.datetime | None
+    body: bytes = field(repr=False)
+
+
+class IonqClient:
+    """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability.
+
+    Except ``submit``, everything is safe to repeat and raises BusyError where no readable answer came, CredentialsError
+    where the key was refused.
+    """
+
+    def __init__(self, http: HttpClient, access: Access, *, version: str) -> None:
+        """``http`` is closed with this client."""
+        self.calls: Counter[str] = Counter()
+        self._http = http
+        self._secrets = (access.key,)
+        self._version = version
+        self._jobs = f"/{version}/jobs"
+
+    async def submit(self, body: bytes) -> str:
+        """POST a job, once; its id. Raises what ``read_submission`` does, NotSentError and NoAnswerError."""
+        self.calls["submit"] += 1
+        return read_submission(await self._http.request("POST", self._jobs, content=body), secrets=self._secrets)
+
+    async def job(self, job_id: str, *, purpose: str) -> tuple[bytes, IonqJob] | None:
+        """The job's document, verbatim and read; None where IonQ has no such job, or can have none of that id."""
+        if not is_safe_id(job_id):
+            return None
+        response = await self._ask(purpose, f"{self._jobs}/{job_id}")
+        if response is None:
+            return None
+        job = await self._read(response.body, lambda body: decode_job(body, version=self._version))
+        if job.job_id != job_id:
+            raise BusyError(f"IonQ was asked for job {job_id} and answered with {job.job_id}; it is asked again")
+        return response.body, job
+
+    async def page(self, query: Sequence[tuple[str, str]], *, purpose: str) -> Page:
+        """One page of the list of jobs."""
+        response = await self._ask(purpose, self._jobs, query)
+        if response is None:
+            raise BusyError("IonQ says that it has no list of jobs; it is asked again")
+        jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self._version))
+        return Page(tuple(jobs), cursor, response.received_at, server_time(response.headers), response.body)
+
+    async def pages(self, query: Sequence[tuple[str, str]], *, purpose: str) -> AsyncGenerator[Page, None]:
+        """All pages. Raises BusyError instead of ending where the list goes round in circles or has no end."""
+        cursor: str | None = None
+        seen: set[str] = set()
+        for _ in range(_MOST_PAGES):
+            follow = [("next", cursor)] if cursor else []
+            page = await self.page([*query, ("limit", str(PAGE_ROWS)), *follow], purpose=purpose)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
+            if cursor in seen:
+                raise BusyError("IonQ's list of jobs leads back to a page that was read before; it is asked again")
+            seen.add(cursor)
+        raise BusyError(f"IonQ's list of jobs has more than {_MOST_PAGES} pages; it is asked again")
+
+    async def results(self, path: str) -> bytes | None:
+        """The document of probabilities at a path of IonQ's, verbatim; None where there is none (yet).
+
+        Raises InvalidResultError where it is larger than what is read of an answer: asking again would not help.
+        """
+        try:
+            response = await self._ask("fetch", path)
+        except BusyError as error:
+            if isinstance(error.__cause__, TooLargeError):
+                raise InvalidResultError(f"{error}; send fewer rows in one job (rows=N)") from error.__cause__
+            raise
+        if response is None:
+            return None
+        if not response.body.lstrip().startswith(b"{"):
+            raise BusyError(f"GET {path} was answered with something else than JSON; it is asked again")
+        return response.body
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for the end of a job; fine where it is over, or was never there."""
+        self.calls["cancel"] += 1
+        response = await self._call("PUT", f"{self._jobs}/{job_id}/status/cancel")
+        if not response.is_success and response.status not in (400, 404, 409):
+            raise read_failure(response, secrets=self._secrets)
+
+    async def availability(self, target: str) -> tuple[Availability, str | None] | None:
+        """Whether the target takes jobs, and the id of its characterization; None where IonQ has no such target."""
+        # v0.3 documents only the list.
+        path = f"/{self._version}/backends" + ("" if self._version == "v0.3" else f"/{target}")
+        response = await self._ask("availability", path)
+        if response is None:
+            return None
+        return await self._read(response.body, lambda body: decode_availability(body, target=target))
+
+    async def aclose(self) -> None:
+        """Close the connections; may be called twice."""
+        await self._http.aclose()
+
+    async def _ask(self, purpose: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse | None:
+        self.calls[purpose] += 1
+        response = await self._call("GET", path, query)
+        if is_missing(response):
+            return None
+        if response.status != 200:
+            raise read_failure(response, secrets=self._secrets)
+        return response
+
+    async def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse:
+        try:
+            return await self._http.request(method, path, query=query)
+        except NoAnswerError as error:
+            raise BusyError(str(error)) from error
+
+    async def _read(self, body: bytes, decode: Callable[[bytes], Result]) -> Result:
+        try:
+            # Jobs name all their children, thousands of them.
+            return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
+        except InvalidResultError as error:
+            told = mask(str(error), self._secrets)
+        # Not chained: the error's own text is the server's, which may echo the key.
+        raise BusyError(f"IonQ's answer cannot be read ({told}); it is asked again")
+
+
+async def ask_each(
+    ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], *, at_once: int = AT_ONCE
+) -> list[Result]:
+    """The answers in order of the items, at most ``at_once`` asked side by side; the first failure ends all."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def ask_one(item: Item) -> Result:
+        async with gate:
+            return await ask(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask_one(item)) for item in items]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

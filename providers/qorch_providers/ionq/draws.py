@@ -1,0 +1,81 @@
+"""Shots from probabilities: drawn here where IonQ gives exact ones, counted where it gives a histogram's shares.
+
+Shot s of a row is draw ``shot_offset + s`` of Philox4x64-10 with the key (stream, ordinal) (Salmon, Moraes, Dror, Shaw,
+SC'11), turned into an outcome by the inverse distribution function: packing changes no bit, and a top-up goes on.
+"""
+
+import numpy as np
+
+from qorch.errors import InvalidResultError
+from qorch.model.arrays import FloatArray, IntArray
+from qorch_providers.ionq.distributions import Distribution
+
+COUNT_TOLERANCE = 0.01
+"""How far probability times shots may be from a whole number."""
+_DRAWS_PER_COUNTER = 4
+
+
+class RowStream:
+    """The uniform draws of rows; one generator is re-keyed for every row, which is cheaper than a new one."""
+
+    def __init__(self) -> None:
+        """Make the generator; its first key is never used."""
+        self._bits = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._bits)
+        self._buffer = np.zeros(_DRAWS_PER_COUNTER, dtype=np.uint64)
+
+    def draw(self, stream: int, ordinal: int, *, offset: int, shots: int) -> FloatArray:
+        """Draws ``offset`` to ``offset + shots`` of the stream (stream, ordinal), uniform in [0, 1)."""
+        counter, skipped = divmod(offset, _DRAWS_PER_COUNTER)
+        self._bits.state = {
+            "bit_generator": "Philox",
+            "state": {
+                "counter": np.array([counter, 0, 0, 0], dtype=np.uint64),
+                "key": np.array([stream, ordinal], dtype=np.uint64),
+            },
+            "buffer": self._buffer,
+            "buffer_pos": _DRAWS_PER_COUNTER,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        return self._generator.random(skipped + shots)[skipped:]
+
+
+def draw_counts(distribution: Distribution, uniforms: FloatArray) -> IntArray:
+    """How often each of E outcomes is drawn, ``(E,)``: outcome k by the uniforms in ``[c[k - 1], c[k])``."""
+    cumulative = np.cumsum(distribution.probabilities)
+    cumulative /= cumulative[-1]
+    if len(cumulative) <= len(uniforms):
+        uniforms.sort()
+        below = uniforms.searchsorted(cumulative, side="left")
+        below[1:] -= below[:-1].copy()
+        return np.asarray(below, dtype=np.int64)
+    drawn = cumulative.searchsorted(uniforms, side="right")
+    return np.bincount(drawn, minlength=len(cumulative)).astype(np.int64)
+
+
+def whole_counts(distribution: Distribution, *, shots: int) -> IntArray:
+    """The counts ``(E,)`` whose shares of ``shots`` these probabilities are.
+
+    Raises InvalidResultError where they are not whole within 0.01 or do not sum to the shots: then this is no
+    histogram of so many shots.
+    """
+    expected = distribution.probabilities * shots
+    counts = np.rint(expected)
+    if (np.abs(expected - counts) > COUNT_TOLERANCE).any() or int(counts.sum()) != shots:
+        raise InvalidResultError(f"the probabilities are no shares of {shots} shots")
+    return np.asarray(counts, dtype=np.int64)
+
+
+def nearest_counts(distribution: Distribution, *, shots: int) -> IntArray:
+    """Counts ``(E,)`` that sum to ``shots`` and are nearest to the probabilities, by largest remainders.
+
+    For mitigated (debiased) histograms only, whose shares come from no set of shots: their counts are a rounding, and
+    errors estimated from them are those of plain shots, not of the mitigation.
+    """
+    expected = distribution.probabilities * (shots / distribution.probabilities.sum())
+    counts = np.floor(expected)
+    missing = shots - int(counts.sum())
+    largest = np.argsort(counts - expected, kind="stable")[:missing]
+    counts[largest] += 1.0
+    return np.asarray(counts, dtype=np.int64)

@@ -1,0 +1,100 @@
+"""Find our own jobs in IonQ's list, which can be filtered by neither name nor metadata nor date."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+
+from qorch_providers.ionq.bodies import job_name
+from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, Page, ask_each
+from qorch_providers.ionq.documents import IonqJob
+
+SKEW = datetime.timedelta(minutes=1)
+"""How far IonQ's times may be from its own Date header, and be believed."""
+
+
+async def find_jobs(client: IonqClient, keys: frozenset[str], *, since: datetime.datetime) -> dict[str, str]:
+    """The ids of the jobs with these keys that were submitted after ``since``, by key.
+
+    Reads until all are found or everything further is older. Raises BusyError where the list cannot be read so far:
+    a key that is missing in the answer is in no job. Children carry their parent's metadata and are no answer.
+    """
+    found: dict[str, str] = {}
+    by_name = {job_name(key): key for key in keys}
+    age = _Age(since)
+    async with aclosing(client.pages([], purpose="find")) as pages:
+        async for page in pages:
+            for job in page.jobs:
+                key = _key_of(job, by_name)
+                if key in keys:
+                    found.setdefault(key, job.job_id)
+            if len(found) == len(keys) or age.is_past(page):
+                break
+    return found
+
+
+def _key_of(job: IonqJob, by_name: Mapping[str, str]) -> str:
+    """The key of a job that we sent as a whole, or "". In v0.3 only their own names tell children from parents."""
+    named = by_name.get(job.name or "", "")
+    if job.parent_id is not None or (job.name and not named):
+        return ""
+    return job.key or named
+
+
+class _Age:
+    """Tells when a list that is read page by page has left the time that matters.
+
+    The order of the list is not promised. Only while it was seen to run from new to old, a whole page of old jobs
+    says that all further ones are old too.
+    """
+
+    def __init__(self, since: datetime.datetime) -> None:
+        self._since = since
+        self._first: datetime.datetime | None = None
+        self._last: datetime.datetime | None = None
+        self._is_descending = True
+
+    def is_past(self, page: Page) -> bool:
+        """Whether this page and all further ones are older."""
+        times = [job.status.submitted_at for job in page.jobs if job.parent_id is None]
+        for time in times:
+            self._see(time)
+        # The list is dated by the server's clock, ``since`` by ours.
+        behind = min((page.server_time or page.received_at) - page.received_at, datetime.timedelta())
+        oldest_wanted = self._since + behind - SKEW
+        is_old = bool(times) and all(time is not None and time < oldest_wanted for time in times)
+        return is_old and self._is_descending and self._first is not None and self._first != self._last
+
+    def _see(self, time: datetime.datetime | None) -> None:
+        if time is None:
+            return
+        self._is_descending = self._is_descending and (self._last is None or time <= self._last)
+        self._first = self._first or time
+        self._last = time
+
+
+async def look_up(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
+    """The jobs with these ids, by id; those that IonQ does not know are missing."""
+    unique = list(dict.fromkeys(ids))
+    chunks = [unique[start : start + PAGE_ROWS] for start in range(0, len(unique), PAGE_ROWS)]
+    found: dict[str, IonqJob] = {}
+    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk), chunks):
+        found |= jobs
+    rest = [job_id for job_id in unique if job_id not in found]
+    for answer in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest):
+        if answer is not None:
+            found[answer[1].job_id] = answer[1]
+    return found
+
+
+async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
+    """What one filtered list has of these; a server may ignore the filter, so only what was asked for is taken."""
+    if len(ids) == 1:
+        return {}
+    found: dict[str, IonqJob] = {}
+    async with aclosing(client.pages([("ids", job_id) for job_id in ids], purpose="poll")) as pages:
+        async for page in pages:
+            asked = {job.job_id: job for job in page.jobs if job.job_id in ids}
+            found |= asked
+            if len(found) == len(ids) or len(asked) < len(page.jobs) or not asked:
+                break
+    return found
