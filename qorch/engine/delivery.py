@@ -54,15 +54,16 @@ class Delivery:
 
         ``accepted_ns``: when this process saw it accepted. Raises JobFailedError (with nothing to be had of it) and
         InvalidResultError (its answer is kept), both with the job's end written down; BusyError and CredentialsError
-        where the provider cannot be asked: the job stays as it is.
+        where the provider cannot be asked, UnknownOutcomeError where it should know the job, and does not: it then
+        stays as it is.
         """
         provider_id = record.provider_id or ""
-        status = await self._poller.wait(provider_id)
-        seen_ns = self._clock.monotonic_ns()
-        if accepted_ns is not None:
-            self._observe(record, status, accepted_ns, seen_ns)
-        answer = _Answer(fetched_from_ns=seen_ns)
+        answer = _Answer()
         try:
+            status = await self._poller.wait(provider_id)
+            answer.fetched_from_ns = self._clock.monotonic_ns()
+            if accepted_ns is not None:
+                self._observe(record, status, accepted_ns, answer.fetched_from_ns)
             if status.state is RemoteState.CANCELLED:
                 raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
             result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, take))

@@ -267,6 +267,9 @@ class Engine:
     async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
         """Run all jobs of a call; the first failure cancels the others and is raised."""
         later = itertools.count(plan.found.first_job + len(plan.jobs))
+        if len(plan.jobs) == 1:
+            await self._run_job(call, plan, 0, assembly, lambda: next(later))
+            return
         tasks = [
             asyncio.create_task(self._run_job(call, plan, ordinal, assembly, lambda: next(later)))
             for ordinal in range(len(plan.jobs))

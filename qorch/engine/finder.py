@@ -2,9 +2,17 @@
 
 import asyncio
 import datetime
+from dataclasses import dataclass
 
 from qorch.engine.retrying import Retrier
 from qorch.ports import RemoteBackend
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    key: str
+    since: datetime.datetime
+    answer: "asyncio.Future[str | None]"
 
 
 class Finder:
@@ -15,7 +23,7 @@ class Finder:
         self._backend = backend
         self._retrier = retrier
         self._lock = asyncio.Lock()
-        self._wanted: dict[str, tuple[datetime.datetime, asyncio.Future[str | None]]] = {}
+        self._wanted: list[_Question] = []
 
     async def find(self, key: str, since: datetime.datetime) -> str | None:
         """The provider's id of the job with this key, submitted after ``since``; None where the lists show none.
@@ -23,28 +31,32 @@ class Finder:
         Raises BusyError once the retries' patience is over, CredentialsError, InvalidResultError.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._wanted[key] = (since, answer)
-        async with self._lock:
-            if not answer.done():
-                await self._look()
-        return await answer
+        self._wanted.append(_Question(key, since, answer))
+        try:
+            async with self._lock:
+                if not answer.done():
+                    await self._look()
+            return await answer
+        finally:
+            answer.cancel()  # nobody asks any more
 
     async def _look(self) -> None:
-        wanted, self._wanted = self._wanted, {}
-        oldest = min(since for since, _ in wanted.values())
+        wanted, self._wanted = [question for question in self._wanted if not question.answer.done()], []
+        keys = {question.key for question in wanted}
+        oldest = min(question.since for question in wanted)
         try:
-            found = await self._retrier.repeat(lambda: self._backend.find(wanted.keys(), since=oldest))
+            found = await self._retrier.repeat(lambda: self._backend.find(keys, since=oldest))
         except asyncio.CancelledError:
             # Whoever is next in line asks for the others.
-            self._wanted = {**wanted, **self._wanted}
+            self._wanted = wanted + self._wanted
             raise
         except Exception as error:
-            for _, answer in wanted.values():
-                _fail(answer, error)
+            for question in wanted:
+                _fail(question.answer, error)
             return
-        for key, (_, answer) in wanted.items():
-            if not answer.done():
-                answer.set_result(found.get(key))
+        for question in wanted:
+            if not question.answer.done():
+                question.answer.set_result(found.get(question.key))
 
 
 def _fail(answer: "asyncio.Future[str | None]", error: Exception) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from qorch import pacing
-from qorch.errors import BusyError, UnavailableError
+from qorch.errors import BusyError, CredentialsError, UnavailableError
 from qorch.pacing import Admission, Pace
 from qorch.ports import Clock, RemoteBackend, Store
 
@@ -16,20 +17,24 @@ T = TypeVar("T")
 
 CLOSED_SECONDS = 60.0
 """How long the door stays shut where a backend says that it is closed, and not until when."""
+RAREST_LOOK_SECONDS = 10.0
+"""How seldom the shared state is looked at, at last, where another process's jobs stand in the way."""
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """The right to one submission."""
+    """The right to one submission; ``refusals``: how many this process had met when it was given."""
 
     admitted_at: float
+    refusals: int = 0
 
 
 class Pacer:
     """Shared by all submissions of one engine; the state behind it by all processes on one database.
 
     While an account refuses, each probe first asks whether the backend is open: a question is cheaper than a job, and
-    what becomes of it is never in doubt.
+    what becomes of it is never in doubt. Every ticket is given back by one of ``accepted``, ``rejected``,
+    ``withdrawn`` and ``refused``, and every job that was not over then by ``finished``.
     """
 
     def __init__(
@@ -44,34 +49,65 @@ class Pacer:
         self._random = random
         self._door = asyncio.Lock()
         self._freed = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._failure: Exception | None = None
+        self._refusals = 0
+        self._has_entered = False
 
     async def admit(self) -> Ticket:
         """Wait for the right to submit. Raises BusyError where a probe met trouble, or what ``stop`` was given."""
         async with self._door:
-            while True:
-                self._check()
-                self._freed.clear()
-                ticket = Ticket(self._now())
-                admission = await self._ask(ticket)
-                if admission.wait_seconds == 0:
-                    break
-                await self._pause(admission.wait_seconds)
+            admission, ticket = await self._wait()
         if admission.is_probe:
             await self._probe(ticket)
         return ticket
 
-    async def _ask(self, ticket: Ticket) -> Admission:
-        return await self._update(
-            lambda pace: pacing.admit(pace, self._holder, now=ticket.admitted_at, terms=self._terms)
-        )
+    def is_shut(self, ticket: Ticket) -> bool:
+        """Whether a ticket came to nothing: another submission was refused, or all were stopped, since it was given."""
+        return self._failure is not None or self._refusals != ticket.refusals
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until a job of this process is over where that is what stands in the way."""
-        if seconds > pacing.LOOK_AGAIN_SECONDS:
-            await self._clock.sleep(seconds)
-            return
-        waiting = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._freed.wait())]
+    async def _wait(self) -> tuple[Admission, Ticket]:
+        looks = 0
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            self._freed.clear()
+            ticket = Ticket(self._now(), self._refusals)
+            admission = await self._ask(ticket)
+            if admission.wait_seconds == 0:
+                return admission, ticket
+            seconds = admission.wait_seconds
+            if seconds == pacing.LOOK_AGAIN_SECONDS:
+                seconds = min(RAREST_LOOK_SECONDS, seconds * 1.5**looks)
+                looks += 1
+            await self._pause(seconds, self._freed if admission.until_freed else self._stopped)
+
+    async def _ask(self, ticket: Ticket) -> Admission:
+        """The answer of the shared state; whoever goes away meanwhile gives back what was granted."""
+
+        def change(pace: Pace) -> tuple[Pace, Admission]:
+            if not self._has_entered:
+                pace = pacing.enter(pace, self._holder, now=ticket.admitted_at)
+            return pacing.admit(pace, self._holder, now=ticket.admitted_at, terms=self._terms)
+
+        asking = asyncio.wrap_future(self._update(change))
+        try:
+            admission = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(lambda _: self._give_back(asking))
+            raise
+        self._has_entered = True
+        return admission
+
+    def _give_back(self, asking: "asyncio.Future[Admission]") -> None:
+        if not asking.cancelled() and asking.exception() is None and asking.result().wait_seconds == 0:
+            now = self._now()
+            self._update(lambda pace: (pacing.withdraw(pace, self._holder, now=now), None))
+            self._freed.set()
+
+    async def _pause(self, seconds: float, event: asyncio.Event) -> None:
+        """Wait so long, or until the event."""
+        waiting = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(event.wait())]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -84,8 +120,13 @@ class Pacer:
         except BusyError as error:
             await self.refused(ticket, retry_after_seconds=error.retry_after_seconds)
             raise
+        except BaseException as error:
+            if isinstance(error, CredentialsError):
+                self.stop(error)
+            await asyncio.shield(self.withdrawn())
+            raise
         if not availability.is_open:
-            await self.refused(ticket, retry_after_seconds=CLOSED_SECONDS)
+            await self.refused(ticket, retry_after_seconds=CLOSED_SECONDS, is_limit=False)
             raise UnavailableError(f"{self._backend.name} takes no jobs now: {availability.reason or 'unavailable'}")
 
     async def accepted(self) -> None:
@@ -94,12 +135,25 @@ class Pacer:
         await self._move(lambda pace: pacing.accept(pace, self._holder, now=now, terms=self._terms))
 
     async def rejected(self) -> None:
-        """The submission was refused for what it is."""
+        """The submission was refused for what it is, or nobody waits for its answer."""
         now = self._now()
-        await self._move(lambda pace: pacing.reject(pace, self._holder, now=now, terms=self._terms))
+        await self._move(lambda pace: pacing.reject(pace, self._holder, now=now))
 
-    async def refused(self, ticket: Ticket, *, retry_after_seconds: float | None = None, is_over: bool = True) -> None:
+    async def withdrawn(self) -> None:
+        """The submission was not sent."""
+        now = self._now()
+        await self._move(lambda pace: pacing.withdraw(pace, self._holder, now=now))
+
+    async def refused(
+        self,
+        ticket: Ticket,
+        *,
+        retry_after_seconds: float | None = None,
+        is_limit: bool = True,
+        is_over: bool = True,
+    ) -> None:
         """The submission met a limit or trouble; ``is_over``: its job is provably not in progress."""
+        self._refusals += 1
         now, jitter = self._now(), float(self._random.uniform())
         await self._move(
             lambda pace: pacing.refuse(
@@ -110,6 +164,7 @@ class Pacer:
                 admitted_at=ticket.admitted_at,
                 jitter=jitter,
                 retry_after_seconds=retry_after_seconds,
+                is_limit=is_limit,
                 is_over=is_over,
             )
         )
@@ -121,27 +176,25 @@ class Pacer:
 
     async def leave(self) -> None:
         """This process submits nothing more."""
-        await self._move(lambda pace: pacing.leave(pace, self._holder))
+        now = self._now()
+        await self._move(lambda pace: pacing.leave(pace, self._holder, now=now))
 
     def stop(self, error: Exception) -> None:
         """Let nothing through any more: whoever waits, or comes, gets this error."""
         self._failure = self._failure or error
         self._freed.set()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        self._stopped.set()
 
     async def _move(self, move: Callable[[Pace], Pace]) -> None:
-        await self._update(lambda pace: (move(pace), None))
+        await asyncio.wrap_future(self._update(lambda pace: (move(pace), None)))
         self._freed.set()
 
-    async def _update(self, change: "Callable[[Pace], tuple[Pace, T]]") -> T:
+    def _update(self, change: "Callable[[Pace], tuple[Pace, T]]") -> "Future[T]":
         def change_state(state: bytes | None) -> tuple[bytes | None, T]:
             pace, value = change(pacing.decode_pace(state))
             return pacing.encode_pace(pace), value
 
-        return await asyncio.wrap_future(self._store.update_account(self._terms.account, change_state))
+        return self._store.update_account(self._terms.account, change_state)
 
     def _now(self) -> float:
-        return self._clock.now().timestamp()
+        return self._clock.monotonic_ns() / 1e9

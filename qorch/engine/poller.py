@@ -5,9 +5,9 @@ from collections import deque
 from dataclasses import dataclass
 
 from qorch.engine.retrying import Retrier
-from qorch.errors import JobFailedError
+from qorch.errors import JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
-from qorch.policy import PollPolicy
+from qorch.policy import OnUnknown, PollPolicy
 from qorch.ports import Clock, RemoteBackend
 
 REMEMBERED = 20
@@ -44,8 +44,8 @@ class Poller:
     async def wait(self, provider_id: str) -> JobStatus:
         """Wait until a job is over at the provider, and return how it ended.
 
-        Raises BusyError once the retries' patience is over, CredentialsError, and JobFailedError where the provider
-        no longer knows the job.
+        Raises BusyError once the retries' patience is over, CredentialsError, and where the provider does not know the
+        job JobFailedError, or UnknownOutcomeError where the terms say to hold what is in doubt.
         """
         now_ns = self._clock.monotonic_ns()
         first_ns = self._first_interval_ns()
@@ -119,7 +119,7 @@ class Poller:
                 watch.done.set_result(status)
                 del self._watches[name]
             elif status is None and self._is_gone(watch, now_ns):
-                self._fail([name], JobFailedError(f"{self._backend.name} does not know job {name} any more"))
+                self._fail([name], self._gone(name))
             else:
                 self._postpone(watch, now_ns)
 
@@ -128,6 +128,14 @@ class Poller:
         if watch.missing_since_ns is None:
             watch.missing_since_ns = now_ns
         return now_ns - watch.missing_since_ns > self._backend.terms.settle_seconds * 1e9
+
+    def _gone(self, name: str) -> Exception:
+        reason = f"{self._backend.name} does not know job {name}, which it had accepted"
+        if self._backend.terms.on_unknown is OnUnknown.HOLD:
+            return UnknownOutcomeError(
+                f"{reason}. It is held and not sent again: it may be billed; resume the run later"
+            )
+        return JobFailedError(reason, is_repeatable=True)
 
     def _postpone(self, watch: _Watch, now_ns: int) -> None:
         shortest, longest = self._policy.shortest_seconds * 1e9, self._policy.longest_seconds * 1e9

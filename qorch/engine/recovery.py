@@ -64,7 +64,8 @@ class Recovery:
 
         Raises UnknownOutcomeError where a job is held, and what the provider's answers raise.
         """
-        ended = await asyncio.gather(*self._tasks.pop(position, ()))
+        # Whoever waits may be cancelled; what is being recovered goes on.
+        ended = await asyncio.gather(*(asyncio.shield(task) for task in self._tasks[position]))
         held = [recovered for recovered in ended if recovered.ending is Ending.HELD]
         if held:
             raise UnknownOutcomeError(held[0].reason)
@@ -104,6 +105,8 @@ class Recovery:
             await self._delivery.deliver(job, plan, accepted_ns=None, take=_ignore)
         except (JobFailedError, InvalidResultError) as error:
             return Recovered(job, Ending.FAILED, str(error))
+        except UnknownOutcomeError as error:
+            return Recovered(job, Ending.HELD, str(error))
         return Recovered(job, Ending.FETCHED)
 
     async def _drop(self, job: JobRecord) -> Recovered:

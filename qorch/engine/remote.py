@@ -17,7 +17,6 @@ from qorch.errors import (
     BusyError,
     CredentialsError,
     JobFailedError,
-    QorchError,
     RejectedError,
     UnavailableError,
     UnknownOutcomeError,
@@ -45,6 +44,8 @@ class _Sending:
     first_sent_at: datetime.datetime
     unknowns: int = 0
     accepted_ns: int = 0
+    is_counted: bool = False
+    """Whether the pacer counts it among the jobs in progress."""
 
 
 class RemoteSubmitter:
@@ -106,28 +107,25 @@ class RemoteSubmitter:
         record = submission.record(JobState.INTENT, changed_at=self._clock.now())
         key = idempotency_key(self._journal.store_id, record.job_id, epoch=0)
         sending = _Sending(submission, submission.plan, record, key, first_sent_at=record.changed_at)
-        await self._submit(sending)
 
         def take(result: JobResult) -> None:
             assemble(submission.job, result)
 
         try:
+            await self._submit(sending)
             result = await self._delivery.deliver(
                 sending.record, sending.plan, accepted_ns=sending.accepted_ns, take=take
             )
-        except QorchError:
-            await self._pacer.finished()
-            raise
-        await self._pacer.finished()
+        finally:
+            if sending.is_counted:
+                await asyncio.shield(self._pacer.finished())
         return lost_rows(submission.job, result.lost)
 
     async def _submit(self, sending: _Sending) -> None:
         """Get the job accepted: ``sending.record`` is then SUBMITTED."""
         try:
             await self._retrier.resume(lambda: self._try(sending))
-        except UnknownOutcomeError:
-            raise
-        except QorchError as error:
+        except RejectedError as error:
             failed = replace(sending.record, state=JobState.FAILED, error=str(error), changed_at=self._clock.now())
             if sending.record.attempts:
                 await self._journal.write_ahead([failed])
@@ -138,10 +136,15 @@ class RemoteSubmitter:
         job_id, position = sending.record.job_id, sending.record.position
         with self._recorder.span(Phase.PACE, position, job_id=job_id):
             ticket = await self._pacer.admit()
+        sending.is_counted = True
         try:
             attempt = await self._intend(sending)
+            if self._pacer.is_shut(ticket):
+                await self._unsent(sending, attempt, "another submission was refused meanwhile")
+                raise BusyError(f"job {job_id} waits: another submission was refused")
         except BaseException:
-            await asyncio.shield(self._pacer.rejected())
+            sending.is_counted = False
+            await asyncio.shield(self._pacer.withdrawn())
             raise
         with self._recorder.span(Phase.SUBMIT, position, job_id=job_id):
             provider_id = await self._send(sending, attempt, ticket)
@@ -172,19 +175,29 @@ class RemoteSubmitter:
             provider_id = await self._post(sending, attempt)
         except UnknownOutcomeError as error:
             return await self._settle(sending, ticket, str(error))
-        except BusyError as error:
-            closed = CLOSED_SECONDS if isinstance(error, UnavailableError) else None
-            await self._unsent(sending, attempt, str(error))
-            await self._pacer.refused(ticket, retry_after_seconds=error.retry_after_seconds or closed)
-            raise
         except RejectedError as error:
-            if isinstance(error, CredentialsError):
-                self._pacer.stop(error)
+            sending.is_counted = False
+            # Told first: whoever is about to send must know before this is on disk.
+            await self._tell(ticket, error)
             await self._unsent(sending, attempt, str(error))
-            await self._pacer.rejected()
+            raise
+        except BaseException:
+            sending.is_counted = False
+            await asyncio.shield(self._pacer.rejected())
             raise
         await self._pacer.accepted()
         return provider_id
+
+    async def _tell(self, ticket: Ticket, error: RejectedError) -> None:
+        """Let the pacer know of a refusal."""
+        if isinstance(error, BusyError):
+            is_closed = isinstance(error, UnavailableError)
+            wait = CLOSED_SECONDS if error.retry_after_seconds is None and is_closed else error.retry_after_seconds
+            await self._pacer.refused(ticket, retry_after_seconds=wait, is_limit=not is_closed)
+            return
+        if isinstance(error, CredentialsError):
+            self._pacer.stop(error)
+        await self._pacer.rejected()
 
     async def _post(self, sending: _Sending, attempt: AttemptRecord) -> str:
         """Send; a caller that goes away meanwhile leaves the answer to be written down, where it comes soon."""
@@ -192,29 +205,38 @@ class RemoteSubmitter:
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:
-            await asyncio.wait([post], timeout=GRACE_SECONDS)
-            if post.done() and not post.cancelled() and post.exception() is None:
-                record = replace(sending.record, state=JobState.SUBMITTED, provider_id=post.result())
-                self._journal.record_soon([record, replace(attempt, outcome="accepted")])
-            post.cancel()
+            try:
+                await asyncio.wait([post], timeout=GRACE_SECONDS)
+                self._note_late(sending.record, attempt, post)
+            finally:
+                post.cancel()
             raise
+
+    def _note_late(self, record: JobRecord, attempt: AttemptRecord, post: "asyncio.Future[str]") -> None:
+        """Write down an answer that nobody waits for: the job is adopted, or known not to be there."""
+        if not post.done() or post.cancelled():
+            return
+        error = post.exception()
+        if error is None:
+            record = replace(record, state=JobState.SUBMITTED, provider_id=post.result())
+            self._journal.record_soon([record, replace(attempt, outcome="accepted")])
+        elif isinstance(error, RejectedError):
+            record = replace(record, state=JobState.RESERVED, error=str(error))
+            self._journal.record_soon([record, replace(attempt, outcome="refused", error=str(error))])
 
     async def _settle(self, sending: _Sending, ticket: Ticket, reason: str) -> str:
         """The id of a job that was accepted after all. Raises BusyError where it may be sent again."""
         await self._pacer.refused(ticket, is_over=False)
         sending.unknowns += 1
-        try:
-            provider_id = await self._settlement.settle(
-                sending.record,
-                key=sending.key,
-                since=sending.first_sent_at,
-                reason=reason,
-                may_resend=sending.unknowns < self._retry.max_unknowns,
-            )
-        except QorchError:
-            await self._pacer.finished()
-            raise
+        provider_id = await self._settlement.settle(
+            sending.record,
+            key=sending.key,
+            since=sending.first_sent_at,
+            reason=reason,
+            may_resend=sending.unknowns < self._retry.max_unknowns,
+        )
         if provider_id is None:
+            sending.is_counted = False
             await self._pacer.finished()
             raise BusyError(f"job {sending.record.job_id}: {reason}; no list shows it, so it is sent again")
         return provider_id

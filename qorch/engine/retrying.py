@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from qorch.errors import BusyError
+from qorch.errors import BusyError, UnavailableError
 from qorch.policy import RetryPolicy
 from qorch.ports import Clock
 
@@ -29,7 +29,7 @@ class Retrier:
         self._clock = clock
         self._random = random
         self._tokens = policy.tokens
-        self._has_succeeded = False
+        self._has_answered = False
         self._note_ns = round(policy.note_seconds * 1e9)
         self._noted_ns = -self._note_ns
 
@@ -53,14 +53,19 @@ class Retrier:
         )
 
     async def _counted(self, call: Callable[[], Awaitable[T]]) -> T:
-        result = await call()
-        self._has_succeeded = True
+        try:
+            result = await call()
+        except BusyError as error:
+            # To say when to come again is an answer, too.
+            self._has_answered |= isinstance(error, UnavailableError) or error.retry_after_seconds is not None
+            raise
+        self._has_answered = True
         self._tokens = min(self._policy.tokens, self._tokens + self._policy.tokens_per_call)
         return result
 
     def _is_over(self, started_ns: int) -> bool:
         # A server that never answered is most likely a wrong address; one that did will come back.
-        patience = self._policy.patience_seconds if self._has_succeeded else self._policy.first_patience_seconds
+        patience = self._policy.patience_seconds if self._has_answered else self._policy.first_patience_seconds
         return self._clock.monotonic_ns() - started_ns > patience * 1e9
 
     def _backoff(self, state: RetryCallState) -> float:

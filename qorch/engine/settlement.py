@@ -5,11 +5,14 @@ from dataclasses import replace
 
 from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
-from qorch.errors import UnknownOutcomeError
+from qorch.errors import BackendError, UnknownOutcomeError
 from qorch.model.job import JobState
 from qorch.policy import OnUnknown
 from qorch.ports import Clock, RemoteBackend
 from qorch.records import JobRecord
+
+CLOCK_DOUBT = datetime.timedelta(hours=25)
+"""How far this machine's wall clock may have been wrong when a job was sent, or the time zone of whoever set it."""
 
 
 class Settlement:
@@ -34,10 +37,10 @@ class Settlement:
         unknown = replace(record, state=JobState.UNKNOWN, error=reason, changed_at=self._clock.now())
         await self._journal.write_ahead([unknown])
         terms = self._backend.terms
-        provider_id = await self._finder.find(key, since)
+        provider_id = await self._find(record, key, since=since)
         if provider_id is None:
             await self._clock.sleep(terms.settle_seconds)
-            provider_id = await self._finder.find(key, since)
+            provider_id = await self._find(record, key, since=since)
         now = self._clock.now()
         if provider_id is not None:
             found = replace(record, state=JobState.SUBMITTED, provider_id=provider_id, error=None, changed_at=now)
@@ -52,3 +55,13 @@ class Settlement:
         else:
             await self._journal.write_ahead([replace(record, state=JobState.RESERVED, error=reason, changed_at=now)])
         return provider_id
+
+    async def _find(self, record: JobRecord, key: str, *, since: datetime.datetime) -> str | None:
+        """Look for the job; a provider that cannot be asked leaves it UNKNOWN, whatever the reason."""
+        try:
+            return await self._finder.find(key, since - CLOCK_DOUBT)
+        except BackendError as error:
+            raise UnknownOutcomeError(
+                f"job {record.job_id} may have been accepted by {self._backend.name}, and may be billed; it cannot be"
+                f" looked for: {error}. It is held and not sent again; resume the run, or run `qorch recover`"
+            ) from error

@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,17 +25,17 @@ class Submission:
     groups: tuple[RowGroup, ...]
     contexts: tuple[bytes, ...]
 
-    @property
+    @cached_property
     def job_id(self) -> str:
         """The job's name, the same whenever the run is replayed."""
         return job_id_of(self.run_id, self.position, self.ordinal)
 
-    @property
+    @cached_property
     def request(self) -> JobRequest:
         """What the backend gets."""
         return JobRequest(self.job_id, tuple(selection.block for selection in self.job.selections))
 
-    @property
+    @cached_property
     def plan(self) -> JobPlan:
         """What the job carries, without gates and angles."""
         blocks = tuple(

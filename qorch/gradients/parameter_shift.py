@@ -1,5 +1,6 @@
 """Parameter-shift gradients: a pub becomes forward and shifted rows, and their values its gradient."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,30 +19,60 @@ from qorch.model.result import PubResult, SampledDistribution
 BoolArray = npt.NDArray[np.bool_]
 
 
+KEPT_RULES = 32
+"""Circuits whose rules are kept: a training loop asks for the same ones in every step."""
+
+
 @dataclass(frozen=True, eq=False)
-class Recombination:
-    """How the values of N × (1 + T) rows become N gradients by P wanted parameters.
+class ShiftTerms:
+    """What the derivatives of a circuit by P wanted parameters are made of, at whatever point.
 
     Term t shifts the angle ``columns[t]`` by ``shifts[t]`` radians and counts ``coefficients[t]`` in the
     derivative by that angle; all are ``(T,)``. ``weights (T, P)`` is the coefficient times the derivative
-    of the angle by each parameter. For the L terms ``row_terms (L,)`` of non-linear angles it differs from
-    row to row: ``weights`` is 0 there, and ``row_weights (N, L, P)`` holds it.
+    of the angle by each parameter, and 0 for the L terms ``row_terms (L,)`` of non-linear angles, where it
+    differs from row to row.
     """
 
-    pub: Pub
     parameters: tuple[str, ...]
+    wanted: BoolArray
     columns: IntArray
     shifts: FloatArray
     coefficients: FloatArray
     weights: FloatArray
     row_terms: IntArray
-    row_weights: FloatArray
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
-        for array in (self.columns, self.shifts, self.coefficients, self.weights, self.row_terms):
+        for array in (self.wanted, self.columns, self.shifts, self.coefficients, self.weights, self.row_terms):
             freeze(array)
+
+    @cached_property
+    def pairs(self) -> tuple[IntArray, IntArray, IntArray]:
+        """The parameters and terms whose weight is not 0, parameter by parameter, and where each parameter begins."""
+        parameters, terms = np.nonzero(self.weights.T)
+        starts = np.flatnonzero(np.r_[True, parameters[1:] != parameters[:-1]])
+        return parameters, terms, starts
+
+
+@dataclass(frozen=True, eq=False)
+class Recombination:
+    """How the values of N × (1 + T) rows become N gradients by P wanted parameters.
+
+    ``row_weights (N, L, P)`` are the weights of the L terms of non-linear angles, row by row.
+    """
+
+    pub: Pub
+    terms: ShiftTerms
+    row_weights: FloatArray
+
+    def __post_init__(self) -> None:
+        """Make the array read-only."""
         freeze(self.row_weights)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the P parameters."""
+        return self.terms.parameters
 
     @property
     def n_rows(self) -> int:
@@ -51,7 +82,7 @@ class Recombination:
     @property
     def rows_per_point(self) -> int:
         """1 + T: the forward row of a parameter point, and its shifted ones."""
-        return 1 + len(self.columns)
+        return 1 + len(self.terms.columns)
 
 
 def expand(pub: Pub, *, wanted: BoolArray | None = None) -> tuple[Batch, Recombination]:
@@ -66,13 +97,11 @@ def expand(pub: Pub, *, wanted: BoolArray | None = None) -> tuple[Batch, Recombi
     if pub.observables == ():
         raise ObservableError("a gradient needs an observable; write for example observables=['Z0']")
     chosen = _as_wanted(wanted, len(pub.circuit.parameters))
-    columns, shifts, coefficients = _terms(pub.circuit, chosen)
-    weights = coefficients[:, np.newaxis] * pub.circuit.angle_map.matrix[columns][:, chosen]
-    row_terms, row_weights = _row_weights(pub, chosen, columns=columns, coefficients=coefficients)
-    names = tuple(name for name, is_chosen in zip(pub.circuit.parameters, chosen, strict=True) if is_chosen)
-    angles = _shifted(pub.circuit.angle_map.angles(pub.parameter_values), columns, shifts=shifts)
+    terms = _terms(pub.circuit, chosen.tobytes())
+    row_weights = _row_weights(pub, terms)
+    angles = _shifted(pub.circuit.angle_map.angles(pub.parameter_values), terms)
     rows = Pub(pub.circuit.free, angles, observables=pub.observables, shots=pub.shots)
-    return Batch((rows,)), Recombination(pub, names, columns, shifts, coefficients, weights, row_terms, row_weights)
+    return Batch((rows,)), Recombination(pub, terms, row_weights)
 
 
 def wanted_parameters(pub: Pub, names: Sequence[str] | None) -> BoolArray | None:
@@ -98,41 +127,47 @@ def _as_wanted(wanted: BoolArray | None, n_parameters: int) -> BoolArray:
     return chosen
 
 
-def _terms(circuit: Circuit, wanted: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    driven = circuit.angle_map.driven_columns(wanted)
+@functools.lru_cache(maxsize=KEPT_RULES)
+def _terms(circuit: Circuit, wanted: bytes) -> ShiftTerms:
+    chosen = np.frombuffer(wanted, dtype=np.bool_)
+    driven = circuit.angle_map.driven_columns(chosen)
     frequencies = circuit.gates.column_frequencies
     rules = [shift_rule(*frequencies[column]) for column in driven]
-    counts = [len(shifts) for shifts, _ in rules]
+    columns = np.repeat(driven, [len(shifts) for shifts, _ in rules]).astype(np.int64)
     none = np.zeros(0)
-    return (
-        np.repeat(driven, counts).astype(np.int64),
-        np.concatenate([none, *(shifts for shifts, _ in rules)]),
-        np.concatenate([none, *(coefficients for _, coefficients in rules)]),
+    coefficients = np.concatenate([none, *(coefficients for _, coefficients in rules)])
+    nonlinear = [angle.column for angle in circuit.angle_map.nonlinear]
+    return ShiftTerms(
+        parameters=tuple(name for name, is_chosen in zip(circuit.parameters, chosen, strict=True) if is_chosen),
+        wanted=chosen,
+        columns=columns,
+        shifts=np.concatenate([none, *(shifts for shifts, _ in rules)]),
+        coefficients=coefficients,
+        weights=coefficients[:, np.newaxis] * circuit.angle_map.matrix[columns][:, chosen],
+        row_terms=np.flatnonzero(np.isin(columns, nonlinear)),
     )
 
 
-def _shifted(angles: FloatArray, columns: IntArray, *, shifts: FloatArray) -> FloatArray:
+def _shifted(angles: FloatArray, terms: ShiftTerms) -> FloatArray:
     n_rows, width = angles.shape
-    rows = np.repeat(angles[:, np.newaxis, :], 1 + len(columns), axis=1)
-    rows[:, 1 + np.arange(len(columns)), columns] += shifts
-    return rows.reshape(n_rows * (1 + len(columns)), width)
+    n_terms = len(terms.columns)
+    rows = np.repeat(angles[:, np.newaxis, :], 1 + n_terms, axis=1)
+    rows[:, 1 + np.arange(n_terms), terms.columns] += terms.shifts
+    return rows.reshape(n_rows * (1 + n_terms), width)
 
 
-def _row_weights(
-    pub: Pub, wanted: BoolArray, *, columns: IntArray, coefficients: FloatArray
-) -> tuple[IntArray, FloatArray]:
-    nonlinear = pub.circuit.angle_map.nonlinear
-    row_terms = np.flatnonzero(np.isin(columns, [angle.column for angle in nonlinear]))
-    places = np.cumsum(wanted) - 1
-    weights = np.zeros((pub.n_rows, len(row_terms), int(wanted.sum())))
-    for angle in nonlinear:
-        terms = np.flatnonzero(columns[row_terms] == angle.column)
+def _row_weights(pub: Pub, terms: ShiftTerms) -> FloatArray:
+    weights = np.zeros((pub.n_rows, len(terms.row_terms), len(terms.parameters)))
+    places = np.cumsum(terms.wanted) - 1
+    for angle in pub.circuit.angle_map.nonlinear:
+        own = np.flatnonzero(terms.columns[terms.row_terms] == angle.column)
         for parameter, program in zip(angle.parameters, angle.derivatives, strict=True):
-            if wanted[parameter]:
+            if terms.wanted[parameter]:
                 slopes = program.evaluate(pub.parameter_values)
                 _check_slopes(slopes, pub.circuit.parameters[parameter])
-                weights[:, terms, places[parameter]] = slopes[:, np.newaxis] * coefficients[row_terms[terms]]
-    return row_terms, weights
+                coefficients = terms.coefficients[terms.row_terms[own]]
+                weights[:, own, places[parameter]] = slopes[:, np.newaxis] * coefficients
+    return weights
 
 
 def _check_slopes(slopes: FloatArray, name: str) -> None:
@@ -199,7 +234,7 @@ class Gradient:
 
 def recombine(recombination: Recombination, result: PubResult) -> Gradient:
     """The gradient from the result of the expanded pub. Raises UsageError where that has another number of rows."""
-    if isinstance(result, SampledDistribution) and not len(recombination.row_terms):
+    if isinstance(result, SampledDistribution) and not len(recombination.terms.row_terms):
         values = _contract_counts(result.samples[0], recombination)
     else:
         values = _contract(_shifted_rows(recombination, result.values), recombination)
@@ -223,30 +258,29 @@ def _contract(values: FloatArray, recombination: Recombination, *, power: int = 
     Nearly all weights are 0, a term belonging to one angle and an angle mostly to one parameter: only the others
     are multiplied, and summed parameter by parameter in a fixed order.
     """
-    weights = recombination.weights**power
-    total = np.zeros((len(values), weights.shape[1], values.shape[2]))
-    parameters, terms = np.nonzero(weights.T)
+    rule = recombination.terms
+    total = np.zeros((len(values), len(rule.parameters), values.shape[2]))
+    parameters, terms, starts = rule.pairs
     if len(terms):
-        starts = np.flatnonzero(np.r_[True, parameters[1:] != parameters[:-1]])
         weighted = values[:, terms, :]
-        weighted *= weights[terms, parameters][:, np.newaxis]
+        weighted *= rule.weights[terms, parameters][:, np.newaxis] ** power
         total[:, parameters[starts], :] = np.add.reduceat(weighted, starts, axis=1)
-    if len(recombination.row_terms):
+    if len(rule.row_terms):
         row_weights = recombination.row_weights.transpose(0, 2, 1) ** power
-        total += np.matmul(row_weights, values[:, recombination.row_terms, :])
+        total += np.matmul(row_weights, values[:, rule.row_terms, :])
     return total.transpose(0, 2, 1)
 
 
 def _contract_counts(counts: Counts, recombination: Recombination) -> FloatArray:
     """The same for the frequencies of counted outcomes, ``(N, 2**n, P)``: unseen outcomes are never touched."""
     _check_rows(recombination, counts.n_rows)
-    n_values, n_parameters = 1 << counts.n_qubits, recombination.weights.shape[1]
+    n_values, n_parameters = 1 << counts.n_qubits, len(recombination.parameters)
     size = recombination.n_rows * n_parameters * n_values
     rows = counts.row_of_entry
     shares = counts.counts / counts.shots[rows]
     points, terms = np.divmod(rows, recombination.rows_per_point)
     total = np.zeros(size)
-    for parameters, weights in _layers(recombination.weights):
+    for parameters, weights in _layers(recombination.terms.weights):
         factors = np.r_[0.0, weights][terms]
         seen = np.flatnonzero(factors)
         places = np.r_[0, parameters][terms[seen]] + points[seen] * n_parameters

@@ -1,5 +1,6 @@
 """Observables: sums of Pauli strings, or the full distribution; and how they are measured together."""
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -187,6 +188,10 @@ def _term_name(term: PauliTerm) -> str:
     return letters if term.coefficient == 1.0 else f"{term.coefficient:g}*{letters}"
 
 
+KEPT_GROUPINGS = 64
+"""A training loop asks for the same observables in every step."""
+
+
 @dataclass(frozen=True, eq=False)
 class BasisGroup:
     """Pauli strings measured together: after rotating to ``basis``, each is a parity of outcome bits.
@@ -213,6 +218,7 @@ class Grouping:
     offsets: FloatArray
 
 
+@functools.lru_cache(maxsize=KEPT_GROUPINGS)
 def group_observables(observables: tuple[Observable, ...], n_qubits: int) -> Grouping:
     """Put qubit-wise commuting Pauli strings into common bases, greedily, in the order they are written.
 

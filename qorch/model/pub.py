@@ -77,8 +77,12 @@ class Pub:
         return len(self.parameter_values)
 
     def with_shots(self, shots: Shots) -> "Pub":
-        """The same pub with other shots."""
-        return Pub(self.circuit, self.parameter_values, observables=self.observables, shots=shots)
+        """The same pub with other shots. Raises ShotsError."""
+        other = object.__new__(Pub)
+        for name, value in vars(self).items():
+            object.__setattr__(other, name, value)
+        object.__setattr__(other, "shots", as_shots(shots))
+        return other
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def test_every_gate_has_the_right_shift_rule():
     pub = Pub(all_gates(parameters), rows_of(4), observables=["Z0", "0.5*X0 Y1 - Z2", "Z0 Z1 Z2"])
     recombination = assert_exact(pub)
     assert {1, 2} == {len(np.unique(np.abs(shift_rule(r, s)[0]))) for r, s in ((1, 1.0), (2, 0.5))}
-    assert len(recombination.columns) == 2 * 12 + 4 * 3
+    assert len(recombination.terms.columns) == 2 * 12 + 4 * 3
 
 
 @settings(max_examples=15, deadline=None)
@@ -218,7 +218,7 @@ def test_only_angles_that_wanted_parameters_drive_are_shifted():
     pub = Pub(compiled, rows_of(4, 3), observables=["Z0", "X1"])
     recombination = assert_exact(pub, wanted)
     assert recombination.parameters == ("w[0]", "w[1]")
-    assert 2 not in recombination.columns
+    assert 2 not in recombination.terms.columns
     assert recombination.rows_per_point == 1 + 2 + 4 + 4 + 2 + 2
 
 
@@ -289,9 +289,9 @@ def test_rows_are_sample_major_and_the_forward_row_keeps_its_bits():
     assert rows.circuit.gates.digest == pub.circuit.gates.digest
     np.testing.assert_array_equal(rows.parameter_values[:: recombination.rows_per_point], angles)
     moved = rows.parameter_values.reshape(3, -1, angles.shape[1])[:, 1:] - angles[:, np.newaxis]
-    places = np.arange(len(recombination.columns))
+    places = np.arange(len(recombination.terms.columns))
     np.testing.assert_allclose(
-        moved[:, places, recombination.columns], np.tile(recombination.shifts, (3, 1)), atol=1e-12
+        moved[:, places, recombination.terms.columns], np.tile(recombination.terms.shifts, (3, 1)), atol=1e-12
     )
     assert np.count_nonzero(moved) == 3 * len(places)
 
