@@ -64,9 +64,8 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
             run_id=record.run_id,
             random=np.random.default_rng(),
         )
-        await backend.open()
         try:
-            parts.recovery.start(record.run_id)
+            await parts.open(backend, record.run_id)
             return await parts.recovery.wait()
         finally:
             await parts.close()

@@ -119,9 +119,10 @@ class Engine:
     async def open(self) -> None:
         """Start the queue and the backend, and adopt what an earlier life of the run left at the provider."""
         await self._queue.__aenter__()
-        await self._backend.open()
-        if self._remote is not None:
-            self._remote.recovery.start(self._run_id)
+        if self._remote is not None and isinstance(self._backend, RemoteBackend):
+            await self._remote.open(self._backend, self._run_id)
+        else:
+            await self._backend.open()
 
     async def close(self) -> None:
         """Cancel what is in progress, record it, and release the backend."""

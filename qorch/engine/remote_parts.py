@@ -28,7 +28,16 @@ class RemoteParts:
     recovery: Recovery
     pacer: Pacer
     poller: Poller
+    retrier: Retrier
     make_recovery: Callable[[], Recovery]
+
+    async def open(self, backend: RemoteBackend, run_id: str) -> None:
+        """Open the backend, however long that takes, and adopt what an earlier life of the run left there.
+
+        Raises what ``RemoteBackend.open`` raises once the retries' patience is over.
+        """
+        await self.retrier.repeat(backend.open)
+        self.recovery.start(run_id)
 
     async def settle_run(self, run_id: str) -> None:
         """Bring to an end what a dead run left at the provider.
@@ -82,4 +91,4 @@ def make_remote_parts(
     def make_recovery() -> Recovery:
         return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
 
-    return RemoteParts(submitter, make_recovery(), pacer, poller, make_recovery)
+    return RemoteParts(submitter, make_recovery(), pacer, poller, retrier, make_recovery)
