@@ -1,4 +1,4 @@
-"""The codec of stored blocks: arrays to bytes and back, sealed by a version and a SHA-256. Pure.
+"""The codec of stored arrays: to bytes and back, sealed by a version and a SHA-256. Pure.
 
 A sealed piece is ``version (1 byte) ‖ sha256(label ‖ payload) (32 bytes) ‖ payload``. The label is everything
 else that is known of the block, so that a piece which was moved to another block fails as surely as a changed
@@ -22,6 +22,9 @@ _SEAL_BYTES = 33
 _CODES = ("u1", "<u2", "<u4", "<u8", "<i8", "<f8")
 _CODE_OF = {np.dtype(code): index for index, code in enumerate(_CODES)}
 _COUNTS, _VALUES = 0, 1
+_VERSION_BYTE = bytes([VERSION])
+_HEADERS = [struct.Struct(f"<BB{n_dimensions}Q") for n_dimensions in range(3)]
+_NEXT_STEP = "restore a backup, or prune the rows of its run and run it again"
 
 
 def encode_result(result: BlockResult, *, label: bytes) -> bytes:
@@ -29,22 +32,22 @@ def encode_result(result: BlockResult, *, label: bytes) -> bytes:
     counts = result.counts
     if counts is None:
         values = np.zeros((0, 0)) if result.values is None else result.values
-        return _seal([bytes([_VALUES]), *_pack(values)], label)
-    lengths = np.diff(counts.offsets)
+        return seal([bytes([_VALUES]), *pack(values)], label=label)
+    lengths = counts.offsets[1:] - counts.offsets[:-1]
     parts = [struct.pack("<BI", _COUNTS, counts.n_qubits)]
-    for array in (counts.outcomes, counts.counts, _shrink(lengths)):
-        parts += _pack(array)
-    return _seal(parts, label)
+    for array in (counts.outcomes, counts.counts, shrink(lengths)):
+        parts += pack(array)
+    return seal(parts, label=label)
 
 
 def decode_result(content: bytes, *, label: bytes, name: str) -> BlockResult:
     """Verify and open what ``encode_result`` made. Raises StoreCorruptError naming ``name``."""
-    payload = _unseal(content, label, name)
+    payload = unseal(content, label=label, name=name, next_step=_NEXT_STEP)
     if payload[0] == _VALUES:
-        values: FloatArray = _unpack(payload, 1, count=1)[0]
+        values: FloatArray = unpack(payload, 1, count=1)[0][0]
         return BlockResult(values=freeze(values))
     (n_qubits,) = struct.unpack_from("<I", payload, 1)
-    outcomes, counts, lengths = _unpack(payload, 5, count=3)
+    (outcomes, counts, lengths), _ = unpack(payload, 5, count=3)
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return BlockResult(counts=Counts(n_qubits, outcomes, counts, offsets))
@@ -52,28 +55,32 @@ def decode_result(content: bytes, *, label: bytes, name: str) -> BlockResult:
 
 def encode_places(rows: UIntArray, streams: UIntArray, ordinals: UIntArray, *, label: bytes) -> bytes:
     """Seal the three ``(R,)`` arrays that say where a block's rows belong; ``label`` includes their keys."""
-    parts = [part for array in (rows, streams, ordinals) for part in _pack(_shrink(array))]
-    return _seal(parts, label)
+    return seal([part for array in (rows, streams, ordinals) for part in pack(shrink(array))], label=label)
 
 
 def decode_places(content: bytes, *, label: bytes, name: str) -> tuple[UIntArray, UIntArray, UIntArray]:
     """Verify and open what ``encode_places`` made. Raises StoreCorruptError naming ``name``."""
-    payload = _unseal(content, label, name)
-    rows, streams, ordinals = (freeze(array.astype(np.uint64)) for array in _unpack(payload, 0, count=3))
+    payload = unseal(content, label=label, name=name, next_step=_NEXT_STEP)
+    rows, streams, ordinals = (freeze(array.astype(np.uint64)) for array in unpack(payload, 0, count=3)[0])
     return rows, streams, ordinals
 
 
-def _shrink(array: AnyArray) -> AnyArray:
+def shrink(array: AnyArray) -> AnyArray:
+    """The same numbers, none negative, in the smallest unsigned type."""
     return array.astype(smallest_unsigned(int(array.max(initial=0))))
 
 
-def _pack(array: AnyArray) -> Sequence[bytes]:
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    header = struct.pack(f"<BB{array.ndim}Q", _CODE_OF[little.dtype], array.ndim, *array.shape)
-    return header, little.tobytes()
+def pack(array: AnyArray) -> Sequence[bytes]:
+    """The parts of an array's encoding: code of its type, number of dimensions, shape; its entries."""
+    code = _CODE_OF.get(array.dtype)
+    if code is None:  # the other byte order
+        array = array.astype(array.dtype.newbyteorder("<"))
+        code = _CODE_OF[array.dtype]
+    return _HEADERS[array.ndim].pack(code, array.ndim, *array.shape), array.tobytes()
 
 
-def _unpack(payload: memoryview, offset: int, *, count: int) -> list[AnyArray]:
+def unpack(payload: memoryview, offset: int, *, count: int) -> tuple[list[AnyArray], int]:
+    """The next arrays from ``offset`` on, and the offset after them."""
     arrays = []
     for _ in range(count):
         code, n_dimensions = struct.unpack_from("<BB", payload, offset)
@@ -85,27 +92,26 @@ def _unpack(payload: memoryview, offset: int, *, count: int) -> list[AnyArray]:
         flat = np.frombuffer(payload, dtype=dtype, count=size, offset=start)
         arrays.append(flat.astype(dtype.newbyteorder("=")).reshape(shape))
         offset = start + size * dtype.itemsize
-    return arrays
+    return arrays, offset
 
 
-def _seal(parts: Sequence[bytes], label: bytes) -> bytes:
-    payload = b"".join(parts)
-    return bytes([VERSION]) + _digest(label, payload) + payload
+def seal(parts: Sequence[bytes], *, label: bytes) -> bytes:
+    """One sealed piece of these parts."""
+    return b"".join([_VERSION_BYTE, _digest(label, parts), *parts])
 
 
-def _unseal(content: bytes, label: bytes, name: str) -> memoryview:
+def unseal(content: bytes, *, label: bytes, name: str, next_step: str) -> memoryview:
+    """The payload of a sealed piece. Raises StoreCorruptError, naming ``name`` and the next step."""
     if len(content) < _SEAL_BYTES or content[0] != VERSION:
-        raise StoreCorruptError(f"{name} is not in format {VERSION}; {_NEXT_STEP}")
+        raise StoreCorruptError(f"{name} is not in format {VERSION}; {next_step}")
     payload = memoryview(content)[_SEAL_BYTES:]
-    if _digest(label, payload) != content[1:_SEAL_BYTES]:
-        raise StoreCorruptError(f"{name} fails its checksum; {_NEXT_STEP}")
+    if _digest(label, [payload]) != content[1:_SEAL_BYTES]:
+        raise StoreCorruptError(f"{name} fails its checksum; {next_step}")
     return payload
 
 
-_NEXT_STEP = "restore a backup, or prune the rows of its run and run it again"
-
-
-def _digest(label: bytes, payload: bytes | memoryview) -> bytes:
+def _digest(label: bytes, parts: Sequence[bytes | memoryview]) -> bytes:
     hasher = hashlib.sha256(struct.pack("<Q", len(label)) + label)
-    hasher.update(payload)
+    for part in parts:
+        hasher.update(part)
     return hasher.digest()

@@ -1,10 +1,18 @@
 """Look for damage in a whole database."""
 
-from sqlalchemy import Connection, select
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Table, select
 
 from qorch.errors import StoreCorruptError
-from qorch_jobs_db.decoding import decode_block, decode_checkpoint
-from qorch_jobs_db.schema import CHECKPOINTS, ROW_BLOCKS
+from qorch_jobs_db.decoding import SqlRow, decode_block, decode_checkpoint, decode_job_plan, decode_raw_result
+from qorch_jobs_db.schema import CHECKPOINTS, JOB_PLANS, RAW_RESULTS, ROW_BLOCKS
+
+_SEALED: tuple[tuple[Table, Callable[[SqlRow], object]], ...] = (
+    (ROW_BLOCKS, decode_block),
+    (JOB_PLANS, decode_job_plan),
+    (RAW_RESULTS, decode_raw_result),
+)
 
 
 def find_damage(connection: Connection) -> list[str]:
@@ -13,14 +21,16 @@ def find_damage(connection: Connection) -> list[str]:
     findings = [page for page in pages if page != "ok"]
     for table, _, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         findings.append(f"a row of {table} belongs to no row of {parent}")
-    return findings + _damaged_blocks(connection) + _damaged_checkpoints(connection)
+    for sealed, decode in _SEALED:
+        findings += _damaged(connection, sealed, decode)
+    return findings + _damaged_checkpoints(connection)
 
 
-def _damaged_blocks(connection: Connection) -> list[str]:
+def _damaged(connection: Connection, table: Table, decode: Callable[[SqlRow], object]) -> list[str]:
     findings = []
-    for row in connection.execute(select(ROW_BLOCKS).order_by(ROW_BLOCKS.c.block_id)):
+    for row in connection.execute(select(table).order_by(*table.primary_key.columns)):
         try:
-            decode_block(row)
+            decode(row)
         except StoreCorruptError as error:
             findings.append(str(error))
     return findings

@@ -14,11 +14,14 @@ from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
 from qorch.model.timing import Phase, Span
 from qorch.records import (
+    AttemptRecord,
     BlockKeys,
     BlockRecord,
     CheckpointRecord,
+    JobPlan,
     JobRecord,
     LedgerRecord,
+    RawRecord,
     RunRecord,
     SessionRecord,
     SpanRecord,
@@ -26,6 +29,7 @@ from qorch.records import (
 )
 from qorch_jobs_db.blocks import decode_places, decode_result
 from qorch_jobs_db.encoding import BLOCK_IDENTITY, block_label
+from qorch_jobs_db.plans import decode_answer, decode_plan
 
 SqlRow = Row[Any]
 
@@ -66,6 +70,24 @@ def decode_job(row: SqlRow) -> JobRecord:
         row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_rows, row.shots,
         parse_time(row.changed_at), row.provider_id, row.attempts, row.error,
     )  # fmt: skip
+
+
+def decode_attempt(row: SqlRow) -> AttemptRecord:
+    """A row of attempts."""
+    return AttemptRecord(row.job_id, row.ordinal, row.key, parse_time(row.started_at), row.outcome, row.error)
+
+
+def decode_job_plan(row: SqlRow) -> JobPlan:
+    """A row of job_plans. Raises StoreCorruptError where its checksum fails."""
+    return decode_plan(row.content, job_id=row.job_id, run_id=row.run_id)
+
+
+def decode_raw_result(row: SqlRow) -> RawRecord:
+    """A row of raw_results. Raises StoreCorruptError where its checksum fails."""
+    is_quarantined = bool(row.is_quarantined)
+    return decode_answer(
+        row.content, job_id=row.job_id, run_id=row.run_id, received_at=row.received_at, is_quarantined=is_quarantined
+    )
 
 
 def decode_span(row: SqlRow) -> SpanRecord:

@@ -1,21 +1,25 @@
-"""Records to rows of SQL, ready for executemany."""
+"""Records to parameters of SQL: tuples in the order of the columns in schema.py, without the serial number."""
 
 import datetime as dt
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
 from qorch.errors import StoreError, UsageError
+from qorch.model.job import JobState
 from qorch.records import (
     AttemptRecord,
     BlockRecord,
     CheckpointRecord,
+    JobPlan,
     JobRecord,
     LedgerRecord,
+    RawRecord,
+    ReleasedRows,
     RunMove,
     RunRecord,
     SessionRecord,
@@ -24,9 +28,13 @@ from qorch.records import (
     Write,
 )
 from qorch_jobs_db.blocks import encode_places, encode_result
+from qorch_jobs_db.plans import encode_answer, encode_plan
 
 SqlValue = str | int | bytes | None
-Row = dict[str, SqlValue]
+Parameters = tuple[SqlValue, ...]
+
+OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+"""States of a job whose plan nobody needs any more."""
 
 BLOCK_IDENTITY = (
     "job_id",
@@ -47,16 +55,24 @@ BLOCK_IDENTITY = (
 
 @dataclass(frozen=True)
 class Changes:
-    """The rows of one call or of several: ``runs`` in their order, all else by table."""
+    """The rows of one call or of several.
 
-    runs: list[Row | RunMove] = field(default_factory=list)
-    rows: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    ``runs`` in their order; all else by table. ``plans``: the last that is to be said of each job's plan, None where
+    it goes. ``released`` are claims that are given up.
+    """
+
+    runs: list[Parameters | RunMove] = field(default_factory=list)
+    rows: defaultdict[str, list[Parameters]] = field(default_factory=lambda: defaultdict(list))
+    plans: dict[str, Parameters | None] = field(default_factory=dict)
+    released: list[ReleasedRows] = field(default_factory=list)
 
     def add(self, other: "Changes") -> None:
         """Append the changes of a later call."""
         self.runs.extend(other.runs)
         for table, rows in other.rows.items():
             self.rows[table].extend(rows)
+        self.plans.update(other.plans)
+        self.released.extend(other.released)
 
 
 def encode(writes: Sequence[Write], *, stamp: str) -> Changes:
@@ -65,24 +81,45 @@ def encode(writes: Sequence[Write], *, stamp: str) -> Changes:
     Raises StoreError for what is no record, UsageError for a time without its zone.
     """
     changes = Changes()
+    over = []
     for record in writes:
-        if isinstance(record, RunMove):
-            changes.runs.append(record)
-        elif isinstance(record, RunRecord):
-            changes.runs.append(_encode_run(record))
+        found = _ENCODERS.get(type(record))
+        if found is not None:
+            table, encoder = found
+            changes.rows[table].append(encoder(record))
+            if isinstance(record, JobRecord):
+                over.append(record)
         elif isinstance(record, BlockRecord):
             changes.rows["row_blocks"].append(_encode_block(record, stamp))
         else:
-            table, row = _encode(record)
-            changes.rows[table].append(row)
+            _add_rare(changes, record)
+    # One call may hold a job and its plan in any order, and only the job's last state counts.
+    for job_id, state in {job.job_id: job.state for job in over}.items():
+        if state in OVER_STATES:
+            changes.plans[job_id] = None
     return changes
+
+
+def _add_rare(changes: Changes, record: Write) -> None:
+    if isinstance(record, RunMove):
+        changes.runs.append(record)
+    elif isinstance(record, RunRecord):
+        changes.runs.append(_encode_run(record))
+    elif isinstance(record, JobPlan):
+        changes.plans[record.job_id] = (record.job_id, record.run_id, encode_plan(record))
+    elif isinstance(record, ReleasedRows):
+        changes.released.append(record)
+    else:
+        raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.ports")
 
 
 def time_text(moment: dt.datetime) -> str:
     """ISO-8601 in UTC with microseconds, which sorts as time does. Raises UsageError without a time zone."""
-    if moment.tzinfo is None:
-        raise UsageError(f"the time {moment} has no time zone; take it from Clock.now()")
-    return moment.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not dt.UTC:
+        if moment.tzinfo is None:
+            raise UsageError(f"the time {moment} has no time zone; take it from Clock.now()")
+        moment = moment.astimezone(dt.UTC)
+    return moment.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def block_label(values: Sequence[object], *, keys: bytes = b"") -> bytes:
@@ -90,144 +127,148 @@ def block_label(values: Sequence[object], *, keys: bytes = b"") -> bytes:
     return repr(tuple(values)).encode() + keys
 
 
-@singledispatch
-def _encode(record: object) -> tuple[str, Row]:
-    raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.ports")
+def _encode_run(record: RunRecord) -> Parameters:
+    return (
+        record.run_id,
+        record.name,
+        record.backend,
+        str(record.seed),
+        str(record.cache),
+        time_text(record.created_at),
+        record.workload,
+        record.settings,
+        record.budget_micros,
+        record.currency,
+        record.state,
+        record.summary,
+    )
 
 
-def _encode_run(record: RunRecord) -> Row:
-    return {
-        "run_id": record.run_id,
-        "name": record.name,
-        "backend": record.backend,
-        "seed": str(record.seed),
-        "cache": str(record.cache),
-        "created_at": time_text(record.created_at),
-        "workload": record.workload,
-        "settings": record.settings,
-        "budget_micros": record.budget_micros,
-        "currency": record.currency,
-        "state": record.state,
-        "summary": record.summary,
-    }
+def _encode_session(record: SessionRecord) -> Parameters:
+    return (
+        record.run_id,
+        record.ordinal,
+        record.pid,
+        record.host,
+        time_text(record.started_at),
+        record.wall_ns,
+        record.rows_executed,
+        record.rows_from_cache,
+    )
 
 
-@_encode.register
-def _encode_session(record: SessionRecord) -> tuple[str, Row]:
-    return "sessions", {
-        "run_id": record.run_id,
-        "ordinal": record.ordinal,
-        "pid": record.pid,
-        "host": record.host,
-        "started_at": time_text(record.started_at),
-        "wall_ns": record.wall_ns,
-        "rows_executed": record.rows_executed,
-        "rows_from_cache": record.rows_from_cache,
-    }
+def _encode_step(record: StepRecord) -> Parameters:
+    return (
+        record.run_id,
+        record.step,
+        record.session,
+        time_text(record.ended_at),
+        record.rows_executed,
+        record.rows_from_cache,
+        record.metrics,
+    )
 
 
-@_encode.register
-def _encode_step(record: StepRecord) -> tuple[str, Row]:
-    return "steps", {
-        "run_id": record.run_id,
-        "step": record.step,
-        "session": record.session,
-        "ended_at": time_text(record.ended_at),
-        "rows_executed": record.rows_executed,
-        "rows_from_cache": record.rows_from_cache,
-        "metrics": record.metrics,
-    }
+def _encode_job(record: JobRecord) -> Parameters:
+    return (
+        record.job_id,
+        record.run_id,
+        record.position.step,
+        record.position.call,
+        record.state.value,
+        record.n_rows,
+        record.shots,
+        time_text(record.changed_at),
+        record.provider_id,
+        record.attempts,
+        record.error,
+    )
 
 
-@_encode.register
-def _encode_job(record: JobRecord) -> tuple[str, Row]:
-    return "jobs", {
-        "job_id": record.job_id,
-        "run_id": record.run_id,
-        "step": record.position.step,
-        "call": record.position.call,
-        "state": record.state.value,
-        "n_rows": record.n_rows,
-        "shots": record.shots,
-        "changed_at": time_text(record.changed_at),
-        "provider_id": record.provider_id,
-        "attempts": record.attempts,
-        "error": record.error,
-    }
+def _encode_attempt(record: AttemptRecord) -> Parameters:
+    return (
+        record.job_id,
+        record.ordinal,
+        record.key,
+        time_text(record.started_at),
+        record.outcome,
+        record.error,
+    )
 
 
-@_encode.register
-def _encode_attempt(record: AttemptRecord) -> tuple[str, Row]:
-    return "attempts", {
-        "job_id": record.job_id,
-        "ordinal": record.ordinal,
-        "key": record.key,
-        "started_at": time_text(record.started_at),
-        "outcome": record.outcome,
-        "error": record.error,
-    }
+def _encode_answer(record: RawRecord) -> Parameters:
+    received_at = time_text(record.received_at)
+    content = encode_answer(record, received_at=received_at)
+    is_quarantined = int(record.is_quarantined)
+    return record.job_id, record.run_id, received_at, is_quarantined, len(record.content), content
 
 
-@_encode.register
-def _encode_span(record: SpanRecord) -> tuple[str, Row]:
+def _encode_span(record: SpanRecord) -> Parameters:
     span = record.span
-    return "spans", {
-        "run_id": record.run_id,
-        "session": record.session,
-        "phase": span.phase.value,
-        "started_ns": span.started_ns,
-        "ended_ns": span.ended_ns,
-        "step": span.step,
-        "call": span.call,
-        "job_id": span.job_id,
-    }
+    return (
+        record.run_id,
+        record.session,
+        span.phase.value,
+        span.started_ns,
+        span.ended_ns,
+        span.step,
+        span.call,
+        span.job_id,
+    )
 
 
-@_encode.register
-def _encode_checkpoint(record: CheckpointRecord) -> tuple[str, Row]:
-    return "checkpoints", {
-        "run_id": record.run_id,
-        "step": record.position.step,
-        "call": record.position.call,
-        "created_at": time_text(record.created_at),
-        "sha256": hashlib.sha256(record.content).hexdigest(),
-        "content": record.content,
-    }
+def _encode_checkpoint(record: CheckpointRecord) -> Parameters:
+    return (
+        record.run_id,
+        record.position.step,
+        record.position.call,
+        time_text(record.created_at),
+        hashlib.sha256(record.content).hexdigest(),
+        record.content,
+    )
 
 
-@_encode.register
-def _encode_entry(record: LedgerRecord) -> tuple[str, Row]:
-    return "ledger", {
-        "run_id": record.run_id,
-        "job_id": record.job_id,
-        "kind": record.kind,
-        "currency": record.currency,
-        "micros": record.micros,
-        "recorded_at": time_text(record.recorded_at),
-    }
+def _encode_entry(record: LedgerRecord) -> Parameters:
+    return (
+        record.run_id,
+        record.job_id,
+        record.kind,
+        record.currency,
+        record.micros,
+        time_text(record.recorded_at),
+    )
 
 
-def _encode_block(record: BlockRecord, stamp: str) -> Row:
+_ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
+    SessionRecord: ("sessions", _encode_session),
+    StepRecord: ("steps", _encode_step),
+    JobRecord: ("jobs", _encode_job),
+    AttemptRecord: ("attempts", _encode_attempt),
+    RawRecord: ("raw_results", _encode_answer),
+    SpanRecord: ("spans", _encode_span),
+    CheckpointRecord: ("checkpoints", _encode_checkpoint),
+    LedgerRecord: ("ledger", _encode_entry),
+}
+
+
+def _encode_block(record: BlockRecord, stamp: str) -> Parameters:
     # The seal covers these values as text, so a numpy integer would change it.
-    row: Row = {
-        "job_id": record.job_id,
-        "run_id": record.run_id,
-        "step": int(record.position.step),
-        "call": int(record.position.call),
-        "group_ordinal": int(record.group),
-        "n_rows": len(record.rows),
-        "n_qubits": int(record.n_qubits),
-        "shots": None if record.shots is None else int(record.shots),
-        "shot_offset": int(record.shot_offset),
-        "context": record.context.hex(),
-        "measurement_digest": record.measurement_digest.hex(),
-        "gates_digest": record.gates_digest.hex(),
-    }
-    identity = tuple(row.values())
+    identity = (
+        record.job_id,
+        record.run_id,
+        int(record.position.step),
+        int(record.position.call),
+        int(record.group),
+        len(record.rows),
+        int(record.n_qubits),
+        None if record.shots is None else int(record.shots),
+        int(record.shot_offset),
+        record.context.hex(),
+        record.measurement_digest.hex(),
+        record.gates_digest.hex(),
+    )
     keys = np.ascontiguousarray(record.keys).tobytes()
     places = encode_places(record.rows, record.streams, record.ordinals, label=block_label(identity, keys=keys))
     result = encode_result(record.result, label=block_label(identity))
-    row["created_at"] = stamp if record.created_at is None else time_text(record.created_at)
-    row["n_bytes"] = len(keys) + len(places) + len(result)
-    row["row_keys"], row["places"], row["result"] = keys, places, result
-    return row
+    created_at = stamp if record.created_at is None else time_text(record.created_at)
+    return (*identity, created_at, len(keys) + len(places) + len(result), keys, places, result)

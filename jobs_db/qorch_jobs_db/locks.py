@@ -14,18 +14,19 @@ from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001
 _MAX_NAME = 200
-# Open claims of this process. A file description is shared with a forked child, so the child must close its
-# copy: the set has to be where the hook of the process-wide fork can find it.
-_claims: set[int] = set()
+_CLOSED = -1
+# Descriptors of this process that may be locked. A file description is shared with a forked child, so the child
+# must close its copy: the set has to be where the hook of the process-wide fork can find it.
+_kept: set[int] = set()
 
 
-def _close_claims() -> None:
-    for descriptor in _claims:
+def _close_kept() -> None:
+    for descriptor in _kept:
         os.close(descriptor)
-    _claims.clear()
+    _kept.clear()
 
 
-os.register_at_fork(after_in_child=_close_claims)
+os.register_at_fork(after_in_child=_close_kept)
 
 
 class Locks:
@@ -46,35 +47,73 @@ class Locks:
             descriptor = self._open(f"run-{_file_name(run_id)}")
         except OSError as error:
             raise store_error(error, location=str(self._folder)) from error
-        _claims.add(descriptor)
+        _kept.add(descriptor)
         try:
             if not _try_lock(descriptor):
                 raise _busy(run_id, descriptor)
             _sign(descriptor)
             yield
         finally:
-            # In a forked child the hook has closed it, and the number may name another file by now.
-            if descriptor in _claims:
-                _claims.remove(descriptor)
-                os.close(descriptor)
+            _close(descriptor)
 
-    @contextmanager
-    def hold(self, name: str, *, patience_seconds: float) -> Iterator[None]:
-        """Hold a short right; after ``patience_seconds`` of waiting go on, and SQLite's own lock decides.
-
-        Polling is fair by chance, where a blocking flock in a thread could not be given up.
-        """
-        descriptor = self._open(name)
-        try:
-            deadline = time.monotonic() + patience_seconds
-            while not _try_lock(descriptor) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-            yield
-        finally:
-            os.close(descriptor)
+    def turn(self, name: str, *, patience_seconds: float) -> "Turn":
+        """A short right that is taken over and over; see Turn."""
+        return Turn(self._path(name), patience_seconds=patience_seconds)
 
     def _open(self, name: str) -> int:
-        return os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return _open(self._path(name))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"
+
+
+class Turn:
+    """A short right, for one thread: ``with turn: …``. The file stays open until ``close``.
+
+    After ``patience_seconds`` of waiting it goes on, and SQLite's own lock decides. Polling is fair by chance, where
+    a blocking flock in a thread could not be given up.
+    """
+
+    def __init__(self, path: Path, *, patience_seconds: float) -> None:
+        """Nothing is opened before the first use."""
+        self._path = path
+        self._patience_seconds = patience_seconds
+        self._descriptor = _CLOSED
+
+    def __enter__(self) -> None:
+        """Wait for the right. Raises OSError where there can be no lock file."""
+        self._wait()
+        if os.fstat(self._descriptor).st_nlink == 0:  # somebody deleted the file: others lock a new one
+            self.close()
+            self._wait()
+
+    def __exit__(self, *_exception: object) -> None:
+        """Give it back."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let the file go."""
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        _close(descriptor)
+
+    def _wait(self) -> None:
+        if self._descriptor == _CLOSED:
+            self._descriptor = _open(self._path)
+            _kept.add(self._descriptor)
+        deadline = time.monotonic() + self._patience_seconds
+        while not _try_lock(self._descriptor) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _close(descriptor: int) -> None:
+    # In a forked child the hook has closed it, and the number may name another file by now.
+    if descriptor in _kept:
+        _kept.remove(descriptor)
+        os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

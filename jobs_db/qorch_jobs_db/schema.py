@@ -38,6 +38,10 @@ def _run(*, primary_key: bool = False) -> Column[str]:
     return Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=primary_key, nullable=False)
 
 
+def _job() -> Column[str]:
+    return Column("job_id", Text, ForeignKey("jobs.job_id"), primary_key=True)
+
+
 META = Table(
     "meta",
     METADATA,
@@ -121,13 +125,52 @@ JOBS = Table(
 ATTEMPTS = Table(
     "attempts",
     METADATA,
-    Column("job_id", Text, ForeignKey("jobs.job_id"), primary_key=True),
+    _job(),
     Column("ordinal", Integer, primary_key=True),
     Column("key", Text, nullable=False),
     Column("started_at", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("error", Text),
     Index("ix_attempts_key", "key"),
+)
+
+JOB_PLANS = Table(
+    "job_plans",
+    METADATA,
+    _job(),
+    _run(),
+    Column("content", LargeBinary, nullable=False),
+)
+
+RAW_RESULTS = Table(
+    "raw_results",
+    METADATA,
+    _job(),
+    _run(),
+    Column("received_at", Text, nullable=False),
+    Column("is_quarantined", Integer, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("ix_raw_results_run", "run_id"),
+)
+
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("account", Text, primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+    Column("changed_at", Text, nullable=False),
+)
+
+ROW_CLAIMS = Table(
+    "row_claims",
+    METADATA,
+    Column("claim", LargeBinary(32), primary_key=True),
+    _run(),
+    Column("claimed_at", Text, nullable=False),
+    Index("ix_row_claims_run", "run_id"),
+    # One tree instead of two: the key is the row.
+    sqlite_with_rowid=False,
 )
 
 ROW_BLOCKS = Table(

@@ -5,7 +5,7 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,17 +13,21 @@ from sqlalchemy import Connection, Select, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from qorch.errors import StoreError
+from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
-from qorch.model.job import JobState
+from qorch.model.job import OPEN_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports import Clock
 from qorch.records import (
+    AttemptRecord,
     BlockKeys,
     BlockRecord,
     CacheStatistics,
     CheckpointRecord,
+    JobPlan,
     JobRecord,
     LedgerRecord,
+    RawRecord,
     RunRecord,
     SessionRecord,
     SpanRecord,
@@ -33,24 +37,39 @@ from qorch.records import (
 from qorch_jobs_db.checking import find_damage
 from qorch_jobs_db.decoding import (
     SqlRow,
+    decode_attempt,
     decode_block,
     decode_block_keys,
     decode_block_result,
     decode_checkpoint,
     decode_entry,
     decode_job,
+    decode_job_plan,
+    decode_raw_result,
     decode_run,
     decode_session,
     decode_span,
     decode_step,
 )
-from qorch_jobs_db.encoding import time_text
+from qorch_jobs_db.encoding import OVER_STATES, time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database
-from qorch_jobs_db.schema import CHECKPOINTS, JOBS, LEDGER, ROW_BLOCKS, RUNS, SESSIONS, SPANS, STEPS
+from qorch_jobs_db.schema import (
+    ATTEMPTS,
+    CHECKPOINTS,
+    JOB_PLANS,
+    JOBS,
+    LEDGER,
+    RAW_RESULTS,
+    ROW_BLOCKS,
+    RUNS,
+    SESSIONS,
+    SPANS,
+    STEPS,
+)
 from qorch_jobs_db.sqlite import BUSY_SECONDS, create_file, database_path, read_engine, write_engine
-from qorch_jobs_db.statements import delete_blocks
+from qorch_jobs_db.statements import change_account, claim_rows, delete_blocks
 from qorch_jobs_db.writer import Writer
 
 _R = TypeVar("_R")
@@ -69,7 +88,7 @@ def open_store(url: str, *, clock: Clock) -> "SqlStore":
     try:
         create_file(path)
         locks = Locks(path)
-        with locks.hold("open", patience_seconds=BUSY_SECONDS):
+        with closing(locks.turn("open", patience_seconds=BUSY_SECONDS)) as turn, turn:
             store_id = prepare_database(path, clock=clock)
     except OSError as error:
         raise store_error(error, location=str(path)) from error
@@ -92,7 +111,10 @@ class SqlStore:
         self._is_closed = False
         self._write_engine = write_engine(path)
         self._read_engine = read_engine(path)
-        self._writer = Writer(self._write_engine, location=str(path), lock=self._write_lock, now=clock.now)
+        # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
+        # pages where one process wrote while another moved the write-ahead log into the file.
+        turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
+        self._writer = Writer(self._write_engine, location=str(path), turn=turn, now=clock.now)
         atexit.register(self.close)
 
     @property
@@ -114,6 +136,16 @@ class SqlStore:
         """See Store."""
         self._check_process()
         return self._writer.submit(writes)
+
+    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _R]]) -> "Future[_R]":
+        """See Store; ``change`` is called in the writer's thread."""
+        self._check_process()
+        return self._writer.run(lambda link: change_account(link, account, change))
+
+    def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
+        """See Store."""
+        self._check_process()
+        return self._writer.run(lambda link: claim_rows(link, run_id, claims))
 
     @contextmanager
     def claim_run(self, run_id: str) -> Iterator[None]:
@@ -148,6 +180,31 @@ class SqlStore:
             query = query.where(JOBS.c.state == state.value)
         return self._fetch(query.order_by(JOBS.c.number), decode_job)
 
+    def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
+        """See Store."""
+        query = select(JOBS) if run_id is None else _of_run(JOBS, run_id)
+        return self._fetch(query.where(JOBS.c.state.in_(OPEN_STATES)).order_by(JOBS.c.number), decode_job)
+
+    def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
+        """See Store."""
+        return self._fetch(_at(JOBS, run_id, position).order_by(JOBS.c.number), decode_job)
+
+    def attempts(self, job_id: str) -> list[AttemptRecord]:
+        """See Store."""
+        query = select(ATTEMPTS).where(ATTEMPTS.c.job_id == job_id)
+        return self._fetch(query.order_by(ATTEMPTS.c.ordinal), decode_attempt)
+
+    def job_plan(self, job_id: str) -> JobPlan | None:
+        """See Store."""
+        query = select(JOB_PLANS).join(JOBS, JOBS.c.job_id == JOB_PLANS.c.job_id)
+        query = query.where(JOB_PLANS.c.job_id == job_id, JOBS.c.state.not_in(OVER_STATES))
+        return next(iter(self._fetch(query, decode_job_plan)), None)
+
+    def raw_result(self, job_id: str) -> RawRecord | None:
+        """See Store."""
+        query = select(RAW_RESULTS).where(RAW_RESULTS.c.job_id == job_id)
+        return next(iter(self._fetch(query, decode_raw_result)), None)
+
     def spans(self, run_id: str) -> list[SpanRecord]:
         """See Store."""
         return self._fetch(_of_run(SPANS, run_id).order_by(SPANS.c.number), decode_span)
@@ -164,9 +221,7 @@ class SqlStore:
 
     def blocks_at(self, run_id: str, position: Position) -> list[BlockRecord]:
         """See Store."""
-        query = _of_run(ROW_BLOCKS, run_id).where(
-            ROW_BLOCKS.c.step == position.step, ROW_BLOCKS.c.call == position.call
-        )
+        query = _at(ROW_BLOCKS, run_id, position)
         return self._fetch(query.order_by(ROW_BLOCKS.c.block_id), decode_block)
 
     def block_keys(
@@ -203,9 +258,9 @@ class SqlStore:
 
     def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
         """See Store; without arguments all of them. The file keeps its size, and the space is used again."""
-        self.write([]).result()
-        with self._translated(), self._write_lock(), self._write_engine.begin() as connection:
-            return delete_blocks(connection, run_id=run_id, before=None if before is None else time_text(before))
+        self._check_process()
+        limit = None if before is None else time_text(before)
+        return self._writer.run(lambda link: delete_blocks(link.connection, run_id=run_id, before=limit)).result()
 
     def check(self) -> list[str]:
         """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""
@@ -243,11 +298,6 @@ class SqlStore:
         except (SQLAlchemyError, OSError) as error:
             raise store_error(error, location=self.location) from error
 
-    def _write_lock(self) -> AbstractContextManager[None]:
-        # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
-        # pages where one process wrote while another moved the write-ahead log into the file.
-        return self._locks.hold("write", patience_seconds=BUSY_SECONDS)
-
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise StoreError(
@@ -258,6 +308,10 @@ class SqlStore:
 
 def _of_run(table: Table, run_id: str) -> Select[tuple[object, ...]]:
     return select(table).where(table.c.run_id == run_id)
+
+
+def _at(table: Table, run_id: str, position: Position) -> Select[tuple[object, ...]]:
+    return _of_run(table, run_id).where(table.c.step == position.step, table.c.call == position.call)
 
 
 def _newest_runs() -> Select[tuple[object, ...]]:

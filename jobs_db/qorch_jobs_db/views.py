@@ -1,4 +1,7 @@
-"""Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again."""
+"""Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again.
+
+``julianday`` is the one thing here that only SQLite has.
+"""
 
 from sqlalchemy import Connection, text
 
@@ -22,6 +25,17 @@ VIEWS = {
             (SELECT SUM(s.ended_ns - s.started_ns) / 1e9 FROM spans s
                 WHERE s.run_id = j.run_id AND s.job_id = j.job_id AND s.phase = 'execute') AS execute_seconds
         FROM jobs j JOIN runs r ON r.run_id = j.run_id
+    """,
+    "open_jobs": """
+        SELECT j.job_id, r.name AS run_name, j.run_id, r.backend, j.step, j.call, j.state, j.provider_id,
+            j.n_rows, j.shots, j.attempts, a.key AS last_key, a.outcome AS last_outcome,
+            a.started_at AS last_sent_at, j.changed_at,
+            ROUND((julianday('now') - julianday(a.started_at)) * 86400, 3) AS sent_seconds_ago,
+            ROUND((julianday('now') - julianday(j.changed_at)) * 86400, 3) AS changed_seconds_ago, j.error
+        FROM jobs j JOIN runs r ON r.run_id = j.run_id
+        LEFT JOIN attempts a ON a.job_id = j.job_id
+            AND a.ordinal = (SELECT MAX(b.ordinal) FROM attempts b WHERE b.job_id = j.job_id)
+        WHERE j.state IN ('intent', 'submitted', 'unknown')
     """,
     "phase_seconds": """
         SELECT run_id, session, phase, COUNT(*) AS spans, SUM(ended_ns - started_ns) / 1e9 AS seconds

@@ -5,8 +5,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
@@ -14,17 +14,22 @@ from qorch.errors import QorchError, StoreError
 from qorch.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
 from qorch_jobs_db.faults import Fault, fault_of, store_error
-from qorch_jobs_db.statements import apply_changes
+from qorch_jobs_db.locks import Turn
+from qorch_jobs_db.statements import ChangeError, Link, apply_changes, connect
 
 MAX_CALLS = 256
 _SURVIVABLE = (Fault.REFUSED, Fault.BUSY)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class _Call:
-    writes: Sequence[Write]
-    future: "Future[None]"
-    changes: Changes
+    """``work`` is done in the transaction, after the changes of the calls before it; without it, ``writes`` are."""
+
+    future: "Future[Any]"
+    writes: Sequence[Write] = ()
+    work: Callable[[Link], object] | None = None
+    changes: Changes = field(default_factory=Changes)
 
 
 class Writer:
@@ -32,23 +37,17 @@ class Writer:
 
     A call that the database refuses fails alone. After a full disk, an I/O error or corruption, that call and
     all later ones fail with the same error: what was written before a write must be stored before it.
-    ``lock`` is entered around every transaction.
+    ``turn`` is held during every transaction.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        location: str,
-        lock: Callable[[], AbstractContextManager[None]],
-        now: Callable[[], dt.datetime],
-    ) -> None:
+    def __init__(self, engine: Engine, *, location: str, turn: Turn, now: Callable[[], dt.datetime]) -> None:
         """Start the thread."""
         self.commits = 0
         self._engine = engine
         self._location = location
-        self._lock = lock
+        self._turn = turn
         self._now = now
+        self._link: Link | None = None
         self._failure: StoreError | None = None
         self._is_closed = False
         self._gate = threading.Lock()
@@ -57,15 +56,16 @@ class Writer:
         self._thread.start()
 
     def submit(self, writes: Sequence[Write]) -> "Future[None]":
-        """Queue a call. Raises StoreError once closed."""
-        call = _Call(tuple(writes), Future(), Changes())
-        # A waiter that is cancelled must not take the write with it: later calls build on it.
-        call.future.set_running_or_notify_cancel()
-        with self._gate:
-            if self._is_closed:
-                raise StoreError(f"the store at {self._location} is closed; open it again")
-            self._calls.put(call)
-        return call.future
+        """Queue records to be written. Raises StoreError once closed."""
+        future: Future[None] = Future()
+        self._queue(_Call(future, writes=tuple(writes)))
+        return future
+
+    def run(self, work: Callable[[Link], _T]) -> "Future[_T]":
+        """Queue work within a transaction, which may be done again where it fails. Raises StoreError once closed."""
+        future: Future[_T] = Future()
+        self._queue(_Call(future, work=work))
+        return future
 
     def close(self) -> None:
         """Apply what waits, and end the thread."""
@@ -75,11 +75,22 @@ class Writer:
                 self._calls.put(None)
         self._thread.join()
 
+    def _queue(self, call: _Call) -> None:
+        # A waiter that is cancelled must not take the write with it: later calls build on it.
+        call.future.set_running_or_notify_cancel()
+        with self._gate:
+            if self._is_closed:
+                raise StoreError(f"the store at {self._location} is closed; open it again")
+            self._calls.put(call)
+
     def _work(self) -> None:
         is_open = True
         while is_open:
             calls, is_open = self._take()
             self._settle(self._encode(calls))
+        if self._link is not None:
+            self._link.connection.close()
+        self._turn.close()
 
     def _take(self) -> tuple[list[_Call], bool]:
         calls: list[_Call] = []
@@ -99,8 +110,9 @@ class Writer:
         stamp = ""
         for call in calls:
             try:
-                stamp = stamp or time_text(self._now())
-                call.changes.add(encode(call.writes, stamp=stamp))
+                if call.work is None:
+                    stamp = stamp or time_text(self._now())
+                    call.changes.add(encode(call.writes, stamp=stamp))
             except Exception as error:  # whatever a malformed record raises belongs to its caller
                 call.future.set_exception(_as_store_error(error))
             else:
@@ -110,28 +122,28 @@ class Writer:
     def _settle(self, calls: list[_Call]) -> None:
         if not calls:
             return
-        error = self._failure or self._try_apply(calls)
-        if error is None:
+        found = self._failure or self._try_apply(calls)
+        if not isinstance(found, StoreError):
+            for call, outcome in zip(calls, found, strict=True):
+                _finish(call.future, outcome)
+        elif self._failure is not None or len(calls) == 1 or fault_of(found.__cause__ or found) is Fault.BUSY:
             for call in calls:
-                call.future.set_result(None)
-        elif self._failure is not None or len(calls) == 1 or fault_of(error) is Fault.BUSY:
-            for call in calls:
-                call.future.set_exception(_copy(error))
+                call.future.set_exception(_copy(found))
         else:
             for call in calls:
                 self._settle([call])
 
-    def _try_apply(self, calls: list[_Call]) -> StoreError | None:
-        merged = Changes()
-        for call in calls:
-            merged.add(call.changes)
+    def _try_apply(self, calls: list[_Call]) -> list[object] | StoreError:
+        """What each call came to, all of them durable; or why none is."""
         try:
-            with self._lock(), self._engine.begin() as connection:
-                apply_changes(connection, merged)
+            with self._turn:
+                self._link = link = self._link or connect(self._engine, now=self._now)
+                with link.connection.begin():
+                    outcomes = _apply(link, calls)
         except Exception as error:  # the thread must live: whoever waits would wait for ever
             return self._note(error)
         self.commits += 1
-        return None
+        return outcomes
 
     def _note(self, error: Exception) -> StoreError:
         failure = store_error(error, location=self._location)
@@ -139,6 +151,35 @@ class Writer:
         if not isinstance(error, QorchError) and fault_of(error) not in _SURVIVABLE:
             self._failure = failure
         return failure
+
+
+def _apply(link: Link, calls: list[_Call]) -> list[object]:
+    outcomes: list[object] = []
+    merged = Changes()
+    for call in calls:
+        if call.work is None:
+            merged.add(call.changes)
+            outcomes.append(None)
+            continue
+        apply_changes(link, merged)
+        merged = Changes()
+        outcomes.append(_attempt(call.work, link))
+    apply_changes(link, merged)
+    return outcomes
+
+
+def _attempt(work: Callable[[Link], object], link: Link) -> object:
+    try:
+        return work(link)
+    except ChangeError as error:
+        return error
+
+
+def _finish(future: "Future[Any]", outcome: object) -> None:
+    if isinstance(outcome, ChangeError):
+        future.set_exception(outcome.__cause__)
+    else:
+        future.set_result(outcome)
 
 
 def _as_store_error(error: Exception) -> QorchError:

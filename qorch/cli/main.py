@@ -34,7 +34,7 @@ app.add_typer(cache.app, name="cache")
 app.command()(backends.backends)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
-app.command()(emulate.emulate)
+app.command(help=emulate.HELP)(emulate.emulate)
 
 
 @app.callback(invoke_without_command=True)

@@ -129,7 +129,7 @@ class FakeBackend:
 
 def encode_blocks(request: JobRequest) -> bytes:
     """Run all blocks of a request; the answer, sealed with the request's job id."""
-    return _encode(request, [_simulate(block) for block in request.blocks])
+    return _encode(request, [simulate_block(block) for block in request.blocks])
 
 
 def decode_blocks(shape: JobShape, raw: RawResult) -> tuple[BlockResult, ...]:
@@ -143,7 +143,8 @@ def decode_blocks(shape: JobShape, raw: RawResult) -> tuple[BlockResult, ...]:
         raise InvalidResultError(f"the answer cannot be read: {error}") from error
 
 
-def _simulate(block: RowBlock) -> BlockResult:
+def simulate_block(block: RowBlock) -> BlockResult:
+    """Run the rows of one block: exact values, or honest samples of each row's own stream."""
     probabilities = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
     if block.shots is not None:
         return BlockResult(counts=_sample(block, probabilities))

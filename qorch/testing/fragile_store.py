@@ -105,17 +105,19 @@ class FragileStore(MemoryStore):
         self._sync_calls(self._n_calls)
         super().close()
 
-    def crash(self, random: np.random.Generator) -> "FragileStore":
+    def crash(
+        self, random: np.random.Generator, *, clock: Clock | None = None, sync: Sync | None = None
+    ) -> "FragileStore":
         """The store as the next process finds it; this one is dead: it takes no more calls, and ends no future.
 
         Of the calls that were not synced the first few may have reached the disk all the same: ``random`` draws how
-        many. Claims of runs are free, as their processes are gone.
+        many. Claims of runs are free, as their processes are gone. The next process may bring its own clock and sync.
         """
         with self._lock:
             survivors = list(self._waiting)[: random.integers(0, len(self._waiting), endpoint=True)]
             self._is_crashed = self._is_closed = True
             self._waiting.clear()
-        found = FragileStore(self._clock, self._sync, store_id=self.store_id)
+        found = FragileStore(clock or self._clock, sync or self._sync, store_id=self.store_id)
         found._journal = self._journal + [call.replay for call in survivors]
         for replay in found._journal:
             replay(found)

@@ -91,6 +91,7 @@ class MemoryStore:
             else:
                 for record in sorted(writes, key=_generation):
                     self._apply(record)
+                self._drop_plans(writes)
                 future.set_result(None)
         return future
 
@@ -318,14 +319,18 @@ class MemoryStore:
         tables = self._tables
         if isinstance(record, JobRecord):
             tables.jobs[record.job_id] = record
-            if record.state in _OVER_STATES:
-                tables.plans.pop(record.job_id, None)
         elif isinstance(record, AttemptRecord):
             tables.attempts.setdefault(record.job_id, {})[record.ordinal] = record
         elif isinstance(record, JobPlan):
             tables.plans[record.job_id] = record
         else:
             tables.answers[record.job_id] = record
+
+    def _drop_plans(self, writes: Sequence[Write]) -> None:
+        """One call may hold a job and its plan in any order, and only the job's last state counts."""
+        for record in writes:
+            if isinstance(record, JobRecord) and self._tables.jobs[record.job_id].state in _OVER_STATES:
+                self._tables.plans.pop(record.job_id, None)
 
     def _release(self, released: ReleasedRows) -> None:
         owners = self._tables.row_owners
@@ -339,8 +344,8 @@ _OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
 
 
 def _generation(record: Write) -> int:
-    """Runs before all else, and plans before jobs: one call may hold what belongs together in any order."""
-    return 0 if isinstance(record, RunRecord) else 1 if isinstance(record, JobPlan) else 2
+    """Runs before all else: one call may hold a run and what belongs to it in any order."""
+    return 0 if isinstance(record, RunRecord) else 1
 
 
 def _missing_run(run_id: str) -> StoreError:

@@ -13,7 +13,7 @@
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
@@ -54,32 +54,14 @@ from qorch.testing.store_records import (
     sampled_results,
     start_python,
 )
+from qorch.testing.store_recovery import StoreRecoveryConformance
+from qorch.testing.store_sharing import StoreSharingConformance
 
 _PATIENCE_SECONDS = 60
 
 
-class StoreConformance:
+class StoreConformance(StoreRecoveryConformance, StoreSharingConformance):
     """What every Store must do. ``is_persistent`` False skips what only a store on disk can do."""
-
-    is_persistent = True
-
-    @pytest.fixture
-    def open_store(self) -> Callable[[], Store]:
-        """Opens the store under test; a persistent one must open the same each time."""
-        raise NotImplementedError("give your test class a fixture `open_store`")
-
-    @pytest.fixture
-    def opening_code(self) -> str:
-        """Python that opens the same store in another process, as ``store``."""
-        return ""
-
-    @pytest.fixture
-    def store(self, open_store: Callable[[], Store]) -> Iterator[Store]:
-        """A store with the run ``r`` and its job ``r/0.0.0``."""
-        store = open_store()
-        store.write([make_run("r"), make_job("r/0.0.0")]).result()
-        yield store
-        store.close()
 
     def test_a_run_is_read_as_it_was_written(self, store: Store) -> None:
         """Every field survives, also a seed beyond 64 bits and a time in another zone."""
@@ -345,7 +327,7 @@ class StoreConformance:
 
     def test_everything_survives_reopening(self, open_store: Callable[[], Store]) -> None:
         """Close makes all writes durable, awaited or not; the store keeps its id."""
-        self._needs_persistence()
+        self.needs_persistence()
         first = open_store()
         block = make_block(3)
         first.write([make_run("r"), make_job("r/0.0.0")])
@@ -361,7 +343,7 @@ class StoreConformance:
 
     def test_two_objects_share_one_store(self, store: Store, open_store: Callable[[], Store]) -> None:
         """What one has written the other reads, and the claims of one bind the other."""
-        self._needs_persistence()
+        self.needs_persistence()
         other = open_store()
         other.write([make_job("r/0.0.1")]).result()
         assert [job.job_id for job in store.jobs("r")] == ["r/0.0.0", "r/0.0.1"]
@@ -371,7 +353,7 @@ class StoreConformance:
 
     def test_the_kernel_frees_the_claim_of_a_killed_process(self, store: Store, opening_code: str) -> None:
         """Another process's claim binds this one, names its pid, and ends with kill -9."""
-        self._needs_persistence()
+        self.needs_persistence()
         claim = "claim = store.claim_run('r')\nclaim.__enter__()\nprint('held', flush=True)\ninput()"
         holder = start_python(f"{opening_code}\n{claim}")
         assert holder.stdout is not None
@@ -382,10 +364,6 @@ class StoreConformance:
         holder.communicate(timeout=_PATIENCE_SECONDS)
         with store.claim_run("r"):
             pass
-
-    def _needs_persistence(self) -> None:
-        if not self.is_persistent:
-            pytest.skip("only a store on disk outlives its object")
 
 
 def _after(seconds: float) -> dt.datetime:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
-from qorch.model.measurement import BlockResult
-from qorch.records import BlockRecord, JobRecord, RunRecord
+from qorch.model.measurement import BlockResult, Measurement
+from qorch.records import BlockPlan, BlockRecord, JobPlan, JobRecord, RunRecord
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 CONTEXT, MEASUREMENT, GATES = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
@@ -56,6 +56,61 @@ def make_block(rows: int, *, n_qubits: int = 8, outcomes: int = 5) -> BlockRecor
         result=BlockResult(counts=counts),
         created_at=NOW,
     )
+
+
+def make_plan(*, job_id: str = "r/0.0.0", rows: int = 3) -> JobPlan:
+    """The plan of a job that carries one sampled block."""
+    block = make_block(rows)
+    measurement = Measurement(np.zeros(block.n_qubits, dtype=np.uint8), is_exact=False)
+    planned = BlockPlan(
+        block.group, block.rows, block.keys, CONTEXT, GATES, measurement, block.n_qubits, block.shots,
+        block.shot_offset, block.streams, block.ordinals,
+    )  # fmt: skip
+    return JobPlan(job_id, job_id.split("/")[0], (planned,))
+
+
+@st.composite
+def job_plans(draw: st.DrawFn) -> JobPlan:
+    """Plans of job ``r/0.0.0`` with up to three blocks, sampled and exact, with and without masks."""
+    return JobPlan("r/0.0.0", "r", tuple(draw(st.lists(_block_plans(), max_size=3))))
+
+
+@st.composite
+def _block_plans(draw: st.DrawFn) -> BlockPlan:
+    n_rows = draw(st.integers(0, 5))
+    word = st.integers(0, 2**64 - 1)
+    numbers = st.lists(word, min_size=n_rows, max_size=n_rows).map(lambda found: np.array(found, dtype=np.uint64))
+    n_qubits = draw(st.integers(1, 63))
+    basis = draw(st.lists(st.integers(0, 2), min_size=n_qubits, max_size=n_qubits))
+    masks = draw(st.none() | st.lists(word, max_size=4).map(lambda found: np.array(found, dtype=np.uint64)))
+    keys = draw(st.binary(min_size=n_rows * KEY_BYTES, max_size=n_rows * KEY_BYTES))
+    return BlockPlan(
+        group=draw(st.integers(0, 2**31)),
+        rows=draw(numbers),
+        keys=np.frombuffer(keys, dtype=np.uint8).reshape(n_rows, KEY_BYTES),
+        context=draw(st.binary(max_size=32)),
+        gates_digest=draw(st.binary(max_size=32)),
+        measurement=Measurement(np.array(basis, dtype=np.uint8), draw(st.booleans()), masks),
+        n_qubits=n_qubits,
+        shots=draw(st.none() | st.integers(0, 2**62)),
+        shot_offset=draw(st.integers(0, 2**62)),
+        streams=draw(numbers),
+        ordinals=draw(numbers),
+    )
+
+
+def assert_same_plan(found: JobPlan, written: JobPlan) -> None:
+    """Every field equal, arrays bit for bit and in their types."""
+    assert (found.job_id, found.run_id, len(found.blocks)) == (written.job_id, written.run_id, len(written.blocks))
+    for mine, theirs in zip(found.blocks, written.blocks, strict=True):
+        for name in ("rows", "keys", "streams", "ordinals"):
+            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+            assert getattr(mine, name).dtype == getattr(theirs, name).dtype
+        plain = ("group", "context", "gates_digest", "n_qubits", "shots", "shot_offset")
+        assert [getattr(mine, name) for name in plain] == [getattr(theirs, name) for name in plain]
+        assert mine.measurement.digest == theirs.measurement.digest
+        assert mine.measurement.is_exact == theirs.measurement.is_exact
+        assert (mine.measurement.masks is None) == (theirs.measurement.masks is None)
 
 
 @st.composite

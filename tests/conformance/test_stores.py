@@ -1,11 +1,13 @@
-"""Both stores keep the contract of ``qorch.ports.Store``."""
+"""All stores keep the contract of ``qorch.ports.Store``."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qorch.ports import Store, WallClock
+from qorch.testing.fragile_store import FragileStore, SyncAtOnce
 from qorch.testing.memory_store import MemoryStore
 from qorch.testing.store_conformance import StoreConformance
 from qorch_jobs_db import SqlStore, open_store
@@ -20,6 +22,38 @@ class TestMemoryStore(StoreConformance):
     def open_store(self) -> Callable[[], Store]:
         """A new store each time."""
         return lambda: MemoryStore(WallClock())
+
+
+class SyncSoon:
+    """Calls are durable a moment later, and say so from another thread."""
+
+    def delay(self) -> float:
+        """A moment."""
+        return 1e-4
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """By a timer."""
+        threading.Timer(seconds, function).start()
+
+
+class TestFragileStore(StoreConformance):
+    """The store of simulations, on a disk without delay."""
+
+    is_persistent = False
+
+    @pytest.fixture
+    def open_store(self) -> Callable[[], Store]:
+        """A new store each time."""
+        return lambda: FragileStore(WallClock(), SyncAtOnce())
+
+
+class TestFragileStoreOfSlowDisk(TestFragileStore):
+    """The same, where futures are done later."""
+
+    @pytest.fixture
+    def open_store(self) -> Callable[[], Store]:
+        """A new store each time."""
+        return lambda: FragileStore(WallClock(), SyncSoon())
 
 
 class TestSqlStore(StoreConformance):

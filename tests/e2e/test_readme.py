@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +52,40 @@ def normalise(line: str) -> str:
     return _EVER_NEW.sub("…", line)
 
 
-def test_every_command_of_the_readme_does_what_it_says(qorch: Any) -> None:
-    """Typed one after the other, each ends as shown, with the same counts; times and ids differ."""
+@pytest.fixture
+def background(qorch: Any) -> Iterator[Callable[..., None]]:
+    """Start a command that goes on by itself, and wait until it says that it is there; it ends with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> None:
+        process = qorch.start(*arguments)
+        started.append(process)
+        assert process.stdout.readline()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_every_command_of_the_readme_does_what_it_says(
+    qorch: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed one after the other, each ends as shown, with the same counts; times, ids and the port differ."""
     commands = shown_commands()
     assert len(commands) > 15
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
     for shown in commands:
-        program, *arguments = shlex.split(shown.command)
+        program, *arguments = shlex.split(shown.command.replace("8765", port))
+        if program == "export":
+            for assignment in arguments:
+                monkeypatch.setenv(*assignment.split("=", 1))
+            continue
         assert program == "qorch"
+        if arguments[-1] == "&":
+            background(*arguments[:-1])
+            continue
         outcome = qorch(*arguments)
         is_unknown = "nonsense" in shown.command
         assert outcome.code == (2 if shown.is_refused or is_unknown else 0), (shown.command, outcome.err)

@@ -9,8 +9,18 @@ import pytest
 from qorch.errors import StoreCorruptError
 from qorch.model.identity import Position
 from qorch.ports import WallClock
-from qorch.records import CheckpointRecord
-from qorch.testing.store_records import CONTEXT, GATES, HERE, MEASUREMENT, NOW, make_block, make_job, make_run
+from qorch.records import CheckpointRecord, RawRecord
+from qorch.testing.store_records import (
+    CONTEXT,
+    GATES,
+    HERE,
+    MEASUREMENT,
+    NOW,
+    make_block,
+    make_job,
+    make_plan,
+    make_run,
+)
 from qorch_jobs_db import SqlStore, open_store
 from qorch_jobs_db.sqlite import driver
 
@@ -73,9 +83,48 @@ def test_two_checkpoints_are_kept(store: SqlStore) -> None:
         assert link.execute("SELECT step FROM checkpoints ORDER BY number").fetchall() == [(1,), (2,)]
 
 
-def test_a_sound_store_has_no_findings(store: SqlStore) -> None:
+@pytest.fixture
+def asked(store: SqlStore) -> SqlStore:
+    """The store with a plan and an answer of its job, too."""
+    store.write([make_job("r/0.0.1"), make_plan(), RawRecord("r/0.0.0", "r", b"answer", NOW)]).result()
+    return store
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        FLIP.replace("row_blocks", "job_plans").replace("result", "content"),
+        "UPDATE job_plans SET content = x'01'",
+        "UPDATE job_plans SET job_id = 'r/0.0.1'",
+    ],
+)
+def test_a_changed_plan_is_never_handed_on(asked: SqlStore, statement: str) -> None:
+    """Nor one of another job; the message names the job, and the check finds it."""
+    _damage(asked, statement)
+    with pytest.raises(StoreCorruptError, match=r"plan of job 'r/0\.0\.[01]'"):
+        [asked.job_plan(job_id) for job_id in ("r/0.0.0", "r/0.0.1")]
+    assert len(asked.check()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        FLIP.replace("row_blocks", "raw_results").replace("result,", "content,").replace("SET result", "SET content"),
+        "UPDATE raw_results SET is_quarantined = 1",
+        "UPDATE raw_results SET received_at = '2027-01-01T00:00:00.000000Z'",
+    ],
+)
+def test_a_changed_answer_is_never_handed_on(asked: SqlStore, statement: str) -> None:
+    """Nor one whose time or quarantine was changed; the message names the job, and the check finds it."""
+    _damage(asked, statement)
+    with pytest.raises(StoreCorruptError, match=r"answer to job 'r/0\.0\.0'"):
+        asked.raw_result("r/0.0.0")
+    assert len(asked.check()) == 1
+
+
+def test_a_sound_store_has_no_findings(asked: SqlStore) -> None:
     """The check of an undamaged store is empty."""
-    assert store.check() == []
+    assert asked.check() == []
 
 
 def test_a_row_without_its_parent_is_found(store: SqlStore) -> None:

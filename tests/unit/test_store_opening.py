@@ -1,5 +1,6 @@
 """Opening a database: fresh, older, newer, foreign, broken and out of reach."""
 
+import datetime as dt
 import shutil
 import stat
 from contextlib import closing
@@ -11,8 +12,21 @@ import pytest
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from qorch.errors import StoreCorruptError, StoreError, StoreTooNewError, StoreUnavailableError, UsageError
+from qorch.model.job import JobState
+from qorch.model.timing import Phase, Span
 from qorch.ports import WallClock
-from qorch.testing.store_records import NOW, make_block, make_job, make_run, start_python
+from qorch.records import (
+    AttemptRecord,
+    CheckpointRecord,
+    LedgerRecord,
+    RawRecord,
+    SessionRecord,
+    SpanRecord,
+    StepRecord,
+    Write,
+)
+from qorch.testing.store_records import HERE, NOW, make_block, make_job, make_plan, make_run, start_python
+from qorch.testing.store_sharing import make_claims
 from qorch_jobs_db import SqlStore, open_store, sqlite_version
 from qorch_jobs_db.opening import MIGRATIONS, prepare_database
 from qorch_jobs_db.sqlite import choose_journal, database_path, driver, write_engine
@@ -23,8 +37,8 @@ ADD_COLUMN = '''"""Note what a run is for."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -55,10 +69,10 @@ def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
         return [row for statement in statements for row in link.execute(statement)]
 
 
-def _scripts(folder: Path, *, second: str) -> Path:
+def _scripts(folder: Path, *, next_one: str) -> Path:
     scripts = folder / "migrations"
     shutil.copytree(MIGRATIONS, scripts)
-    (scripts / "versions" / "0002_note.py").write_text(second)
+    (scripts / "versions" / "0003_note.py").write_text(next_one)
     return scripts
 
 
@@ -203,27 +217,29 @@ def test_a_revision_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 def test_migrations_make_the_schema_that_a_fresh_database_has(tmp_path: Path) -> None:
     """Table for table, index for index, view for view."""
-    query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
     _fill(tmp_path / "fresh.db")
     engine = write_engine(tmp_path / "migrated.db", has_foreign_keys=False)
     with engine.begin() as connection:
         migrate(connection, scripts=MIGRATIONS)
     engine.dispose()
-    fresh, migrated = (
-        {row[:3]: " ".join(sorted(str(row[3]).replace(",", " ").split())) for row in _execute(path, query)}
-        for path in (tmp_path / "fresh.db", tmp_path / "migrated.db")
-    )
-    assert migrated == fresh
+    fresh = _schema(tmp_path / "fresh.db")
+    assert _schema(tmp_path / "migrated.db") == fresh
     assert len(fresh) > 20
 
 
+def _schema(path: Path) -> dict[tuple[object, ...], str]:
+    """The words of every table, index and view, whatever the order in which they are declared."""
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    return {row[:3]: " ".join(sorted(str(row[3]).replace(",", " ").split())) for row in _execute(path, query)}
+
+
 def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
-    """From 0001 to a 0002: rows kept, the views anew, a private backup in the old revision."""
+    """From the newest to one more: rows kept, the views anew, a private backup in the old revision."""
     path = tmp_path / "x.db"
     _fill(path)
     before = _execute(path, "SELECT value FROM meta ORDER BY name")
-    prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, second=ADD_COLUMN))
-    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0002",)]
+    prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, next_one=ADD_COLUMN))
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0003",)]
     assert _execute(path, "SELECT run_id, note FROM runs") == [("r", "-")]
     assert _execute(path, "SELECT value FROM meta ORDER BY name") == before
     assert _execute(path, "SELECT n_rows FROM block_overview", "SELECT name FROM run_overview") == [
@@ -232,7 +248,68 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     ]
     (backup,) = tmp_path.glob("x.db.backup-*")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0002",)]
+
+
+def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
+    """A database of revision 0001 with rows in every table: all are kept, and it equals a fresh one."""
+    path, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
+    with closing(_open(fresh)) as store:
+        store.write(_one_of_each()).result()
+    tables = _make_first_release(path, source=fresh)
+    assert len(tables) == 11
+    before = {table: _rows(path, table) for table in tables}
+    assert all(before.values())
+    with closing(_open(path)) as store:
+        assert store.check() == []
+        assert {table: _rows(path, table) for table in tables} == {
+            **before,
+            "alembic_version": [("0002",)],
+        }
+        store.write([make_plan(), RawRecord("r/0.0.0", "r", b"answer", NOW)]).result()
+        assert store.claim_rows("r", make_claims(1)).result() == ["r"]
+        assert store.job_plan("r/0.0.0") is not None
+    assert _schema(path) == _schema(fresh)
+    (backup,) = tmp_path.glob("old.db.backup-*")
     assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert _execute(backup, "SELECT COUNT(*) FROM spans") == [(1,)]
+
+
+def _one_of_each() -> list[Write]:
+    return [
+        make_run("r"),
+        make_job("r/0.0.0"),
+        make_block(4),
+        SessionRecord("r", 0, 17, "host", NOW),
+        StepRecord("r", 0, 0, NOW, 10, 0),
+        AttemptRecord("r/0.0.0", 0, "key", NOW),
+        SpanRecord("r", 0, Span(Phase.EXECUTE, 1, 2)),
+        CheckpointRecord("r", HERE, b"state", NOW),
+        LedgerRecord("r", "r/0.0.0", "spent", "USD", 1, NOW),
+    ]
+
+
+def _make_first_release(path: Path, *, source: Path) -> list[str]:
+    """A database as revision 0001 made it, with the rows of another; the names of its tables."""
+    with closing(driver().connect(path, isolation_level=None)) as link:
+        choose_journal(cast("DBAPIConnection", link))
+    engine = write_engine(path, has_foreign_keys=False)
+    with engine.begin() as connection:
+        migrate(connection, scripts=MIGRATIONS, revision="0001")
+    engine.dispose()
+    named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    tables = [str(name) for (name,) in _execute(path, named)]
+    with closing(driver().connect(path, isolation_level=None)) as link:
+        link.execute("ATTACH ? AS theirs", (str(source),))
+        for table in tables:
+            if table != "alembic_version":
+                link.execute(f"INSERT INTO {table} SELECT * FROM theirs.{table}")  # noqa: S608 (our own name)
+    return tables
+
+
+def _rows(path: Path, table: str) -> list[tuple[object, ...]]:
+    with closing(driver().connect(path)) as link:
+        return list(link.execute(f"SELECT * FROM {table}"))  # noqa: S608 (our own name)
 
 
 def test_a_failing_upgrade_changes_nothing(tmp_path: Path) -> None:
@@ -240,7 +317,7 @@ def test_a_failing_upgrade_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     _fill(path)
     with pytest.raises(StoreError, match="backup-"):
-        prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, second=BREAK))
+        prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, next_one=BREAK))
     with closing(_open(path)) as store:
         assert store.check() == []
         assert store.runs() == [make_run("r")]
@@ -259,6 +336,26 @@ def test_the_views_answer_plain_questions(tmp_path: Path) -> None:
     ]
     assert _execute(path, "SELECT run_name, state FROM job_overview") == [("name", "planned")]
     assert _execute(path, "SELECT SUM(n_rows) FROM block_overview") == [(4,)]
+
+
+def test_the_open_jobs_are_one_select_away(tmp_path: Path) -> None:
+    """Those that may be at a provider, with run, backend and the key of the last attempt; ages count seconds."""
+    path = tmp_path / "x.db"
+    now = WallClock().now()
+    jobs = [replace(make_job(f"r/0.0.{i}"), state=state, changed_at=now) for i, state in enumerate(JobState)]
+    attempts = [AttemptRecord("r/0.0.2", i, f"key{i}", now - dt.timedelta(minutes=9 - i)) for i in (1, 0)]
+    with closing(_open(path)) as store:
+        store.write([make_run("r"), *jobs, *attempts]).result()
+        wanted = [(job.job_id, job.state.value) for job in store.open_jobs()]
+    assert _execute(path, "SELECT job_id, state FROM open_jobs ORDER BY job_id") == wanted
+    ((run_name, backend, key, sent, changed),) = _execute(
+        path,
+        "SELECT run_name, backend, last_key, sent_seconds_ago, changed_seconds_ago FROM open_jobs"
+        " WHERE job_id = 'r/0.0.2'",
+    )
+    assert (run_name, backend, key) == ("name", "aer", "key1")
+    assert 480 <= cast("float", sent) < 540
+    assert -0.01 <= cast("float", changed) < 60
 
 
 def test_the_version_of_sqlite_is_judged() -> None:

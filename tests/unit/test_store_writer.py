@@ -2,20 +2,25 @@
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from qorch.errors import StoreError, StoreFullError, StoreUnavailableError
+from qorch.errors import BudgetError, StoreError, StoreFullError, StoreUnavailableError
 from qorch.ports import WallClock
 from qorch.testing.store_records import HERE, make_block, make_job, make_run
+from qorch.testing.store_sharing import grow, make_claims, read, refuse
 from qorch_jobs_db import SqlStore, open_store
 from qorch_jobs_db.sqlite import driver
+from qorch_jobs_db.statements import compile_texts
 
 
 @pytest.fixture
@@ -83,6 +88,67 @@ def test_a_database_that_stays_locked_fails_the_call_and_not_the_store(
             hasty.write([make_job("r/0.0.1")]).result()
         hasty.write([make_job("r/0.0.2")]).result()
     assert [job.job_id for job in store.jobs("r")] == ["r/0.0.0", "r/0.0.2"]
+
+
+def test_a_group_behind_a_locked_database_fails_together(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one call after the other, each of which would wait for as long again."""
+    monkeypatch.setattr("qorch_jobs_db.sqlite.BUSY_SECONDS", 0.3)
+    with closing(open_store(store.location, clock=WallClock())) as hasty, _locked(store):
+        started = time.monotonic()
+        futures = [hasty.write([make_job(f"r/0.0.{number}")]) for number in range(40)]
+        assert all(isinstance(future.exception(), StoreUnavailableError) for future in futures)
+        assert time.monotonic() - started < 40 * 0.3 / 2
+
+
+def test_accounts_and_claims_share_the_commit_of_writes(store: SqlStore) -> None:
+    """A hundred calls of all kinds behind a busy database take two transactions at most."""
+    before = store.commits
+    with _locked(store):
+        counts = [store.update_account("a", grow) for _ in range(30)]
+        claims = [store.claim_rows("r", make_claims(number)) for number in range(30)]
+        written = [store.write([make_job(f"r/0.0.{number}")]) for number in range(1, 41)]
+    assert [future.result() for future in counts] == list(range(1, 31))
+    assert [future.result() for future in claims] == [["r"]] * 30
+    assert [future.result() for future in written] == [None] * 40
+    assert 1 <= store.commits - before <= 2
+
+
+def test_an_account_changes_once_where_its_group_is_done_again(store: SqlStore) -> None:
+    """A bad neighbour makes the group apply call by call; a change that raises does not even do that."""
+    before = store.commits
+    with _locked(store):
+        first = store.write([make_job("r/0.0.1")])
+        counts = [store.update_account("a", grow), store.update_account("a", grow)]
+        refused = store.update_account("a", refuse)
+        bad: list[Future[Any]] = [store.write([make_job("nobody/0.0.0")]), store.claim_rows("nobody", make_claims(1))]
+        counts.append(store.update_account("a", grow))
+    first.result()
+    assert [future.result() for future in counts] == [1, 2, 3]
+    assert isinstance(refused.exception(), BudgetError)
+    assert [isinstance(future.exception(), StoreError) for future in bad] == [True, True]
+    assert store.update_account("a", read).result() == b"3"
+    assert store.claim_rows("r", make_claims(1)).result() == ["r"]
+    assert store.commits - before <= 8
+
+
+def test_a_state_that_is_no_bytes_fails_alone(store: SqlStore) -> None:
+    """What the database cannot hold is refused, and the account is as it was."""
+    store.update_account("a", grow).result()
+    with pytest.raises(StoreError, match=r"x\.db"):
+        store.update_account("a", lambda _: ([], 0)).result()  # type: ignore[arg-type,return-value]
+    assert store.update_account("a", read).result() == b"1"
+
+
+def test_the_statements_are_not_for_sqlite_alone() -> None:
+    """PostgreSQL gets the same number of parameters in each, and the same conflicts are settled."""
+    ours = compile_texts(sqlite.dialect())
+    theirs = compile_texts(postgresql.dialect(paramstyle="format"))  # type: ignore[no-untyped-call]
+    plain = [name for name in vars(ours) if name != "rows"]
+    pairs = [(getattr(ours, name), getattr(theirs, name)) for name in plain]
+    pairs += [(ours.rows[table], theirs.rows[table]) for table in ours.rows]
+    for mine, other in pairs:
+        assert mine.count("?") == other.count("%s") > 0
+        assert ("ON CONFLICT" in mine) == ("ON CONFLICT" in other)
 
 
 @pytest.mark.parametrize("pages", range(44, 92, 4))

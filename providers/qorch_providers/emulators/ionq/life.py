@@ -1,0 +1,123 @@
+"""The life of a job after its acceptance: queued, started, completed; simulation happens beside the event loop.
+
+A job is `submitted` for the first tenth of its time in the queue, then `ready`. With a limit on workers it waits on
+for one to be free. It is `started` for the drawn time of execution, or for as long as simulating it takes if that is
+longer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from qorch_providers.emulators.clock import ScaledClock
+from qorch_providers.emulators.ionq.backends import MACHINES, NOISE_MODELS
+from qorch_providers.emulators.ionq.circuits import Workload
+from qorch_providers.emulators.ionq.jobs import FINAL, Book, Failure, Job, Order
+from qorch_providers.emulators.ionq.outcomes import Outcomes, simulate
+from qorch_providers.emulators.latency import Latency
+
+_SUBMITTED_SHARE = 0.1
+_FAULT_FAILURE = Failure("QuantumComputerError", "the emulator was told to let this fail")
+
+
+class Life:
+    """Moves jobs through their states."""
+
+    def __init__(
+        self,
+        book: Book,
+        *,
+        clock: ScaledClock,
+        queue: Latency,
+        execute: Latency,
+        workers: int | None,
+        rng: np.random.Generator,
+    ) -> None:
+        """``workers``: how many jobs execute side by side; None for any number."""
+        self._book = book
+        self._clock = clock
+        self._queue = queue
+        self._execute = execute
+        self._workers: contextlib.AbstractAsyncContextManager[object]
+        self._workers = contextlib.nullcontext() if workers is None else asyncio.Semaphore(workers)
+        self._rng = rng
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="qorch-simulator")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, job: Job, workload: Workload | None, *, faults: Sequence[str]) -> None:
+        """Start a job's life; without a workload it fails as its `failure` says.
+
+        It is simulated at once, whatever its time in the queue, so that its circuits need not be kept.
+        """
+        simulation = self._start_simulation(job.order, workload)
+        job.task = asyncio.create_task(self._live(job, simulation, frozenset(faults)))
+        self._tasks.add(job.task)
+        job.task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a job; one that is completed becomes `canceled` too, as the service has it, and keeps its price."""
+        if job.task is not None:
+            job.task.cancel()
+        if job.status in FINAL - {"completed"}:
+            return
+        job.status = "canceled"
+        job.completed_unix = job.completed_unix or self._clock.unix()
+
+    async def close(self) -> None:
+        """End all lives."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _live(self, job: Job, simulation: asyncio.Future[Outcomes] | None, faults: frozenset[str]) -> None:
+        queue_seconds = self._queue.draw_seconds(self._rng)
+        await self._clock.sleep(_SUBMITTED_SHARE * queue_seconds)
+        job.status, job.ready_unix = "ready", self._clock.unix()
+        if "stuck" in faults:
+            return
+        await self._clock.sleep((1.0 - _SUBMITTED_SHARE) * queue_seconds)
+        async with self._workers:
+            if simulation is None:
+                self._finish(job)
+                return
+            job.status, job.started_unix = "started", self._clock.unix()
+            await self._clock.sleep(self._execute.draw_seconds(self._rng))
+            await self._collect(job, simulation, faults)
+
+    def _start_simulation(self, order: Order, workload: Workload | None) -> asyncio.Future[Outcomes] | None:
+        if workload is None:
+            return None
+        machine = MACHINES[order.backend]
+        rates = NOISE_MODELS[order.noise_model if machine.is_simulator else machine.noise_model]
+        shots = None if order.is_exact else order.shots
+        rng = self._rng.spawn(1)[0] if order.noise_seed is None else np.random.default_rng(order.noise_seed)
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._pool, lambda: simulate(workload, rates=rates, shots=shots, rng=rng))
+
+    async def _collect(self, job: Job, simulation: asyncio.Future[Outcomes], faults: frozenset[str]) -> None:
+        try:
+            outcomes = await simulation
+        except (ArithmeticError, MemoryError, ValueError) as error:
+            job.failure = Failure("SimulationError", f"the circuits could not be simulated: {error}")
+            self._finish(job)
+            return
+        self._fail_as_told(job, faults)
+        job.has_run = "failure" not in faults
+        if job.has_run and not job.order.dry_run:
+            self._book.keep(job, outcomes)
+        self._finish(job)
+
+    def _fail_as_told(self, job: Job, faults: frozenset[str]) -> None:
+        """``child-failure`` fails the parent too; ``child-missing`` completes it without that child's result."""
+        if faults & {"child-failure", "child-missing"}:
+            job.failed_children = frozenset({int(self._rng.integers(job.order.n_circuits))})
+        if faults & {"child-failure", "failure"} or (job.failed_children and not job.order.is_multi):
+            job.failure = _FAULT_FAILURE
+
+    def _finish(self, job: Job) -> None:
+        job.completed_unix = self._clock.unix()
+        job.status = "completed" if job.failure is None else "failed"

@@ -1,0 +1,26 @@
+"""The noise that stands for a machine. It is an approximation, and not that of the real service.
+
+Every gate replaces the state by the fully mixed one with its error probability, so the ideal distribution keeps the
+weight ``prod(1 - p_gate)`` and the rest is spread evenly over all outcomes; then every bit is read wrongly with the
+readout probability, either way. Neither cross-talk nor which qubits a gate touched matters.
+"""
+
+import numpy as np
+
+from qorch_providers.emulators.ionq.backends import NoiseRates
+from qorch_providers.emulators.ionq.circuits import Shape
+from qorch_providers.emulators.statevector.matrices import Floats
+
+
+def add_noise(probabilities: Floats, shape: Shape, rates: NoiseRates) -> Floats:
+    """What would be measured instead of ``probabilities (B, 2**n)``; of the same shape."""
+    kept = (1.0 - rates.one_qubit) ** shape.n_one * (1.0 - rates.two_qubit) ** shape.n_two
+    mixed = kept * probabilities + (1.0 - kept) / probabilities.shape[1]
+    return _misread(mixed, shape.n_qubits, rates.readout)
+
+
+def _misread(probabilities: Floats, n_qubits: int, rate: float) -> Floats:
+    table = probabilities.reshape((-1,) + (2,) * n_qubits)
+    for axis in range(1, n_qubits + 1):
+        table = (1.0 - rate) * table + rate * np.flip(table, axis=axis)
+    return table.reshape(probabilities.shape)

@@ -1,0 +1,132 @@
+"""Run the emulator: in the foreground for the command line, in a thread for tests."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypedDict
+
+from aiohttp import web
+
+from qorch_providers.emulators.answers import json_answer
+from qorch_providers.emulators.hosting import ThreadedServer, serve_until_stopped
+from qorch_providers.emulators.ionq.routes import Routes, error_body, pretend
+from qorch_providers.emulators.ionq.service import Service
+from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
+from qorch_providers.emulators.ionq.truth import truth_document
+from qorch_providers.emulators.ionq.wire import decode_faults
+from qorch_providers.emulators.latency import parse_latency
+from qorch_providers.emulators.rates import RateLimiter, parse_rate_limits
+from qorch_providers.emulators.traffic import Dialect, Traffic
+
+MAX_BODY_BYTES = 10_000_000
+BASE = "/v0.4"
+
+
+class Truth(TypedDict):
+    """What really happened: accepted jobs, oldest first, and calls `by_route` and `by_status`."""
+
+    jobs: list[dict[str, object]]
+    calls: dict[str, dict[str, int]]
+
+
+class Emulator:
+    """One application: the service behind its traffic, and its own routes under ``/_emulator``."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises UsageError where a setting cannot be read. Must be made on the event loop that it will run on."""
+        self.service = Service(settings)
+        routes = Routes(self.service)
+        limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
+        self.traffic = Traffic(
+            Dialect(routes.name_call, error_body, pretend),
+            clock=self.service.clock,
+            network=parse_latency(settings.network),
+            limiter=RateLimiter(limits),
+            plan=lambda: self.service.plan,
+            rng=self.service.network_rng,
+            retry_after=settings.retry_after,
+        )
+        self.application = web.Application(middlewares=[self.traffic.middleware], client_max_size=MAX_BODY_BYTES)
+        routes.add_to(self.application)
+        self.application.router.add_get("/_emulator/jobs", self._answer_truth)
+        self.application.router.add_post("/_emulator/faults", self._answer_faults)
+        self.application.router.add_post("/_emulator/reset", self._answer_reset)
+        self.application.on_cleanup.append(self._close)
+
+    def truth(self) -> Truth:
+        """Every accepted job, oldest first, and how many calls came."""
+        return {"jobs": [truth_document(job) for job in self.service.book.jobs], "calls": self.traffic.calls}
+
+    async def _answer_truth(self, _request: web.Request) -> web.Response:
+        return json_answer(self.truth())
+
+    async def _answer_faults(self, request: web.Request) -> web.Response:
+        self.service.set_faults(decode_faults(await request.read()))
+        return json_answer({"status": "set"})
+
+    async def _answer_reset(self, _request: web.Request) -> web.Response:
+        await self.service.close()
+        self.service.reset()
+        self.traffic.forget()
+        return json_answer({"status": "reset"})
+
+    async def _close(self, _application: web.Application) -> None:
+        await self.traffic.close()
+        await self.service.close()
+
+
+class RunningEmulator:
+    """A running emulator, as tests see it. ``url`` is what ``IONQ_API_URL`` wants."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start it in a thread. Raises UsageError for wrong settings, BackendError where it cannot listen."""
+        self._server = ThreadedServer(lambda: Emulator(settings), host=settings.host, port=settings.port)
+        self.port = self._server.port
+        self.root = f"http://{settings.host}:{self.port}"
+        self.url = self.root + BASE
+
+    def truth(self) -> Truth:
+        """What ``GET /_emulator/jobs`` answers."""
+        return self._server.call(self._truth())
+
+    def jobs(self) -> list[dict[str, object]]:
+        """Every accepted job, oldest first; the keys are those of `truth_document`."""
+        return self.truth()["jobs"]
+
+    def set_faults(self, text: str) -> None:
+        """Replace all faults; they count calls from here. Raises UsageError."""
+        self._server.call(self._set_faults(text))
+
+    def stop(self) -> None:
+        """Stop it. May be called twice."""
+        self._server.stop()
+
+    async def _truth(self) -> Truth:
+        return self._server.hosted.truth()
+
+    async def _set_faults(self, text: str) -> None:
+        self._server.hosted.service.set_faults(text)
+
+
+@contextmanager
+def start(settings: Settings | None = None) -> Iterator[RunningEmulator]:
+    """A running emulator in a thread of its own, stopped at the end."""
+    running = RunningEmulator(settings or Settings())
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def serve(options: Mapping[str, str], *, announce: Callable[[str, int, Mapping[str, str]], None]) -> None:
+    """Serve until SIGINT or SIGTERM. ``announce`` is told URL, port and what to export, once it listens.
+
+    This is the entry point of the group ``qorch.emulators``. Raises UsageError, BackendError.
+    """
+    settings = read_settings(options)
+
+    def tell(port: int) -> None:
+        url = f"http://{settings.host}:{port}{BASE}"
+        announce(url, port, {"IONQ_API_URL": url, "IONQ_API_KEY": settings.api_key or "emulator"})
+
+    asyncio.run(serve_until_stopped(lambda: Emulator(settings), host=settings.host, port=settings.port, announce=tell))

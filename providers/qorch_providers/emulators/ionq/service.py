@@ -1,0 +1,97 @@
+"""One emulated service: its clock, jobs and sessions, put together from settings."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+import numpy as np
+
+from qorch_providers.emulators.answers import RefusedError
+from qorch_providers.emulators.clock import ScaledClock
+from qorch_providers.emulators.faults import FaultPlan
+from qorch_providers.emulators.ionq.jobs import Book, Job
+from qorch_providers.emulators.ionq.life import Life
+from qorch_providers.emulators.ionq.money import parse_prices
+from qorch_providers.emulators.ionq.sessions import Sessions
+from qorch_providers.emulators.ionq.settings import Settings, read_faults
+from qorch_providers.emulators.ionq.submission import Submission, read_submission
+from qorch_providers.emulators.ionq.wire import decode_job
+from qorch_providers.emulators.latency import parse_latency
+
+_LARGE_BYTES = 64 * 1024
+
+
+class Service:
+    """What the endpoints answer from. Lives on one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises UsageError where a setting cannot be read."""
+        self.settings = settings
+        self.clock = ScaledClock(scale=settings.time_scale)
+        self.queue = parse_latency(settings.queue)
+        self.prices = parse_prices(settings.price)
+        self._accept_delay = parse_latency(settings.accept_delay)
+        self._execute = parse_latency(settings.execute)
+        self.network_rng, self._life_rng, self._fault_rng, self._rng = np.random.default_rng(settings.seed).spawn(4)
+        self.plan = FaultPlan(read_faults(settings.faults), self._fault_rng)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all jobs and sessions; lives that are going on end unseen."""
+        self.book = Book(list_children=self.settings.list_children, kept_result_bytes=self.settings.kept_result_bytes)
+        self.sessions = Sessions()
+        self.life = Life(
+            self.book,
+            clock=self.clock,
+            queue=self.queue,
+            execute=self._execute,
+            workers=self.settings.workers or None,
+            rng=self._life_rng,
+        )
+
+    def set_faults(self, text: str) -> None:
+        """Replace all faults; they count calls from here. Raises UsageError."""
+        self.plan = FaultPlan(read_faults(text), self._fault_rng)
+
+    def authorize(self, authorization: str | None) -> str:
+        """The id of the user whom a header names. Raises RefusedError (401)."""
+        scheme, _, key = (authorization or "").partition(" ")
+        is_known = key.strip() and self.settings.api_key in ("", key.strip())
+        if scheme.lower() != "apikey" or not is_known:
+            raise RefusedError(401, "the API key is missing or not valid; send `Authorization: apiKey KEY`")
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, key))
+
+    async def submit(
+        self, body: bytes, *, version: str, submitter_id: str, received_unix: float, faults: Sequence[str]
+    ) -> Job:
+        """Accept a job once the accept delay has passed, and let its life begin. Raises UsageError, RefusedError."""
+
+        def read() -> Submission:
+            wire = decode_job(body)
+            return read_submission(wire, version=version, submitter_id=submitter_id, prices=self.prices)
+
+        submission = await asyncio.to_thread(read) if len(body) > _LARGE_BYTES else read()
+        self.check_available()
+        session_id = submission.order.session_id
+        self.sessions.check(session_id)
+        await self.clock.sleep(self._accept_delay.draw_seconds(self._rng))
+        now_unix = self.clock.unix()
+        job = self.book.add(submission.order, received_unix=received_unix, accepted_unix=now_unix)
+        job.failure = submission.failure
+        self.sessions.enter(session_id, now_unix=now_unix)
+        self.life.begin(job, submission.workload, faults=faults)
+        return job
+
+    @property
+    def is_available(self) -> bool:
+        """Whether backends are up, which faults decide."""
+        return not self.plan.is_unavailable(now_seconds=self.clock.protocol_seconds())
+
+    def check_available(self) -> None:
+        """Raise RefusedError (503) while backends are down."""
+        if not self.is_available:
+            raise RefusedError(503, "the backend is unavailable; jobs are not accepted at present")
+
+    async def close(self) -> None:
+        """End all lives."""
+        await self.life.close()

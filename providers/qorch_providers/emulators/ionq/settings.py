@@ -1,0 +1,80 @@
+"""How an emulator of IonQ's service behaves: every option of ``qorch emulate ionq``, as text, with its default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import msgspec
+
+from qorch.errors import UsageError
+from qorch_providers.emulators.faults import Fault, parse_faults
+from qorch_providers.emulators.ionq.documents import RESULT_SHAPES
+
+ROUTES = (
+    "any", "post", "get", "list", "results", "cancel", "delete", "cost", "estimate", "backends", "sessions", "whoami",
+    "other",
+)  # fmt: skip
+"""The names of routes in faults and limits; ``results`` are results and artifacts, ``other`` are unknown paths."""
+
+RETRY_AFTER_FORMS = ("seconds", "date", "none")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All options.
+
+    ``queue``, ``execute``, ``network``, ``accept_delay``: latencies (see `latency`) in protocol seconds; ``time_scale``
+    of these pass in one real second. Reported durations are in protocol seconds; `submitted_at`, `Date` and the truth
+    are real time. A limit per minute is per protocol minute; `Retry-After` is in real seconds, rounded up.
+    ``network``: half before a call is handled, half after. ``accept_delay``: from a POST's arrival until the job is
+    accepted, whether the client still waits or not. ``workers``: jobs that execute side by side, 0 for any number.
+    ``rate_limit``, ``faults``, ``price``: see `rates`, `faults`, `money`. ``results``: both, url or artifact.
+    ``api_key``: the only key that is let in; any where empty. ``list_children``: whether lists name children without
+    being asked for a parent's (what the service does is not known). ``kept_result_bytes``: the oldest results beyond
+    are forgotten, and answered with 404.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    queue: str = "0"
+    execute: str = "0"
+    network: str = "0"
+    accept_delay: str = "0"
+    workers: int = 0
+    rate_limit: str = ""
+    retry_after: str = "seconds"
+    time_scale: float = 1.0
+    faults: str = ""
+    results: str = "both"
+    price: str = ""
+    seed: int = 0
+    api_key: str = ""
+    list_children: bool = False
+    kept_result_bytes: int = 512 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values outside their range."""
+        if self.retry_after not in RETRY_AFTER_FORMS:
+            raise UsageError(f"--retry-after must be one of {', '.join(RETRY_AFTER_FORMS)}, not '{self.retry_after}'")
+        if self.results not in RESULT_SHAPES:
+            raise UsageError(f"--results must be one of {', '.join(RESULT_SHAPES)}, not '{self.results}'")
+        if not 0.0 < self.time_scale <= 1e6:
+            raise UsageError(f"--time-scale must be above 0 and at most 1e6, not {self.time_scale}")
+        if self.workers < 0 or self.seed < 0 or not 0 <= self.port < 65536:
+            raise UsageError("--workers, --seed and --port must be 0 or more, and a port below 65536")
+
+
+def read_settings(options: Mapping[str, str]) -> Settings:
+    """Settings from options by name, as the command line has them. Raises UsageError for an unknown or wrong one."""
+    known = [field.name for field in fields(Settings)]
+    for name in options:
+        if name not in known:
+            raise UsageError(f"the ionq emulator has no option '{name}'; it has {', '.join(known)}")
+    try:
+        return msgspec.convert(dict(options), Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"an option of the ionq emulator is wrong: {error}") from error
+
+
+def read_faults(text: str) -> tuple[Fault, ...]:
+    """Faults with the routes of this service. Raises UsageError."""
+    return parse_faults(text, routes=ROUTES, results_route="results", post_route="post")

@@ -1,0 +1,27 @@
+"""What really happened: every accepted job with its times, rows, shots and price. Tests count with it."""
+
+from qorch_providers.emulators.ionq.jobs import Job
+
+KEY_NAME = "qorch_key"
+
+
+def truth_document(job: Job) -> dict[str, object]:
+    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged as things stand."""
+    order = job.order
+    return {
+        "id": job.id,
+        "parent_id": None,
+        "key": (order.metadata or {}).get(KEY_NAME),
+        "name": order.name,
+        "target": order.backend,
+        "status": "deleted" if job.is_deleted else job.status,
+        "rows": order.n_circuits,
+        "shots": None if order.is_exact else order.shots,
+        "dry_run": order.dry_run,
+        "price_usd_micros": job.price_micros,
+        "received_at_unix": job.received_unix,
+        "accepted_at_unix": job.accepted_unix,
+        "started_at_unix": job.started_unix,
+        "completed_at_unix": job.completed_unix,
+        "children": [{"id": child, "status": job.child_status(index)} for index, child in enumerate(job.child_ids)],
+    }

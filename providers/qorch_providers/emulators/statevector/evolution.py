@@ -1,0 +1,69 @@
+"""Evolve many states at once. A batch of states is ``(2,) * n + (B,)``; axis ``n - 1 - q`` is qubit q."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from qorch_providers.emulators.statevector.matrices import Complexes, Floats
+
+CHUNK_AMPLITUDES = 1 << 14
+"""States evolved side by side have about so many amplitudes, which the processor's second cache holds."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One gate of a shape: where it acts, and which columns of the angles make its matrix.
+
+    ``make`` maps angles ``(A, B)`` to matrices ``(d, d, B)`` or ``(d, d, 1)``.
+    """
+
+    targets: tuple[int, ...]
+    controls: tuple[int, ...]
+    columns: tuple[int, ...]
+    make: Callable[[Floats], Complexes]
+
+
+def distributions(operations: Sequence[Operation], angles: Floats, *, n_qubits: int) -> Floats:
+    """Outcome probabilities ``(B, 2**n)`` at angles ``(B, A)``, starting from all qubits 0."""
+    state = np.zeros((2,) * n_qubits + (len(angles),), dtype=np.complex128)
+    state[(0,) * n_qubits] = 1.0
+    columns = np.ascontiguousarray(angles.T)
+    for operation in operations:
+        apply(state, operation.make(columns[list(operation.columns)]), operation)
+    weights = state.reshape(1 << n_qubits, -1)
+    return np.ascontiguousarray((weights.real**2 + weights.imag**2).T)
+
+
+def apply(state: Complexes, matrices: Complexes, operation: Operation) -> None:
+    """Apply one gate to every state, in place."""
+    n_qubits = state.ndim - 1
+    index: list[int | slice] = [slice(None)] * state.ndim
+    for control in operation.controls:
+        index[n_qubits - 1 - control] = 1
+    parts = []
+    for bits in product((0, 1), repeat=len(operation.targets)):
+        for target, bit in zip(operation.targets, bits, strict=True):
+            index[n_qubits - 1 - target] = bit
+        parts.append(state[tuple(index)])
+    sums = [_combine(own, row, parts) for own, row in enumerate(matrices)]
+    for part, total in zip(parts, sums, strict=True):
+        if total is not part:
+            part[...] = total
+
+
+def _combine(own: int, row: Complexes, parts: list[Complexes]) -> Complexes:
+    """One row of the product; what is 0 is skipped, and a lone 1 is no multiplication."""
+    used = np.flatnonzero((row != 0).any(axis=-1)).tolist()
+    if len(used) == 1 and (row[used[0]] == 1).all():
+        return parts[own] if used[0] == own else parts[used[0]].copy()
+    total: Complexes = row[used[0]] * parts[used[0]]
+    for column in used[1:]:
+        total += row[column] * parts[column]
+    return total
+
+
+def chunk_rows(n_qubits: int) -> int:
+    """How many states of so many qubits to evolve at once."""
+    return max(1, CHUNK_AMPLITUDES >> n_qubits)

@@ -1,0 +1,118 @@
+"""`qorch emulate`: a loopback server that speaks a provider's real protocol and really simulates."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+
+from qorch.cli.options import JsonOption
+from qorch.errors import MissingPackageError, UnknownNameError
+
+GROUP = "qorch.emulators"
+
+_PROVIDER = Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose service, such as ionq.")]
+_HOST = Annotated[str | None, typer.Option(help="Where to listen. [127.0.0.1]")]
+_PORT = Annotated[str | None, typer.Option(metavar="P", help="Port; 0 picks a free one. [0]")]
+_QUEUE = Annotated[str | None, typer.Option(metavar="LATENCY", help="Time a job waits before it starts. [0]")]
+_EXECUTE = Annotated[str | None, typer.Option(metavar="LATENCY", help="Time a job runs, at least. [0]")]
+_NETWORK = Annotated[str | None, typer.Option(metavar="LATENCY", help="Per call, half before and half after it. [0]")]
+_ACCEPT_DELAY = Annotated[
+    str | None,
+    typer.Option(metavar="LATENCY", help="From a POST's arrival to its job's acceptance, client or not. [0]"),
+]
+_WORKERS = Annotated[str | None, typer.Option(metavar="N", help="Jobs that run side by side; 0 is any number. [0]")]
+_RATE_LIMIT = Annotated[
+    str | None, typer.Option(metavar="LIMITS", help='Such as "5/min" (of POSTs) or "get:100/sec,post:5/min".')
+]
+_RETRY_AFTER = Annotated[
+    str | None, typer.Option(metavar="FORM", help="Retry-After of a 429: seconds, date or none. [seconds]")
+]
+_TIME_SCALE = Annotated[str | None, typer.Option(metavar="X", help="All times and limits pass X times as fast. [1]")]
+_FAULTS = Annotated[str | None, typer.Option(metavar="FAULTS", help="What goes wrong; see above.")]
+_RESULTS = Annotated[str | None, typer.Option(help="How results are offered: url, artifact or both. [both]")]
+_PRICE = Annotated[
+    str | None,
+    typer.Option(metavar="USD", help="Per shot and circuit: 0.01, or simulator=0.001,qpu=0.08. [simulator=0,qpu=0.08]"),
+]
+_SEED = Annotated[str | None, typer.Option(metavar="N", help="Of latencies, chances of faults, and sampling. [0]")]
+
+
+HELP = """Serve a provider's REST protocol on this machine until Ctrl-C, really simulating the circuits.
+
+The first line on stdout says where it listens. GET /_emulator/jobs is the truth: every accepted job with its times,
+rows, shots and price, and how many calls came. POST /_emulator/faults {"faults": TEXT} changes the faults.
+
+LATENCY: seconds (0.5), a range (2.7..4.2), normal(MEAN,SIGMA), lognormal(MEDIAN,SIGMA) or exponential(MEAN).
+Reported durations are not scaled; submitted_at, Date and the truth are real time.
+
+FAULTS, by commas: [ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P], such as post:reset-after@3 (the
+third POST), post:503-before%0.1 (with probability 0.1), results:nan@1, get:hang@2x5 (the second and four more),
+503@10s..60s (between these seconds after the start). ROUTE: any, post, get, list, results, cancel, delete, cost,
+estimate, backends, sessions, whoami. Before: never done; after: done, then the answer suffers; during: the answer
+suffers at once, and it is done after the accept delay all the same.
+
+KIND of a broken connection or answer: reset, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
+truncated, malformed, html, gzip-bomb, deep-json. KIND of wrong content: wrong-rows, wrong-order, nan. KIND of what
+becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck. And unavailable
+(backends say so, POST answers 503).
+
+Noise is an approximation: each gate leaves the ideal distribution with the weight 1 - p, the rest is uniform, and
+every bit is misread with a fixed probability; p depends on the noise model or QPU. Then shots are drawn.
+"""
+
+
+def emulate(
+    provider: _PROVIDER,
+    host: _HOST = None,
+    port: _PORT = None,
+    queue: _QUEUE = None,
+    execute: _EXECUTE = None,
+    network: _NETWORK = None,
+    accept_delay: _ACCEPT_DELAY = None,
+    workers: _WORKERS = None,
+    rate_limit: _RATE_LIMIT = None,
+    retry_after: _RETRY_AFTER = None,
+    time_scale: _TIME_SCALE = None,
+    faults: _FAULTS = None,
+    results: _RESULTS = None,
+    price: _PRICE = None,
+    seed: _SEED = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a provider's REST protocol on this machine until Ctrl-C; see `HELP`."""
+    options = {
+        "host": host, "port": port, "queue": queue, "execute": execute, "network": network,
+        "accept_delay": accept_delay, "workers": workers, "rate_limit": rate_limit, "retry_after": retry_after,
+        "time_scale": time_scale, "faults": faults, "results": results, "price": price, "seed": seed,
+    }  # fmt: skip
+    given = {name: text for name, text in options.items() if text is not None}
+
+    def announce(url: str, chosen_port: int, environment: Mapping[str, str]) -> None:
+        if as_json:
+            line = json.dumps({"url": url, "port": chosen_port, "pid": os.getpid()})
+        else:
+            exports = " ".join(f"{name}={value}" for name, value in environment.items())
+            line = f"{provider} is emulated at {url} until Ctrl-C; in another shell: export {exports}"
+        # In one piece: whoever waits for the line must never read half of it.
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    _find_emulator(provider)(given, announce=announce)
+
+
+def _find_emulator(provider: str) -> Callable[..., None]:
+    from importlib.metadata import entry_points
+
+    known = {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
+    if provider not in known:
+        raise UnknownNameError(f"there is no emulator '{provider}'; installed are: {', '.join(known) or 'none'}")
+    try:
+        serve: Callable[..., None] = known[provider].load()
+    except ImportError as error:
+        raise MissingPackageError(
+            f"the emulator of {provider} needs {error.name}: pip install 'qorch[emulators]'"
+        ) from error
+    return serve

@@ -1,0 +1,189 @@
+"""The part of the Store contract that runs share: the state of accounts, and claims on rows."""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qorch.errors import BudgetError, StoreError
+from qorch.model.arrays import ByteArray
+from qorch.model.identity import KEY_BYTES
+from qorch.ports import Store
+from qorch.records import ReleasedRows
+from qorch.testing.store_fixtures import StoreFixtures
+from qorch.testing.store_records import make_job, make_run, start_python
+
+_PATIENCE_SECONDS = 120
+_INCREMENT = """
+import json
+def grow(state):
+    count = int(state or b"0") + 1
+    return str(count).encode(), count
+print(json.dumps([store.update_account("a", grow).result() for _ in range(200)]))
+store.close()
+"""
+_CLAIM = """
+import json, sys
+import numpy as np
+me, first = json.loads(sys.stdin.readline())
+claims = np.random.default_rng(5).integers(0, 256, (600, 32)).astype(np.uint8)
+owners = {}
+for start in range(first, first + 400, 20):
+    chunk = range(start, start + 20)
+    owners.update(zip(chunk, store.claim_rows(me, claims[start:start + 20]).result()))
+print(json.dumps(owners))
+store.close()
+"""
+
+
+def grow(state: bytes | None) -> tuple[bytes, int]:
+    """Count the changes of an account."""
+    count = int(state or b"0") + 1
+    return str(count).encode(), count
+
+
+def refuse(_state: bytes | None) -> tuple[bytes, int]:
+    """Change nothing, as where money is short."""
+    raise BudgetError("no money left")
+
+
+def read(state: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """The state as it is."""
+    return state, state
+
+
+def forget(_state: bytes | None) -> tuple[None, str]:
+    """Delete the account."""
+    return None, "gone"
+
+
+def make_claims(*numbers: int) -> ByteArray:
+    """A claim for each number, ``(R, 32)``."""
+    claims = np.zeros((len(numbers), KEY_BYTES), dtype=np.uint8)
+    claims[:, -1] = numbers
+    return claims
+
+
+class StoreSharingConformance(StoreFixtures):
+    """See StoreConformance."""
+
+    def test_an_account_changes_one_after_the_other(self, store: Store) -> None:
+        """Each change gets what the one before it left; accounts are apart; the values come back."""
+        futures = [store.update_account("a", grow) for _ in range(50)]
+        assert [future.result() for future in futures] == list(range(1, 51))
+        assert store.update_account("b", grow).result() == 1
+        assert store.update_account("a", read).result() == b"50"
+        assert store.update_account("nobody", read).result() is None
+
+    def test_an_account_keeps_any_bytes(self, store: Store) -> None:
+        """Also none at all, which is not the same as no account."""
+        for state in (b"", b"\x00\xff" * 5000):
+            store.update_account("a", lambda _, state=state: (state, None)).result()  # type: ignore[misc]
+            assert store.update_account("a", read).result() == state
+
+    def test_a_deleted_account_starts_anew(self, store: Store) -> None:
+        """State None deletes; deleting what is not there is fine."""
+        assert store.update_account("a", forget).result() == "gone"
+        store.update_account("a", grow).result()
+        store.update_account("a", forget).result()
+        assert store.update_account("a", read).result() is None
+
+    def test_a_change_that_raises_fails_alone(self, store: Store) -> None:
+        """Its future has that very error, the state is as it was, and the neighbours of the call are applied."""
+        futures = [store.update_account("a", grow), store.update_account("a", refuse), store.update_account("a", grow)]
+        written = store.write([make_job("r/0.0.1")])
+        with pytest.raises(BudgetError, match="no money left"):
+            futures[1].result()
+        assert [futures[0].result(), futures[2].result()] == [1, 2]
+        written.result()
+        assert [job.job_id for job in store.jobs("r")] == ["r/0.0.0", "r/0.0.1"]
+
+    def test_threads_change_an_account_at_once(self, store: Store) -> None:
+        """No change is lost, and no value comes twice."""
+        with ThreadPoolExecutor(4) as pool:
+            parts = list(pool.map(lambda _: [store.update_account("a", grow).result() for _ in range(25)], range(4)))
+        assert sorted(value for part in parts for value in part) == list(range(1, 101))
+
+    def test_a_row_has_one_owner(self, store: Store) -> None:
+        """The first run to claim it; claiming again is fine; a claim may appear twice in one call, or none at all."""
+        store.write([make_run("s")]).result()
+        assert store.claim_rows("r", make_claims(1, 2, 2)).result() == ["r", "r", "r"]
+        assert store.claim_rows("s", make_claims(3, 2, 4)).result() == ["s", "r", "s"]
+        assert store.claim_rows("r", make_claims(4, 3, 2, 1)).result() == ["s", "s", "r", "r"]
+        assert store.claim_rows("r", make_claims()).result() == []
+
+    def test_many_rows_are_claimed_in_one_call(self, store: Store) -> None:
+        """More than a statement may name, in the order of the claims."""
+        store.write([make_run("s")]).result()
+        claims = np.random.default_rng(3).integers(0, 256, (3000, KEY_BYTES)).astype(np.uint8)
+        store.claim_rows("s", claims[::3]).result()
+        assert store.claim_rows("r", claims).result() == ["s", "r", "r"] * 1000
+
+    def test_released_rows_are_free(self, store: Store) -> None:
+        """The named ones, or all of the run; those of another run are not given up by it."""
+        store.write([make_run("s")]).result()
+        store.claim_rows("r", make_claims(1, 2, 3)).result()
+        store.claim_rows("s", make_claims(4)).result()
+        store.write([ReleasedRows("r", make_claims(1, 4, 9))]).result()
+        assert store.claim_rows("s", make_claims(1, 2)).result() == ["s", "r"]
+        assert store.claim_rows("r", make_claims(4)).result() == ["s"]
+        store.write([ReleasedRows("r")]).result()
+        assert store.claim_rows("s", make_claims(2, 3)).result() == ["s", "s"]
+
+    def test_claims_and_releases_keep_their_order(self, store: Store) -> None:
+        """Also where they are applied together."""
+        store.write([make_run("s")]).result()
+        futures = []
+        for run_id in ("r", "s") * 10:
+            futures.append(store.claim_rows(run_id, make_claims(1)))
+            store.write([ReleasedRows(run_id)])
+        assert [future.result() for future in futures] == [["r"], ["s"]] * 10
+
+    def test_a_claim_needs_its_run(self, store: Store) -> None:
+        """As everything that belongs to a run; the run may be written just before."""
+        with pytest.raises(StoreError, match=r"\S"):
+            store.claim_rows("nobody", make_claims(1)).result()
+        store.write([make_run("s")])
+        assert store.claim_rows("s", make_claims(1)).result() == ["s"]
+
+    def test_a_closed_store_takes_no_claims(self, open_store: Callable[[], Store]) -> None:
+        """Neither rows nor accounts."""
+        store = open_store()
+        store.close()
+        with pytest.raises(StoreError, match="closed"):
+            store.claim_rows("r", make_claims(1)).result()
+        with pytest.raises(StoreError, match="closed"):
+            store.update_account("a", grow).result()
+
+    def test_processes_change_an_account_at_once(self, store: Store, opening_code: str) -> None:
+        """Eight of them, 200 times each, end at 1,600, and no two were given the same value."""
+        self.needs_persistence()
+        parts = _outputs(opening_code + _INCREMENT, inputs=[""] * 8)
+        assert sorted(value for part in parts for value in part) == list(range(1, 1601))
+        assert store.update_account("a", read).result() == b"1600"
+
+    def test_processes_claim_rows_at_once(self, store: Store, opening_code: str) -> None:
+        """Both agree whose each row is, also where they overlap; a row that one of them alone wanted is its own."""
+        self.needs_persistence()
+        store.write([make_run("s")]).result()
+        mine, theirs = _outputs(opening_code + _CLAIM, inputs=['["r", 0]\n', '["s", 200]\n'])
+        assert all(mine[row] == theirs[row] for row in mine.keys() & theirs.keys())
+        assert all(mine[str(row)] == "r" for row in range(200))
+        assert all(theirs[str(row)] == "s" for row in range(400, 600))
+        claims = np.random.default_rng(5).integers(0, 256, (600, KEY_BYTES)).astype(np.uint8)
+        assert store.claim_rows("r", claims).result() == [{**mine, **theirs}[str(row)] for row in range(600)]
+
+
+def _outputs(code: str, *, inputs: Sequence[str]) -> list[Any]:
+    """What processes print that run this code at the same time, read as JSON."""
+    processes = [start_python(f"\n{code}") for _ in inputs]
+    for process, text in zip(processes, inputs, strict=True):
+        assert process.stdin is not None
+        process.stdin.write(text)
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=_PATIENCE_SECONDS)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return [json.loads(output) for output in outputs]

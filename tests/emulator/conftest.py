@@ -1,0 +1,46 @@
+"""Emulators in threads for the tests of this folder."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+from typing import Any
+
+import httpx
+import pytest
+
+from qorch_providers.emulators.ionq import Settings, start
+
+sys.path.insert(0, str(Path(__file__).parent))
+from emulator_bench import SKEWED, Bench, Gate
+
+
+@pytest.fixture
+def open_bench() -> Iterator[Callable[..., Bench]]:
+    """Start emulators with these settings; all are stopped at the end."""
+    with ExitStack() as stack:
+
+        def open_one(**settings: Any) -> Bench:
+            emulator = stack.enter_context(start(Settings(**settings)))
+            headers = {"Authorization": "apiKey canary"}
+            # Loading the machine's certificates, which nothing here needs, would take longer than most tests.
+            options: dict[str, Any] = {"headers": headers, "timeout": 10.0, "verify": SSLContext(PROTOCOL_TLS_CLIENT)}
+            client = stack.enter_context(httpx.Client(base_url=emulator.url, **options))
+            url = emulator.url.replace("v0.4", "v0.3")
+            legacy = stack.enter_context(httpx.Client(base_url=url, **options))
+            return Bench(emulator, client, legacy)
+
+        yield open_one
+
+
+@pytest.fixture
+def bench(open_bench: Callable[..., Bench]) -> Bench:
+    """An emulator without latencies or faults."""
+    return open_bench()
+
+
+@pytest.fixture
+def skewed() -> list[Gate]:
+    """A circuit on three qubits whose outcomes tell the bit order."""
+    return list(SKEWED)

@@ -1,0 +1,86 @@
+"""`qorch emulate ionq` as a process: its first line, a job, the truth, and an orderly end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+COMMAND = (sys.executable, "-m", "qorch.cli.main", "emulate")
+BODY: dict[str, Any] = {
+    "type": "ionq.circuit.v1",
+    "backend": "simulator",
+    "metadata": {"qorch_key": "from-a-process"},
+    "input": {"gateset": "qis", "qubits": 2, "circuit": [{"gate": "x", "target": 1}]},
+}
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command and its first line; killed where it has not ended."""
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline()
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
+    """One JSON document on the first line, a job that runs, then exit code 0 and nothing else printed."""
+    with running("ionq", "--json", "--execute", "0.05", "--seed", "3") as (process, line):
+        announced = json.loads(line)
+        assert announced["pid"] == process.pid
+        assert announced["url"] == f"http://127.0.0.1:{announced['port']}/v0.4"
+        with httpx.Client(base_url=announced["url"], headers={"Authorization": "apiKey k"}) as client:
+            job_id = client.post("/jobs", json=BODY).json()["id"]
+            deadline = time.monotonic() + 10.0
+            while client.get(f"/jobs/{job_id}").json()["status"] != "completed":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert client.get(f"/jobs/{job_id}/results/probabilities").json() == {"2": 1}
+            truth = client.get(f"http://127.0.0.1:{announced['port']}/_emulator/jobs").json()
+            assert [job["key"] for job in truth["jobs"]] == ["from-a-process"]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_it_says_what_to_export() -> None:
+    """Without --json the first line is a sentence with the URL and the names of the variables."""
+    with running("ionq") as (process, line):
+        assert "http://127.0.0.1:" in line
+        assert "IONQ_API_URL=http" in line
+        assert "IONQ_API_KEY=" in line
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nobody",), "no emulator 'nobody'"),
+        (("ionq", "--queue", "soon"), "'soon' is no latency"),
+        (("ionq", "--faults", "chaos"), "'chaos' is no fault"),
+        (("ionq", "--rate-limit", "5"), "'5' is no rate limit"),
+        (("ionq", "--price", "much"), "'much' is no price"),
+        (("ionq", "--port", "many"), "port"),
+        (("ionq", "--time-scale", "0"), "--time-scale"),
+    ],
+)
+def test_wrong_options_are_refused(arguments: tuple[str, ...], words: str) -> None:
+    """One sentence and exit code 2, before anything listens."""
+    environment = os.environ | {"PYTHONWARNINGS": "error"}
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
