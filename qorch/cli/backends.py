@@ -1,32 +1,47 @@
-"""`qorch backends`: where circuits can run."""
+"""`qorch backends`: where circuits can run, and whether they can run now."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from qorch.cli.options import JsonOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import QorchError
 
+if TYPE_CHECKING:
+    from qorch.model.job import Availability
+    from qorch.ports import Backend
 
-def backends(as_json: JsonOption = False) -> None:
-    """List the backends and their limits.
 
-    For a backend that cannot be opened it says what to install.
+def backends(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BACKEND]...", help="Full names, such as ionq:qpu.forte-1; providers are asked."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the backends and their limits; of those that are named, also whether they take jobs now, and their queue.
+
+    For a backend that cannot be opened it says what is missing.
     """
     from qorch.wiring import backend_entry_points
 
-    documents = [_describe(name) for name in backend_entry_points()]
+    documents = [asyncio.run(_describe(name)) for name in names or backend_entry_points()]
     if as_json:
         print_json({"backends": documents})
         return
     print_table(
-        ("backend", "qubits", "shots", "rows per job", "at once", "exact", "charges", "note"),
+        ("backend", "qubits", "shots", "rows per job", "at once", "exact", "charges", "takes jobs", "queue", "note"),
         [_as_row(document) for document in documents],
     )
 
 
-def _describe(name: str) -> dict[str, Any]:
-    """A backend's document; ``limits`` is null and ``problem`` a sentence where it cannot be opened."""
+async def _describe(name: str) -> dict[str, Any]:
+    """A backend's document; ``limits`` is null and ``problem`` a sentence where it cannot be opened.
+
+    ``status`` is null for what runs on this machine, and always takes jobs.
+    """
     from qorch.config import read_config
     from qorch.ports import WallClock
     from qorch.wiring import open_backend
@@ -34,17 +49,43 @@ def _describe(name: str) -> dict[str, Any]:
     try:
         backend = open_backend(name, config=read_config(), clock=WallClock())
     except QorchError as error:
-        return {"name": name, "available": False, "limits": None, "problem": str(error)}
+        return _problem(name, error)
     try:
-        return {"name": name, "available": True, "limits": vars(backend.capabilities), "problem": None}
+        status = await _ask(backend)
+    except QorchError as error:
+        return _problem(name, error)
+    else:
+        return {
+            "name": name,
+            "available": True,
+            "limits": vars(backend.capabilities),
+            "status": None if status is None else vars(status),
+            "problem": None,
+        }
     finally:
-        asyncio.run(backend.close())
+        await backend.close()
+
+
+async def _ask(backend: "Backend") -> "Availability | None":
+    from qorch.ports import RemoteBackend
+
+    if not isinstance(backend, RemoteBackend):
+        return None
+    await backend.open()
+    return await backend.availability()
+
+
+def _problem(name: str, error: QorchError) -> dict[str, Any]:
+    return {"name": name, "available": False, "limits": None, "status": None, "problem": str(error)}
 
 
 def _as_row(document: dict[str, Any]) -> list[object]:
-    limits = document["limits"]
+    limits, status = document["limits"], document["status"]
     if limits is None:
-        return [document["name"], *[None] * 6, document["problem"]]
+        return [document["name"], *[None] * 8, document["problem"]]
     numbers = [f"{limits[key]:,}" for key in ("max_qubits", "max_shots", "max_rows_per_job", "slots")]
     flags = ["yes" if limits[key] else "no" for key in ("exact", "charges")]
-    return [document["name"], *numbers, *flags, None]
+    if status is None:
+        return [document["name"], *numbers, *flags, "yes", None, None]
+    queue = None if status["queue_seconds"] is None else f"{status['queue_seconds']:,.0f} s"
+    return [document["name"], *numbers, *flags, "yes" if status["is_open"] else "no", queue, status["reason"] or None]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from qorch.errors import BackendError, CircuitError, RejectedError, UnknownNameError, UsageError
+from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
@@ -15,7 +15,7 @@ from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
 from qorch.policy import OnUnknown, Terms
 from qorch.ports import Capabilities, Clock, RemoteBackend
-from qorch_providers.http import HttpClient
+from qorch_providers.http import HttpClient, NotSentError
 from qorch_providers.ionq.access import Access, read_access
 from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
 from qorch_providers.ionq.client import IonqClient
@@ -32,7 +32,7 @@ SIMULATOR_QUBITS = 29
 QPU_QUBITS = 36
 """Until the machine itself says how many it has."""
 
-_WAITING_CALLS = 20
+_MOST_SUBMISSIONS, _OTHER_CALLS = 200, 20
 _ROWS_AT_ONCE = 200
 
 
@@ -52,26 +52,28 @@ def open_backend(
         headers=access.headers,
         clock=clock,
         deadline_seconds=parsed.deadline_seconds,
-        most_connections=parsed.jobs + _WAITING_CALLS,
+        most_connections=min(parsed.jobs, _MOST_SUBMISSIONS) + _OTHER_CALLS,
     )
     client = IonqClient(http, access, version=parsed.version)
-    return IonqBackend(f"ionq:{options}", parsed, client=client, access=access)
+    return IonqBackend(f"ionq:{options}", parsed, client=client, access=access, clock=clock)
 
 
 class IonqBackend:
     """See ``qorch.ports.RemoteBackend``. It lives in one event loop."""
 
-    def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access) -> None:
+    def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access, clock: Clock) -> None:
         """Nothing is sent before ``open``."""
         self._name = name
         self._options = options
         self._client = client
+        self._clock = clock
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
         # A machine's own: set by open, and then constant, so that one run never mixes two calibrations unseen.
         self._characterization: str | None = None
         self._is_open = options.is_simulator
         self._is_closed = False
+        self._refused_ns: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -132,10 +134,15 @@ class IonqBackend:
         self._is_open = True
 
     async def submit(self, request: JobRequest, *, key: str) -> str:
-        """See RemoteBackend: one POST."""
+        """See RemoteBackend: one POST, and none where IonQ has the key already."""
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
-        return await self._client.submit(await self._encode(request, key))
+        body = await self._encode(request, key)
+        provider_id = await self._look_again(key)
+        if provider_id is None:
+            provider_id = await self._post(body, key)
+        self._refused_ns.pop(key, None)
+        return provider_id
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend: 25 jobs a request."""
@@ -180,6 +187,27 @@ class IonqBackend:
         self._is_closed = True
         await self._client.aclose()
 
+    async def _post(self, body: bytes, key: str) -> str:
+        sent_ns = self._clock.monotonic_ns()
+        try:
+            return await self._client.submit(body)
+        except NotSentError:
+            raise
+        except BusyError:
+            self._refused_ns.setdefault(key, sent_ns)
+            raise
+
+    async def _look_again(self, key: str) -> str | None:
+        """The id of a job that was refused for now and taken all the same: gateways write such answers too.
+
+        IonQ makes two jobs of one key, so a look at its list, one page or two, comes before every second POST.
+        """
+        refused_ns = self._refused_ns.get(key)
+        if refused_ns is None:
+            return None
+        age = datetime.timedelta(microseconds=(self._clock.monotonic_ns() - refused_ns) / 1000)
+        return (await self.find([key], since=self._clock.now() - age)).get(key)
+
     def _check_width(self, gates: GateList) -> None:
         most = self._capabilities.max_qubits
         if gates.n_qubits > most:
@@ -215,6 +243,6 @@ def _capabilities(options: Options) -> Capabilities:
         slots=1,
         charges=not options.is_simulator,
         samples=True,
-        exact=False,
+        exact=options.is_ideal,
         mixes_shots=False,
     )

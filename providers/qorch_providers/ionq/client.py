@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from qorch.errors import BusyError, InvalidResultError
 from qorch.model.job import Availability
-from qorch_providers.http import HttpClient, HttpResponse, NoAnswerError, TooLargeError, is_safe_id, mask, server_time
+from qorch_providers.http import HttpClient, HttpResponse, NoAnswerError, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import Access
 from qorch_providers.ionq.documents import IonqJob, decode_availability, decode_job, decode_job_list
 from qorch_providers.ionq.outcomes import is_missing, read_failure, read_submission
@@ -50,7 +50,7 @@ class IonqClient:
         self.calls: Counter[str] = Counter()
         self._http = http
         self._secrets = (access.key,)
-        self._version = version
+        self.version = version
         self._jobs = f"/{version}/jobs"
 
     async def submit(self, body: bytes) -> str:
@@ -65,7 +65,7 @@ class IonqClient:
         response = await self._ask(purpose, f"{self._jobs}/{job_id}")
         if response is None:
             return None
-        job = await self._read(response.body, lambda body: decode_job(body, version=self._version))
+        job = await self._read(response.body, lambda body: decode_job(body, version=self.version))
         if job.job_id != job_id:
             raise BusyError(f"IonQ was asked for job {job_id} and answered with {job.job_id}; it is asked again")
         return response.body, job
@@ -75,7 +75,7 @@ class IonqClient:
         response = await self._ask(purpose, self._jobs, query)
         if response is None:
             raise BusyError("IonQ says that it has no list of jobs; it is asked again")
-        jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self._version))
+        jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self.version))
         return Page(tuple(jobs), cursor, response.received_at, server_time(response.headers), response.body)
 
     async def pages(self, query: Sequence[tuple[str, str]], *, purpose: str) -> AsyncGenerator[Page, None]:
@@ -95,16 +95,8 @@ class IonqClient:
         raise BusyError(f"IonQ's list of jobs has more than {_MOST_PAGES} pages; it is asked again")
 
     async def results(self, path: str) -> bytes | None:
-        """The document of probabilities at a path of IonQ's, verbatim; None where there is none (yet).
-
-        Raises InvalidResultError where it is larger than what is read of an answer: asking again would not help.
-        """
-        try:
-            response = await self._ask("fetch", path)
-        except BusyError as error:
-            if isinstance(error.__cause__, TooLargeError):
-                raise InvalidResultError(f"{error}; send fewer rows in one job (rows=N)") from error.__cause__
-            raise
+        """The document of probabilities at a path of IonQ's, verbatim; None where there is none (yet)."""
+        response = await self._ask("fetch", path)
         if response is None:
             return None
         if not response.body.lstrip().startswith(b"{"):
@@ -121,7 +113,7 @@ class IonqClient:
     async def availability(self, target: str) -> tuple[Availability, str | None] | None:
         """Whether the target takes jobs, and the id of its characterization; None where IonQ has no such target."""
         # v0.3 documents only the list.
-        path = f"/{self._version}/backends" + ("" if self._version == "v0.3" else f"/{target}")
+        path = f"/{self.version}/backends" + ("" if self.version == "v0.3" else f"/{target}")
         response = await self._ask("availability", path)
         if response is None:
             return None

@@ -17,7 +17,7 @@ async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> by
     """The answer to a job, verbatim, as ``answers`` frames it.
 
     Raises JobFailedError where there is nothing of a result, BusyError where it is not over or not readable now,
-    InvalidResultError where it names results of another job, or more than is read.
+    InvalidResultError where it names results of another job.
     """
     found = await client.job(job_id, purpose="fetch")
     if found is None:

@@ -24,7 +24,7 @@ async def find_jobs(client: IonqClient, keys: frozenset[str], *, since: datetime
     async with aclosing(client.pages([], purpose="find")) as pages:
         async for page in pages:
             for job in page.jobs:
-                key = _key_of(job, by_name)
+                key = _key_of(job, by_name, names_parents=client.version != "v0.3")
                 if key in keys:
                     found.setdefault(key, job.job_id)
             if len(found) == len(keys) or age.is_past(page):
@@ -32,10 +32,10 @@ async def find_jobs(client: IonqClient, keys: frozenset[str], *, since: datetime
     return found
 
 
-def _key_of(job: IonqJob, by_name: Mapping[str, str]) -> str:
-    """The key of a job that we sent as a whole, or "". In v0.3 only their own names tell children from parents."""
+def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) -> str:
+    """The key of a job that we sent as a whole, or ""; where parents are not named, children have other names."""
     named = by_name.get(job.name or "", "")
-    if job.parent_id is not None or (job.name and not named):
+    if job.parent_id is not None or (job.name and not named and not names_parents):
         return ""
     return job.key or named
 
