@@ -165,7 +165,13 @@ class RemoteSubmitter:
         )
         attempt = AttemptRecord(record.job_id, record.attempts, sending.key, now)
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
-            await self._journal.write_ahead([record, attempt, sending.plan])
+            try:
+                await self._journal.write_ahead([record, attempt, sending.plan])
+            except asyncio.CancelledError:
+                # It reaches the disk all the same, and nothing was sent.
+                unsent = replace(record, state=JobState.RESERVED)
+                self._journal.record_soon([unsent, replace(attempt, outcome="withdrawn")])
+                raise
         sending.record = record
         return attempt
 
