@@ -19,6 +19,7 @@ from qorch.records import JobPlan, JobRecord, RawRecord, Write
 class _Answer:
     """What came back so far: kept where it cannot be believed, too."""
 
+    call_rows: int
     raw: RawResult | None = None
     fetches: int = 0
     fetched_from_ns: int = 0
@@ -48,17 +49,24 @@ class Delivery:
         self._fetches = fetches
 
     async def deliver(
-        self, record: JobRecord, plan: JobPlan, *, accepted_ns: int | None, take: Callable[[JobResult], None]
+        self,
+        record: JobRecord,
+        plan: JobPlan,
+        *,
+        accepted_ns: int | None,
+        call_rows: int,
+        take: Callable[[JobResult], None],
     ) -> JobResult:
         """Wait until a submitted job is over, hand its rows to ``take``, and make them durable.
 
-        ``accepted_ns``: when this process saw it accepted. Raises JobFailedError (with nothing to be had of it) and
+        ``accepted_ns``: when this process saw it accepted; ``call_rows``: the rows of the whole call, by which all its
+        jobs are taken in the same thread. Raises JobFailedError (with nothing to be had of it) and
         InvalidResultError (its answer is kept), both with the job's end written down; BusyError and CredentialsError
         where the provider cannot be asked, UnknownOutcomeError where it should know the job, and does not: it then
         stays as it is.
         """
         provider_id = record.provider_id or ""
-        answer = _Answer()
+        answer = _Answer(call_rows)
         try:
             status = await self._poller.wait(provider_id)
             answer.fetched_from_ns = self._clock.monotonic_ns()
@@ -83,7 +91,7 @@ class Delivery:
         answer.fetched_from_ns = received_ns
         try:
             with self._recorder.span(Phase.DECODE, record.position, job_id=record.job_id):
-                return await self._journal.compute(record.n_rows, self._read, plan, answer.raw, take)
+                return await self._journal.compute(answer.call_rows, self._read, plan, answer.raw, take)
         except InvalidResultError as error:
             if answer.fetches >= self._fetches:
                 raise

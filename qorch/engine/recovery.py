@@ -102,7 +102,7 @@ class Recovery:
                 return await self._drop(job)
             job = replace(job, state=JobState.SUBMITTED, provider_id=found, error=None)
         try:
-            await self._delivery.deliver(job, plan, accepted_ns=None, take=_ignore)
+            await self._delivery.deliver(job, plan, accepted_ns=None, call_rows=job.n_rows, take=_ignore)
         except (JobFailedError, InvalidResultError) as error:
             return Recovered(job, Ending.FAILED, str(error))
         except UnknownOutcomeError as error:

@@ -114,7 +114,11 @@ class RemoteSubmitter:
         try:
             await self._submit(sending)
             result = await self._delivery.deliver(
-                sending.record, sending.plan, accepted_ns=sending.accepted_ns, take=take
+                sending.record,
+                sending.plan,
+                accepted_ns=sending.accepted_ns,
+                call_rows=sum(group.n_rows for group in submission.groups),
+                take=take,
             )
         finally:
             if sending.is_counted:
