@@ -1,27 +1,47 @@
 """How fast an account is used: pure moves of the state that all processes share about it.
 
-Additive increase, multiplicative decrease of the jobs in progress; a window for hard rate limits; pauses as long as a
-server asks for, or with full jitter where it does not say; while it refuses, one probe at a time. All times are
-seconds of the wall clock since 1970, because several processes, and restarts, compare them.
+Additive increase, multiplicative decrease of the jobs in progress; a window for hard rate limits, configured or
+learned; pauses as long as a server asks for, or with full jitter where it does not say; while it refuses, one probe at
+a time. All times are seconds of the monotonic clock, which several processes of one machine can compare, and which no
+jump of the wall clock moves; times from before a restart of the machine are dropped.
+
+An undeclared limit is learned: where a server asks to wait, submissions afterwards leave one at a time, and what it
+takes until it asks again is what its window holds. So it refuses twice, and not once per window.
 """
 
 from dataclasses import dataclass
 
 import msgspec
 
-from qorch.policy import Terms
+from qorch.policy import Rate, Terms
 
 FIRST_LIMIT = 10.0
 """Jobs in progress with which an account starts, before anything is known of it."""
+FIRST_ALONE = 8
+"""So many submissions of an unknown account leave one at a time, then ever more: a low limit is met by one of them."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 120.0
 """The range of pauses that double with every refusal in a row."""
-LONGEST_WAIT_SECONDS = 3600.0
-"""No pause is believed that ends later: the wall clock of this machine, or of another, jumped."""
+SHORTEST_WAIT_SECONDS = 0.001
+"""What is left of a wait by rounding must not be waited for again and again."""
+LONGEST_WAIT_SECONDS = 86_400.0
+"""No server is obeyed that asks for a longer pause."""
+LONGEST_WINDOW_SECONDS = 3600.0
+"""No longer window is learned."""
+LEARNING_SECONDS = 120.0
+"""A server that asked to wait, and then takes all that comes for so long, has no limit that could be learned."""
+LEARNED_SECONDS = 7200.0
+"""How long a learned limit is believed: the next one may be higher."""
+REMEMBERED = 128
+"""Answered submissions that are remembered where no rate is known."""
 FORGET_SECONDS = 300.0
 """A process that has not been heard of for so long no longer counts: it is gone, and pacing is a courtesy."""
 LOOK_AGAIN_SECONDS = 0.5
 """How soon to ask again where another process's jobs stand in the way."""
+BEHIND_SECONDS = 60.0
+"""How much older than the state a time may be: whoever asks waits for a turn in the database, and others change it."""
+SHOW_SECONDS = FORGET_SECONDS / 2
+"""How often a process that waits for its own jobs shows that it is there."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -32,9 +52,19 @@ class Holder(msgspec.Struct, frozen=True):
     seen_at: float = 0.0
 
 
+class Learned(msgspec.Struct, frozen=True):
+    """A limit as it was met at ``at``: ``calls`` in any window of ``seconds``."""
+
+    calls: int
+    seconds: float
+    at: float
+
+
 class Pace(msgspec.Struct, frozen=True):
     """The shared state. ``limit``: jobs in progress that seem welcome; ``sent``: when submissions were answered, as
-    far back as the rate's window reaches; ``refusals`` in a row; ``lowered_at``: when the limit was last halved.
+    far back as matters; ``refusals`` in a row; ``lowered_at``: when the limit was last halved; ``opened``: acceptances
+    since the start, or since a server asked to wait; ``round_at``: when the last such pause ended or will;
+    ``changed_at``: when any of this was last changed.
     """
 
     limit: float = FIRST_LIMIT
@@ -43,16 +73,23 @@ class Pace(msgspec.Struct, frozen=True):
     paused_until: float = 0.0
     refusals: int = 0
     lowered_at: float = 0.0
+    opened: int = 0
+    round_at: float = 0.0
+    is_learning: bool = False
+    learned: Learned | None = None
+    changed_at: float = 0.0
 
 
 @dataclass(frozen=True)
 class Admission:
     """The answer to a wish to submit: go (``wait_seconds`` 0), or ask again after so long.
 
-    ``is_probe``: the account refused lately, and this one is to find out whether it still does.
+    ``until_freed``: or as soon as a job of this process is over. ``is_probe``: the account refused lately, and this
+    one is to find out whether it still does.
     """
 
     wait_seconds: float
+    until_freed: bool = False
     is_probe: bool = False
 
 
@@ -71,38 +108,67 @@ def encode_pace(pace: Pace) -> bytes:
     return msgspec.json.encode(pace)
 
 
+def enter(pace: Pace, holder: str, *, now: float) -> Pace:
+    """A process begins: what an earlier one of its name was sending may have arrived until now."""
+    left = pace.holders.get(holder, Holder())
+    sent = (*pace.sent, *(now for _ in range(left.sending)))
+    return msgspec.structs.replace(leave(pace, holder, now=now), sent=sent)
+
+
 def admit(pace: Pace, holder: str, *, now: float, terms: Terms) -> tuple[Pace, Admission]:
     """Let one submission of ``holder`` go, or say when to ask again."""
-    pace = _forget(pace, now=now, terms=terms)
-    wait = _wait_seconds(pace, now=now, terms=terms)
+    pace = _forget(pace, holder, now=now, terms=terms)
+    pause = pace.paused_until - now
+    if pause > 0:
+        return _with(pace, holder, now=now), Admission(max(pause, SHORTEST_WAIT_SECONDS))
+    if not _has_room(pace, terms):
+        is_shared = any(other.jobs for name, other in pace.holders.items() if name != holder)
+        wait = LOOK_AGAIN_SECONDS if is_shared else SHOW_SECONDS
+        return _with(pace, holder, now=now), Admission(wait, until_freed=True)
+    wait = max((_window_wait(pace, rate, now=now) for rate in _rates(pace, terms)), default=0.0)
     if wait > 0:
-        return _with(pace, holder, now=now), Admission(wait)
+        return _with(pace, holder, now=now), Admission(wait, until_freed=not pace.sent)
     return _with(pace, holder, jobs=1, sending=1, now=now), Admission(0.0, is_probe=pace.refusals > 0)
 
 
-def _wait_seconds(pace: Pace, *, now: float, terms: Terms) -> float:
-    pause = pace.paused_until - now
-    if 0 < pause <= LONGEST_WAIT_SECONDS:
-        return pause
-    sending = sum(other.sending for other in pace.holders.values())
+def _has_room(pace: Pace, terms: Terms) -> bool:
     in_progress = sum(other.jobs for other in pace.holders.values())
-    if in_progress >= max(1, int(min(pace.limit, terms.most_jobs))) or (pace.refusals and sending):
-        return LOOK_AGAIN_SECONDS
-    if terms.rate is None or len(pace.sent) + sending < terms.rate.calls:
+    if in_progress >= max(1, int(min(pace.limit, terms.most_jobs))):
+        return False
+    is_alone = pace.refusals or pace.is_learning or pace.opened < FIRST_ALONE
+    return _sending(pace) < (1 if is_alone else 2 + pace.opened - FIRST_ALONE)
+
+
+def _window_wait(pace: Pace, rate: Rate, *, now: float) -> float:
+    """Until one more is allowed. The server may count a call at any moment until its answer is here: the window starts
+    with the answer.
+    """
+    sent = [at for at in pace.sent if at > now - rate.seconds]
+    if len(sent) + _sending(pace) < rate.calls:
         return 0.0
-    # The server may count a call at any moment until its answer is here: the window starts with the answer.
-    return max(pace.sent[0] + terms.rate.seconds - now, 1e-3) if pace.sent else LOOK_AGAIN_SECONDS
+    return max(sent[0] + rate.seconds - now, SHORTEST_WAIT_SECONDS) if sent else LOOK_AGAIN_SECONDS
 
 
 def accept(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
     """A submission was accepted: a little more is welcome."""
-    limit = min(float(terms.most_jobs), pace.limit + 1.0 / max(1.0, pace.limit))
-    return _answered(msgspec.structs.replace(pace, limit=limit, refusals=0), holder, now=now, terms=terms)
+    pace = msgspec.structs.replace(
+        pace,
+        limit=min(float(terms.most_jobs), pace.limit + 1.0 / max(1.0, pace.limit)),
+        refusals=0,
+        opened=pace.opened + 1,
+        is_learning=pace.is_learning and now < pace.round_at + LEARNING_SECONDS,
+    )
+    return _answered(pace, holder, now=now)
 
 
-def reject(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
-    """A submission was refused for what it is: that says nothing of the pace."""
-    return _with(_answered(pace, holder, now=now, terms=terms), holder, jobs=-1, now=now)
+def reject(pace: Pace, holder: str, *, now: float) -> Pace:
+    """A submission was refused for what it is, or nobody waits for its answer: that says nothing of the pace."""
+    return _with(_answered(pace, holder, now=now), holder, jobs=-1, now=now)
+
+
+def withdraw(pace: Pace, holder: str, *, now: float) -> Pace:
+    """A submission was not sent after all."""
+    return _with(pace, holder, jobs=-1, sending=-1, now=now)
 
 
 def refuse(
@@ -114,25 +180,45 @@ def refuse(
     admitted_at: float,
     jitter: float,
     retry_after_seconds: float | None = None,
+    is_limit: bool = True,
     is_over: bool = True,
 ) -> Pace:
     """A submission met a limit or trouble: halve once per round, and pause.
 
     ``jitter`` from 0 to 1; ``admitted_at``: submissions that were under way when the limit was halved do not halve it
-    again; ``is_over``: the job is provably not in progress.
+    again; ``is_limit``: a time to wait, where the server names one, tells of a limit; ``is_over``: the job is provably
+    not in progress.
     """
     refusals = pace.refusals + 1
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(refusals, 30))
-    pause = jitter * longest if retry_after_seconds is None else retry_after_seconds
+    pause = jitter * longest if retry_after_seconds is None else min(retry_after_seconds, LONGEST_WAIT_SECONDS)
     is_new_round = admitted_at >= pace.lowered_at
+    asks = is_limit and retry_after_seconds is not None
+    if asks and is_new_round:
+        pace = _learn(pace, now=now, pause=pause)
+    paused_until = max(pace.paused_until, now + pause)
     pace = msgspec.structs.replace(
         pace,
-        limit=max(1.0, pace.limit / 2) if is_new_round else pace.limit,
+        limit=max(1.0, pace.limit / 2) if is_new_round and not pace.learned else pace.limit,
         lowered_at=now if is_new_round else pace.lowered_at,
         refusals=refusals if is_new_round else max(1, pace.refusals),
-        paused_until=max(pace.paused_until, now + min(pause, LONGEST_WAIT_SECONDS)),
+        paused_until=paused_until,
+        round_at=paused_until if asks else pace.round_at,
+        opened=0 if asks else min(pace.opened, FIRST_ALONE),
     )
-    return _with(_answered(pace, holder, now=now, terms=terms), holder, jobs=-1 if is_over else 0, now=now)
+    # Whether a refused submission counts in the window is the server's secret: it does where the window is known.
+    pace = _answered(pace, holder, now=now, is_counted=terms.rate is not None or not asks)
+    return _with(pace, holder, jobs=-1 if is_over else 0, now=now)
+
+
+def _learn(pace: Pace, *, now: float, pause: float) -> Pace:
+    """What was accepted in this round is what the window holds, once a round began with a pause and one at a time."""
+    reach = pace.learned.seconds if pace.learned else LONGEST_WINDOW_SECONDS
+    taken = [at for at in pace.sent if at >= max(pace.round_at, now - reach)]
+    if not taken or not (pace.is_learning or pace.learned):
+        return msgspec.structs.replace(pace, is_learning=True, learned=None)
+    learned = Learned(len(taken), min(now + pause - taken[0], LONGEST_WINDOW_SECONDS), now)
+    return msgspec.structs.replace(pace, is_learning=False, learned=learned)
 
 
 def finish(pace: Pace, holder: str, *, now: float) -> Pace:
@@ -140,27 +226,43 @@ def finish(pace: Pace, holder: str, *, now: float) -> Pace:
     return _with(pace, holder, jobs=-1, now=now)
 
 
-def leave(pace: Pace, holder: str) -> Pace:
-    """A process ends: what it leaves at the provider no longer counts."""
-    return msgspec.structs.replace(
-        pace, holders={name: other for name, other in pace.holders.items() if name != holder}
-    )
+def leave(pace: Pace, holder: str, *, now: float) -> Pace:
+    """A process ends: what it leaves at the provider no longer counts, but what it was sending may have arrived."""
+    left = pace.holders.get(holder, Holder())
+    holders = {name: other for name, other in pace.holders.items() if name != holder}
+    return msgspec.structs.replace(pace, holders=holders, sent=(*pace.sent, *(now for _ in range(left.sending))))
 
 
-def _answered(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
-    sent = (*pace.sent, now) if terms.rate is not None else ()
+def _answered(pace: Pace, holder: str, *, now: float, is_counted: bool = True) -> Pace:
+    sent = (*pace.sent, now) if is_counted else pace.sent
     return _with(msgspec.structs.replace(pace, sent=sent), holder, sending=-1, now=now)
 
 
 def _with(pace: Pace, holder: str, *, now: float, jobs: int = 0, sending: int = 0) -> Pace:
     old = pace.holders.get(holder, Holder())
     new = Holder(max(0, old.jobs + jobs), max(0, old.sending + sending), now)
-    return msgspec.structs.replace(pace, holders={**pace.holders, holder: new})
+    return msgspec.structs.replace(pace, holders={**pace.holders, holder: new}, changed_at=now)
 
 
-def _forget(pace: Pace, *, now: float, terms: Terms) -> Pace:
-    """Drop processes that are silent, and answers that have left the rate's window (or come from the future)."""
-    holders = {name: other for name, other in pace.holders.items() if abs(now - other.seen_at) < FORGET_SECONDS}
-    window = 0.0 if terms.rate is None else terms.rate.seconds
-    sent = tuple(at for at in pace.sent if now - window < at <= now + window)
-    return msgspec.structs.replace(pace, holders=holders, sent=sent)
+def _sending(pace: Pace) -> int:
+    return sum(other.sending for other in pace.holders.values())
+
+
+def _rates(pace: Pace, terms: Terms) -> list[Rate]:
+    rates = [] if terms.rate is None else [terms.rate]
+    return rates if pace.learned is None else [*rates, Rate(pace.learned.calls, pace.learned.seconds)]
+
+
+def _forget(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
+    """Drop silent processes, and what has left every window."""
+    if now < pace.changed_at - BEHIND_SECONDS:  # the machine was started anew, and its clock with it
+        pace = Pace(limit=pace.limit)
+    learned = pace.learned if pace.learned and now - pace.learned.at < LEARNED_SECONDS else None
+    rates = _rates(msgspec.structs.replace(pace, learned=learned), terms)
+    window = max((rate.seconds for rate in rates), default=LONGEST_WINDOW_SECONDS)
+    most = max([REMEMBERED, *(rate.calls for rate in rates)])
+    holders = {
+        name: other for name, other in pace.holders.items() if name == holder or now - other.seen_at < FORGET_SECONDS
+    }
+    sent = tuple(at for at in pace.sent if at > now - window)[-most:]
+    return msgspec.structs.replace(pace, holders=holders, sent=sent, learned=learned)

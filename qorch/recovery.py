@@ -116,8 +116,11 @@ def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
 def adopt_job(store: Store, job_id: str, provider_id: str, *, clock: Clock) -> JobRecord:
     """Note that a person looked, and found this held job at the provider under that id.
 
-    Raises UsageError where it is not held, RunBusyError where its run is being worked on.
+    Raises UsageError where it is not held, or that id is another job's, RunBusyError where its run is being worked on.
     """
+    others = [job.job_id for job in store.jobs() if job.provider_id == provider_id]
+    if others:
+        raise UsageError(f"{provider_id} is the provider's id of job {others[0]}; look again for that of {job_id}")
     return _decide(store, job_id, state=JobState.SUBMITTED, provider_id=provider_id, error=None, clock=clock)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from qorch import pacing
-from qorch.errors import BusyError, CredentialsError, UnavailableError
+from qorch.errors import BusyError, CredentialsError, RunBusyError, UnavailableError
 from qorch.pacing import Admission, Pace
 from qorch.ports import Clock, RemoteBackend, Store
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 CLOSED_SECONDS = 60.0
 """How long the door stays shut where a backend says that it is closed, and not until when."""
-RAREST_LOOK_SECONDS = 10.0
+RAREST_LOOK_SECONDS = 60.0
 """How seldom the shared state is looked at, at last, where another process's jobs stand in the way."""
 
 
@@ -78,9 +78,36 @@ class Pacer:
                 return admission, ticket
             seconds = admission.wait_seconds
             if seconds == pacing.LOOK_AGAIN_SECONDS:
-                seconds = min(RAREST_LOOK_SECONDS, seconds * 1.5**looks)
+                if await self._dismiss_dead():
+                    continue
+                seconds = min(RAREST_LOOK_SECONDS, seconds * 1.5 ** min(looks, 20))
                 looks += 1
             await self._pause(seconds, self._freed if admission.until_freed else self._stopped)
+
+    async def _dismiss_dead(self) -> bool:
+        """Take out the runs whose process was killed; whether there were any.
+
+        Nobody waits for what they have in progress. What they may have sent still counts where a rate is kept.
+        """
+        holders = await asyncio.wrap_future(self._update(lambda pace: (pace, tuple(pace.holders))))
+        dead = [holder for holder in holders if holder != self._holder and self._is_dead(holder)]
+        now = self._now()
+
+        def dismiss(pace: Pace) -> Pace:
+            for holder in dead:
+                pace = pacing.leave(pace, holder, now=now)
+            return pace
+
+        if dead:
+            await self._move(dismiss)
+        return bool(dead)
+
+    def _is_dead(self, holder: str) -> bool:
+        try:
+            with self._store.claim_run(holder):
+                return True
+        except RunBusyError:
+            return False
 
     async def _ask(self, ticket: Ticket) -> Admission:
         """The answer of the shared state; whoever goes away meanwhile gives back what was granted."""

@@ -11,7 +11,9 @@ from qorch.policy import OnUnknown, PollPolicy
 from qorch.ports import Clock, RemoteBackend
 
 REMEMBERED = 20
-"""Durations of recent jobs: the shortest of them tells when to ask for the first time."""
+"""Durations of recent jobs: the shortest of them tells when to ask for the first time. What counts of each is when it
+was last seen not to be over: an outage, or a late question, must not delay those that follow.
+"""
 TOGETHER = 0.5
 """A job whose turn comes within this share of its interval is asked after with those that are due."""
 OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
@@ -23,6 +25,8 @@ class _Watch:
     since_ns: int
     due_ns: int
     interval_ns: int
+    open_ns: int = 0
+    """How old it was when it was last seen not to be over."""
     missing_since_ns: int | None = None
 
 
@@ -69,8 +73,8 @@ class Poller:
             watch.done.cancel()
 
     def _first_interval_ns(self) -> int:
-        shortest = round(self._policy.shortest_seconds * 1e9)
-        return max(shortest, min(self._durations_ns) * 9 // 10) if self._durations_ns else shortest
+        shortest, longest = round(self._policy.shortest_seconds * 1e9), round(self._policy.longest_seconds * 1e9)
+        return min(longest, max(shortest, min(self._durations_ns, default=0) * 9 // 10))
 
     async def _work(self) -> None:
         while self._watches:
@@ -115,7 +119,7 @@ class Poller:
                 continue
             status = statuses.get(name)
             if status is not None and status.state in OVER:
-                self._durations_ns.append(now_ns - watch.since_ns)
+                self._durations_ns.append(watch.open_ns)
                 watch.done.set_result(status)
                 del self._watches[name]
             elif status is None and self._is_gone(watch, now_ns):
@@ -139,5 +143,6 @@ class Poller:
 
     def _postpone(self, watch: _Watch, now_ns: int) -> None:
         shortest, longest = self._policy.shortest_seconds * 1e9, self._policy.longest_seconds * 1e9
-        watch.interval_ns = round(min(longest, max(shortest, self._policy.share * (now_ns - watch.since_ns))))
+        watch.open_ns = now_ns - watch.since_ns
+        watch.interval_ns = round(min(longest, max(shortest, self._policy.share * watch.open_ns)))
         watch.due_ns = now_ns + watch.interval_ns

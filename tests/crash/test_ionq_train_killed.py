@@ -1,0 +1,135 @@
+"""`qorch train` on an emulator of IonQ's service, killed and interrupted: the same weights, and nothing paid twice."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from qorch.cli.main import run_command
+from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ionq_campaign import assert_none_lost, assert_paid_once
+from test_train_killed import start as start_command
+
+TRAINING = ("train", "digits", "--backend", "ionq:simulator,settle=0.2,rows=100", "--limit", "20", "--epochs", "2",
+            "--batch-size", "8", "--shots", "64", "--seed", "3")  # fmt: skip
+Train = Callable[..., dict[str, object]]
+SETTINGS = Settings(accept_delay="0..0.01", execute="0.02..0.1")
+
+
+@contextmanager
+def emulate() -> Iterator[RunningEmulator]:
+    """An emulator to which all commands talk meanwhile."""
+    with pytest.MonkeyPatch.context() as patch, start(SETTINGS) as emulator:
+        patch.setenv("IONQ_API_URL", emulator.url)
+        patch.setenv("IONQ_API_KEY", "dummy")
+        yield emulator
+
+
+@pytest.fixture
+def train_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Train:
+    """Runs the command to its end in this very process, which saves the seconds of loading torch; its document."""
+
+    def train(db: Path, *arguments: str) -> dict[str, object]:
+        monkeypatch.setenv("QORCH_DB", str(db))
+        capfd.readouterr()
+        code = run_command([*arguments, "--json"])
+        out, err = capfd.readouterr()
+        assert code == 0, err
+        document: dict[str, object] = json.loads(out)
+        return document
+
+    return train
+
+
+def train_whole(folder: Path, train: Train) -> dict[str, object]:
+    """The training left alone, with which the others are compared."""
+    with emulate() as emulator:
+        document = train(folder / "whole.db", *TRAINING)
+        assert_paid_once(emulator, rows=int(str(document["rows_executed"])))
+    return document
+
+
+def command(emulator: RunningEmulator) -> tuple[str, ...]:
+    """What starts the training, or goes on with it once the provider has something of it."""
+    return ("train", "digits", "--resume", "digits") if emulator.jobs() else TRAINING
+
+
+def disturb(db: Path, emulator: RunningEmulator, *, number: signal.Signals, seconds: float) -> tuple[int, float, str]:
+    """Start the training or go on, and send a signal once it has bought something, and then so long.
+
+    The exit code, how long it took to end after the signal, and what it said.
+    """
+    before = len(emulator.jobs())
+    process = start_command(db, *command(emulator))
+    try:
+        wait_for_more(emulator, process, before)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        started = time.monotonic()
+        _, said = process.communicate(timeout=60)
+        return process.returncode, time.monotonic() - started, said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_more(emulator: RunningEmulator, process: "subprocess.Popen[str]", before: int) -> None:
+    """Until the provider has more jobs than before, or the process is over."""
+    deadline = time.monotonic() + 100
+    while len(emulator.jobs()) == before and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def compare(db: Path, emulator: RunningEmulator, train: Train, whole: dict[str, object]) -> None:
+    """Let the training come to its end: the weights are the same to the bit, and every row was paid once."""
+    document = train(db, *command(emulator))
+    assert document["weights_sha256"] == whole["weights_sha256"]
+    assert document["metrics"] == whole["metrics"]
+    assert_paid_once(emulator, rows=int(str(whole["rows_executed"])))
+    assert_none_lost(str(db), emulator)
+
+
+@pytest.mark.serial
+def test_a_training_is_killed_twice_and_interrupted(tmp_path: Path, train_here: Train) -> None:
+    """Two kills and a Ctrl-C, which ends within 5 s and says how to go on."""
+    whole = train_whole(tmp_path, train_here)
+    db = tmp_path / "q.db"
+    with emulate() as emulator:
+        for seconds in (0.2, 0.6):
+            assert disturb(db, emulator, number=signal.SIGKILL, seconds=seconds)[0] == -signal.SIGKILL
+        code, seconds, said = disturb(db, emulator, number=signal.SIGINT, seconds=0.3)
+        assert (code, seconds < 5) == (130, True), said
+        assert "resume with: qorch train digits --resume digits-" in said
+        assert "Traceback" not in said
+        compare(db, emulator, train_here, whole)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_training_is_killed_twenty_times(tmp_path: Path, train_here: Train) -> None:
+    """Killed at random moments after its first job of that life; a training that ends meanwhile is compared."""
+    whole = train_whole(tmp_path, train_here)
+    moments, kills, runs = random.Random(6), 0, 0
+    while kills < 20:
+        db = tmp_path / f"{runs}.db"
+        with emulate() as emulator:
+            code = -signal.SIGKILL
+            while kills < 20 and code == -signal.SIGKILL:
+                code, _, said = disturb(db, emulator, number=signal.SIGKILL, seconds=moments.uniform(0.0, 1.5))
+                assert code in {0, -signal.SIGKILL}, said
+                kills += code != 0
+            compare(db, emulator, train_here, whole)
+        runs += 1
+    print(f"{kills} kills, {runs} trainings")

@@ -1,0 +1,133 @@
+"""`qorch recover` against an emulator of IonQ's service: what crashed runs left is fetched, held or decided on."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qorch_providers.emulators.ionq import RunningEmulator
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+from ionq_campaign import (
+    QUICK,
+    Nursery,
+    assert_none_lost,
+    assert_paid_once,
+    kill_at_step,
+    open_nursery,
+    paid_rows,
+    said,
+    stage,
+    start_driver,
+    wait_for,
+)
+from ionq_driver import HELD, Life
+
+OPTIONS = "simulator,settle=0.3,rows=2"
+HOLDING = f"{OPTIONS},on_unknown=hold"
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """A process in which runs begin within milliseconds."""
+    with open_nursery() as opened:
+        yield opened
+
+
+@pytest.fixture
+def point_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunningEmulator], None]:
+    """Let the commands of this test talk to an emulator."""
+
+    def point(emulator: RunningEmulator) -> None:
+        monkeypatch.setenv("IONQ_API_URL", emulator.url)
+        monkeypatch.setenv("IONQ_API_KEY", "dummy")
+
+    return point
+
+
+def finish(nursery: Nursery, life: Life, emulator: RunningEmulator, *, executed: int) -> None:
+    """Let the run come to its end: it buys so many rows, and in all every row was paid once."""
+    death = nursery.bear(life)
+    assert death.code == 0, death.said
+    assert said(death, "executed") == executed
+    assert_paid_once(emulator, rows=life.steps * life.rows)
+    assert_none_lost(life.db, emulator)
+
+
+def test_what_finished_while_nobody_looked_is_fetched(
+    qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
+) -> None:
+    """Killed after the submission: the command fetches the results, and the resumed run buys only the other rows."""
+    with stage(tmp_path, options=OPTIONS) as (emulator, life):
+        point_at(emulator)
+        kill_at_step(nursery, life, "after write submitted", 3)
+        jobs = wait_for(emulator, lambda jobs: all(job["status"] == "completed" for job in jobs))
+        outcome = qorch("recover", "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.document["held"] == 0
+        endings = {job["ending"] for job in outcome.document["jobs"]}
+        assert endings == {"fetched"}
+        assert_none_lost(life.db, emulator)
+        assert [job["key"] for job in emulator.jobs()] == [job["key"] for job in jobs]
+        assert qorch("recover").out.strip() == "nothing is open"
+        finish(nursery, life, emulator, executed=life.steps * life.rows - 2 * len(jobs))
+
+
+def test_a_held_job_that_never_left_is_released(
+    qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
+) -> None:
+    """While it is held, recovering and resuming both end with 4; once a person has released it, its rows are bought."""
+    with stage(tmp_path, options=HOLDING) as (emulator, life):
+        point_at(emulator)
+        kill_at_step(nursery, life, "after write intent", 3)
+        assert nursery.bear(life).code == HELD
+        outcome = qorch("recover", "--json")
+        assert outcome.code == HELD, outcome.err
+        [job] = [job for job in outcome.document["jobs"] if job["ending"] == "held"]
+        assert outcome.document["held"] == 1
+        assert "--release" in job["reason"]
+        bought = emulator.jobs()
+        mistaken = qorch("recover", "--adopt", f"{job['job']}={bought[0]['id']}")
+        assert mistaken.code == 2
+        assert "look again" in mistaken.error
+        assert qorch("recover", "--release", job["job"]).code == 0
+        finish(nursery, life, emulator, executed=life.steps * life.rows - sum(paid_rows(job) for job in bought))
+
+
+@pytest.mark.parametrize("is_adopted", [True, False])
+def test_a_held_job_that_shows_up_late_is_fetched(
+    qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None], is_adopted: bool
+) -> None:
+    """Accepted after the settle time: held, until a person names its id, or the list shows it to a later `recover`."""
+    settings = replace(QUICK, accept_delay="3")
+    with stage(tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life):
+        point_at(emulator)
+        kill_at_step(nursery, life, "during submit", 1)
+        assert nursery.bear(life).code == HELD
+        assert emulator.jobs() == []
+        [late] = wait_for(emulator, bool)
+        [held] = qorch("jobs", "--state", "unknown", "--json").document["jobs"]
+        words = ["--adopt", f"{held['id']}={late['id']}"] if is_adopted else []
+        outcome = qorch("recover", *words, "--json")
+        assert outcome.code == 0, outcome.err
+        assert [job["ending"] for job in outcome.document["jobs"]] == ["fetched"]
+        finish(nursery, life, emulator, executed=0)
+
+
+def test_a_run_at_work_is_left_to_its_process(
+    qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
+) -> None:
+    """Its open jobs are its own: the command says so and asks nothing about them."""
+    with stage(tmp_path, settings=replace(QUICK, execute="60"), options=OPTIONS) as (emulator, life):
+        point_at(emulator)
+        with start_driver(life) as owner:
+            wait_for(emulator, bool)
+            outcome = qorch("recover", "--json")
+            assert outcome.code == 0, outcome.err
+            [left] = outcome.document["jobs"]
+            assert left["ending"] == "left"
+            assert "another process works on it" in left["reason"]
+            assert owner.poll() is None
