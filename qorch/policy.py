@@ -59,7 +59,7 @@ class RetryPolicy:
 class PollPolicy:
     """How often a job at a provider is asked after: after ``share`` of its age, within the two bounds."""
 
-    share: float = 0.05
+    share: float = 0.03
     shortest_seconds: float = 0.05
     longest_seconds: float = 120.0
 

@@ -66,6 +66,10 @@ class Pacer:
         """Whether a ticket came to nothing: another submission was refused, or all were stopped, since it was given."""
         return self._failure is not None or self._refusals != ticket.refusals
 
+    def shut(self) -> None:
+        """Void all tickets: a submission was refused, and ``refused`` is to follow."""
+        self._refusals += 1
+
     async def _wait(self) -> tuple[Admission, Ticket]:
         looks = 0
         while True:
@@ -180,7 +184,7 @@ class Pacer:
         is_over: bool = True,
     ) -> None:
         """The submission met a limit or trouble; ``is_over``: its job is provably not in progress."""
-        self._refusals += 1
+        self.shut()
         now, jitter = self._now(), float(self._random.uniform())
         await self._move(
             lambda pace: pacing.refuse(

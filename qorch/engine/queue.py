@@ -59,7 +59,8 @@ class JobQueue:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            task.cancel()
+            if not done.cancelled():  # else it is ending already, and must not be disturbed in that
+                task.cancel()
             await asyncio.wait([task])
             raise
         finally:

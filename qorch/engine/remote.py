@@ -151,16 +151,7 @@ class RemoteSubmitter:
             await asyncio.shield(self._pacer.withdrawn())
             raise
         with self._recorder.span(Phase.SUBMIT, position, job_id=job_id):
-            provider_id = await self._send(sending, attempt, ticket)
-        sending.accepted_ns = self._clock.monotonic_ns()
-        sending.record = replace(
-            sending.record,
-            state=JobState.SUBMITTED,
-            provider_id=provider_id,
-            error=None,
-            changed_at=self._clock.now(),
-        )
-        await self._journal.write_ahead([sending.record, replace(attempt, outcome="accepted")])
+            await self._send(sending, attempt, ticket)
 
     async def _intend(self, sending: _Sending) -> AttemptRecord:
         now = self._clock.now()
@@ -179,35 +170,56 @@ class RemoteSubmitter:
         sending.record = record
         return attempt
 
-    async def _send(self, sending: _Sending, attempt: AttemptRecord, ticket: Ticket) -> str:
-        """Send once and deal with every outcome but acceptance, which is the provider's id."""
+    async def _send(self, sending: _Sending, attempt: AttemptRecord, ticket: Ticket) -> None:
+        """Send once, and deal with every outcome.
+
+        What is known of the job is on its way to the disk before anything else is waited for, since a caller may go
+        away at every await; and whatever happens, the pacer gets its ticket back.
+        """
         try:
             provider_id = await self._post(sending, attempt)
         except UnknownOutcomeError as error:
-            return await self._settle(sending, ticket, str(error))
+            await self._accept(sending, attempt, await self._settle(sending, ticket, str(error)))
+            return
         except RejectedError as error:
             sending.is_counted = False
-            # Told first: whoever is about to send must know before this is on disk.
-            await self._tell(ticket, error)
-            await self._unsent(sending, attempt, str(error))
+            if isinstance(error, CredentialsError):
+                self._pacer.stop(error)
+            elif isinstance(error, BusyError):
+                self._pacer.shut()
+            try:
+                await self._unsent(sending, attempt, str(error))
+            finally:
+                await asyncio.shield(self._tell(ticket, error))
             raise
         except BaseException:
             sending.is_counted = False
             await asyncio.shield(self._pacer.rejected())
             raise
-        await self._pacer.accepted()
-        return provider_id
+        try:
+            await self._accept(sending, attempt, provider_id)
+        finally:
+            await asyncio.shield(self._pacer.accepted())
+
+    async def _accept(self, sending: _Sending, attempt: AttemptRecord, provider_id: str) -> None:
+        sending.accepted_ns = self._clock.monotonic_ns()
+        sending.record = replace(
+            sending.record,
+            state=JobState.SUBMITTED,
+            provider_id=provider_id,
+            error=None,
+            changed_at=self._clock.now(),
+        )
+        await self._journal.write_ahead([sending.record, replace(attempt, outcome="accepted")])
 
     async def _tell(self, ticket: Ticket, error: RejectedError) -> None:
         """Let the pacer know of a refusal."""
-        if isinstance(error, BusyError):
-            is_closed = isinstance(error, UnavailableError)
-            wait = CLOSED_SECONDS if error.retry_after_seconds is None and is_closed else error.retry_after_seconds
-            await self._pacer.refused(ticket, retry_after_seconds=wait, is_limit=not is_closed)
+        if not isinstance(error, BusyError):
+            await self._pacer.rejected()
             return
-        if isinstance(error, CredentialsError):
-            self._pacer.stop(error)
-        await self._pacer.rejected()
+        is_closed = isinstance(error, UnavailableError)
+        wait = CLOSED_SECONDS if error.retry_after_seconds is None and is_closed else error.retry_after_seconds
+        await self._pacer.refused(ticket, retry_after_seconds=wait, is_limit=not is_closed)
 
     async def _post(self, sending: _Sending, attempt: AttemptRecord) -> str:
         """Send; a caller that goes away meanwhile leaves the answer to be written down, where it comes soon."""

@@ -1,5 +1,6 @@
 """What must be true of a simulated world, checked against what its provider knows."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ from qorch.model.result import PubResult
 from qorch.policy import OnUnknown, Terms
 from qorch.records import BlockRecord
 from qorch.testing.fake_provider import AcceptedJob, Fault, Letter, Outcome
-from qorch.testing.simulation import DONE, RunStory, World, expected_results
+from qorch.testing.program import expected_results
+from qorch.testing.simulation import DONE, KILLED, RunStory, World
 from qorch.testing.weather import NEVER_READABLE
 
 Sample = tuple[str, int, int, int]
@@ -52,7 +54,7 @@ def paid_twice(world: World) -> Iterator[str]:
             for sample in samples_of(letter.request):
                 by_sample[sample].append((letter, world.provider.jobs[letter.provider_id]))
     for sample, jobs in by_sample.items():
-        for (_, earlier), (later, _) in zip(jobs, jobs[1:], strict=False):
+        for (_, earlier), (later, _) in itertools.pairwise(jobs):
             if not has_failed(earlier, sample, at=later.sent_at):
                 yield f"{sample} was bought as {earlier.request.job_id}, and again as {later.request.job_id}"
                 return
@@ -104,20 +106,25 @@ def above_rate(world: World) -> Iterator[str]:
 
 
 def badly_ended(world: World, run: RunStory) -> Iterator[str]:
-    """A run ends done, or with an error for which this world gave a reason."""
-    conditions, ending = world.conditions, run.endings[-1] if run.endings else "never started"
-    is_in_doubt = any(letter.outcome is Outcome.UNKNOWN for letter in world.provider.letters) or bool(run.deaths)
+    """A life ends done, or with an error for which this world gave a reason."""
+    conditions = world.conditions
+    is_in_doubt = any(letter.outcome is Outcome.UNKNOWN for letter in world.provider.letters) or KILLED in run.endings
     reasons = {
         DONE: True,
+        KILLED: True,
+        "CancelledError": run.deaths > 0,
+        "RunStoppedError": run.deaths > 0,
         "UnknownOutcomeError": is_in_doubt or conditions.accept_seconds > conditions.settle_seconds,
         "JobFailedError": conditions.failure > 0 or conditions.loss > 0,
         "InvalidResultError": conditions.spoil_for_good > 0,
         "RejectedError": conditions.faults[Fault.REJECTED] > 0,
         "BusyError": True,
         "UnavailableError": bool(conditions.closures),
+        "CredentialsError": bool(conditions.lockouts),
     }
-    if not reasons.get(ending, False):
-        yield f"run {run.run_id} ended with {ending}, for no reason"
+    for ending in dict.fromkeys(run.endings):
+        if not reasons.get(ending, False):
+            yield f"run {run.run_id} ended with {ending}, for no reason"
 
 
 def lost(world: World, run: RunStory) -> Iterator[str]:

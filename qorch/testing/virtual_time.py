@@ -1,39 +1,122 @@
-"""A clock and an event loop whose time passes only when nothing is left to do: hours in milliseconds."""
+"""Clocks and event loops whose time passes only when nothing is left to do: hours in milliseconds."""
 
 import asyncio
 import datetime
 import heapq
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
+@dataclass
+class Timeline:
+    """The time that several loops share."""
+
+    seconds: float = 0.0
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Jumps to the next timer instead of waiting for it. Work in threads is not waited for: use none."""
 
-    def __init__(self) -> None:
-        """Start at 0 seconds."""
+    def __init__(self, timeline: Timeline | None = None) -> None:
+        """Start at 0 seconds, or join a timeline."""
         super().__init__()
-        self._virtual_seconds = 0.0
+        self.timeline = timeline or Timeline()
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self._virtual_seconds
+        """Virtual seconds."""
+        return self.timeline.seconds
 
     def _run_once(self) -> None:
         loop: Any = self
-        # A timer that was cancelled must not be jumped to: nobody waits for it any more.
+        self._drop_cancelled()
+        if not loop._ready and loop._scheduled:
+            self.timeline.seconds = max(self.timeline.seconds, loop._scheduled[0]._when)
+        loop_run_once = super()._run_once  # type: ignore[misc]
+        loop_run_once()
+
+    def _drop_cancelled(self) -> None:
+        """A timer that was cancelled must not be jumped to: nobody waits for it any more."""
+        loop: Any = self
         while loop._scheduled and loop._scheduled[0]._cancelled:
             timer = heapq.heappop(loop._scheduled)
             timer._scheduled = False
             loop._timer_cancelled_count = max(0, loop._timer_cancelled_count - 1)
-        if not loop._ready and loop._scheduled:
-            self._virtual_seconds = max(self._virtual_seconds, loop._scheduled[0]._when)
-        loop_run_once = super()._run_once  # type: ignore[misc]
-        loop_run_once()
+
+
+class ProcessLoop(VirtualLoop):
+    """The loop of one of several simulated processes, run callback by callback: any of them can be its last."""
+
+    steps = 0
+    """Callbacks that have run."""
+    is_dead = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a callback is waiting to be run."""
+        loop: Any = self
+        return bool(loop._ready) and not self.is_dead
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps in a selector: whoever runs the callbacks sees them."""
+
+    def next_moment(self) -> float | None:
+        """When it has something to do: now, at its next timer, or (None) never by itself."""
+        loop: Any = self
+        if loop._ready:
+            return self.timeline.seconds
+        self._drop_cancelled()
+        return max(self.timeline.seconds, loop._scheduled[0]._when) if loop._scheduled else None
+
+    def run_next(self) -> None:
+        """Run the next callback that is due."""
+        loop: Any = self
+        self._drop_cancelled()
+        while loop._scheduled and loop._scheduled[0]._when <= self.timeline.seconds:
+            timer = heapq.heappop(loop._scheduled)
+            timer._scheduled = False
+            loop._ready.append(timer)
+            self._drop_cancelled()
+        if not loop._ready:
+            return
+        handle = loop._ready.popleft()
+        self.steps += 1
+        if not handle._cancelled:
+            asyncio._set_running_loop(self)
+            try:
+                handle._run()
+            finally:
+                asyncio._set_running_loop(None)
+
+
+def run_together(
+    timeline: Timeline,
+    loops: Callable[[], list[ProcessLoop]],
+    *,
+    random: np.random.Generator,
+    is_over: Callable[[], bool],
+) -> None:
+    """Run the callbacks of several loops, in the order of their times and at one time in any, until ``is_over``.
+
+    ``loops()``: those that live now; a loop that is left out never runs again, and nothing in it is cleaned up.
+    ``is_over`` is asked after every callback. Raises RuntimeError where nothing is left to do before.
+    """
+    while not is_over():
+        moments = [(moment, loop) for loop in loops() if (moment := loop.next_moment()) is not None]
+        if not moments:
+            raise RuntimeError("every task waits for something that never comes")
+        timeline.seconds = min(moment for moment, _ in moments)
+        due = [loop for moment, loop in moments if moment == timeline.seconds]
+        chosen = due[0 if len(due) == 1 else int(random.integers(len(due)))]
+        chosen.run_next()
+        while len(due) == 1 and chosen.is_due and not is_over():
+            chosen.run_next()
 
 
 class VirtualClock:

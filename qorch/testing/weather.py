@@ -23,8 +23,9 @@ NEVER_READABLE = 99
 class Conditions:
     """The weather of one world; ``faults`` and the other chances are per call or job.
 
-    ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds`` in
-    the queue. ``outages``, ``closures``, ``jumps`` (when, and by how many seconds the wall clock is moved).
+    ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds``: in
+    the queue. ``outages``, ``closures`` and ``lockouts`` as the provider has them. ``jumps``: when, and how many
+    seconds ahead the wall clock then is.
     """
 
     on_unknown: OnUnknown
@@ -43,8 +44,10 @@ class Conditions:
     round_trip_seconds: float
     hang_seconds: float
     sync_seconds: float
+    patience_seconds: float = DAY
     outages: tuple[tuple[float, float], ...] = ()
     closures: tuple[tuple[float, float], ...] = ()
+    lockouts: tuple[tuple[float, float], ...] = ()
     jumps: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -77,8 +80,10 @@ def draw_conditions(random: np.random.Generator) -> Conditions:
         round_trip_seconds=_pick(random, [0.01, 0.2, 2.0]),
         hang_seconds=_pick(random, [0.0, 1.0, 30.0]),
         sync_seconds=_pick(random, [0.001, 0.01, 0.5]),
+        patience_seconds=_pick(random, [DAY, 300.0]),
         outages=_windows(random, HOUR),
         closures=_windows(random, 3 * HOUR),
+        lockouts=_windows(random, HOUR) if random.random() < 0.5 else (),
         jumps=_jumps(random),
     )
 
@@ -89,7 +94,7 @@ def _pick(random: np.random.Generator, values: Sequence[float]) -> float:
 
 def _chance(random: np.random.Generator, fault: Fault) -> float:
     rare = fault is Fault.REJECTED
-    return _pick(random, [0.0, 0.0, 0.0, 0.02] if rare else [0.0, 0.0, 0.03, 0.1, 0.3])
+    return _pick(random, [0.0, 0.0, 0.02, 0.05] if rare else [0.0, 0.0, 0.03, 0.1, 0.3])
 
 
 def _windows(random: np.random.Generator, longest_seconds: float) -> tuple[tuple[float, float], ...]:
@@ -121,9 +126,11 @@ class Dice:
 
     def fault(self, call: str) -> Fault | None:
         """What happens to a call."""
+        # What has no effect is disturbed less: it is what worlds spend their time on.
+        is_submit = call == "submit"
         for fault, chance in self.conditions.faults.items():
-            if chance and self.random.random() < chance:
-                self.thrown[f"{fault} ({'submit' if call == 'submit' else 'other calls'})"] += 1
+            if chance and self.random.random() < (chance if is_submit else chance / 3):
+                self.thrown[f"{fault} ({'submit' if is_submit else 'other calls'})"] += 1
                 return fault
         return None
 
@@ -169,6 +176,7 @@ def set_up(provider: FakeProvider, dice: Dice) -> None:
     provider.rate = conditions.rate
     provider.outages = conditions.outages
     provider.closures = conditions.closures
+    provider.lockouts = conditions.lockouts
 
 
 def set_up_remote(remote: FakeRemote, dice: Dice) -> None:

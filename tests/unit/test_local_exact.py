@@ -83,3 +83,14 @@ def test_rows_without_columns_and_circuits_without_gates_are_served() -> None:
     gates = build_gate_list(2, [])
     (found,) = run_blocks(open_local(), block_of(gates, np.zeros((3, 0)), shots=None))
     assert values_of(found).tolist() == [[1.0, 0.0, 0.0, 0.0]] * 3
+
+
+def test_answers_of_every_shape_can_be_read() -> None:
+    """Also those whose last number of columns, or of rows, is written as a byte that looks like a blank."""
+    rng = np.random.default_rng(49)
+    gates = random_gates(rng, 5, 8)
+    angles = rng.uniform(-3, 3, (31, gates.n_columns))
+    (found,) = run_blocks(open_local(), block_of(gates, angles, shots=None))
+    assert values_of(found).shape == (31, 32)
+    (sampled,) = run_blocks(open_local(), block_of(gates, angles, shots=10))
+    assert sampled.n_rows == 31

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from qorch.errors import BackendError, RejectedError
 from qorch.model.job import JobRequest
 from qorch.ports import WallClock
 from qorch.testing.backend_conformance import block_of
+from qorch_providers.local import open_backend
+from qorch_providers.local.durations import SHORT_NS, Durations
+from qorch_providers.local.pool import ThreadTeam
+from qorch_providers.local.program import Program
+from qorch_providers.local.programs import Programs
 
 sys.path.insert(0, str(Path(__file__).parent))
 from local_circuits import open_local, random_gates
@@ -83,6 +89,116 @@ def test_the_event_loop_ticks_while_all_cores_compute() -> None:
     attempts = [asyncio.run(measure_delays(4_000)) for _ in range(3)]
     assert min(len(delays) for delays in attempts) > 50
     assert min(float(np.percentile(delays, 99)) for delays in attempts) < 5.0
+
+
+async def run_short_jobs(n_jobs: int) -> tuple[np.ndarray, set[int]]:
+    """How late, in ms, a 1 ms ticker is while short jobs follow each other; and which threads ran them."""
+    threads: set[int] = set()
+
+    class NotingClock(WallClock):
+        def monotonic_ns(self) -> int:
+            threads.add(threading.get_ident())
+            return super().monotonic_ns()
+
+    clock = WallClock()
+    gates = random_gates(np.random.default_rng(74), 4, 10)
+    request = JobRequest("short", (block_of(gates, np.zeros((8, gates.n_columns)), shots=100),))
+    backend = open_backend("", clock=NotingClock(), workers=2)
+    for _ in range(3):  # compiled, measured, known
+        await backend.fetch(await backend.submit(request, key="w"))
+    threads.clear()
+
+    async def work() -> None:
+        for _ in range(n_jobs):
+            backend.decode(request, await backend.fetch(await backend.submit(request, key="s")))
+
+    running = asyncio.ensure_future(work())
+    delays = []
+    while not running.done():
+        before = clock.monotonic_ns()
+        await asyncio.sleep(0.001)
+        delays.append((clock.monotonic_ns() - before) / 1e6 - 1.0)
+    await running
+    await backend.close()
+    return np.array(delays), threads
+
+
+@pytest.mark.serial
+def test_short_jobs_run_in_the_loop_and_let_it_tick() -> None:
+    """No thread is woken for them, and a 1 ms ticker stays under 5 ms at p99 in the best of three tries."""
+    attempts = [asyncio.run(run_short_jobs(1_000)) for _ in range(3)]
+    assert threading.get_ident() in set.union(*(threads for _, threads in attempts))
+    assert min(len(delays) for delays, _ in attempts) > 20
+    assert min(float(np.percentile(delays, 99)) for delays, _ in attempts) < 5.0
+
+
+def test_durations_are_measured_and_bounded() -> None:
+    """Only what ran before, and was short when it last ran, is short; other rows or shots are another job."""
+    gates = random_gates(np.random.default_rng(75), 3, 6)
+    request, other = (
+        JobRequest("x/0.0.0", (block_of(gates, np.zeros((rows, gates.n_columns)), shots=10),)) for rows in (2, 3)
+    )
+    durations = Durations()
+    assert not durations.is_short(request)
+    durations.note(request, duration_ns=SHORT_NS - 1)
+    assert durations.is_short(request)
+    assert not durations.is_short(other)
+    durations.note(request, duration_ns=SHORT_NS)
+    assert not durations.is_short(request)
+    many = JobRequest("x/0.0.1", request.blocks * 5)
+    durations.note(many, duration_ns=1)
+    assert not durations.is_short(many)
+
+
+def test_a_failure_of_a_short_job_waits_for_its_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that the loop runs itself fails where every other job fails: at fetching."""
+    gates = random_gates(np.random.default_rng(76), 4, 10)
+    request = JobRequest("one", (block_of(gates, np.zeros((2, gates.n_columns)), shots=10),))
+
+    async def work() -> None:
+        backend = open_local()
+        await backend.fetch(await backend.submit(request, key="1"))
+        monkeypatch.setattr(Durations, "is_short", lambda self, request: True)
+        monkeypatch.setattr(Programs, "of", raise_memory_error)
+        provider_id = await backend.submit(request, key="2")
+        with pytest.raises(BackendError, match="do not fit into memory"):
+            await backend.fetch(provider_id)
+        await backend.close()
+
+    asyncio.run(work())
+
+
+def raise_memory_error(*arguments: object) -> Program:
+    """Instead of compiling."""
+    raise MemoryError
+
+
+def test_a_team_waits_for_nobody_who_has_not_begun() -> None:
+    """With all its threads busy, the caller does all the work; what a member raises comes out."""
+    team, release, begun = ThreadTeam(2), threading.Event(), threading.Semaphore(0)
+
+    def hold(member: int) -> None:
+        if member:
+            begun.release()
+            release.wait(60)
+
+    holders = [threading.Thread(target=team.run, args=(hold,), kwargs={"members": 2}) for _ in range(2)]
+    for holder in holders:
+        holder.start()
+        assert begun.acquire(timeout=60)
+    seen: list[int] = []
+    team.run(seen.append, members=2)
+    assert seen == [0]
+    release.set()
+    for holder in holders:
+        holder.join()
+
+    def fail(member: int) -> None:
+        raise BackendError(f"member {member}")
+
+    with pytest.raises(BackendError, match="member 0"):
+        team.run(fail, members=2)
+    team.close()
 
 
 def test_a_cancelled_job_raises_and_a_closed_backend_refuses() -> None:

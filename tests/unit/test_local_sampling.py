@@ -147,3 +147,25 @@ def test_counts_are_in_the_smallest_types() -> None:
     (found,) = run_blocks(open_local(), block_of(gates, np.zeros((2, 0)), shots=1_024))
     assert counts_of(found).outcomes.dtype == np.uint16
     assert counts_of(found).counts.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("n_qubits", "shots", "types"),
+    [
+        (2, 70_000, ("u1", "u4")),
+        (2, 40_000, ("u1", "u2")),
+        (17, 300, ("u4", "u2")),
+        (17, 250, ("u4", "u1")),
+        (17, 70_000, ("u4", "u4")),
+    ],
+)
+def test_counts_of_every_width_come_back_whole(n_qubits: int, shots: int, types: tuple[str, str]) -> None:
+    """Histograms are kept as wide as they must be until the largest count is known; no count is cut off."""
+    gates = build_gate_list(n_qubits, [(GATES_BY_NAME["ry"].opcode, (n_qubits - 1,), (None,))])
+    angles = np.linspace(0.1, 0.8, 11)[:, None]
+    (found,) = run_blocks(open_local(), block_of(gates, angles, shots=shots))
+    counts = counts_of(found)
+    assert (counts.outcomes.dtype, counts.counts.dtype) == types
+    assert counts.shots.tolist() == [shots] * 11
+    share = counts.counts[counts.offsets[:-1]] / shots
+    assert np.abs(share - np.cos(angles[:, 0] / 2) ** 2).max() < 6 * 0.5 / np.sqrt(shots)

@@ -25,6 +25,7 @@ from qorch_providers.http.safety import check_header_value, check_origin, is_saf
 # Below every usual server's own limit: a POST on a connection that the server is just closing has no known outcome.
 KEEP_ALIVE_SECONDS = 4.0
 _LEAST_SECRET = 16
+_PIECE_BYTES = 2**18
 
 
 class HttpClient:
@@ -111,8 +112,12 @@ class HttpClient:
 
     async def _exchange(self, method: str, url: str, content: bytes | None) -> HttpResponse:
         headers = self._headers if content is None else self._json_headers
+        sent: bytes | AsyncGenerator[bytes, None] | None = content
+        if content is not None and len(content) > _PIECE_BYTES:
+            headers = httpx.Headers([*headers.items(), ("content-length", str(len(content)))])
+            sent = _pieces(content)
         request = httpx.Request(
-            method, url, headers=headers, content=content, extensions={"timeout": dict(self._timeouts)}
+            method, url, headers=headers, content=sent, extensions={"timeout": dict(self._timeouts)}
         )
         response = await self._opened().handle_async_request(request)
         try:
@@ -149,6 +154,12 @@ class HttpClient:
         if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
             return NotSentError(f"{call}: no connection to {self._base_url} ({text}); nothing was sent")
         return NoAnswerError(f"{call}: the connection broke before a whole answer came ({text})")
+
+
+async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
+    """A large body bit by bit: in one piece it would stop the event loop, of which aiohttp warns."""
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield content[start : start + _PIECE_BYTES]
 
 
 def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.ClientSession:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch.errors import InvalidResultError
-from qorch.model.arrays import FloatArray, IntArray, UIntArray
+from qorch.model.arrays import AnyArray, FloatArray, IntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
 from qorch.model.measurement import BlockResult
@@ -124,6 +124,8 @@ def _read_block(block: BlockShape, rows: list[bytes | None], sampler: _Sampler) 
         if not sampler.options.is_ideal:
             raise InvalidResultError("exact values were asked for; only the ideal simulator has them")
         return BlockResult(values=_exact_values(block, [distribution for _, distribution in distributions]))
+    outcome_type = smallest_unsigned((1 << block.n_qubits) - 1)
+    count_type = smallest_unsigned(block.shots or 0)
     pieces = []
     for row, distribution in distributions:
         try:
@@ -131,7 +133,8 @@ def _read_block(block: BlockShape, rows: list[bytes | None], sampler: _Sampler) 
         except InvalidResultError as error:
             raise InvalidResultError(f"row {row}: {error}") from error
         seen = counts > 0
-        pieces.append((distribution.outcomes[seen], counts[seen]))
+        # Small types at once: what all rows of a job have together is then a fraction.
+        pieces.append((distribution.outcomes[seen].astype(outcome_type), counts[seen].astype(count_type)))
     return BlockResult(counts=_pack(pieces, n_qubits=block.n_qubits))
 
 
@@ -145,12 +148,13 @@ def _read_rows(rows: list[bytes | None], reader: DistributionReader) -> Iterator
             raise InvalidResultError(f"row {row}: {error}") from error
 
 
-def _pack(pieces: list[tuple[UIntArray, IntArray]], *, n_qubits: int) -> Counts:
-    outcomes = np.concatenate([np.empty(0, dtype=np.uint64), *(piece[0] for piece in pieces)])
-    counts = np.concatenate([np.empty(0, dtype=np.int64), *(piece[1] for piece in pieces)])
+def _pack(pieces: list[tuple[AnyArray, AnyArray]], *, n_qubits: int) -> Counts:
+    outcome_type = smallest_unsigned((1 << n_qubits) - 1)
+    outcomes = np.concatenate([np.empty(0, dtype=outcome_type), *(piece[0] for piece in pieces)])
+    counts = np.concatenate([np.empty(0, dtype=np.uint8), *(piece[1] for piece in pieces)])
     return Counts(
         n_qubits,
-        outcomes.astype(smallest_unsigned((1 << n_qubits) - 1)),
+        outcomes,
         counts.astype(smallest_unsigned(int(counts.max(initial=0)))),
         np.concatenate(([0], np.cumsum([len(piece[0]) for piece in pieces]))).astype(np.int64),
     )

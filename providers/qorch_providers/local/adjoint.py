@@ -6,14 +6,16 @@ turn inside it turns that vector, as a Bloch vector, back to the turn before (Jo
 method).
 """
 
+import numpy as np
+
 from qorch_providers.local.evolution import parity, rotate_pair, scatter, shuffle
-from qorch_providers.local.jit import inner
+from qorch_providers.local.jit import inner, woven
 from qorch_providers.local.lanes import fma, load, store
 from qorch_providers.local.primitives import AXIS_X, AXIS_Y, FLIP_X, FLIP_Z
 from qorch_providers.local.program import DIAGONAL, GATHER, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR
 
 
-@inner
+@woven
 def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
     """Add the derivative by every angle of the program to ``work.slopes``, in lanes.
 
@@ -38,8 +40,8 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
         elif kind == ROTATE_PAIR:
             _back_through_pair(tables, first, is_real, a, b, work, re, im, lre, lim)
         elif kind == REAL_PAIR:
-            _back_through(tables, first, REAL, is_real, work, re, im, lre, lim, 1 << a)
-            _back_through(tables, second, REAL, is_real, work, re, im, lre, lim, 1 << b)
+            _back_through(tables, first, kind, is_real, work, re, im, lre, lim, 1 << a)
+            _back_through(tables, second, kind, is_real, work, re, im, lre, lim, 1 << b)
         elif kind in (REAL, GENERAL, DIAGONAL):
             _back_through(tables, first, kind, is_real, work, re, im, lre, lim, 1 << a)
         else:
@@ -49,7 +51,7 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
                 shuffle(kind, a, b, im)
                 shuffle(kind, a, b, lim)
     for qubit in range(len(tables.product)):
-        matrix = tables.product[qubit]
+        matrix = np.int64(tables.product[qubit])  # of one type everywhere: functions are compiled once per type
         if tables.matrices[matrix, 1] < tables.matrices[matrix, 2]:
             tx, ty, tz = correlate(is_real, re, im, lre, lim, 1 << qubit)
             spread(tables, matrix, work, tx, ty, tz)

@@ -4,12 +4,12 @@ States are arrays of lanes, real and imaginary parts apart; element k is amplitu
 real, imaginary parts are never touched.
 """
 
-from qorch_providers.local.jit import compiled, inner
+from qorch_providers.local.jit import compiled, inner, woven
 from qorch_providers.local.lanes import fma, load, splat, store, unit
 from qorch_providers.local.program import DIAGONAL, FLIP, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR, SIGN
 
 
-@inner
+@woven
 def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in step, and nothing is called twice
     """The final states, as the pair of arrays that holds them, and the pair that is free (where there is scratch).
 
@@ -95,7 +95,7 @@ def prepare(tables, is_real, matrices, re, im):
                 store(im, k, fma(ar, y, ai * x))
 
 
-@inner
+@woven
 def apply(operations, index, shift, is_real, matrices, re, im):
     """One operation in place, on a whole state or on a part that holds all that it touches.
 

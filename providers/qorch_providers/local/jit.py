@@ -65,6 +65,14 @@ def inner(function: Callable[..., Any]) -> Any:
     )(function)
 
 
+def woven(function: Callable[..., Any]) -> Any:
+    """Decorate a function that becomes a part of its callers, before they are compiled.
+
+    For what stands between kernels and leaves: what is compiled apart is optimised once more in every caller.
+    """
+    return numba.njit(nogil=True, boundscheck=False, error_model="numpy", inline="always")(function)
+
+
 class CompilationNotice:
     """Says once that kernels are being compiled, where they were not compiled before on this machine."""
 

@@ -1,6 +1,7 @@
 """The fast engine: kernels compiled by Numba, run by a few threads on blocks of rows."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from qorch_providers.local.jit import CompilationNotice
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
 from qorch_providers.local.program import Program
-from qorch_providers.local.sampling import pack_entries
+from qorch_providers.local.sampling import NARROW, WIDE, pack_entries
 from qorch_providers.local.shelf import Shelf
 from qorch_providers.local.work import Entries, Purpose, Work, make_work
 from qorch_providers.local.workers import differentiate_rows, evaluate_rows, sample_large_rows, sample_rows
@@ -39,6 +40,7 @@ class NumbaEngine:
     def __init__(self, *, threads: int) -> None:
         """No thread is started yet."""
         self._team = ThreadTeam(threads)
+        self._memory_bytes = memory_bytes()
         self._notice = CompilationNotice()
         self._works: Shelf[Work] = Shelf(keys=2)
         self._entries: Shelf[Entries] = Shelf(keys=2)
@@ -59,15 +61,16 @@ class NumbaEngine:
             pieces.append(self.fill_entries(program, angles[rows], sample.take(rows), capacity=capacity))
         counts = _pack(program.n_qubits, pieces)
         for piece in pieces[:1]:
-            self._entries.put(_entries_key(len(piece.lengths), capacity, program), piece)
+            self._entries.put((program.n_qubits, len(piece.lengths), sample.shots), piece)
         return counts
 
     def fill_entries(self, program: Program, angles: FloatArray, sample: Sample, *, capacity: int) -> Entries:
         """Histograms of all rows, up to ``capacity`` outcomes each, before they are packed."""
         is_large = program.n_qubits > FINE_QUBITS
+        lanes = choose_lanes(program.n_qubits, len(angles))
         entries = self._entries.take(
-            _entries_key(len(angles), capacity, program),
-            lambda: _make_entries(len(angles), capacity, is_large=is_large),
+            (program.n_qubits, len(angles), sample.shots),
+            lambda: _make_entries(program, len(angles), sample, capacity=capacity, lanes=lanes),
         )
         purpose = Purpose(
             "large-samples" if is_large else "samples", samples=not is_large, fine_shots=sample.shots if is_large else 0
@@ -147,21 +150,23 @@ class NumbaEngine:
     def _states_in_memory(self, program: Program, lanes: int, scalar: npt.DTypeLike) -> int:
         """How many threads may hold states of their own at the same time, at least 1."""
         state_bytes = (8 * np.dtype(scalar).itemsize * lanes) << program.n_qubits
-        return max(1, memory_bytes() // 2 // state_bytes)
+        return max(1, self._memory_bytes // 2 // state_bytes)
 
 
-def _make_entries(rows: int, capacity: int, *, is_large: bool) -> Entries:
+def _make_entries(program: Program, rows: int, sample: Sample, *, capacity: int, lanes: int) -> Entries:
+    is_large = program.n_qubits > FINE_QUBITS
+    is_narrow = program.n_qubits <= 8 * NARROW and sample.shots < 1 << 8 * NARROW
+    width = NARROW if is_narrow else WIDE
+    places = -(-rows // lanes) * lanes * capacity
     return Entries(
-        capacity,
-        np.empty(rows * capacity, dtype=np.uint64 if is_large else np.uint32),
-        np.empty(rows * capacity, dtype=np.uint32),
+        lanes,
+        lanes * capacity,
+        width,
+        np.empty(places, dtype=np.uint64) if is_large else np.empty(places * width, dtype=np.uint8),
+        np.empty(places, dtype=np.uint32) if is_large else np.empty(places * width, dtype=np.uint8),
         np.empty(rows, dtype=np.int64),
         np.empty(rows, dtype=np.uint32),
     )
-
-
-def _entries_key(rows: int, capacity: int, program: Program) -> tuple[int, int, bool]:
-    return rows, capacity, program.n_qubits > FINE_QUBITS
 
 
 def choose_lanes(n_qubits: int, rows: int) -> int:
@@ -180,10 +185,14 @@ def _pack(n_qubits: int, pieces: list[Entries]) -> Counts:
     largest = max(int(piece.largest.max(initial=0)) for piece in pieces)
     outcomes = np.empty(offsets[-1], dtype=smallest_unsigned((1 << n_qubits) - 1))
     counts = np.empty(offsets[-1], dtype=smallest_unsigned(largest))
-    start = 0
+    row = 0
     for piece in pieces:
-        stop = start + int(piece.lengths.sum())
-        pack_entries(piece.lengths, piece.capacity, piece.outcomes, outcomes[start:stop])
-        pack_entries(piece.lengths, piece.capacity, piece.counts, counts[start:stop])
-        start = stop
+        places = offsets[row : row + len(piece.lengths) + 1]
+        for source, target in ((piece.outcomes, outcomes), (piece.counts, counts)):
+            pack_entries(places, piece.lanes, piece.capacity, _numbers(source, piece.width), target)
+        row += len(piece.lengths)
     return Counts(n_qubits, outcomes, counts, offsets)
+
+
+def _numbers(memory: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    return memory.view(f"u{width}") if memory.dtype == np.uint8 else memory

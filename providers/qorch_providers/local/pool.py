@@ -27,9 +27,10 @@ class ThreadTeam:
         futures = [self._threads().submit(task, member) for member in range(1, helpers + 1)]
         try:
             task(0)
-        finally:
-            wait(futures)
-        for future in futures:
+        finally:  # who has not begun by now finds nothing left to do
+            begun = [future for future in futures if not future.cancel()]
+            wait(begun)
+        for future in begun:
             future.result()
 
     def close(self) -> None:

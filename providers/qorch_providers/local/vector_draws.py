@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, extending
@@ -10,6 +11,8 @@ from numba.core import cgutils, extending
 intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 COUNTERS = 16
 ROUNDS = 10
+RUN = np.uint64(32)
+"""Numbers that ``store_run`` writes."""
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYLS = (0x9E3779B9, 0xBB67AE85)
@@ -42,6 +45,20 @@ def store_philox(typing: Any, draws: Any, start: Any, counter: Any, ordinal: Any
     return types.void(draws, types.intp, wide, wide, wide), generate
 
 
+@intrinsic
+def store_run(typing: Any, array: Any, index: Any, number: Any) -> Any:
+    """Write the same number to the RUN elements of a uint16 array from ``index`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(16), int(RUN))
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        builder.store(_spread(builder, builder.trunc(arguments[2], kind.element), kind), pointer, align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp, types.uint64), generate
+
+
 def _round(builder: Any, words: list[Any], keys: list[Any]) -> list[Any]:
     """Upper halves of words hold rubbish: products mask them, and the end drops them."""
     first = builder.mul(_masked(builder, words[0]), _constant(_MULTIPLIERS[0]))
@@ -68,9 +85,13 @@ def _plus(builder: Any, key: Any, number: int) -> Any:
 
 
 def _splat(builder: Any, number: Any) -> Any:
-    nothing = ir.Constant(_WORDS, ir.Undefined)
+    return _spread(builder, number, _WORDS)
+
+
+def _spread(builder: Any, number: Any, kind: Any) -> Any:
+    nothing = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), COUNTERS), None))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None))
 
 
 def _add_lanes(builder: Any, words: Any) -> Any:

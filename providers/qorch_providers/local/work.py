@@ -9,7 +9,7 @@ import numpy.typing as npt
 from qorch_providers.local.lanes import allocate, flat
 from qorch_providers.local.passes import plan_passes
 from qorch_providers.local.program import Program
-from qorch_providers.local.sampling import CHUNK_SHOTS, MAX_GROUPS
+from qorch_providers.local.sampling import CHUNK_SHOTS, ENDS_PADDING, GUIDE_PADDING, MAX_GROUPS
 
 BLOCK_BYTES = 16 << 10
 """Half of the real parts and half of the imaginary ones together fill a nearest cache of 32 KiB."""
@@ -26,9 +26,8 @@ class Scratch(NamedTuple):
     ends: Array
     guide: Array
     draws: Array
-    histogram: Array
     found: Array
-    found_counts: Array
+    histogram: Array
     seen: Array
 
 
@@ -66,12 +65,15 @@ class Work(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Where histograms go: row r has ``lengths[r]`` of its ``capacity`` places from ``r * capacity`` on.
+    """Where histograms go: those of the rows of block b, ``lengths[r]`` places each, from ``b * capacity`` on.
 
-    ``largest[r]`` is its largest count.
+    ``outcomes`` and ``counts`` are memory, uint8, for unsigned numbers of ``width`` bytes (or, where states are too
+    large for thresholds, plain uint64 and uint32 arrays). ``largest[r]`` is the largest count of a row.
     """
 
+    lanes: int
     capacity: int
+    width: int
     outcomes: Array
     counts: Array
     lengths: Array
@@ -144,14 +146,13 @@ def _scratch(program: Program, lanes: int, purpose: Purpose) -> Scratch:
     """For sampling by thresholds; tiny where that is not done."""
     size = 1 << program.n_qubits if purpose.samples else 1
     groups = min(size, MAX_GROUPS)
-    guide_bits = min(program.n_qubits + 2 if program.n_qubits < 9 else program.n_qubits + 1, MAX_GUIDE_BITS)
+    guide_bits = min(program.n_qubits + 3 if program.n_qubits < 9 else program.n_qubits + 2, MAX_GUIDE_BITS)
     return Scratch(
         thresholds=np.empty(size * lanes, dtype=np.uint32),
-        ends=np.empty(groups, dtype=np.uint32),
-        guide=np.empty((1 << guide_bits) + 1, dtype=np.int32),
+        ends=np.empty((lanes, groups + ENDS_PADDING), dtype=np.uint32),
+        guide=np.empty((1 << guide_bits) + GUIDE_PADDING, dtype=np.uint16),
         draws=np.empty(CHUNK_SHOTS + 64, dtype=np.uint32),
+        found=np.empty(size + 1, dtype=np.uint64),
         histogram=np.zeros(size, dtype=np.uint32),
-        found=np.empty(groups + 1, dtype=np.uint32),
-        found_counts=np.empty(groups + 1, dtype=np.uint32),
         seen=np.zeros(max(1, size >> 6), dtype=np.uint64),
     )

@@ -2,27 +2,29 @@
 
 from qorch_providers.local.adjoint import apply_observable, transform, walk_back
 from qorch_providers.local.evolution import evolve
-from qorch_providers.local.jit import compiled, inner
+from qorch_providers.local.jit import compiled, inner, woven
 from qorch_providers.local.lanes import load, store, take_ticket
 from qorch_providers.local.matrices import fill_cosines, fill_matrices
 from qorch_providers.local.sampling import (
+    ENDS_PADDING,
     fill_probabilities,
     fill_thresholds,
     sample_large,
     sample_row,
+    split_lanes,
     take_histogram,
     total,
 )
 
 
-@inner
+@woven
 def prepare_rows(tables, angles, first, work):
     """The matrices of the V rows from ``first``."""
     fill_cosines(tables, angles, first, work.lanes, work.halves, work.flat_cosines, work.flat_sines)
     fill_matrices(tables, work.cosines, work.sines, work.noise, work.matrices)
 
 
-@inner
+@woven
 def probabilities_of_rows(tables, is_real, angles, first, work):
     """The array that holds the probabilities of the V rows from ``first``."""
     prepare_rows(tables, angles, first, work)
@@ -33,17 +35,20 @@ def probabilities_of_rows(tables, is_real, angles, first, work):
 
 @compiled
 def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
-    """Histograms of the rows: up to ``entries.capacity`` outcomes and counts from each row's own place on."""
+    """Histograms of the rows, those of a block together."""
     rows = len(angles)
+    is_dense = len(work.scratch.histogram) == work.scratch.ends.shape[1] - ENDS_PADDING
     while True:
         first = take_ticket(ticket) * work.lanes
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
         fill_thresholds(probabilities, work.wide, work.scratch.thresholds)
+        split_lanes(work.scratch.thresholds, work.lanes, work.scratch.ends)
+        place = first // work.lanes * entries.capacity
         for row in range(first, min(first + work.lanes, rows)):
             sample_row(work.scratch, work.lanes, row - first, streams[row], ordinals[row], first_shot, shots)
-            take_histogram(work.scratch, entries, row)
+            place = take_histogram(work.scratch, is_dense, entries, row, place)
 
 
 @compiled

@@ -1,0 +1,64 @@
+"""The main job on the emulated service: what a user types, and the accuracy that Aer reaches."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from qorch_providers.emulators.ionq import Settings, start
+
+LEAST_ACCURACY = 0.95
+
+
+def train(folder: Path, backend: str, *options: str, environment: dict[str, str]) -> dict[str, Any]:
+    """``qorch train digits`` as a process of its own; its JSON report."""
+    command = [sys.executable, "-m", "qorch.cli.main", "train", "digits", "--backend", backend, "--json", *options]
+    done = subprocess.run(
+        [*command, "--db", str(folder / "runs.db")],
+        env=os.environ | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("epochs", [1, pytest.param(5, marks=pytest.mark.soak)])
+def test_digits_reaches_aers_accuracy(epochs: int, tmp_path: Path) -> None:
+    """Both classify 19 of 20 test images or more, with the same rows; every step is one or two POSTs."""
+    with start() as emulator:
+        environment = {"IONQ_API_URL": emulator.url, "IONQ_API_KEY": "dummy"}
+        remote = train(tmp_path, "ionq:simulator", "--epochs", str(epochs), environment=environment)
+        jobs = emulator.jobs()
+    local = train(tmp_path, "aer", "--epochs", str(epochs), environment={})
+    accuracies = {name: run["metrics"]["test_accuracy"] for name, run in (("ionq", remote), ("aer", local))}
+    print(f"{accuracies}, {len(jobs)} jobs, {remote['rows_executed']} rows")
+    assert min(accuracies.values()) >= LEAST_ACCURACY
+    assert abs(accuracies["ionq"] - accuracies["aer"]) <= 0.03
+    assert remote["rows_executed"] == local["rows_executed"] == sum(int(str(job["rows"])) for job in jobs)
+    # Rows of training steps fill two POSTs at most, those of the test images after each epoch one.
+    assert len(jobs) <= 2 * remote["steps"] + epochs
+    assert len({job["key"] for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize("options", ["gateset=native,noise=aria-1,seed=3", "version=v0.3"])
+def test_a_short_training_on_every_kind_of_wire(options: str, tmp_path: Path) -> None:
+    """Native gates, a noise model and the older protocol, with a few faults thrown in: one step, every job once."""
+    with start(Settings(faults="post:reset-after@1,results:500@1")) as emulator:
+        environment = {"IONQ_API_URL": emulator.root, "IONQ_API_KEY": "dummy"}
+        size = ("--limit", "40", "--epochs", "1", "--batch-size", "32")
+        report = train(tmp_path, f"ionq:simulator,settle=0.2,{options}", *size, environment=environment)
+        assert report["steps"] == 1
+        assert report["jobs_by_state"] == {"done": len(emulator.jobs())}
+        books = httpx.get(f"{emulator.root}/_emulator/jobs").json()["jobs"]
+    assert len({job["key"] for job in books}) == len(books)
+    assert report["spend"] == {"currency": "USD", "micros": 0}

@@ -1,0 +1,226 @@
+"""The simulation proves something: an engine that is broken on purpose is found out within a few seeds."""
+
+import asyncio
+import datetime
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from qorch import pacing
+from qorch.engine import remote, settlement
+from qorch.engine.delivery import Delivery
+from qorch.engine.finder import Finder
+from qorch.engine.journal import Journal
+from qorch.engine.poller import Poller
+from qorch.engine.recovery import Recovery
+from qorch.engine.remote import RemoteSubmitter
+from qorch.engine.settlement import Settlement
+from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
+from qorch.policy import OnUnknown
+from qorch.records import AttemptRecord, JobRecord, Write
+from qorch.testing.fake_provider import Fault
+from qorch.testing.judge import judge
+from qorch.testing.simulation import World
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+MOST_SEEDS = 200
+
+
+async def write_without_waiting(self: Journal, writes: Sequence[Write]) -> None:
+    """An intent that may not be on disk when the submission leaves."""
+    self._store.write(writes)
+
+
+def no_wait_for_the_disk(patch: pytest.MonkeyPatch) -> None:
+    """Intents are written, and not waited for."""
+    patch.setattr(Journal, "write_ahead", write_without_waiting)
+
+
+def no_intent(patch: pytest.MonkeyPatch) -> None:
+    """What is written ahead comes after the submission."""
+    send = RemoteSubmitter._send
+
+    async def intend(self: RemoteSubmitter, sending: Any) -> Any:
+        now = self._clock.now()
+        return AttemptRecord(sending.record.job_id, sending.record.attempts + 1, sending.key, now)
+
+    async def send_first(self: RemoteSubmitter, sending: Any, attempt: Any, ticket: Any) -> None:
+        await send(self, sending, attempt, ticket)
+        await self._journal.write_ahead([sending.record, attempt, sending.plan])
+
+    patch.setattr(RemoteSubmitter, "_intend", intend)
+    patch.setattr(RemoteSubmitter, "_send", send_first)
+
+
+def no_settle_time(patch: pytest.MonkeyPatch) -> None:
+    """What no list shows at once counts as not accepted."""
+
+    async def settle_at_once(self: Settlement, record: JobRecord, **settings: Any) -> str | None:
+        clock, self._clock = self._clock, _Hasty(self._clock)
+        try:
+            return await settle(self, record, **settings)
+        finally:
+            self._clock = clock
+
+    settle = Settlement.settle
+    patch.setattr(Settlement, "settle", settle_at_once)
+
+
+class _Hasty:
+    """A clock that does not wait."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+
+    async def sleep(self, _seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
+
+
+def resent_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A submission without an answer is simply tried again."""
+
+    async def settle(self: RemoteSubmitter, sending: Any, ticket: Any, reason: str) -> str:
+        sending.is_counted = False
+        await self._pacer.refused(ticket)
+        raise BusyError(reason)
+
+    patch.setattr(RemoteSubmitter, "_settle", settle)
+
+
+def blind_finder(patch: pytest.MonkeyPatch) -> None:
+    """What the lists show is ignored."""
+
+    async def find(self: Finder, key: str, since: datetime.datetime) -> None:
+        return None
+
+    patch.setattr(Finder, "find", find)
+
+
+def failing_finder_means_failed(patch: pytest.MonkeyPatch) -> None:
+    """A provider that cannot be asked counts as one that does not have the job."""
+
+    async def find(self: Settlement, record: JobRecord, key: str, *, since: datetime.datetime) -> str | None:
+        try:
+            return await find_or_raise(self, record, key, since=since)
+        except UnknownOutcomeError as error:
+            raise BusyError(str(error)) from error
+
+    find_or_raise = Settlement._find
+    patch.setattr(Settlement, "_find", find)
+
+
+def held_is_not_sent(patch: pytest.MonkeyPatch) -> None:
+    """A held job does not stop its call."""
+
+    async def wait_at(self: Recovery, position: Any) -> None:
+        await asyncio.gather(*self._tasks[position])
+
+    patch.setattr(Recovery, "wait_at", wait_at)
+
+
+def no_recovery(patch: pytest.MonkeyPatch) -> None:
+    """What an earlier life left behind is forgotten."""
+    patch.setattr(Recovery, "start", lambda self, run_id: None)
+
+
+def unseen_is_failed(patch: pytest.MonkeyPatch) -> None:
+    """A job that lists do not show is given up, whatever the terms."""
+    patch.setattr(Poller, "_gone", lambda self, name: JobFailedError(name, is_repeatable=True))
+
+
+def trusted_clock(patch: pytest.MonkeyPatch) -> None:
+    """The wall clock is believed when the lists are searched."""
+    patch.setattr(settlement, "CLOCK_DOUBT", datetime.timedelta())
+
+
+def no_rate(patch: pytest.MonkeyPatch) -> None:
+    """Declared limits are not kept."""
+    patch.setattr(pacing, "_window_wait", lambda pace, rate, now: 0.0)
+
+
+def careless_start(patch: pytest.MonkeyPatch) -> None:
+    """What was being sent when a process died does not count in the window."""
+
+    def forget(pace: pacing.Pace, holder: str, *, now: float) -> pacing.Pace:
+        others = {name: other for name, other in pace.holders.items() if name != holder}
+        return msgspec.structs.replace(pace, holders=others)
+
+    patch.setattr(pacing, "enter", forget)
+    patch.setattr(pacing, "leave", forget)
+
+
+def rows_not_stored(patch: pytest.MonkeyPatch) -> None:
+    """A job is done, and its rows are not written."""
+    patch.setattr("qorch.engine.delivery.block_records", lambda *_, **__: [])
+
+
+def lost_rows_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Rows that failed at the provider do not run again."""
+    patch.setattr(remote, "lost_rows", lambda *_: None)
+
+
+def impatient(patch: pytest.MonkeyPatch) -> None:
+    """A job that is not done soon raises what nobody expects."""
+
+    async def deliver(self: Delivery, record: JobRecord, plan: Any, **settings: Any) -> Any:
+        return await asyncio.wait_for(whole(self, record, plan, **settings), 1.0)
+
+    whole = Delivery.deliver
+    patch.setattr(Delivery, "deliver", deliver)
+
+
+OUTAGES = {
+    "on_unknown": OnUnknown.RESUBMIT,
+    "settle_seconds": 5.0,
+    "accept_seconds": 1.0,
+    "patience_seconds": 60.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_AFTER: 0.5},
+    "outages": tuple((start, start + 200.0) for start in np.arange(15.0, 9000.0, 400.0)),
+}
+"""Many answers are lost, and the lists cannot be read for longer than the patience lasts."""
+
+MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
+    (no_wait_for_the_disk, "before its intent was on disk", {}),
+    (no_intent, "before its intent was on disk", {}),
+    (no_settle_time, "in doubt", {}),
+    (resent_at_once, "in doubt", {}),
+    (blind_finder, "have the key", {}),
+    (failing_finder_means_failed, "in doubt|bought|have the key", OUTAGES),
+    (held_is_not_sent, "in doubt|bought", {}),
+    (no_recovery, "bought|in doubt", {}),
+    (unseen_is_failed, "bought", {}),
+    (trusted_clock, "have the key|bought|in the store", {}),
+    (no_rate, "arrived within", {}),
+    (careless_start, "arrived within", {}),
+    (rows_not_stored, "bought", {}),
+    (lost_rows_forgotten, "for no reason", {}),
+    (impatient, "TimeoutError", {}),
+)
+
+
+@pytest.mark.parametrize(("mutant", "wrong", "change"), MUTANTS, ids=[mutant[0].__name__ for mutant in MUTANTS])
+def test_a_broken_engine_is_found_out(
+    mutant: Patch, wrong: str, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant breaks a promise within a few seeds, and the sentence that says so is the right one."""
+    mutant(monkeypatch)
+    found: list[str] = []
+    for seed in range(MOST_SEEDS):
+        found = judge(World(seed, change=change).run())
+        if found:
+            print(f"found out by seed {seed}: {found[0]}")
+            break
+    assert any(re.search(wrong, line) for line in found), found or f"{MOST_SEEDS} seeds found nothing wrong"
+
+
+def test_the_unbroken_engine_passes_where_the_lists_cannot_be_read() -> None:
+    """The conditions that find out the mutant of the failing finder are no reason to find anything by themselves."""
+    for seed in range(30):
+        assert not judge(World(seed, change=OUTAGES).run())

@@ -1,0 +1,290 @@
+"""The door through which submissions leave: shared, obedient, and safe to walk away from."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from qorch import pacing
+from qorch.engine.pacer import CLOSED_SECONDS, Pacer
+from qorch.errors import BusyError, CredentialsError, UnavailableError
+from qorch.pacing import Pace
+from qorch.policy import Rate
+from qorch.testing.fake_provider import HOLD, FakeRemote
+from qorch.testing.fragile_store import FragileStore
+from qorch.testing.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """One world; no task may be left in it."""
+    made = Sandbox()
+    yield made
+    made.close()
+
+
+def pacer_of(sandbox: Sandbox, *, holder: str = "a", remote: FakeRemote | None = None) -> Pacer:
+    """The pacer of a run."""
+    return Pacer(
+        remote or sandbox.remote(),
+        sandbox.store,
+        clock=sandbox.clock,
+        holder=holder,
+        random=np.random.default_rng(1),
+    )
+
+
+def pace_of(sandbox: Sandbox) -> Pace:
+    """What is shared now."""
+    seen: list[bytes | None] = []
+
+    def look(state: bytes | None) -> tuple[bytes | None, None]:
+        seen.append(state)
+        return state, None
+
+    sandbox.store.update_account(HOLD.account, look)
+    return pacing.decode_pace(seen[0])
+
+
+def holder_of(sandbox: Sandbox, name: str = "a") -> tuple[int, int]:
+    """Jobs in progress and not answered, of a run."""
+    holder = pace_of(sandbox).holders.get(name, pacing.Holder())
+    return holder.jobs, holder.sending
+
+
+class SlowDisk:
+    """Makes writes durable after a tenth of a second."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def delay(self) -> float:
+        """See Sync."""
+        return 0.1
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> object:
+        """See Sync."""
+        return self._loop.call_later(seconds, function)
+
+
+def test_every_outcome_gives_its_ticket_back(sandbox: Sandbox) -> None:
+    """Whatever becomes of a submission, its place is free again once its job is over."""
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox)
+        await pacer.admit()
+        assert holder_of(sandbox) == (1, 1)
+        await pacer.accepted()
+        assert holder_of(sandbox) == (1, 0)
+        await pacer.finished()
+        await pacer.admit()
+        await pacer.rejected()
+        await pacer.admit()
+        await pacer.withdrawn()
+        ticket = await pacer.admit()
+        await pacer.refused(ticket)
+        assert holder_of(sandbox) == (0, 0)
+        await pacer.leave()
+        assert pace_of(sandbox).holders == {}
+
+    sandbox.run(work())
+
+
+def test_two_pacers_share_one_rate(sandbox: Sandbox) -> None:
+    """Two runs on one account together keep the limit that each of them was told."""
+    terms = dataclasses.replace(HOLD, rate=Rate(4, 60.0))
+    left: list[float] = []
+
+    async def send(pacer: Pacer) -> None:
+        for _ in range(10):
+            await pacer.admit()
+            left.append(sandbox.loop.time())
+            await asyncio.sleep(0.2)
+            await pacer.accepted()
+            await pacer.finished()
+
+    async def work() -> None:
+        pacers = [pacer_of(sandbox, holder=name, remote=sandbox.remote(terms=terms)) for name in "ab"]
+        await asyncio.gather(*(send(pacer) for pacer in pacers))
+
+    sandbox.run(work())
+    assert len(left) == 20
+    assert all(late - early >= 60.0 for early, late in zip(left, left[4:], strict=False))
+    assert sandbox.loop.time() < 5 * 62.0
+
+
+def test_a_free_place_wakes_who_waits_for_it(sandbox: Sandbox) -> None:
+    """A job that is over lets the next one go at once, not when it would have looked again."""
+    terms = dataclasses.replace(HOLD, most_jobs=1)
+
+    async def work() -> float:
+        pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        await pacer.admit()
+        await pacer.accepted()
+        waiting = asyncio.create_task(pacer.admit())
+        await asyncio.sleep(7.0)
+        await pacer.finished()
+        await waiting
+        return sandbox.loop.time()
+
+    assert sandbox.run(work()) == pytest.approx(7.0)
+
+
+def test_a_pause_is_obeyed_by_all(sandbox: Sandbox) -> None:
+    """A time that the server named to one run holds back the other run, too."""
+
+    async def work() -> float:
+        one, other = pacer_of(sandbox), pacer_of(sandbox, holder="b")
+        ticket = await one.admit()
+        await one.refused(ticket, retry_after_seconds=42.0)
+        await other.admit()
+        return sandbox.loop.time()
+
+    assert sandbox.run(work()) == pytest.approx(42.0, abs=0.02)
+    assert sandbox.provider.calls == {"availability": 1}
+
+
+def test_a_ticket_is_void_after_a_refusal(sandbox: Sandbox) -> None:
+    """Whoever was let through, and has not sent yet, hears of a refusal that came meanwhile."""
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox)
+        for _ in range(8):
+            await pacer.admit()
+            await pacer.accepted()
+            await pacer.finished()
+        first, second = await pacer.admit(), await pacer.admit()
+        assert not pacer.is_shut(second)
+        await pacer.refused(first, retry_after_seconds=5.0)
+        assert pacer.is_shut(second)
+        await pacer.withdrawn()
+        assert not pacer.is_shut(await pacer.admit())
+
+    sandbox.run(work())
+
+
+def test_a_probe_asks_before_it_sends(sandbox: Sandbox) -> None:
+    """While a backend is closed a probe is answered by a question, once a minute, and gives its place back."""
+    sandbox.provider.closures = ((0.0, 1000.0),)
+
+    async def work() -> int:
+        pacer = pacer_of(sandbox)
+        await pacer.refused(await pacer.admit())
+        closed = 0
+        while sandbox.loop.time() < 1000.0 - CLOSED_SECONDS:
+            with pytest.raises(UnavailableError, match="calibration"):
+                await pacer.admit()
+            assert holder_of(sandbox) == (0, 0)
+            closed += 1
+        await pacer.admit()
+        return closed
+
+    assert sandbox.run(work()) == pytest.approx(1000.0 / CLOSED_SECONDS, abs=1)
+
+
+@pytest.mark.parametrize(
+    "error", [BusyError("no", retry_after_seconds=3.0), CredentialsError("no key"), KeyError("bug")]
+)
+def test_a_probe_that_fails_gives_its_place_back(sandbox: Sandbox, error: Exception) -> None:
+    """Whatever the question meets is raised, and nobody waits for this probe any more."""
+    remote = sandbox.remote()
+
+    async def fail() -> None:
+        raise error
+
+    remote.availability = fail  # type: ignore[method-assign, assignment]
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox, remote=remote)
+        await pacer.refused(await pacer.admit())
+        with pytest.raises(type(error)):
+            await pacer.admit()
+        assert holder_of(sandbox) == (0, 0)
+        if isinstance(error, CredentialsError):
+            with pytest.raises(CredentialsError):
+                await pacer.admit()
+
+    sandbox.run(work())
+
+
+@pytest.mark.parametrize("wait", ["a pause", "a place"])
+def test_stopping_wakes_everybody(sandbox: Sandbox, wait: str) -> None:
+    """Who waits, for whatever, and who comes later gets the error at once."""
+    terms = dataclasses.replace(HOLD, most_jobs=1)
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        ticket = await pacer.admit()
+        if wait == "a pause":
+            await pacer.refused(ticket, retry_after_seconds=3000.0)
+        waiting = [asyncio.create_task(pacer.admit()) for _ in range(3)]
+        await asyncio.sleep(1.0)
+        pacer.stop(CredentialsError("the key is gone"))
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [str(result) for result in results] == ["the key is gone"] * 3
+        with pytest.raises(CredentialsError):
+            await pacer.admit()
+
+    sandbox.run(work())
+    assert sandbox.loop.time() < 2.0
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.15, 5.0])
+def test_walking_away_leaves_nothing_behind(moment: float) -> None:
+    """A wish that is cancelled, even while the grant is on its way to the disk, holds no place."""
+    sandbox = Sandbox()
+    sandbox.store = FragileStore(sandbox.clock, SlowDisk(sandbox.loop))
+    terms = dataclasses.replace(HOLD, most_jobs=1)
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        if moment == 5.0:
+            await pacer.admit()
+            await pacer.accepted()
+        task = asyncio.create_task(pacer.admit())
+        await asyncio.sleep(moment)
+        task.cancel()
+        result = (await asyncio.gather(task, return_exceptions=True))[0]
+        if not isinstance(result, asyncio.CancelledError):
+            await pacer.withdrawn()
+        if moment == 5.0:
+            await pacer.finished()
+        await asyncio.sleep(1.0)
+        assert holder_of(sandbox) == (0, 0)
+        await asyncio.wait_for(pacer.admit(), 1.0)
+
+    sandbox.run(work())
+    sandbox.close()
+
+
+def test_a_new_process_takes_the_place_of_a_dead_one(sandbox: Sandbox) -> None:
+    """What a killed process had in progress does not block the next of its name for ever."""
+    terms = dataclasses.replace(HOLD, most_jobs=2)
+
+    async def work() -> None:
+        dead = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        await dead.admit()
+        await dead.accepted()
+        await dead.admit()
+        born = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        await asyncio.wait_for(born.admit(), 1.0)
+
+    sandbox.run(work())
+
+
+def test_a_jump_of_the_wall_clock_moves_nothing(sandbox: Sandbox) -> None:
+    """A day forward does not end a pause, and a day back does not prolong it."""
+
+    async def work() -> float:
+        pacer = pacer_of(sandbox)
+        await pacer.refused(await pacer.admit(), retry_after_seconds=100.0)
+        sandbox.clock.skew_seconds = 86_400.0
+        waiting = asyncio.create_task(pacer.admit())
+        await asyncio.sleep(50.0)
+        sandbox.clock.skew_seconds = -86_400.0
+        await waiting
+        return sandbox.loop.time()
+
+    assert sandbox.run(work()) == pytest.approx(100.0, abs=0.02)

@@ -1,0 +1,254 @@
+"""What becomes of jobs that an earlier life left behind: each state, found or not, held or not."""
+
+import asyncio
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from qorch.engine.engine import Engine
+from qorch.engine.submission import Submission
+from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
+from qorch.lowering import lower
+from qorch.model.identity import Position, idempotency_key, job_id_of, stream_of
+from qorch.model.job import JobRequest, JobState
+from qorch.model.pub import as_batch
+from qorch.model.result import Source
+from qorch.planning import pack, unexecuted
+from qorch.policy import OnUnknown, RetryPolicy, RunPolicy
+from qorch.records import AttemptRecord, JobPlan, JobRecord, RunRecord
+from qorch.testing.fake_provider import FREE, HOLD, FakeRemote, Letter
+from qorch.testing.sandbox import Sandbox, pub_of
+
+RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
+HERE = Position(0, 0)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """One world; no task may be left in it."""
+    made = Sandbox()
+    yield made
+    made.close()
+
+
+def left_behind(sandbox: Sandbox, remote: FakeRemote, state: JobState, *, is_accepted: bool) -> None:
+    """The first job of a call of four rows, as a life that ended in this state left it."""
+    now = sandbox.clock.now()
+    lowered = lower(as_batch(pub_of(4)), default_shots=None)
+    missing = [unexecuted(0, lowered.groups[0], stream=stream_of(1, HERE))]
+    (planned,) = pack(lowered.groups, missing, capabilities=FREE, rows_per_job=lambda *_: 8)
+    contexts = (remote.context(lowered.groups[0].gates),)
+    submission = Submission("r", HERE, 0, planned, lowered.groups, contexts)
+    job_id = job_id_of("r", HERE, 0)
+    key = idempotency_key(sandbox.store.store_id, job_id, epoch=0)
+    provider_id = accept(sandbox, submission.request, key) if is_accepted else None
+    is_known = state is JobState.SUBMITTED
+    record = dataclasses.replace(
+        submission.record(state, changed_at=now), attempts=1, provider_id=provider_id or "gone" if is_known else None
+    )
+    attempt = AttemptRecord(job_id, 1, key, now)
+    sandbox.store.write([RunRecord("r", "r", remote.name, 1, "resume", now), record, attempt, submission.plan])
+
+
+def accept(sandbox: Sandbox, request: JobRequest, key: str) -> str:
+    """Let the provider have it."""
+    now = sandbox.loop.time()
+    sandbox.provider.post(Letter(key, request, now, now, None))
+    return next(iter(sandbox.provider.jobs))
+
+
+async def resumed(sandbox: Sandbox, remote: FakeRemote, *, policy: RunPolicy | None = None) -> Engine:
+    """The next life."""
+    engine = sandbox.engine(remote, policy=policy)
+    await engine.open()
+    return engine
+
+
+def states(sandbox: Sandbox) -> list[JobState]:
+    """Of the run's jobs, oldest first."""
+    return [job.state for job in sandbox.store.jobs("r")]
+
+
+@pytest.mark.parametrize("terms", [HOLD, RESUBMIT], ids=["hold", "resubmit"])
+@pytest.mark.parametrize("state", [JobState.INTENT, JobState.UNKNOWN, JobState.SUBMITTED])
+def test_what_was_accepted_is_adopted(sandbox: Sandbox, state: JobState, terms: object) -> None:
+    """Found by its key, or known by its id: fetched, stored, and replayed; nothing is bought."""
+    remote = sandbox.remote(terms=terms)
+    left_behind(sandbox, remote, state, is_accepted=True)
+
+    async def work() -> np.ndarray:
+        result = await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+        return result.sources
+
+    assert set(sandbox.run(work())) == {Source.RESUMED}
+    assert sandbox.provider.calls["submit"] == 0
+    assert states(sandbox) == [JobState.DONE]
+
+
+@pytest.mark.parametrize("state", [JobState.INTENT, JobState.UNKNOWN])
+def test_what_is_not_found_is_held(sandbox: Sandbox, state: JobState) -> None:
+    """Its call fails after the settle time, and only its call; once the lists show it, it is adopted."""
+    remote = sandbox.remote()
+    sandbox.provider.list_seconds = iter([5000.0, 0.0]).__next__
+    left_behind(sandbox, remote, state, is_accepted=True)
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote)
+        await sandbox.execute(engine, 2, step=1, is_replayed=True)
+        with pytest.raises(UnknownOutcomeError, match="held"):
+            await sandbox.execute(engine, 4, is_replayed=True)
+        await engine.close()
+        assert states(sandbox)[0] is JobState.UNKNOWN
+        await asyncio.sleep(5000.0)
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert sandbox.provider.calls["submit"] == 1
+    assert states(sandbox) == [JobState.DONE, JobState.DONE]
+
+
+@pytest.mark.parametrize("state", [JobState.INTENT, JobState.UNKNOWN])
+def test_under_resubmit_its_rows_are_bought_anew(sandbox: Sandbox, state: JobState) -> None:
+    """After the settle time, as another job with another key; what was lost is cancelled."""
+    remote = sandbox.remote(terms=RESUBMIT)
+    left_behind(sandbox, remote, state, is_accepted=False)
+
+    async def work() -> None:
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    (letter,) = sandbox.provider.letters
+    assert letter.sent_at >= RESUBMIT.settle_seconds
+    assert letter.request.job_id == "r/0.0.1"
+    assert states(sandbox) == [JobState.CANCELLED, JobState.DONE]
+
+
+def test_what_was_never_sent_is_dropped(sandbox: Sandbox) -> None:
+    """A reserved job is provably unsent: nobody looks for it, and its rows are bought at once."""
+    remote = sandbox.remote()
+    left_behind(sandbox, remote, JobState.RESERVED, is_accepted=False)
+
+    async def work() -> None:
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert sandbox.provider.calls["find"] == 0
+    assert states(sandbox) == [JobState.CANCELLED, JobState.DONE]
+
+
+@pytest.mark.parametrize("terms", [HOLD, RESUBMIT], ids=["hold", "resubmit"])
+def test_a_job_that_the_provider_has_forgotten(sandbox: Sandbox, terms: object) -> None:
+    """It was accepted, and no list shows it: held as unknown, or written off and bought again, as the terms say."""
+    remote = sandbox.remote(terms=terms)
+    left_behind(sandbox, remote, JobState.SUBMITTED, is_accepted=False)
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote)
+        if terms is HOLD:
+            with pytest.raises(UnknownOutcomeError, match="does not know job gone"):
+                await sandbox.execute(engine, 4, is_replayed=True)
+        else:
+            await sandbox.execute(engine, 4, is_replayed=True)
+
+    sandbox.run(work())
+    expected = [JobState.SUBMITTED] if terms is HOLD else [JobState.FAILED, JobState.DONE]
+    assert states(sandbox) == expected
+
+
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_a_job_that_failed_meanwhile_is_bought_again(sandbox: Sandbox, is_repeatable: bool) -> None:
+    """Its owner resumed the run: the failure is written down, and its rows run as another job."""
+    failures = iter([JobFailedError("lost", is_repeatable=is_repeatable)])
+    sandbox.provider.failures = lambda: next(failures, None)
+    remote = sandbox.remote()
+    left_behind(sandbox, remote, JobState.SUBMITTED, is_accepted=True)
+
+    async def work() -> None:
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert states(sandbox) == [JobState.FAILED, JobState.DONE]
+
+
+def test_lost_rows_of_an_adopted_job_are_bought_alone(sandbox: Sandbox) -> None:
+    """What the job brought is kept; the row that failed runs again."""
+    losses = iter([(np.array([2]),)])
+    sandbox.provider.losses = lambda _: next(losses, ())
+    remote = sandbox.remote()
+    left_behind(sandbox, remote, JobState.INTENT, is_accepted=True)
+
+    async def work() -> np.ndarray:
+        return (await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)).sources
+
+    assert sandbox.run(work()).tolist() == [Source.RESUMED, Source.RESUMED, Source.EXECUTED, Source.RESUMED]
+    assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4, 1]
+
+
+def test_a_provider_that_is_down_is_waited_for(sandbox: Sandbox) -> None:
+    """A run that is resumed during an outage goes on after it, and stops with its class where patience ends first."""
+    sandbox.provider.outages = ((1.0, 50.0), (1000.0, 1e6))
+    remote = sandbox.remote()
+    left_behind(sandbox, remote, JobState.SUBMITTED, is_accepted=True)
+    sandbox.provider.jobs["job-1"].done_at = 2000.0
+    policy = RunPolicy(retry=RetryPolicy(patience_seconds=500.0))
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote, policy=policy)
+        with pytest.raises(BusyError):
+            await sandbox.execute(engine, 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert 1500.0 < sandbox.loop.time() < 1700.0
+    assert states(sandbox) == [JobState.SUBMITTED]
+
+
+def test_a_plan_that_is_gone_is_held(sandbox: Sandbox) -> None:
+    """A job of another version, of which nothing says what it carries, is nobody's to judge."""
+    remote = sandbox.remote()
+    now = sandbox.clock.now()
+    run = RunRecord("r", "r", remote.name, 1, "resume", now)
+    sandbox.store.write([run, JobRecord("r/0.0.0", "r", HERE, JobState.SUBMITTED, 4, 20, now, "job-1", 1)])
+
+    async def work() -> None:
+        with pytest.raises(UnknownOutcomeError, match="another version"):
+            await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert states(sandbox) == [JobState.SUBMITTED]
+
+
+def test_adoption_outlives_whoever_waits_for_it(sandbox: Sandbox) -> None:
+    """A call that is cancelled while its old job is being fetched does not stop the fetching."""
+    remote = sandbox.remote()
+    sandbox.provider.run_seconds = lambda: 100.0
+    left_behind(sandbox, remote, JobState.SUBMITTED, is_accepted=True)
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote)
+        task = asyncio.create_task(sandbox.execute(engine, 4, is_replayed=True))
+        await asyncio.sleep(10.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(200.0)
+        assert states(sandbox) == [JobState.DONE]
+        await sandbox.execute(engine, 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert sandbox.provider.calls["submit"] == 0
+
+
+def test_a_recovered_plan_is_dropped(sandbox: Sandbox) -> None:
+    """Once a job is over nothing of its plan is kept."""
+    remote = sandbox.remote()
+    left_behind(sandbox, remote, JobState.UNKNOWN, is_accepted=True)
+    plan: JobPlan | None = sandbox.store.job_plan("r/0.0.0")
+    assert plan is not None
+    assert [len(block.rows) for block in plan.blocks] == [4]
+
+    async def work() -> None:
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert sandbox.store.job_plan("r/0.0.0") is None
