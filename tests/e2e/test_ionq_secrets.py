@@ -33,11 +33,16 @@ class Echo(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The job, its results or a list."""
         kind, is_results = self.path.split("/")[1], "results" in self.path
+        if "backends" in self.path:
+            self._answer(200, {"backend": "simulator", "status": "available", "qubits": 29, "location": self._key})
+            return
         status = "failed" if kind == "failed" else "completed"
         failure = {"code": self._key, "message": f"apiKey {self._key} is wrong"}
-        job = {"id": "a-job", "status": status, "type": self._key, "name": self._key, "failure": failure,
-               "child_job_ids": ["c1", "c2"], "metadata": {self._key: self._key}}  # fmt: skip
-        one = {"jobs": [job], "next": None} if self.path.split("?")[0].endswith("jobs") else job
+        last = self.path.split("?")[0].rpartition("/")[2]
+        job = {"id": "a-job" if last == "jobs" else last, "status": status, "type": self._key, "name": self._key,
+               "failure": failure, "child_job_ids": ["c1", "c2"] if last == "a-job" else [],
+               "metadata": {self._key: self._key}}  # fmt: skip
+        one = {"jobs": [job], "next": None} if last == "jobs" else job
         self._answer(200, {"c1": {"0": 1}, "c2": {"0": 0.5, self._key: 0.5}} if is_results else one)
 
     def do_POST(self) -> None:
@@ -114,7 +119,7 @@ def test_the_key_appears_nowhere(tmp_path: Path) -> None:
     (tmp_path / "stdout").write_bytes(done.stdout)
     (tmp_path / "stderr").write_bytes(done.stderr)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {"secrets.db", "debug.log", "stdout", "stderr"} <= {path.name for path in files}
+    assert {"secrets.db", "secrets.db-wal", "debug.log", "stdout", "stderr"} <= {path.name for path in files}
     assert b"sqlalchemy" in (tmp_path / "debug.log").read_bytes()
     assert b"Traceback" in done.stderr
     assert [path.name for path in files if leaks(path.read_bytes())] == []

@@ -193,7 +193,7 @@ MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (resent_at_once, "in doubt", {}),
     (blind_finder, "have the key", {}),
     (failing_finder_means_failed, "in doubt|bought|have the key", OUTAGES),
-    (held_is_not_sent, "in doubt|bought", {}),
+    (held_is_not_sent, "bought", {}),
     (no_recovery, "bought|in doubt", {}),
     (unseen_is_failed, "bought", {}),
     (trusted_clock, "have the key|bought|in the store", {}),
@@ -211,13 +211,15 @@ def test_a_broken_engine_is_found_out(
 ) -> None:
     """The mutant breaks a promise within a few seeds, and the sentence that says so is the right one."""
     mutant(monkeypatch)
-    found: list[str] = []
+    others: list[str] = []
     for seed in range(MOST_SEEDS):
         found = judge(World(seed, change=change).run())
-        if found:
-            print(f"found out by seed {seed}: {found[0]}")
-            break
-    assert any(re.search(wrong, line) for line in found), found or f"{MOST_SEEDS} seeds found nothing wrong"
+        hits = [line for line in found if re.search(wrong, line)]
+        if hits:
+            print(f"found out by seed {seed}: {hits[0]}")
+            return
+        others += found
+    raise AssertionError(f"{MOST_SEEDS} seeds found nothing of the kind, but {others}")
 
 
 def test_the_unbroken_engine_passes_where_the_lists_cannot_be_read() -> None:

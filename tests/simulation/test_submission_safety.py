@@ -83,7 +83,7 @@ def test_every_promise_is_kept(part: int) -> None:
 
 def test_a_world_is_the_same_again() -> None:
     """One seed gives one world, so that a failure can be looked at."""
-    for seed in range(40, 60):
+    for seed in range(40, 50):
         first, second = World(seed).run(), World(seed).run()
         assert [run.endings for run in first.runs] == [run.endings for run in second.runs]
         assert first.timeline.seconds == second.timeline.seconds
@@ -94,16 +94,16 @@ def test_a_world_is_the_same_again() -> None:
 def test_a_settle_time_below_the_accept_delay_buys_twice() -> None:
     """The simulation sees duplicates where the terms lie: resubmitting after less than acceptance takes."""
     lies = {"on_unknown": OnUnknown.RESUBMIT, "settle_seconds": 5.0, "accept_seconds": 600.0}
-    total = tally(range(60), change=lies)
-    assert sum("have the key" in line or "bought" in line for line in total.wrong) >= 10
+    total = tally(range(40), change=lies)
+    assert sum("have the key" in line or "bought" in line for line in total.wrong) >= 8
 
 
 def test_holding_needs_no_settle_time() -> None:
     """What is held is never bought twice, though acceptance takes a day and nothing is waited for."""
     patience = {"on_unknown": OnUnknown.HOLD, "settle_seconds": 0.5, "accept_seconds": DAY}
-    total = tally(range(100), change=patience)
+    total = tally(range(60), change=patience)
     assert not total.wrong, "\n".join(total.wrong)
-    assert total.met["last life: UnknownOutcomeError"] >= 20
+    assert total.met["last life: UnknownOutcomeError"] >= 12
 
 
 @pytest.mark.soak

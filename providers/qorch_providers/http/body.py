@@ -1,5 +1,6 @@
 """The body of an answer, decompressed as it comes and never beyond a size."""
 
+import io
 import zlib
 
 from qorch_providers.http.errors import NoAnswerError, TooLargeError
@@ -24,7 +25,8 @@ class Body:
         # 32 lets zlib tell gzip and zlib headers apart by itself.
         self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in _COMPRESSED else None
         self._most_bytes = most_bytes
-        self._chunks: list[bytes] = []
+        # One growing buffer: fresh memory for a second copy costs more than the copying.
+        self._buffer = io.BytesIO()
         self._n_received = 0
         self._n_kept = 0
 
@@ -42,7 +44,7 @@ class Body:
         """All of it. Raises NoAnswerError where compressed data ended early."""
         if self._decoder is not None and self._n_received and not self._decoder.eof:
             raise NoAnswerError("the compressed answer ends in the middle")
-        return b"".join(self._chunks)
+        return self._buffer.getvalue()
 
     def _decompress(self, decoder: "zlib._Decompress", chunk: bytes) -> None:
         is_more = True
@@ -62,7 +64,7 @@ class Body:
         self._n_kept += len(plain)
         if self._n_kept > self._most_bytes:
             raise self._too_large()
-        self._chunks.append(plain)
+        self._buffer.write(plain)
 
     def _too_large(self) -> TooLargeError:
         most = f"{self._most_bytes / 2**20:.0f} MiB"

@@ -24,14 +24,18 @@ def encode_answer(documents: Sequence[bytes]) -> bytes:
     return b"".join(pieces)
 
 
-def decode_answer(content: bytes) -> list[bytes]:
-    """The documents. Raises InvalidResultError where the bytes are not whole, or of a version not known."""
+def decode_answer(content: bytes) -> list[memoryview]:
+    """The documents, as views into the content: they are large.
+
+    Raises InvalidResultError where the bytes are not whole, or of a version not known.
+    """
     if len(content) < _HEADER.size:
         raise InvalidResultError(f"an answer of IonQ has at least {_HEADER.size} bytes, found {len(content)}")
     magic, version, _, count = _HEADER.unpack_from(content)
     if magic != _MAGIC or version != _VERSION:
         raise InvalidResultError(f"expected a kept answer of IonQ, version {_VERSION}, found {content[:8].hex()}")
     documents = []
+    view = memoryview(content)
     start = _HEADER.size
     # Every document takes bytes, so a false count ends with the content.
     for index in range(count):
@@ -42,7 +46,7 @@ def decode_answer(content: bytes) -> list[bytes]:
         start = stop + length
         if start > len(content):
             raise InvalidResultError(f"document {index} of the answer has {len(content) - stop} of {length} bytes")
-        documents.append(content[stop:start])
+        documents.append(view[stop:start])
     if start != len(content):
         raise InvalidResultError(f"{len(content) - start} bytes follow the last document of the answer")
     return documents

@@ -74,6 +74,7 @@ class IonqBackend:
         self._is_open = options.is_simulator
         self._is_closed = False
         self._refused_ns: dict[str, int] = {}
+        self._encoding = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -219,7 +220,9 @@ class IonqBackend:
                 self._check_width(block.gates)
             if request.n_rows <= _ROWS_AT_ONCE:
                 return encode_job(request, key=key, options=self._options)
-            return await asyncio.to_thread(encode_job, request, key=key, options=self._options)
+            # One after the other: two at once share one interpreter, and both would be late.
+            async with self._encoding:
+                return await asyncio.to_thread(encode_job, request, key=key, options=self._options)
         except UsageError as error:
             raise RejectedError(f"job {request.job_id} was not sent: {error}") from error
 

@@ -62,7 +62,7 @@ def _missing_children(job: IonqJob, probabilities: bytes) -> list[str]:
     if probabilities.count(b"{") == len(job.child_ids) + 1:
         return []  # as many objects as circuits; whether they are the right ones is told when they are read
     try:
-        by_child = split_children(probabilities)
+        by_child = split_children(probabilities, most=len(job.child_ids))
     except InvalidResultError:
         return []  # what it is instead is told when it is read
     return [child for child in job.child_ids if child not in by_child]

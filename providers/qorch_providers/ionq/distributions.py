@@ -7,6 +7,7 @@ Dense rows of up to 1,024 outcomes are read as structs with one field per outcom
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,8 +21,12 @@ TOLERANCE = 1e-6
 """Of a probability, and for each entry of their sum."""
 _REGISTER = "output_all"
 _MOST_DENSE_QUBITS = 10
+_BRACES_PER_CHILD = 3
 _DENSE_SHARE = 4
 """A row counts as dense where at least one outcome in so many is there."""
+
+Text = bytes | memoryview
+"""JSON, cut out of a larger document or not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +76,13 @@ class DistributionReader:
     binary: OutcomeTable
     dense: "DenseReader | None" = None
 
-    def read(self, body: bytes) -> Distribution:
+    def read(self, text: Text) -> Distribution:
         """The distribution of one row, in either shape. Raises InvalidResultError where anything is amiss.
 
         Bitstrings are read with qubit 0 rightmost; protocols.md shows no example that would tell, so the flat shape
         is asked for where there is a choice.
         """
+        body = bytes(text)
         found = None if self.dense is None else self.dense.read(body)
         outcomes, probabilities = found or self._read_any(body)
         return Distribution(outcomes, _checked(probabilities))
@@ -169,34 +175,42 @@ def _checked(probabilities: FloatArray) -> FloatArray:
     return probabilities if least >= 0.0 and most <= 1.0 else probabilities.clip(0.0, 1.0)
 
 
-def split_children(body: bytes) -> dict[str, bytes]:
-    """The bodies of a multi-circuit job's children by id. Raises InvalidResultError where an id stands twice."""
-    return _split_plainly(body) or _split_any(body)
+def split_children(body: Text, *, most: int) -> dict[str, Text]:
+    """The bodies of a multi-circuit job's children by id.
+
+    Raises InvalidResultError where an id stands twice, or there are more than ``most`` of them.
+    """
+    return _split_plainly(body, most) or _split_any(bytes(body), most)
 
 
-def _split_plainly(body: bytes) -> dict[str, bytes] | None:
+def _split_plainly(body: Text, most: int) -> dict[str, Text] | None:
     """The same for a body without spaces and escapes, in a third of the time; None for any other.
 
     Cut before every child: without escapes no string holds what is cut at, and by the number of braces nothing is
     nested. The pieces are read as JSON objects afterwards.
     """
     first = _FIRST_CHILD.match(body)
-    if first is None or body[-2:] != b"}}" or b"\\" in body:
+    if first is None or body[-2:] != b"}}" or _ESCAPE.search(body):
         return None
-    marks = [first, *_NEXT_CHILD.finditer(body)]
-    if body.count(b"{") != len(marks) + 1:
+    marks = [first, *islice(_NEXT_CHILD.finditer(body), most)]
+    if sum(1 for _ in islice(_BRACE.finditer(body), len(marks) + 2)) != len(marks) + 1:
         return None
     ends = [mark.start() + 1 for mark in marks[1:]]
-    children = {mark[1].decode(): body[mark.end() : end] for mark, end in zip(marks, [*ends, -1], strict=True)}
+    view = memoryview(body)
+    children: dict[str, Text] = {
+        bytes(mark[1]).decode(): view[mark.end() : end] for mark, end in zip(marks, [*ends, -1], strict=True)
+    }
     return children if len(children) == len(marks) else None
 
 
-def _split_any(body: bytes) -> dict[str, bytes]:
+def _split_any(body: bytes, most: int) -> dict[str, Text]:
+    if body.count(b"{") > 1 + most * _BRACES_PER_CHILD:
+        raise InvalidResultError(f"these are the results of more than {most} circuits")
     try:
-        children = {child: bytes(raw) for child, raw in _aggregated.decode(body).items()}
+        children: dict[str, Text] = {child: bytes(raw) for child, raw in _aggregated.decode(body).items()}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidResultError(f"these are no results of several circuits: {clean(str(error))}") from error
-    colons = sum(raw.count(b":") for raw in children.values()) + sum(1 + child.count(":") for child in children)
+    colons = sum(bytes(raw).count(b":") for raw in children.values()) + sum(1 + child.count(":") for child in children)
     if body.count(b":") != colons or b"\\" in body:
         raise InvalidResultError("a circuit is there twice, or its name is escaped")
     return children
@@ -204,5 +218,6 @@ def _split_any(body: bytes) -> dict[str, bytes]:
 
 # Two patterns: with an alternative at its beginning the second would be searched for ten times as long.
 _FIRST_CHILD = re.compile(rb'\{"([A-Za-z0-9-]{1,64})":(?=\{)')
+_ESCAPE, _BRACE = re.compile(rb"\\"), re.compile(rb"\{")
 _NEXT_CHILD = re.compile(rb'\},"([A-Za-z0-9-]{1,64})":(?=\{)')
 _aggregated = msgspec.json.Decoder(dict[str, msgspec.Raw])

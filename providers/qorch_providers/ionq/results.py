@@ -11,7 +11,7 @@ from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
 from qorch.model.measurement import BlockResult
 from qorch_providers.ionq.answers import decode_answer
-from qorch_providers.ionq.distributions import Distribution, DistributionReader, reader_of, split_children
+from qorch_providers.ionq.distributions import Distribution, DistributionReader, Text, reader_of, split_children
 from qorch_providers.ionq.documents import IonqJob, decode_job
 from qorch_providers.ionq.draws import RowStream, draw_counts, nearest_counts, whole_counts
 from qorch_providers.ionq.options import Options
@@ -29,7 +29,7 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
     documents = decode_answer(raw.content)
     if not documents:
         raise InvalidResultError(f"job {shape.job_id}: the answer has no documents; fetch it again")
-    job = decode_job(documents[0], version=options.version)
+    job = decode_job(bytes(documents[0]), version=options.version)
     bodies = iter(_row_bodies(shape, job, documents, version=options.version))
     sampler = _Sampler(RowStream(), options)
     blocks, lost = [], []
@@ -43,24 +43,24 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
     return JobResult(tuple(blocks), tuple(lost) if any(len(rows) for rows in lost) else ())
 
 
-def _row_bodies(shape: JobShape, job: IonqJob, documents: list[bytes], *, version: str) -> list[bytes | None]:
+def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, version: str) -> list[Text | None]:
     """The JSON of every row's probabilities in the order of the rows, None where the row failed."""
     if job.status.state not in (RemoteState.DONE, *_LOST):
         raise InvalidResultError(f"job {job.job_id} is not over; fetch its results when it is")
-    probabilities = documents[1] if len(documents) % 2 == 0 else b""
+    probabilities: Text = documents[1] if len(documents) % 2 == 0 else b""
     pairs = documents[2 - len(documents) % 2 :]
     if not job.child_ids and (shape.n_rows == 1 or job.status.state in _LOST):
         return _lone_body(shape, job, probabilities)
     if len(job.child_ids) != shape.n_rows:
         raise InvalidResultError(f"job {job.job_id} has {len(job.child_ids)} circuits; {shape.n_rows} were sent")
-    whole = split_children(probabilities) if probabilities else {}
+    whole = split_children(probabilities, most=shape.n_rows) if probabilities else {}
     if not whole.keys() <= set(job.child_ids):
         raise InvalidResultError(f"the results of job {job.job_id} name circuits that it does not have")
     single = _read_pairs(job, pairs, version=version)
     return [_child_body(child, single, whole) for child in job.child_ids]
 
 
-def _lone_body(shape: JobShape, job: IonqJob, probabilities: bytes) -> list[bytes | None]:
+def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text | None]:
     """A job without children: its one circuit, or nothing at all where it failed."""
     if job.status.state in _LOST:
         return [None] * shape.n_rows
@@ -69,11 +69,11 @@ def _lone_body(shape: JobShape, job: IonqJob, probabilities: bytes) -> list[byte
     return [probabilities]
 
 
-def _read_pairs(job: IonqJob, pairs: Sequence[bytes], *, version: str) -> dict[str, bytes | None]:
+def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> dict[str, Text | None]:
     """By child id: its own probabilities, b"" where they were not fetched, None where it failed."""
-    single: dict[str, bytes | None] = {}
+    single: dict[str, Text | None] = {}
     for document, body in zip(pairs[::2], pairs[1::2], strict=True):
-        child = decode_job(document, version=version)
+        child = decode_job(bytes(document), version=version)
         if child.job_id not in job.child_ids or child.job_id in single:
             raise InvalidResultError(f"job {child.job_id} is no child of {job.job_id}, or is there twice")
         if child.status.state not in (RemoteState.DONE, *_LOST):
@@ -82,7 +82,7 @@ def _read_pairs(job: IonqJob, pairs: Sequence[bytes], *, version: str) -> dict[s
     return single
 
 
-def _child_body(child: str, single: dict[str, bytes | None], whole: dict[str, bytes]) -> bytes | None:
+def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Text]) -> Text | None:
     own = single.get(child, b"")
     if own is None:
         return None
@@ -117,7 +117,7 @@ class _Sampler:
             return nearest_counts(distribution, shots=shots)
 
 
-def _read_block(block: BlockShape, rows: list[bytes | None], sampler: _Sampler) -> BlockResult:
+def _read_block(block: BlockShape, rows: list[Text | None], sampler: _Sampler) -> BlockResult:
     """The rows that are there; the error of a bad one begins with its number."""
     distributions = _read_rows(rows, reader_of(block.n_qubits))
     if block.measurement.is_exact:
@@ -138,7 +138,7 @@ def _read_block(block: BlockShape, rows: list[bytes | None], sampler: _Sampler) 
     return BlockResult(counts=_pack(pieces, n_qubits=block.n_qubits))
 
 
-def _read_rows(rows: list[bytes | None], reader: DistributionReader) -> Iterator[tuple[int, Distribution]]:
+def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[tuple[int, Distribution]]:
     for row, body in enumerate(rows):
         if body is None:
             continue

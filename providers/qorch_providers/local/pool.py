@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 Task = Callable[[int], None]
 
@@ -29,9 +29,9 @@ class ThreadTeam:
             task(0)
         finally:  # who has not begun by now finds nothing left to do
             begun = [future for future in futures if not future.cancel()]
-            wait(begun)
-        for future in begun:
-            future.result()
+            failures = [future.exception() for future in begun]
+        for failure in filter(None, failures):
+            raise failure
 
     def close(self) -> None:
         """End the threads; a later run starts new ones."""
