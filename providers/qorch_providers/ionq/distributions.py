@@ -205,7 +205,7 @@ def _split_plainly(body: Text, most: int) -> dict[str, Text] | None:
 
 def _split_any(body: bytes, most: int) -> dict[str, Text]:
     if body.count(b"{") > 1 + most * _BRACES_PER_CHILD:
-        raise InvalidResultError(f"these are the results of more than {most} circuits")
+        raise InvalidResultError(f"these are no results of {most} circuits at most")
     try:
         children: dict[str, Text] = {child: bytes(raw) for child, raw in _aggregated.decode(body).items()}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
