@@ -1,7 +1,7 @@
 """Shots from exact probabilities: each row has its own random stream, so packing cannot change a bit.
 
-Shot s of a row is draw ``shot_offset + s`` of Philox4x64-10 with the key (stream, ordinal) (Salmon, Moraes, Dror,
-Shaw, SC'11), turned into an outcome by the inverse distribution function.
+Shot s of a row is draw ``shot_offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
+inverse distribution function.
 """
 
 import numpy as np
@@ -9,40 +9,10 @@ import numpy.typing as npt
 
 from qorch.model.arrays import FloatArray, IntArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
+from qorch_providers.streams import RowStream
 
 CHUNK_SHOTS = 1 << 18
-DRAWS_PER_COUNTER = 4
 _DENSE_OUTCOMES = 1 << 22
-
-
-class RowStream:
-    """The uniform draws of rows; one generator is re-keyed for every row, which is cheaper than a new one."""
-
-    def __init__(self) -> None:
-        """Make the generator; its first key is never used."""
-        self._bits = np.random.Philox(key=0)
-        self._generator = np.random.Generator(self._bits)
-
-    def seek(self, stream: int, ordinal: int, *, offset: int) -> None:
-        """Go to draw ``offset`` of the stream (stream, ordinal)."""
-        counter, skipped = divmod(offset, DRAWS_PER_COUNTER)
-        self._bits.state = {
-            "bit_generator": "Philox",
-            "state": {
-                "counter": np.array([counter, 0, 0, 0], dtype=np.uint64),
-                "key": np.array([stream, ordinal], dtype=np.uint64),
-            },
-            "buffer": np.zeros(DRAWS_PER_COUNTER, dtype=np.uint64),
-            "buffer_pos": DRAWS_PER_COUNTER,
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        if skipped:
-            self._generator.random(skipped)
-
-    def fill(self, out: FloatArray) -> None:
-        """The next draws, uniform in [0, 1)."""
-        self._generator.random(out=out)
 
 
 def sample_counts(

@@ -1,10 +1,8 @@
 """Shots from probabilities: drawn here where IonQ gives exact ones, counted where it gives a histogram's shares.
 
-Shot s of a row is draw ``shot_offset + s`` of Philox4x64-10 with the key (stream, ordinal) (Salmon, Moraes, Dror, Shaw,
-SC'11), turned into an outcome by the inverse distribution function: packing changes no bit, and a top-up goes on.
+Shot s of a row is draw ``shot_offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
+inverse distribution function.
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -14,34 +12,7 @@ from qorch_providers.ionq.distributions import Distribution
 
 COUNT_TOLERANCE = 0.01
 """How far probability times shots may be from a whole number."""
-_DRAWS_PER_COUNTER = 4
 _COARSE = 2.0**32
-
-
-class RowStream:
-    """The uniform draws of rows; one generator is re-keyed for every row, which is cheaper than a new one."""
-
-    def __init__(self) -> None:
-        """Make the generator; its first key is never used."""
-        self._bits = np.random.Philox(key=0)
-        self._generator = np.random.Generator(self._bits)
-        self._counter, self._key = np.zeros(4, dtype=np.uint64), np.zeros(2, dtype=np.uint64)
-        self._state: Any = {
-            "bit_generator": "Philox",
-            "state": {"counter": self._counter, "key": self._key},
-            "buffer": np.zeros(_DRAWS_PER_COUNTER, dtype=np.uint64),
-            "buffer_pos": _DRAWS_PER_COUNTER,
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-
-    def draw(self, stream: int, ordinal: int, *, offset: int, shots: int) -> FloatArray:
-        """Draws ``offset`` to ``offset + shots`` of the stream (stream, ordinal), uniform in [0, 1)."""
-        counter, skipped = divmod(offset, _DRAWS_PER_COUNTER)
-        self._counter[0] = counter
-        self._key[:] = stream, ordinal
-        self._bits.state = self._state
-        return self._generator.random(skipped + shots)[skipped:]
 
 
 def draw_counts(distribution: Distribution, uniforms: FloatArray) -> IntArray:

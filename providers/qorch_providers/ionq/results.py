@@ -13,8 +13,9 @@ from qorch.model.measurement import BlockResult
 from qorch_providers.ionq.answers import decode_answer
 from qorch_providers.ionq.distributions import Distribution, DistributionReader, Text, reader_of, split_children
 from qorch_providers.ionq.documents import IonqJob, decode_job
-from qorch_providers.ionq.draws import RowStream, draw_counts, nearest_counts, whole_counts
+from qorch_providers.ionq.draws import draw_counts, nearest_counts, whole_counts
 from qorch_providers.ionq.options import Options
+from qorch_providers.streams import RowStream
 
 _LOST = (RemoteState.FAILED, RemoteState.CANCELLED)
 
