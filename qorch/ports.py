@@ -1,7 +1,7 @@
 """The protocols that the engine asks of the world: Clock, Backend and Store, with their contracts in prose."""
 
 import datetime
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -151,6 +151,11 @@ class RemoteBackend(Backend, Protocol):
     @property
     def terms(self) -> Terms:
         """How the account may be used; constant while it is open."""
+        ...
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How many requests were sent so far, by what for: ``submit``, ``poll``, ``find``, ``fetch``, …."""
         ...
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:

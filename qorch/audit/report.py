@@ -85,6 +85,7 @@ class Report:
             "rows_executed": self.rows_executed,
             "rows_from_cache": self.rows_from_cache,
             "jobs": self.jobs,
+            "calls": self.summary.get("calls"),
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
             "spend": money_json(self.spend),
@@ -205,6 +206,9 @@ def _head(report: Report) -> list[str]:
     ]
     if report.metrics:
         lines.append("  " + " · ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
+    calls = report.summary.get("calls")
+    if calls:
+        lines.append("  calls to the provider: " + " · ".join(f"{count:,} {name}" for name, count in calls.items()))
     if not report.rows_executed and report.rows_from_cache:
         lines.append("  Nothing was executed: every result came from the cache.")
     return lines

@@ -16,8 +16,9 @@ from qorch.errors import QorchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from qorch.cli.settings import Settings
+    from qorch.ports import Backend
     from qorch.records import RunRecord
-    from qorch.workloads.base import Options, Workload
+    from qorch.workloads.base import Options, Training, Workload
 
 _WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
 _BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [local]")]
@@ -130,8 +131,7 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
             stopper.hint = _resume_hint(settings.workload, run.run_id, db)
             with run:
                 training = workload.train(run, options)
-                summary = {"metrics": training.metrics, "weights_sha256": training.weights_sha256}
-                run.close(summary=json.dumps(summary))
+                run.close(summary=json.dumps(_summarise(training, run.backend)))
     except Stopped as stopped:
         print(stopper.hint, end="", file=sys.stderr)
         raise typer.Exit(stopped.exit_code) from stopped
@@ -139,6 +139,14 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
         print(stopper.hint, end="", file=sys.stderr)
         raise
     return run.run_id
+
+
+def _summarise(training: "Training", backend: "Backend") -> dict[str, object]:
+    """What the run's record keeps of its last session."""
+    from qorch.ports import RemoteBackend
+
+    calls = dict(backend.calls) if isinstance(backend, RemoteBackend) else None
+    return {"metrics": training.metrics, "weights_sha256": training.weights_sha256, "calls": calls}
 
 
 def _with_shots(settings: "Settings", workload: "Workload") -> "Settings":

@@ -244,6 +244,11 @@ class FakeRemote:
     hang_seconds: float = 0.0
     faults: Callable[[str], Fault | None] = lambda _: None
 
+    @property
+    def calls(self) -> "Counter[str]":
+        """See RemoteBackend; of all clients of the provider."""
+        return self.provider.calls
+
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
         if gates.n_qubits > self.capabilities.max_qubits:

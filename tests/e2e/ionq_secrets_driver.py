@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -55,18 +56,18 @@ def main() -> None:
         # Flows that end in a closed account or a failed job must not be the run that the next one resumes.
         set_faults(fault)
         options = "simulator,settle=0.2,deadline=0.5" + (",on_unknown=hold" if number % 2 else "")
-        endings[f"fault {fault}"] = attempt(lambda name=options: run_rows(name, os.environ["EMULATOR"]))
+        endings[f"fault {fault}"] = attempt(partial(run_rows, options, os.environ["EMULATOR"]))
     set_faults("")
     for echo in ECHOES:
         # A database of its own: what one refusal makes the account wait does not add up.
         with environment(QORCH_DB=str(folder / f"echo-{echo}.db")):
             url = f"{os.environ['ECHO']}/{echo}"
-            endings[f"echo {echo}"] = attempt(lambda url=url: run_rows(ECHO_OPTIONS, url))
+            endings[f"echo {echo}"] = attempt(partial(run_rows, ECHO_OPTIONS, url))
     for url in BAD_URLS:
-        endings[f"url {url}"] = attempt(lambda bad=url: run_rows("simulator", bad.format(key=key)))
+        endings[f"url {url}"] = attempt(partial(run_rows, "simulator", url.format(key=key)))
     for bad_key in (f"{key}\r\nX-Other: y", f"{key}é", ""):
         with environment(IONQ_API_KEY=bad_key):
-            endings[f"key {len(bad_key)}"] = attempt(lambda: run_rows("simulator", os.environ["EMULATOR"]))
+            endings[f"key {len(bad_key)}"] = attempt(partial(run_rows, "simulator", os.environ["EMULATOR"]))
     with environment(IONQ_API_URL=os.environ["EMULATOR"]):
         for command in COMMANDS:
             endings[" ".join(command)] = f"exit {run_command(command)}"
