@@ -75,16 +75,17 @@ def test_children_are_cut_apart_as_json_says(seed: int, damage: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(seed=SEEDS, n_outcomes=st.integers(1, 200), shots=st.integers(1, 400))
-def test_coarse_comparison_draws_what_exact_comparison_draws(seed: int, n_outcomes: int, shots: int) -> None:
+@given(seed=SEEDS, n_rows=st.integers(1, 4), n_outcomes=st.integers(1, 200), shots=st.integers(1, 400))
+def test_rows_drawn_together_draw_what_each_draws_alone(seed: int, n_rows: int, n_outcomes: int, shots: int) -> None:
     """Also where a uniform number equals the distribution function, or agrees with it in 32 bits."""
     random = np.random.default_rng(seed)
-    shares = random.dirichlet(np.full(n_outcomes, 0.3))
-    cumulative = np.cumsum(shares)
-    cumulative /= cumulative[-1]
-    uniforms = random.random(shots)
-    near = random.random(shots) < 0.2
-    uniforms[near] = np.minimum(cumulative[random.integers(0, n_outcomes, near.sum())], 1.0 - 2.0**-53)
-    wanted = np.bincount(cumulative.searchsorted(uniforms, side="right"), minlength=n_outcomes)
-    drawn = draw_counts(Distribution(np.arange(n_outcomes, dtype=np.uint64), shares), uniforms)
-    assert drawn.tolist() == wanted.tolist()
+    shares = random.dirichlet(np.full(n_outcomes, 0.3), n_rows)
+    uniforms = random.random((n_rows, shots))
+    wanted = []
+    for row, draws in zip(shares, uniforms, strict=True):
+        cumulative = np.cumsum(row)
+        cumulative /= cumulative[-1]
+        near = random.random(shots) < 0.2
+        draws[near] = np.minimum(cumulative[random.integers(0, n_outcomes, near.sum())], 1.0 - 2.0**-53)
+        wanted.append(np.bincount(cumulative.searchsorted(draws, side="right"), minlength=n_outcomes).tolist())
+    assert draw_counts(shares, uniforms).tolist() == wanted

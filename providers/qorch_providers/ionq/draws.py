@@ -15,30 +15,37 @@ COUNT_TOLERANCE = 0.01
 _COARSE = 2.0**32
 
 
-def draw_counts(distribution: Distribution, uniforms: FloatArray) -> IntArray:
-    """How often each of E outcomes is drawn, ``(E,)``: outcome k by the uniforms in ``[c[k - 1], c[k])``."""
-    cumulative = np.cumsum(distribution.probabilities)
-    cumulative /= cumulative[-1]
-    if len(cumulative) <= len(uniforms):
-        below = _count_below(cumulative, uniforms)
-        below[1:] -= below[:-1].copy()
-        return below
-    drawn = cumulative.searchsorted(uniforms, side="right")
-    return np.bincount(drawn, minlength=len(cumulative)).astype(np.int64)
+def draw_counts(probabilities: FloatArray, uniforms: FloatArray) -> IntArray:
+    """How often each of E outcomes is drawn in each of B rows, ``(B, E)``: from ``(B, E)`` and ``(B, S)``.
+
+    Outcome k is drawn by the uniforms in ``[c[k - 1], c[k])`` of the row's distribution function c.
+    """
+    cumulative = np.cumsum(probabilities, axis=1)
+    cumulative /= cumulative[:, -1:]
+    n_outcomes = probabilities.shape[1]
+    if n_outcomes > uniforms.shape[1]:
+        places = [row.searchsorted(draws, side="right") for row, draws in zip(cumulative, uniforms, strict=True)]
+        return np.stack([np.bincount(drawn, minlength=n_outcomes) for drawn in places])
+    below = _count_below(cumulative, uniforms)
+    below[:, 1:] -= below[:, :-1].copy()
+    return below
 
 
 def _count_below(cumulative: FloatArray, uniforms: FloatArray) -> IntArray:
-    """How many uniforms are below each of ``cumulative (E,)``.
+    """How many uniforms of its row ``(B, S)`` are below each of ``cumulative (B, E)``.
 
     Compared by their first 32 bits, which are sorted in half of the time, and exactly where these do not decide.
     """
     coarse = (uniforms * _COARSE).astype(np.uint32)
-    coarse.sort()
+    coarse.sort(axis=1)
     cuts = np.minimum(cumulative * _COARSE, _COARSE - 1.0).astype(np.uint32)
-    below = coarse.searchsorted(cuts)
-    if (coarse.take(below, mode="clip") == cuts).any():
-        below = np.sort(uniforms).searchsorted(cumulative)
-    return np.asarray(below, dtype=np.int64)
+    below = np.empty(cumulative.shape, dtype=np.int64)
+    for row in range(len(below)):
+        below[row] = coarse[row].searchsorted(cuts[row])
+    next_above = np.take_along_axis(coarse, np.minimum(below, uniforms.shape[1] - 1), axis=1)
+    for row in np.flatnonzero((next_above == cuts).any(axis=1)).tolist():
+        below[row] = np.sort(uniforms[row]).searchsorted(cumulative[row])
+    return below
 
 
 def whole_counts(distribution: Distribution, *, shots: int) -> IntArray:

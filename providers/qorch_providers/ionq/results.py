@@ -1,12 +1,13 @@
 """From a kept answer to verified results: circuits paired with rows by child id, and shares turned into shots. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 
 import numpy as np
 
 from qorch.errors import InvalidResultError
-from qorch.model.arrays import AnyArray, FloatArray, IntArray
+from qorch.model.arrays import FloatArray, IntArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
 from qorch.model.measurement import BlockResult
@@ -17,6 +18,7 @@ from qorch_providers.ionq.draws import draw_counts, nearest_counts, whole_counts
 from qorch_providers.ionq.options import Options
 from qorch_providers.streams import RowStream
 
+_NUMBERS_AT_ONCE = 1 << 15
 _LOST = (RemoteState.FAILED, RemoteState.CANCELLED)
 
 
@@ -32,12 +34,11 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
         raise InvalidResultError(f"job {shape.job_id}: the answer has no documents; fetch it again")
     job = decode_job(bytes(documents[0]), version=options.version)
     bodies = iter(_row_bodies(shape, job, documents, version=options.version))
-    sampler = _Sampler(RowStream(), options)
     blocks, lost = [], []
     for index, block in enumerate(shape.blocks):
         rows = [next(bodies) for _ in range(block.n_rows)]
         try:
-            blocks.append(_read_block(block, rows, sampler))
+            blocks.append(_read_block(block, rows, options))
         except InvalidResultError as error:
             raise InvalidResultError(f"job {shape.job_id} ({job.job_id}), block {index}, {error}") from error
         lost.append(np.array([row for row, body in enumerate(rows) if body is None], dtype=np.int64))
@@ -94,70 +95,83 @@ def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Tex
 
 
 @dataclass(frozen=True, eq=False)
-class _Sampler:
-    """Turns distributions into counts as the target wants it."""
+class _Row:
+    """A row that is there: its place in the block."""
 
-    stream: RowStream
-    options: Options
+    place: int
+    distribution: Distribution
 
-    def counts(self, distribution: Distribution, block: BlockShape, row: int) -> IntArray:
-        """How often each outcome of the distribution was seen."""
-        shots = block.shots
-        if shots is None:
-            raise InvalidResultError("no number of shots is known")
-        if self.options.is_ideal:
-            uniforms = self.stream.draw(
-                int(block.streams[row]), int(block.ordinals[row]), offset=block.shot_offset, shots=shots
-            )
-            return draw_counts(distribution, uniforms)
-        try:
-            return whole_counts(distribution, shots=shots)
-        except InvalidResultError:
-            if not self.options.debiasing:
-                raise
-            return nearest_counts(distribution, shots=shots)
+    @property
+    def n_outcomes(self) -> int:
+        """How many outcomes it has a probability of."""
+        return len(self.distribution.outcomes)
 
 
-def _read_block(block: BlockShape, rows: list[Text | None], sampler: _Sampler) -> BlockResult:
+def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
     """The rows that are there; the error of a bad one begins with its number."""
-    distributions = _read_rows(rows, reader_of(block.n_qubits))
+    found = _read_rows(rows, reader_of(block.n_qubits))
     if block.measurement.is_exact:
-        if not sampler.options.is_ideal:
+        if not options.is_ideal:
             raise InvalidResultError("exact values were asked for; only the ideal simulator has them")
-        return BlockResult(values=_exact_values(block, [distribution for _, distribution in distributions]))
-    outcome_type = smallest_unsigned((1 << block.n_qubits) - 1)
-    count_type = smallest_unsigned(block.shots or 0)
-    pieces = []
-    for row, distribution in distributions:
+        return BlockResult(values=_exact_values(block, [row.distribution for row in found]))
+    if block.shots is None:
+        raise InvalidResultError("no number of shots is known")
+    histograms = _drawn(block, found, block.shots) if options.is_ideal else _counted(found, block.shots, options)
+    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=block.shots))
+
+
+def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tuple[UIntArray, IntArray]]:
+    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
+    stream = RowStream()
+    for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
+        while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):
+            uniforms = np.empty((len(chunk), shots))
+            for row, draws in zip(chunk, uniforms, strict=True):
+                stream.seek(int(block.streams[row.place]), int(block.ordinals[row.place]), offset=block.shot_offset)
+                stream.fill(draws)
+            probabilities = np.stack([row.distribution.probabilities for row in chunk])
+            yield np.stack([row.distribution.outcomes for row in chunk]), draw_counts(probabilities, uniforms)
+
+
+def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tuple[UIntArray, IntArray]]:
+    """Outcomes and counts ``(1, E)`` of one row after the other, as they were measured."""
+    for row in rows:
         try:
-            counts = sampler.counts(distribution, block, row)
+            counts = whole_counts(row.distribution, shots=shots)
         except InvalidResultError as error:
-            raise InvalidResultError(f"row {row}: {error}") from error
-        seen = counts > 0
-        # Small types at once: what all rows of a job have together is then a fraction.
-        pieces.append((distribution.outcomes[seen].astype(outcome_type), counts[seen].astype(count_type)))
-    return BlockResult(counts=_pack(pieces, n_qubits=block.n_qubits))
+            if not options.debiasing:
+                raise InvalidResultError(f"row {row.place}: {error}") from error
+            counts = nearest_counts(row.distribution, shots=shots)
+        yield row.distribution.outcomes[np.newaxis], counts[np.newaxis]
 
 
-def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[tuple[int, Distribution]]:
-    for row, body in enumerate(rows):
+def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[_Row]:
+    for place, body in enumerate(rows):
         if body is None:
             continue
         try:
-            yield row, reader.read(body)
+            yield _Row(place, reader.read(body))
         except InvalidResultError as error:
-            raise InvalidResultError(f"row {row}: {error}") from error
+            raise InvalidResultError(f"row {place}: {error}") from error
 
 
-def _pack(pieces: list[tuple[AnyArray, AnyArray]], *, n_qubits: int) -> Counts:
-    outcome_type = smallest_unsigned((1 << n_qubits) - 1)
-    outcomes = np.concatenate([np.empty(0, dtype=outcome_type), *(piece[0] for piece in pieces)])
-    counts = np.concatenate([np.empty(0, dtype=np.uint8), *(piece[1] for piece in pieces)])
+def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, shots: int) -> Counts:
+    """All rows in one, without what was not seen."""
+    outcome_type, count_type = smallest_unsigned((1 << n_qubits) - 1), smallest_unsigned(shots)
+    outcomes = [np.empty(0, dtype=outcome_type)]
+    counts = [np.empty(0, dtype=np.uint8)]
+    lengths = [np.zeros(1, dtype=np.int64)]
+    for some, often in histograms:
+        seen = often > 0
+        outcomes.append(some[seen].astype(outcome_type))
+        counts.append(often[seen].astype(count_type))
+        lengths.append(np.count_nonzero(seen, axis=1))
+    packed = np.concatenate(counts)
     return Counts(
         n_qubits,
-        outcomes,
-        counts.astype(smallest_unsigned(int(counts.max(initial=0)))),
-        np.concatenate(([0], np.cumsum([len(piece[0]) for piece in pieces]))).astype(np.int64),
+        np.concatenate(outcomes),
+        packed.astype(smallest_unsigned(int(packed.max(initial=0)))),
+        np.cumsum(np.concatenate(lengths)).astype(np.int64),
     )
 
 
