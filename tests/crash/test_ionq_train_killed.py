@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ionq_campaign import assert_none_lost, assert_paid_once
 from test_train_killed import start as start_command
 
-TRAINING = ("train", "digits", "--backend", "ionq:simulator,settle=0.2,rows=100", "--limit", "20", "--epochs", "2",
+TRAINING = ("train", "digits", "--backend", "ionq:simulator,settle=0.2,rows=100", "--limit", "20", "--epochs", "6",
             "--batch-size", "8", "--shots", "64", "--seed", "3")  # fmt: skip
 Train = Callable[..., dict[str, object]]
 SETTINGS = Settings(accept_delay="0..0.01", execute="0.02..0.1")
