@@ -1,5 +1,6 @@
 """Two processes on one database: on one run, on the same rows, and under one pace."""
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from ionq_driver import STOPPED, Death, Life
 OPTIONS = "simulator,settle=0.3,rows=2"
 SLOW = replace(QUICK, execute="0.3..0.5")
 """Jobs that run for long enough to be met on their way."""
+SLOWER = replace(QUICK, execute="1.2..1.5")
+"""Jobs that are still on their way when a busy machine gets round to looking."""
 
 
 @pytest.fixture
@@ -96,10 +99,10 @@ def test_rows_of_a_run_that_stands_still_are_waited_for(
     tmp_path: Path, lives: ExitStack, number: signal.Signals
 ) -> None:
     """Stopped in mid-flight, the owner keeps its rows, and the other says that it waits; killed, they are adopted."""
-    with stage(tmp_path, settings=SLOW, options=OPTIONS) as (emulator, life):
+    with stage(tmp_path, settings=SLOWER, options=OPTIONS) as (emulator, life):
         owner = lives.enter_context(start_driver(sharing(life, 1)))
         wait_for(emulator, lambda jobs: len(jobs) > life.rows // 2 + 1)
-        owner.send_signal(number)
+        strike(owner, number, Path(life.db))
         other = lives.enter_context(start_driver(sharing(life, 2)))
         if number == signal.SIGSTOP:
             assert_waits(other)
@@ -132,6 +135,29 @@ def test_processes_are_stopped_again_and_again(tmp_path: Path, lives: ExitStack)
             assert_shared(first, second)
             assert_paid_once(emulator, rows=life.steps * life.rows)
             assert_none_lost(life.db, emulator)
+
+
+def strike(process: "subprocess.Popen[str]", number: signal.Signals, db: Path) -> None:
+    """Send a signal; a process that is to stand still does so between two transactions.
+
+    One that is stopped in the middle of a transaction holds the database's lock, and others give up after ten seconds.
+    """
+    process.send_signal(number)
+    while number == signal.SIGSTOP and not is_writable(db):
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+        process.send_signal(number)
+
+
+def is_writable(db: Path) -> bool:
+    """Whether nobody holds the right to write."""
+    time.sleep(0.05)
+    with (db.with_name(db.name + ".locks") / "write.lock").open("r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def stop_for(process: "subprocess.Popen[str]", seconds: float) -> None:
