@@ -34,7 +34,7 @@ bench: $(DEVELOPED)
 	$(RUN) -m qorch.cli.main bench --kinds api,engine,gradient
 
 soak: $(DEVELOPED)
-	$(RUN) -m pytest -m soak
+	$(RUN) -m pytest -m soak -rP
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -41,12 +41,11 @@ class Portal:
         if threading.current_thread() is self._thread:
             work.close()
             raise RunError("a blocking call inside qorch's own event loop would never end; await instead")
-        future = self.submit(work)
         try:
-            return future.result()
+            return self.submit(work).result()
         except KeyboardInterrupt:
-            future.cancel()
-            concurrent.futures.wait([future], timeout=INTERRUPT_SECONDS)
+            # It may come before there is a future to cancel, so the work is known by its coroutine.
+            concurrent.futures.wait([self.submit(_cancel(work))], timeout=INTERRUPT_SECONDS)
             raise
 
     def close(self) -> None:
@@ -62,6 +61,17 @@ class Portal:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+
+
+async def _cancel(work: Coroutine[Any, Any, Any]) -> None:
+    """Cancel the task that does this work, and wait until it is over; without one, it never starts."""
+    tasks = [task for task in asyncio.all_tasks() if task.get_coro() is work]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    else:
+        work.close()
 
 
 class PendingCall(Generic[T]):

@@ -65,7 +65,7 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
             random=np.random.default_rng(),
         )
         try:
-            await parts.open(backend, record.run_id)
+            await parts.open(record.run_id)
             return await parts.recovery.wait()
         finally:
             await parts.close()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qorch.errors import StoreError, UsageError
-from qorch.model.job import JobState
+from qorch.model.job import OVER_STATES
 from qorch.records import (
     AttemptRecord,
     BlockRecord,
@@ -32,9 +32,6 @@ from qorch_jobs_db.plans import encode_answer, encode_plan
 
 SqlValue = str | int | bytes | None
 Parameters = tuple[SqlValue, ...]
-
-OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-"""States of a job whose plan nobody needs any more."""
 
 BLOCK_IDENTITY = (
     "job_id",

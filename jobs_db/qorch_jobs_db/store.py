@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
-from qorch.model.job import OPEN_STATES, JobState
+from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports import Clock
 from qorch.records import (
@@ -51,7 +51,7 @@ from qorch_jobs_db.decoding import (
     decode_span,
     decode_step,
 )
-from qorch_jobs_db.encoding import OVER_STATES, time_text
+from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database

@@ -11,10 +11,9 @@ import typer
 from qorch import __version__
 from qorch.cli import backends, bench, cache, cancel, doctor, emulate, jobs, recover, report, runs, show, train
 from qorch.cli.arguments import fill_resume
+from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS, INTERRUPTED, OVER_BUDGET, WRONG_USAGE
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
-
-DONE, FAILED, WRONG_USAGE, OVER_BUDGET, HELD_JOBS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 app = typer.Typer(
     help="Run hybrid quantum-classical training on any quantum backend.",

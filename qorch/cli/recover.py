@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qorch.cli.exit_codes import DONE, HELD_JOBS
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import UsageError
@@ -11,8 +12,6 @@ from qorch.errors import UsageError
 if TYPE_CHECKING:
     from qorch.ports import Store
     from qorch.recovery import RunRecovery
-
-HELD_JOBS = 4
 
 
 def recover(
@@ -46,7 +45,7 @@ def recover(
         ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print(ended, held=held, as_json=as_json)
-    return HELD_JOBS if held else 0
+    return HELD_JOBS if held else DONE
 
 
 def _decide(store: "Store", release: list[str], adopt: list[str]) -> None:

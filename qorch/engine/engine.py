@@ -119,8 +119,8 @@ class Engine:
     async def open(self) -> None:
         """Start the queue and the backend, and adopt what an earlier life of the run left at the provider."""
         await self._queue.__aenter__()
-        if self._remote is not None and isinstance(self._backend, RemoteBackend):
-            await self._remote.open(self._backend, self._run_id)
+        if self._remote is not None:
+            await self._remote.open(self._run_id)
         else:
             await self._backend.open()
 

@@ -43,7 +43,6 @@ class Poller:
         self._durations_ns: deque[int] = deque(maxlen=REMEMBERED)
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.polls = 0
 
     async def wait(self, provider_id: str) -> JobStatus:
         """Wait until a job is over at the provider, and return how it ended.
@@ -86,7 +85,6 @@ class Poller:
                 continue
             due = [name for name, watch in self._watches.items() if self._is_due(watch, now_ns)]
             try:
-                self.polls += 1
                 statuses = await self._retrier.repeat(lambda ids=due: self._backend.poll(ids))  # type: ignore[misc]
             except Exception as error:
                 self._fail(due, error)

@@ -24,6 +24,7 @@ from qorch.ports import Clock, RemoteBackend, Store
 class RemoteParts:
     """One of each, sharing one pace, one poller and one budget of retries."""
 
+    backend: RemoteBackend
     submitter: RemoteSubmitter
     recovery: Recovery
     pacer: Pacer
@@ -31,12 +32,12 @@ class RemoteParts:
     retrier: Retrier
     make_recovery: Callable[[], Recovery]
 
-    async def open(self, backend: RemoteBackend, run_id: str) -> None:
+    async def open(self, run_id: str) -> None:
         """Open the backend, however long that takes, and adopt what an earlier life of the run left there.
 
         Raises what ``RemoteBackend.open`` raises once the retries' patience is over.
         """
-        await self.retrier.repeat(backend.open)
+        await self.retrier.repeat(self.backend.open)
         self.recovery.start(run_id)
 
     async def settle_run(self, run_id: str) -> None:
@@ -91,4 +92,4 @@ def make_remote_parts(
     def make_recovery() -> Recovery:
         return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
 
-    return RemoteParts(submitter, make_recovery(), pacer, poller, retrier, make_recovery)
+    return RemoteParts(backend, submitter, make_recovery(), pacer, poller, retrier, make_recovery)

@@ -23,6 +23,8 @@ class JobState(StrEnum):
 
 OPEN_STATES = (JobState.INTENT, JobState.SUBMITTED, JobState.UNKNOWN)
 """States of a job that may be at a provider: what recovery has to settle."""
+OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+"""States that a job does not leave any more."""
 
 
 class RemoteState(StrEnum):

@@ -12,7 +12,7 @@ from typing import TypeVar
 from qorch.errors import RunBusyError, StoreError
 from qorch.model.arrays import AnyArray, ByteArray
 from qorch.model.identity import Position
-from qorch.model.job import OPEN_STATES, JobState
+from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports import Clock
 from qorch.records import (
@@ -35,7 +35,7 @@ from qorch.records import (
 )
 
 _KEPT_CHECKPOINTS = 2
-_OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
 _T = TypeVar("_T")
 
 
@@ -186,7 +186,7 @@ class MemoryStore:
         with self._lock:
             tables = self._read()
             job = tables.jobs.get(job_id)
-            return None if job is None or job.state in _OVER_STATES else tables.plans.get(job_id)
+            return None if job is None or job.state in OVER_STATES else tables.plans.get(job_id)
 
     def raw_result(self, job_id: str) -> RawRecord | None:
         """See Store."""
@@ -329,7 +329,7 @@ class MemoryStore:
     def _drop_plans(self, writes: Sequence[Write]) -> None:
         """One call may hold a job and its plan in any order, and only the job's last state counts."""
         for record in writes:
-            if isinstance(record, JobRecord) and self._tables.jobs[record.job_id].state in _OVER_STATES:
+            if isinstance(record, JobRecord) and self._tables.jobs[record.job_id].state in OVER_STATES:
                 self._tables.plans.pop(record.job_id, None)
 
     def _release(self, released: ReleasedRows) -> None:

@@ -10,13 +10,11 @@ from hypothesis import given, settings
 
 from qorch.errors import StoreError
 from qorch.model.identity import Position
-from qorch.model.job import OPEN_STATES, JobState
+from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.ports import Store
 from qorch.records import AttemptRecord, JobPlan, RawRecord, ReleasedRows, Write
 from qorch.testing.store_fixtures import StoreFixtures
 from qorch.testing.store_records import HERE, NOW, assert_same_plan, job_plans, make_job, make_plan, make_run
-
-_OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
 class StoreRecoveryConformance(StoreFixtures):
@@ -72,7 +70,7 @@ class StoreRecoveryConformance(StoreFixtures):
         assert store.job_plan("r/0.0.0") is None
         check()
 
-    @pytest.mark.parametrize("state", _OVER)
+    @pytest.mark.parametrize("state", OVER_STATES)
     def test_a_plan_goes_when_its_job_is_over(self, store: Store, state: JobState) -> None:
         """It stays through all open states, and the plans of other jobs stay; a new one may be written later."""
         job = make_job("r/0.0.0")

@@ -38,7 +38,7 @@ def test_digits_reaches_aers_accuracy(epochs: int, tmp_path: Path) -> None:
     with start() as emulator:
         environment = {"IONQ_API_URL": emulator.url, "IONQ_API_KEY": "dummy"}
         remote = train(tmp_path, "ionq:simulator", "--epochs", str(epochs), environment=environment)
-        jobs = emulator.jobs()
+        jobs, calls = emulator.jobs(), emulator.truth()["calls"]["by_route"]
     local = train(tmp_path, "aer", "--epochs", str(epochs), environment={})
     accuracies = {name: run["metrics"]["test_accuracy"] for name, run in (("ionq", remote), ("aer", local))}
     print(f"{accuracies}, {len(jobs)} jobs, {remote['rows_executed']} rows")
@@ -48,6 +48,9 @@ def test_digits_reaches_aers_accuracy(epochs: int, tmp_path: Path) -> None:
     # Rows of training steps fill two POSTs at most, those of the test images after each epoch one.
     assert len(jobs) <= 2 * remote["steps"] + epochs
     assert len({job["key"] for job in jobs}) == len(jobs)
+    # The report counts the very requests that arrived.
+    assert remote["calls"]["submit"] == len(jobs)
+    assert sum(remote["calls"].values()) == sum(calls.values())
 
 
 @pytest.mark.parametrize("options", ["gateset=native,noise=aria-1,seed=3", "version=v0.3"])

@@ -5,7 +5,8 @@ import concurrent.futures
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,33 @@ def test_ctrl_c_cancels_the_call() -> None:
         portal.call(forever())
     portal.close()
     assert events == ["cancelled"]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("is_scheduled", [True, False])
+def test_ctrl_c_before_the_wait(is_scheduled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between the start of the work and the wait for it cancels the work just the same."""
+    portal = Portal()
+    started, cancelled = threading.Event(), threading.Event()
+    schedule = asyncio.run_coroutine_threadsafe
+
+    async def forever() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def interrupt(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> None:
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", schedule)
+        if is_scheduled:
+            schedule(work, loop)
+            started.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        portal.call(forever())
+    assert started.is_set() == cancelled.is_set() == is_scheduled
+    portal.close()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qorch.cli.main import HELD_JOBS, exit_code
+from qorch.cli.exit_codes import HELD_JOBS
+from qorch.cli.main import exit_code
 from qorch.errors import UnknownOutcomeError
 from qorch.model.job import JobState
 from qorch_providers.emulators.ionq import Settings, start

@@ -8,7 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from qorch.cli.main import FAILED, exit_code
+from qorch.cli.exit_codes import FAILED
+from qorch.cli.main import exit_code
 from qorch.errors import (
     CredentialsError,
     InvalidResultError,

@@ -76,7 +76,6 @@ class Job:
     received_unix: float
     accepted_unix: float
     status: str = "submitted"
-    ready_unix: float | None = None
     started_unix: float | None = None
     completed_unix: float | None = None
     failure: Failure | None = None

@@ -76,7 +76,7 @@ class Life:
     async def _live(self, job: Job, simulation: asyncio.Future[Outcomes] | None, faults: frozenset[str]) -> None:
         queue_seconds = self._queue.draw_seconds(self._rng)
         await self._clock.sleep(_SUBMITTED_SHARE * queue_seconds)
-        job.status, job.ready_unix = "ready", self._clock.unix()
+        job.status = "ready"
         if "stuck" in faults:
             return
         await self._clock.sleep((1.0 - _SUBMITTED_SHARE) * queue_seconds)
