@@ -105,11 +105,11 @@ async def _cancel(backend: RemoteBackend, provider_ids: Sequence[str]) -> None:
 
 
 def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
-    """Note that a person looked, and the provider never accepted this held job: its rows may be bought again.
+    """Note that a person gave a held job up, for it was never accepted or cannot be read: its rows may be bought again.
 
     Raises UsageError where it is not held, RunBusyError where its run is being worked on.
     """
-    reason = "released: a person saw that it was never accepted"
+    reason = "released by a person"
     return _decide(store, job_id, state=JobState.CANCELLED, provider_id=None, error=reason, clock=clock)
 
 
@@ -118,7 +118,7 @@ def adopt_job(store: Store, job_id: str, provider_id: str, *, clock: Clock) -> J
 
     Raises UsageError where it is not held, or that id is another job's, RunBusyError where its run is being worked on.
     """
-    others = [job.job_id for job in store.jobs() if job.provider_id == provider_id]
+    others = [job.job_id for job in store.jobs() if job.provider_id == provider_id and job.job_id != job_id]
     if others:
         raise UsageError(f"{provider_id} is the provider's id of job {others[0]}; look again for that of {job_id}")
     return _decide(store, job_id, state=JobState.SUBMITTED, provider_id=provider_id, error=None, clock=clock)

@@ -275,8 +275,9 @@ class Run:
 
     def settle(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
+        self._assert_usable()
         with self._busy(), self._use.recorder.span(Phase.STORE, self._position):
-            self._use.portal.call(self._engine.settle([*writes, *self._session_writes()]))
+            self._engine.settle_blocking([*writes, *self._session_writes()])
 
     def _session_writes(self) -> list[Write]:
         """The session as it is now, and the spans since the last time."""

@@ -6,6 +6,7 @@ Draw s of a row is draw s of Philox4x64-10 with the key (stream, ordinal) (Salmo
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qorch.model.arrays import FloatArray
 
@@ -39,10 +40,14 @@ class RowStream:
         """The next draws, uniform in [0, 1)."""
         self._generator.random(out=out)
 
-    def draw(self, stream: int, ordinal: int, *, offset: int, shots: int) -> FloatArray:
-        """Draws ``offset`` to ``offset + shots`` of the stream (stream, ordinal), uniform in [0, 1)."""
-        skipped = self._turn(stream, ordinal, offset=offset)
-        return self._generator.random(skipped + shots)[skipped:]
+    def words(self, stream: int, ordinal: int, *, offset: int, count: int) -> npt.NDArray[np.uint32]:
+        """Words ``offset`` to ``offset + count`` of the stream (stream, ordinal): uint32, two of them per draw.
+
+        In half of the time that as many draws take, for whom 32 bits are fine enough.
+        """
+        skipped = 2 * self._turn(stream, ordinal, offset=offset // 2) + offset % 2
+        raw = self._bits.random_raw((skipped + count + 1) // 2)
+        return np.asarray(raw, dtype="<u8").view("<u4")[skipped : skipped + count]
 
     def _turn(self, stream: int, ordinal: int, *, offset: int) -> int:
         """Go to the counter that draw ``offset`` comes from; how many of its draws come before."""

@@ -40,6 +40,7 @@ class Delivery:
         fetches: int,
     ) -> None:
         """``fetches``: how often an answer is fetched that fails verification."""
+        self.holds_unreadable = backend.capabilities.charges
         self._backend = backend
         self._journal = journal
         self._recorder = recorder
@@ -61,9 +62,9 @@ class Delivery:
 
         ``accepted_ns``: when this process saw it accepted; ``call_rows``: the rows of the whole call, by which all its
         jobs are taken in the same thread. Raises JobFailedError (with nothing to be had of it) and
-        InvalidResultError (its answer is kept), both with the job's end written down; BusyError and CredentialsError
-        where the provider cannot be asked, UnknownOutcomeError where it should know the job, and does not: it then
-        stays as it is.
+        InvalidResultError (its answer is kept), both with the job's end written down, but that a paid job with an
+        answer that cannot be read is held; BusyError and CredentialsError where the provider cannot be asked,
+        UnknownOutcomeError where it should know the job, and does not: it then stays as it is.
         """
         provider_id = record.provider_id or ""
         answer = _Answer(call_rows)
@@ -75,9 +76,19 @@ class Delivery:
             if status.state is RemoteState.CANCELLED:
                 raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
             result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, take))
-        except (JobFailedError, InvalidResultError) as error:
-            await self._fail(record, answer, error)
+        except JobFailedError as error:
+            await self._end(record, JobState.FAILED, answer, str(error))
             raise
+        except InvalidResultError as error:
+            if not self.holds_unreadable:
+                await self._end(record, JobState.FAILED, answer, str(error))
+                raise
+            held = (
+                f"{error}. Job {record.job_id} ({provider_id}) is paid for, so it is held: resume the run, or run"
+                f" `qorch recover`, to fetch it again; give it up with --release"
+            )
+            await self._end(record, JobState.UNKNOWN, answer, held)
+            raise InvalidResultError(held) from error
         await self._finish(record, plan, answer, result)
         return result
 
@@ -112,9 +123,9 @@ class Delivery:
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
             await self._journal.record(writes)
 
-    async def _fail(self, record: JobRecord, answer: _Answer, error: Exception) -> None:
+    async def _end(self, record: JobRecord, state: JobState, answer: _Answer, error: str) -> None:
         now = self._clock.now()
-        writes: list[Write] = [replace(record, state=JobState.FAILED, error=str(error), changed_at=now)]
+        writes: list[Write] = [replace(record, state=state, error=error, changed_at=now)]
         if answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
         await self._journal.record(writes)

@@ -143,9 +143,13 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks.calls, return_exceptions=True)
 
-    async def settle(self, writes: Sequence[Write] = ()) -> None:
-        """Wait until everything that was recorded, and these writes, are durable."""
-        await self._journal.settle(writes)
+    async def settle(self) -> None:
+        """Wait until everything that was recorded is durable."""
+        await self._journal.settle()
+
+    def settle_blocking(self, writes: Sequence[Write]) -> None:
+        """The same, and these writes; blocks a thread that is not the event loop's."""
+        self._journal.settle_blocking(writes)
 
     async def execute(self, call: Call) -> list[PubResult]:
         """One result per pub of the call's batch, in order.

@@ -1,6 +1,7 @@
 """How durable a write must be: before the next byte leaves where money is at stake, else by the end of the step."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -30,6 +31,7 @@ class Journal:
         self._buffer: list[Write] = []
         self._handed_over_ns = clock.monotonic_ns()
         self._pending: list[Future[None]] = []
+        self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qorch-engine")
 
     @property
@@ -50,28 +52,50 @@ class Journal:
         self.record_soon(writes)
         is_late = self._clock.monotonic_ns() - self._handed_over_ns > BUFFER_NS
         if is_late or len(self._buffer) > BUFFER_WRITES:
-            self._hand_over()
-        if len(self._pending) > MAX_PENDING:
-            # The store is slower than the backend: wait, so that memory stays bounded.
-            await asyncio.wrap_future(self._pending.pop(0))
+            pending = self._hand_over()
+            if len(pending) > MAX_PENDING:
+                # The store is slower than the backend: wait, so that memory stays bounded.
+                await self._wait_for(pending[0])
 
     def record_soon(self, writes: Sequence[Write]) -> None:
         """Record something that nothing waits for before the next ``settle``."""
-        self._buffer += writes
+        with self._lock:
+            self._buffer += writes
 
-    def _hand_over(self) -> None:
-        self._handed_over_ns = self._clock.monotonic_ns()
-        if self._buffer:
-            self._pending.append(self._store.write(self._buffer))
-            self._buffer = []
+    async def settle(self) -> None:
+        """Wait until everything recorded is durable. Raises StoreError where it cannot be."""
+        for future in self._hand_over():
+            await self._wait_for(future)
 
-    async def settle(self, writes: Sequence[Write] = ()) -> None:
-        """Wait until everything recorded, and these writes, are durable. Raises StoreError where they cannot be."""
-        self._buffer += writes
-        self._hand_over()
-        pending, self._pending = self._pending, []
-        for future in pending:
+    def settle_blocking(self, writes: Sequence[Write] = ()) -> None:
+        """The same, and these writes, for a thread that is not the event loop's; it saves the way through the loop."""
+        self.record_soon(writes)
+        for future in self._hand_over():
+            try:
+                future.result()
+            finally:
+                self._forget(future)
+
+    def _hand_over(self) -> "list[Future[None]]":
+        """Give the store what was recorded; all that it has not done yet, and failures that nobody was told of."""
+        with self._lock:
+            self._handed_over_ns = self._clock.monotonic_ns()
+            if self._buffer:
+                self._pending.append(self._store.write(self._buffer))
+                self._buffer = []
+            return list(self._pending)
+
+    async def _wait_for(self, future: "Future[None]") -> None:
+        try:
             await asyncio.wrap_future(future)
+        finally:
+            self._forget(future)
+
+    def _forget(self, future: "Future[None]") -> None:
+        """Somebody has learned what came of it. A waiter that went away has not, and another may have been faster."""
+        with self._lock:
+            if future.done() and future in self._pending:
+                self._pending.remove(future)
 
     async def compute(self, rows: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Compute something for so many rows: few at once, many in the engine's thread while the event loop goes on."""

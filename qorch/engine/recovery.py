@@ -90,7 +90,7 @@ class Recovery:
             return Recovered(
                 job, Ending.HELD, f"job {job.job_id} was written by another version; nothing says what it carries"
             )
-        if job.state is not JobState.SUBMITTED:
+        if job.provider_id is None:
             reason = job.error or "the process that submitted it ended before an answer came"
             try:
                 found = await self._settlement.settle(
@@ -103,8 +103,10 @@ class Recovery:
             job = replace(job, state=JobState.SUBMITTED, provider_id=found, error=None)
         try:
             await self._delivery.deliver(job, plan, accepted_ns=None, call_rows=job.n_rows, take=_ignore)
-        except (JobFailedError, InvalidResultError) as error:
+        except JobFailedError as error:
             return Recovered(job, Ending.FAILED, str(error))
+        except InvalidResultError as error:
+            return Recovered(job, Ending.HELD if self._delivery.holds_unreadable else Ending.FAILED, str(error))
         except UnknownOutcomeError as error:
             return Recovered(job, Ending.HELD, str(error))
         return Recovered(job, Ending.FETCHED)

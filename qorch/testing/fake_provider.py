@@ -7,7 +7,7 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from qorch.errors import (
@@ -31,6 +31,7 @@ from qorch.ports import Capabilities, Clock
 from qorch.testing.fake_answers import encode_answer, read_answer
 
 FREE = Capabilities(max_qubits=10, max_shots=10**6, max_rows_per_job=1000, slots=1, charges=False, mixes_shots=False)
+PAID = replace(FREE, charges=True)
 HOLD = Terms("fake-account", OnUnknown.HOLD, settle_seconds=30.0, most_jobs=100)
 
 

@@ -55,18 +55,23 @@ def paid_twice(world: World) -> Iterator[str]:
                 by_sample[sample].append((letter, world.provider.jobs[letter.provider_id]))
     for sample, jobs in by_sample.items():
         for (_, earlier), (later, _) in itertools.pairwise(jobs):
-            if not has_failed(earlier, sample, at=later.sent_at):
+            if not has_failed(earlier, sample, at=later.sent_at, is_paid=is_paid(world)):
                 yield f"{sample} was bought as {earlier.request.job_id}, and again as {later.request.job_id}"
                 return
 
 
-def has_failed(job: AcceptedJob, sample: Sample, *, at: float) -> bool:
-    """Whether it was certain at that time that a job would never give this sample."""
+def is_paid(world: World) -> bool:
+    """Whether the world's provider charges, as those do whose jobs are held."""
+    return world.conditions.terms.on_unknown is OnUnknown.HOLD
+
+
+def has_failed(job: AcceptedJob, sample: Sample, *, at: float, is_paid: bool) -> bool:
+    """Whether it was certain at that time that a job would never give this sample, and would not be charged."""
     if job.done_at > at:
         return False
     lost = [np.isin(np.arange(block.n_rows), rows) for block, rows in zip(job.request.blocks, job.lost, strict=False)]
     is_lost = bool(lost) and bool(np.concatenate(lost)[samples_of(job.request).index(sample)])
-    return is_lost or job.failure is not None or job.spoiled == NEVER_READABLE
+    return is_lost or job.failure is not None or (job.spoiled == NEVER_READABLE and not is_paid)
 
 
 def sent_blindly(world: World) -> Iterator[str]:
@@ -114,7 +119,9 @@ def badly_ended(world: World, run: RunStory) -> Iterator[str]:
         KILLED: True,
         "CancelledError": run.deaths > 0,
         "RunStoppedError": run.deaths > 0,
-        "UnknownOutcomeError": is_in_doubt or conditions.accept_seconds > conditions.settle_seconds,
+        "UnknownOutcomeError": is_in_doubt
+        or conditions.accept_seconds > conditions.settle_seconds
+        or (is_paid(world) and conditions.spoil_for_good > 0),
         "JobFailedError": conditions.failure > 0 or conditions.loss > 0,
         "InvalidResultError": conditions.spoil_for_good > 0,
         "RejectedError": conditions.faults[Fault.REJECTED] > 0,

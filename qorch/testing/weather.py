@@ -11,7 +11,7 @@ from qorch.errors import JobFailedError
 from qorch.model.arrays import IntArray
 from qorch.model.job import JobRequest
 from qorch.policy import OnUnknown, Rate, Terms
-from qorch.testing.fake_provider import FakeProvider, FakeRemote, Fault
+from qorch.testing.fake_provider import FREE, PAID, FakeProvider, FakeRemote, Fault
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -183,6 +183,7 @@ def set_up_remote(remote: FakeRemote, dice: Dice) -> None:
     """Give a client's way to the provider the weather."""
     conditions = dice.conditions
     remote.terms = conditions.terms
+    remote.capabilities = PAID if conditions.terms.on_unknown is OnUnknown.HOLD else FREE
     remote.rows_in_job = conditions.rows_in_job
     remote.round_trip_seconds = conditions.round_trip_seconds
     remote.hang_seconds = conditions.hang_seconds

@@ -77,15 +77,23 @@ def test_children_are_cut_apart_as_json_says(seed: int, damage: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(seed=SEEDS, n_rows=st.integers(1, 4), n_outcomes=st.integers(1, 200), shots=st.integers(1, 400))
 def test_rows_drawn_together_draw_what_each_draws_alone(seed: int, n_rows: int, n_outcomes: int, shots: int) -> None:
-    """Also where a uniform number equals the distribution function, or agrees with it in 32 bits."""
+    """By the inverse distribution function, also where words lie at its steps; and never what is impossible."""
     random = np.random.default_rng(seed)
     shares = random.dirichlet(np.full(n_outcomes, 0.3), n_rows)
-    uniforms = random.random((n_rows, shots))
+    shares[:, 1:][random.random((n_rows, n_outcomes - 1)) < 0.3] = 0.0
+    words = random.integers(0, 2**32, (n_rows, shots), dtype=np.uint32)
     wanted = []
-    for row, draws in zip(shares, uniforms, strict=True):
-        cumulative = np.cumsum(row)
-        cumulative /= cumulative[-1]
-        near = random.random(shots) < 0.2
-        draws[near] = np.minimum(cumulative[random.integers(0, n_outcomes, near.sum())], 1.0 - 2.0**-53)
-        wanted.append(np.bincount(cumulative.searchsorted(draws, side="right"), minlength=n_outcomes).tolist())
-    assert draw_counts(shares, uniforms).tolist() == wanted
+    for row, drawn in zip(shares, words, strict=True):
+        steps = np.cumsum(row) / row.sum() * 2.0**32
+        near = random.random(shots) < 0.3
+        drawn[near] = np.clip(random.choice(steps, near.sum()) + random.integers(-2, 3, near.sum()), 0, 2**32 - 1)
+        wanted.append(steps)
+    counts = draw_counts(shares, words)
+    assert (counts.sum(axis=1) == shots).all()
+    assert not counts[shares == 0.0].any()
+    for found, drawn, steps in zip(np.cumsum(counts, axis=1), words, wanted, strict=True):
+        # A step lies between two words, and is rounded to one of them.
+        assert ((drawn[:, np.newaxis] <= steps - 1.5).sum(axis=0) <= found).all()
+        assert (found <= (drawn[:, np.newaxis] <= steps + 1.5).sum(axis=0)).all()
+    alone = [draw_counts(share[np.newaxis], drawn[np.newaxis])[0] for share, drawn in zip(shares, words, strict=True)]
+    np.testing.assert_array_equal(counts, alone)

@@ -3,13 +3,14 @@
 import asyncio
 import dataclasses
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from qorch.engine.engine import Engine
 from qorch.engine.submission import Submission
-from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
+from qorch.errors import BusyError, InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.lowering import lower
 from qorch.model.identity import Position, idempotency_key, job_id_of, stream_of
 from qorch.model.job import JobRequest, JobState
@@ -18,7 +19,7 @@ from qorch.model.result import Source
 from qorch.planning import pack, unexecuted
 from qorch.policy import OnUnknown, RetryPolicy, RunPolicy
 from qorch.records import AttemptRecord, JobPlan, JobRecord, RunRecord
-from qorch.testing.fake_provider import FREE, HOLD, FakeRemote, Letter
+from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote, Letter
 from qorch.testing.sandbox import Sandbox, pub_of
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
@@ -170,6 +171,30 @@ def test_a_job_that_failed_meanwhile_is_bought_again(sandbox: Sandbox, is_repeat
 
     sandbox.run(work())
     assert states(sandbox) == [JobState.FAILED, JobState.DONE]
+
+
+@pytest.mark.parametrize("times", [4, 99])
+def test_an_answer_to_a_paid_job_is_fetched_again(sandbox: Sandbox, times: int) -> None:
+    """What could not be read is never bought anew: each life asks for it again, until it comes whole."""
+    remote = sandbox.remote(capabilities=PAID)
+    sandbox.provider.spoils = lambda: times
+    is_readable = times < 6
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote)
+        with pytest.raises(InvalidResultError, match="recover"):
+            await sandbox.execute(engine, 4)
+        await engine.close()
+        assert states(sandbox) == [JobState.UNKNOWN]
+        with nullcontext() if is_readable else pytest.raises(UnknownOutcomeError, match="damaged"):
+            await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert states(sandbox) == [JobState.DONE if is_readable else JobState.UNKNOWN]
+    assert sandbox.provider.calls["submit"] == 1
+    kept = sandbox.store.raw_result("r/0.0.0")
+    assert kept is not None
+    assert kept.is_quarantined is not is_readable
 
 
 def test_lost_rows_of_an_adopted_job_are_bought_alone(sandbox: Sandbox) -> None:

@@ -21,13 +21,12 @@ from qorch.model.job import JobState
 from qorch.policy import OnUnknown, RetryPolicy, RunPolicy
 from qorch.ports import Capabilities
 from qorch.records import AttemptRecord, JobRecord, Write
-from qorch.testing.fake_provider import FREE, HOLD, FakeRemote, Fault
+from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote, Fault
 from qorch.testing.fragile_store import FragileStore
 from qorch.testing.memory_store import MemoryStore
 from qorch.testing.sandbox import Sandbox
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
-PAID: Capabilities = dataclasses.replace(FREE, charges=True)
 
 
 class Notebook(MemoryStore):
@@ -268,20 +267,23 @@ def test_a_damaged_answer_is_fetched_again(sandbox: Sandbox) -> None:
     assert len(sandbox.provider.jobs) == 1
 
 
-def test_an_answer_that_stays_damaged_is_kept(sandbox: Sandbox) -> None:
-    """After three times the job is failed, and what came is in quarantine."""
+@pytest.mark.parametrize(
+    ("capabilities", "state"), [(FREE, JobState.FAILED), (PAID, JobState.UNKNOWN)], ids=["free", "paid"]
+)
+def test_an_answer_that_stays_damaged_is_kept(sandbox: Sandbox, capabilities: Capabilities, state: JobState) -> None:
+    """After three times a free job is failed, a paid one held, and what came is in quarantine."""
     sandbox.provider.spoils = lambda: 99
 
     async def work() -> None:
         with pytest.raises(InvalidResultError, match="damaged"):
-            await sandbox.execute(await opened(sandbox, sandbox.remote()), 4)
+            await sandbox.execute(await opened(sandbox, sandbox.remote(capabilities=capabilities)), 4)
 
     sandbox.run(work())
     kept = sandbox.store.raw_result("r/0.0.0")
     assert kept is not None
     assert kept.is_quarantined
     assert kept.content
-    assert [job.state for job in sandbox.store.jobs("r")] == [JobState.FAILED]
+    assert [job.state for job in sandbox.store.jobs("r")] == [state]
 
 
 @pytest.mark.parametrize("capabilities", [FREE, PAID], ids=["free", "paid"])

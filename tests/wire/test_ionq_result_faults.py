@@ -20,7 +20,7 @@ from qorch.model.job import JobState
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ionq_runs import WatchedRun, check_values, watched_run, work_of
+from ionq_runs import SHOTS, WatchedRun, check_values, watched_run, work_of
 
 FAULTS = ("reset", "429", "500", "503", "520", "hang", "drip", "truncated", "malformed", "html", "deep-json")
 OPTIONS = "simulator,settle=0.2,deadline=0.4"
@@ -79,6 +79,22 @@ def test_a_result_that_stays_wrong_is_kept_and_never_used(fault: str, trace: byt
         assert trace in raw.content
         assert watched.store.blocks_at(job.run_id, job.position) == []
         assert len(watched.accepted_by_key()) == 1
+
+
+def test_a_paid_answer_that_could_not_be_read_is_fetched_by_the_next_session(tmp_path: Path) -> None:
+    """However often it comes wrong, the job is held; a session after that asks again, and nothing is bought twice."""
+    options = "qpu.forte-1"
+    with start(Settings(faults="results:wrong-rows")) as emulator:
+        with watched_run(emulator, tmp_path, options=options) as watched:
+            with pytest.raises(InvalidResultError, match="held"):
+                watched.run.execute(work_of(5))
+            assert states(watched) == [JobState.UNKNOWN]
+        httpx.post(f"{emulator.root}/_emulator/faults", json={"faults": ""}).raise_for_status()
+        with watched_run(emulator, tmp_path, options=options, resume=True) as watched:
+            assert (watched.run.execute(work_of(5))[0].shots == SHOTS).all()
+            assert states(watched) == [JobState.DONE]
+            assert watched.sent == []
+        assert [job["rows"] for job in emulator.jobs()] == [5]
 
 
 @pytest.mark.parametrize("fault", ["child-failure", "child-missing"])

@@ -95,12 +95,12 @@ def test_exact_probabilities_are_sampled_here():
 
 
 def test_drawn_shots_are_those_of_the_rows_streams():
-    """Shot s is draw s of Philox with the key (stream, ordinal): what every seeded sampler of qorch gives."""
+    """Shot s is 32-bit word s of Philox with the key (stream, ordinal), as anybody can compute."""
     counts = dense(read_answer(shape_of(3, shots=50), answer(job(), whole(TABLE)), options=IDEAL))
     for row in range(3):
         key = np.array([5, row], dtype=np.uint64)
-        uniforms = np.random.Generator(np.random.Philox(key=key)).random(50)
-        outcomes = np.searchsorted(np.cumsum(TABLE[row]), uniforms, side="right")
+        words = np.random.Philox(key=key).random_raw(25).astype("<u8").view("<u4")
+        outcomes = np.searchsorted(np.cumsum(TABLE[row]), words / 2.0**32, side="right")
         np.testing.assert_array_equal(counts[row], np.bincount(outcomes, minlength=4))
 
 

@@ -65,7 +65,14 @@ class IonqClient:
         response = await self._ask(purpose, f"{self._jobs}/{job_id}")
         if response is None:
             return None
-        job = await self._read(response.body, lambda body: decode_job(body, version=self.version))
+
+        def read(body: bytes) -> IonqJob:
+            job = decode_job(body, version=self.version)
+            if purpose != "poll":
+                job.child_ids  # noqa: B018 - read here, where what cannot be read is asked for again
+            return job
+
+        job = await self._read(response.body, read)
         if job.job_id != job_id:
             raise BusyError(f"IonQ was asked for job {job_id} and answered with {job.job_id}; it is asked again")
         return response.body, job

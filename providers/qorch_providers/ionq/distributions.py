@@ -4,10 +4,9 @@ JSON lets a key stand twice and readers keep the last; here every pair has one c
 Dense rows of up to 1,024 outcomes are read as structs with one field per outcome, which halves the time.
 """
 
-import re
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,6 +21,9 @@ TOLERANCE = 1e-6
 _REGISTER = "output_all"
 _MOST_DENSE_QUBITS = 10
 _BRACES_PER_CHILD = 3
+_COLON = ord(":")
+_MOST_NAME = 67
+"""Characters before a brace within which its name begins."""
 _DENSE_SHARE = 4
 """A row counts as dense where at least one outcome in so many is there."""
 
@@ -127,22 +129,29 @@ class DenseReader:
 
     outcomes: UIntArray
     decoder: "msgspec.json.Decoder[Any]"
+    packer: struct.Struct
 
     def read(self, body: bytes) -> tuple[UIntArray, FloatArray] | None:
         """Outcomes, ascending, and their probabilities; None for a body that is not quite so, or sparse."""
-        size, n_colons = len(self.outcomes), body.count(b":")
+        size, n_colons = len(self.outcomes), _count_colons(body)
         if n_colons * _DENSE_SHARE < size or b"\\" in body:
             return None
         try:
             values = msgspec.structs.astuple(self.decoder.decode(body))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
-        probabilities = np.fromiter(values, dtype=np.float64, count=size)
-        is_there = probabilities == probabilities
-        n_there = int(np.count_nonzero(is_there))
-        if n_there != n_colons:
+        probabilities: FloatArray = np.frombuffer(self.packer.pack(*values))
+        if n_colons == size and not np.isnan(np.add.reduce(probabilities)):
+            return self.outcomes, probabilities
+        is_there = ~np.isnan(probabilities)
+        if np.count_nonzero(is_there) != n_colons:
             return None
-        return (self.outcomes, probabilities) if n_there == size else (self.outcomes[is_there], probabilities[is_there])
+        return self.outcomes[is_there], probabilities[is_there]
+
+
+def _count_colons(body: bytes) -> int:
+    """``body.count(b":")``, which for that many of them takes longer than numpy."""
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _COLON))
 
 
 @lru_cache(maxsize=_MOST_DENSE_QUBITS)
@@ -152,7 +161,7 @@ def _dense_reader(n_qubits: int) -> DenseReader:
     names = {f"p{outcome}": str(outcome) for outcome in outcomes}
     fields = [(name, float, float("nan")) for name in names]
     row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
-    return DenseReader(outcomes, msgspec.json.Decoder(row))
+    return DenseReader(outcomes, msgspec.json.Decoder(row), struct.Struct(f"{len(outcomes)}d"))
 
 
 def reader_of(n_qubits: int) -> DistributionReader:
@@ -166,10 +175,11 @@ def _checked(probabilities: FloatArray) -> FloatArray:
     if not len(probabilities):
         raise InvalidResultError("there are no outcomes")
     # Bare ufuncs: on so few numbers numpy's methods take longer to begin than to end.
-    least, most = np.minimum.reduce(probabilities), np.maximum.reduce(probabilities)
+    least, total = np.minimum.reduce(probabilities), float(np.add.reduce(probabilities))
+    # Where none is negative and their sum is at most 1, none of them is more.
+    most = 1.0 if least >= 0.0 and total <= 1.0 else np.maximum.reduce(probabilities)
     if least < -TOLERANCE or most > 1.0 + TOLERANCE:
         raise InvalidResultError("a probability is outside [0, 1]")
-    total = float(np.add.reduce(probabilities))
     if abs(total - 1.0) > TOLERANCE * len(probabilities):
         raise InvalidResultError(f"the probabilities sum to {total}, not to 1")
     return probabilities if least >= 0.0 and most <= 1.0 else probabilities.clip(0.0, 1.0)
@@ -180,27 +190,38 @@ def split_children(body: Text, *, most: int) -> dict[str, Text]:
 
     Raises InvalidResultError where an id stands twice, or there are more than ``most`` of them.
     """
-    return _split_plainly(body, most) or _split_any(bytes(body), most)
+    whole = bytes(body)
+    return _split_plainly(whole, most) or _split_any(whole, most)
 
 
-def _split_plainly(body: Text, most: int) -> dict[str, Text] | None:
-    """The same for a body without spaces and escapes, in a third of the time; None for any other.
+def _split_plainly(body: bytes, most: int) -> dict[str, Text] | None:
+    """The same for a body without spaces and escapes, in a tenth of the time; None for any other.
 
-    Cut before every child: without escapes no string holds what is cut at, and by the number of braces nothing is
-    nested. The pieces are read as JSON objects afterwards.
+    Cut before every child: every brace that opens must follow upon a name, so nothing is nested, and without escapes
+    no string holds what is cut at. The pieces are read as JSON objects afterwards.
     """
-    first = _FIRST_CHILD.match(body)
-    if first is None or body[-2:] != b"}}" or _ESCAPE.search(body):
+    if body[:2] != b'{"' or body[-2:] != b"}}" or b"\\" in body:
         return None
-    marks = [first, *islice(_NEXT_CHILD.finditer(body), most)]
-    if sum(1 for _ in islice(_BRACE.finditer(body), len(marks) + 2)) != len(marks) + 1:
-        return None
-    ends = [mark.start() + 1 for mark in marks[1:]]
+    names: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    brace = body.find(b"{", 1)
+    while brace > 0 and len(names) <= most:
+        quote = body.rfind(b'"', max(0, brace - _MOST_NAME), brace - 2)
+        name = body[quote + 1 : brace - 2]
+        is_next = body[quote - 2 : quote] == b"}," if names else quote == 1
+        if not is_next or body[brace - 2 : brace] != b'":' or not name.replace(b"-", b"").isalnum():
+            return None
+        names.append(name.decode())
+        starts.append(brace)
+        ends.append(quote - 1)
+        brace = body.find(b"{", brace + 1)
+    ends.append(len(body) - 1)
     view = memoryview(body)
     children: dict[str, Text] = {
-        bytes(mark[1]).decode(): view[mark.end() : end] for mark, end in zip(marks, [*ends, -1], strict=True)
+        name: view[start:end] for name, start, end in zip(names, starts, ends[1:], strict=True)
     }
-    return children if len(children) == len(marks) else None
+    return children if len(children) == len(names) <= most else None
 
 
 def _split_any(body: bytes, most: int) -> dict[str, Text]:
@@ -216,8 +237,4 @@ def _split_any(body: bytes, most: int) -> dict[str, Text]:
     return children
 
 
-# Two patterns: with an alternative at its beginning the second would be searched for ten times as long.
-_FIRST_CHILD = re.compile(rb'\{"([A-Za-z0-9-]{1,64})":(?=\{)')
-_ESCAPE, _BRACE = re.compile(rb"\\"), re.compile(rb"\{")
-_NEXT_CHILD = re.compile(rb'\},"([A-Za-z0-9-]{1,64})":(?=\{)')
 _aggregated = msgspec.json.Decoder(dict[str, msgspec.Raw])

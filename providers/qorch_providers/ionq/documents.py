@@ -7,6 +7,7 @@ import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ _ARTIFACTS = (
     "ionq.result.probabilities.json.v1",
     "ionq.result.probabilities.json.v2",
 )
+_NOTHING = (b"null", b"[]")
 _MAX_CURSOR = 4096
 _OPEN_WORDS = ("available", "running")
 
@@ -48,10 +50,6 @@ class _Failure(msgspec.Struct):
     code: str | None = None
     message: str | None = None
     error: str | None = None
-
-
-class _Stats(msgspec.Struct):
-    circuits: int | None = None
 
 
 class _Result(msgspec.Struct):
@@ -68,10 +66,8 @@ class _Job(msgspec.Struct):
     metadata: dict[str, msgspec.Raw] | None = None
     failure: _Failure | None = None
     parent_job_id: str | None = None
-    child_job_ids: list[str] | None = None
-    children: list[str] | None = None
-    circuits: int | None = None
-    stats: _Stats | None = None
+    child_job_ids: msgspec.Raw = msgspec.Raw(b"null")
+    children: msgspec.Raw = msgspec.Raw(b"null")
     results: dict[str, msgspec.Raw] | None = None
     results_url: str | None = None
     submitted_at: str | float | None = None
@@ -118,8 +114,8 @@ class _Backend(msgspec.Struct):
 class IonqJob:
     """What a job's document says.
 
-    ``key``: the idempotency key in its metadata. ``results_path``: where its probabilities are, a path on the same
-    server; those of all children together for a multi-circuit job. ``n_circuits``: None where it is not said.
+    ``key``: the idempotency key in its metadata. ``children``: the JSON of its children's ids. ``results_path``: where
+    its probabilities are, a path on the same server; those of all children together for a multi-circuit job.
     """
 
     job_id: str
@@ -127,9 +123,19 @@ class IonqJob:
     key: str | None
     name: str | None
     parent_id: str | None
-    child_ids: tuple[str, ...]
+    children: bytes
     results_path: str | None
-    n_circuits: int | None
+
+    @cached_property
+    def child_ids(self) -> tuple[str, ...]:
+        """Of a multi-circuit job. Raises InvalidResultError where they cannot be believed.
+
+        Read when they are wanted: there are thousands, and who only asks for the status does not.
+        """
+        children = tuple(check_id(child) for child in _decode(self.children, list[str], "list of children") or ())
+        if len(set(children)) != len(children):
+            raise InvalidResultError(f"job {self.job_id} names a child twice; its circuits cannot be told apart")
+        return children
 
 
 def decode_job(body: bytes, *, version: str) -> IonqJob:
@@ -138,19 +144,15 @@ def decode_job(body: bytes, *, version: str) -> IonqJob:
     Times that cannot be read are None: no result is lost over a clock.
     """
     job = _decode(body, _Job, "job")
-    job_id = check_id(job.id)
-    children = tuple(check_id(child) for child in job.child_job_ids or job.children or ())
-    if len(set(children)) != len(children):
-        raise InvalidResultError(f"job {job_id} names a child twice; its circuits cannot be told apart")
+    children = (bytes(job.child_job_ids), bytes(job.children))
     return IonqJob(
-        job_id=job_id,
+        job_id=check_id(job.id),
         status=_status(job),
         key=_key(job),
         name=None if job.name is None else clean(job.name),
         parent_id=None if job.parent_job_id is None else check_id(job.parent_job_id),
-        child_ids=children,
+        children=next((raw for raw in children if raw not in _NOTHING), b"[]"),
         results_path=_results_path(job, version=version),
-        n_circuits=_n_circuits(job, children),
     )
 
 
@@ -286,11 +288,6 @@ def _key(job: _Job) -> str | None:
         return check_id(msgspec.json.decode(raw, type=str))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidResultError(f"job {job.id} has metadata that cannot be read") from error
-
-
-def _n_circuits(job: _Job, children: tuple[str, ...]) -> int | None:
-    said = job.stats.circuits if job.stats is not None and job.stats.circuits is not None else job.circuits
-    return said if said is not None else len(children) or None
 
 
 def _results_path(job: _Job, *, version: str) -> str | None:

@@ -125,12 +125,12 @@ def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tupl
     stream = RowStream()
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):
-            uniforms = np.empty((len(chunk), shots))
-            for row, draws in zip(chunk, uniforms, strict=True):
-                stream.seek(int(block.streams[row.place]), int(block.ordinals[row.place]), offset=block.shot_offset)
-                stream.fill(draws)
+            words = np.empty((len(chunk), shots), dtype=np.uint32)
+            for row, drawn in zip(chunk, words, strict=True):
+                name, ordinal = int(block.streams[row.place]), int(block.ordinals[row.place])
+                drawn[:] = stream.words(name, ordinal, offset=block.shot_offset, count=shots)
             probabilities = np.stack([row.distribution.probabilities for row in chunk])
-            yield np.stack([row.distribution.outcomes for row in chunk]), draw_counts(probabilities, uniforms)
+            yield np.stack([row.distribution.outcomes for row in chunk]), draw_counts(probabilities, words)
 
 
 def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tuple[UIntArray, IntArray]]:
