@@ -16,6 +16,8 @@ was last seen not to be over: an outage, or a late question, must not delay thos
 """
 TOGETHER = 0.5
 """A job whose turn comes within this share of its interval is asked after with those that are due."""
+TRUST = 3.0
+"""So many times a job's age is believed of what the provider expects it to take, which may be wrong."""
 OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
 
 
@@ -123,7 +125,7 @@ class Poller:
             elif status is None and self._is_gone(watch, now_ns):
                 self._fail([name], self._gone(name))
             else:
-                self._postpone(watch, now_ns)
+                self._postpone(watch, now_ns, wait_seconds=status.wait_seconds if status is not None else None)
 
     def _is_gone(self, watch: _Watch, now_ns: int) -> bool:
         """Lists may lag behind: a job is gone only after it was missing for the settle time."""
@@ -139,8 +141,10 @@ class Poller:
             )
         return JobFailedError(reason, is_repeatable=True)
 
-    def _postpone(self, watch: _Watch, now_ns: int) -> None:
+    def _postpone(self, watch: _Watch, now_ns: int, *, wait_seconds: float | None) -> None:
         shortest, longest = self._policy.shortest_seconds * 1e9, self._policy.longest_seconds * 1e9
         watch.open_ns = now_ns - watch.since_ns
-        watch.interval_ns = round(min(longest, max(shortest, self._policy.share * watch.open_ns)))
+        expected_ns = min(1e9 * (wait_seconds or 0.0), TRUST * watch.open_ns)
+        share_ns = self._policy.share * max(watch.open_ns, expected_ns)
+        watch.interval_ns = round(min(longest, max(shortest, share_ns)))
         watch.due_ns = now_ns + watch.interval_ns

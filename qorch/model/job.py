@@ -9,7 +9,10 @@ from qorch.model.measurement import BlockResult, Measurement, RowBlock
 
 
 class JobState(StrEnum):
-    """Where a job is. RESERVED is provably unsent; UNKNOWN may have been accepted, and may be billed."""
+    """Where a job is. RESERVED is provably unsent; UNKNOWN may have been accepted and billed, and is held.
+
+    UNKNOWN with a provider's id: it was accepted and billed, and its answer cannot be read.
+    """
 
     PLANNED = "planned"
     RESERVED = "reserved"

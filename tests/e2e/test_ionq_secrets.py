@@ -6,10 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -75,21 +74,6 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@contextmanager
-def echo_server() -> Iterator[str]:
-    """The URL of a server that repeats the key."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def leaks(content: bytes) -> bool:
     """Whether the key stands there, as it is or in base64, wherever that starts."""
     plain = CANARY.encode()
@@ -98,11 +82,11 @@ def leaks(content: bytes) -> bool:
 
 
 @pytest.mark.timeout(200)
-def test_the_key_appears_nowhere(tmp_path: Path) -> None:
+def test_the_key_appears_nowhere(tmp_path: Path, serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> None:
     """Forty flows and more, good and bad: no byte of what they leave behind has it."""
     database = tmp_path / "secrets.db"
-    with start() as emulator, echo_server() as echo:
-        environment = {"IONQ_API_KEY": CANARY, "EMULATOR": emulator.url, "ECHO": echo, "QORCH_DB": str(database)}
+    with start() as emulator:
+        environment = {"IONQ_API_KEY": CANARY, "EMULATOR": emulator.url, "ECHO": serve(Echo), "QORCH_DB": str(database)}
         done = subprocess.run(
             [sys.executable, "-X", "dev", "-W", "ignore", str(DRIVER), str(tmp_path)],
             env=os.environ | environment | {"PYTHONASYNCIODEBUG": "1"},

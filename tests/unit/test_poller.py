@@ -33,6 +33,7 @@ class Desk:
         self.sandbox = sandbox
         self.asked: list[tuple[float, tuple[str, ...]]] = []
         self.trouble: dict[float, Exception] = {}
+        self.forecast_seconds: float | None = None
         self.remote = sandbox.remote(terms=dataclasses.replace(HOLD, on_unknown=on_unknown))
         self.remote.poll = self.poll  # type: ignore[method-assign]
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
@@ -46,7 +47,8 @@ class Desk:
             if now < until:
                 raise error
         known = [name for name in provider_ids if name.replace(".", "").isdigit()]
-        return {name: JobStatus(RemoteState.DONE if float(name) <= now else RemoteState.QUEUED) for name in known}
+        waits = JobStatus(RemoteState.QUEUED, wait_seconds=self.forecast_seconds)
+        return {name: JobStatus(RemoteState.DONE) if float(name) <= now else waits for name in known}
 
     async def wait(self, name: str) -> float:
         """When a job was seen to be over."""
@@ -74,6 +76,18 @@ def test_questions_become_rarer_with_the_wait(sandbox: Sandbox, seconds: float) 
     late = sandbox.run(desk.wait(str(seconds))) - seconds
     assert 0 <= late <= min(120.0, max(0.05, 0.05 * seconds)) + 1e-6
     assert len(desk.asked) <= 25 + 20 * np.log(1 + seconds) + seconds / 120.0
+
+
+def test_a_forecast_makes_questions_rarer(sandbox: Sandbox) -> None:
+    """A job that is said to wait for an hour is asked after less often, and hardly seen late where that was wrong."""
+    plain, told = Desk(sandbox), Desk(sandbox)
+    told.forecast_seconds = 3600.0
+
+    async def work() -> list[float]:
+        return await asyncio.gather(plain.wait("60.0"), told.wait("60.0"))
+
+    assert sandbox.run(work())[1] <= 60.0 + 3 * 0.05 * 60.0
+    assert len(told.asked) < 0.6 * len(plain.asked)
 
 
 def test_the_first_question_waits_for_what_jobs_take(sandbox: Sandbox) -> None:
