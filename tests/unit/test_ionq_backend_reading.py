@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import gzip
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from qorch.model.job import RawResult, RemoteState
 from qorch.ports import RemoteBackend
 from qorch_providers.ionq import IonqBackend
 from qorch_providers.ionq.answers import decode_answer
+from qorch_providers.ionq.backend import QPU_QUBITS
+from qorch_providers.ionq.client import NoListError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_servers import (
@@ -74,6 +77,23 @@ def test_polls_ask_for_25_jobs_at_a_time() -> None:
     lists = [[value for name, value in request.query if name == "ids"] for request in requests if request.path == JOBS]
     assert sorted(len(ids) for ids in lists) == [10, 25, 25]
     assert [request.path for request in requests if request.path != JOBS] == [f"{JOBS}/gone"]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_without_a_list_is_asked_job_by_job(status: int) -> None:
+    """It is asked for the list once; and since nobody can look for a lost job there, a search is refused at once."""
+    jobs = {f"GET {JOBS}/{name}": reply(200, job_document(name, "ready")) for name in ("a", "b")}
+    routes = {f"GET {JOBS}": reply(status, {"message": "Not Found"}), **jobs}
+
+    async def work(backend: RemoteBackend, server: ScriptedServer) -> list[str]:
+        for _ in range(2):
+            assert set(await backend.poll(["a", "b"])) == {"a", "b"}
+        asked = [request.path for request in server.requests]
+        with pytest.raises(NoListError):
+            await backend.find([KEY], since=SINCE)
+        return asked
+
+    assert drive(routed(routes), work) == [JOBS] + 2 * [f"{JOBS}/a", f"{JOBS}/b"]
 
 
 def test_states_and_times_come_from_the_list() -> None:
@@ -169,8 +189,13 @@ QUESTIONS: dict[str, Callable[[IonqBackend], object]] = {
 }
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("name", TRANSIENT)
+# Another server's 404, and a list without the target, are answers: it describes no such machine.
+ANSWERED = {("foreign 404", "availability"), ("list for an object", "availability")}
+
+
+@pytest.mark.parametrize(
+    ("name", "question"), [pair for pair in itertools.product(TRANSIENT, QUESTIONS) if pair not in ANSWERED]
+)
 def test_questions_without_an_answer_are_busy(name: str, question: str) -> None:
     """Nothing is lost by asking again, so the engine is told to; a named wait is handed on."""
 
@@ -544,15 +569,28 @@ def test_a_machine_tells_its_qubits_and_calibration_when_it_is_opened() -> None:
     assert open_machine(machine("unavailable"))[1:] == (30, False)
 
 
-@pytest.mark.parametrize(("answer", "kind"), [(reply(503), BusyError), (not_found(), UnknownNameError)])
-def test_a_machine_that_does_not_answer_is_not_opened(answer: Answer, kind: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("listing", "kind"), [(reply(503), BusyError), (reply(200, [machine() | {"backend": "other"}]), UnknownNameError)]
+)
+def test_a_machine_that_is_not_described_is_not_opened(listing: Answer, kind: type[Exception]) -> None:
     """Without its calibration no context is known; a machine that does not exist is named."""
 
     async def work(backend: IonqBackend, server: ScriptedServer) -> None:
         with pytest.raises(kind):
             await backend.open()
 
-    drive(lambda request: answer, work, options="qpu.forte-1,deadline=2")
+    drive(routed({"GET /v0.4/backends": listing}), work, options="qpu.forte-1,deadline=2")
+
+
+@pytest.mark.parametrize(("listing", "n_qubits"), [(reply(200, [machine(qubits=11)]), 11), (reply(405), QPU_QUBITS)])
+def test_servers_that_describe_machines_otherwise_are_usable(listing: Answer, n_qubits: int) -> None:
+    """By the list alone; or not at all, and then it is as large as any, and open."""
+
+    async def work(backend: IonqBackend, server: ScriptedServer) -> tuple[int, bool]:
+        await backend.open()
+        return backend.capabilities.max_qubits, (await backend.availability()).is_open
+
+    assert drive(routed({"GET /v0.4/backends": listing}), work, options="qpu.forte-1") == (n_qubits, True)
 
 
 def test_the_simulator_opens_without_a_question() -> None:

@@ -245,8 +245,9 @@ def test_availability_of_one_backend_or_of_a_list():
         assert decode_availability(body, target="qpu.forte-1") == (wanted, BACKEND["characterization_id"])
     closed, _ = decode_availability(listing, target="simulator")
     assert (closed.is_open, closed.reason) == (False, "retired")
+    assert decode_availability(listing, target="qpu.aria-1") is None
     with pytest.raises(InvalidResultError, match=r"qpu\.aria-1"):
-        decode_availability(listing, target="qpu.aria-1")
+        decode_availability(json.dumps(BACKEND).encode(), target="qpu.aria-1")
 
 
 def test_the_old_protocols_characterization_is_the_end_of_a_url():

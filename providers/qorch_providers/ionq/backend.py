@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import hashlib
+import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from qorch.ports import Capabilities, Clock, RemoteBackend
 from qorch_providers.http import HttpClient, NotSentError
 from qorch_providers.ionq.access import Access, read_access
 from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
-from qorch_providers.ionq.client import IonqClient
+from qorch_providers.ionq.client import IonqClient, NoListError
 from qorch_providers.ionq.collection import collect_answer
 from qorch_providers.ionq.limits import MAX_SHOTS, check_measurement
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
@@ -132,6 +133,9 @@ class IonqBackend:
         availability, self._characterization = answer
         if availability.n_qubits is not None:
             self._capabilities = replace(self._capabilities, max_qubits=availability.n_qubits)
+        if self._characterization is None:
+            # What cannot be told apart is never taken for the same: no other session has this one.
+            self._characterization = f"unknown/{secrets.token_hex(16)}"
         self._is_open = True
 
     async def submit(self, request: JobRequest, *, key: str) -> str:
@@ -207,7 +211,10 @@ class IonqBackend:
         if refused_ns is None:
             return None
         age = datetime.timedelta(microseconds=(self._clock.monotonic_ns() - refused_ns) / 1000)
-        return (await self.find([key], since=self._clock.now() - age)).get(key)
+        try:
+            return (await self.find([key], since=self._clock.now() - age)).get(key)
+        except NoListError:
+            return None  # then the refusal has to be believed
 
     def _check_width(self, gates: GateList) -> None:
         most = self._capabilities.max_qubits

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from qorch.errors import BusyError, InvalidResultError
+from qorch.errors import BackendError, BusyError, InvalidResultError
 from qorch.model.job import Availability
 from qorch_providers.http import HttpClient, HttpResponse, NoAnswerError, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import Access
 from qorch_providers.ionq.documents import IonqJob, decode_availability, decode_job, decode_job_list
-from qorch_providers.ionq.outcomes import is_missing, read_failure, read_submission
+from qorch_providers.ionq.outcomes import is_missing, is_not_offered, read_failure, read_submission
 
 AT_ONCE = 4
 """Calls side by side that one question is split into."""
@@ -38,8 +38,13 @@ class Page:
     body: bytes = field(repr=False)
 
 
+class NoListError(BackendError):
+    """The server has no list of jobs: there are such among those that speak only a part of IonQ's protocol."""
+
+
 class IonqClient:
-    """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability.
+    """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability. ``has_list``: False
+    once the server said that it has no list of jobs.
 
     Except ``submit``, everything is safe to repeat and raises BusyError where no readable answer came, CredentialsError
     where the key was refused.
@@ -48,6 +53,7 @@ class IonqClient:
     def __init__(self, http: HttpClient, access: Access, *, version: str) -> None:
         """``http`` is closed with this client."""
         self.calls: Counter[str] = Counter()
+        self.has_list = True
         self._http = http
         self._secrets = (access.key,)
         self.version = version
@@ -78,10 +84,11 @@ class IonqClient:
         return response.body, job
 
     async def page(self, query: Sequence[tuple[str, str]], *, purpose: str) -> Page:
-        """One page of the list of jobs."""
-        response = await self._ask(purpose, self._jobs, query)
+        """One page of the list of jobs. Raises NoListError where the server has none."""
+        response = await self._ask(purpose, self._jobs, query, missing=is_not_offered)
+        self.has_list = response is not None
         if response is None:
-            raise BusyError("IonQ says that it has no list of jobs; it is asked again")
+            raise NoListError(f"the server has no list of jobs at {self._jobs}")
         jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self.version))
         return Page(tuple(jobs), cursor, response.received_at, server_time(response.headers), response.body)
 
@@ -118,22 +125,35 @@ class IonqClient:
             raise read_failure(response, secrets=self._secrets)
 
     async def availability(self, target: str) -> tuple[Availability, str | None] | None:
-        """Whether the target takes jobs, and the id of its characterization; None where IonQ has no such target."""
+        """Whether the target takes jobs, and the id of its characterization; None where IonQ has no such target.
+
+        A server that describes no targets at all is taken to be open.
+        """
         # v0.3 documents only the list.
-        path = f"/{self.version}/backends" + ("" if self.version == "v0.3" else f"/{target}")
-        response = await self._ask("availability", path)
-        if response is None:
-            return None
-        return await self._read(response.body, lambda body: decode_availability(body, target=target))
+        names = (f"/{target}", "") if self.version != "v0.3" else ("",)
+        for name in names:
+            path = f"/{self.version}/backends{name}"
+            response = await self._ask("availability", path, missing=lambda found: found.status in (404, 405, 501))
+            if response is not None:
+                return await self._read(response.body, lambda body: decode_availability(body, target=target))
+        return Availability(is_open=True, reason="the server describes no targets"), None
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         await self._http.aclose()
 
-    async def _ask(self, purpose: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse | None:
+    async def _ask(
+        self,
+        purpose: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        missing: Callable[[HttpResponse], bool] = is_missing,
+    ) -> HttpResponse | None:
+        """The answer; None for one of those that say, by ``missing``, that there is no such thing."""
         self.calls[purpose] += 1
         response = await self._call("GET", path, query)
-        if is_missing(response):
+        if missing(response):
             return None
         if response.status != 200:
             raise read_failure(response, secrets=self._secrets)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import msgspec
 
 from qorch.errors import BusyError, InvalidResultError, JobFailedError
 from qorch.model.job import RemoteState
 from qorch_providers.ionq.answers import encode_answer
-from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, ask_each
+from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, NoListError, ask_each
 from qorch_providers.ionq.distributions import split_children
 from qorch_providers.ionq.documents import IonqJob, decode_job
 
@@ -102,14 +102,15 @@ async def _listed_children(
     client: IonqClient, job: IonqJob, wanted: Collection[str], *, version: str
 ) -> dict[str, bytes]:
     documents: dict[str, bytes] = {}
-    async with aclosing(client.pages([("parent_job_id", job.job_id)], purpose="fetch")) as pages:
-        async for page in pages:
-            # A server that ignores the filter lists the whole account, and is not read to its end.
-            if not {child.job_id for child in page.jobs} & set(job.child_ids):
-                break
-            documents |= {name: text for name, text in _split(page.body, version=version) if name in wanted}
-            if len(documents) == len(wanted):
-                break
+    with suppress(NoListError):
+        async with aclosing(client.pages([("parent_job_id", job.job_id)], purpose="fetch")) as pages:
+            async for page in pages:
+                # A server that ignores the filter lists the whole account, and is not read to its end.
+                if not {child.job_id for child in page.jobs} & set(job.child_ids):
+                    break
+                documents |= {name: text for name, text in _split(page.body, version=version) if name in wanted}
+                if len(documents) == len(wanted):
+                    break
     return documents
 
 

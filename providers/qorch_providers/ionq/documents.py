@@ -193,18 +193,22 @@ def decode_error(body: bytes) -> str:
     return clean(text)
 
 
-def decode_availability(body: bytes, *, target: str) -> tuple[Availability, str | None]:
+def decode_availability(body: bytes, *, target: str) -> tuple[Availability, str | None] | None:
     """Whether ``target`` takes jobs, and the id of its present characterization, None where it has none.
+
+    None where a list does not name the target.
 
     ``body`` is that of `GET /backends/{target}` or of `GET /backends`. A status that is not known counts as closed,
     and the reason says the word. Queue times are taken to be milliseconds (protocols.md 1.10 is not sure). Raises
-    InvalidResultError where it cannot be read or the target is not in it.
+    InvalidResultError where it cannot be read, or is of another target.
     """
     is_list = body.lstrip()[:1] == b"["
     found = _decode(body, list[_Backend], "list of backends") if is_list else [_decode(body, _Backend, "backend")]
     backend = next((item for item in found if item.backend == target), None)
+    if backend is None and is_list:
+        return None
     if backend is None:
-        raise InvalidResultError(f"the server has no backend '{target}'; it named {len(found)} others")
+        raise InvalidResultError(f"the server was asked for {target}, and described another backend")
     is_open = backend.status in _OPEN_WORDS
     reason = ("degraded" if backend.degraded else "") if is_open else clean(backend.status, limit=60)
     availability = Availability(

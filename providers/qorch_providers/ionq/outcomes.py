@@ -62,6 +62,11 @@ def is_missing(response: HttpResponse) -> bool:
     return response.status == 404 and decode_error(response.body) != ""
 
 
+def is_not_offered(response: HttpResponse) -> bool:
+    """Whether the server itself says that it has no such question, as those that speak a part of the protocol."""
+    return response.status in (405, 501) or is_missing(response)
+
+
 def _refusal(response: HttpResponse, sentence: str) -> BackendError:
     if response.status == 429:
         return BusyError(sentence, retry_after_seconds=_wait(response))

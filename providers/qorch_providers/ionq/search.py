@@ -2,10 +2,10 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from qorch_providers.ionq.bodies import job_name
-from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, Page, ask_each
+from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, NoListError, Page, ask_each
 from qorch_providers.ionq.documents import IonqJob
 
 SKEW = datetime.timedelta(minutes=1)
@@ -15,7 +15,8 @@ SKEW = datetime.timedelta(minutes=1)
 async def find_jobs(client: IonqClient, keys: frozenset[str], *, since: datetime.datetime) -> dict[str, str]:
     """The ids of the jobs with these keys that were submitted after ``since``, by key.
 
-    Reads until all are found or everything further is older. Raises BusyError where the list cannot be read so far:
+    Reads until all are found or everything further is older. Raises BusyError where the list cannot be read so far, and
+    NoListError where there is none:
     a key that is missing in the answer is in no job. Children carry their parent's metadata and are no answer.
     """
     found: dict[str, str] = {}
@@ -88,13 +89,14 @@ async def look_up(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
 
 async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
     """What one filtered list has of these; a server may ignore the filter, so only what was asked for is taken."""
-    if len(ids) == 1:
+    if len(ids) == 1 or not client.has_list:
         return {}
     found: dict[str, IonqJob] = {}
-    async with aclosing(client.pages([("ids", job_id) for job_id in ids], purpose="poll")) as pages:
-        async for page in pages:
-            asked = {job.job_id: job for job in page.jobs if job.job_id in ids}
-            found |= asked
-            if len(found) == len(ids) or len(asked) < len(page.jobs) or not asked:
-                break
+    with suppress(NoListError):
+        async with aclosing(client.pages([("ids", job_id) for job_id in ids], purpose="poll")) as pages:
+            async for page in pages:
+                asked = {job.job_id: job for job in page.jobs if job.job_id in ids}
+                found |= asked
+                if len(found) == len(ids) or len(asked) < len(page.jobs) or not asked:
+                    break
     return found

@@ -1,0 +1,65 @@
+"""A server that speaks no more of IonQ's protocol than a job needs: POST it, GET it, GET its results."""
+
+import itertools
+import json
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from typing import Any, ClassVar
+
+import pytest
+
+
+class ThreeRoutes(BaseHTTPRequestHandler):
+    """Every circuit always gives zeros. Jobs are done when they are asked after; anything else is not there."""
+
+    protocol_version = "HTTP/1.1"
+    jobs: ClassVar[dict[str, int]] = {}
+    numbers = itertools.count()
+
+    def do_POST(self) -> None:
+        """Accept a job."""
+        sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path != "/v0.4/jobs":
+            self._answer(404, "no such route")
+            return
+        name = f"job-{next(self.numbers)}"
+        self.jobs[name] = len(sent["input"].get("circuits", [None]))
+        self._answer(201, {"id": name, "status": "submitted"})
+
+    def do_GET(self) -> None:
+        """One job or its results."""
+        name, _, rest = self.path.removeprefix("/v0.4/jobs/").partition("/")
+        if self.path == "/v0.4/jobs" or self.path.startswith("/v0.4/jobs?"):
+            self._answer(405, "Method Not Allowed")
+        elif name not in self.jobs:
+            self._answer(404, "<h1>Not Found</h1>")
+        elif not rest:
+            children = [f"{name}-{row}" for row in range(self.jobs[name])] if self.jobs[name] > 1 else []
+            self._answer(200, {"id": name, "status": "completed", "child_job_ids": children})
+        elif self.jobs[name] == 1:
+            self._answer(200, {"0": 1})
+        else:
+            self._answer(200, {f"{name}-{row}": {"0": 1} for row in range(self.jobs[name])})
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int, document: object) -> None:
+        body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("target", ["simulator,rows=400", "qpu.forte-1,rows=400"])
+def test_a_training_needs_three_routes(
+    target: str, typed: Any, serve: Callable[[type[BaseHTTPRequestHandler]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several jobs side by side, without a list of jobs and without a description of the machine."""
+    monkeypatch.setenv("IONQ_API_URL", serve(ThreeRoutes) + "/v0.4")
+    monkeypatch.setenv("IONQ_API_KEY", "dummy")
+    done = typed("train", "digits", "--backend", f"ionq:{target}", "--limit", "20", "--epochs", "1", "--json")
+    assert done.code == 0, done.err
+    assert done.document["rows_executed"] > 20
+    assert done.document["calls"]["submit"] > 1
