@@ -63,6 +63,7 @@ def post_briefly(bench: Bench) -> httpx.Response:
     return bench.client.post("/jobs", json=body, timeout=0.2)
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(("moment", "n_jobs"), [("before", 0), ("after", 1)])
 def test_a_drip_outlasts_timeouts_between_bytes(bench: Bench, moment: str, n_jobs: int) -> None:
     """Single bytes arrive for longer than the timeout for one of them."""

@@ -18,6 +18,8 @@ from qorch.errors import BackendError
 sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import Bench
 
+pytestmark = pytest.mark.serial
+
 BODY: dict[str, Any] = {
     "type": "ionq.circuit.v1",
     "backend": "simulator",
@@ -147,7 +149,6 @@ def test_simulating_does_not_stop_the_server(bench: Bench) -> None:
     assert slowest < 0.5 * (time.monotonic() - began)
 
 
-@pytest.mark.serial
 def test_a_thousand_small_calls_a_second(bench: Bench) -> None:
     """4,000 GETs of one job over four connections take less than 4 s of CPU, the clients' own included."""
     job_id = bench.run([])["id"]
