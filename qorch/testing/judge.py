@@ -55,14 +55,9 @@ def paid_twice(world: World) -> Iterator[str]:
                 by_sample[sample].append((letter, world.provider.jobs[letter.provider_id]))
     for sample, jobs in by_sample.items():
         for (_, earlier), (later, _) in itertools.pairwise(jobs):
-            if not has_failed(earlier, sample, at=later.sent_at, is_paid=is_paid(world)):
+            if not has_failed(earlier, sample, at=later.sent_at, is_paid=world.conditions.charges):
                 yield f"{sample} was bought as {earlier.request.job_id}, and again as {later.request.job_id}"
                 return
-
-
-def is_paid(world: World) -> bool:
-    """Whether the world's provider charges, as those do whose jobs are held."""
-    return world.conditions.terms.on_unknown is OnUnknown.HOLD
 
 
 def has_failed(job: AcceptedJob, sample: Sample, *, at: float, is_paid: bool) -> bool:
@@ -121,7 +116,7 @@ def badly_ended(world: World, run: RunStory) -> Iterator[str]:
         "RunStoppedError": run.deaths > 0,
         "UnknownOutcomeError": is_in_doubt
         or conditions.accept_seconds > conditions.settle_seconds
-        or (is_paid(world) and conditions.spoil_for_good > 0),
+        or (conditions.charges and conditions.spoil_for_good > 0),
         "JobFailedError": conditions.failure > 0 or conditions.loss > 0,
         "InvalidResultError": conditions.spoil_for_good > 0,
         "RejectedError": conditions.faults[Fault.REJECTED] > 0,

@@ -56,6 +56,11 @@ class Conditions:
         rate = self.rate if self.is_rate_declared else None
         return Terms("fake-account", self.on_unknown, self.settle_seconds, self.most_jobs, rate)
 
+    @property
+    def charges(self) -> bool:
+        """Whether jobs are paid for: where they are held, as by default."""
+        return self.on_unknown is OnUnknown.HOLD
+
 
 def draw_conditions(random: np.random.Generator) -> Conditions:
     """Any weather; under RESUBMIT the settle time is longer than acceptance takes, as its terms promise."""
@@ -183,7 +188,7 @@ def set_up_remote(remote: FakeRemote, dice: Dice) -> None:
     """Give a client's way to the provider the weather."""
     conditions = dice.conditions
     remote.terms = conditions.terms
-    remote.capabilities = PAID if conditions.terms.on_unknown is OnUnknown.HOLD else FREE
+    remote.capabilities = PAID if conditions.charges else FREE
     remote.rows_in_job = conditions.rows_in_job
     remote.round_trip_seconds = conditions.round_trip_seconds
     remote.hang_seconds = conditions.hang_seconds

@@ -143,7 +143,7 @@ def test_dependent_steps_add_little_to_their_trips(tmp_path: Path) -> None:
 def test_real_time(tmp_path: Path) -> None:
     """125 dependent steps take 125 round trips and a tenth; 3,840 packed rows less than a minute."""
     packed = measure(tmp_path, "rows", str(ROWS), scale=1.0)
-    assert packed.wall_seconds < 60.0
-    assert packed.microseconds_per_row < slack() * MOST_CPU_MICROSECONDS
     steps = measure(tmp_path, "steps", "125", scale=1.0, seconds=700.0)
+    assert packed.wall_seconds < 60.0
     assert steps.wall_seconds < 1.1 * sum(steps.trips(JOBS_PER_STEP))
+    assert packed.microseconds_per_row < MOST_CPU_MICROSECONDS

@@ -29,7 +29,7 @@ class ThreeRoutes(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """One job or its results."""
         name, _, rest = self.path.removeprefix("/v0.4/jobs/").partition("/")
-        if self.path == "/v0.4/jobs" or self.path.startswith("/v0.4/jobs?"):
+        if self.path.partition("?")[0] == "/v0.4/jobs":
             self._answer(405, "Method Not Allowed")
         elif name not in self.jobs:
             self._answer(404, "<h1>Not Found</h1>")

@@ -195,7 +195,7 @@ def split_children(body: Text, *, most: int) -> dict[str, Text]:
 
 
 def _split_plainly(body: bytes, most: int) -> dict[str, Text] | None:
-    """The same for a body without spaces and escapes, in a tenth of the time; None for any other.
+    """The same for a body without spaces and escapes, in a fraction of the time; None for any other.
 
     Cut before every child: every brace that opens must follow upon a name, so nothing is nested, and without escapes
     no string holds what is cut at. The pieces are read as JSON objects afterwards.
