@@ -6,6 +6,7 @@ from tests.e2e.conftest import CommandLine
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 def test_bench_compares_with_a_peer(qorch: CommandLine) -> None:
     """Rates of qorch and a peer come from one run, with the ratio to the best peer and the environment."""
     outcome = qorch("bench", "--shapes", "W1", "--rounds", "3", "--backends", "aer", "--peers", "aer-binds", "--json")

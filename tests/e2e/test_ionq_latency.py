@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.serial, pytest.mark.flaky(reruns=2), pytest.mark.timeout(200)]
 
 DRIVER = Path(__file__).parent / "ionq_latency_driver.py"
 EXECUTE = "2.7..4.2"

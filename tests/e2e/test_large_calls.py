@@ -13,7 +13,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 import qorch
 
 ROWS = 100_000
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.flaky(reruns=2)]
 
 
 def chain() -> QuantumCircuit:

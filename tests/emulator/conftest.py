@@ -14,18 +14,19 @@ from qorch_providers.emulators.ionq import Settings, start
 
 sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import SKEWED, Bench, Gate
+from hand_timer import HandTimer
 
 
 @pytest.fixture
 def open_bench() -> Iterator[Callable[..., Bench]]:
-    """Start emulators with these settings; all are stopped at the end."""
+    """Start emulators with these settings, and a timer of the test's own if it wants; all are stopped at the end."""
     with ExitStack() as stack:
 
-        def open_one(**settings: Any) -> Bench:
-            emulator = stack.enter_context(start(Settings(**settings)))
+        def open_one(timer: HandTimer | None = None, **settings: Any) -> Bench:
+            emulator = stack.enter_context(start(Settings(**settings), timer=timer))
             headers = {"Authorization": "apiKey canary"}
             # Loading the machine's certificates, which nothing here needs, would take longer than most tests.
-            options: dict[str, Any] = {"headers": headers, "timeout": 10.0, "verify": SSLContext(PROTOCOL_TLS_CLIENT)}
+            options: dict[str, Any] = {"headers": headers, "timeout": 60.0, "verify": SSLContext(PROTOCOL_TLS_CLIENT)}
             client = stack.enter_context(httpx.Client(base_url=emulator.url, **options))
             url = emulator.url.replace("v0.4", "v0.3")
             legacy = stack.enter_context(httpx.Client(base_url=url, **options))

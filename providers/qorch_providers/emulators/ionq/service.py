@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qorch_providers.emulators.answers import RefusedError
-from qorch_providers.emulators.clock import ScaledClock
+from qorch_providers.emulators.clock import ScaledClock, Timer
 from qorch_providers.emulators.faults import FaultPlan
 from qorch_providers.emulators.ionq.jobs import Book, Job
 from qorch_providers.emulators.ionq.life import Life
@@ -24,10 +24,10 @@ _LARGE_BYTES = 64 * 1024
 class Service:
     """What the endpoints answer from. Lives on one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, timer: Timer) -> None:
         """Raises UsageError where a setting cannot be read."""
         self.settings = settings
-        self.clock = ScaledClock(scale=settings.time_scale)
+        self.clock = ScaledClock(timer, scale=settings.time_scale)
         self.queue = parse_latency(settings.queue)
         self.prices = parse_prices(settings.price)
         self._accept_delay = parse_latency(settings.accept_delay)
