@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
@@ -12,7 +13,7 @@ from qorch.ports import Clock
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.schema import ALEMBIC_VERSION, META, METADATA
-from qorch_jobs_db.sqlite import choose_journal, driver, write_engine
+from qorch_jobs_db.sqlite import choose_journal, write_engine
 from qorch_jobs_db.views import create_views
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -50,7 +51,7 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
 
 
 def _use_journal(path: Path) -> None:
-    link = driver().connect(str(path), isolation_level=None)
+    link = sqlite3.connect(str(path), isolation_level=None)
     try:
         choose_journal(link)
     finally:

@@ -1,11 +1,10 @@
 """Connections to SQLite: which driver, how a file is made, and the pragmas that durability needs."""
 
-import importlib
+import errno
 import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -31,24 +30,7 @@ class SqliteVersion:
 
 def sqlite_version() -> SqliteVersion:
     """The version of the SQLite that stores are opened with."""
-    version: str = driver().sqlite_version
-    return SqliteVersion(version, _numbers(version) < _SOUND_WAL)
-
-
-def driver() -> ModuleType:
-    """The DBAPI module: pysqlite3 where it is installed and newer than the interpreter's own.
-
-    Two copies of SQLite in one process must not open one file: each would drop the other's locks.
-    """
-    try:
-        extra = importlib.import_module("pysqlite3.dbapi2")
-    except ImportError:
-        return sqlite3
-    return extra if _numbers(extra.sqlite_version) > _numbers(sqlite3.sqlite_version) else sqlite3
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    return SqliteVersion(sqlite3.sqlite_version, sqlite3.sqlite_version_info < _SOUND_WAL)
 
 
 def database_path(url: str) -> Path:
@@ -105,16 +87,16 @@ def read_engine(path: Path) -> Engine:
 
 
 def _engine(path: Path, *, pool_size: int) -> Engine:
-    module = driver()
-
+    # Always the interpreter's own SQLite. Of two copies of it in one process each drops the other's locks on a file, and
+    # whoever looks into the database from a notebook does so with this one.
     def connect() -> DBAPIConnection:
-        link: DBAPIConnection = module.connect(
+        link: DBAPIConnection = sqlite3.connect(
             str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         return link
 
     return create_engine(
-        "sqlite+pysqlite://", module=module, creator=connect, poolclass=QueuePool, pool_size=pool_size,
+        "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size,
         max_overflow=60 if pool_size > 1 else 1,
     )  # fmt: skip
 
@@ -137,6 +119,35 @@ def _keep_journal(link: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
+class LogWatch:
+    """Notices that the write-ahead log which this process writes is no longer the one that others would read."""
+
+    def __init__(self, path: Path) -> None:
+        """``path``: of the database. Nothing is looked at before the first ``check``."""
+        self._path = f"{path}-wal"
+        self._first: tuple[int, int] | None = None
+        self._has_seen = False
+
+    def check(self) -> None:
+        """Look once, after a commit. Raises OSError where the log is another file than at the first look, or gone."""
+        found = self._identity()
+        if not self._has_seen:
+            self._first, self._has_seen = found, True
+        elif found != self._first:
+            raise OSError(
+                errno.ESTALE,
+                "its write-ahead log was taken away while a run was open, so that what was written last is lost: this"
+                " process opened or copied the file by other means than Python's sqlite3",
+            )
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:  # without WAL
+            return None
+        return found.st_dev, found.st_ino
+
+
 def _begin_immediately(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -153,7 +164,7 @@ def choose_journal(link: DBAPIConnection) -> str:
         if mode is not None and mode[0] == "wal":
             cursor.execute("PRAGMA user_version=1")
             return "wal"
-    except driver().OperationalError:
+    except sqlite3.OperationalError:
         cursor.close()
         cursor = link.cursor()
     cursor.execute("PRAGMA journal_mode=TRUNCATE")

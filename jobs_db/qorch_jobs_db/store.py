@@ -68,7 +68,7 @@ from qorch_jobs_db.schema import (
     SPANS,
     STEPS,
 )
-from qorch_jobs_db.sqlite import BUSY_SECONDS, create_file, database_path, read_engine, write_engine
+from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, read_engine, write_engine
 from qorch_jobs_db.statements import change_account, claim_rows, delete_blocks
 from qorch_jobs_db.writer import Writer
 
@@ -114,7 +114,7 @@ class SqlStore:
         # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
         # pages where one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
-        self._writer = Writer(self._write_engine, location=str(path), turn=turn, now=clock.now)
+        self._writer = Writer(self._write_engine, location=str(path), turn=turn, now=clock.now, check=LogWatch(path).check)
         atexit.register(self.close)
 
     @property

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -9,7 +10,6 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect
 
 from qorch.errors import StoreError
-from qorch_jobs_db.sqlite import driver
 from qorch_jobs_db.views import create_views, drop_views
 
 
@@ -33,7 +33,7 @@ def upgrade_database(engine: Engine, *, path: Path, scripts: Path, now: dt.datet
 def back_up(path: Path, *, target: Path) -> None:
     """Copy a live database to a new file that only its owner may read."""
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    source_link, target_link = driver().connect(str(path)), driver().connect(str(target))
+    source_link, target_link = sqlite3.connect(str(path)), sqlite3.connect(str(target))
     try:
         source_link.backup(target_link)
     finally:

@@ -37,12 +37,21 @@ class Writer:
 
     A call that the database refuses fails alone. After a full disk, an I/O error or corruption, that call and
     all later ones fail with the same error: what was written before a write must be stored before it.
-    ``turn`` is held during every transaction.
+    ``turn`` is held during every transaction, and ``check`` called after it: what it raises is an I/O error.
     """
 
-    def __init__(self, engine: Engine, *, location: str, turn: Turn, now: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        location: str,
+        turn: Turn,
+        now: Callable[[], dt.datetime],
+        check: Callable[[], None],
+    ) -> None:
         """Start the thread."""
         self.commits = 0
+        self._check = check
         self._engine = engine
         self._location = location
         self._turn = turn
@@ -140,6 +149,7 @@ class Writer:
                 self._link = link = self._link or connect(self._engine, now=self._now)
                 with link.connection.begin():
                     outcomes = _apply(link, calls)
+                self._check()
         except Exception as error:  # the thread must live: whoever waits would wait for ever
             return self._note(error)
         self.commits += 1

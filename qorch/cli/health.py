@@ -131,8 +131,8 @@ def check_sqlite() -> Finding:
         return Finding(
             "sqlite",
             WARN,
-            f"{found.version} can in rare cases damage a database that other programs write to at the same"
-            " time; 3.51.3 mends it: pip install 'qorch[sqlite]'",
+            f"{found.version} can in rare cases damage a database that two programs write to at the same time (3.51.3"
+            " mends it); processes of qorch take turns, so let no other program write to it",
         )
     return Finding("sqlite", OK, found.version)
 

@@ -43,6 +43,28 @@ for number in range(count):
 store.close()
 print(json.dumps(milliseconds))
 """
+LOOK_AND_WRITE = """
+import sqlite3
+path = sys.stdin.readline().strip()
+store.write([job("1")]).result()
+link = sqlite3.connect(path)
+print(link.execute("SELECT COUNT(*) FROM jobs").fetchone()[0], flush=True)
+link.close()
+store.write([job("2")]).result()
+print("written", flush=True)
+time.sleep(600)
+"""
+READ_BYTES_AND_WRITE = """
+path = sys.stdin.readline().strip()
+store.write([job("1")]).result()
+open(path, "rb").read()
+print("read", flush=True)
+sys.stdin.readline()
+try:
+    store.write([job("2")]).result()
+except StoreError as error:
+    print(error, flush=True)
+"""
 FORK = """
 with store.claim_run("r"):
     child = os.fork()
@@ -64,6 +86,14 @@ os.kill(child, 9)
 """
 
 
+def _database(folder: Path) -> str:
+    """The path of a database with the run r."""
+    path = str(folder / "x.db")
+    with closing(open_store(path, clock=WallClock())) as store:
+        store.write([make_run("r")]).result()
+    return path
+
+
 def _start(code: str, *lines: str) -> "subprocess.Popen[str]":
     process = start_python(OPEN + code)
     assert process.stdin is not None
@@ -77,11 +107,31 @@ def _read_line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+def test_a_look_with_python_s_own_sqlite_costs_nothing(tmp_path: Path) -> None:
+    """Whoever reads the database within the process that writes it loses nothing by it, killed or not."""
+    path = _database(tmp_path)
+    process = _start(LOOK_AND_WRITE, path, path)
+    assert [_read_line(process), _read_line(process)] == ["1", "written"]
+    process.kill()
+    process.communicate(timeout=PATIENCE_SECONDS)
+    with closing(open_store(path, clock=WallClock())) as store:
+        assert [job.job_id for job in store.jobs("r")] == ["r/1", "r/2"]
+
+
+def test_a_log_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
+    """Reading the file's bytes drops SQLite's locks; where another process then takes the log away, the next write fails."""
+    path = _database(tmp_path)
+    process = _start(READ_BYTES_AND_WRITE, path, path)
+    assert _read_line(process) == "read"
+    with closing(open_store(path, clock=WallClock())) as store:
+        store.write([make_job("r/other")]).result()
+    out, _ = process.communicate("go\n", timeout=PATIENCE_SECONDS)
+    assert "its write-ahead log was taken away" in out
+
+
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """Ten kills at random moments: every acknowledged write is there, without gaps, and the file is sound."""
-    path = str(tmp_path / "x.db")
-    with closing(open_store(path, clock=WallClock())) as store:
-        store.write([make_run("r")]).result()
+    path = _database(tmp_path)
     random = np.random.default_rng(5)
     stored = 0
     for _ in range(10):
@@ -101,9 +151,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
 
 def test_eight_processes_write_at_once(tmp_path: Path) -> None:
     """500 awaited writes each: none is refused for a lock, lost, or waits for ten seconds."""
-    path = str(tmp_path / "x.db")
-    with closing(open_store(path, clock=WallClock())) as store:
-        store.write([make_run("r")]).result()
+    path = _database(tmp_path)
     processes = [_start(WRITE_MANY, path, json.dumps([me, 500])) for me in range(8)]
     outputs = [process.communicate(timeout=PATIENCE_SECONDS)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
@@ -145,9 +193,7 @@ def test_a_forked_child_neither_uses_the_store_nor_keeps_the_claim(tmp_path: Pat
 
 def test_a_program_that_forgets_to_close_still_writes_all(tmp_path: Path) -> None:
     """What was queued when the interpreter ends is applied."""
-    path = str(tmp_path / "x.db")
-    with closing(open_store(path, clock=WallClock())) as store:
-        store.write([make_run("r")]).result()
+    path = _database(tmp_path)
     process = _start("for number in range(400): store.write([job(number)])", path)
     process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlite3
 
 from qorch.errors import StoreCorruptError
 from qorch.model.identity import Position
@@ -22,7 +23,6 @@ from qorch.testing.store_records import (
     make_run,
 )
 from qorch_jobs_db import SqlStore, open_store
-from qorch_jobs_db.sqlite import driver
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 
 def _damage(store: SqlStore, statement: str) -> None:
-    with closing(driver().connect(store.location)) as link, link:
+    with closing(sqlite3.connect(store.location)) as link, link:
         assert link.execute(statement).rowcount == 1
 
 
@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_passed_over(store: SqlStore) -> None:
 
 def test_two_checkpoints_are_kept(store: SqlStore) -> None:
     """The newest two, so that there is one to fall back to."""
-    with closing(driver().connect(store.location)) as link:
+    with closing(sqlite3.connect(store.location)) as link:
         assert link.execute("SELECT step FROM checkpoints ORDER BY number").fetchall() == [(1,), (2,)]
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+import sqlite3
 import stat
 from contextlib import closing
 from dataclasses import replace
@@ -29,7 +30,7 @@ from qorch.testing.store_records import HERE, NOW, make_block, make_job, make_pl
 from qorch.testing.store_sharing import make_claims
 from qorch_jobs_db import SqlStore, open_store, sqlite_version
 from qorch_jobs_db.opening import MIGRATIONS, prepare_database
-from qorch_jobs_db.sqlite import choose_journal, database_path, driver, write_engine
+from qorch_jobs_db.sqlite import choose_journal, database_path, write_engine
 from qorch_jobs_db.upgrade import migrate
 
 ADD_COLUMN = '''"""Note what a run is for."""
@@ -47,8 +48,8 @@ def upgrade() -> None:
         runs.add_column(sa.Column("note", sa.Text(), nullable=False, server_default="-"))
 '''
 VISIT = """
-from qorch_jobs_db.sqlite import driver
-link = driver().connect(input())
+import sqlite3
+link = sqlite3.connect(input())
 assert link.execute("SELECT COUNT(*) FROM runs").fetchone() == (1,)
 link.close()
 """
@@ -65,7 +66,7 @@ def _fill(path: Path) -> None:
 
 
 def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
-    with closing(driver().connect(path)) as link, link:
+    with closing(sqlite3.connect(path)) as link, link:
         return [row for statement in statements for row in link.execute(statement)]
 
 
@@ -101,7 +102,7 @@ def test_writes_are_synchronous_and_logged_ahead(tmp_path: Path) -> None:
 def test_without_wal_the_journal_is_truncated(tmp_path: Path) -> None:
     """On a file system without shared memory the store falls back, and says which mode it came to."""
     uri = f"file:{tmp_path}/x.db?vfs=unix-dotfile"
-    with closing(driver().connect(uri, uri=True, isolation_level=None)) as link:
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as link:
         assert choose_journal(cast("DBAPIConnection", link)) == "truncate"
 
 
@@ -291,7 +292,7 @@ def _one_of_each() -> list[Write]:
 
 def _make_first_release(path: Path, *, source: Path) -> list[str]:
     """A database as revision 0001 made it, with the rows of another; the names of its tables."""
-    with closing(driver().connect(path, isolation_level=None)) as link:
+    with closing(sqlite3.connect(path, isolation_level=None)) as link:
         choose_journal(cast("DBAPIConnection", link))
     engine = write_engine(path, has_foreign_keys=False)
     with engine.begin() as connection:
@@ -299,7 +300,7 @@ def _make_first_release(path: Path, *, source: Path) -> list[str]:
     engine.dispose()
     named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     tables = [str(name) for (name,) in _execute(path, named)]
-    with closing(driver().connect(path, isolation_level=None)) as link:
+    with closing(sqlite3.connect(path, isolation_level=None)) as link:
         link.execute("ATTACH ? AS theirs", (str(source),))
         for table in tables:
             if table != "alembic_version":
@@ -308,7 +309,7 @@ def _make_first_release(path: Path, *, source: Path) -> list[str]:
 
 
 def _rows(path: Path, table: str) -> list[tuple[object, ...]]:
-    with closing(driver().connect(path)) as link:
+    with closing(sqlite3.connect(path)) as link:
         return list(link.execute(f"SELECT * FROM {table}"))  # noqa: S608 (our own name)
 
 

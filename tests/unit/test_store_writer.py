@@ -1,6 +1,7 @@
 """The writer thread: it groups, it waits, it fails one call alone, and it stops for good where it must."""
 
 import datetime as dt
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from qorch.ports import WallClock
 from qorch.testing.store_records import HERE, make_block, make_job, make_run
 from qorch.testing.store_sharing import grow, make_claims, read, refuse
 from qorch_jobs_db import SqlStore, open_store
-from qorch_jobs_db.sqlite import driver
 from qorch_jobs_db.statements import compile_texts
 
 
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 @contextmanager
 def _locked(store: SqlStore) -> Iterator[None]:
     """Another program is in the middle of a write."""
-    with closing(driver().connect(store.location, isolation_level=None)) as link:
+    with closing(sqlite3.connect(store.location, isolation_level=None)) as link:
         link.execute("BEGIN IMMEDIATE")
         yield
         link.execute("ROLLBACK")
