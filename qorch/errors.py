@@ -17,9 +17,11 @@
     │   │   ├── UnavailableError    the backend takes no jobs for a while: the queue pauses until it does
     │   │   └── CredentialsError    the key was refused: nothing more is sent until a person mends it
     │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
+    │   ├── JobMissingError     the provider does not know a job that it accepted; it is asked again, then held
     │   ├── JobFailedError      the provider accepted the job and failed; `is_repeatable` says whether to try again
     │   ├── WorkerLostError     a local worker process died; the job is free to run again
     │   └── InvalidResultError  the answer failed verification; the raw answer is kept
+    │       └── HeldResultError     and is paid for: the job is held (an UnknownOutcomeError, too)
     ├── StoreError              the database could not do it
     │   ├── StoreUnavailableError   the path cannot be opened or written
     │   ├── StoreCorruptError   the file is no sound database
@@ -98,6 +100,10 @@ class UnknownOutcomeError(BackendError):
     """The job may have been accepted, and may be billed."""
 
 
+class JobMissingError(BackendError):
+    """The provider does not know a job that it had accepted; its lists may lag behind."""
+
+
 class JobFailedError(BackendError):
     """The provider accepted a job and says that it failed or was cancelled there."""
 
@@ -113,6 +119,10 @@ class WorkerLostError(BackendError):
 
 class InvalidResultError(BackendError):
     """The backend's answer failed verification."""
+
+
+class HeldResultError(InvalidResultError, UnknownOutcomeError):
+    """An answer that is paid for failed verification; the job is held, and its answer fetched again later."""
 
 
 class StoreError(QorchError):

@@ -226,6 +226,10 @@ class Store(Protocol):
         """Jobs, oldest first, of one run or all, in one state or any."""
         ...
 
+    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+        """How many rows a run's jobs carry, by the state of the job; states of no job are left out."""
+        ...
+
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
         """Jobs that may be at a provider (see ``OPEN_STATES``), oldest first, of one run or all."""
         ...

@@ -22,7 +22,10 @@ class RunState:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One training run. ``settings`` is JSON text: what the command line needs to continue it."""
+    """One training run. ``settings`` is JSON text: what the command line needs to continue it.
+
+    ``summary``, too: what the sessions came to, and whether the backend charges.
+    """
 
     run_id: str
     name: str

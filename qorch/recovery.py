@@ -9,9 +9,11 @@ import numpy as np
 
 from qorch.config import Config
 from qorch.engine.journal import Journal
+from qorch.engine.poller import OVER
 from qorch.engine.recorder import Recorder
 from qorch.engine.recovery import Ending, Recovered
 from qorch.engine.remote_parts import make_remote_parts
+from qorch.engine.settlement import CLOCK_DOUBT
 from qorch.errors import QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
 from qorch.policy import RunPolicy
@@ -22,30 +24,39 @@ from qorch.wiring import open_backend
 
 @dataclass(frozen=True)
 class RunRecovery:
-    """What became of one run's open jobs; ``problem`` says why nothing could be done."""
+    """What became of one run's open jobs; ``problem`` says why nothing could be done.
+
+    ``is_at_work``: another process works on the run, and settles them itself.
+    """
 
     run_id: str
     backend: str
     jobs: tuple[Recovered, ...] = ()
     problem: str | None = None
+    is_at_work: bool = False
 
 
 def recover_runs(store: Store, run_ids: Sequence[str], *, config: Config, clock: Clock) -> list[RunRecovery]:
-    """Settle the open jobs of these runs, one after the other; a run that another process works on is left to it."""
-    found = [store.find_run(run_id) for run_id in run_ids]
-    return [_recover_run(store, record, config=config, clock=clock) for record in found if record is not None]
+    """Settle the open jobs of these runs, side by side; a run that another process works on is left to it."""
+    found = [record for record in map(store.find_run, run_ids) if record is not None]
+
+    async def settle_all() -> list[RunRecovery]:
+        return await asyncio.gather(*(_recover_run(store, record, config=config, clock=clock) for record in found))
+
+    return asyncio.run(settle_all())
 
 
-def _recover_run(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> RunRecovery:
+async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> RunRecovery:
     try:
         with store.claim_run(record.run_id):
             backend = open_backend(record.backend, config=config, clock=clock)
             if not isinstance(backend, RemoteBackend):
                 # Jobs of this machine ended with the process that ran them.
                 return _drop_all(store, record, clock=clock)
-            jobs = asyncio.run(_settle(backend, store, record, clock=clock))
+            jobs = await _settle(backend, store, record, clock=clock)
     except RunBusyError:
-        return RunRecovery(record.run_id, record.backend, problem="another process works on it, and settles it itself")
+        problem = "another process works on it, and settles it itself"
+        return RunRecovery(record.run_id, record.backend, problem=problem, is_at_work=True)
     except QorchError as error:
         return RunRecovery(record.run_id, record.backend, problem=str(error))
     return RunRecovery(record.run_id, record.backend, tuple(jobs))
@@ -82,26 +93,61 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
     return RunRecovery(record.run_id, record.backend, tuple(Recovered(job, Ending.NOT_SENT, reason) for job in jobs))
 
 
-def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> int:
-    """Ask the provider to cancel a run's submitted jobs; how many it was asked about.
+@dataclass(frozen=True)
+class Cancellation:
+    """Of a run's open jobs: how many the provider was told to cancel, how many were over there already, and of how
+    many it shows nothing, though it may have them.
+    """
 
-    They stay open: a provider may still finish, and charge, what it was told to cancel. Raises BackendError.
+    told: int = 0
+    over: int = 0
+    unseen: int = 0
+
+
+def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> Cancellation:
+    """Ask the provider to cancel what it has of a run, also what it accepted without an answer.
+
+    The jobs stay open: a provider may still finish, and charge, what it was told to cancel. Raises BackendError.
     """
     backend = open_backend(record.backend, config=config, clock=clock)
-    ids = [job.provider_id for job in store.open_jobs(record.run_id) if job.provider_id is not None]
     if isinstance(backend, RemoteBackend):
-        asyncio.run(_cancel(backend, ids))
-        return len(ids)
+        return asyncio.run(_cancel(backend, store, record.run_id, clock=clock))
     _drop_all(store, record, clock=clock)
-    return 0
+    return Cancellation()
 
 
-async def _cancel(backend: RemoteBackend, provider_ids: Sequence[str]) -> None:
-    await backend.open()
+async def _cancel(backend: RemoteBackend, store: Store, run_id: str, *, clock: Clock) -> Cancellation:
     try:
-        await asyncio.gather(*(backend.cancel(provider_id) for provider_id in provider_ids))
+        await backend.open()
+        await _find_unanswered(backend, store, run_id, clock=clock)
+        ids = [job.provider_id for job in store.open_jobs(run_id)]
+        known = [provider_id for provider_id in ids if provider_id is not None]
+        statuses = await backend.poll(known) if known else {}
+        over = [provider_id for provider_id, status in statuses.items() if status.state in OVER]
+        told = [provider_id for provider_id in statuses if provider_id not in over]
+        await asyncio.gather(*(backend.cancel(provider_id) for provider_id in told))
+        return Cancellation(len(told), len(over), len(ids) - len(statuses))
     finally:
         await backend.close()
+
+
+async def _find_unanswered(backend: RemoteBackend, store: Store, run_id: str, *, clock: Clock) -> None:
+    """Write down the ids of open jobs whose submission has no answer, and which the provider's lists show."""
+    jobs = [job for job in store.open_jobs(run_id) if job.provider_id is None]
+    attempts = {job.job_id: store.attempts(job.job_id) for job in jobs}
+    sent = [job for job in jobs if attempts[job.job_id]]
+    if not sent:
+        return
+    keys = {job.job_id: attempts[job.job_id][-1].key for job in sent}
+    since = min(attempts[job.job_id][0].started_at for job in sent) - CLOCK_DOUBT
+    found = await backend.find(set(keys.values()), since=since)
+    store.write(
+        [
+            replace(job, state=JobState.SUBMITTED, provider_id=found[key], error=None, changed_at=clock.now())
+            for job in sent
+            if (key := keys[job.job_id]) in found
+        ]
+    ).result()
 
 
 def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:

@@ -48,6 +48,31 @@ class Progress:
         return self.seconds_per_step * (self.total_steps - self.step - 1)
 
 
+class Pace:
+    """Seconds per step since the end of the session's first one, or of that step itself where it is the only one."""
+
+    def __init__(self, clock: Clock) -> None:
+        """No step has begun."""
+        self._clock = clock
+        self._steps = 0
+        self._since_ns = 0
+
+    def begin_step(self) -> None:
+        """The first step waits for what has to start up, so that it is measured apart."""
+        if self._steps == 0:
+            self._since_ns = self._clock.monotonic_ns()
+
+    def end_step(self) -> float:
+        """The pace so far, this step included."""
+        now_ns = self._clock.monotonic_ns()
+        seconds = (now_ns - self._since_ns) / 1e9
+        self._steps += 1
+        if self._steps == 1:
+            self._since_ns = now_ns
+            return seconds
+        return seconds / (self._steps - 1)
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a run is made of; `qorch.wiring` puts it together."""

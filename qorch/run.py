@@ -1,52 +1,46 @@
 """A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
 
 import asyncio
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextlib import contextmanager, suppress
+from contextvars import Token
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from qorch.checkpoint import Checkpoint, LoopPlace, count_steps, decode_checkpoint, encode_checkpoint, walk
+from qorch.accounting import add_session, credit_bought, finished_step, session_so_far
+from qorch.active import activate, deactivate
+from qorch.checkpoint import Checkpoint, LoopPlace, before_loop, count_steps_left, encode_checkpoint, walk
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
-from qorch.errors import RunError, StoreError, UsageError
+from qorch.errors import QorchError, RunError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand, recombine, wanted_parameters
+from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
+from qorch.model.whole import as_whole
 from qorch.portal import PendingCall
-from qorch.ports import Backend
-from qorch.records import CheckpointRecord, RunMove, RunState, SpanRecord, StepRecord, Write
-from qorch.resources import Progress, Resources, Stateful
-
-_ACTIVE: ContextVar["Run | None"] = ContextVar("qorch_active_run", default=None)
-
-
-def active_run() -> "Run":
-    """The run of the innermost ``with start_run(...)``. Raises RunError where there is none."""
-    run = _ACTIVE.get()
-    if run is None:
-        raise RunError("no run is active here; use `with qorch.start_run(...) as run:` or pass run=")
-    return run
+from qorch.ports import Backend, RemoteBackend
+from qorch.records import CheckpointRecord, RunMove, RunState, SpanRecord, Write
+from qorch.resources import Pace, Progress, Resources, Stateful
 
 
 class Run:
     """One training run. Use it as a context manager; made by `qorch.start_run`."""
 
     def __init__(self, resources: Resources) -> None:
-        """Open the engine on the portal's loop."""
+        """Open the engine on the portal's loop, and write down that this process works on the run."""
         self._use = resources
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -54,9 +48,10 @@ class Run:
         self._metrics: dict[str, float] = {}
         self._all_metrics: dict[str, float] = {}
         self._in_step = False
-        self._steps_here = 0
-        self._first_step_ns = 0
+        self._pace = Pace(resources.clock)
         self._total_steps: int | None = None
+        self._loops_begun = 0
+        self._generator: Any = None
         self._calls_open = 0
         self._idle_since_ns = 0
         self._is_closed = False
@@ -70,10 +65,21 @@ class Run:
             recorder=resources.recorder,
             run_id=resources.record.run_id,
         )
-        self._use.portal.call(self._engine.open())
+        self._open()
         now_ns = resources.clock.monotonic_ns()
         resources.recorder.add(Phase.START, resources.recorder.origin_ns, now_ns, self._position)
         self._idle_since_ns = now_ns
+
+    def _open(self) -> None:
+        """What fails here leaves nothing open, no new run behind, and a resumed one in the state that it had."""
+        use = self._use
+        try:
+            use.portal.call(self._engine.open())
+            use.store.write([use.record, use.session]).result()
+        except BaseException:
+            with suppress(QorchError, CancelledError):
+                use.portal.call(self._engine.close())
+            raise
 
     @property
     def run_id(self) -> str:
@@ -144,10 +150,7 @@ class Run:
 
         Raises UsageError where the backend has no exact gradients.
         """
-        if not self.backend.capabilities.exact_gradients:
-            raise UsageError(
-                f"{self.backend.name} has no exact gradients; use gradient='parameter-shift' with shots=None"
-            )
+        check_exact_gradients(self.backend)
         with self._busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
             return self.backend.exact_vjp(pub, cotangents)
 
@@ -216,8 +219,9 @@ class Run:
     def step(self, number: int) -> Iterator[None]:
         """One training step: its calls are numbered from 0, and everything is durable when it ends.
 
-        Raises UsageError where the number does not rise from step to step.
+        Raises UsageError where the number is no whole one, or does not rise from step to step.
         """
+        number = as_whole(number, "step")
         with self._lock:
             self._assert_usable()
             if self._in_step or number <= self._position.step:
@@ -226,8 +230,7 @@ class Run:
             self._in_step = True
             self._metrics = {}
             self._step_totals = self.totals
-            if self._steps_here == 0:
-                self._first_step_ns = self._use.clock.monotonic_ns()
+            self._pace.begin_step()
         try:
             yield
         finally:
@@ -240,38 +243,23 @@ class Run:
         self._all_metrics.update(self._metrics)
 
     def _end_step(self) -> None:
-        done = self.totals - self._step_totals
-        record = StepRecord(
-            run_id=self.run_id,
-            step=self._position.step,
-            session=self._use.session.ordinal,
-            ended_at=self._use.clock.now(),
-            rows_executed=done.rows_executed,
-            rows_from_cache=done.rows_from_cache,
-            metrics=json.dumps(self._metrics),
-        )
+        done, now = self.totals - self._step_totals, self._use.clock.now()
+        record = finished_step(self._use.session, self.current_step, ended_at=now, done=done, metrics=self._metrics)
+        if self._use.is_resumed and record.rows_from_cache:
+            self.settle()
+            record = credit_bought(record, self._use.store, calls=self._position.call)
         self.settle([record])
-        self._steps_here += 1
         self._use.show(
             Progress(
                 step=self._position.step,
                 total_steps=self._total_steps,
-                seconds_per_step=self._pace(),
+                seconds_per_step=self._pace.end_step(),
                 elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
                 metrics=dict(self._metrics),
                 totals=self.totals,
                 spend=None if self.backend.capabilities.charges else NOTHING,
             )
         )
-
-    def _pace(self) -> float:
-        """Seconds per step since the end of the first step here, or of that step itself where it is the only one."""
-        now_ns = self._use.clock.monotonic_ns()
-        if self._steps_here == 1:
-            seconds = (now_ns - self._first_step_ns) / 1e9
-            self._first_step_ns = now_ns
-            return seconds
-        return (now_ns - self._first_step_ns) / 1e9 / (self._steps_here - 1)
 
     def settle(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
@@ -281,40 +269,35 @@ class Run:
 
     def _session_writes(self) -> list[Write]:
         """The session as it is now, and the spans since the last time."""
-        recorder = self._use.recorder
-        session = replace(
-            self._use.session,
-            wall_ns=recorder.elapsed_ns(),
-            rows_executed=self.totals.rows_executed,
-            rows_from_cache=self.totals.rows_from_cache,
-        )
-        return [
-            *(SpanRecord(self.run_id, session.ordinal, span) for span in recorder.drain()),
-            session,
-        ]
+        session = session_so_far(self._use.session, self._use.recorder)
+        spans = self._use.recorder.drain()
+        return [*(SpanRecord(self.run_id, session.ordinal, span) for span in spans), session]
 
     def steps(self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Stateful] = ()) -> Iterator[Any]:
         """The loader's batches for some epochs, each as one step of this run.
 
         Restores ``save`` (a model, an optimiser, …) and the random states from the last checkpoint, skips what is
         done, saves a checkpoint after steps (at least a second apart, and after the last), and shows progress.
+        May be called several times, as for every epoch; a resumed program must make the same calls again.
         """
-        generator = getattr(loader, "generator", None)
-        checkpoint = self._load_checkpoint(save, generator)
-        self._total_steps = count_steps(loader, epochs)
+        self._generator = getattr(loader, "generator", None)
+        ordinal, self._loops_begun = self._loops_begun, self._loops_begun + 1
+        checkpoint = self._load_checkpoint(save, ordinal=ordinal)
+        left = count_steps_left(loader, epochs, checkpoint=checkpoint)
+        self._total_steps = None if left is None else self.current_step + 1 + left
         saved_ns = self._use.clock.monotonic_ns()
         place: LoopPlace | None = None
         is_saved = True
-        for place, batch in walk(loader, epochs=epochs, checkpoint=checkpoint):
+        for place, batch in walk(loader, epochs=epochs, ordinal=ordinal, checkpoint=checkpoint):
             with self.step(self.current_step + 1):
                 yield batch
             now_ns = self._use.clock.monotonic_ns()
             is_saved = now_ns - saved_ns >= self._use.policy.checkpoint_seconds * 1e9
             if is_saved:
                 saved_ns = now_ns
-                self._save_checkpoint(save, place, generator)
+                self._save_checkpoint(save, place)
         if not is_saved:
-            self._save_checkpoint(save, place, generator)
+            self._save_checkpoint(save, place)
 
     def checkpoint(self, *objects: Stateful) -> None:
         """Store the states of a model, an optimiser, …, and all random states, as they are after this step.
@@ -323,26 +306,36 @@ class Run:
         """
         if self._in_step:
             raise UsageError("a checkpoint inside a step would repeat half of it; save it after the step")
-        self._save_checkpoint(objects, None, None)
+        # All loops that began are over, or this would be inside one of their steps.
+        self._save_checkpoint(objects, before_loop(self._loops_begun) if self._loops_begun else None)
 
     def restore(self, *objects: Stateful) -> int:
-        """Put back the states of the last checkpoint and return the number of the next step; 0 in a new run.
+        """Put back the states of the last session's checkpoint; the number of the next step, 0 in a new run.
 
         Raises RunError where the checkpoint holds another number of states.
         """
         self._load_checkpoint(objects)
         return self.current_step + 1
 
-    def _save_checkpoint(self, objects: Sequence[Stateful], loop: LoopPlace | None, generator: Any) -> None:
-        content = encode_checkpoint(objects, metrics=self._all_metrics, loop=loop, generator=generator)
+    def _save_checkpoint(self, objects: Sequence[Stateful], loop: LoopPlace | None) -> None:
+        content = encode_checkpoint(objects, metrics=self._all_metrics, loop=loop, generator=self._generator)
         self.settle([CheckpointRecord(self.run_id, self._position, content, self._use.clock.now())])
 
-    def _load_checkpoint(self, objects: Sequence[Stateful], generator: Any = None) -> Checkpoint | None:
-        record = self._use.store.last_checkpoint(self.run_id) if self._use.is_resumed else None
+    @cached_property
+    def _resumed_from(self) -> CheckpointRecord | None:
+        """What the run had come to when this session first asked; it saves newer ones, which it must not go back to."""
+        return self._use.store.last_checkpoint(self.run_id) if self._use.is_resumed else None
+
+    def _load_checkpoint(self, objects: Sequence[Stateful], *, ordinal: int = 0) -> Checkpoint | None:
+        """Restore the state before each loop that the checkpoint reaches: what the program did in between is undone."""
+        record = self._resumed_from
         if record is None:
             return None
-        checkpoint = decode_checkpoint(record.content)
-        checkpoint.restore(objects, generator)
+        checkpoint = Checkpoint.decode(record.content)
+        if not checkpoint.reaches(ordinal):
+            self._resumed_from = None
+            return None
+        checkpoint.restore(objects, self._generator)
         self._position = record.position
         self._all_metrics = dict(checkpoint.metrics)
         return checkpoint
@@ -373,14 +366,20 @@ class Run:
         """Write the last spans and the run's state; where the store has failed, it has said so before."""
         now_ns = self._use.clock.monotonic_ns()
         self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
+        calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
+        whole = add_session(self._use.record.summary, own=summary, calls=calls)
         try:
-            self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, summary)]).result()
+            self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, whole)]).result()
         except (StoreError, CancelledError):
             return
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: the copy of a layer executes its circuits in the same run."""
+        return self
+
     def __enter__(self) -> Self:
         """Make this the active run."""
-        self._token = _ACTIVE.set(self)
+        self._token = activate(self)
         return self
 
     def __exit__(
@@ -388,7 +387,7 @@ class Run:
     ) -> None:
         """Close the run: done, stopped by Ctrl-C, or failed."""
         if self._token is not None:
-            _ACTIVE.reset(self._token)
+            deactivate(self._token)
             self._token = None
         if error is None:
             self.close()

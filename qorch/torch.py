@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qorch.active import active_run
 from qorch.errors import UnknownNameError, UsageError
 from qorch.gradients.parameter_shift import Gradient
+from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import Circuit
 from qorch.model.observable import Observables, ObservablesLike, as_observables
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
 from qorch.model.result import PubResult
-from qorch.run import Run, active_run
+from qorch.run import Run
 
 GRADIENTS = ("parameter-shift", "exact")
 MAX_SEARCHED_NODES = 10_000
@@ -78,7 +80,29 @@ class _Expectations(torch.autograd.Function):
         columns = record.layer._pull_back(record, cotangents[0])
         by_input = columns[:, : ctx.n_inputs].to(inputs.dtype) if ctx.needs_input_grad[0] else None
         by_weight = columns[:, ctx.n_inputs :].sum(dim=0).to(weights.dtype) if ctx.needs_input_grad[1] else None
+        if torch.is_grad_enabled():  # create_graph=True: numbers without a graph would count as constants
+            by_input, by_weight = (_only_once(part, inputs, weights, *cotangents) for part in (by_input, by_weight))
         return by_input, by_weight, None, None
+
+
+def _only_once(gradient: torch.Tensor | None, *sources: torch.Tensor) -> torch.Tensor | None:
+    return None if gradient is None else cast("torch.Tensor", _Final.apply(gradient, *sources))  # type: ignore[no-untyped-call]
+
+
+class _Final(torch.autograd.Function):
+    """A gradient that depends on ``sources`` in a way that nobody knows."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor, *sources: torch.Tensor) -> torch.Tensor:
+        """The gradient as it is."""
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Raise UsageError."""
+        raise UsageError(
+            "a QuantumLayer has first derivatives only; take no gradient of its gradient, or detach the gradient first"
+        )
 
 
 class QuantumLayer(torch.nn.Module):
@@ -142,6 +166,12 @@ class QuantumLayer(torch.nn.Module):
 
         A layer without inputs takes none and gives ``(K,)``. Raises UsageError for another shape.
         """
+        if torch.compiler.is_compiling():
+            # It cannot look into a run. A decorator would do the same, and import the compiler, which takes seconds.
+            return cast("torch.Tensor", torch.compiler.disable(self._expect)(inputs))  # type: ignore[no-untyped-call]
+        return self._expect(inputs)
+
+    def _expect(self, inputs: torch.Tensor | None) -> torch.Tensor:
         rows = self._as_rows(inputs)
         batch_shape = () if inputs is None else inputs.shape[:-1]
         record = self._record(rows)
@@ -153,6 +183,8 @@ class QuantumLayer(torch.nn.Module):
     def _as_rows(self, inputs: torch.Tensor | None) -> torch.Tensor:
         if inputs is None and self.n_inputs == 0:
             return self.weights.new_zeros((1, 0))
+        if inputs is not None and not isinstance(inputs, torch.Tensor):
+            raise UsageError(f"the layer got a {type(inputs).__name__}; it takes a tensor: use torch.as_tensor")
         if inputs is None or inputs.ndim == 0 or inputs.shape[-1] != self.n_inputs or not inputs.numel():
             shape = "nothing" if inputs is None else tuple(inputs.shape)
             raise UsageError(
@@ -183,6 +215,9 @@ class QuantumLayer(torch.nn.Module):
 
     def _measure(self, record: _Forward) -> FloatArray:
         needs_gradient = torch.is_grad_enabled() and bool(record.wanted.any())
+        if needs_gradient and self.gradient == "exact":
+            # Now, and not in the backward pass: by then the forward pass is bought.
+            check_exact_gradients(record.run.backend)
         is_eager = self.eager and self.gradient != "exact" and record.previous is None
         if needs_gradient and is_eager:
             record.gradient = record.run.gradients([record.pub], [record.wanted])[0]
@@ -205,7 +240,12 @@ class QuantumLayer(torch.nn.Module):
 def _names(parameters: Iterable[Any]) -> tuple[str, ...]:
     if isinstance(parameters, str):
         return (parameters,)
-    return tuple(item if isinstance(item, str) else str(item.name) for item in parameters)
+    try:
+        return tuple(item if isinstance(item, str) else str(item.name) for item in parameters)
+    except (TypeError, AttributeError) as error:
+        raise UsageError(
+            f"inputs and weights are lists of parameters or of their names, such as [x[0], 'phi']: {error}"
+        ) from error
 
 
 def _columns(parameters: Sequence[str], inputs: Sequence[str], weights: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -17,6 +17,7 @@ from qorch.engine.recorder import Recorder
 from qorch.errors import MissingPackageError, ShotsError, UnknownNameError, UsageError
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
+from qorch.model.whole import as_whole
 from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
 from qorch.ports import Backend, Clock, Store, WallClock
@@ -27,7 +28,7 @@ from qorch.run import Run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
-MAX_SEED = 2**63 - 1
+_NEWEST = "latest"
 
 
 def start_run(
@@ -60,20 +61,24 @@ def start_run(
     recorder = Recorder(clock)
     policy = RunPolicy(cache=as_cache_policy(cache), budget=_as_budget(budget), rebuy=rebuy)
     default_shots = _as_default_shots(shots)
-    _check_name(name, seed)
+    _check_name(name)
+    seed = None if seed is None else as_whole(seed, "seed")
+    stored_settings = _encode(settings)
+    # The stream that it shows on may be gone: now is the time to find that out.
+    show = progress or make_progress()
     release = ExitStack()
     with ExitStack() as stack:
-        device = open_backend(backend, config=config, clock=clock) if isinstance(backend, str) else backend
+        device = _as_backend(backend, config=config, clock=clock)
         store = _enter_store(stack, db or config.db, clock=clock)
         found = store.find_run(name) if resume else None
-        new = found or _new_record(name, device, policy, seed, clock, workload, settings)
+        new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
         record = _continued(new, device, seed) if found else new
         stack.enter_context(store.claim_run(record.run_id))
         portal = stack.enter_context(closing(Portal()))
         run = Run(
             Resources(
                 record=record,
-                session=_begin_session(store, record, clock=clock),
+                session=_begin_session(store, record, is_resumed=found is not None, clock=clock),
                 policy=policy,
                 backend=device,
                 store=store,
@@ -83,7 +88,7 @@ def start_run(
                 default_shots=default_shots,
                 is_resumed=found is not None,
                 report=make_report,
-                show=progress or make_progress(),
+                show=show,
                 release=release.close,
             )
         )
@@ -99,15 +104,25 @@ def _as_default_shots(shots: int | None) -> int | None:
     return checked
 
 
+def _as_backend(backend: str | Backend, *, config: Config, clock: Clock) -> Backend:
+    if isinstance(backend, str):
+        return open_backend(backend, config=config, clock=clock)
+    if not hasattr(backend, "capabilities"):
+        raise UsageError(f"backend is a {type(backend).__name__}; give a name such as 'local', or a Backend")
+    return backend
+
+
 def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:
     """The store, which the stack closes where it was opened here."""
     if not isinstance(db, str | os.PathLike):
+        if not hasattr(db, "claim_run"):
+            raise UsageError(f"db is a {type(db).__name__}; give the path of a database, its URL, or a Store")
         return db
     return stack.enter_context(closing(open_store(db, clock=clock)))
 
 
-def _begin_session(store: Store, record: RunRecord, *, clock: Clock) -> SessionRecord:
-    """Write down that this process works on the run from now on."""
+def _begin_session(store: Store, record: RunRecord, *, is_resumed: bool, clock: Clock) -> SessionRecord:
+    """The session of this process. A new run is written down with it once the backend is open."""
     session = SessionRecord(
         run_id=record.run_id,
         ordinal=len(store.sessions(record.run_id)),
@@ -115,22 +130,35 @@ def _begin_session(store: Store, record: RunRecord, *, clock: Clock) -> SessionR
         host=socket.gethostname(),
         started_at=clock.now(),
     )
-    store.write([record, session]).result()
+    if is_resumed:
+        # `qorch cancel` must find the process that works on the run, also while its backend opens.
+        store.write([session]).result()
     return session
 
 
 def _as_budget(budget: str | Money | None) -> Money | None:
-    return parse_money(budget) if isinstance(budget, str) else budget
+    if budget is None or isinstance(budget, Money):
+        return budget
+    return parse_money(budget if isinstance(budget, str) else repr(budget))
 
 
-def _check_name(name: str, seed: int | None) -> None:
+def _encode(settings: dict[str, Any] | None) -> str:
+    try:
+        return json.dumps(settings or {})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"settings are kept as JSON, which these cannot be: {error}") from error
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str):
+        raise UsageError(f"the run's name is a {type(name).__name__}; give a text such as cats-vs-dogs")
+    if name == _NEWEST:
+        raise UsageError(f"a run cannot be named '{name}', which stands for the newest run; choose another name")
     # A run's id, by which it may be resumed, is its name with a time and four digits.
     if not _NAME.fullmatch(name) and not _NAME.fullmatch(_ID_SUFFIX.sub("", name)):
         raise UsageError(
             f"'{name}' is no name for a run; use up to 64 letters, digits, '.', '_' and '-', such as cats-vs-dogs"
         )
-    if seed is not None and not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"seed is {seed}; it must be from 0 to {MAX_SEED}")
 
 
 def _new_record(
@@ -140,7 +168,7 @@ def _new_record(
     seed: int | None,
     clock: Clock,
     workload: str | None,
-    settings: dict[str, Any] | None,
+    settings: str,
 ) -> RunRecord:
     now = clock.now()
     return RunRecord(
@@ -151,14 +179,17 @@ def _new_record(
         cache=policy.cache.value,
         created_at=now,
         workload=workload,
-        settings=json.dumps(settings or {}),
+        settings=settings,
         budget_micros=policy.budget.micros if policy.budget else None,
         currency=policy.budget.currency if policy.budget else None,
+        summary=_with_charges("{}", device),
     )
 
 
 def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecord:
-    """The record of a run that goes on. Raises UsageError where it would become another run."""
+    """The record of a run that goes on. Raises UsageError where it was cancelled, or would become another run."""
+    if record.state == RunState.CANCELLED:
+        raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")
     if record.backend != device.name:
         raise UsageError(
             f"run {record.run_id} was started on {record.backend}; it cannot go on with {device.name}."
@@ -166,7 +197,12 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
         )
     if seed is not None and seed != record.seed:
         raise UsageError(f"run {record.run_id} was started with seed {record.seed}; it cannot go on with seed {seed}")
-    return replace(record, state=RunState.RUNNING)
+    return replace(record, state=RunState.RUNNING, summary=_with_charges(record.summary, device))
+
+
+def _with_charges(summary: str, device: Backend) -> str:
+    """The summary, and whether the run's jobs cost money: reports are made without the backend."""
+    return json.dumps(json.loads(summary) | {"charges": device.capabilities.charges})
 
 
 def open_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:

@@ -37,17 +37,18 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
             _use_journal(path)
         with engine.begin() as connection:
             revision = _revision(connection, path=path, clock=clock, scripts=scripts)
-            if revision == _revisions(scripts)[-1]:
-                return _store_id(connection, path)
+            # Asked for before the upgrade, which must not change the database of another program.
+            store_id = _store_id(connection, path)
+        if revision == _revisions(scripts)[-1]:
+            return store_id
         from qorch_jobs_db.upgrade import upgrade_database
 
         upgrade_database(engine, path=path, scripts=scripts, now=clock.now())
-        with engine.begin() as connection:
-            return _store_id(connection, path)
     except SQLAlchemyError as error:
         raise store_error(error, location=str(path)) from error
     finally:
         engine.dispose()
+    return store_id
 
 
 def _use_journal(path: Path) -> None:
@@ -92,7 +93,9 @@ def create_schema(connection: Connection, *, clock: Clock, revision: str) -> Non
 
 
 def _store_id(connection: Connection, path: Path) -> str:
-    value = connection.execute(select(META.c.value).where(META.c.name == "store_id")).scalar_one_or_none()
+    columns = {column["name"] for column in inspect(connection).get_columns(META.name)}
+    query = select(META.c.value).where(META.c.name == "store_id")
+    value = connection.execute(query).scalar_one_or_none() if {"name", "value"} <= columns else None
     if value is None:
         raise StoreCorruptError(f"{path} has no store id; restore a backup or give another path with --db")
     return str(value)

@@ -61,7 +61,9 @@ def create_file(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder", str(path)) from None
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path)) from None
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "it is no plain file", str(path)) from None
 
 
 def write_engine(path: Path, *, has_foreign_keys: bool = True) -> Engine:
@@ -87,13 +89,10 @@ def read_engine(path: Path) -> Engine:
 
 
 def _engine(path: Path, *, pool_size: int) -> Engine:
-    # Always the interpreter's own SQLite. Of two copies of it in one process each drops the other's locks on a file, and
+    # Always the interpreter's own SQLite: of two copies in one process each drops the other's locks on a file, and
     # whoever looks into the database from a notebook does so with this one.
-    def connect() -> DBAPIConnection:
-        link: DBAPIConnection = sqlite3.connect(
-            str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        return link
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
     return create_engine(
         "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size,
@@ -124,7 +123,7 @@ class LogWatch:
 
     def __init__(self, path: Path) -> None:
         """``path``: of the database. Nothing is looked at before the first ``check``."""
-        self._path = f"{path}-wal"
+        self._path = path.with_name(f"{path.name}-wal")
         self._first: tuple[int, int] | None = None
         self._has_seen = False
 
@@ -142,7 +141,7 @@ class LogWatch:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)
+            found = self._path.stat()
         except FileNotFoundError:  # without WAL
             return None
         return found.st_dev, found.st_ino
@@ -152,7 +151,7 @@ def _begin_immediately(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def choose_journal(link: DBAPIConnection) -> str:
+def choose_journal(link: sqlite3.Connection) -> str:
     """Switch to WAL, prove it by a write, and fall back to TRUNCATE; which mode it came to.
 
     Some network file systems report success and then fail at the first write.

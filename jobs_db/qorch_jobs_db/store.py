@@ -114,7 +114,9 @@ class SqlStore:
         # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
         # pages where one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
-        self._writer = Writer(self._write_engine, location=str(path), turn=turn, now=clock.now, check=LogWatch(path).check)
+        self._writer = Writer(
+            self._write_engine, location=str(path), turn=turn, now=clock.now, check=LogWatch(path).check
+        )
         atexit.register(self.close)
 
     @property
@@ -179,6 +181,11 @@ class SqlStore:
         if state is not None:
             query = query.where(JOBS.c.state == state.value)
         return self._fetch(query.order_by(JOBS.c.number), decode_job)
+
+    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+        """See Store."""
+        query = select(JOBS.c.state, func.sum(JOBS.c.n_rows).label("n_rows")).where(JOBS.c.run_id == run_id)
+        return dict(self._fetch(query.group_by(JOBS.c.state), lambda row: (JobState(row.state), row.n_rows)))
 
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
         """See Store."""

@@ -1,6 +1,6 @@
 """Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again.
 
-``julianday`` is the one thing here that only SQLite has.
+``julianday`` and ``MAX`` of several values are the only things here that other databases write differently.
 """
 
 from sqlalchemy import Connection, text
@@ -9,15 +9,24 @@ VIEWS = {
     "run_overview": """
         SELECT r.run_id, r.name, r.backend, r.workload, r.state, r.created_at,
             COALESCE(s.steps, 0) AS steps,
-            (SELECT COUNT(*) FROM jobs j WHERE j.run_id = r.run_id) AS jobs,
-            COALESCE(s.rows_executed, 0) AS rows_executed,
-            COALESCE(s.rows_from_cache, 0) AS rows_from_cache,
-            (SELECT SUM(e.wall_ns) / 1e9 FROM sessions e WHERE e.run_id = r.run_id) AS wall_seconds
+            COALESCE(j.jobs, 0) AS jobs,
+            COALESCE(j.done, 0) AS rows_executed,
+            MAX(
+                COALESCE(e.first_from_cache, 0), COALESCE(e.asked, 0) - COALESCE(j.done, 0),
+                CASE WHEN e.sessions > 1 THEN COALESCE(s.from_cache, 0) ELSE 0 END
+            ) AS rows_from_cache,
+            e.wall_seconds
         FROM runs r LEFT JOIN (
-            SELECT run_id, COUNT(*) AS steps, SUM(rows_executed) AS rows_executed,
-                SUM(rows_from_cache) AS rows_from_cache
-            FROM steps GROUP BY run_id
-        ) s ON s.run_id = r.run_id
+            SELECT run_id, COUNT(*) AS steps, SUM(rows_from_cache) AS from_cache FROM steps GROUP BY run_id
+        ) s ON s.run_id = r.run_id LEFT JOIN (
+            SELECT run_id, COUNT(*) AS jobs, SUM(CASE WHEN state = 'done' THEN n_rows ELSE 0 END) AS done
+            FROM jobs GROUP BY run_id
+        ) j ON j.run_id = r.run_id LEFT JOIN (
+            SELECT run_id, COUNT(*) AS sessions, SUM(wall_ns) / 1e9 AS wall_seconds,
+                MAX(rows_executed + rows_from_cache) AS asked,
+                MAX(CASE WHEN ordinal = 0 THEN rows_from_cache END) AS first_from_cache
+            FROM sessions GROUP BY run_id
+        ) e ON e.run_id = r.run_id
     """,
     "job_overview": """
         SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state, j.n_rows, j.shots,

@@ -2,16 +2,18 @@
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from qorch.accounting import count_rows, state_now
 from qorch.errors import UnknownNameError
+from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
 from qorch.model.timing import UNATTRIBUTED, Phase, attribute
 from qorch.ports import Store
-from qorch.records import RunRecord, SessionRecord, SpanRecord
+from qorch.records import JobRecord, RunRecord, SessionRecord, SpanRecord
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Latency:
 class Report:
     """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
 
-    ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``.
+    ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``. ``rows_executed``: of jobs that
+    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed.
     """
 
     run: RunRecord
@@ -59,6 +62,7 @@ class Report:
     metrics: dict[str, float]
     rows_executed: int
     rows_from_cache: int
+    rows_open: int
     jobs: int
     wall_seconds: float
     sessions: int
@@ -84,8 +88,10 @@ class Report:
             "weights_sha256": self.summary.get("weights_sha256"),
             "rows_executed": self.rows_executed,
             "rows_from_cache": self.rows_from_cache,
+            "rows_open": self.rows_open,
             "jobs": self.jobs,
             "calls": self.summary.get("calls"),
+            "calls_sessions": self.summary.get("calls_sessions"),
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
             "spend": money_json(self.spend),
@@ -125,17 +131,18 @@ def make_report(store: Store, name_or_id: str) -> Report:
     metrics: dict[str, float] = {}
     for step in steps:
         metrics |= json.loads(step.metrics)
-    totals = _totals(store, run.run_id)
+    rows = count_rows(store, run.run_id)
     return Report(
-        run=run,
+        run=replace(run, state=state_now(store, run)),
         steps=len(steps),
         metrics=metrics | summary.get("metrics", {}),
-        rows_executed=totals[0],
-        rows_from_cache=totals[1],
+        rows_executed=rows.executed,
+        rows_from_cache=rows.from_cache,
+        rows_open=rows.open,
         jobs=len(jobs),
         wall_seconds=wall_seconds,
         sessions=len(sessions),
-        spend=_spend(store, run),
+        spend=_spend(store, run, jobs=jobs, charges=summary.get("charges", True)),
         phases=phases,
         jobs_by_state=dict(Counter(job.state.value for job in jobs)),
         latency=_latency(spans),
@@ -144,13 +151,13 @@ def make_report(store: Store, name_or_id: str) -> Report:
     )
 
 
-def _totals(store: Store, run_id: str) -> tuple[int, int]:
-    sessions = store.sessions(run_id)
-    return sum(item.rows_executed for item in sessions), sum(item.rows_from_cache for item in sessions)
-
-
-def _spend(store: Store, run: RunRecord) -> Money:
+def _spend(store: Store, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
+    """What the run cost; None where its backend charges, and a job that it may have accepted has no price."""
     entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
+    priced = {entry.job_id for entry in entries}
+    sent = {job.job_id for job in jobs if job.provider_id is not None or job.state in OPEN_STATES}
+    if charges and not sent <= priced:
+        return None
     currency = entries[0].currency if entries else run.currency or "USD"
     return Money(currency, sum(entry.micros for entry in entries))
 
@@ -204,14 +211,23 @@ def _head(report: Report) -> list[str]:
         f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
     ]
+    if report.rows_open:
+        lines.append(f"  {report.rows_open:,} more circuits are in jobs that are open; see `qorch jobs`")
     if report.metrics:
         lines.append("  " + " · ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
-    calls = report.summary.get("calls")
-    if calls:
-        lines.append("  calls to the provider: " + " · ".join(f"{count:,} {name}" for name, count in calls.items()))
+    lines += _call_lines(report)
     if not report.rows_executed and report.rows_from_cache:
         lines.append("  Nothing was executed: every result came from the cache.")
     return lines
+
+
+def _call_lines(report: Report) -> list[str]:
+    """A session that was killed takes the number of its calls with it."""
+    calls, known = report.summary.get("calls"), report.summary.get("calls_sessions", 0)
+    if not calls:
+        return []
+    where = f" in {known} of {report.sessions} sessions" if known < report.sessions else ""
+    return [f"  calls to the provider{where}: " + " · ".join(f"{count:,} {name}" for name, count in calls.items())]
 
 
 def _pace(report: Report) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from qorch.bench.gradient_peers import GRADIENT_PEERS, cotangents
@@ -48,7 +49,8 @@ def contenders(
     if kind == GRADIENT:
         return own + [
             Contender(name, True, partial(_peer_task, partial(make, shape)))
-            for name, (_, make) in GRADIENT_PEERS.items()
+            for name, (package, peer, make) in GRADIENT_PEERS.items()
+            if peer in peers and find_spec(package) is not None
         ]
     return own + [
         Contender(name, True, partial(_peer_task, partial(make_task, name, shape, shots=shots))) for name in peers

@@ -67,13 +67,16 @@ def _apply(qml: Any, shape: Shape, angles: dict[str, Any]) -> None:
             rotations[instruction.operation.name](angles[parameter.name], wires=wires)
 
 
-GRADIENT_PEERS: dict[str, tuple[str, Callable[[Shape], Task]]] = {
+GRADIENT_PEERS: dict[str, tuple[str, str, Callable[[Shape], Task]]] = {
     "lightning adjoint": (
         "pennylane_lightning",
+        "lightning.qubit",
         lambda shape: pennylane_gradient(shape, device="lightning.qubit", method="adjoint"),
     ),
     "default.qubit backprop": (
         "pennylane",
+        "default.qubit",
         lambda shape: pennylane_gradient(shape, device="default.qubit", method="backprop"),
     ),
 }
+"""Of each one its package, and the name of the peer whose gradients they are."""

@@ -1,12 +1,16 @@
 """`qorch bench`: circuits per second beside the installed peers, in one run."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qorch.cli.exit_codes import FAILED
 from qorch.cli.options import JsonOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from qorch.bench.measure import Rate
 
 BackendsOption = Annotated[str, typer.Option("--backends", help="Backends to measure, separated by commas.")]
 PeersOption = Annotated[str, typer.Option("--peers", help="Peers, separated by commas, or all or none.")]
@@ -36,29 +40,47 @@ def bench(
 
     Contenders take turns within one run, so that ratios hold on a busy machine; absolute figures do not travel.
     """
-    from qorch.bench.measure import describe_environment, measure_shape
+    from qorch.bench.measure import measure_shape
     from qorch.bench.shapes import all_shapes
 
     chosen = _choose_shapes(shapes)
     contenders = _choose_peers(peers)
+    own = _choose_backends(backends)
     rates = [
         rate
         for kind in _choose_kinds(kinds)
         for shape in all_shapes()
         if shape.name in chosen
-        for rate in measure_shape(
-            shape, kind, backends=backends.split(","), peers=contenders, shots=shots, rounds=rounds
-        )
+        for rate in measure_shape(shape, kind, backends=own, peers=contenders, shots=shots, rounds=rounds)
     ]
+    _show(rates, as_json=as_json, settings={"shots": shots, "rounds": rounds})
+    if any(rate.error is not None for rate in rates if not rate.is_peer):
+        raise typer.Exit(FAILED)
+
+
+def _show(rates: "list[Rate]", *, as_json: bool, settings: dict[str, int]) -> None:
+    from qorch.bench.measure import describe_environment
+
     if as_json:
-        document = {"environment": describe_environment(), "shots": shots, "rounds": rounds}
-        print_json(document | {"rates": [vars(rate) for rate in rates]})
+        print_json({"environment": describe_environment()} | settings | {"rates": [vars(rate) for rate in rates]})
         return
     print_table(
         ("shape", "kind", "contender", "circuits", "per second", "least", "most", "÷ best peer", "CPU µs", "note"),
         [_as_row(rate) for rate in rates],
     )
     print(_environment_line(describe_environment()))
+
+
+def _choose_backends(text: str) -> list[str]:
+    """Names as they are written; options after a colon are read where the backend is opened."""
+    from qorch.wiring import backend_entry_points
+
+    known = backend_entry_points()
+    chosen = [part.strip() for part in text.split(",")]
+    for name in chosen:
+        if name.partition(":")[0] not in known:
+            raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
+    return chosen
 
 
 def _choose_shapes(text: str) -> set[str]:
@@ -91,7 +113,7 @@ def _choose_peers(text: str) -> list[str]:
     return chosen
 
 
-def _as_row(rate: Any) -> list[object]:
+def _as_row(rate: "Rate") -> list[object]:
     if rate.error is not None:
         return [rate.shape, rate.kind, rate.contender, rate.n_rows, *[None] * 5, rate.error[:60]]
     ratio = None if rate.ratio is None else f"{rate.ratio:.1f}"

@@ -13,6 +13,7 @@ from qorch.errors import RunBusyError, UsageError
 if TYPE_CHECKING:
     from qorch.ports import Store
     from qorch.records import RunRecord
+    from qorch.recovery import Cancellation
 
 PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -28,28 +29,34 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
 
     with open_database(db) as store:
         record = require_run(store, run)
-        if record.state in {RunState.DONE, RunState.CANCELLED}:
+        if record.state in {RunState.DONE, RunState.CANCELLED} and not store.open_jobs(record.run_id):
             raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
         stopped_pid = _cancel(store, record.run_id)
-        told = _cancel_jobs(store, record)
+        jobs = _cancel_jobs(store, record)
     if as_json:
-        print_json(
-            {"run": record.run_id, "state": RunState.CANCELLED, "stopped_pid": stopped_pid, "jobs_cancelled": told}
-        )
+        document = {"run": record.run_id, "state": RunState.CANCELLED, "stopped_pid": stopped_pid}
+        print_json(document | {"jobs_cancelled": jobs.told, "jobs_over": jobs.over, "jobs_unseen": jobs.unseen})
         return
     process = f"; stopped process {stopped_pid}" if stopped_pid else ""
-    jobs = f"; told the provider to cancel {told} jobs: `qorch recover` shows what became of them" if told else ""
-    print(f"run {record.run_id} is cancelled{process}{jobs}")
+    print(f"run {record.run_id} is cancelled{process}{_say(jobs)}")
 
 
-def _cancel_jobs(store: "Store", record: "RunRecord") -> int:
-    """Ask the provider to cancel what it still has of a run; how many jobs. Jobs of this machine ended with it."""
+def _say(jobs: "Cancellation") -> str:
+    told = f"; told the provider to cancel {jobs.told} jobs" if jobs.told else ""
+    over = f"; {jobs.over} jobs are over there already" if jobs.over else ""
+    unseen = f"; {jobs.unseen} jobs may still show up there: cancel again, to be sure" if jobs.unseen else ""
+    advice = ". `qorch recover` shows what became of them" if told or over or unseen else ""
+    return told + over + unseen + advice
+
+
+def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
+    """Ask the provider to cancel what it still has of a run. Jobs of this machine ended with it."""
     from qorch.config import read_config
     from qorch.ports import WallClock
-    from qorch.recovery import cancel_jobs
+    from qorch.recovery import Cancellation, cancel_jobs
 
     if not store.open_jobs(record.run_id):
-        return 0
+        return Cancellation()
     with store.claim_run(record.run_id):
         return cancel_jobs(store, record, config=read_config(), clock=WallClock())
 

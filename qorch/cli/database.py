@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qorch.cli.arguments import LATEST
-from qorch.errors import UnknownNameError, UsageError
+from qorch.errors import StoreUnavailableError, UnknownNameError, UsageError
 from qorch.ports import Store, WallClock
 from qorch.records import RunRecord
 
@@ -15,7 +15,7 @@ def open_database(db: str | None) -> Iterator[Store]:
     """The store at ``--db``, or else the configured one. Raises UsageError where ``--db`` names no file."""
     from qorch.wiring import open_store
 
-    if db is not None and not locate_database(db).exists():
+    if db is not None and not is_there(locate_database(db)):
         raise UsageError(f"there is no database at {locate_database(db)}; `qorch train --db …` makes one")
     store = open_store(database_url(db), clock=WallClock())
     try:
@@ -38,11 +38,20 @@ def locate_database(db: str | None) -> Path:
     return database_path(database_url(db))
 
 
+def is_there(database: Path) -> bool:
+    """Whether there is such a file. Raises StoreUnavailableError where the system does not let us look."""
+    try:
+        return database.exists()
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"cannot look for {database} ({error.strerror}); check the path and its permissions,"
+            " or choose another with --db"
+        ) from error
+
+
 def require_run(store: Store, run: str) -> RunRecord:
     """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError where there is none."""
-    found = store.find_run(run)
-    if found is None and run == LATEST:
-        found = next(iter(store.runs()), None)
+    found = next(iter(store.runs()), None) if run == LATEST else store.find_run(run)
     if found is None:
         raise UnknownNameError(f"there is no run '{run}' in {store.location}; see `qorch runs`")
     return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
 from qorch.errors import QorchError
@@ -80,8 +81,17 @@ def check_extras() -> Iterator[Finding]:
         version = _version(package)
         if version is None:
             yield Finding(f"extra {extra}", WARN, f"{package} is missing: pip install 'qorch[{extra}]'")
+        elif package == "numba" and (trouble := _numba_trouble()):
+            yield Finding(f"extra {extra}", WARN, f"{package} {version} {trouble}")
         else:
             yield Finding(f"extra {extra}", OK, f"{package} {version}")
+
+
+def _numba_trouble() -> str | None:
+    """Numba is imported: releases of it and of numpy that do not go together are installed side by side."""
+    from qorch_providers.local.options import numba_trouble
+
+    return numba_trouble()
 
 
 def _version(package: str) -> str | None:
@@ -161,11 +171,11 @@ def check_database(database: Path) -> Iterator[Finding]:
     from qorch.ports import WallClock
     from qorch_jobs_db import open_store
 
-    if not database.exists():
-        yield _check_new_database(database)
-        return
-    mode = stat.S_IMODE(database.stat().st_mode)
     try:
+        if not is_there(database):
+            yield _check_new_database(database)
+            return
+        mode = stat.S_IMODE(database.stat().st_mode)
         store = open_store(str(database), clock=WallClock())
         try:
             damage = store.check()
@@ -192,4 +202,11 @@ def _check_new_database(database: Path) -> Finding:
 
 
 def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.parents if parent.is_dir())
+    return next(parent for parent in path.parents if _is_folder(parent))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # in a folder that we may not look into
+        return False

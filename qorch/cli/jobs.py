@@ -10,6 +10,7 @@ from qorch.errors import UsageError
 
 if TYPE_CHECKING:
     from qorch.model.job import JobState
+    from qorch.ports import Store
     from qorch.records import JobRecord
 
 
@@ -25,15 +26,26 @@ def jobs(
     wanted = None if state is None else _read_state(state)
     with open_database(db) as store:
         run_id = None if run is None else require_run(store, run).run_id
-        documents = [describe_job(job) for job in store.jobs(run_id, state=wanted)]
+        documents = [describe_job(store, job) for job in store.jobs(run_id, state=wanted)]
     if as_json:
         print_json({"jobs": documents})
     elif documents:
         columns = ("id", "step", "call", "state", "rows", "shots", "attempts", "provider_id", "error")
         rows = [[document[column] for column in columns] for document in documents]
         print_table([column.replace("_", " ") for column in columns], rows)
+        _print_names(documents)
     else:
         print("no such jobs")
+
+
+def _print_names(documents: list[dict[str, Any]]) -> None:
+    """What a person looks for at the provider, where qorch could not find it."""
+    from qorch.model.job import JobState
+
+    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value and document["name"]]
+    if held:
+        print("\nHeld: look for these names in the provider's own console, then run `qorch recover`.")
+        print_table(("id", "name"), [(document["id"], document["name"]) for document in held])
 
 
 def _read_state(text: str) -> "JobState":
@@ -46,14 +58,20 @@ def _read_state(text: str) -> "JobState":
         raise UsageError(f"there is no job state '{text}'; choose one of {states}") from None
 
 
-def describe_job(job: "JobRecord") -> dict[str, Any]:
-    """A job's document; ``shots`` is null for exact values."""
+def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
+    """A job's document; ``shots`` is null for exact values, ``key`` and ``name`` (at the provider) once it is over."""
+    from qorch.model.job import OPEN_STATES
+
+    attempts = store.attempts(job.job_id) if job.state in OPEN_STATES else []
+    key = attempts[-1].key if attempts else None
     return {
         "id": job.job_id,
         "run": job.run_id,
         "step": job.position.step,
         "call": job.position.call,
         "provider_id": job.provider_id,
+        "key": key,
+        "name": None if key is None else f"qorch {key[:16]}",
         "state": job.state.value,
         "rows": job.n_rows,
         "shots": job.shots,

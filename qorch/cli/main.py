@@ -1,9 +1,11 @@
 """The command `qorch`: its sub-commands, and the one place where errors become exit codes."""
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,6 +14,7 @@ from qorch import __version__
 from qorch.cli import backends, bench, cache, cancel, doctor, emulate, jobs, recover, report, runs, show, train
 from qorch.cli.arguments import fill_resume
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS, INTERRUPTED, OVER_BUDGET, WRONG_USAGE
+from qorch.cli.output import print_aside
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
 
@@ -55,7 +58,31 @@ def start(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code; see the README for the codes."""
     calm_openmp()
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    _prepare_streams()
+    code = run_command(sys.argv[1:] if arguments is None else arguments)
+    _silence_broken_streams()
+    sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    """A stream that the caller closed leads nowhere; a letter that one cannot write becomes a question mark."""
+    # In this order: each takes the lowest number that is free, so that no database gets the number of a stream, to
+    # which something might be printed.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _silence_broken_streams() -> None:
+    """What is left in a stream that cannot be written: the interpreter would complain of it on its way out."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -65,15 +92,13 @@ def run_command(arguments: Sequence[str]) -> int:
         code = app(args=fill_resume(wanted), prog_name="qorch", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read us has gone; the interpreter would complain about it once more on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
         if len(wanted) < len(arguments) or _wants_debug():
-            traceback.print_exc()
-        print(f"error: {describe(error)}", file=sys.stderr)
+            print_aside(traceback.format_exc().rstrip())
+        print_aside(f"error: {describe(error)}")
         return exit_code(error)
     return code if isinstance(code, int) else DONE
 

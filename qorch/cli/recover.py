@@ -1,10 +1,11 @@
 """`qorch recover`: bring to an end what crashed or interrupted runs left at their providers."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qorch.cli.exit_codes import DONE, HELD_JOBS
+from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import UsageError
@@ -29,8 +30,8 @@ def recover(
 ) -> int:
     """Settle jobs that were left open: find them by their keys, fetch what finished, hold what nobody can know.
 
-    Never submits anything. Results go into the database, where `qorch train --resume` finds them. Exits with 4 while
-    jobs are held.
+    Waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where
+    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 where nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
@@ -39,27 +40,33 @@ def recover(
     from qorch.recovery import recover_runs
 
     with open_database(db) as store:
-        _decide(store, release or [], adopt or [])
+        released = _decide(store, release or [], adopt or [])
         wanted = None if run is None else require_run(store, run).run_id
         run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
+        if run_ids:
+            print(f"settling the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing", file=sys.stderr)
         ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
-    _print(ended, held=held, as_json=as_json)
-    return HELD_JOBS if held else DONE
+    _print([*released, *ended], held=held, as_json=as_json)
+    if held:
+        return HELD_JOBS
+    return FAILED if any(recovery.problem and not recovery.is_at_work for recovery in ended) else DONE
 
 
-def _decide(store: "Store", release: list[str], adopt: list[str]) -> None:
+def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRecovery]":
+    """Write down what a person found; what was released."""
+    from qorch.engine.recovery import Ending, Recovered
     from qorch.ports import WallClock
-    from qorch.recovery import adopt_job, release_job
+    from qorch.recovery import RunRecovery, adopt_job, release_job
 
     found = [text.rpartition("=") for text in adopt]
     for text, (job_id, _, provider_id) in zip(adopt, found, strict=True):
         if not job_id or not provider_id:
             raise UsageError(f"--adopt takes a job and the provider's id of it, such as JOB=ID, not '{text}'")
-    for job_id in release:
-        release_job(store, job_id, clock=WallClock())
+    released = [release_job(store, job_id, clock=WallClock()) for job_id in release]
     for job_id, _, provider_id in found:
         adopt_job(store, job_id, provider_id, clock=WallClock())
+    return [RunRecovery(job.run_id, "", (Recovered(job, Ending.RELEASED),)) for job in released]
 
 
 def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:

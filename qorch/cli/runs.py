@@ -30,7 +30,10 @@ def runs(db: DbOption = None, as_json: JsonOption = False) -> None:
 
 def describe_run(store: "Store", run: "RunRecord") -> dict[str, Any]:
     """A run's document: what it is, and its sums over all sessions."""
+    from qorch.accounting import count_rows, state_now
+
     sessions = store.sessions(run.run_id)
+    rows = count_rows(store, run.run_id)
     return {
         "run": run.run_id,
         "name": run.name,
@@ -38,11 +41,11 @@ def describe_run(store: "Store", run: "RunRecord") -> dict[str, Any]:
         "backend": run.backend,
         "seed": run.seed,
         "cache": run.cache,
-        "state": run.state,
+        "state": state_now(store, run),
         "created_at": run.created_at.isoformat(),
         "sessions": len(sessions),
-        "rows_executed": sum(session.rows_executed for session in sessions),
-        "rows_from_cache": sum(session.rows_from_cache for session in sessions),
+        "rows_executed": rows.executed,
+        "rows_from_cache": rows.from_cache,
         "wall_seconds": round(sum(session.wall_ns for session in sessions) / 1e9, 3),
     }
 

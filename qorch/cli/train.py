@@ -1,8 +1,8 @@
 """`qorch train`: train a workload, or go on with a run that was stopped."""
 
+import asyncio
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ import typer
 from qorch.cli.arguments import LATEST, read_own_options
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
+from qorch.cli.output import print_aside
 from qorch.errors import QorchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -91,21 +92,22 @@ def _train_or_resume(
     run = _find_resumed(workload, resume, name=given.get("name"), db=db)
     settings = stored_settings(run, workload, given=given)
     if run.state == RunState.DONE:
-        print(f"run {run.run_id} is complete already; this is its report", file=sys.stderr)
+        print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
     return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy)
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
-    from qorch.cli.database import locate_database, open_database, require_run
+    from qorch.cli.database import is_there, locate_database, open_database, require_run
+    from qorch.records import RunState
 
-    if not locate_database(db).exists():
+    if not is_there(locate_database(db)):
         raise UnknownNameError(f"there is no run to resume at {locate_database(db)}; see `qorch runs`")
     with open_database(db) as store:
         if resume != LATEST:
             return require_run(store, resume)
         for run in store.runs():
-            if run.workload == workload and name in {None, run.name}:
+            if run.workload == workload and name in {None, run.name} and run.state != RunState.CANCELLED:
                 return run
         raise UnknownNameError(f"there is no run of {workload} to resume in {store.location}; see `qorch runs`")
 
@@ -123,7 +125,7 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
     try:
         with stopper.listen():
             run = start_run(
-                run_id or settings.name, backend=settings.backend, budget=settings.budget,
+                run_id or settings.name, backend=_open_backend(settings), budget=settings.budget,
                 cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
                 resume=run_id is not None, rebuy=rebuy, workload=settings.workload,
                 settings=msgspec.to_builtins(settings),
@@ -131,22 +133,42 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
             stopper.hint = _resume_hint(settings.workload, run.run_id, db)
             with run:
                 training = workload.train(run, options)
-                run.close(summary=json.dumps(_summarise(training, run.backend)))
+                run.close(summary=json.dumps(_summarise(training)))
     except Stopped as stopped:
-        print(stopper.hint, end="", file=sys.stderr)
+        _print_hint(stopper)
         raise typer.Exit(stopped.exit_code) from stopped
     except QorchError:
-        print(stopper.hint, end="", file=sys.stderr)
+        _print_hint(stopper)
         raise
     return run.run_id
 
 
-def _summarise(training: "Training", backend: "Backend") -> dict[str, object]:
-    """What the run's record keeps of its last session."""
-    from qorch.ports import RemoteBackend
+def _print_hint(stopper: Stopper) -> None:
+    if stopper.hint:
+        print_aside(stopper.hint)
 
-    calls = dict(backend.calls) if isinstance(backend, RemoteBackend) else None
-    return {"metrics": training.metrics, "weights_sha256": training.weights_sha256, "calls": calls}
+
+def _open_backend(settings: "Settings") -> "Backend":
+    """The backend, on which nothing has begun. Raises UsageError where it cannot run what is asked for."""
+    from qorch.config import read_config
+    from qorch.limits import check_exact_gradients, check_shots
+    from qorch.ports import WallClock
+    from qorch.wiring import open_backend
+
+    backend = open_backend(settings.backend, config=read_config(), clock=WallClock())
+    try:
+        check_shots(backend, settings.exact_or_shots)
+        if settings.gradient == "exact":
+            check_exact_gradients(backend)
+    except UsageError:
+        asyncio.run(backend.close())
+        raise
+    return backend
+
+
+def _summarise(training: "Training") -> dict[str, object]:
+    """What the run's record keeps of its last session."""
+    return {"metrics": training.metrics, "weights_sha256": training.weights_sha256}
 
 
 def _with_shots(settings: "Settings", workload: "Workload") -> "Settings":

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from qorch import machine
 from qorch.engine.lookup import Duplicates, Found
-from qorch.errors import InvalidResultError
+from qorch.errors import InvalidResultError, UsageError
 from qorch.estimation import (
     Moments,
     add_counts,
@@ -24,6 +25,9 @@ from qorch.model.observable import Distribution
 from qorch.model.result import PubResult, SampledDistribution, Source
 
 _CACHED_LEAST = (Source.EXECUTED, Source.TOPPED_UP, Source.REUSED, Source.RESUMED, Source.DUPLICATE)
+
+SHARE_OF_MEMORY = 0.9
+"""What results may take of this machine's memory."""
 
 
 @dataclass(eq=False)
@@ -109,6 +113,20 @@ class Assembly:
         for state, group in zip(states, grouping.groups, strict=True):
             values += exact_expectations(state.values, group)
         return values, np.zeros_like(values)
+
+
+def check_room(groups: Sequence[RowGroup]) -> None:
+    """Raise UsageError where the exact values of all groups together do not fit into this machine's memory."""
+    exact = [group for group in groups if group.shots is None]
+    needed = sum(8 * group.n_rows * group.measurement.n_values for group in exact)
+    present = machine.memory_bytes()
+    if needed > SHARE_OF_MEMORY * present:
+        widest = max(exact, key=lambda group: group.n_rows * group.measurement.n_values)
+        raise UsageError(
+            f"the exact values of this call take {needed / 2**30:,.1f} GiB, {widest.measurement.n_values:,} values for"
+            f" each of {widest.n_rows:,} rows; this machine has {present / 2**30:,.1f} GiB of memory: execute fewer"
+            " rows at a time, or ask for expectation values instead of probabilities"
+        )
 
 
 def _empty_state(group: RowGroup) -> _GroupState:

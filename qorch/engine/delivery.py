@@ -2,13 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from qorch.engine.journal import Journal
-from qorch.engine.poller import Poller
+from qorch.engine.poller import Poller, lost_job
 from qorch.engine.recorder import Recorder
 from qorch.engine.retrying import Retrier
 from qorch.engine.submission import block_records, shape_of
-from qorch.errors import BusyError, InvalidResultError, JobFailedError
+from qorch.errors import (
+    BusyError,
+    HeldResultError,
+    InvalidResultError,
+    JobFailedError,
+    JobMissingError,
+    UnknownOutcomeError,
+)
 from qorch.model.job import JobResult, JobState, JobStatus, RawResult, RemoteState
 from qorch.model.timing import Phase
 from qorch.ports import Clock, RemoteBackend
@@ -23,6 +31,7 @@ class _Answer:
     raw: RawResult | None = None
     fetches: int = 0
     fetched_from_ns: int = 0
+    missing_since_ns: int | None = None
 
 
 class Delivery:
@@ -40,7 +49,7 @@ class Delivery:
         fetches: int,
     ) -> None:
         """``fetches``: how often an answer is fetched that fails verification."""
-        self.holds_unreadable = backend.capabilities.charges
+        self._holds_unreadable = backend.capabilities.charges
         self._backend = backend
         self._journal = journal
         self._recorder = recorder
@@ -54,17 +63,18 @@ class Delivery:
         record: JobRecord,
         plan: JobPlan,
         *,
+        key: str,
         accepted_ns: int | None,
         call_rows: int,
         take: Callable[[JobResult], None],
     ) -> JobResult:
         """Wait until a submitted job is over, hand its rows to ``take``, and make them durable.
 
-        ``accepted_ns``: when this process saw it accepted; ``call_rows``: the rows of the whole call, by which all its
-        jobs are taken in the same thread. Raises JobFailedError (with nothing to be had of it) and
-        InvalidResultError (its answer is kept), both with the job's end written down, but that a paid job with an
-        answer that cannot be read is held; BusyError and CredentialsError where the provider cannot be asked,
-        UnknownOutcomeError where it should know the job, and does not: it then stays as it is.
+        ``key``: under which it was submitted; ``accepted_ns``: when this process saw it accepted; ``call_rows``: the
+        rows of the whole call, by which all its jobs are taken in the same thread. Raises JobFailedError (with nothing
+        to be had of it) and InvalidResultError (its answer is kept), both with the job's end written down;
+        UnknownOutcomeError where it is held: a paid answer that cannot be read, a job that the provider should know
+        and does not, or has under another key. BusyError and CredentialsError where the provider cannot be asked.
         """
         provider_id = record.provider_id or ""
         answer = _Answer(call_rows)
@@ -73,6 +83,12 @@ class Delivery:
             answer.fetched_from_ns = self._clock.monotonic_ns()
             if accepted_ns is not None:
                 self._observe(record, status, accepted_ns, answer.fetched_from_ns)
+            if status.key not in (None, key):
+                record = replace(record, provider_id=None)
+                raise UnknownOutcomeError(
+                    f"{self._backend.name} has {provider_id} under another key, so it is not job {record.job_id}, which"
+                    f" stays held; look for 'qorch {key[:16]}' there, then `qorch recover` with --adopt or --release"
+                )
             if status.state is RemoteState.CANCELLED:
                 raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
             result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, take))
@@ -80,22 +96,28 @@ class Delivery:
             await self._end(record, JobState.FAILED, answer, str(error))
             raise
         except InvalidResultError as error:
-            if not self.holds_unreadable:
+            if not self._holds_unreadable:
                 await self._end(record, JobState.FAILED, answer, str(error))
                 raise
-            held = (
+            held = HeldResultError(
                 f"{error}. Job {record.job_id} ({provider_id}) is paid for, so it is held: resume the run, or run"
                 f" `qorch recover`, to fetch it again; give it up with --release"
             )
-            await self._end(record, JobState.UNKNOWN, answer, held)
-            raise InvalidResultError(held) from error
+            await self._end(record, JobState.UNKNOWN, answer, str(held))
+            raise held from error
+        except UnknownOutcomeError as error:
+            await self._end(record, JobState.UNKNOWN, answer, str(error))
+            raise
         await self._finish(record, plan, answer, result)
         return result
 
     async def _fetch(
         self, record: JobRecord, plan: JobPlan, answer: _Answer, take: Callable[[JobResult], None]
     ) -> JobResult:
-        answer.raw = await self._backend.fetch(record.provider_id or "")
+        try:
+            answer.raw = await self._backend.fetch(record.provider_id or "")
+        except JobMissingError as error:
+            self._miss(record, answer, error)
         received_ns = self._clock.monotonic_ns()
         self._recorder.add(Phase.TRANSFER, answer.fetched_from_ns, received_ns, record.position, record.job_id)
         answer.fetches += 1
@@ -108,6 +130,15 @@ class Delivery:
                 raise
             # To ask again costs nothing, and what a proxy cut short may come whole the next time.
             raise BusyError(f"{error}; it is fetched again") from error
+
+    def _miss(self, record: JobRecord, answer: _Answer, error: JobMissingError) -> NoReturn:
+        """One server of several may not have heard of it yet: a job is lost only after the settle time."""
+        now_ns = self._clock.monotonic_ns()
+        if answer.missing_since_ns is None:
+            answer.missing_since_ns = now_ns
+        if now_ns - answer.missing_since_ns > self._backend.terms.settle_seconds * 1e9:
+            raise lost_job(self._backend, record.provider_id or "") from error
+        raise BusyError(f"{error}; it is asked again") from error
 
     def _read(self, plan: JobPlan, raw: RawResult, take: Callable[[JobResult], None]) -> JobResult:
         result = self._backend.read(shape_of(plan), raw)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qorch.engine.assembly import Assembly
-from qorch.engine.claims import Claims
+from qorch.engine.assembly import Assembly, check_room
+from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
 from qorch.engine.local import LocalSubmitter
 from qorch.engine.lookup import Found, Lookup
@@ -17,10 +17,11 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.remote import RemoteSubmitter
 from qorch.engine.remote_parts import RemoteParts, make_remote_parts
 from qorch.engine.submission import Submission, kept_rows
-from qorch.errors import RunStoppedError, ShotsError, StoreError
+from qorch.errors import RunStoppedError, StoreError
+from qorch.limits import check_shots
 from qorch.lowering import LoweredBatch, RowGroup, lower
 from qorch.model.identity import Position, stream_of
-from qorch.model.job import JobResult
+from qorch.model.job import OPEN_STATES, JobResult
 from qorch.model.money import NOTHING
 from qorch.model.pub import Batch
 from qorch.model.result import PubResult, Source
@@ -193,19 +194,18 @@ class Engine:
         is_first_time = not call.is_replayed
         while True:
             share = await claims.share(plan.lowered.groups, plan.found.missing, plan.contexts)
-            again = await self._look_up(call)
-            if again.n_missing < plan.n_missing:
-                # Another run has stored some of them between the look-up and the claim.
-                await claims.release(share.claims)
-                plan = again
-                continue
-            mine = replace(plan, jobs=self._pack(plan.lowered, share.mine))
-            if not len(share.taken):
-                results = await self._carry_out(call, mine, bought=bought, is_first_time=is_first_time)
-                await claims.release(share.claims)
-                return results
-            await self._run_jobs(call, mine, Assembly(plan.lowered, plan.found, charge=None))
-            await claims.release(share.claims)
+            try:
+                again = await self._look_up(call)
+                if again.n_missing < plan.n_missing:
+                    # Another run has stored some of them between the look-up and the claim.
+                    plan = again
+                    continue
+                mine = replace(plan, jobs=self._pack(plan.lowered, share.mine))
+                if not len(share.taken):
+                    return await self._carry_out(call, mine, bought=bought, is_first_time=is_first_time)
+                await self._run_jobs(call, mine, Assembly(plan.lowered, plan.found, charge=None))
+            finally:
+                await self._give_up(call, claims, share)
             bought += mine.n_rows
             self._recorder.count(rows_executed=mine.n_rows, jobs=len(mine.jobs))
             with self._recorder.span(Phase.WAIT, call.position):
@@ -213,6 +213,13 @@ class Engine:
             call = replace(call, is_replayed=True)
             plan = await self._look_up(call)
             await claims.release(share.taken)
+
+    async def _give_up(self, call: Call, claims: Claims, share: Share) -> None:
+        """Release what was claimed, however the call ended, unless one of its jobs may still bring the rows."""
+        await self._journal.settle()
+        jobs = self._store.jobs_at(call.run_id, call.position)
+        if not any(job.state in OPEN_STATES for job in jobs):
+            await asyncio.shield(claims.release(share.claims))
 
     async def _carry_out(
         self, call: Call, plan: _Plan, *, bought: int = 0, is_first_time: bool = False
@@ -247,13 +254,10 @@ class Engine:
         return pack(lowered.groups, missing, capabilities=self._backend.capabilities, rows_per_job=self._rows_per_job)
 
     def _check(self, lowered: LoweredBatch) -> None:
-        limits = self._backend.capabilities
         for group in lowered.groups:
             self._backend.check(group.gates, group.measurement)
-            if group.shots is None and not limits.exact:
-                raise ShotsError(f"{self._backend.name} has no exact results; give a number of shots")
-            if group.shots is not None and group.shots > limits.max_shots:
-                raise ShotsError(f"shots is {group.shots}; {self._backend.name} takes at most {limits.max_shots} a row")
+            check_shots(self._backend, group.shots)
+        check_room(lowered.groups)
 
     def _rows_per_job(self, group: RowGroup, shots: int | None) -> int:
         return self._backend.rows_per_job(group.gates, group.measurement, shots=shots)

@@ -5,6 +5,7 @@ import datetime
 from dataclasses import dataclass
 
 from qorch.engine.retrying import Retrier
+from qorch.errors import UnknownOutcomeError
 from qorch.ports import RemoteBackend
 
 
@@ -28,7 +29,8 @@ class Finder:
     async def find(self, key: str, since: datetime.datetime) -> str | None:
         """The provider's id of the job with this key, submitted after ``since``; None where the lists show none.
 
-        Raises BusyError once the retries' patience is over, CredentialsError, InvalidResultError.
+        Raises BusyError once the retries' patience is over, CredentialsError, InvalidResultError; UnknownOutcomeError
+        where the provider answers, but nothing tells whether it has the job.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._wanted.append(_Question(key, since, answer))
@@ -42,24 +44,33 @@ class Finder:
 
     async def _look(self) -> None:
         wanted, self._wanted = [question for question in self._wanted if not question.answer.done()], []
+        try:
+            await self._answer(wanted)
+        except asyncio.CancelledError:
+            # Whoever is next in line asks for the others.
+            self._wanted = [question for question in wanted if not question.answer.done()] + self._wanted
+            raise
+
+    async def _answer(self, wanted: list[_Question]) -> None:
         keys = {question.key for question in wanted}
         oldest = min(question.since for question in wanted)
         try:
             found = await self._retrier.repeat(lambda: self._backend.find(keys, since=oldest))
-        except asyncio.CancelledError:
-            # Whoever is next in line asks for the others.
-            self._wanted = wanted + self._wanted
-            raise
+        except UnknownOutcomeError as error:
+            # One key in doubt must not leave the others without an answer.
+            for key in sorted(keys) if len(keys) > 1 else ():
+                await self._answer([question for question in wanted if question.key == key])
+            _fail(wanted, error)
         except Exception as error:
+            _fail(wanted, error)
+        else:
             for question in wanted:
-                _fail(question.answer, error)
-            return
-        for question in wanted:
-            if not question.answer.done():
-                question.answer.set_result(found.get(question.key))
+                if not question.answer.done():
+                    question.answer.set_result(found.get(question.key))
 
 
-def _fail(answer: "asyncio.Future[str | None]", error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
-        answer.exception()  # whoever was cancelled meanwhile never asks for it
+def _fail(wanted: list[_Question], error: Exception) -> None:
+    for question in wanted:
+        if not question.answer.done():
+            question.answer.set_exception(error)
+            question.answer.exception()  # whoever was cancelled meanwhile never asks for it

@@ -77,9 +77,10 @@ class Lookup:
         the run may have been here before. Raises RunChangedError where paid rows are stored with other angles.
         """
         missing = [unexecuted(index, group, stream=stream) for index, group in enumerate(lowered.groups)]
-        if self._policy is CachePolicy.OFF:
-            return Found((), tuple(missing), ())
         stored = self._store.blocks_at(*replayed) if replayed else []
+        if self._policy is CachePolicy.OFF:
+            # Nothing is taken from the store, but the name of a job, and with it its key, is never used again.
+            return Found((), tuple(missing), (), self._first_job(replayed, stored))
         hits = self._replay(lowered, contexts, stored)
         resumed = [_rows_of(hits, index) for index in range(len(missing))]
         duplicates = []

@@ -123,7 +123,7 @@ class Poller:
                 watch.done.set_result(status)
                 del self._watches[name]
             elif status is None and self._is_gone(watch, now_ns):
-                self._fail([name], self._gone(name))
+                self._fail([name], lost_job(self._backend, name))
             else:
                 self._postpone(watch, now_ns, wait_seconds=status.wait_seconds if status is not None else None)
 
@@ -133,14 +133,6 @@ class Poller:
             watch.missing_since_ns = now_ns
         return now_ns - watch.missing_since_ns > self._backend.terms.settle_seconds * 1e9
 
-    def _gone(self, name: str) -> Exception:
-        reason = f"{self._backend.name} does not know job {name}, which it had accepted"
-        if self._backend.terms.on_unknown is OnUnknown.HOLD:
-            return UnknownOutcomeError(
-                f"{reason}. It is held and not sent again: it may be billed; resume the run later"
-            )
-        return JobFailedError(reason, is_repeatable=True)
-
     def _postpone(self, watch: _Watch, now_ns: int, *, wait_seconds: float | None) -> None:
         shortest, longest = self._policy.shortest_seconds * 1e9, self._policy.longest_seconds * 1e9
         watch.open_ns = now_ns - watch.since_ns
@@ -148,3 +140,14 @@ class Poller:
         share_ns = self._policy.share * max(watch.open_ns, expected_ns)
         watch.interval_ns = round(min(longest, max(shortest, share_ns)))
         watch.due_ns = now_ns + watch.interval_ns
+
+
+def lost_job(backend: RemoteBackend, provider_id: str) -> UnknownOutcomeError | JobFailedError:
+    """What is to be raised of a job that the provider had accepted, and has not known for the settle time."""
+    reason = f"{backend.name} does not know job {provider_id}, which it had accepted"
+    if backend.terms.on_unknown is OnUnknown.HOLD:
+        return UnknownOutcomeError(
+            f"{reason}. It may be billed, so it is held and not sent again: `qorch recover` asks again; look at the"
+            f" provider's own console, then run it with --adopt or --release"
+        )
+    return JobFailedError(reason, is_repeatable=True)

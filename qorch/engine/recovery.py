@@ -23,6 +23,7 @@ class Ending(StrEnum):
     FAILED = "failed"
     HELD = "held"
     NOT_SENT = "not sent"
+    RELEASED = "released"
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ class Recovery:
         attempts = self._store.attempts(job.job_id)
         plan = self._store.job_plan(job.job_id)
         if plan is None or not attempts:
-            return Recovered(
-                job, Ending.HELD, f"job {job.job_id} was written by another version; nothing says what it carries"
+            reason = f"job {job.job_id} was written by another version; nothing says what it carries"
+            await self._journal.write_ahead(
+                [replace(job, state=JobState.UNKNOWN, error=reason, changed_at=self._clock.now())]
             )
+            return Recovered(job, Ending.HELD, reason)
         if job.provider_id is None:
             reason = job.error or "the process that submitted it ended before an answer came"
             try:
@@ -102,13 +105,13 @@ class Recovery:
                 return await self._drop(job)
             job = replace(job, state=JobState.SUBMITTED, provider_id=found, error=None)
         try:
-            await self._delivery.deliver(job, plan, accepted_ns=None, call_rows=job.n_rows, take=_ignore)
-        except JobFailedError as error:
-            return Recovered(job, Ending.FAILED, str(error))
-        except InvalidResultError as error:
-            return Recovered(job, Ending.HELD if self._delivery.holds_unreadable else Ending.FAILED, str(error))
+            await self._delivery.deliver(
+                job, plan, key=attempts[-1].key, accepted_ns=None, call_rows=job.n_rows, take=_ignore
+            )
         except UnknownOutcomeError as error:
             return Recovered(job, Ending.HELD, str(error))
+        except (JobFailedError, InvalidResultError) as error:
+            return Recovered(job, Ending.FAILED, str(error))
         return Recovered(job, Ending.FETCHED)
 
     async def _drop(self, job: JobRecord) -> Recovered:

@@ -116,6 +116,7 @@ class RemoteSubmitter:
             result = await self._delivery.deliver(
                 sending.record,
                 sending.plan,
+                key=sending.key,
                 accepted_ns=sending.accepted_ns,
                 call_rows=sum(group.n_rows for group in submission.groups),
                 take=take,

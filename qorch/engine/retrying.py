@@ -83,4 +83,4 @@ class Retrier:
         error = state.outcome.exception() if state.outcome else None
         if now_ns - self._noted_ns >= self._note_ns:
             self._noted_ns = now_ns
-            _logger.warning("%s; trying again (Ctrl-C stops, and --resume goes on)", error)
+            _logger.warning("%s; trying again (Ctrl-C stops, and loses nothing)", error)

@@ -45,7 +45,7 @@ class JobStatus:
     """What a provider says of a job; its times are by its own clock.
 
     ``is_repeatable``: a failure that another try may not meet, of a job that was not charged. ``wait_seconds``: the
-    provider's own forecast of the time that is left.
+    provider's own forecast of the time that is left. ``key``: under which it was submitted, where it is told.
     """
 
     state: RemoteState
@@ -55,6 +55,7 @@ class JobStatus:
     started_at: datetime.datetime | None = None
     ended_at: datetime.datetime | None = None
     wait_seconds: float | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)

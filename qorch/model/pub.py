@@ -101,6 +101,8 @@ def as_batch(pubs: Batch | Pub | Iterable[Pub]) -> Batch:
     """A batch from one pub or several. Raises UsageError where there is none."""
     if isinstance(pubs, Batch):
         return pubs
+    if not isinstance(pubs, Pub | Iterable):
+        raise UsageError(f"there is nothing to execute in a {type(pubs).__name__}; give pubs")
     items = (pubs,) if isinstance(pubs, Pub) else tuple(pubs)
     if not items:
         raise UsageError("there is nothing to execute: the list of pubs is empty")

@@ -15,6 +15,7 @@ from qorch.errors import (
     CircuitError,
     CredentialsError,
     JobFailedError,
+    JobMissingError,
     QorchError,
     RejectedError,
     UnavailableError,
@@ -104,7 +105,8 @@ class FakeProvider:
     Nothing in it waits: what arrived, was accepted or is done follows from the time, whoever has died meanwhile.
     ``accept_seconds``: from the arrival of a submission to its acceptance, drawn per job; ``list_seconds``: from there
     until lists show it; ``run_seconds``: to its end. ``rate``: its hard limit. ``outages`` and ``closures``: when it
-    cannot be reached, and when it takes no jobs, as seconds from and to; ``lockouts``: when it refuses the key.
+    cannot be reached, and when it takes no jobs, as seconds from and to; ``lockouts``: when it refuses the key;
+    ``lapses``: when it does not find the jobs that are fetched.
     """
 
     clock: Clock
@@ -120,6 +122,7 @@ class FakeProvider:
     outages: Sequence[tuple[float, float]] = ()
     closures: Sequence[tuple[float, float]] = ()
     lockouts: Sequence[tuple[float, float]] = ()
+    lapses: Sequence[tuple[float, float]] = ()
     calls: "Counter[str]" = field(default_factory=Counter)
     letters: list[Letter] = field(default_factory=list)
     submitted_at: list[float] = field(default_factory=list)
@@ -152,6 +155,10 @@ class FakeProvider:
     def is_open(self, at: float) -> bool:
         """Whether jobs are taken at that time."""
         return not _is_within(self.closures, at)
+
+    def is_forgetful(self, at: float) -> bool:
+        """Whether a job that is asked for alone seems not to be there at that time."""
+        return _is_within(self.lapses, at)
 
     def has_key(self, at: float) -> bool:
         """Whether the key is good at that time."""
@@ -306,7 +313,9 @@ class FakeRemote:
     async def fetch(self, provider_id: str) -> RawResult:
         """See Backend."""
         await self._ask("fetch")
-        job = self.provider.jobs[provider_id]
+        job = self.provider.jobs.get(provider_id)
+        if job is None or self.provider.is_forgetful(self.provider.now()):
+            raise JobMissingError(f"the provider has no job {provider_id}")
         if job.failure is not None:
             raise job.failure
         job.fetches += 1
@@ -356,10 +365,10 @@ class FakeRemote:
 
     def _status(self, job: AcceptedJob) -> JobStatus:
         if job.is_cancelled:
-            return JobStatus(RemoteState.CANCELLED)
+            return JobStatus(RemoteState.CANCELLED, key=job.key)
         if job.done_at > self.provider.now():
-            return JobStatus(RemoteState.QUEUED)
-        return JobStatus(RemoteState.DONE if job.failure is None else RemoteState.FAILED)
+            return JobStatus(RemoteState.QUEUED, key=job.key)
+        return JobStatus(RemoteState.DONE if job.failure is None else RemoteState.FAILED, key=job.key)
 
 
 def _is_within(windows: Sequence[tuple[float, float]], at: float) -> bool:

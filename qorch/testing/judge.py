@@ -118,7 +118,8 @@ def badly_ended(world: World, run: RunStory) -> Iterator[str]:
         or conditions.accept_seconds > conditions.settle_seconds
         or (conditions.charges and conditions.spoil_for_good > 0),
         "JobFailedError": conditions.failure > 0 or conditions.loss > 0,
-        "InvalidResultError": conditions.spoil_for_good > 0,
+        "InvalidResultError": not conditions.charges and conditions.spoil_for_good > 0,
+        "HeldResultError": conditions.charges and conditions.spoil_for_good > 0,
         "RejectedError": conditions.faults[Fault.REJECTED] > 0,
         "BusyError": True,
         "UnavailableError": bool(conditions.closures),

@@ -168,6 +168,13 @@ class MemoryStore:
                 job for job in self._read().jobs.values() if run_id in {None, job.run_id} and state in {None, job.state}
             ]
 
+    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+        """See Store."""
+        rows: dict[JobState, int] = {}
+        for job in self.jobs(run_id):
+            rows[job.state] = rows.get(job.state, 0) + job.n_rows
+        return rows
+
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
         """See Store."""
         return [job for job in self.jobs(run_id) if job.state in OPEN_STATES]

@@ -114,6 +114,13 @@ class StoreConformance(StoreRecoveryConformance, StoreSharingConformance):
         assert store.jobs(state=JobState.DONE) == [moved]
         assert store.jobs("other") == []
 
+    def test_rows_are_added_up_by_state(self, store: Store) -> None:
+        """Those of a run's jobs, in the states that there are."""
+        jobs = [make_job(f"r/0.0.{i}") for i in range(3)]
+        store.write([*jobs, replace(jobs[0], state=JobState.DONE), replace(jobs[1], state=JobState.DONE)]).result()
+        assert store.rows_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}
+        assert store.rows_by_state("other") == {}
+
     def test_an_attempt_may_be_written_again(self, store: Store) -> None:
         """The intent first, its outcome later, under the same ordinal."""
         attempt = AttemptRecord("r/0.0.0", 0, "key", NOW)

@@ -47,13 +47,20 @@ class Digits:
     def check(self, options: Options) -> None:
         """Raise UsageError for options that cannot be."""
         check_own_options(self, options)
-        parse_classes(options.own.get("classes", "3,6"))
+        classes = parse_classes(options.own.get("classes", "3,6"))
         _learning_rate(options)
         _gradient(options)
         positive(options.epochs, "epochs", default=1)
         positive(options.batch_size, "batch-size", default=1)
         if options.limit is not None and options.limit < 20:
             raise UsageError(f"--limit is {options.limit}; digits needs at least 20 images to train and test")
+        _, targets = _choose(classes, limit=options.limit, seed=options.seed)
+        # Both parts get images of every class, as the split keeps their shares.
+        if np.bincount(targets, minlength=len(classes)).min() < 2 or len(targets) * TEST_SHARE < len(classes):
+            raise UsageError(
+                f"--limit is {options.limit}, too few images to train and test {len(classes)} classes;"
+                f" give for example {20 * len(classes)}"
+            )
 
     def train(self, run: Run, options: Options) -> Training:
         """Train, and measure the accuracy on the test images after every epoch."""
@@ -110,13 +117,9 @@ def build_model(n_classes: int, *, shots: int | None, gradient: str) -> torch.nn
 
 def load_data(classes: tuple[int, ...], *, limit: int | None, seed: int) -> Data:
     """scikit-learn's digits of these classes, split 80 to 20 and scaled to angles within ±π/2."""
-    images, labels = load_digits(return_X_y=True)
-    chosen = np.flatnonzero(np.isin(labels, classes))
-    if limit is not None:
-        chosen = np.random.default_rng(seed).permutation(chosen)[:limit]
-    targets = np.searchsorted(classes, labels[chosen])
+    images, targets = _choose(classes, limit=limit, seed=seed)
     train, test, train_targets, test_targets = train_test_split(
-        images[chosen], targets, test_size=TEST_SHARE, random_state=seed, stratify=targets
+        images, targets, test_size=TEST_SHARE, random_state=seed % 2**32, stratify=targets
     )
     pca = PCA(N_QUBITS, svd_solver="full").fit(train)
     scale = math.pi / 2 / np.abs(pca.transform(train)).max(axis=0)
@@ -128,6 +131,15 @@ def load_data(classes: tuple[int, ...], *, limit: int | None, seed: int) -> Data
         len(classes),
         float(baseline.score(test_angles, test_targets)),
     )
+
+
+def _choose(classes: tuple[int, ...], *, limit: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images of these classes, or as many of them as the limit says, and their class indices."""
+    images, labels = load_digits(return_X_y=True)
+    chosen = np.flatnonzero(np.isin(labels, classes))
+    if limit is not None:
+        chosen = np.random.default_rng(seed).permutation(chosen)[:limit]
+    return images[chosen], np.searchsorted(classes, labels[chosen])
 
 
 def _dataset(angles: np.ndarray, targets: np.ndarray) -> torch.utils.data.TensorDataset:

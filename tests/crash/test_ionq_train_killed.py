@@ -93,10 +93,11 @@ def wait_for_more(emulator: RunningEmulator, process: "subprocess.Popen[str]", b
 
 
 def compare(db: Path, emulator: RunningEmulator, train: Train, whole: dict[str, object]) -> None:
-    """Let the training come to its end: the weights are the same to the bit, and every row was paid once."""
+    """Let the training come to its end: the same weights to the bit, every row paid once and reported once."""
     document = train(db, *command(emulator))
     assert document["weights_sha256"] == whole["weights_sha256"]
     assert document["metrics"] == whole["metrics"]
+    assert (document["rows_executed"], document["rows_from_cache"]) == (whole["rows_executed"], 0)
     assert_paid_once(emulator, rows=int(str(whole["rows_executed"])))
     assert_none_lost(str(db), emulator)
 

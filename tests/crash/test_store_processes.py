@@ -119,7 +119,7 @@ def test_a_look_with_python_s_own_sqlite_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_a_log_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
-    """Reading the file's bytes drops SQLite's locks; where another process then takes the log away, the next write fails."""
+    """Reading the file's bytes drops SQLite's locks; where another process then takes the log, the next write fails."""
     path = _database(tmp_path)
     process = _start(READ_BYTES_AND_WRITE, path, path)
     assert _read_line(process) == "read"

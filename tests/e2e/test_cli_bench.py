@@ -25,6 +25,7 @@ def test_bench_compares_with_a_peer(qorch: CommandLine) -> None:
         (("--shapes", "W9"), "choose from W1 to W5"),
         (("--peers", "magic"), "there is no peer 'magic'"),
         (("--kinds", "magic"), "there is no kind 'magic'"),
+        (("--backends", "local, nonsense"), "there is no backend 'nonsense'"),
     ],
 )
 def test_unknown_names(qorch: CommandLine, arguments: tuple[str, str], words: str) -> None:
@@ -32,3 +33,12 @@ def test_unknown_names(qorch: CommandLine, arguments: tuple[str, str], words: st
     outcome = qorch("bench", *arguments)
     assert outcome.code == 2
     assert words in outcome.error
+
+
+def test_a_backend_that_fails_is_in_the_exit_code(qorch: CommandLine) -> None:
+    """Its row says why; the others are measured, with blanks around their names, and no peer that was not asked for."""
+    arguments = ("--shapes", "W1", "--rounds", "1", "--kinds", "gradient", "--peers", "none", "--json")
+    outcome = qorch("bench", *arguments, "--backends", "local, aer")
+    assert outcome.code == 1
+    rates = {rate["contender"]: rate["error"] for rate in outcome.document["rates"]}
+    assert rates == {"local": None, "aer": "UsageError: aer has no exact gradients"}

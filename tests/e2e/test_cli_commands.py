@@ -104,6 +104,14 @@ def test_doctor_finds_a_damaged_database(qorch: Any) -> None:
     assert finding["status"] == "fail"
 
 
+def test_doctor_tells_of_a_path_that_the_system_refuses(typed: Any) -> None:
+    """As a finding among the others."""
+    outcome = typed("doctor", "--db", "n" * 300, "--json")
+    assert outcome.code == 1
+    [finding] = [item for item in outcome.document["checks"] if item["name"] == "database"]
+    assert (finding["status"], "too long" in finding["message"]) == ("fail", True)
+
+
 def test_doctor_warns_of_a_database_that_others_can_read(trained: Any, tmp_path: Path) -> None:
     """A mode with rights for others is a warning that names the mend; it is no failure."""
     copy = tmp_path / "open.db"
@@ -123,6 +131,24 @@ def test_the_database_is_its_owners_alone_and_readable_without_qorch(trained: An
         [(name, state)] = link.execute("SELECT name, state FROM run_overview").fetchall()
     link.close()
     assert (name, state) == ("digits", "done")
+
+
+def test_latest_is_the_newest_run_whatever_runs_are_called(typed: Any) -> None:
+    """Also where an older qorch let a run be named so."""
+    for name in ("first", "second"):
+        assert typed.run_python(f'import qorch\nqorch.start_run("{name}", backend="aer").close()\n').code == 0
+    with sqlite3.connect(typed.database) as link:
+        link.execute("UPDATE runs SET name = 'latest' WHERE name = 'first'")
+    link.close()
+    assert typed("show", "latest", "--json").document["name"] == "second"
+
+
+def test_a_loss_that_diverged_is_null(typed: Any) -> None:
+    """NaN is no JSON."""
+    code = 'import qorch\nwith qorch.start_run("far", backend="aer") as run, run.step(0):\n'
+    assert typed.run_python(code + '    run.log(loss=float("nan"))\n').code == 0
+    assert typed("show", "far", "--json").document["steps"][0]["metrics"] == {"loss": None}
+    assert typed("report", "far", "--json").document["metrics"] == {"loss": None}
 
 
 def test_a_reader_that_leaves_early_is_no_error(trained: Any) -> None:

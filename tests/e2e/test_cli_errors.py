@@ -15,6 +15,20 @@ WRONG_USAGE = {
     "no shots": (("train", "digits", "--shots", "0"), "shots is 0"),
     "negative shots": (("train", "digits", "--shots", "-5"), "shots is -5"),
     "too many shots": (("train", "digits", "--shots", "1000000000000"), "1000000000000"),
+    "too many shots for the backend": (("train", "digits", "--shots", "20000000"), "at most 10000000"),
+    "too many shots for aer": (("train", "digits", "--shots", "20000000", "--backend", "aer"), "at most 10000000"),
+    "exact values with noise": (
+        ("train", "digits", "--shots", "exact", "--backend", "local:depolarizing=0.01"),
+        "no exact results",
+    ),
+    "exact values of a machine": (
+        ("train", "digits", "--shots", "exact", "--backend", "ionq:qpu.forte-1"),
+        "no exact results",
+    ),
+    "exact gradients of a machine": (
+        ("train", "digits", "--gradient", "exact", "--backend", "ionq:qpu.forte-1"),
+        "no exact gradients",
+    ),
     "shots in words": (("train", "digits", "--shots", "many"), "many"),
     "unknown gradient": (("train", "digits", "--gradient", "nonsense"), "parameter-shift"),
     "unknown policy": (("train", "digits", "--cache", "nonsense"), "top_up"),
@@ -24,6 +38,8 @@ WRONG_USAGE = {
     "epochs in words": (("train", "digits", "--epochs", "two"), "--epochs"),
     "no batch": (("train", "digits", "--batch-size", "0"), "--batch-size"),
     "too few samples": (("train", "digits", "--limit", "3"), "--limit"),
+    "too few samples of every class": (("train", "digits", "--limit", "20", "--classes", "all"), "--limit is 20"),
+    "a name that is taken": (("train", "digits", "--name", "latest"), "latest"),
     "bad name": (("train", "digits", "--name", "a/b"), "a/b"),
     "unknown own option": (("train", "digits", "--nonsense", "1"), "--classes"),
     "own option without value": (("train", "digits", "--classes"), "--classes"),
@@ -41,14 +57,24 @@ WRONG_USAGE = {
 
 
 @pytest.mark.parametrize("case", WRONG_USAGE)
-def test_wrong_usage_is_one_line_and_exit_code_2(typed: Any, case: str) -> None:
+def test_wrong_usage_is_one_line_and_exit_code_2(typed: Any, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names what was wrong; standard output is empty, and there is still no database."""
+    monkeypatch.setenv("IONQ_API_KEY", "any")
     arguments, word = WRONG_USAGE[case]
     outcome = typed(*arguments)
     assert outcome.code == 2, outcome.err
     assert word in outcome.error
     assert outcome.out == ""
     assert list(typed.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["runs", "train digits --resume", "cache stats"])
+def test_a_path_that_the_system_refuses_is_one_line(typed: Any, command: str) -> None:
+    """A name that is too long names itself, and what to do."""
+    outcome = typed(*command.split(), "--db", "n" * 300)
+    assert outcome.code == 1
+    assert "File name too long" in outcome.error
+    assert "--db" in outcome.error
 
 
 def test_a_process_ends_with_the_code_and_says_no_more(qorch: Any) -> None:

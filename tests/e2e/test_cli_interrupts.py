@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -53,18 +55,24 @@ def undisturbed(command_line: Any) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(("number", "state"), [(signal.SIGINT, "stopped"), (signal.SIGKILL, "interrupted")])
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    qorch: Any, undisturbed: dict[str, Any], number: signal.Signals
+    qorch: Any, undisturbed: dict[str, Any], number: signal.Signals, state: str
 ) -> None:
-    """Stopped or killed in mid-run and resumed, a run ends bit-equal to one that was left alone."""
+    """Stopped or killed in mid-run and resumed, a run ends bit-equal to one that was left alone, and with its books."""
     process = qorch.start("train", "digits", *TWELVE_STEPS)
     process.stderr.readline()
     send_and_wait(process, number)
+    assert qorch("runs", "--json").document["runs"][0]["state"] == state
     resumed = qorch("train", "digits", "--resume", "--json").document
     assert resumed["weights_sha256"] == undisturbed["weights_sha256"]
     assert resumed["sessions"] == 2
     assert resumed["steps"] == undisturbed["steps"] == 12
+    # A free job whose results were not on the disk yet is executed again.
+    assert resumed["rows_executed"] == undisturbed["rows_executed"]
+    assert resumed["rows_from_cache"] == 0
+    steps = qorch("show", "latest", "--json").document["steps"]
+    assert sum(step["rows_executed"] for step in steps) == undisturbed["rows_executed"]
 
 
 def test_cancel_stops_the_process_and_marks_the_run(qorch: Any, running: Any) -> None:
@@ -77,6 +85,22 @@ def test_cancel_stops_the_process_and_marks_the_run(qorch: Any, running: Any) ->
     assert process.wait(timeout=10) == 143
     assert qorch("runs", "--json").document["runs"][0]["state"] == "cancelled"
     assert qorch("cancel", "doomed").code == 2
+
+
+def test_a_cancelled_run_is_not_resumed(typed: Any) -> None:
+    """`--resume` refuses it by name, and passes over it where it is to find the newest run."""
+    assert typed("train", "digits", *typed.small, "--name", "kept", "--json").code == 0
+    assert typed("train", "digits", *typed.small, "--name", "doomed", "--json").code == 0
+    with closing(sqlite3.connect(typed.database)) as link, link:
+        link.execute("UPDATE runs SET state = 'cancelled' WHERE name = 'doomed'")
+    refused = typed("train", "digits", "--resume", "doomed")
+    assert refused.code == 2
+    assert "was cancelled" in refused.error
+    newest = typed("train", "digits", "--resume", "--json")
+    assert newest.document["name"] == "kept"
+    none = typed("train", "digits", "--resume", "--name", "doomed")
+    assert none.code == 2
+    assert "no run of digits to resume" in none.error
 
 
 def test_two_processes_do_not_work_on_one_run(qorch: Any, running: Any) -> None:

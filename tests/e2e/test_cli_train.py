@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 KEYS = {
     *("run", "workload", "backend", "seed", "steps", "metrics", "weights_sha256", "rows_executed"),
     *("rows_from_cache", "jobs", "wall_seconds", "spend", "phases", "jobs_by_state", "latency"),
@@ -30,6 +32,29 @@ def test_another_seed_and_exact_values_train_otherwise(typed: Any) -> None:
     runs = [typed("train", "digits", *typed.small, *more, "--json").document for more in SEEDS_AND_SHOTS]
     assert len({run["weights_sha256"] for run in runs}) == 3
     assert [run["seed"] for run in runs] == [0, 7, 0]
+
+
+def test_a_large_seed_is_a_seed(typed: Any) -> None:
+    """scikit-learn takes none above 2^32."""
+    outcome = typed("train", "digits", *typed.small, "--seed", str(2**32), "--json")
+    assert outcome.document["seed"] == 2**32
+
+
+@pytest.mark.parametrize("ends", ["2>&1 | head -1", "2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"])
+def test_a_training_outlives_who_watches_it(typed: Any, ends: str) -> None:
+    """Streams that nobody reads, that cannot be written or that are not there: the run is done."""
+    options = " ".join(typed.small)
+    outcome = typed.run_shell(f"{{ {typed.program} train digits {options} --shots 10; echo $? >code; }} {ends}")
+    assert "Traceback" not in outcome.err
+    assert (typed.folder / "code").read_text() == ("1\n" if "|" in ends else "0\n")
+    assert [run["state"] for run in typed("runs", "--json").document["runs"]] == ["done"]
+
+
+def test_letters_that_a_stream_cannot_write_are_replaced(trained: Any) -> None:
+    """The report has a middle dot."""
+    outcome = trained.run_shell(f"PYTHONIOENCODING=ascii {trained.program} report latest")
+    assert outcome.code == 0, outcome.err
+    assert " ? " in outcome.out
 
 
 def test_own_options_reach_the_workload_and_come_back_with_resume(typed: Any) -> None:

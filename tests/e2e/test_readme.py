@@ -106,6 +106,11 @@ def test_python_of_the_readme_runs_as_it_stands(qorch: Any, number: int) -> None
     assert outcome.out
 
 
+def test_tables_of_the_readme_have_no_gaps() -> None:
+    """An empty line between two rows ends the table for whoever renders it."""
+    assert not re.search(r"^\|.*\n\n\|", README.read_text(), re.MULTILINE)
+
+
 def test_make_knows_every_target_of_the_readme() -> None:
     """Each `make` command that the README names is a target."""
     targets = set(re.findall(r"`?make (\w+)", README.read_text()))

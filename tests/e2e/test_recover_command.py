@@ -1,11 +1,13 @@
 """`qorch recover` against an emulator of IonQ's service: what crashed runs left is fetched, held or decided on."""
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from qorch_providers.emulators.ionq import RunningEmulator
@@ -93,7 +95,8 @@ def test_a_held_job_that_never_left_is_released(
         mistaken = qorch("recover", "--adopt", f"{job['job']}={bought[0]['id']}")
         assert mistaken.code == 2
         assert "look again" in mistaken.error
-        assert qorch("recover", "--release", job["job"]).code == 0
+        released = qorch("recover", "--release", job["job"])
+        assert (released.code, "released" in released.out) == (0, True), released.out
         finish(nursery, life, emulator, executed=life.steps * life.rows - sum(paid_rows(job) for job in bought))
 
 
@@ -110,11 +113,79 @@ def test_a_held_job_that_shows_up_late_is_fetched(
         assert emulator.jobs() == []
         [late] = wait_for(emulator, bool)
         [held] = qorch("jobs", "--state", "unknown", "--json").document["jobs"]
+        assert held["key"] == late["key"]
+        assert held["name"] == f"qorch {late['key'][:16]}"
+        assert held["name"] in qorch("jobs", "--state", "unknown").out
+        if is_adopted:
+            mistaken = qorch("recover", "--adopt", f"{held['id']}=00000000-0000-0000-0000-000000000000", "--json")
+            assert mistaken.code == HELD, mistaken.err
+            assert [job["ending"] for job in mistaken.document["jobs"]] == ["held"]
         words = ["--adopt", f"{held['id']}={late['id']}"] if is_adopted else []
         outcome = qorch("recover", *words, "--json")
         assert outcome.code == 0, outcome.err
         assert [job["ending"] for job in outcome.document["jobs"]] == ["fetched"]
         finish(nursery, life, emulator, executed=0)
+
+
+def test_a_job_of_other_rows_is_not_adopted(
+    qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
+) -> None:
+    """A person who names a job of another database is told so, and the job stays held until its own is named."""
+    settings = replace(QUICK, accept_delay="3")
+    with (
+        stage(tmp_path / "other", options=OPTIONS, steps=1, rows=2, seed=2) as (elsewhere, stranger),
+        stage(tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life),
+    ):
+        point_at(emulator)
+        kill_at_step(nursery, life, "during submit", 1)
+        assert nursery.bear(life).code == HELD
+        [own] = wait_for(emulator, bool)
+        assert nursery.bear(replace_url(stranger, emulator)).code == 0
+        [other] = [job for job in wait_for(emulator, lambda jobs: len(jobs) == 2) if job["id"] != own["id"]]
+        assert elsewhere.jobs() == []
+        [held] = qorch("jobs", "--state", "unknown", "--json").document["jobs"]
+        mistaken = qorch("recover", "--adopt", f"{held['id']}={other['id']}", "--json")
+        assert mistaken.code == HELD, mistaken.err
+        assert "under another key" in mistaken.document["jobs"][0]["reason"]
+        assert qorch("recover", "--adopt", f"{held['id']}={own['id']}").code == 0
+
+
+def replace_url(life: Life, emulator: RunningEmulator) -> Life:
+    """The same life on another emulator."""
+    return msgspec.structs.replace(life, url=emulator.root)
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_cancel_finds_what_was_accepted_without_an_answer(
+    qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
+) -> None:
+    """A provider that cannot be reached, or does not show the job yet, is told when the run is cancelled once more."""
+    settings = replace(QUICK, accept_delay="3", queue="600")
+    with stage(tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life):
+        kill_at_step(nursery, life, "during submit", 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("IONQ_API_URL", f"http://127.0.0.1:{free_port()}/v0.4")
+            patch.setenv("IONQ_API_KEY", "dummy")
+            unreachable = qorch("cancel", "latest")
+        assert unreachable.code == 1
+        assert "Unclosed" not in unreachable.err
+        point_at(emulator)
+        early = qorch("cancel", "latest", "--json")
+        assert early.code == 0, early.err
+        if not emulator.jobs():
+            assert (early.document["jobs_cancelled"], early.document["jobs_unseen"]) == (0, 1)
+        wait_for(emulator, bool)
+        again = qorch("cancel", "latest", "--json")
+        assert again.document["jobs_cancelled"] + early.document["jobs_cancelled"] >= 1
+        assert [job["status"] for job in emulator.jobs()] == ["canceled"]
+        assert qorch("recover").code == 0
+        assert "nothing to cancel" in qorch("cancel", "latest").error
 
 
 def test_a_run_at_work_is_left_to_its_process(

@@ -52,12 +52,46 @@ class ThreeRoutes(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Framework(ThreeRoutes):
+    """The same behind a framework that wants a slash at the end, and has words of its own for what is not there."""
+
+    jobs: ClassVar[dict[str, int]] = {}
+
+    def do_POST(self) -> None:
+        """Accept a job, at the path with the slash."""
+        if not self._moves():
+            super().do_POST()
+
+    def do_GET(self) -> None:
+        """The same."""
+        if self.path.partition("?")[0].removesuffix("/") == "/v0.4/jobs":
+            self._answer(404, {"detail": "Not Found"})
+        elif not self._moves():
+            super().do_GET()
+
+    def _moves(self) -> bool:
+        if self.path.endswith("/"):
+            self.path = self.path.removesuffix("/")
+            return False
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.send_response(307)
+        self.send_header("Location", f"http://{self.headers['host']}{self.path}/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return True
+
+
+@pytest.mark.parametrize("server", [ThreeRoutes, Framework])
 @pytest.mark.parametrize("target", ["simulator,rows=400", "qpu.forte-1,rows=400"])
 def test_a_training_needs_three_routes(
-    target: str, typed: Any, serve: Callable[[type[BaseHTTPRequestHandler]], str], monkeypatch: pytest.MonkeyPatch
+    target: str,
+    server: type[BaseHTTPRequestHandler],
+    typed: Any,
+    serve: Callable[[type[BaseHTTPRequestHandler]], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Several jobs side by side, without a list of jobs and without a description of the machine."""
-    monkeypatch.setenv("IONQ_API_URL", serve(ThreeRoutes) + "/v0.4")
+    monkeypatch.setenv("IONQ_API_URL", serve(server) + "/v0.4")
     monkeypatch.setenv("IONQ_API_KEY", "dummy")
     done = typed("train", "digits", "--backend", f"ionq:{target}", "--limit", "20", "--epochs", "1", "--json")
     assert done.code == 0, done.err

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from qorch import pacing
-from qorch.engine import remote, settlement
+from qorch.engine import poller, remote, settlement
 from qorch.engine.delivery import Delivery
 from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
-from qorch.engine.poller import Poller
 from qorch.engine.recovery import Recovery
 from qorch.engine.remote import RemoteSubmitter
 from qorch.engine.settlement import Settlement
@@ -132,7 +131,7 @@ def no_recovery(patch: pytest.MonkeyPatch) -> None:
 
 def unseen_is_failed(patch: pytest.MonkeyPatch) -> None:
     """A job that lists do not show is given up, whatever the terms."""
-    patch.setattr(Poller, "_gone", lambda self, name: JobFailedError(name, is_repeatable=True))
+    patch.setattr(poller, "lost_job", lambda backend, name: JobFailedError(name, is_repeatable=True))
 
 
 def trusted_clock(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from qorch.engine.finder import Finder
 from qorch.engine.retrying import Retrier
-from qorch.errors import BusyError, CredentialsError, InvalidResultError
+from qorch.errors import BusyError, CredentialsError, InvalidResultError, UnknownOutcomeError
 from qorch.policy import RetryPolicy
 from qorch.testing.sandbox import Sandbox
 from qorch.testing.virtual_time import START
@@ -29,6 +29,7 @@ class Lists:
     def __init__(self, sandbox: Sandbox) -> None:
         self.asked: list[tuple[set[str], dt.datetime]] = []
         self.errors: list[Exception] = []
+        self.doubtful = ""
         remote = sandbox.remote()
         remote.find = self.find  # type: ignore[method-assign]
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
@@ -40,6 +41,8 @@ class Lists:
         await asyncio.sleep(1.0)
         if self.errors:
             raise self.errors.pop(0)
+        if self.doubtful in keys:
+            raise UnknownOutcomeError("two jobs have the key")
         return {key: f"job of {key}" for key in keys if key.startswith("k")}
 
 
@@ -133,3 +136,25 @@ def test_a_busy_provider_is_asked_again(sandbox: Sandbox) -> None:
     assert sandbox.run(lists.finder.find("k", minutes(0))) == "job of k"
     assert len(lists.asked) == 3
     assert 22.0 < sandbox.loop.time() < 25.0
+
+
+@pytest.mark.parametrize("moment", [None, 1.5, 3.5])
+def test_a_key_in_doubt_is_in_doubt_alone(sandbox: Sandbox, moment: float | None) -> None:
+    """Whoever asks for the others gets an answer of his own, also where the one who asks for all goes away."""
+    lists = Lists(sandbox)
+    lists.doubtful = "k3"
+
+    async def work() -> list[str | BaseException | None]:
+        first = asyncio.create_task(lists.finder.find("k0", minutes(0)))
+        await asyncio.sleep(0.5)
+        names = ["k1", "k2", "k3", "k4", "x"]
+        tasks = [asyncio.create_task(lists.finder.find(name, minutes(0))) for name in names]
+        await first
+        if moment is not None:
+            await asyncio.sleep(moment)
+            tasks[0].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    _, second, third, fourth, fifth = sandbox.run(work())
+    assert (second, fourth, fifth) == ("job of k2", "job of k4", None)
+    assert isinstance(third, UnknownOutcomeError)

@@ -109,22 +109,6 @@ def test_compressed_answers_are_read() -> None:
     assert run_call(always(reply(200, gzip.compress(body), {"Content-Encoding": "gzip"}))).body == body
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_answers_and_followed_nowhere(status: int) -> None:
-    """No request, and so no key, reaches the server that a redirect names."""
-
-    async def main() -> tuple[int, int]:
-        async with ScriptedServer(always(reply(200, {}))) as other:
-            script = always(reply(status, b"", {"Location": f"{other.url}/v0.4/jobs"}))
-            async with ScriptedServer(script) as server:
-                client = open_client(server.url)
-                response = await client.request("GET", "/v0.4/jobs")
-                await client.aclose()
-                return response.status, other.n_connections
-
-    assert asyncio.run(main()) == (status, 0)
-
-
 def free_port() -> int:
     """A port where nobody listens."""
     with socket.socket() as sock:

@@ -147,6 +147,14 @@ def test_masks_take_the_longest_secret_first() -> None:
     assert mask("a apiKey K123 b K123", ["K123", "apiKey K123", ""]) == "a *** b ***"
 
 
+@pytest.mark.parametrize("secret", ["o", "job", "k.1", "dummy"])
+def test_short_secrets_are_masked_as_whole_words(secret: str) -> None:
+    """A letter that is a key does not turn every sentence into stars; alone, and after its scheme, it is hidden."""
+    text = f"job{secret}s of {secret}, ({secret}) and apiKey {secret}: the other {secret}_1"
+    hidden = f"job{secret}s of ***, (***) and ***: the other {secret}_1"
+    assert mask(text, [secret, f"apiKey {secret}"]) == hidden
+
+
 def read_body(content: bytes, encoding: str, *, most_bytes: int, chunk: int) -> bytes:
     """The content through a Body, in pieces."""
     body = Body(encoding, most_bytes=most_bytes)

@@ -102,6 +102,32 @@ def test_a_refusal_in_html_is_one_too() -> None:
     assert "script" not in str(error)
 
 
+@pytest.mark.parametrize("key", ["o", "job", "IonQ", "dummy"])
+def test_a_short_key_mutilates_no_sentence(key: str) -> None:
+    """Words that contain it stay whole, and our own too; where it stands alone in the server's, it is masked."""
+    message = f"too many jobs of {key} today"
+    answer = reply(400, {"message": message})
+
+    async def main() -> RejectedError:
+        async with ScriptedServer(lambda request: answer) as server:
+            environment = {"IONQ_API_URL": server.url, "IONQ_API_KEY": key}
+            backend = open_backend("simulator,deadline=2", clock=WallClock(), environment=environment)
+            with pytest.raises(RejectedError) as caught:
+                await backend.submit(request_of(1), key=KEY)
+            await backend.close()
+            return caught.value
+
+    assert str(asyncio.run(main())) == "IonQ answered 400 to the job: too many jobs of *** today"
+
+
+@pytest.mark.parametrize(
+    "detail", ["Backend not found", [{"loc": ["body", "shots"], "msg": "Backend not found", "type": "missing"}]]
+)
+def test_the_sentence_of_a_framework_is_told_too(detail: object) -> None:
+    """FastAPI calls it detail, and lists what it does not like about a body."""
+    assert "Backend not found" in str(error_of(reply(422, {"detail": detail})))
+
+
 def test_a_flood_of_words_is_cut() -> None:
     """A sentence of a megabyte does not become an error of a megabyte."""
     assert len(str(error_of(reply(400, {"message": "x" * 2**20})))) < 1000
@@ -151,9 +177,9 @@ def test_other_words_about_calibration_are_plain_refusals() -> None:
         assert type(error_of(reply(400, {"message": message}))) is RejectedError
 
 
-@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, *range(520, 531), 408, 499, 202, 204, 206, 301, 302, 307])
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, *range(520, 531), 408, 499, 202, 204, 206, 302, 303])
 def test_everything_else_is_unknown(status: int) -> None:
-    """Errors of servers and gateways, redirects and odd successes: the job may be there."""
+    """Errors of servers and gateways, odd successes, redirects as they follow upon an acceptance: it may be there."""
     body = b"" if status == 204 else b'{"message": "hm"}'
     error = error_of(reply(status, body, {"Location": "/v0.4/elsewhere"}))
     assert type(error) is UnknownOutcomeError
@@ -214,6 +240,33 @@ def test_without_a_connection_the_backend_is_busy() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_server_that_has_moved_did_not_take_the_job(status: int) -> None:
+    """The refusal names the place and the variable, without the user and the query that stand in the URL."""
+    headers = {"Location": "https://me:sesame@other.example/api/v0.4/jobs?token=sesame"}
+    error = error_of(reply(status, b"", headers))
+    assert type(error) is RejectedError
+    assert "redirects to https://other.example/api/v0.4/jobs" in str(error)
+    assert "IONQ_API_URL to https://other.example/api/v0.4" in str(error)
+    assert "sesame" not in str(error)
+
+
+def test_a_job_is_sent_where_the_same_server_takes_it() -> None:
+    """A redirect to the same path with a slash, as frameworks send it, is followed with the whole body."""
+
+    async def work(backend: RemoteBackend, server: ScriptedServer) -> tuple[str, list[Request]]:
+        return await backend.submit(request_of(2), key=KEY), server.requests
+
+    def answer(request: Request) -> Answer:
+        moved = reply(307, b"", {"Location": f"{request.path}/"})
+        return moved if not request.path.endswith("/") else reply(201, ACCEPTED)
+
+    job_id, (first, second) = drive(answer, work)
+    assert job_id == "0190-a"
+    assert (second.method, second.path, second.body) == ("POST", "/v0.4/jobs/", first.body)
+    assert second.headers["authorization"] == f"apiKey {CANARY}"
+
+
 @pytest.mark.parametrize("status", [302, 307, 308])
 def test_no_redirect_carries_the_key_elsewhere(status: int) -> None:
     """The other server is never spoken to."""
@@ -223,9 +276,9 @@ def test_no_redirect_carries_the_key_elsewhere(status: int) -> None:
             target = {"Location": f"{other.url}/v0.4/jobs"}
             async with ScriptedServer(lambda request: reply(status, b"", target)) as server:
                 backend = open_ionq(server.url)
-                with pytest.raises(UnknownOutcomeError):
+                with pytest.raises(UnknownOutcomeError if status == 302 else RejectedError):
                     await backend.submit(request_of(1), key=KEY)
-                with pytest.raises(BusyError):
+                with pytest.raises(BusyError, match="302" if status == 302 else "redirects to"):
                     await backend.availability()
                 await backend.close()
             assert other.n_connections == 0

@@ -78,6 +78,21 @@ def test_huge_angles_are_reduced_before_rounding(options: str) -> None:
     np.testing.assert_allclose(values_of(found)[:, 1], np.sin(0.5 * angles[:, 0]) ** 2, atol=TOLERANCES[options])
 
 
+@pytest.mark.parametrize("options", TOLERANCES)
+def test_a_huge_angle_changes_no_bit_of_the_rows_beside_it(options: str) -> None:
+    """Every angle is reduced in a way of its own, whatever its neighbours in the lanes need."""
+    rng = np.random.default_rng(35)
+    gates = random_gates(rng, 4, 40)
+    angles = rng.uniform(-3, 3, (8, gates.n_columns))
+    beside = angles.copy()
+    beside[7, 0] = 1e6
+    found = [
+        values_of(run_blocks(open_local(options), block_of(gates, rows, shots=None))[0])[:7]
+        for rows in (angles, beside)
+    ]
+    assert np.array_equal(found[0], found[1])
+
+
 def test_rows_without_columns_and_circuits_without_gates_are_served() -> None:
     """A circuit without gates stays in |0…0>, whatever the number of rows."""
     gates = build_gate_list(2, [])

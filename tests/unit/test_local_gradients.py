@@ -6,15 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
-from qorch.errors import ParameterError
+from qorch.errors import BackendError, ParameterError
 from qorch.model.arrays import FloatArray
-from qorch.model.circuit import GateList, free_circuit
+from qorch.model.circuit import GateList, build_gate_list, free_circuit
+from qorch.model.gates import GATES_BY_NAME
 from qorch.model.observable import X, Z, parse_observable
 from qorch.model.pub import Pub
+from qorch.ports import WallClock
+from qorch.testing.memory_store import MemoryStore
 from qorch.testing.reference import gate_matrix, reference_probabilities, reference_state
+from qorch_providers.local import limits
+from qorch_providers.local.observables import WeightedStrings
+from qorch_providers.local.program import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
 from local_circuits import open_local, random_gates
@@ -116,6 +123,133 @@ def test_a_row_has_the_same_gradient_alone_and_in_a_batch() -> None:
         single = Pub(circuit, angles[row : row + 1], observables=observables)
         alone = open_local(threads=1).exact_vjp(single, cotangents[row : row + 1])
         assert np.array_equal(alone[0], whole[row])
+
+
+@pytest.mark.parametrize("backend", ["local", "local:engine=torch"])
+def test_a_layer_has_exact_gradients_of_every_engine(backend: str) -> None:
+    """Inside autograd, where torch's own gradients are turned off, they are those of the parameter-shift rule."""
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(2)
+    circuit.ry(a, 0)
+    circuit.rx(2 * b + 0.1, 1)
+    circuit.cx(0, 1)
+    circuit.ry(b, 0)
+    found = []
+    for gradient in ("exact", "parameter-shift"):
+        layer = qorch.QuantumLayer(
+            circuit, inputs=["a"], weights=["b"], observables=["Z0", "Z1 + 0.5*X0"], shots=None, gradient=gradient
+        ).double()
+        torch.nn.init.constant_(layer.weights, 0.4)
+        inputs = torch.tensor([[0.3], [-1.2]], dtype=torch.float64, requires_grad=True)
+        with qorch.start_run("engines", backend=backend, db=MemoryStore(WallClock()), seed=1, cache="off"):
+            layer(inputs).pow(2).sum().backward()
+        assert inputs.grad is not None
+        assert layer.weights.grad is not None
+        found.append(torch.cat([inputs.grad.reshape(-1), layer.weights.grad]))
+    assert found[1].abs().min() > 0.01
+    torch.testing.assert_close(found[0], found[1], atol=1e-9, rtol=0)
+
+
+def test_torch_without_gradients_is_an_error_and_no_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch does not follow the angles there is no gradient; constants alone have the gradient zero."""
+    gates = build_gate_list(1, [(GATES_BY_NAME["ry"].opcode, (0,), (None,))])
+    backend = open_local("engine=torch")
+    constant = Pub(free_circuit(gates), [[0.3]], observables=["1.5*I"])
+    assert backend.exact_vjp(constant, np.ones((1, 1))).tolist() == [[0.0]]
+    monkeypatch.setattr(torch, "enable_grad", torch.no_grad)
+    with torch.no_grad(), pytest.raises(BackendError, match="has no gradient"):
+        backend.exact_vjp(Pub(free_circuit(gates), [[0.3]], observables=["Z0"]), np.ones((1, 1)))
+
+
+def test_gradients_through_an_angle_map_do_not_depend_on_the_batch() -> None:
+    """Bit for bit, with parameters that drive many angles and strings that belong to many observables."""
+    rng = np.random.default_rng(45)
+    parameters = [Parameter(f"p{index}") for index in range(6)]
+    circuit = QuantumCircuit(4)
+    for index in range(60):
+        one, two = rng.choice(6, size=2, replace=False)
+        circuit.ry(rng.normal() * parameters[one] + rng.normal() * parameters[two], index % 4)
+        circuit.cx(index % 4, (index + 1) % 4)
+    weights = rng.uniform(0.1, 2.0, (9, 3))
+    observables = [f"{a:.6f}*Z0 + {b:.6f}*X1 - {c:.6f}*Z2 Z3" for a, b, c in weights]
+    rows, cotangents = rng.uniform(-3, 3, (19, 6)), rng.normal(size=(19, 9))
+    backend = open_local()
+    whole = backend.exact_vjp(Pub(circuit, rows, observables=observables), cotangents)
+    for row in range(19):
+        single = Pub(circuit, rows[row : row + 1], observables=observables)
+        assert np.array_equal(backend.exact_vjp(single, cotangents[row : row + 1])[0], whole[row])
+
+
+@pytest.mark.parametrize("options", ["", "engine=torch"])
+def test_many_rows_go_slice_by_slice(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt is heard between two slices; the bits are those of one."""
+    rng = np.random.default_rng(46)
+    gates = random_gates(rng, 6, 20)
+    pub = Pub(free_circuit(gates), rng.uniform(-3, 3, (37, gates.n_columns)), observables=["Z0 Z1", "Y2"])
+    cotangents = rng.normal(size=(37, 2))
+    backend = open_local(options)
+    whole = backend.exact_vjp(pub, cotangents)
+    calls: list[int] = []
+    monkeypatch.setattr(limits, "TARGET_SECONDS", 1e-9)
+    engine = backend._engine  # type: ignore[attr-defined]
+    differentiate = engine.differentiate
+
+    def counted(program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: str) -> FloatArray:
+        calls.append(len(angles))
+        result: FloatArray = differentiate(program, angles, strings, scalar=scalar)
+        return result
+
+    monkeypatch.setattr(engine, "differentiate", counted)
+    sliced = backend.exact_vjp(pub, cotangents)
+    assert calls == [16, 16, 5]
+    assert np.array_equal(sliced, whole)
+
+
+def test_slices_are_full_blocks_and_leave_no_lone_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of large states go one per core; a last row alone joins the slice before it."""
+    monkeypatch.setattr(limits, "TARGET_SECONDS", 1e-9)
+    sizes = {
+        (n_qubits, n_rows): [
+            part.stop - part.start
+            for part in limits.gradient_slices(build_gate_list(n_qubits, []), n_rows=n_rows, cores=2)
+        ]
+        for n_qubits, n_rows in [(4, 1), (4, 16), (4, 33), (20, 1), (20, 5)]
+    }
+    assert sizes == {(4, 1): [1], (4, 16): [16], (4, 33): [16, 17], (20, 1): [1], (20, 5): [2, 3]}
+
+
+def test_short_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a gradient's states cannot be held, on either engine, the message says what to do."""
+    gates = build_gate_list(2, [(GATES_BY_NAME["ry"].opcode, (0,), (None,))])
+    pub = Pub(free_circuit(gates), np.zeros((3, 1)), observables=["Z0"])
+
+    def fail(*arguments: object, **names: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("qorch_providers.local.torch_engine._apply", fail)
+    monkeypatch.setattr("qorch_providers.local.torch_engine._half_turns", fail)
+    monkeypatch.setattr("qorch_providers.local.numba_engine.make_work", raise_memory_error)
+    for options in ("", "engine=torch"):
+        with pytest.raises(BackendError, match="3 rows of 2 qubits do not fit into memory; send fewer rows"):
+            open_local(options).exact_vjp(pub, np.ones((3, 1)))
+
+
+def raise_memory_error(*arguments: object, **names: object) -> None:
+    """Instead of allocating."""
+    raise MemoryError
+
+
+def test_a_cotangent_that_is_no_number_is_not_blamed_on_the_circuit() -> None:
+    """It gives a gradient that is no number, as in torch; a derivative outside its domain is still named."""
+    a = Parameter("a")
+    circuit = QuantumCircuit(1)
+    circuit.ry((a * a).sin(), 0)
+    found = open_local().exact_vjp(Pub(circuit, [[0.4]], observables=["Z0"]), np.array([[np.nan]]))
+    assert np.isnan(found).all()
+    steep = QuantumCircuit(1)
+    steep.ry(a.arcsin(), 0)
+    with pytest.raises(ParameterError, match="derivative of an angle expression of the circuit is not finite at row 1"):
+        open_local().exact_vjp(Pub(steep, [[0.4], [1.0]], observables=["Z0"]), np.ones((2, 1)))
 
 
 def test_cotangents_of_another_shape_are_refused() -> None:

@@ -19,8 +19,18 @@ print(highest_bit(6))
 print(sum(highest_bit.stats.cache_hits.values()))
 """
 
+FULL_DISK = """
+import errno
+from numba.core.caching import IndexDataCacheFile
+def fail(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+IndexDataCacheFile._save_data = fail
+"""
 
-def run_script(folder: Path, *, source: Path | None = None, home: Path | None = None) -> list[str]:
+
+def run_script(
+    folder: Path, *, source: Path | None = None, home: Path | None = None, script: str = SCRIPT
+) -> list[str]:
     """Where a fresh process keeps its kernels, what a kernel gives, and how often it came from disk."""
     paths = [str(source)] if source else []
     environment = {
@@ -29,7 +39,7 @@ def run_script(folder: Path, *, source: Path | None = None, home: Path | None = 
         "PYTHONPATH": os.pathsep.join([*paths, *filter(None, sys.path)]),
         "TMPDIR": str(home or folder.parent),
     }
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [*done.stdout.split(), done.stderr]
 
@@ -64,6 +74,47 @@ def test_a_kernel_of_other_sources_is_never_used(tmp_path: Path) -> None:
     assert run_script(tmp_path / "kernels", source=source)[1:3] == ["7", "0"]
 
 
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [b"", b"\x80\x05", b"no pickle at all" * 9])
+def test_a_damaged_file_is_compiled_again(ending: str, damage: bytes, tmp_path: Path) -> None:
+    """An index or a kernel that was cut or overwritten costs one line and one compilation."""
+    folder = Path(run_script(tmp_path / "kernels")[0])
+    for planted in folder.glob(f"*highest_bit*.{ending}"):
+        planted.write_bytes(damage)
+    second, third = run_script(tmp_path / "kernels"), run_script(tmp_path / "kernels")
+    assert second[1:3] == ["4", "0"]
+    assert second[3].count("a damaged compiled kernel is compiled again") == 1
+    assert third[1:] == ["4", "1", ""]
+
+
+def test_a_full_disk_costs_the_cache_and_no_result(tmp_path: Path) -> None:
+    """Kernels that cannot be written run all the same, and one line says so."""
+    found = run_script(tmp_path / "kernels", script=FULL_DISK + SCRIPT)
+    assert found[1:3] == ["4", "0"]
+    assert found[3].count("compiled kernels cannot be kept") == 1
+    assert "No space left on device" in found[3]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, None])
+def test_a_temporary_folder_of_others_is_not_trusted(mode: int | None, tmp_path: Path) -> None:
+    """Who may write into it, or whose link it is, could plant kernels: nothing is kept there."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    home = tmp_path / "temporary"
+    root = home / f"qorch-kernels-{os.getuid()}"
+    home.mkdir()
+    if mode is None:
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        root.symlink_to(tmp_path / "elsewhere")
+    else:
+        root.mkdir()
+        root.chmod(mode)
+    found = run_script(blocked / "kernels", home=home)
+    assert found[:2] == ["None", "4"]
+    assert "no cache folder can be written" in found[3]
+    assert not any(path.is_file() for path in [*root.rglob("*"), *(tmp_path / "elsewhere").rglob("*")])
+
+
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_home_falls_back_with_a_sentence(tmp_path: Path) -> None:
     """The kernels go to a temporary folder."""
@@ -81,4 +132,5 @@ def test_a_path_that_is_no_folder_falls_back_with_a_sentence(tmp_path: Path) -> 
     found = run_script(blocked / "kernels", home=tmp_path / "temporary")
     assert found[1] == "4"
     assert str(tmp_path / "temporary") in found[0]
+    assert Path(found[0]).parent.stat().st_mode & 0o777 == 0o700
     assert "cannot be written; compiled kernels are kept in" in found[3]

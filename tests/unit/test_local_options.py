@@ -62,6 +62,29 @@ def test_memory_bounds_the_qubits(monkeypatch: pytest.MonkeyPatch) -> None:
         backend.exact_vjp(Pub(free_circuit(gates), observables=["Z0"]), np.zeros((1, 1)))
 
 
+def test_torch_and_noise_need_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What draws are looked up in counts, and so do the copies that torch makes."""
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 200 << 20)
+    found = {
+        options: open_local(options).capabilities.max_qubits
+        for options in ("", "readout=0.1", "depolarizing=0.1", "engine=torch")
+    }
+    assert found == {"": 24, "readout=0.1": 24, "depolarizing=0.1": 22, "engine=torch": 22}
+    parities = Measurement(np.zeros(22, dtype=np.uint8), is_exact=True, masks=np.ones(1, dtype=np.uint64))
+    open_local().check(build_gate_list(22, []), parities)
+    with pytest.raises(CircuitError, match="enough for 21 qubits"):
+        open_local("engine=torch").check(build_gate_list(22, []), parities)
+
+
+def test_the_torch_engine_names_its_largest_sample() -> None:
+    """Draws of 32 bits are too coarse beyond 24 qubits: said before a job is made, and not for exact values."""
+    backend = open_local("engine=torch")
+    gates, basis = build_gate_list(25, []), np.zeros(25, dtype=np.uint8)
+    assert backend.capabilities.max_qubits <= 24
+    with pytest.raises(CircuitError, match="25 qubits; the torch engine of local:engine=torch samples up to 24"):
+        backend.check(gates, Measurement(basis, is_exact=False))
+
+
 def test_contexts_differ_with_what_changes_results() -> None:
     """Engine, precision and noise; never the circuit."""
     gates = build_gate_list(2, [])
@@ -94,6 +117,21 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
+BROKEN_NUMBA = """
+import sys
+from qorch.errors import MissingPackageError
+from qorch.ports import WallClock
+from qorch_providers.local import open_backend
+backend = open_backend("", clock=WallClock())
+print(type(backend._engine).__name__)
+for options in ("engine=numba", "readout=0.1"):
+    try:
+        open_backend(options, clock=WallClock())
+    except MissingPackageError as error:
+        print(error)
+from qorch.cli.health import check_extras
+print([finding for finding in check_extras() if finding.name == "extra fast"])
+"""
 WITH_NUMBA = """
 import sys
 from qorch.ports import WallClock
@@ -114,3 +152,25 @@ def test_each_engine_loads_its_own_package_alone(script: str, expected: list[str
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=True
     )
     assert all(text in done.stdout for text in expected)
+
+
+@pytest.mark.parametrize("trouble", ["cannot be imported (Numba needs NumPy 1.0)", "while NUMBA_DISABLE_JIT is set"])
+def test_a_numba_that_does_not_work_is_said_once_and_torch_serves(trouble: str, tmp_path: Path) -> None:
+    """Installed beside a numpy it does not know, or turned off: one line, and an error where nothing else will do."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    paths = list(filter(None, sys.path))
+    if "import" in trouble:
+        (tmp_path / "numba").mkdir()
+        (tmp_path / "numba" / "__init__.py").write_text("raise ImportError('Numba needs NumPy 1.0')", encoding="utf-8")
+        paths.insert(0, str(tmp_path))
+        del environment["NUMBA_DISABLE_JIT"]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN_NUMBA], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "TorchEngine"
+    assert done.stderr.count("the local backend runs on torch") == done.stderr.count(trouble) == 1
+    assert all(line.startswith("this needs numba, which ") and trouble in line for line in lines[1:3])
+    assert "warn" in lines[3]
+    assert trouble in lines[3]

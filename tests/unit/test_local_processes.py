@@ -203,6 +203,24 @@ def test_a_team_waits_for_nobody_who_has_not_begun() -> None:
     team.close()
 
 
+def test_where_no_thread_starts_the_caller_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's limit of threads slows a job down, and helpers come back with the next one."""
+    team = ThreadTeam(3)
+    seen: list[int] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        team.run(seen.append, members=3)
+    assert seen == [0]
+    barrier = threading.Barrier(3)
+    team.run(lambda member: seen.append(barrier.wait(60)), members=3)
+    assert sorted(seen[1:]) == [0, 1, 2]
+    team.close()
+
+
 def test_a_cancelled_job_raises_and_a_closed_backend_refuses() -> None:
     """Each with a sentence of its own."""
     gates = random_gates(np.random.default_rng(73), 4, 10)

@@ -20,7 +20,7 @@ from qorch.records import RunState
 from qorch.resources import Progress
 from qorch.run import Run
 from qorch.state import decode_state, encode_state
-from qorch.testing.fake_backend import FakeBackend
+from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 
 X, W = ParameterVector("x", 2), ParameterVector("w", 3)
@@ -78,6 +78,20 @@ def test_gradients_of_inputs_and_weights(run: Run) -> None:
 
     weights = layer.weights.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(outputs, (inputs, weights), eps=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("gradient", ["parameter-shift", "exact"])
+def test_second_derivatives_are_refused(gradient: str) -> None:
+    """A gradient of the layer's gradient is an error, also where it would come through layers in front alone."""
+    layer = make_layer(gradient=gradient)
+    angles = torch.full((1, 2), 0.3, dtype=torch.float64, requires_grad=True)
+    with qorch.start_run("second", backend="local", db=MemoryStore(WallClock()), seed=5, progress=quiet, cache="off"):
+        output = layer(angles * angles).sum()
+        (slope,) = torch.autograd.grad(output, angles, create_graph=True)
+        (plain,) = torch.autograd.grad(layer(angles * angles).sum(), angles)
+        assert torch.equal(slope, plain)
+        with pytest.raises(UsageError, match="first derivatives only"):
+            slope.sum().backward()
 
 
 @pytest.mark.parametrize("eager", [True, False])
@@ -251,6 +265,8 @@ def test_standard_errors_of_the_gradient(run: Run) -> None:
         ({"weights": W[:2]}, UsageError, "neither among inputs nor weights"),
         ({"weights": [*W, "nope"]}, UsageError, "no parameter 'nope'"),
         ({"weights": [*W, W[0]]}, UsageError, "twice"),
+        ({"inputs": X[0]}, UsageError, "are lists of parameters"),
+        ({"inputs": [1, 2]}, UsageError, "are lists of parameters"),
         ({"observables": ["Z7"]}, ObservableError, "qubit 7"),
         ({"observables": []}, UsageError, "needs observables"),
         ({"shots": 0}, ShotsError, "from 1"),
@@ -275,7 +291,8 @@ def test_bad_circuit() -> None:
 def test_bad_inputs(run: Run) -> None:
     """Inputs of a wrong width or type, or that are not finite, are refused before anything runs."""
     layer = make_layer()
-    for bad in (torch.zeros(3, 5), torch.zeros(0, 2), torch.zeros(3, 2, dtype=torch.int64), None):
+    no_tensors = (np.zeros((3, 2)), [[0.0, 0.0]], None)
+    for bad in (torch.zeros(3, 5), torch.zeros(0, 2), torch.zeros(3, 2, dtype=torch.int64), *no_tensors):
         with pytest.raises(UsageError):
             layer(bad)
     with pytest.raises(UsageError, match="finite"):
@@ -290,11 +307,20 @@ def test_a_layer_needs_a_run() -> None:
 
 
 def test_exact_gradient_needs_a_simulator(run: Run) -> None:
-    """`gradient="exact"` on a backend without it is a clear error."""
+    """`gradient="exact"` on a backend without it is a clear error, before the forward pass is bought."""
     layer = make_layer(gradient="exact")
-    output = layer(torch.zeros(1, 2, dtype=torch.float64)).sum()
-    with pytest.raises(UsageError, match="no exact gradients"):
-        output.backward()
+    with pytest.raises(UsageError, match="no exact gradients; use gradient='parameter-shift' with shots=None"):
+        layer(torch.zeros(1, 2, dtype=torch.float64))
+    assert run.totals.jobs == 0
+    with torch.no_grad():
+        assert layer(torch.zeros(1, 2, dtype=torch.float64)).shape == (1, 3)
+
+
+def test_advice_on_gradients_is_only_what_the_backend_can_do() -> None:
+    """A backend without exact values is not asked for them."""
+    sampler = FakeBackend(capabilities=dataclasses.replace(FREE, exact=False))
+    with start(sampler), pytest.raises(UsageError, match=r"use gradient='parameter-shift'$"):
+        make_layer(gradient="exact", shots=10)(torch.zeros(1, 2, dtype=torch.float64))
 
 
 class CrashError(Exception):

@@ -10,14 +10,14 @@ import pytest
 
 from qorch.engine.engine import Engine
 from qorch.engine.submission import Submission
-from qorch.errors import BusyError, InvalidResultError, JobFailedError, UnknownOutcomeError
+from qorch.errors import BusyError, HeldResultError, JobFailedError, UnknownOutcomeError
 from qorch.lowering import lower
 from qorch.model.identity import Position, idempotency_key, job_id_of, stream_of
 from qorch.model.job import JobRequest, JobState
 from qorch.model.pub import as_batch
 from qorch.model.result import Source
 from qorch.planning import pack, unexecuted
-from qorch.policy import OnUnknown, RetryPolicy, RunPolicy
+from qorch.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
 from qorch.records import AttemptRecord, JobPlan, JobRecord, RunRecord
 from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote, Letter
 from qorch.testing.sandbox import Sandbox, pub_of
@@ -154,8 +154,51 @@ def test_a_job_that_the_provider_has_forgotten(sandbox: Sandbox, terms: object) 
             await sandbox.execute(engine, 4, is_replayed=True)
 
     sandbox.run(work())
-    expected = [JobState.SUBMITTED] if terms is HOLD else [JobState.FAILED, JobState.DONE]
+    expected = [JobState.UNKNOWN] if terms is HOLD else [JobState.FAILED, JobState.DONE]
     assert states(sandbox) == expected
+
+
+@pytest.mark.parametrize("terms", [HOLD, RESUBMIT], ids=["hold", "resubmit"])
+@pytest.mark.parametrize("lapse_seconds", [20.0, 50.0])
+def test_a_finished_job_that_cannot_be_found_for_a_while(sandbox: Sandbox, terms: object, lapse_seconds: float) -> None:
+    """Within the settle time it is asked for again; after it the job is held, or bought again, as the terms say."""
+    remote = sandbox.remote(terms=terms)
+    sandbox.provider.lapses = ((0.0, lapse_seconds),)
+    is_short = lapse_seconds < HOLD.settle_seconds
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote)
+        if is_short or terms is RESUBMIT:
+            await sandbox.execute(engine, 4)
+            return
+        with pytest.raises(UnknownOutcomeError, match="does not know job job-1"):
+            await sandbox.execute(engine, 4)
+        assert states(sandbox) == [JobState.UNKNOWN]
+        await engine.close()
+        await asyncio.sleep(lapse_seconds)
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    if terms is HOLD or is_short:
+        assert states(sandbox) == [JobState.DONE]
+        assert len(sandbox.provider.jobs) == 1
+    else:
+        assert states(sandbox)[-1] is JobState.DONE
+
+
+def test_a_job_under_another_key_is_not_taken(sandbox: Sandbox) -> None:
+    """A person named the wrong id: the job stays held, without that id, and nothing of the other is believed."""
+    remote = sandbox.remote()
+    left_behind(sandbox, remote, JobState.SUBMITTED, is_accepted=True)
+    next(iter(sandbox.provider.jobs.values())).key = "another"
+
+    async def work() -> None:
+        with pytest.raises(UnknownOutcomeError, match="under another key"):
+            await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    (job,) = sandbox.store.jobs("r")
+    assert (job.state, job.provider_id) == (JobState.UNKNOWN, None)
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
@@ -182,8 +225,9 @@ def test_an_answer_to_a_paid_job_is_fetched_again(sandbox: Sandbox, times: int) 
 
     async def work() -> None:
         engine = await resumed(sandbox, remote)
-        with pytest.raises(InvalidResultError, match="recover"):
+        with pytest.raises(HeldResultError, match="recover") as caught:
             await sandbox.execute(engine, 4)
+        assert isinstance(caught.value, UnknownOutcomeError)  # which the command line ends with 4 for
         await engine.close()
         assert states(sandbox) == [JobState.UNKNOWN]
         with nullcontext() if is_readable else pytest.raises(UnknownOutcomeError, match="damaged"):
@@ -209,6 +253,21 @@ def test_lost_rows_of_an_adopted_job_are_bought_alone(sandbox: Sandbox) -> None:
 
     assert sandbox.run(work()).tolist() == [Source.RESUMED, Source.RESUMED, Source.EXECUTED, Source.RESUMED]
     assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4, 1]
+
+
+def test_without_a_cache_a_replay_buys_under_new_keys(sandbox: Sandbox) -> None:
+    """A key stands for one piece of work: whoever wants the same rows once more submits another."""
+    policy = RunPolicy(cache=CachePolicy.OFF)
+
+    async def work() -> None:
+        for is_replayed in (False, True):
+            engine = await resumed(sandbox, sandbox.remote(), policy=policy)
+            await sandbox.execute(engine, 4, is_replayed=is_replayed)
+            await engine.close()
+
+    sandbox.run(work())
+    assert len({job.key for job in sandbox.provider.jobs.values()}) == 2
+    assert states(sandbox) == [JobState.DONE, JobState.DONE]
 
 
 def test_a_provider_that_is_down_is_waited_for(sandbox: Sandbox) -> None:
@@ -241,7 +300,7 @@ def test_a_plan_that_is_gone_is_held(sandbox: Sandbox) -> None:
             await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
 
     sandbox.run(work())
-    assert states(sandbox) == [JobState.SUBMITTED]
+    assert states(sandbox) == [JobState.UNKNOWN]
 
 
 def test_adoption_outlives_whoever_waits_for_it(sandbox: Sandbox) -> None:

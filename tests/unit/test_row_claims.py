@@ -11,7 +11,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 from qorch.engine.claims import claim_names, occurrences
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Recorder
-from qorch.errors import UnknownOutcomeError
+from qorch.errors import RejectedError, UnknownOutcomeError
 from qorch.lowering import lower
 from qorch.model.identity import Position
 from qorch.model.pub import Pub, as_batch
@@ -159,6 +159,24 @@ def test_rows_of_a_held_job_are_not_bought_again(world: World) -> None:
     with pytest.raises(UnknownOutcomeError, match="dead"):
         world.run(story())
     assert world.rows_paid == 0
+
+
+def test_a_failed_call_gives_its_rows_up(world: World) -> None:
+    """While its process lives on, as a notebook does, another run buys the rows at once."""
+
+    async def story() -> PubResult:
+        with world.store.claim_run("a"):
+            failing = world.engine("a", faults=lambda call: Fault.REJECTED if call == "submit" else None)
+            await failing.open()
+            with pytest.raises(RejectedError):
+                await execute(failing, "a", pub_of(0.0))
+            result = await live(world, "b", pub_of(0.0))
+            await failing.close()
+            return result
+
+    result = world.run(story())
+    assert world.rows_paid == 20
+    assert set(result.sources) == {Source.EXECUTED}
 
 
 def test_a_silent_owner_is_waited_for(world: World) -> None:

@@ -13,6 +13,7 @@ import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
+from qorch import machine
 from qorch.errors import (
     BackendError,
     CircuitError,
@@ -196,6 +197,21 @@ def test_bad_input_is_refused_before_anything_runs(make: object, error: type[Exc
         assert isinstance(caught.value, UsageError)
         assert backend.submitted == []
         assert run.execute(pub())[0].n_rows == 8
+
+
+def test_exact_values_that_do_not_fit_are_refused_before_anything_runs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence has the numbers of rows and values; sampled rows, and fewer exact ones, are executed."""
+    backend = FakeBackend()
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 10_000)
+    many = qorch.Pub(pair(), np.zeros((400, 2)), observables=qorch.probabilities(), shots=None)
+    with start(backend, store) as run:
+        with pytest.raises(UsageError, match=r"4 values for each of 400 rows; this machine has .* execute fewer rows"):
+            run.execute(many)
+        assert backend.submitted == []
+        assert run.execute(many.with_shots(10))[0].n_rows == 400
+        assert run.execute(pub(shots=None))[0].n_rows == 8
 
 
 def test_cancelling_leaves_nothing_dangling(store: Store) -> None:

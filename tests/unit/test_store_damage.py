@@ -1,11 +1,11 @@
 """Damage inside a sound file: found by checksums, named, and never handed on."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-import sqlite3
 
 from qorch.errors import StoreCorruptError
 from qorch.model.identity import Position

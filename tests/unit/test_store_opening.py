@@ -1,6 +1,7 @@
 """Opening a database: fresh, older, newer, foreign, broken and out of reach."""
 
 import datetime as dt
+import os
 import shutil
 import sqlite3
 import stat
@@ -171,6 +172,28 @@ def test_a_database_of_another_program_is_refused_and_untouched(tmp_path: Path) 
     with pytest.raises(StoreCorruptError, match="another program"):
         _open(path)
     assert _execute(path, "SELECT name FROM sqlite_master") == [("birds",)]
+
+
+@pytest.mark.parametrize("meta", ["name TEXT, value TEXT", "birds TEXT"])
+def test_another_program_with_our_table_names_is_refused_and_untouched(tmp_path: Path, meta: str) -> None:
+    """A database without a store id is not upgraded, and not copied."""
+    path = tmp_path / "other.db"
+    _execute(path, f"CREATE TABLE meta ({meta})", "CREATE TABLE alembic_version (version_num TEXT)")
+    _execute(path, "INSERT INTO alembic_version VALUES ('0001')")
+    before = _schema(path)
+    with pytest.raises(StoreCorruptError, match="no store id"):
+        _open(path)
+    assert _schema(path) == before
+    assert list(tmp_path.glob("*.backup-*")) == []
+
+
+def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
+    """A pipe, or a device such as /dev/null, which would lose everything; nothing is made beside it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(StoreUnavailableError, match="no plain file"):
+        _open(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_damaged_database_is_corrupt(tmp_path: Path) -> None:

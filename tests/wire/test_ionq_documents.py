@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ionq_answers import CHILDREN, MULTI_JOB, OLD_JOB, job
 
 KEY = "0123456789abcdef" * 4
+PATH = f"/v0.4/jobs/{MULTI_JOB['id']}/results/probabilities/aggregated"
 BACKEND = {
     "backend": "qpu.forte-1",
     "status": "available",
@@ -146,20 +147,79 @@ def test_forecasts_are_seconds():
         {"parent_job_id": "a b"},
         {"metadata": {"qorch_key": "a\u202eb"}},
         {"metadata": {"qorch_key": 7}},
-        {"results": {"probabilities": {"url": "https://evil.example/v0.4/x"}}},
-        {"results": {"probabilities": {"url": "//evil.example/v0.4/x"}}},
-        {"results": {"probabilities": {"url": "/v0.4/jobs/../../x"}}},
-        {"results": {"probabilities": {"url": "/v0.4/jobs/./x"}}},
-        {"results": {"probabilities": {"url": "/v0.4//x"}}},
-        {"results": {"probabilities": {"url": "/v0.4/jobs/x?to=y"}}},
-        {"results": {"probabilities": {"url": "/etc/passwd"}}},
-        {"results": {"ionq.result.probabilities.json.v1": {"id": "../x"}}},
     ],
 )
 def test_what_cannot_be_believed_is_refused(changes):
-    """Statuses that are none, ids and paths that lead elsewhere, keys that are not ours to write."""
+    """Statuses that are none, ids that lead elsewhere, keys that are not ours to write."""
     with pytest.raises(InvalidResultError):
         decode_job(job(**changes), version="v0.4").child_ids  # noqa: B018 - read when they are wanted
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"probabilities": {"url": "https://evil.example/v0.4/x"}},
+        {"probabilities": {"url": "//evil.example/v0.4/x"}},
+        {"probabilities": {"url": "/v0.4/jobs/../../x"}},
+        {"probabilities": {"url": f"{PATH}/../../../x"}},
+        {"probabilities": {"url": f"{PATH}/./x"}},
+        {"probabilities": {"url": f"{PATH}/%2e%2e/x"}},
+        {"probabilities": {"url": f"/v0.4/{PATH}/x"}},
+        {"probabilities": {"url": "/v0.4/jobs/x?to=y"}},
+        {"probabilities": {"url": "/v0.3/jobs/617a1f8b-59d4-435d-aa33-695433d7155e/results"}},
+        {"probabilities": {"url": "/etc/passwd"}},
+        {"probabilities": {"url": 7}},
+        {"probabilities": [1]},
+        {"ionq.result.probabilities.json.v1": {"id": "../x"}},
+        "here",
+        7,
+    ],
+)
+def test_results_that_lie_elsewhere_are_not_named(results):
+    """What is no path below this very job counts as no path at all."""
+    assert decode_job(job(results=results), version="v0.4").results_path is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8765{}",
+        "//api.ionq.co{}",
+        "{}?sharpen=false",
+        "https://api.ionq.co{}?a=/b#c",
+    ],
+)
+def test_only_the_path_of_a_results_url_counts(url):
+    """With a server's name, or a query; as an object or as a bare string; with or without a slash before it."""
+    for path in (PATH, PATH.lstrip("/")) if url.startswith("{") else (PATH,):
+        named = url.format(path)
+        for results in ({"probabilities": {"url": named}}, {"probabilities": named}):
+            assert decode_job(job(results=results), version="v0.4").results_path == PATH
+
+
+def test_the_old_protocols_results_are_below_its_own_job():
+    """A URL of the other version is not one of this API; the usual place is asked instead."""
+    url = OLD_JOB["results_url"].replace("v0.3", "v0.4")
+    assert decode_job(job(OLD_JOB, results_url=url), version="v0.3").results_path is None
+
+
+@pytest.mark.parametrize("odd", [None, 7, -1e300, True, "120", "soon", [1], {"$date": 1749674825440}])
+@pytest.mark.parametrize("status", ["ready", "started", "failed", "completed"])
+def test_an_odd_field_is_a_missing_one(odd, status):
+    """Clocks, forecasts, reasons and results of another kind than IonQ's take nothing from the job itself."""
+    times = ("submitted_at", "started_at", "completed_at", "request", "start", "response")
+    forecasts = ("predicted_wait_time_ms", "predicted_execution_duration_ms", "predicted_execution_time")
+    changes = dict.fromkeys((*times, *forecasts, "failure", "results", "results_url", "shots", "type"), odd)
+    found = decode_job(job(status=status, **changes), version="v0.4")
+    assert (found.job_id, found.key, found.child_ids, found.results_path) == (MULTI_JOB["id"], KEY, CHILDREN, None)
+
+
+def test_a_reason_may_be_a_bare_sentence():
+    """A failure without a code is not repeatable, and says why; a part of it that is odd hides no other part."""
+    found = decode_job(job(status="failed", failure="boom"), version="v0.4").status
+    assert (found.error, found.is_repeatable) == ("boom", False)
+    found = decode_job(job(status="failed", failure={"code": "InternalError", "message": {}}), version="v0.4").status
+    assert (found.error, found.is_repeatable) == ("InternalError", True)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[1]", b"\xff", b"{" * 9, b"[" * 100_000, b'{"id":' * 100_000])
@@ -199,13 +259,23 @@ def test_lists_are_read_page_by_page():
 
 def test_other_peoples_odd_jobs_do_not_hide_ours():
     """An unreadable job that does not mention qorch is left out; one that does stops the search."""
-    foreign = {"id": "x", "status": "on hold"}
+    foreign = {"id": "a b", "status": "ready"}
     page = {"jobs": [foreign, MULTI_JOB], "next": None}
     jobs, _ = decode_job_list(json.dumps(page).encode(), version="v0.4")
     assert [item.job_id for item in jobs] == [MULTI_JOB["id"]]
     page["jobs"][0] = {**foreign, "metadata": {"qorch_key": KEY}}
-    with pytest.raises(InvalidResultError, match="on hold"):
+    with pytest.raises(InvalidResultError, match="a b"):
         decode_job_list(json.dumps(page).encode(), version="v0.4")
+
+
+@pytest.mark.parametrize(("status", "word"), [("archived", "archived"), (None, "null"), ({"a": 1}, '{"a": 1}')])
+def test_a_listed_job_of_an_odd_status_is_there_all_the_same(status, word):
+    """It was accepted, whatever became of it: its key is read, and its status is told to be none."""
+    page = json.dumps({"jobs": [{**MULTI_JOB, "status": status}]}).encode()
+    (found,), _ = decode_job_list(page, version="v0.4")
+    assert (found.key, found.odd_status) == (KEY, word)
+    with pytest.raises(InvalidResultError, match="none of IonQ's"):
+        decode_job(job(status=status), version="v0.4")
 
 
 def test_an_acceptance_is_its_id():

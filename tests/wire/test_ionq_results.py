@@ -133,6 +133,58 @@ def test_mitigated_histograms_are_rounded_only_where_mitigation_was_asked_for():
     assert result.blocks[0].counts.row(0) == {"00": 33, "01": 34, "11": 33}
 
 
+@pytest.mark.parametrize(("digits", "shots"), [(4, 1024), (5, 1024), (6, 1024), (4, 4096), (5, 40_000), (6, 100_000)])
+def test_rounded_shares_are_the_counts_that_they_were(digits, shots):
+    """Some servers round to 4 decimals or more: where that leaves no doubt about any count, every row is exact."""
+    counts = np.random.default_rng(3).multinomial(shots, np.random.default_rng(4).dirichlet(np.ones(64)), size=3)
+    body = whole((counts / shots).round(digits))
+    result = read_answer(shape_of(3, shots=shots, n_qubits=6), answer(job(), body), options=QPU)
+    np.testing.assert_array_equal(dense(result), counts)
+
+
+@pytest.mark.parametrize(
+    ("shares", "shots"),
+    [
+        ([0.3331, 0.6669, 0.0, 0.0], 1000),  # 4 decimals explain 0.05 of a shot, not 0.1
+        ([0.12505, 0.87495, 0.0, 0.0], 4000),  # 5 decimals explain 0.02 of a shot, not 0.2
+        ([0.1250500001, 0.8749499999, 0.0, 0.0], 4000),  # not rounded at all
+        ([0.1252, 0.8, 0.0749, 0.0], 10_000),  # whole, of other shots
+        ([0.1252, 0.8748, 0.0, 0.0], 8192),  # in doubt: 1,025.6 shots
+    ],
+)
+def test_shares_that_no_rounding_explains_are_refused(shares, shots):
+    """Neither more than the digits that are there, nor a count that might be another one."""
+    body = json.dumps(flat(shares)).encode()
+    with pytest.raises(InvalidResultError, match=f"no shares of {shots} shots") as caught:
+        read_answer(shape_of(1, shots=shots), answer(single(), body), options=QPU)
+    assert ("ask for fewer" in str(caught.value)) == (shots == 8192)
+
+
+def test_rounded_exact_probabilities_are_refused_with_a_hint():
+    """What the ideal simulator computes is exact, or else it is said that a server rounds."""
+    body = json.dumps(flat([0.3333, 0.3333, 0.0, 0.3333])).encode()
+    for shape in (shape_of(1), exact_shape(1)):
+        with pytest.raises(InvalidResultError, match="seems to round"):
+            read_answer(shape, answer(single(), body), options=IDEAL)
+
+
+@pytest.mark.parametrize("nothing", [b"null", b"{}", b"{\n }"])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_a_child_without_probabilities_is_only_lost_where_it_failed(nothing, separators):
+    """An empty place in the common results is nothing by itself: the circuit's own document decides."""
+    rows = {child: flat(row) for child, row in zip(CHILDREN, SHARES, strict=True)}
+    plain = json.dumps({**rows, CHILDREN[1]: "gone"}, separators=separators).encode()
+    body = plain.replace(b'"gone"', nothing)
+    failed = single(id=CHILDREN[1], status="failed")
+    result = read_answer(shape_of(3), answer(job(), body, failed, b""), options=QPU)
+    assert [lost.tolist() for lost in result.lost] == [[1]]
+    own = json.dumps(flat(SHARES[1])).encode()
+    result = read_answer(shape_of(3), answer(job(), body, single(id=CHILDREN[1]), own), options=QPU)
+    np.testing.assert_array_equal(dense(result), np.rint(100 * SHARES))
+    with pytest.raises(InvalidResultError, match="lack the circuit"):
+        read_answer(shape_of(3), answer(job(), body), options=QPU)
+
+
 def test_failed_children_are_lost_rows_and_the_others_stay():
     """Rows 0 and 2 are kept with their own counts; row 1 may run again."""
     failed = single(id=CHILDREN[1], status="failed", failure={"code": "InternalError", "message": "x"})

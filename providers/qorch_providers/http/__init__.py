@@ -3,6 +3,7 @@
 from qorch_providers.http.body import MOST_BYTES
 from qorch_providers.http.client import HttpClient
 from qorch_providers.http.errors import NoAnswerError, NotSentError, TooLargeError
+from qorch_providers.http.redirects import redirect_target
 from qorch_providers.http.response import HttpResponse, retry_after_seconds, server_time
 from qorch_providers.http.safety import check_header_value, check_origin, is_safe_id, mask
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_origin",
     "is_safe_id",
     "mask",
+    "redirect_target",
     "retry_after_seconds",
     "server_time",
 ]

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import httpx
@@ -19,6 +19,7 @@ from qorch.errors import UsageError
 from qorch.ports import Clock
 from qorch_providers.http.body import MOST_BYTES, Body
 from qorch_providers.http.errors import NoAnswerError, NotSentError
+from qorch_providers.http.redirects import MOST_HOPS, next_url
 from qorch_providers.http.response import HttpResponse
 from qorch_providers.http.safety import check_header_value, check_origin, is_safe_path, mask
 
@@ -31,8 +32,9 @@ _PIECE_BYTES = 2**18
 class HttpClient:
     """Calls to one origin. Everything happens in one event loop, which the first call decides.
 
-    It follows no redirect, keeps no cookie, reads nothing of the environment and repeats nothing. The vendors'
-    exceptions hold the request with its secret headers, so they are told in words and not chained.
+    It follows no redirect but those within the origin that keep method and body (307, 308), keeps no cookie, reads
+    nothing of the environment and repeats nothing. The vendors' exceptions hold the request with its secret headers, so
+    they are told in words and not chained.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class HttpClient:
         problem: NotSentError | NoAnswerError
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return await self._exchange(method, url, content)
+                return await self._follow(method, url, content)
         except TimeoutError:
             problem = NoAnswerError(f"{method} {path}: no whole answer in {self._deadline_seconds:g} seconds")
         except NoAnswerError as error:
@@ -109,6 +111,18 @@ class HttpClient:
             raise UsageError(f"{path[:100]!r} is no path below {self._base_url}; expected plain segments after '/'")
         encoded = urlencode(query, quote_via=quote)
         return f"{self._base_url}{path}?{encoded}" if encoded else f"{self._base_url}{path}"
+
+    async def _follow(self, method: str, url: str, content: bytes | None) -> HttpResponse:
+        """The answer at the end of a few redirects; a redirect that leads elsewhere is the answer itself."""
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(self._base_url))
+        response = await self._exchange(method, url, content)
+        for _ in range(MOST_HOPS):
+            target = next_url(response, url, origin=origin)
+            if target is None:
+                break
+            url = target
+            response = await self._exchange(method, url, content)
+        return response
 
     async def _exchange(self, method: str, url: str, content: bytes | None) -> HttpResponse:
         headers = self._headers if content is None else self._json_headers

@@ -11,6 +11,8 @@ _ID = re.compile(r"[A-Za-z0-9:_.-]{1,256}")
 _PATH = re.compile(r"(?:/[A-Za-z0-9:_.~-]+)+")
 _VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 _MASK = "***"
+_SHORT_SECRET = 8
+"""A shorter secret, such as the dummy key of an emulator, is a part of too many words that are none."""
 
 
 def is_safe_id(text: str) -> bool:
@@ -69,7 +71,10 @@ def is_loopback(host: str) -> bool:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret replaced by stars, the longest first."""
+    """The text with every secret replaced by stars, the longest first; a short one only where it is a whole word."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, _MASK)
+        if len(secret.split()[-1]) < _SHORT_SECRET:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MASK, text)
+        else:
+            text = text.replace(secret, _MASK)
     return text

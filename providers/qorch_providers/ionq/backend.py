@@ -21,6 +21,7 @@ from qorch_providers.ionq.access import Access, read_access
 from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
 from qorch_providers.ionq.client import IonqClient, NoListError
 from qorch_providers.ionq.collection import collect_answer
+from qorch_providers.ionq.illness import ListIllness
 from qorch_providers.ionq.limits import MAX_SHOTS, check_measurement
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results import read_answer
@@ -68,6 +69,7 @@ class IonqBackend:
         self._options = options
         self._client = client
         self._clock = clock
+        self._illness = ListIllness(client, options.target, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
         # A machine's own: set by open, and then constant, so that one run never mixes two calibrations unseen.
@@ -155,8 +157,20 @@ class IonqBackend:
         return {job_id: job.status for job_id, job in jobs.items()}
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
-        """See RemoteBackend. Raises BusyError where the list of jobs cannot be read as far back as ``since``."""
-        return await find_jobs(self._client, frozenset(keys), since=since) if keys else {}
+        """See RemoteBackend.
+
+        Raises BusyError where the list of jobs cannot be read as far back as ``since``, and UnknownOutcomeError where
+        that has been so for minutes or a job cannot be told from its circuits.
+        """
+        if not keys:
+            return {}
+        try:
+            found = await find_jobs(self._client, frozenset(keys), since=since)
+        except BusyError as error:
+            await self._illness.note(error)
+            raise
+        self._illness.end()
+        return found
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See RemoteBackend. Raises JobFailedError where IonQ has nothing of a result, or no such job."""

@@ -6,23 +6,23 @@ from contextlib import aclosing, suppress
 
 import msgspec
 
-from qorch.errors import BusyError, InvalidResultError, JobFailedError
+from qorch.errors import BusyError, InvalidResultError, JobFailedError, JobMissingError
 from qorch.model.job import RemoteState
 from qorch_providers.ionq.answers import encode_answer
 from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, NoListError, ask_each
-from qorch_providers.ionq.distributions import split_children
+from qorch_providers.ionq.distributions import has_empty_child, split_children
 from qorch_providers.ionq.documents import IonqJob, decode_job
 
 
 async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> bytes:
     """The answer to a job, verbatim, as ``answers`` frames it.
 
-    Raises JobFailedError where there is nothing of a result, BusyError where it is not over or not readable now,
-    InvalidResultError where it names results of another job.
+    Raises JobMissingError where there is no such job, JobFailedError where there is nothing of a result, BusyError
+    where it is not over or not readable now.
     """
     found = await client.job(job_id, purpose="fetch")
     if found is None:
-        raise JobFailedError(f"IonQ has no job {job_id}; it was deleted there, or belongs to another key")
+        raise JobMissingError(f"IonQ has no job {job_id}; it was deleted there, or belongs to another key")
     document, job = found
     if job.status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
         raise BusyError(f"job {job_id} is {job.status.state.value} at IonQ; it is fetched when it is over")
@@ -39,27 +39,33 @@ async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> by
 
 
 async def _results(client: IonqClient, job: IonqJob, *, version: str) -> list[bytes]:
-    """Probabilities, and the children that are not in them."""
+    """Probabilities, b"" where only the children have them, and the children that are not in them."""
     probabilities = await client.results(_results_path(job, version=version))
     if probabilities is None:
-        raise BusyError(f"job {job.job_id} is completed, but IonQ has no results of it yet")
+        return [b"", *await _every_child(client, job, version=version)]
     missing = await asyncio.to_thread(_missing_children, job, probabilities) if job.child_ids else []
     return [probabilities, *await _pairs(client, job, missing, version=version)]
 
 
+async def _every_child(client: IonqClient, job: IonqJob, *, version: str) -> list[bytes]:
+    """All children of a job whose results are nowhere together: newer servers have no place for that."""
+    pairs = await _pairs(client, job, job.child_ids, version=version)
+    if not pairs or len(pairs) < 2 * len(job.child_ids):
+        raise BusyError(f"job {job.job_id} is completed, but IonQ has no results of it yet")
+    return pairs
+
+
 def _results_path(job: IonqJob, *, version: str) -> str:
-    own = f"/{version}/jobs/{job.job_id}/"
-    if job.results_path is None:
-        if version == "v0.3":
-            return f"{own}results"
-        return f"{own}results/probabilities" + ("/aggregated" if job.child_ids else "")
-    if not job.results_path.startswith(own):
-        raise InvalidResultError(f"job {job.job_id} names results that are not its own; nothing was read there")
-    return job.results_path
+    if job.results_path is not None:
+        return job.results_path
+    own = f"/{version}/jobs/{job.job_id}/results"
+    if version == "v0.3":
+        return own
+    return f"{own}/probabilities" + ("/aggregated" if job.child_ids else "")
 
 
 def _missing_children(job: IonqJob, probabilities: bytes) -> list[str]:
-    if probabilities.count(b"{") == len(job.child_ids) + 1:
+    if probabilities.count(b"{") == len(job.child_ids) + 1 and not has_empty_child(probabilities):
         return []  # as many objects as circuits; whether they are the right ones is told when they are read
     try:
         by_child = split_children(probabilities, most=len(job.child_ids))
@@ -102,7 +108,8 @@ async def _listed_children(
     client: IonqClient, job: IonqJob, wanted: Collection[str], *, version: str
 ) -> dict[str, bytes]:
     documents: dict[str, bytes] = {}
-    with suppress(NoListError):
+    # Where the list is ill, each child can still be asked for.
+    with suppress(NoListError, BusyError):
         async with aclosing(client.pages([("parent_job_id", job.job_id)], purpose="fetch")) as pages:
             async for page in pages:
                 # A server that ignores the filter lists the whole account, and is not read to its end.

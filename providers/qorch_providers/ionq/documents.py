@@ -5,7 +5,8 @@ Only what qorch uses is read; what else is there does not matter. Whatever canno
 
 import datetime
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -16,7 +17,7 @@ import msgspec
 from qorch.errors import InvalidResultError
 from qorch.model.job import Availability, JobStatus, RemoteState
 from qorch_providers.ionq.bodies import KEY_FIELD
-from qorch_providers.ionq.text import check_id, check_path, clean
+from qorch_providers.ionq.text import check_id, clean, is_path
 
 T = TypeVar("T")
 
@@ -44,41 +45,35 @@ _ARTIFACTS = (
 _NOTHING = (b"null", b"[]")
 _MAX_CURSOR = 4096
 _OPEN_WORDS = ("available", "running")
+_KEY = re.compile(r"[0-9a-f]{64}")
+_ORIGIN = re.compile(r"^(?:https?:)?//[^/?#]*", re.ASCII | re.IGNORECASE)
 
 
-class _Failure(msgspec.Struct):
-    code: str | None = None
-    message: str | None = None
-    error: str | None = None
-
-
-class _Result(msgspec.Struct):
-    url: str | None = None
-    id: str | None = None
+_NULL = msgspec.Raw(b"null")
 
 
 class _Job(msgspec.Struct):
-    """Fields of both versions."""
+    """Fields of both versions. Those without a type are read leniently: what cannot be read is not there."""
 
     id: str
-    status: str
+    status: msgspec.Raw = _NULL
     name: str | None = None
     metadata: dict[str, msgspec.Raw] | None = None
-    failure: _Failure | None = None
     parent_job_id: str | None = None
-    child_job_ids: msgspec.Raw = msgspec.Raw(b"null")
-    children: msgspec.Raw = msgspec.Raw(b"null")
-    results: dict[str, msgspec.Raw] | None = None
-    results_url: str | None = None
-    submitted_at: str | float | None = None
-    started_at: str | float | None = None
-    completed_at: str | float | None = None
-    request: str | float | None = None
-    start: str | float | None = None
-    response: str | float | None = None
-    predicted_wait_time_ms: float | None = None
-    predicted_execution_duration_ms: float | None = None
-    predicted_execution_time: float | None = None
+    child_job_ids: msgspec.Raw = _NULL
+    children: msgspec.Raw = _NULL
+    failure: msgspec.Raw = _NULL
+    results: msgspec.Raw = _NULL
+    results_url: msgspec.Raw = _NULL
+    submitted_at: msgspec.Raw = _NULL
+    started_at: msgspec.Raw = _NULL
+    completed_at: msgspec.Raw = _NULL
+    request: msgspec.Raw = _NULL
+    start: msgspec.Raw = _NULL
+    response: msgspec.Raw = _NULL
+    predicted_wait_time_ms: msgspec.Raw = _NULL
+    predicted_execution_duration_ms: msgspec.Raw = _NULL
+    predicted_execution_time: msgspec.Raw = _NULL
 
 
 class _Listing(msgspec.Struct):
@@ -94,9 +89,14 @@ class _Validation(msgspec.Struct):
     keys: list[str] = []
 
 
+class _Detail(msgspec.Struct):
+    msg: str = ""
+
+
 class _Error(msgspec.Struct):
     message: str | None = None
     error: str | None = None
+    detail: str | list[_Detail] | None = None
     validation: _Validation | None = None
 
 
@@ -114,17 +114,20 @@ class _Backend(msgspec.Struct):
 class IonqJob:
     """What a job's document says.
 
-    ``key``: the idempotency key in its metadata. ``children``: the JSON of its children's ids. ``results_path``: where
-    its probabilities are, a path on the same server; those of all children together for a multi-circuit job.
+    ``key``: the idempotency key in its metadata. ``odd_status``: its status where that is none of IonQ's words, and
+    ``status`` takes it to be running. ``children``, ``results``, ``results_url``: JSON that is read when it is wanted.
     """
 
     job_id: str
+    version: str
     status: JobStatus
+    odd_status: str | None
     key: str | None
     name: str | None
     parent_id: str | None
     children: bytes
-    results_path: str | None
+    results: bytes
+    results_url: bytes
 
     @cached_property
     def child_ids(self) -> tuple[str, ...]:
@@ -137,28 +140,63 @@ class IonqJob:
             raise InvalidResultError(f"job {self.job_id} names a child twice; its circuits cannot be told apart")
         return children
 
+    @cached_property
+    def results_path(self) -> str | None:
+        """Where the document says that its probabilities are; None where it names no place of its own.
+
+        Of a URL only the path counts, and only one below this very job: nothing else is ever asked for.
+        """
+        own = f"/{self.version}/jobs/{self.job_id}/"
+        paths = (f"/{_path_of(name).lstrip('/')}" for name in self._named_results(own))
+        return next((path for path in paths if path.startswith(own) and is_path(path)), None)
+
+    def _named_results(self, own: str) -> Iterator[str]:
+        """URLs and paths in the order in which they are preferred; nothing about them is checked."""
+        yield _soft(self.results_url, _text) or ""
+        results = _soft(self.results, _fields) or {}
+        for name in ("probabilities", *_ARTIFACTS):
+            raw = results.get(name, _NULL)
+            result = _soft(raw, _fields) or {}
+            yield _soft(result.get("url", raw), _text) or ""
+            artifact = _soft(result.get("id", _NULL), _text)
+            yield f"{own}artifacts/{artifact}" if artifact else ""
+
 
 def decode_job(body: bytes, *, version: str) -> IonqJob:
     """The job of `GET /jobs/{id}`. Raises InvalidResultError where it cannot be read or believed.
 
-    Times that cannot be read are None: no result is lost over a clock.
+    Only its id, its status, and what tells whose it is have to be readable: no result is lost over a clock.
     """
+    job = _read_job(body, version)
+    if job.odd_status is not None:
+        raise InvalidResultError(f"job {job.job_id} has the status {job.odd_status!r}, which is none of IonQ's")
+    return job
+
+
+def _read_job(body: bytes, version: str) -> IonqJob:
+    """The same for a status of any kind."""
     job = _decode(body, _Job, "job")
+    word = _soft(job.status, _text)
+    state = _STATES.get(word or "")
     children = (bytes(job.child_job_ids), bytes(job.children))
     return IonqJob(
         job_id=check_id(job.id),
-        status=_status(job),
+        version=version,
+        status=_status(job, state or RemoteState.RUNNING),
+        odd_status=None if state is not None else clean(word or bytes(job.status).decode(errors="replace"), limit=60),
         key=_key(job),
         name=None if job.name is None else clean(job.name),
         parent_id=None if job.parent_job_id is None else check_id(job.parent_job_id),
         children=next((raw for raw in children if raw not in _NOTHING), b"[]"),
-        results_path=_results_path(job, version=version),
+        results=bytes(job.results),
+        results_url=bytes(job.results_url),
     )
 
 
 def decode_job_list(body: bytes, *, version: str) -> tuple[list[IonqJob], str | None]:
     """The jobs of one page of `GET /jobs`, and the cursor of the next page, None at the end.
 
+    A job whose status is none of IonQ's is there too, with ``odd_status``: it has been accepted, whatever became of it.
     Raises InvalidResultError for a page that cannot be read. A single job that cannot be read is left out where it
     does not mention qorch: what others have in the account must not hide our own jobs.
     """
@@ -166,7 +204,7 @@ def decode_job_list(body: bytes, *, version: str) -> tuple[list[IonqJob], str | 
     jobs = []
     for item in listing.jobs:
         try:
-            jobs.append(decode_job(bytes(item), version=version))
+            jobs.append(_read_job(bytes(item), version))
         except InvalidResultError:
             if b"qorch" in bytes(item) or b"\\u" in bytes(item):
                 raise
@@ -187,7 +225,9 @@ def decode_error(body: bytes) -> str:
         error = _decode(body, _Error, "error")
     except InvalidResultError:
         return ""
-    text = error.message or error.error or ""
+    detail = error.detail or ""
+    told = detail if isinstance(detail, str) else "; ".join(item.msg for item in detail[:8])
+    text = error.message or error.error or told
     if error.validation is not None and error.validation.keys:
         text += f" ({', '.join(error.validation.keys[:8])})"
     return clean(text)
@@ -233,37 +273,56 @@ def _decode(body: bytes, kind: type[T], what: str) -> T:
         raise InvalidResultError(f"the server's {what} cannot be read: {clean(str(error))}") from error
 
 
-def _status(job: _Job) -> JobStatus:
-    state = _STATES.get(job.status)
-    if state is None:
-        raise InvalidResultError(
-            f"job {job.id} has the status {clean(job.status, limit=60)!r}, which is none of IonQ's"
-        )
+_text = msgspec.json.Decoder(str)
+_number = msgspec.json.Decoder(float)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _soft(raw: msgspec.Raw | bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """None for what is not there, or is something else than it should be."""
+    if bytes(raw) == b"null":
+        return None
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _status(job: _Job, state: RemoteState) -> JobStatus:
     is_over = state in (RemoteState.FAILED, RemoteState.CANCELLED)
-    code = job.failure.code if job.failure is not None else None
+    code, error = _failure(job.failure) if is_over else (None, None)
     return JobStatus(
         state=state,
-        error=_failure_text(job.failure) if is_over else None,
-        is_repeatable=is_over and code in _REPEATABLE,
-        submitted_at=_time(job.submitted_at or job.request),
-        started_at=_time(job.started_at or job.start),
-        ended_at=_time(job.completed_at or job.response),
+        error=error,
+        is_repeatable=code in _REPEATABLE,
+        submitted_at=_time(job.submitted_at) or _time(job.request),
+        started_at=_time(job.started_at) or _time(job.start),
+        ended_at=_time(job.completed_at) or _time(job.response),
         wait_seconds=_forecast(job, state),
+        key=_whole_key(job),
     )
 
 
-def _failure_text(failure: _Failure | None) -> str | None:
-    if failure is None:
-        return None
-    return clean(": ".join(part for part in (failure.code, failure.message or failure.error) if part)) or None
+def _whole_key(job: _Job) -> str | None:
+    """The key, unless a server cut it short: then it proves nothing."""
+    key = _key(job)
+    return key if key is not None and _KEY.fullmatch(key) else None
+
+
+def _failure(raw: msgspec.Raw) -> tuple[str | None, str | None]:
+    """Its code, and code and reason in one line; some servers send the bare reason."""
+    failure = _soft(raw, _fields) or {"message": raw}
+    code, message, error = (_soft(failure.get(name, _NULL), _text) for name in ("code", "message", "error"))
+    return code, clean(": ".join(part for part in (code, message or error) if part)) or None
 
 
 def _forecast(job: _Job, state: RemoteState) -> float | None:
     """Seconds that are left as IonQ sees it: until the start while the job waits, of execution while it runs."""
     if state == RemoteState.QUEUED:
-        return _seconds(job.predicted_wait_time_ms)
+        return _seconds(_soft(job.predicted_wait_time_ms, _number))
     if state == RemoteState.RUNNING:
-        return _seconds(job.predicted_execution_duration_ms or job.predicted_execution_time)
+        fields = (job.predicted_execution_duration_ms, job.predicted_execution_time)
+        return _seconds(next(filter(None, (_soft(field, _number) for field in fields)), None))
     return None
 
 
@@ -273,13 +332,15 @@ def _seconds(milliseconds: float | None) -> float | None:
     return milliseconds / 1e3
 
 
-def _time(value: str | float | None) -> datetime.datetime | None:
+def _time(raw: msgspec.Raw) -> datetime.datetime | None:
     """ISO 8601 of version 0.4, or Unix seconds of 0.3."""
+    text = _soft(raw, _text)
     try:
-        if isinstance(value, str):
-            moment = datetime.datetime.fromisoformat(value)
+        if text is not None:
+            moment = datetime.datetime.fromisoformat(text)
             return moment.astimezone(datetime.UTC) if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-        return None if value is None else datetime.datetime.fromtimestamp(value, tz=datetime.UTC)
+        seconds = _soft(raw, _number)
+        return None if seconds is None else datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -294,16 +355,6 @@ def _key(job: _Job) -> str | None:
         raise InvalidResultError(f"job {job.id} has metadata that cannot be read") from error
 
 
-def _results_path(job: _Job, *, version: str) -> str | None:
-    if job.results_url is not None:
-        return check_path(job.results_url)
-    results = job.results or {}
-    for name in ("probabilities", *_ARTIFACTS):
-        if bytes(results.get(name, b"null")) == b"null":
-            continue
-        result = _decode(bytes(results[name]), _Result, "result")
-        if result.url is not None:
-            return check_path(result.url)
-        if result.id is not None:
-            return check_path(f"/{version}/jobs/{check_id(job.id)}/artifacts/{check_id(result.id)}")
-    return None
+def _path_of(name: str) -> str:
+    """Without the server's name, which may be another one behind a gateway, and without the query."""
+    return _ORIGIN.sub("", name).partition("?")[0].partition("#")[0]

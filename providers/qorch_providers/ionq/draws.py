@@ -13,6 +13,9 @@ from qorch_providers.ionq.distributions import Distribution
 
 COUNT_TOLERANCE = 0.01
 """How far probability times shots may be from a whole number."""
+ROUNDED_TOLERANCE = 0.25
+"""The same at most where rounded shares explain it: nearer to the middle the whole number is in doubt."""
+_ROUNDED_DIGITS = (4, 5, 6)
 _WORDS = 2.0**32
 _LAST_WORD = np.uint32(0xFFFFFFFE)
 
@@ -43,14 +46,29 @@ def draw_counts(probabilities: FloatArray, words: npt.NDArray[np.uint32]) -> Int
 def whole_counts(distribution: Distribution, *, shots: int) -> IntArray:
     """The counts ``(E,)`` whose shares of ``shots`` these probabilities are.
 
-    Raises InvalidResultError where they are not whole within 0.01 or do not sum to the shots: then this is no
-    histogram of so many shots.
+    Raises InvalidResultError where they are not whole within 0.01, or within what a server's rounding to 4, 5 or 6
+    decimals explains, at most 0.25; and where they do not sum to the shots: then this is no histogram of so many.
     """
     expected = distribution.probabilities * shots
     counts = np.rint(expected)
-    if (np.abs(expected - counts) > COUNT_TOLERANCE).any() or int(counts.sum()) != shots:
+    off = float(np.abs(expected - counts).max())
+    if off > COUNT_TOLERANCE:
+        explained = _rounding(distribution) * shots
+        if off > min(explained, ROUNDED_TOLERANCE):
+            hint = "; the server rounds them too much for so many: ask for fewer" if off <= explained else ""
+            raise InvalidResultError(f"the probabilities are no shares of {shots} shots{hint}")
+    if int(counts.sum()) != shots:
         raise InvalidResultError(f"the probabilities are no shares of {shots} shots")
     return np.asarray(counts, dtype=np.int64)
+
+
+def _rounding(distribution: Distribution) -> float:
+    """How far from the truth probabilities are that have so few decimals; 0 where they are not rounded."""
+    shares = distribution.probabilities
+    for digits in _ROUNDED_DIGITS:
+        if np.allclose(shares, shares.round(digits), rtol=0.0, atol=1e-12):
+            return 0.5 * 10.0**-digits * (1.0 + 1e-6)
+    return 0.0
 
 
 def nearest_counts(distribution: Distribution, *, shots: int) -> IntArray:

@@ -3,7 +3,8 @@
 After a POST only what proves that nothing was accepted counts as refused. By the meaning of the status a 4xx is that
 proof, but for 408: a server that waited too long may have read the job. A 5xx is none, whoever wrote it and whatever
 it says: gateways answer 502, 504 and 52x, and IonQ itself 500 and 503, also after the job was taken. So a 503 that
-speaks of maintenance stays unknown too, and availability() tells the rest. A redirect is no proof either.
+speaks of maintenance stays unknown too, and availability() tells the rest. A redirect is a proof where it says that the
+request belongs elsewhere (301, 307, 308), and none where servers answer so to what they accepted (302, 303).
 """
 
 import re
@@ -18,17 +19,28 @@ from qorch.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from qorch_providers.http import HttpResponse, is_safe_id, mask, retry_after_seconds
-from qorch_providers.ionq.access import KEY_NAME
+from qorch_providers.http import HttpResponse, is_safe_id, mask, redirect_target, retry_after_seconds
+from qorch_providers.ionq.access import KEY_NAME, URL_NAME
 from qorch_providers.ionq.documents import decode_accepted, decode_error
+from qorch_providers.ionq.text import clean
 
+REFUSED_QUERY = frozenset({400, 422})
+"""To a question without a body: it has parameters that the server does not take."""
 _REFUSED = frozenset({400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 424, 431})
+_NOT_OFFERED = frozenset({405, 501})
+_PERHAPS_NOT_OFFERED = frozenset({404, *REFUSED_QUERY})
 _ASLEEP = re.compile(
     r"(?:under|in|for|scheduled) maintenance|maintenance window"
     r"|(?:is|being|under) calibrat|calibration (?:window|in progress)"
     r"|\b(?:backend|target|device|qpu|system|simulator)\b.{0,60}(?:\bunavailable\b|\bnot available\b|\boffline\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_GATEWAY = re.compile(
+    r"cloudflare|cloudfront|nginx|openresty|varnish|haproxy|envoy|traefik|akamai|fastly|awselb|gateway|proxy|balancer",
+    re.IGNORECASE,
+)
+_GATEWAY_HEADERS = frozenset({"cf-ray", "via", "x-cache", "x-served-by", "x-amz-cf-id", "x-azure-ref"})
+_PAGE_BYTES = 20_000
 
 
 def read_submission(response: HttpResponse, *, secrets: Iterable[str]) -> str:
@@ -63,8 +75,19 @@ def is_missing(response: HttpResponse) -> bool:
 
 
 def is_not_offered(response: HttpResponse) -> bool:
-    """Whether the server itself says that it has no such question, as those that speak a part of the protocol."""
-    return response.status in (405, 501) or is_missing(response)
+    """Whether the server itself says that it has no such question, as those that speak a part of the protocol.
+
+    It says so in a sentence, or in a page of its framework; a page of a gateway says nothing of the server behind it.
+    """
+    if response.status in _NOT_OFFERED:
+        return True
+    return response.status in _PERHAPS_NOT_OFFERED and (decode_error(response.body) != "" or not _is_gateway(response))
+
+
+def _is_gateway(response: HttpResponse) -> bool:
+    page = response.body[:_PAGE_BYTES].decode("latin-1")
+    named = _GATEWAY.search(response.headers.get("server", "")) or _GATEWAY.search(page)
+    return named is not None or not _GATEWAY_HEADERS.isdisjoint(response.headers)
 
 
 def _refusal(response: HttpResponse, sentence: str) -> BackendError:
@@ -72,7 +95,7 @@ def _refusal(response: HttpResponse, sentence: str) -> BackendError:
         return BusyError(sentence, retry_after_seconds=_wait(response))
     if response.status in (401, 403):
         return _credentials(sentence)
-    if response.status not in _REFUSED:
+    if response.status not in _REFUSED and not redirect_target(response):
         return UnknownOutcomeError(f"{sentence}; whether it took the job is not known")
     if _ASLEEP.search(decode_error(response.body)):
         return UnavailableError(sentence, retry_after_seconds=_wait(response))
@@ -90,7 +113,16 @@ def _wait(response: HttpResponse) -> float | None:
 
 
 def _tell(response: HttpResponse, what: str, secrets: Iterable[str]) -> str:
-    words = decode_error(response.body) or "without a sentence that can be read"
+    words = decode_error(response.body) or _tell_redirect(response) or "without a sentence that can be read"
     request_id = response.headers.get("x-request-id", "")
     reference = f" (x-request-id {request_id})" if is_safe_id(request_id) else ""
-    return mask(f"IonQ answered {response.status} to {what}: {words}{reference}", secrets)
+    # Only the server's words may hold a secret; our own are not to be mutilated.
+    return f"IonQ answered {response.status} to {what}: {mask(words + reference, secrets)}"
+
+
+def _tell_redirect(response: HttpResponse) -> str:
+    target = clean(redirect_target(response))
+    if not target:
+        return ""
+    base = target.partition("/jobs")[0] or "that server"
+    return f"the server redirects to {target}; where that is IonQ's API, set {URL_NAME} to {base}"

@@ -12,7 +12,15 @@ from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
 from qorch.model.measurement import BlockResult
 from qorch_providers.ionq.answers import decode_answer
-from qorch_providers.ionq.distributions import Distribution, DistributionReader, Text, reader_of, split_children
+from qorch_providers.ionq.distributions import (
+    ROUNDING,
+    TOLERANCE,
+    Distribution,
+    DistributionReader,
+    Text,
+    reader_of,
+    split_children,
+)
 from qorch_providers.ionq.documents import IonqJob, decode_job
 from qorch_providers.ionq.draws import draw_counts, nearest_counts, whole_counts
 from qorch_providers.ionq.options import Options
@@ -26,7 +34,8 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
     """The results of a job's blocks, and the rows that failed at IonQ.
 
     Ideal simulator: the probabilities are exact, and shots are drawn here, each row from its own stream. Elsewhere
-    probability times shots must be whole within 0.01; only with debiasing it is rounded (see ``nearest_counts``).
+    probability times shots must be whole but for the server's rounding (see ``whole_counts``); only with debiasing
+    it is rounded here (see ``nearest_counts``).
     Raises InvalidResultError, and nothing else, where anything is amiss: then no row is believed.
     """
     documents = decode_answer(raw.content)
@@ -109,7 +118,7 @@ class _Row:
 
 def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
     """The rows that are there; the error of a bad one begins with its number."""
-    found = _read_rows(rows, reader_of(block.n_qubits))
+    found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
     if block.measurement.is_exact:
         if not options.is_ideal:
             raise InvalidResultError("exact values were asked for; only the ideal simulator has them")

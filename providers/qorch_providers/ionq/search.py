@@ -2,11 +2,13 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
+from qorch.errors import BusyError
 from qorch_providers.ionq.bodies import job_name
 from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, NoListError, Page, ask_each
 from qorch_providers.ionq.documents import IonqJob
+from qorch_providers.ionq.families import Family
 
 SKEW = datetime.timedelta(minutes=1)
 """How far IonQ's times may be from its own Date header, and be believed."""
@@ -15,22 +17,37 @@ SKEW = datetime.timedelta(minutes=1)
 async def find_jobs(client: IonqClient, keys: frozenset[str], *, since: datetime.datetime) -> dict[str, str]:
     """The ids of the jobs with these keys that were submitted after ``since``, by key.
 
-    Reads until all are found or everything further is older. Raises BusyError where the list cannot be read so far, and
-    NoListError where there is none:
-    a key that is missing in the answer is in no job. Children carry their parent's metadata and are no answer.
+    Reads until all are found or everything further is older: a key that is missing in the answer is in no job. Raises
+    BusyError where the list cannot be read so far, NoListError where there is none, and UnknownOutcomeError where
+    nothing tells a job from its children, which carry its metadata.
     """
-    found: dict[str, str] = {}
+    families: dict[str, Family] = {}
     by_name = {job_name(key): key for key in keys}
     age = _Age(since)
     async with aclosing(client.pages([], purpose="find")) as pages:
         async for page in pages:
-            for job in page.jobs:
-                key = _key_of(job, by_name, names_parents=client.version != "v0.3")
-                if key in keys:
-                    found.setdefault(key, job.job_id)
-            if len(found) == len(keys) or age.is_past(page):
+            owners = [_key_of(job, by_name, names_parents=client.version != "v0.3") for job in page.jobs]
+            await _sort(client, page, owners, keys=keys, families=families)
+            is_complete = len(families) == len(keys) and not any(family.goes_on for family in families.values())
+            if is_complete or age.is_past(page):
                 break
-    return found
+    ids = await ask_each(Family.settle, list(families.values()))
+    return dict(zip(families, ids, strict=True))
+
+
+async def _sort(
+    client: IonqClient, page: Page, owners: Sequence[str], *, keys: frozenset[str], families: dict[str, Family]
+) -> None:
+    """Give every family its jobs of this page."""
+    cut = owners[-1] if owners and page.cursor is not None else ""
+    for key in keys.intersection(owners):
+        families.setdefault(key, Family(client, key))
+
+    async def show(key: str) -> None:
+        jobs = [job for job, owner in zip(page.jobs, owners, strict=True) if owner == key]
+        await families[key].see(jobs, is_cut=cut == key)
+
+    await ask_each(show, list(families))
 
 
 def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) -> str:
@@ -92,11 +109,19 @@ async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, Ion
     if len(ids) == 1 or not client.has_list:
         return {}
     found: dict[str, IonqJob] = {}
-    with suppress(NoListError):
+    try:
         async with aclosing(client.pages([("ids", job_id) for job_id in ids], purpose="poll")) as pages:
             async for page in pages:
-                asked = {job.job_id: job for job in page.jobs if job.job_id in ids}
+                asked = {job.job_id: job for job in page.jobs if job.job_id in ids and job.odd_status is None}
                 found |= asked
                 if len(found) == len(ids) or len(asked) < len(page.jobs) or not asked:
                     break
+    except NoListError:
+        pass
+    except BusyError as error:
+        if error.retry_after_seconds is not None:
+            raise
+        # Ill may be the list alone. One job is asked for by itself: where it can be, so can the others.
+        answer = await client.job(next(job_id for job_id in ids if job_id not in found), purpose="poll")
+        found |= {answer[1].job_id: answer[1]} if answer is not None else {}
     return found

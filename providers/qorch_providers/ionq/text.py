@@ -18,11 +18,9 @@ def check_id(text: str) -> str:
     return text
 
 
-def check_path(text: str) -> str:
-    """The path itself. Raises InvalidResultError where it is not one of this API on the same server."""
-    if not _PATH.fullmatch(text) or ".." in text or "." in text.split("/"):
-        raise InvalidResultError(f"expected a path that begins with /v0., found {clean(text, limit=60)!r}")
-    return text
+def is_path(text: str) -> bool:
+    """Whether it is a path of this API on the same server, and leads nowhere else."""
+    return bool(_PATH.fullmatch(text)) and ".." not in text and "." not in text.split("/")
 
 
 def clean(text: str, *, limit: int = MAX_TEXT) -> str:

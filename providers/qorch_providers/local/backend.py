@@ -5,12 +5,13 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
-from qorch.errors import BackendError, CircuitError, ParameterError, QorchError, RejectedError
+from qorch.errors import BackendError, CircuitError, ParameterError, RejectedError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, JobResult, RawResult
@@ -25,10 +26,10 @@ from qorch_providers.local.durations import Durations
 from qorch_providers.local.engines import Sample, make_engine, make_noisy_sampler
 from qorch_providers.local.gradients import chain
 from qorch_providers.local.observables import weigh
-from qorch_providers.local.options import Options, parse_options
+from qorch_providers.local.options import TORCH, Options, parse_options
 from qorch_providers.local.programs import Programs
 
-REVISION = "1"
+REVISION = "2"
 """Of what the engines compute: raise it with any change that changes a bit of a result."""
 
 
@@ -75,9 +76,8 @@ class LocalBackend:
     @property
     def capabilities(self) -> Capabilities:
         """One job at a time: the engine itself uses all cores."""
-        per_amplitude = limits.bytes_per_amplitude(self._options.sample_precision)
         return Capabilities(
-            max_qubits=limits.max_qubits(per_amplitude, memory=self._memory),
+            max_qubits=self._most_sampled_qubits(),
             max_shots=limits.MAX_SHOTS,
             max_rows_per_job=limits.MAX_ROWS_PER_JOB,
             slots=1,
@@ -92,9 +92,32 @@ class LocalBackend:
             raise CircuitError(
                 f"{self._name} samples noise and has no exact values; give a number of shots, or use aer"
             )
-        precision = self._options.exact_precision if measurement.is_exact else self._options.sample_precision
-        is_distribution = measurement.is_exact and measurement.masks is None
-        self._check_memory(gates.n_qubits, limits.bytes_per_amplitude(precision, is_distribution=is_distribution))
+        if not measurement.is_exact:
+            self._check_draws(gates.n_qubits)
+            self._check_memory(gates.n_qubits, self._sample_bytes)
+            return
+        per_amplitude = limits.exact_bytes(
+            self._options.exact_precision, engine=self._engine_name, is_distribution=measurement.masks is None
+        )
+        self._check_memory(gates.n_qubits, per_amplitude)
+
+    @property
+    def _sample_bytes(self) -> int:
+        options = self._options
+        return limits.sample_bytes(
+            options.sample_precision, engine=self._engine_name, is_noisy=options.noise.depolarizing > 0.0
+        )
+
+    def _most_sampled_qubits(self) -> int:
+        held = limits.max_qubits(self._sample_bytes, memory=self._memory)
+        return min(held, limits.TORCH_SAMPLE_QUBITS) if self._engine_name == TORCH else held
+
+    def _check_draws(self, n_qubits: int) -> None:
+        if self._engine_name == TORCH and n_qubits > limits.TORCH_SAMPLE_QUBITS:
+            raise CircuitError(
+                f"the circuit has {n_qubits} qubits; the torch engine of {self._name} samples up to"
+                f" {limits.TORCH_SAMPLE_QUBITS}; pip install 'qorch[fast]' and use local for more"
+            )
 
     def _check_memory(self, n_qubits: int, per_amplitude: int) -> None:
         largest = limits.max_qubits(per_amplitude, memory=self._memory)
@@ -182,7 +205,10 @@ class LocalBackend:
             job.cancel()
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """See Backend. Raises ParameterError for cotangents of another shape, CircuitError where memory is short."""
+        """See Backend.
+
+        Raises ParameterError for cotangents of another shape, CircuitError or BackendError where memory is short.
+        """
         circuit = pub.circuit
         is_distribution = isinstance(pub.observables, Distribution)
         width = 1 << circuit.n_qubits if isinstance(pub.observables, Distribution) else len(pub.observables)
@@ -190,14 +216,23 @@ class LocalBackend:
             raise ParameterError(f"cotangents have shape {cotangents.shape}; expected ({pub.n_rows}, {width})")
         if not self._options.noise.is_none:
             raise CircuitError(f"{self._name} samples noise and has no exact gradients; use parameter-shift")
-        precision = self._options.exact_precision
-        per_amplitude = limits.bytes_per_amplitude(precision, is_distribution=is_distribution, is_gradient=True)
+        per_amplitude = limits.gradient_bytes(
+            self._options.exact_precision, engine=self._engine_name, is_distribution=is_distribution
+        )
         self._check_memory(circuit.n_qubits, per_amplitude)
+        with _naming_memory(pub.n_rows, circuit.n_qubits):
+            return self._differentiate(pub, cotangents)
+
+    def _differentiate(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        circuit, precision = pub.circuit, self._options.exact_precision
         angles = np.ascontiguousarray(circuit.angle_map.angles(pub.parameter_values))
         program = self._programs.for_gradient(circuit.gates)
         strings = weigh(pub.observables, np.asarray(cotangents, dtype=np.float64))
-        slopes = self._engine.differentiate(program, angles, strings, scalar=precision)
-        return chain(circuit.angle_map, slopes, pub.parameter_values)
+        slopes = [
+            self._engine.differentiate(program, angles[rows], strings.take(rows), scalar=precision)
+            for rows in limits.gradient_slices(circuit.gates, n_rows=pub.n_rows, cores=self._threads)
+        ]
+        return chain(circuit.angle_map, np.concatenate(slopes), pub.parameter_values)
 
     async def close(self) -> None:
         """See Backend."""
@@ -228,14 +263,8 @@ class LocalBackend:
         return RawResult(content, started_ns, ended_ns)
 
     def _run_block(self, block: RowBlock) -> BlockResult:
-        try:
+        with _naming_memory(block.n_rows, block.gates.n_qubits):
             return self._run(block)
-        except QorchError:
-            raise
-        except MemoryError as error:
-            raise BackendError(
-                f"{block.n_rows} rows of {block.gates.n_qubits} qubits do not fit into memory; send fewer rows"
-            ) from error
 
     def _run(self, block: RowBlock) -> BlockResult:
         angles = np.ascontiguousarray(block.angles)
@@ -258,6 +287,15 @@ class LocalBackend:
             return BlockResult(counts=self._engine.sample(program, angles, sample))
         noisy = self._noisy.program(block.gates, measurement.basis, self._programs)
         return BlockResult(counts=self._noisy.sample(noisy, angles, sample))
+
+
+@contextmanager
+def _naming_memory(n_rows: int, n_qubits: int) -> Iterator[None]:
+    """One sentence where memory is short."""
+    try:
+        yield
+    except MemoryError as error:
+        raise BackendError(f"{n_rows} rows of {n_qubits} qubits do not fit into memory; send fewer rows") from error
 
 
 class _Job:

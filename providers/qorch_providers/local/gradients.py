@@ -1,10 +1,13 @@
 """From derivatives by a circuit's angles to derivatives by its parameters."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from qorch.errors import ParameterError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import AngleMap
+from qorch_providers.local.sums import FixedSum, plan_sum
 
 
 def chain(angle_map: AngleMap, slopes: FloatArray, values: FloatArray) -> FloatArray:
@@ -14,11 +17,17 @@ def chain(angle_map: AngleMap, slopes: FloatArray, values: FloatArray) -> FloatA
     """
     if angle_map.is_identity:
         return slopes
-    gradients = slopes @ angle_map.matrix
+    gradients = _affine_sum(angle_map).apply(slopes)
     for angle in angle_map.nonlinear:
         for index, derivative in zip(angle.parameters, angle.derivatives, strict=True):
-            gradients[:, index] += slopes[:, angle.column] * derivative.evaluate(values)
-    if angle_map.nonlinear and not np.isfinite(gradients).all():
-        row = int(np.argwhere(~np.isfinite(gradients))[0, 0])
-        raise ParameterError(f"the derivative of an angle expression of the circuit is not finite at row {row}")
+            factors = derivative.evaluate(values)
+            if not np.isfinite(factors).all():
+                row = int(np.argmin(np.isfinite(factors)))
+                raise ParameterError(f"the derivative of an angle expression of the circuit is not finite at row {row}")
+            gradients[:, index] += slopes[:, angle.column] * factors
     return gradients
+
+
+@lru_cache(maxsize=64)
+def _affine_sum(angle_map: AngleMap) -> FixedSum:
+    return plan_sum(angle_map.matrix)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -40,9 +41,10 @@ def cache_folder() -> Path | None:
     chosen = os.environ.get(CACHE_VARIABLE)
     user = Path(chosen) if chosen else platformdirs.user_cache_path("qorch") / "kernels"
     owner = getattr(os, "getuid", lambda: "user")()
-    for root in (user, Path(tempfile.gettempdir()) / f"qorch-kernels-{owner}"):
+    temporary = Path(tempfile.gettempdir()) / f"qorch-kernels-{owner}"
+    for root in (user, temporary):
         folder = root / kernel_stamp()[:16]
-        if _is_writable(folder):
+        if (root is user or _is_private(root)) and _is_writable(folder):
             if root is not user:
                 _log.warning("%s cannot be written; compiled kernels are kept in %s", user, root)
             return folder
@@ -117,6 +119,17 @@ def _is_writable(folder: Path) -> bool:
         return False
 
 
+def _is_private(root: Path) -> bool:
+    """Whether this folder, which is made where it is missing, is ours alone to change: anybody can make it in /tmp."""
+    try:
+        root.mkdir(mode=0o700, exist_ok=True)
+        status = root.lstat()
+    except OSError:
+        return False
+    is_ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return stat.S_ISDIR(status.st_mode) and is_ours and not status.st_mode & 0o022
+
+
 class _ContentLocator(_CacheLocator):  # type: ignore[misc]
     """Finds the cache by the content of the sources."""
 
@@ -142,4 +155,26 @@ class _ContentImplementation(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _ContentCache(FunctionCache):  # type: ignore[misc]
+    """Does without the file where one is damaged or the disk is full."""
+
     _impl_class = _ContentImplementation
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # unpickling raises anything
+            _log.warning("a damaged compiled kernel is compiled again (%s: %s)", self.cache_path, error)
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            _warn_unkept(self.cache_path, getattr(error, "strerror", None) or type(error).__name__)
+
+
+@cache
+def _warn_unkept(folder: str, reason: str) -> None:
+    _log.warning("compiled kernels cannot be kept in %s (%s); they are compiled in every process", folder, reason)

@@ -18,7 +18,8 @@ _LARGEST = 1e5
 def fill_cosines(tables, angles, first, lanes, halves, cosines, sines):
     """Cosine and sine of every half angle of the rows from ``first``, ``(S * V,)``; the last row fills the lanes.
 
-    ``halves`` is float64 scratch of the same length: angles are reduced in float64 whatever the precision.
+    ``halves`` is float64 scratch of the same length: angles are reduced in float64 whatever the precision. Each place
+    for itself decides how, so that a row's bits depend on the row alone.
     """
     last = len(angles) - 1
     largest = 0.0
@@ -30,13 +31,12 @@ def fill_cosines(tables, angles, first, lanes, halves, cosines, sines):
                 angle += tables.angle_factors[slot, term] * angles[min(first + lane, last), column]
             halves[slot * lanes + lane] = 0.5 * angle
             largest = max(largest, abs(angle))
-    if largest > _LARGEST:
-        for place in range(len(halves)):
-            cosines[place] = math.cos(halves[place])
-            sines[place] = math.sin(halves[place])
-        return
     for place in range(len(halves)):
         cosines[place], sines[place] = cosine_sine(halves[place])
+    if largest > _LARGEST:
+        for place in range(len(halves)):
+            if abs(halves[place]) > 0.5 * _LARGEST:
+                cosines[place], sines[place] = math.cos(halves[place]), math.sin(halves[place])
 
 
 @inner

@@ -10,6 +10,7 @@ from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch_providers.local.engines import Sample
 from qorch_providers.local.jit import CompilationNotice
+from qorch_providers.local.limits import LANE_QUBITS, LANES
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
 from qorch_providers.local.program import Program
@@ -21,9 +22,6 @@ from qorch_providers.machine import memory_bytes
 
 FINE_QUBITS = 20
 """Beyond this 32-bit thresholds are too coarse, and too large."""
-LANES = 8
-LANE_QUBITS = 18
-"""Beyond this one row's state fills the caches."""
 SINGLE_ROW_QUBITS = 10
 """Below this a single row is quick with seven idle lanes beside it, too."""
 _NO_MASKS = np.empty(0, dtype=np.int64)

@@ -1,12 +1,13 @@
 """What a gradient is taken of: weighted Pauli strings as masks, or the whole distribution."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from qorch.model.arrays import FloatArray
 from qorch.model.observable import Distribution, Observable, Observables, X, Y, Z
+from qorch_providers.local.sums import plan_sum
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,10 @@ class WeightedStrings:
     weights: FloatArray
     z_masks: npt.NDArray[np.int64]
     layers: npt.NDArray[np.int64]
+
+    def take(self, rows: slice) -> "WeightedStrings":
+        """The same for some rows."""
+        return replace(self, weights=self.weights[rows])
 
 
 def weigh(observables: Observables, cotangents: FloatArray) -> WeightedStrings:
@@ -40,7 +45,7 @@ def weigh(observables: Observables, cotangents: FloatArray) -> WeightedStrings:
             matrix[place, index] += coefficient
     return WeightedStrings(
         wants_all=False,
-        weights=np.ascontiguousarray(cotangents @ matrix.T),
+        weights=plan_sum(matrix.T).apply(cotangents),
         z_masks=np.array([key[2] for key, _ in strings], dtype=np.int64),
         layers=np.array(layers, dtype=np.int64).reshape(-1, 4),
     )

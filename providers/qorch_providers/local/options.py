@@ -1,11 +1,15 @@
 """What stands behind `local:`: engine, device, precision and noise, read before anything starts."""
 
+import importlib
 import importlib.util
+import logging
 from dataclasses import dataclass, replace
+from functools import cache
 
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 
 NUMBA, TORCH = "numba", "torch"
+_log = logging.getLogger("qorch")
 _CHOICES = "cuda, engine=numba|torch, precision=float32|float64, depolarizing=P, readout=P"
 
 
@@ -83,11 +87,34 @@ def _probability(part: str, value: str) -> float:
 
 
 def choose_engine(options: Options) -> str:
-    """The engine that the options ask for, or else the fastest one installed. Raises MissingPackageError."""
-    has_numba = importlib.util.find_spec("numba") is not None
-    needs_numba = options.engine == NUMBA or not options.noise.is_none
-    if needs_numba and not has_numba:
-        raise MissingPackageError("this needs numba, which is not installed: pip install 'qorch[fast]'")
-    if options.is_cuda or options.engine == TORCH or not has_numba:
+    """The engine that the options ask for, or else the fastest one that runs here. Raises MissingPackageError."""
+    if options.is_cuda or options.engine == TORCH:
         return TORCH
-    return NUMBA
+    trouble = numba_trouble()
+    if trouble is None:
+        return NUMBA
+    if options.engine == NUMBA or not options.noise.is_none:
+        raise MissingPackageError(f"this needs numba, which {trouble}")
+    if is_numba_installed():
+        _log.warning("the local backend runs on torch, which is slower: numba %s", trouble)
+    return TORCH
+
+
+def is_numba_installed() -> bool:
+    """Whether its package is here, whether or not it works."""
+    return importlib.util.find_spec("numba") is not None
+
+
+@cache
+def numba_trouble() -> str | None:
+    """Why numba cannot be used, and what helps; None where it can. Imports it, which takes a moment."""
+    if not is_numba_installed():
+        return "is not installed: pip install 'qorch[fast]'"
+    try:
+        numba = importlib.import_module("numba")
+    except Exception as error:  # packages of other releases fail in many ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"cannot be imported ({reason}): pip install --upgrade 'qorch[fast]'"
+    if numba.config.DISABLE_JIT:
+        return "compiles nothing while NUMBA_DISABLE_JIT is set: unset it"
+    return None

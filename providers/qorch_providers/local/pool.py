@@ -1,11 +1,13 @@
 """A few plain threads that run kernels side by side; made when first needed, and made again after a fork."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 Task = Callable[[int], None]
+_log = logging.getLogger("qorch")
 
 
 class ThreadTeam:
@@ -19,12 +21,15 @@ class ThreadTeam:
         self._owner_pid = os.getpid()
 
     def run(self, task: Task, *, members: int) -> None:
-        """Call ``task(member)`` for ``members`` members at the same time; raises what any of them raised."""
+        """Call ``task(member)`` for up to ``members`` members at the same time; raises what any of them raised.
+
+        Where the system starts no thread, the caller does the work alone.
+        """
         helpers = min(members, self.size) - 1
         if helpers <= 0:
             task(0)
             return
-        futures = [self._threads().submit(task, member) for member in range(1, helpers + 1)]
+        futures = self._start(task, helpers)
         try:
             task(0)
         finally:  # who has not begun by now finds nothing left to do
@@ -32,6 +37,17 @@ class ThreadTeam:
             failures = [future.exception() for future in begun]
         for failure in filter(None, failures):
             raise failure
+
+    def _start(self, task: Task, helpers: int) -> list[Future[None]]:
+        """As many helpers as the system allows."""
+        futures: list[Future[None]] = []
+        try:
+            for member in range(1, helpers + 1):
+                futures.append(self._threads().submit(task, member))  # noqa: PERF401 - keeps those before a failure
+        except RuntimeError as error:
+            _log.debug("%d of %d threads could be started: %s", len(futures), helpers, error)
+            self.close()  # the next run tries again with new threads
+        return futures
 
     def close(self) -> None:
         """End the threads; a later run starts new ones."""

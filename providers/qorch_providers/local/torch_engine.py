@@ -5,15 +5,17 @@ draw. Gradients are torch's own, backward through the same operations.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from qorch.errors import UsageError
+from qorch.errors import BackendError, UsageError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 from qorch_providers.local.engines import Sample
+from qorch_providers.local.limits import TORCH_SAMPLE_QUBITS
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.primitives import AXIS_X, AXIS_Y, AXIS_Z, FLIP_X
 from qorch_providers.local.program import DIAGONAL, FLIP, GATHER, REAL_PAIR, ROTATE_PAIR, Program
@@ -22,8 +24,19 @@ from qorch_providers.local.torch_draws import uniform_words
 CHUNK_BYTES = 128 << 20
 """The states of a chunk of rows."""
 _LARGEST_DRAW = 4294967295
-FINE_QUBITS = 24
-"""Beyond this 32-bit draws would be too coarse."""
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """MemoryError for what torch says where the machine's memory or the device's is short."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 class TorchEngine:
@@ -38,10 +51,11 @@ class TorchEngine:
     def close(self) -> None:
         """Nothing to release."""
 
+    @_memory_errors()
     def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
         """See Engine. Raises UsageError beyond 24 qubits."""
-        if program.n_qubits > FINE_QUBITS:
-            raise UsageError(f"the torch engine samples up to {FINE_QUBITS} qubits; pip install 'qorch[fast]' for more")
+        if program.n_qubits > TORCH_SAMPLE_QUBITS:
+            raise UsageError(f"the torch engine samples up to {TORCH_SAMPLE_QUBITS} qubits")
         pieces = []
         for rows in self._chunks(program, angles, sample.scalar):
             with torch.no_grad():
@@ -49,6 +63,7 @@ class TorchEngine:
             pieces.append(_sample(probabilities, sample.take(rows), n_qubits=program.n_qubits))
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
+    @_memory_errors()
     def evaluate(
         self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
     ) -> FloatArray:
@@ -63,19 +78,32 @@ class TorchEngine:
             pieces.append(values.to(torch.float64).cpu().numpy())
         return np.concatenate(pieces)
 
+    @_memory_errors()
     def differentiate(
         self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """See Engine."""
+        """See Engine. Raises BackendError where torch does not differentiate."""
         gradients = np.zeros((len(angles), program.n_columns))
+        if not program.tables.angle_columns.size:
+            return gradients
         for rows in self._chunks(program, angles, scalar, copies=len(program.tables.operations) + 2):
-            free = torch.tensor(angles[rows], device=self._device, requires_grad=True)
-            loss = _energy(self._states(program, free, scalar), strings, rows)
-            if loss.requires_grad and program.n_columns:
-                loss.backward()  # type: ignore[no-untyped-call]
-                if free.grad is not None:
-                    gradients[rows] = free.grad.cpu().numpy()
+            # A layer's backward pass comes here with torch's gradients turned off.
+            with torch.inference_mode(False), torch.enable_grad():
+                gradients[rows] = self._slopes(program, angles[rows], strings.take(rows), scalar)
         return gradients
+
+    def _slopes(
+        self, program: Program, angles: FloatArray, strings: WeightedStrings, scalar: npt.DTypeLike
+    ) -> FloatArray:
+        free = torch.tensor(angles, device=self._device, requires_grad=True)
+        states = self._states(program, free, scalar)
+        if not states.requires_grad:
+            raise BackendError("torch did not follow the free angles of this circuit, and has no gradient of it")
+        loss = _energy(states, strings)
+        if not loss.requires_grad:  # constants alone
+            return np.zeros_like(angles)
+        (slopes,) = torch.autograd.grad(loss, free)
+        return slopes.cpu().numpy()
 
     def _chunks(
         self, program: Program, angles: FloatArray, scalar: npt.DTypeLike, *, copies: int = 2
@@ -201,9 +229,9 @@ def _transform(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def _energy(states: torch.Tensor, strings: WeightedStrings, rows: slice) -> torch.Tensor:
+def _energy(states: torch.Tensor, strings: WeightedStrings) -> torch.Tensor:
     """The weighted sums of all rows, added up."""
-    weights = torch.as_tensor(strings.weights[rows], device=states.device)
+    weights = torch.as_tensor(strings.weights, device=states.device)
     if strings.wants_all:
         return ((states.real**2 + states.imag**2).to(torch.float64) * weights).sum()
     energy = torch.zeros((), dtype=torch.float64, device=states.device)

@@ -1,0 +1,117 @@
+"""What a run came to over all its sessions: every row counted once, however often it was replayed."""
+
+import datetime
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from qorch.engine.recorder import Recorder, Totals
+from qorch.errors import RunBusyError
+from qorch.model.identity import Position
+from qorch.model.job import OPEN_STATES, JobState
+from qorch.ports import Store
+from qorch.records import RunRecord, RunState, SessionRecord, StepRecord
+
+INTERRUPTED = "interrupted"
+"""What is said of a run that is stored as running, and that no process works on: it was killed."""
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """The rows of a run: of its jobs that were done, not bought by it, and of jobs that may be at a provider.
+
+    ``from_cache`` is a lower bound after several sessions with calls outside of steps.
+    """
+
+    executed: int
+    from_cache: int
+    open: int
+
+
+def count_rows(store: Store, run_id: str) -> RowCount:
+    """The rows of a run."""
+    by_state = store.rows_by_state(run_id)
+    sessions = store.sessions(run_id)
+    executed = by_state.get(JobState.DONE, 0)
+    return RowCount(
+        executed=executed,
+        from_cache=_rows_from_cache(store, sessions, executed=executed),
+        open=sum(by_state.get(state, 0) for state in OPEN_STATES),
+    )
+
+
+def _rows_from_cache(store: Store, sessions: list[SessionRecord], *, executed: int) -> int:
+    """The best of three lower bounds, of which one is exact in every usual case. The view run_overview says the same.
+
+    The first session replays nothing. All that a session asked for, and the run never bought, was from the cache,
+    which is everything where each session began anew. Steps are stored without what the run had bought before.
+    """
+    if not sessions:
+        return 0
+    asked = max(session.rows_executed + session.rows_from_cache for session in sessions)
+    bounds = [sessions[0].rows_from_cache, asked - executed]
+    if len(sessions) > 1:
+        bounds.append(sum(step.rows_from_cache for step in store.steps(sessions[0].run_id)))
+    return max(bounds)
+
+
+def session_so_far(session: SessionRecord, recorder: Recorder) -> SessionRecord:
+    """The session as it is now."""
+    return replace(
+        session,
+        wall_ns=recorder.elapsed_ns(),
+        rows_executed=recorder.totals.rows_executed,
+        rows_from_cache=recorder.totals.rows_from_cache,
+    )
+
+
+def finished_step(
+    session: SessionRecord, step: int, *, ended_at: datetime.datetime, done: Totals, metrics: Mapping[str, float]
+) -> StepRecord:
+    """The record of a step that a session has just finished."""
+    return StepRecord(
+        run_id=session.run_id,
+        step=step,
+        session=session.ordinal,
+        ended_at=ended_at,
+        rows_executed=done.rows_executed,
+        rows_from_cache=done.rows_from_cache,
+        metrics=json.dumps(metrics),
+    )
+
+
+def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord:
+    """A step of so many calls that was replayed: what an earlier session of the run bought for it was not the cache's.
+
+    Everything of the step must be durable.
+    """
+    asked = record.rows_executed + record.rows_from_cache
+    jobs = [job for call in range(calls) for job in store.jobs_at(record.run_id, Position(record.step, call))]
+    bought = sum(job.n_rows for job in jobs if job.state is JobState.DONE)
+    executed = min(asked, bought)
+    return replace(record, rows_executed=executed, rows_from_cache=asked - executed)
+
+
+def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | None) -> str:
+    """A run's summary after one more session: its figures replace the earlier ones, its calls are added.
+
+    ``calls``: how many requests the session sent, by purpose; None on a backend of this machine.
+    """
+    before = json.loads(summary)
+    after = before | json.loads(own or "{}")
+    if calls is not None:
+        after["calls"] = dict(Counter(before.get("calls") or {}) + Counter(calls))
+        after["calls_sessions"] = before.get("calls_sessions", 0) + 1
+    return json.dumps(after)
+
+
+def state_now(store: Store, run: RunRecord) -> str:
+    """The state of a run: as stored, but INTERRUPTED where it is stored as running and its process has died."""
+    if run.state != RunState.RUNNING:
+        return run.state
+    try:
+        with store.claim_run(run.run_id):
+            return INTERRUPTED
+    except RunBusyError:
+        return run.state
