@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import qorch_providers.local as package
+from qorch_providers.local.jit import KernelFiles
 
 SCRIPT = """
 import sys
@@ -85,6 +86,22 @@ def test_a_damaged_file_is_compiled_again(ending: str, damage: bytes, tmp_path: 
     assert second[1:3] == ["4", "0"]
     assert second[3].count("a damaged compiled kernel is compiled again") == 1
     assert third[1:] == ["4", "1", ""]
+
+
+def test_kernels_that_are_kept_at_once_are_never_mixed_up(tmp_path: Path) -> None:
+    """A process that keeps its variant while another keeps another, each unaware of the other, gets its own or none."""
+    one, other, later = (KernelFiles(str(tmp_path), "kernel", "stamp") for _ in range(3))
+    write = one._save_data
+
+    def be_late(name: str, data: str) -> None:
+        other.save("double", "for double")
+        write(name, data)
+
+    other._load_index = dict
+    one._save_data = be_late
+    one.save("single", "for single")
+    assert later.load("single") == "for single"
+    assert later.load("double") in (None, "for double")
 
 
 def test_a_full_disk_costs_the_cache_and_no_result(tmp_path: Path) -> None:

@@ -158,4 +158,4 @@ def test_trouble_is_told_once_in_a_while(sandbox: Sandbox, caplog: pytest.LogCap
         sandbox.run(retrier_of(sandbox).repeat(server.answer))
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4
-    assert all("busy now" in line and "--resume" in line for line in lines)
+    assert all("busy now" in line and "Ctrl-C" in line for line in lines)

@@ -19,7 +19,7 @@ from typing import Any
 import llvmlite.binding
 import numba
 import platformdirs
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 CACHE_VARIABLE = "QORCH_KERNEL_CACHE"
 _log = logging.getLogger("qorch")
@@ -154,10 +154,28 @@ class _ContentImplementation(CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_ContentLocator,)
 
 
+class KernelFiles(IndexDataCacheFile):  # type: ignore[misc]
+    """One function's index, and a file for each of its variants, named by what it was compiled for.
+
+    Numba numbers them. Two processes that compile at once, or one that dies in between, can leave an index that names
+    the kernel of another variant, which then writes numbers of another width over the memory (tried: it does).
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep a variant; an index of before, which lacks another's, costs a compilation and nothing else."""
+        name = f"{self._index_name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.nbc"
+        self._save_data(name, data)
+        self._save_index(self._load_index() | {key: name})
+
+
 class _ContentCache(FunctionCache):  # type: ignore[misc]
     """Does without the file where one is damaged or the disk is full."""
 
     _impl_class = _ContentImplementation
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = KernelFiles(self.cache_path, self._impl.filename_base, kernel_stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
