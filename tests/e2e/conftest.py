@@ -155,7 +155,10 @@ def running(qorch: CommandLine) -> Iterator["Callable[..., subprocess.Popen[str]
         process = qorch.start("train", "digits", *long, *arguments)
         started.append(process)
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("step 1/")
+        said = process.stderr.readline()
+        while said.startswith("compiling"):  # kernels, where nothing has used them on this machine
+            said = process.stderr.readline()
+        assert said.startswith("step 1/"), said
         return process
 
     yield start
