@@ -35,6 +35,7 @@ bench: $(DEVELOPED)
 
 soak: $(DEVELOPED)
 	$(RUN) -m pytest -m soak -rP
+	$(RUN) -m pytest -n 2 -m "not serial and not soak" --hypothesis-profile=searching tests/unit tests/wire tests/property
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -143,9 +143,10 @@ class RemoteBackend(Backend, Protocol):
 
     ``submit`` sends once. It raises BusyError, UnavailableError, CredentialsError or another RejectedError where the
     provider provably did not take the job, and UnknownOutcomeError in every other case but a clear acceptance.
-    ``fetch`` is called once the job is over, and gets what there is of its results. ``poll``, ``find``, ``fetch`` and
-    ``availability`` are safe to repeat: where an answer does not come they raise BusyError, and the engine, which
-    alone retries and waits, calls again.
+    ``fetch`` is called once the job is over, and gets what there is of its results; it raises JobMissingError where the
+    provider does not know the job. ``poll``, ``find``, ``fetch`` and ``availability`` are safe to repeat: where an
+    answer does not come they raise BusyError, and the engine, which alone retries and waits, calls again. ``find``
+    raises UnknownOutcomeError where nobody can tell: its lists stay unreadable, or show several jobs with one key.
     """
 
     @property

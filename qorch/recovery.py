@@ -117,37 +117,46 @@ def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock
 
 
 async def _cancel(backend: RemoteBackend, store: Store, run_id: str, *, clock: Clock) -> Cancellation:
+    jobs = store.open_jobs(run_id)
+    unanswered = [job for job in jobs if job.provider_id is None]
     try:
         await backend.open()
-        await _find_unanswered(backend, store, run_id, clock=clock)
-        ids = [job.provider_id for job in store.open_jobs(run_id)]
-        known = [provider_id for provider_id in ids if provider_id is not None]
-        statuses = await backend.poll(known) if known else {}
-        over = [provider_id for provider_id, status in statuses.items() if status.state in OVER]
-        told = [provider_id for provider_id in statuses if provider_id not in over]
-        await asyncio.gather(*(backend.cancel(provider_id) for provider_id in told))
-        return Cancellation(len(told), len(over), len(ids) - len(statuses))
+        # First what is known: nobody may be able to look for the others.
+        known = await _tell(backend, [job.provider_id for job in jobs if job.provider_id is not None])
+        found = await _find_unanswered(backend, store, unanswered, clock=clock)
+        late = await _tell(backend, found)
     finally:
         await backend.close()
+    unseen = known.unseen + late.unseen + len(unanswered) - len(found)
+    return Cancellation(known.told + late.told, known.over + late.over, unseen)
 
 
-async def _find_unanswered(backend: RemoteBackend, store: Store, run_id: str, *, clock: Clock) -> None:
-    """Write down the ids of open jobs whose submission has no answer, and which the provider's lists show."""
-    jobs = [job for job in store.open_jobs(run_id) if job.provider_id is None]
+async def _tell(backend: RemoteBackend, provider_ids: Sequence[str]) -> Cancellation:
+    """Ask the provider to cancel those of these jobs that are not over."""
+    statuses = await backend.poll(provider_ids) if provider_ids else {}
+    told = [provider_id for provider_id, status in statuses.items() if status.state not in OVER]
+    await asyncio.gather(*(backend.cancel(provider_id) for provider_id in told))
+    return Cancellation(len(told), len(statuses) - len(told), len(provider_ids) - len(statuses))
+
+
+async def _find_unanswered(
+    backend: RemoteBackend, store: Store, jobs: Sequence[JobRecord], *, clock: Clock
+) -> Sequence[str]:
+    """The ids of those jobs, whose submission has no answer, that the provider's lists show; they are written down."""
     attempts = {job.job_id: store.attempts(job.job_id) for job in jobs}
-    sent = [job for job in jobs if attempts[job.job_id]]
-    if not sent:
-        return
-    keys = {job.job_id: attempts[job.job_id][-1].key for job in sent}
-    since = min(attempts[job.job_id][0].started_at for job in sent) - CLOCK_DOUBT
+    keys = {job.job_id: attempts[job.job_id][-1].key for job in jobs if attempts[job.job_id]}
+    if not keys:
+        return []
+    since = min(attempts[job_id][0].started_at for job_id in keys) - CLOCK_DOUBT
     found = await backend.find(set(keys.values()), since=since)
-    store.write(
-        [
-            replace(job, state=JobState.SUBMITTED, provider_id=found[key], error=None, changed_at=clock.now())
-            for job in sent
-            if (key := keys[job.job_id]) in found
-        ]
-    ).result()
+    by_job = {job_id: found[key] for job_id, key in keys.items() if key in found}
+    submitted = [
+        replace(job, state=JobState.SUBMITTED, provider_id=by_job[job.job_id], error=None, changed_at=clock.now())
+        for job in jobs
+        if job.job_id in by_job
+    ]
+    store.write(submitted).result()
+    return list(by_job.values())
 
 
 def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -204,6 +204,7 @@ def test_frames_of_another_length_are_refused(cut: int, tail: bytes) -> None:
 
 
 @given(st.integers(0, 100), st.binary(min_size=1, max_size=60))
+@example(96, b"a")
 def test_overwritten_frames_raise_nothing_else(place: int, noise: bytes) -> None:
     """Random bytes in a frame's prefix or header give InvalidResultError or another sound frame."""
     whole = bytearray(b"".join(encode_frame(Answer("job", ("values",), 1, 2), [np.zeros((2, 8))])))

@@ -4,6 +4,7 @@ A frame is the prefix (magic, header bytes, body bytes; little endian), the head
 the other, each padded to 8 bytes. Nothing is pickled, and lengths are bounded before anything is allocated.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ MAX_HEADER_BYTES = 1 << 24
 MAX_BODY_BYTES = 1 << 34
 _MAGIC = b"QAF1"
 _ALIGNMENT = 8
+_TYPE_CODE = re.compile(r"[<>|=]?[uif][1248]")
 
 Buffer = bytes | memoryview
 
@@ -122,9 +124,9 @@ def _read_arrays(
     arrays = []
     start = 0
     for code, shape in specs:
-        dtype = np.dtype(code)
-        if dtype.kind not in "uif" or min(shape, default=0) < 0:
+        if not _TYPE_CODE.fullmatch(code) or min(shape, default=0) < 0:
             raise ValueError(f"it has no arrays of type {code} and shape {shape}")
+        dtype = np.dtype(code)
         size = int(np.prod(shape, dtype=np.int64))
         arrays.append(np.frombuffer(body, dtype=dtype, count=size, offset=start).reshape(shape))
         start += size * dtype.itemsize
