@@ -1,13 +1,12 @@
 """`qorch recover`: bring to an end what crashed or interrupted runs left at their providers."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS
 from qorch.cli.options import DbOption, JsonOption
-from qorch.cli.output import print_json, print_table
+from qorch.cli.output import print_aside, print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def recover(
         wanted = None if run is None else require_run(store, run).run_id
         run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
         if run_ids:
-            print(f"settling the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing", file=sys.stderr)
+            print_aside(f"settling the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
         ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], held=held, as_json=as_json)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from qorch import machine
 from qorch.errors import CircuitError, UnknownNameError, UsageError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
-from qorch_providers import machine
 from qorch_providers.local import limits
 from qorch_providers.local.options import Noise, Options, parse_options
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 
+from qorch import machine
 from qorch.errors import CircuitError, MissingPackageError, RejectedError, UsageError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
@@ -12,7 +13,6 @@ from qorch.model.job import JobRequest, JobResult, RawResult
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.pub import Pub
 from qorch.ports import Capabilities, Clock
-from qorch_providers import machine
 from qorch_providers.aer import limits
 from qorch_providers.aer.answers import decode_answer
 from qorch_providers.aer.options import Options, parse_options

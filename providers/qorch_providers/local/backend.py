@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from qorch import machine
 from qorch.errors import BackendError, CircuitError, ParameterError, RejectedError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
@@ -19,7 +20,6 @@ from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
 from qorch.ports import Backend, Capabilities, Clock
-from qorch_providers import machine
 from qorch_providers.local import limits
 from qorch_providers.local.answers import decode_answer, encode_answer
 from qorch_providers.local.durations import Durations

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qorch.machine import memory_bytes
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch_providers.local.engines import Sample
@@ -18,7 +19,6 @@ from qorch_providers.local.sampling import NARROW, WIDE, pack_entries
 from qorch_providers.local.shelf import Shelf
 from qorch_providers.local.work import Entries, Purpose, Work, make_work
 from qorch_providers.local.workers import differentiate_rows, evaluate_rows, sample_large_rows, sample_rows
-from qorch_providers.machine import memory_bytes
 
 FINE_QUBITS = 20
 """Beyond this 32-bit thresholds are too coarse, and too large."""
