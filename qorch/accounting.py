@@ -3,7 +3,7 @@
 import datetime
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Recorder, Totals
@@ -11,7 +11,7 @@ from qorch.errors import RunBusyError
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports import Store
-from qorch.records import RunRecord, RunState, SessionRecord, StepRecord
+from qorch.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""
@@ -67,7 +67,7 @@ def session_so_far(session: SessionRecord, recorder: Recorder) -> SessionRecord:
 
 
 def finished_step(
-    session: SessionRecord, step: int, *, ended_at: datetime.datetime, done: Totals, metrics: Mapping[str, float]
+    session: SessionRecord, step: int, *, begun_at: datetime.datetime, ended_at: datetime.datetime, done: Totals
 ) -> StepRecord:
     """The record of a step that a session has just finished."""
     return StepRecord(
@@ -77,8 +77,23 @@ def finished_step(
         ended_at=ended_at,
         rows_executed=done.rows_executed,
         rows_from_cache=done.rows_from_cache,
-        metrics=json.dumps(metrics),
+        begun_at=begun_at,
     )
+
+
+def logged_metrics(
+    run_id: str, step: int, metrics: Mapping[str, float], *, logged_at: datetime.datetime
+) -> list[MetricRecord]:
+    """The records of what a step logged, by name in the order of logging."""
+    return [
+        MetricRecord(run_id, step, ordinal, name, value, logged_at)
+        for ordinal, (name, value) in enumerate(metrics.items())
+    ]
+
+
+def newest_metrics(metrics: Sequence[MetricRecord]) -> dict[str, float]:
+    """The newest value of every name."""
+    return {metric.name: metric.value for metric in metrics}
 
 
 def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord:

@@ -23,6 +23,7 @@ from qorch.records import (
     JobPlan,
     JobRecord,
     LedgerRecord,
+    MetricRecord,
     RawRecord,
     RunRecord,
     SessionRecord,
@@ -221,6 +222,10 @@ class Store(Protocol):
 
     def steps(self, run_id: str) -> list[StepRecord]:
         """A run's finished steps, in order."""
+        ...
+
+    def metrics(self, run_id: str) -> list[MetricRecord]:
+        """Every number that a run logged, by step and in the order of logging."""
         ...
 
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:

@@ -24,7 +24,9 @@ class RunState:
 class RunRecord:
     """One training run. ``settings`` is JSON text: what the command line needs to continue it.
 
-    ``summary``, too: what the sessions came to, and whether the backend charges.
+    ``summary``, too: what the sessions came to, and whether the backend charges. ``charges`` says that as a column:
+    None in databases that did not record it. ``environment`` is JSON text: versions, arguments and commit with which
+    the run was started. ``stop_asked_at``: when somebody asked the process that works on the run to stop.
     """
 
     run_id: str
@@ -39,6 +41,9 @@ class RunRecord:
     currency: str | None = None
     state: str = RunState.RUNNING
     summary: str = "{}"
+    charges: bool | None = None
+    environment: str = "{}"
+    stop_asked_at: datetime.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One finished step of a run. ``metrics`` is JSON text such as ``{"loss": 0.3}``."""
+    """One finished step of a run. ``epoch`` is None in a loop that has no epochs; what it logged is in MetricRecord."""
 
     run_id: str
     step: int
@@ -65,7 +70,24 @@ class StepRecord:
     ended_at: datetime.datetime
     rows_executed: int
     rows_from_cache: int
-    metrics: str = "{}"
+    begun_at: datetime.datetime | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """One number that was logged in or after a step (-1: before the first); ``ordinal`` counts those of the step.
+
+    ``value`` may be NaN or infinite. Writing an ordinal again replaces it, as a resumed run does.
+    """
+
+    run_id: str
+    step: int
+    ordinal: int
+    name: str
+    value: float
+    logged_at: datetime.datetime
+    epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +258,7 @@ Write = (
     RunRecord
     | SessionRecord
     | StepRecord
+    | MetricRecord
     | JobRecord
     | AttemptRecord
     | BlockRecord

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from qorch.accounting import add_session, credit_bought, finished_step, session_so_far
+from qorch.accounting import add_session, credit_bought, finished_step, logged_metrics, session_so_far
 from qorch.active import activate, deactivate
 from qorch.checkpoint import Checkpoint, LoopPlace, before_loop, count_steps_left, encode_checkpoint, walk
 from qorch.engine.engine import Call, Engine
@@ -56,6 +56,7 @@ class Run:
         self._idle_since_ns = 0
         self._is_closed = False
         self._step_totals = Totals()
+        self._step_begun_at = resources.clock.now()
         self._token: Token[Run | None] | None = None
         self._engine = Engine(
             resources.backend,
@@ -229,6 +230,7 @@ class Run:
             self._position = Position(number, 0)
             self._in_step = True
             self._metrics = {}
+            self._step_begun_at = self._use.clock.now()
             self._step_totals = self.totals
             self._pace.begin_step()
         try:
@@ -244,11 +246,12 @@ class Run:
 
     def _end_step(self) -> None:
         done, now = self.totals - self._step_totals, self._use.clock.now()
-        record = finished_step(self._use.session, self.current_step, ended_at=now, done=done, metrics=self._metrics)
+        begun_at = self._step_begun_at
+        record = finished_step(self._use.session, self.current_step, begun_at=begun_at, ended_at=now, done=done)
         if self._use.is_resumed and record.rows_from_cache:
             self.settle()
             record = credit_bought(record, self._use.store, calls=self._position.call)
-        self.settle([record])
+        self.settle([record, *logged_metrics(self.run_id, self.current_step, self._metrics, logged_at=now)])
         self._use.show(
             Progress(
                 step=self._position.step,

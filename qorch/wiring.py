@@ -183,6 +183,7 @@ def _new_record(
         budget_micros=policy.budget.micros if policy.budget else None,
         currency=policy.budget.currency if policy.budget else None,
         summary=_with_charges("{}", device),
+        charges=device.capabilities.charges,
     )
 
 
@@ -197,7 +198,13 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
         )
     if seed is not None and seed != record.seed:
         raise UsageError(f"run {record.run_id} was started with seed {record.seed}; it cannot go on with seed {seed}")
-    return replace(record, state=RunState.RUNNING, summary=_with_charges(record.summary, device))
+    return replace(
+        record,
+        state=RunState.RUNNING,
+        summary=_with_charges(record.summary, device),
+        charges=device.capabilities.charges,
+        stop_asked_at=None,
+    )
 
 
 def _with_charges(summary: str, device: Backend) -> str:

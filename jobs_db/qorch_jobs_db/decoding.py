@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from qorch.records import (
     JobPlan,
     JobRecord,
     LedgerRecord,
+    MetricRecord,
     RawRecord,
     RunRecord,
     SessionRecord,
@@ -39,12 +41,18 @@ def parse_time(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text)
 
 
+def _parse_time_or_none(text: str | None) -> dt.datetime | None:
+    return None if text is None else parse_time(text)
+
+
 def decode_run(row: SqlRow) -> RunRecord:
     """A row of runs."""
     return RunRecord(
         run_id=row.run_id, name=row.name, backend=row.backend, seed=int(row.seed), cache=row.cache,
         created_at=parse_time(row.created_at), workload=row.workload, settings=row.settings,
         budget_micros=row.budget_micros, currency=row.currency, state=row.state, summary=row.summary,
+        charges=None if row.charges is None else bool(row.charges), environment=row.environment,
+        stop_asked_at=_parse_time_or_none(row.stop_asked_at),
     )  # fmt: skip
 
 
@@ -60,8 +68,14 @@ def decode_step(row: SqlRow) -> StepRecord:
     """A row of steps."""
     return StepRecord(
         row.run_id, row.step, row.session, parse_time(row.ended_at), row.rows_executed, row.rows_from_cache,
-        row.metrics,
+        _parse_time_or_none(row.begun_at), row.epoch,
     )  # fmt: skip
+
+
+def decode_metric(row: SqlRow) -> MetricRecord:
+    """A row of metrics."""
+    value = math.nan if row.value is None else row.value
+    return MetricRecord(row.run_id, row.step, row.ordinal, row.name, value, parse_time(row.logged_at), row.epoch)
 
 
 def decode_job(row: SqlRow) -> JobRecord:

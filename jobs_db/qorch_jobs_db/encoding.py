@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from qorch.records import (
     JobPlan,
     JobRecord,
     LedgerRecord,
+    MetricRecord,
     RawRecord,
     ReleasedRows,
     RunMove,
@@ -30,7 +32,7 @@ from qorch.records import (
 from qorch_jobs_db.blocks import encode_places, encode_result
 from qorch_jobs_db.plans import encode_answer, encode_plan
 
-SqlValue = str | int | bytes | None
+SqlValue = str | int | float | bytes | None
 Parameters = tuple[SqlValue, ...]
 
 BLOCK_IDENTITY = (
@@ -138,7 +140,14 @@ def _encode_run(record: RunRecord) -> Parameters:
         record.currency,
         record.state,
         record.summary,
+        None if record.charges is None else int(record.charges),
+        record.environment,
+        _time_or_none(record.stop_asked_at),
     )
+
+
+def _time_or_none(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else time_text(moment)
 
 
 def _encode_session(record: SessionRecord) -> Parameters:
@@ -162,7 +171,21 @@ def _encode_step(record: StepRecord) -> Parameters:
         time_text(record.ended_at),
         record.rows_executed,
         record.rows_from_cache,
-        record.metrics,
+        _time_or_none(record.begun_at),
+        record.epoch,
+    )
+
+
+def _encode_metric(record: MetricRecord) -> Parameters:
+    value = None if math.isnan(record.value) else record.value
+    return (
+        record.run_id,
+        record.step,
+        record.ordinal,
+        record.name,
+        value,
+        time_text(record.logged_at),
+        record.epoch,
     )
 
 
@@ -239,6 +262,7 @@ def _encode_entry(record: LedgerRecord) -> Parameters:
 _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
     SessionRecord: ("sessions", _encode_session),
     StepRecord: ("steps", _encode_step),
+    MetricRecord: ("metrics", _encode_metric),
     JobRecord: ("jobs", _encode_job),
     AttemptRecord: ("attempts", _encode_attempt),
     RawRecord: ("raw_results", _encode_answer),

@@ -6,6 +6,7 @@ Nothing here is peculiar to SQLite. A change needs a migration; see README.md.
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -73,6 +74,9 @@ RUNS = Table(
     Column("currency", Text),
     Column("state", Text, nullable=False),
     Column("summary", Text, nullable=False),
+    Column("charges", Integer),
+    Column("environment", Text, nullable=False, server_default="{}"),
+    Column("stop_asked_at", Text),
     UniqueConstraint("run_id"),
     Index("ix_runs_name", "name"),
 )
@@ -99,7 +103,23 @@ STEPS = Table(
     Column("ended_at", Text, nullable=False),
     Column("rows_executed", BigInteger, nullable=False),
     Column("rows_from_cache", BigInteger, nullable=False),
-    Column("metrics", Text, nullable=False),
+    Column("begun_at", Text),
+    Column("epoch", Integer),
+)
+
+METRICS = Table(
+    "metrics",
+    METADATA,
+    _run(primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    # NULL is NaN, which SQLite cannot store as a number.
+    Column("value", Double),
+    Column("logged_at", Text, nullable=False),
+    Column("epoch", Integer),
+    # One tree instead of two: the key is most of the row.
+    sqlite_with_rowid=False,
 )
 
 JOBS = Table(

@@ -32,6 +32,7 @@ from qorch_jobs_db.schema import (
     JOB_PLANS,
     JOBS,
     LEDGER,
+    METRICS,
     RAW_RESULTS,
     ROW_BLOCKS,
     ROW_CLAIMS,
@@ -83,6 +84,7 @@ def compile_texts(dialect: Dialect) -> Texts:
             # Parents come before children, so that one call may hold both in any order.
             "sessions": make.upsert(SESSIONS, "run_id", "ordinal"),
             "steps": make.upsert(STEPS, "run_id", "step"),
+            "metrics": make.upsert(METRICS, "run_id", "step", "ordinal"),
             "jobs": make.upsert(JOBS, "job_id"),
             "attempts": make.upsert(ATTEMPTS, "job_id", "ordinal"),
             "raw_results": make.upsert(RAW_RESULTS, "job_id"),

@@ -27,6 +27,7 @@ from qorch.records import (
     JobPlan,
     JobRecord,
     LedgerRecord,
+    MetricRecord,
     RawRecord,
     RunRecord,
     SessionRecord,
@@ -45,6 +46,7 @@ from qorch_jobs_db.decoding import (
     decode_entry,
     decode_job,
     decode_job_plan,
+    decode_metric,
     decode_raw_result,
     decode_run,
     decode_session,
@@ -61,6 +63,7 @@ from qorch_jobs_db.schema import (
     JOB_PLANS,
     JOBS,
     LEDGER,
+    METRICS,
     RAW_RESULTS,
     ROW_BLOCKS,
     RUNS,
@@ -174,6 +177,11 @@ class SqlStore:
     def steps(self, run_id: str) -> list[StepRecord]:
         """See Store."""
         return self._fetch(_of_run(STEPS, run_id).order_by(STEPS.c.step), decode_step)
+
+    def metrics(self, run_id: str) -> list[MetricRecord]:
+        """See Store."""
+        query = _of_run(METRICS, run_id).order_by(METRICS.c.step, METRICS.c.ordinal)
+        return self._fetch(query, decode_metric)
 
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
         """See Store."""

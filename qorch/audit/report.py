@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qorch.accounting import count_rows, state_now
+from qorch.accounting import count_rows, newest_metrics, state_now
 from qorch.errors import UnknownNameError
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
@@ -128,14 +128,11 @@ def make_report(store: Store, name_or_id: str) -> Report:
     sessions = store.sessions(run.run_id)
     wall_seconds, phases = _phases(sessions, spans)
     summary = json.loads(run.summary)
-    metrics: dict[str, float] = {}
-    for step in steps:
-        metrics |= json.loads(step.metrics)
     rows = count_rows(store, run.run_id)
     return Report(
         run=replace(run, state=state_now(store, run)),
         steps=len(steps),
-        metrics=metrics | summary.get("metrics", {}),
+        metrics=newest_metrics(store.metrics(run.run_id)) | summary.get("metrics", {}),
         rows_executed=rows.executed,
         rows_from_cache=rows.from_cache,
         rows_open=rows.open,

@@ -1,7 +1,7 @@
 """`qorch show`: one run's settings, steps, sessions and jobs."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from qorch.cli.options import DbOption, JsonOption, RunArgument
@@ -28,6 +28,9 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
     from qorch.cli.runs import describe_run
 
     run = require_run(store, name)
+    metrics: dict[int, dict[str, float]] = defaultdict(dict)
+    for metric in store.metrics(run.run_id):
+        metrics[metric.step][metric.name] = metric.value
     return {
         **describe_run(store, run),
         "settings": json.loads(run.settings),
@@ -38,7 +41,7 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
                 "ended_at": step.ended_at.isoformat(),
                 "rows_executed": step.rows_executed,
                 "rows_from_cache": step.rows_from_cache,
-                "metrics": json.loads(step.metrics),
+                "metrics": metrics[step.step],
             }
             for step in store.steps(run.run_id)
         ],

@@ -24,6 +24,7 @@ from qorch.records import (
     JobPlan,
     JobRecord,
     LedgerRecord,
+    MetricRecord,
     RawRecord,
     ReleasedRows,
     RunMove,
@@ -44,6 +45,7 @@ class _Tables:
     runs: dict[str, RunRecord] = field(default_factory=dict)
     sessions: dict[tuple[str, int], SessionRecord] = field(default_factory=dict)
     steps: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
+    metrics: dict[tuple[str, int, int], MetricRecord] = field(default_factory=dict)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
     plans: dict[str, JobPlan] = field(default_factory=dict)
@@ -160,6 +162,11 @@ class MemoryStore:
         """See Store."""
         with self._lock:
             return [item for key, item in sorted(self._read().steps.items()) if key[0] == run_id]
+
+    def metrics(self, run_id: str) -> list[MetricRecord]:
+        """See Store."""
+        with self._lock:
+            return [item for key, item in sorted(self._read().metrics.items()) if key[0] == run_id]
 
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
         """See Store."""
@@ -309,7 +316,7 @@ class MemoryStore:
         else:
             self._replace_of_run(record)
 
-    def _replace_of_run(self, record: RunRecord | RunMove | SessionRecord | StepRecord) -> None:
+    def _replace_of_run(self, record: RunRecord | RunMove | SessionRecord | StepRecord | MetricRecord) -> None:
         tables = self._tables
         if isinstance(record, RunRecord):
             tables.runs[record.run_id] = record
@@ -319,6 +326,8 @@ class MemoryStore:
             tables.runs[record.run_id] = replace(run, state=record.state, summary=summary)
         elif isinstance(record, SessionRecord):
             tables.sessions[record.run_id, record.ordinal] = record
+        elif isinstance(record, MetricRecord):
+            tables.metrics[record.run_id, record.step, record.ordinal] = record
         else:
             tables.steps[record.run_id, record.step] = record
 

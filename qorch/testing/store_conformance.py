@@ -13,6 +13,7 @@
 """
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -32,6 +33,7 @@ from qorch.records import (
     AttemptRecord,
     CheckpointRecord,
     LedgerRecord,
+    MetricRecord,
     RunMove,
     RunRecord,
     RunState,
@@ -97,13 +99,28 @@ class StoreConformance(StoreRecoveryConformance, StoreSharingConformance):
     def test_sessions_and_steps_are_replaced_and_in_order(self, store: Store) -> None:
         """A second write of the same ordinal replaces the first; reading is by ordinal."""
         sessions = [SessionRecord("r", i, 17, "host", NOW, wall_ns=i) for i in (1, 0)]
-        steps = [StepRecord("r", i, 0, NOW, 10, i, '{"loss": 0.5}') for i in (2, -1, 0)]
+        steps = [StepRecord("r", i, 0, NOW, 10, i, NOW, 3) for i in (2, -1, 0)]
         renewed = replace(sessions[0], wall_ns=10**18)
         repeated = replace(steps[0], rows_executed=99)
         store.write([*sessions, *steps]).result()
         store.write([renewed, repeated]).result()
         assert store.sessions("r") == [sessions[1], renewed]
         assert store.steps("r") == [steps[1], steps[2], repeated]
+
+    def test_metrics_are_replaced_and_in_order(self, store: Store) -> None:
+        """A second write of a step's ordinal replaces the first; infinite values come back, and NaN as NaN."""
+        metrics = [
+            MetricRecord("r", step, ordinal, f"m{ordinal}", value, NOW, epoch)
+            for step, ordinal, value, epoch in ((1, 0, 0.5, 2), (-1, 0, -math.inf, None), (1, 1, 3.0, 2))
+        ]
+        renewed = replace(metrics[0], value=math.nan)
+        store.write(metrics).result()
+        store.write([renewed]).result()
+        first, second, third = store.metrics("r")
+        assert (first, third) == (metrics[1], metrics[2])
+        assert math.isnan(second.value)
+        assert replace(second, value=0.0) == replace(renewed, value=0.0)
+        assert store.metrics("other") == []
 
     def test_a_job_moves_in_place(self, store: Store) -> None:
         """Writing a job again moves it and leaves it where it was in the order."""

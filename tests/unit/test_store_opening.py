@@ -1,7 +1,9 @@
 """Opening a database: fresh, older, newer, foreign, broken and out of reach."""
 
 import datetime as dt
+import math
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -39,8 +41,8 @@ ADD_COLUMN = '''"""Note what a run is for."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -54,6 +56,7 @@ link = sqlite3.connect(input())
 assert link.execute("SELECT COUNT(*) FROM runs").fetchone() == (1,)
 link.close()
 """
+_OLD_METRICS = '{"loss": 0.5, "accuracy": NaN, "norm": Infinity}'
 BREAK = ADD_COLUMN.replace("    with op", "    op.drop_table('spans')\n    raise ValueError('no')\n    with op")
 
 
@@ -74,7 +77,7 @@ def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
 def _scripts(folder: Path, *, next_one: str) -> Path:
     scripts = folder / "migrations"
     shutil.copytree(MIGRATIONS, scripts)
-    (scripts / "versions" / "0003_note.py").write_text(next_one)
+    (scripts / "versions" / "0004_note.py").write_text(next_one)
     return scripts
 
 
@@ -254,7 +257,7 @@ def test_migrations_make_the_schema_that_a_fresh_database_has(tmp_path: Path) ->
 def _schema(path: Path) -> dict[tuple[object, ...], str]:
     """The words of every table, index and view, whatever the order in which they are declared."""
     query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
-    return {row[:3]: " ".join(sorted(str(row[3]).replace(",", " ").split())) for row in _execute(path, query)}
+    return {row[:3]: " ".join(sorted(re.sub('[,"]', " ", str(row[3])).split())) for row in _execute(path, query)}
 
 
 def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     _fill(path)
     before = _execute(path, "SELECT value FROM meta ORDER BY name")
     prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, next_one=ADD_COLUMN))
-    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0004",)]
     assert _execute(path, "SELECT run_id, note FROM runs") == [("r", "-")]
     assert _execute(path, "SELECT value FROM meta ORDER BY name") == before
     assert _execute(path, "SELECT n_rows FROM block_overview", "SELECT name FROM run_overview") == [
@@ -272,7 +275,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     ]
     (backup,) = tmp_path.glob("x.db.backup-*")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
@@ -284,12 +287,20 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
     assert len(tables) == 11
     before = {table: _rows(path, table) for table in tables}
     assert all(before.values())
+    assert _execute(path, "SELECT metrics FROM steps") == [(_OLD_METRICS,)]
     with closing(_open(path)) as store:
         assert store.check() == []
         assert {table: _rows(path, table) for table in tables} == {
             **before,
-            "alembic_version": [("0002",)],
+            "alembic_version": [("0003",)],
+            "runs": [(*before["runs"][0], 1, "{}", None)],
+            "steps": [("r", 0, 0, *before["steps"][0][3:6], None, None)],
         }
+        metrics = store.metrics("r")
+        assert [(metric.step, metric.ordinal, metric.name, metric.logged_at) for metric in metrics] == [
+            (0, 0, "loss", NOW), (0, 1, "accuracy", NOW), (0, 2, "norm", NOW),
+        ]  # fmt: skip
+        assert [metric.value for metric in metrics] == [0.5, pytest.approx(math.nan, nan_ok=True), math.inf]
         store.write([make_plan(), RawRecord("r/0.0.0", "r", b"answer", NOW)]).result()
         assert store.claim_rows("r", make_claims(1)).result() == ["r"]
         assert store.job_plan("r/0.0.0") is not None
@@ -301,7 +312,7 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
 
 def _one_of_each() -> list[Write]:
     return [
-        make_run("r"),
+        replace(make_run("r"), summary='{"charges": true}'),
         make_job("r/0.0.0"),
         make_block(4),
         SessionRecord("r", 0, 17, "host", NOW),
@@ -327,7 +338,11 @@ def _make_first_release(path: Path, *, source: Path) -> list[str]:
         link.execute("ATTACH ? AS theirs", (str(source),))
         for table in tables:
             if table != "alembic_version":
-                link.execute(f"INSERT INTO {table} SELECT * FROM theirs.{table}")  # noqa: S608 (our own name)
+                columns = [name for (_, name, *_) in link.execute(f"PRAGMA main.table_info({table})")]
+                values = ", ".join(f"'{_OLD_METRICS}'" if name == "metrics" else name for name in columns)
+                link.execute(
+                    f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM theirs.{table}"  # noqa: S608 (our own names)
+                )
     return tables
 
 
