@@ -3,8 +3,8 @@
 import functools
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +22,8 @@ _TERM = re.compile(
     re.ASCII,
 )
 _PAULI = re.compile(r"([IXYZ])([0-9]{1,6})", re.ASCII)
+_LABEL = re.compile(r"[IXYZ]{2,}")
+_OPERATOR_LABEL = re.compile(r"(-?)(i?)([IXYZ]+)")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ def probabilities() -> Distribution:
 
 
 ObservableLike = str | Observable | Any
-"""A Pauli string such as ``"0.5*X0 + Z1"``, an Observable, or a Qiskit SparsePauliOp."""
+"""A Pauli string such as ``"0.5*X0 + Z1"`` or ``"ZIX"``, an Observable, or a Qiskit Pauli or SparsePauliOp.
+
+Or a mapping of strings to coefficients, which is their sum.
+"""
 
 Observables = tuple[Observable, ...] | Distribution
 ObservablesLike = Sequence[ObservableLike] | ObservableLike | Distribution | None
@@ -65,12 +70,12 @@ ObservablesLike = Sequence[ObservableLike] | ObservableLike | Distribution | Non
 def as_observables(observables: ObservablesLike, *, n_qubits: int) -> Observables:
     """Parse and check observables for a circuit of ``n_qubits``; None means counts only, and gives ``()``.
 
-    Raises ObservableError for an unknown letter, a qubit that the circuit does not have, or a coefficient
-    that is not a finite real number.
+    Raises ObservableError for an unknown letter, a qubit that the circuit does not have, a label of another length
+    than ``n_qubits``, or a coefficient that is not a finite real number.
     """
     if isinstance(observables, Distribution):
         return observables
-    parsed = tuple(as_observable(item) for item in _as_sequence(observables))
+    parsed = tuple(as_observable(item, n_qubits=n_qubits) for item in _as_sequence(observables))
     for observable in parsed:
         if observable.highest_qubit >= n_qubits:
             raise ObservableError(
@@ -83,7 +88,7 @@ def as_observables(observables: ObservablesLike, *, n_qubits: int) -> Observable
 def _as_sequence(observables: ObservablesLike) -> tuple[ObservableLike, ...]:
     if observables is None:
         return ()
-    if isinstance(observables, str | Observable) or hasattr(observables, "paulis"):
+    if isinstance(observables, str | Observable | Mapping) or _is_operator(observables):
         return (observables,)
     if not isinstance(observables, Iterable):
         raise ObservableError(f"{observables!r} is no observable; write for example ['Z0 Z1']")
@@ -95,21 +100,41 @@ def _as_sequence(observables: ObservablesLike) -> tuple[ObservableLike, ...]:
     return items
 
 
-def as_observable(item: ObservableLike) -> Observable:
-    """One observable from a string or a SparsePauliOp. Raises ObservableError where it is neither."""
+def _is_operator(item: Any) -> bool:
+    """Whether it is one of Qiskit's operators; a PauliList is several."""
+    return any(hasattr(item, name) for name in ("to_sparse_list", "to_label"))
+
+
+def as_observable(item: ObservableLike, *, n_qubits: int | None = None) -> Observable:
+    """One observable from a string, a mapping of strings to coefficients, or a Qiskit operator.
+
+    ``n_qubits`` is how long a label such as ``"ZIX"`` must be; None takes any length from 2.
+    Raises ObservableError where it is none of these.
+    """
     if isinstance(item, Observable):
         return item
     if isinstance(item, str):
-        return parse_observable(item)
-    if hasattr(item, "to_sparse_list") and hasattr(item, "paulis"):
-        return _from_sparse_pauli_op(item)
+        return parse_observable(item, n_qubits=n_qubits)
+    if isinstance(item, Mapping):
+        return _from_mapping(item, n_qubits=n_qubits)
+    if hasattr(item, "as_paulis"):
+        item = item.as_paulis()  # a SparseObservable, whose projectors are sums of Pauli strings
+    if hasattr(item, "to_sparse_list"):
+        return _from_sparse_list(item.to_sparse_list())
+    if hasattr(item, "to_label"):
+        return _from_operator_label(item)
     raise ObservableError(
-        f"{item!r} is no observable; write a string such as '0.5*X0 + Z1', a SparsePauliOp or qorch.probabilities()"
+        f"{item!r} is no observable; write a string such as '0.5*X0 + Z1' or 'ZIX', a Pauli, a SparsePauliOp or"
+        " qorch.probabilities()"
     )
 
 
-def parse_observable(text: str) -> Observable:
-    """Read ``"Z0 Z3"``, ``"0.5*X0 + Z1"`` or ``"-Y2"``. Raises ObservableError where it cannot."""
+def parse_observable(text: str, *, n_qubits: int | None = None) -> Observable:
+    """Read ``"Z0 Z3"``, ``"0.5*X0 + Z1"``, ``"-Y2"``, or Qiskit's labels: ``"ZIX"``, ``"0.5*ZIX - XII"``.
+
+    A letter with a number is a Pauli matrix on that qubit. Letters without numbers are a label: one letter for each
+    of the ``n_qubits`` (None: of any number from 2), the rightmost for qubit 0. Raises ObservableError where it cannot.
+    """
     terms: list[PauliTerm] = []
     stripped = text.strip()
     position = 0
@@ -118,7 +143,7 @@ def parse_observable(text: str) -> Observable:
         if match is None or (terms and not match.group("sign")):
             raise _unreadable(text)
         sign = -1.0 if match.group("sign") == "-" else 1.0
-        terms.append(_parse_term(sign, match.group("body"), text))
+        terms.append(_parse_term(sign, match.group("body"), text, n_qubits=n_qubits))
         position = match.end()
     if not terms:
         raise _unreadable(text)
@@ -129,15 +154,40 @@ def _unreadable(text: str) -> ObservableError:
     return ObservableError(f"cannot read observable '{text}'; write for example 'Z0 Z3' or '0.5*X0 + Z1'")
 
 
-def _parse_term(sign: float, body: str, text: str) -> PauliTerm:
+def _parse_term(sign: float, body: str, text: str, *, n_qubits: int | None) -> PauliTerm:
     coefficient = sign
     letters: dict[int, int] = {}
+    factors = []
     for factor in _FACTOR.findall(body):
         if not factor[0].isalpha():
             coefficient *= float(factor)
         elif factor != "I":
+            factors.append(factor)
+    if any(_is_label(factor, n_qubits) for factor in factors):
+        if len(factors) > 1:
+            raise ObservableError(
+                f"observable '{text}' has '{' '.join(factors)}' in one term; write one label, such as ZIX,"
+                " or factors with their qubits, such as Z2 X0"
+            )
+        letters = _letters_of_label(factors[0], text, n_qubits=n_qubits)
+    else:
+        for factor in factors:
             _add_letter(letters, factor, text)
     return PauliTerm(coefficient, tuple(sorted(letters.items())))
+
+
+def _is_label(factor: str, n_qubits: int | None) -> bool:
+    """A single letter is a label of a circuit of one qubit; elsewhere it lacks the number of its qubit."""
+    return _LABEL.fullmatch(factor) is not None or (n_qubits == 1 and factor in _LETTERS)
+
+
+def _letters_of_label(label: str, text: str, *, n_qubits: int | None) -> dict[int, int]:
+    if n_qubits is not None and len(label) != n_qubits:
+        raise ObservableError(
+            f"observable '{text}' has the label '{label}' of {len(label)} letters; the circuit has {n_qubits} qubits,"
+            " and a label has one letter for each, the rightmost for qubit 0. Or name the qubits, such as Z0"
+        )
+    return {qubit: _LETTERS[letter] for qubit, letter in enumerate(reversed(label)) if letter != "I"}
 
 
 def _add_letter(letters: dict[int, int], factor: str, text: str) -> None:
@@ -162,16 +212,51 @@ def _checked(observable: Observable) -> Observable:
     return observable
 
 
-def _from_sparse_pauli_op(operator: Any) -> Observable:
+def _from_sparse_list(terms_of_qiskit: Iterable[tuple[str, Sequence[int], Any]]) -> Observable:
     terms = []
-    for string, qubits, coefficient in operator.to_sparse_list():
-        value = _as_complex(coefficient)
-        if abs(value.imag) > 1e-12 or not math.isfinite(value.real):
-            raise ObservableError(f"observable has the coefficient {coefficient}; it must be a finite real")
+    for string, qubits, coefficient in terms_of_qiskit:
+        value = _as_real(coefficient)
         letters = ((int(q), _LETTERS[c]) for c, q in zip(string, qubits, strict=True) if c != "I")
-        terms.append(PauliTerm(value.real, tuple(sorted(letters))))
+        terms.append(PauliTerm(value, tuple(sorted(letters))))
+    return _sum(terms)
+
+
+def _from_operator_label(operator: Any) -> Observable:
+    """A Pauli: its label may begin with a phase, ``-``, ``i`` or ``-i``."""
+    label = str(operator.to_label())
+    match = _OPERATOR_LABEL.fullmatch(label)
+    if match is None:
+        raise ObservableError(f"cannot read the operator '{label}'; give a Pauli or a SparsePauliOp")
+    minus, imaginary, string = match.groups()
+    if imaginary:
+        raise ObservableError(f"observable '{label}' has the coefficient {minus}i; it must be a finite real")
+    return _sum(
+        [PauliTerm(-1.0 if minus else 1.0, tuple(sorted(_letters_of_label(string, label, n_qubits=None).items())))]
+    )
+
+
+def _from_mapping(coefficients: Mapping[Any, Any], *, n_qubits: int | None) -> Observable:
+    """A sum: ``{"ZIX": 0.5, "Z0": -1}``."""
+    terms = []
+    for string, coefficient in coefficients.items():
+        value = _as_real(coefficient)
+        part = as_observable(string, n_qubits=n_qubits)
+        terms += [replace(term, coefficient=value * term.coefficient) for term in part.terms]
+    if not terms:
+        raise ObservableError("observable {} has no term; write for example {'ZIX': 0.5}")
+    return _sum(terms)
+
+
+def _sum(terms: Sequence[PauliTerm]) -> Observable:
     name = " + ".join(_term_name(term) for term in terms[:4]) + (" + …" if len(terms) > 4 else "")
     return _checked(Observable(name, tuple(terms)))
+
+
+def _as_real(coefficient: Any) -> float:
+    value = _as_complex(coefficient)
+    if abs(value.imag) > 1e-12 or not math.isfinite(value.real):
+        raise ObservableError(f"observable has the coefficient {coefficient}; it must be a finite real")
+    return value.real
 
 
 def _as_complex(coefficient: Any) -> complex:

@@ -1,14 +1,15 @@
 """Pubs: one circuit, many parameter rows, what is wanted of them; and batches of pubs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import ShotsError, UsageError
 from qorch.model.arrays import FloatArray, as_parameter_values
+from qorch.model.bindings import as_array
 from qorch.model.circuit import Circuit
 from qorch.model.observable import Observables, ObservablesLike, as_observables
 
@@ -41,33 +42,60 @@ def as_circuit(circuit: CircuitLike) -> Circuit:
     return compile_circuit(circuit)
 
 
+ParameterValues = npt.ArrayLike | Mapping[Any, npt.ArrayLike] | Any | None
+"""An array, values by parameter, or a Qiskit BindingsArray."""
+
+
+def _as_values(values: ParameterValues, parameters: tuple[str, ...]) -> npt.ArrayLike:
+    if values is None:
+        return np.zeros(0)
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, Mapping):
+        return as_array(values, parameters=parameters)
+    data = getattr(values, "data", None)
+    if hasattr(values, "as_array") and isinstance(data, Mapping):  # a BindingsArray
+        return as_array(data, parameters=parameters)
+    return cast("npt.ArrayLike", values)
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Pub:
     """Primitive unified bloc: a circuit at N parameter points, with K observables or counts, and shots.
 
-    ``parameter_values (N, P)`` in the order of ``circuit.parameters`` (Qiskit's own order); a single row
-    may be given as ``(P,)``, and may be left out for a circuit without parameters. Raises CircuitError,
-    ParameterError, ObservableError or ShotsError: everything is checked here, before anything runs.
+    Parameter values have shape ``(…, P)`` in the order of ``circuit.parameters`` (Qiskit's own order): ``(P,)`` is
+    one row; they may be left out for a circuit without parameters. Or they are given by parameter, as Qiskit's
+    primitives take them: ``{"x": (…, n), Parameter: (…)}`` (see ``qorch.model.bindings``), or a BindingsArray.
+    ``parameter_values (N, P)`` are the rows, with ``shape`` their leading shape ``(…)`` and N its product. Rows are in
+    NumPy's own order, so ``result.values.reshape(*pub.shape, -1)`` has the shape of what was given. Every row is
+    measured for every observable; they are not broadcast against each other.
+
+    Raises CircuitError, ParameterError, ObservableError or ShotsError: everything is checked here, before anything
+    runs.
     """
 
     circuit: Circuit
     parameter_values: FloatArray
+    shape: tuple[int, ...]
     observables: Observables
     shots: Shots
 
     def __init__(
         self,
         circuit: CircuitLike,
-        parameter_values: npt.ArrayLike | None = None,
+        parameter_values: ParameterValues = None,
         *,
         observables: ObservablesLike = None,
         shots: Shots = "run",
     ) -> None:
         """Compile, check and freeze."""
         compiled = as_circuit(circuit)
-        values = np.zeros((1, 0)) if parameter_values is None else parameter_values
+        rows, shape = as_parameter_values(
+            _as_values(parameter_values, compiled.parameters), parameters=compiled.parameters
+        )
         object.__setattr__(self, "circuit", compiled)
-        object.__setattr__(self, "parameter_values", as_parameter_values(values, parameters=compiled.parameters))
+        object.__setattr__(self, "parameter_values", rows)
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "observables", as_observables(observables, n_qubits=compiled.n_qubits))
         object.__setattr__(self, "shots", as_shots(shots))
 
