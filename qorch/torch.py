@@ -1,24 +1,31 @@
 """`QuantumLayer`: a circuit as a torch module whose gradients are measured on the run's backend."""
 
+import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from qorch.active import active_run
-from qorch.errors import UnknownNameError, UsageError
+from qorch.active import active_run, find_active
+from qorch.errors import ParameterError, UnknownNameError, UsageError
+from qorch.evaluation import Evaluation, EvaluationShots, evaluate_on
 from qorch.gradients.parameter_shift import Gradient
 from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import Circuit
-from qorch.model.observable import Observables, ObservablesLike, as_observables
+from qorch.model.observable import Distribution, Observables, ObservablesLike, as_observables
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
 from qorch.model.result import PubResult
+from qorch.ports import Backend
 from qorch.run import Run
+
+Initial = torch.Tensor | npt.ArrayLike | Callable[[torch.Tensor], Any]
+"""Weights ``(W,)``, or a function that fills them in place as those of ``torch.nn.init`` do, or returns them."""
 
 GRADIENTS = ("parameter-shift", "exact")
 MAX_SEARCHED_NODES = 10_000
@@ -31,7 +38,7 @@ class _Forward:
     ``previous`` is the pass of the same layer that its inputs depend on, in a recurrent network.
     """
 
-    run: Run
+    run: Run | Evaluation
     layer: "QuantumLayer"
     pub: Pub
     wanted: npt.NDArray[np.bool_]
@@ -109,16 +116,21 @@ class QuantumLayer(torch.nn.Module):
     """A parametrised circuit as a layer: inputs ``(…, I)`` to expectation values ``(…, K)``.
 
     ``inputs`` and ``weights`` name the circuit's parameters (Qiskit parameters, a ParameterVector, or their names),
-    which together are all of them. The weights are one ``torch.nn.Parameter`` of shape ``(W,)``, initialised
-    uniformly in ±π from torch's random state. ``shots``: None is exact, ``"run"`` the run's own.
+    which together are all of them. The weights are one ``torch.nn.Parameter`` of shape ``(W,)``. ``initial``: their
+    first values in radians, or a function such as ``torch.nn.init.zeros_`` that fills them; by default they are
+    uniform in ±π from torch's random state. ``shots``: None is exact, ``"run"`` the run's own.
     ``gradient``: ``"parameter-shift"``, or ``"exact"`` where the backend offers it.
+
+    The layer executes in the run that is active, or in ``run``. To evaluate it without a run, see ``eval_on``.
 
     Where a gradient will be needed, the forward rows and the shifted ones leave as one batch, so that a step costs
     one round trip; ``eager=False`` turns that off. A pass whose inputs depend on an earlier pass of the same layer
     (a recurrent network) executes its forward rows alone, and all shifts of the sequence leave as one batch when
     the backward pass begins. ``last_gradient`` keeps the values and standard errors of the newest gradient.
 
-    Raises CircuitError, ObservableError, ShotsError or UsageError at construction.
+    Pickles, ``torch.save`` and copies leave out the results of the last pass; a pickle also leaves out ``run``.
+
+    Raises CircuitError, ObservableError, ShotsError, ParameterError or UsageError at construction.
     """
 
     def __init__(
@@ -128,6 +140,7 @@ class QuantumLayer(torch.nn.Module):
         inputs: Iterable[Any] = (),
         weights: Iterable[Any] = (),
         observables: ObservablesLike,
+        initial: Initial | None = None,
         shots: Shots = "run",
         gradient: str = "parameter-shift",
         eager: bool = True,
@@ -151,8 +164,12 @@ class QuantumLayer(torch.nn.Module):
         input_names, weight_names = _names(inputs), _names(weights)
         self._columns = _columns(self.circuit.parameters, input_names, weight_names)
         self.n_inputs = len(input_names)
-        bound = math.pi
-        self.weights = torch.nn.Parameter(torch.empty(len(weight_names), dtype=dtype).uniform_(-bound, bound))
+        self.weights = torch.nn.Parameter(_first_weights(initial, len(weight_names), dtype))
+
+    @property
+    def n_outputs(self) -> int:
+        """K: the number of observables, or 2^n for ``qorch.probabilities()``."""
+        return 1 << self.circuit.n_qubits if isinstance(self.observables, Distribution) else len(self.observables)
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
@@ -161,10 +178,37 @@ class QuantumLayer(torch.nn.Module):
             f" shots={self.shots}, gradient={self.gradient!r}"
         )
 
+    @staticmethod
+    def eval_on(
+        backend: str | Backend, *, shots: EvaluationShots = "layer", seed: int | None = None
+    ) -> AbstractContextManager[Evaluation]:
+        """Inside of ``with layer.eval_on("local"):`` layers execute on this backend, without a run.
+
+        That holds for every QuantumLayer that is called there, also if a run is active; ``QuantumLayer.eval_on`` is the
+        same. Nothing is recorded, so the backend must be free and of this machine. ``shots``: a number for all
+        layers, None for exact values, or ``"layer"`` for each layer's own (exact if that is the run's). ``seed``: of
+        the samples. Circuits of gradients are executed only when ``backward`` is called, inside of the block.
+
+        Entering raises UsageError for a backend that charges or runs jobs at a provider, and ShotsError.
+        """
+        return evaluate_on(backend, shots=shots, seed=seed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: neither the results of the last pass nor the run, which is of this process."""
+        return self.__dict__ | {"last_gradient": None, "last_result": None, "_run": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A layer with weights of its own, in the same run."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__getstate__() | {"_run": self._run}, memo))
+        return twin
+
     def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:
         """Expectation values ``(…, K)`` for inputs ``(…, I)``, on their device and in their dtype.
 
-        A layer without inputs takes none and gives ``(K,)``. Raises UsageError for another shape.
+        Inputs of whole numbers are cast to torch's default dtype. Without rows nothing is executed, and the output has
+        none. A layer without inputs takes none and gives ``(K,)``. Raises UsageError for another shape.
         """
         if torch.compiler.is_compiling():
             # It cannot look into a run. A decorator would do the same, and import the compiler, which takes seconds.
@@ -174,6 +218,8 @@ class QuantumLayer(torch.nn.Module):
     def _expect(self, inputs: torch.Tensor | None) -> torch.Tensor:
         rows = self._as_rows(inputs)
         batch_shape = () if inputs is None else inputs.shape[:-1]
+        if not len(rows):
+            return self._no_rows(rows).reshape(*batch_shape, self.n_outputs)
         record = self._record(rows)
         values = self._measure(record)
         tensor = torch.as_tensor(np.array(values)).to(device=rows.device, dtype=rows.dtype)
@@ -185,15 +231,19 @@ class QuantumLayer(torch.nn.Module):
             return self.weights.new_zeros((1, 0))
         if inputs is not None and not isinstance(inputs, torch.Tensor):
             raise UsageError(f"the layer got a {type(inputs).__name__}; it takes a tensor: use torch.as_tensor")
-        if inputs is None or inputs.ndim == 0 or inputs.shape[-1] != self.n_inputs or not inputs.numel():
+        if inputs is None or inputs.ndim == 0 or inputs.shape[-1] != self.n_inputs:
             shape = "nothing" if inputs is None else tuple(inputs.shape)
-            raise UsageError(
-                f"the layer got inputs of shape {shape}; the last dimension must be {self.n_inputs},"
-                " and there must be at least one row"
-            )
+            raise UsageError(f"the layer got inputs of shape {shape}; the last dimension must be {self.n_inputs}")
+        if inputs.is_complex():
+            raise UsageError(f"the layer got inputs of {inputs.dtype}; they must be real numbers")
         if not inputs.is_floating_point():
-            raise UsageError(f"the layer got inputs of {inputs.dtype}; they must be floating-point angles")
-        return inputs.reshape(-1, self.n_inputs)
+            inputs = inputs.to(torch.get_default_dtype())
+        return inputs.reshape(math.prod(inputs.shape[:-1]), self.n_inputs)
+
+    def _no_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """``(0, K)``, whose gradients by inputs and weights are 0."""
+        nothing = 0.0 * (rows.sum() + self.weights.sum().to(device=rows.device, dtype=rows.dtype))
+        return rows.new_zeros((0, self.n_outputs)) + nothing
 
     def _record(self, rows: torch.Tensor) -> _Forward:
         parts = np.concatenate(
@@ -209,16 +259,26 @@ class QuantumLayer(torch.nn.Module):
         wanted[self._columns[: self.n_inputs]] = rows.requires_grad
         wanted[self._columns[self.n_inputs :]] = self.weights.requires_grad
         pub = Pub(self.circuit, values, observables=self.observables, shots=self.shots)
-        run = self._run if self._run is not None else active_run()
         previous = _find_previous(rows, self) if torch.is_grad_enabled() else None
-        return _Forward(run=run, layer=self, pub=pub, wanted=wanted, previous=previous)
+        return _Forward(run=self._executor(), layer=self, pub=pub, wanted=wanted, previous=previous)
+
+    def _executor(self) -> Run | Evaluation:
+        active = find_active()
+        if isinstance(active, Evaluation):
+            return active
+        return self._run if self._run is not None else active_run()
 
     def _measure(self, record: _Forward) -> FloatArray:
         needs_gradient = torch.is_grad_enabled() and bool(record.wanted.any())
         if needs_gradient and self.gradient == "exact":
             # Now, and not in the backward pass: by then the forward pass is bought.
             check_exact_gradients(record.run.backend)
-        is_eager = self.eager and self.gradient != "exact" and record.previous is None
+        is_eager = (
+            self.eager
+            and self.gradient != "exact"
+            and record.previous is None
+            and not isinstance(record.run, Evaluation)
+        )
         if needs_gradient and is_eager:
             record.gradient = record.run.gradients([record.pub], [record.wanted])[0]
             self.last_result = record.gradient.forward
@@ -235,6 +295,25 @@ class QuantumLayer(torch.nn.Module):
         else:
             by_parameter[:, record.wanted] = np.einsum("nk,nkp->np", weights, record.jacobian())
         return torch.as_tensor(by_parameter[:, self._columns]).to(cotangents.device)
+
+
+def _first_weights(initial: Initial | None, width: int, dtype: torch.dtype | None) -> torch.Tensor:
+    weights = torch.empty(width, dtype=dtype)
+    if initial is None:
+        return weights.uniform_(-math.pi, math.pi)
+    try:
+        with torch.no_grad():
+            given = initial(weights) if callable(initial) else torch.as_tensor(initial)
+            if given is None or given is weights:
+                given = weights
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(f"initial does not give {width} weights: {error}") from error
+    if not isinstance(given, torch.Tensor) or given.shape != (width,) or given.is_complex():
+        shape = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
+        raise ParameterError(f"initial gives weights of shape {shape}; the layer has {width} real weights, ({width},)")
+    if not torch.isfinite(given).all():
+        raise ParameterError("initial gives weights that are not finite")
+    return given if given is weights else weights.copy_(given.detach())
 
 
 def _names(parameters: Iterable[Any]) -> tuple[str, ...]:

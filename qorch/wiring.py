@@ -8,13 +8,15 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from qorch.audit.report import make_report
-from qorch.config import Config, read_config
+from qorch.backends import backend_entry_points as backend_entry_points
+from qorch.backends import find_backend
+from qorch.backends import open_backend as open_backend
+from qorch.config import read_config
 from qorch.engine.recorder import Recorder
-from qorch.errors import MissingPackageError, ShotsError, UnknownNameError, UsageError
+from qorch.errors import ShotsError, UsageError
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.whole import as_whole
@@ -68,7 +70,7 @@ def start_run(
     show = progress or make_progress()
     release = ExitStack()
     with ExitStack() as stack:
-        device = _as_backend(backend, config=config, clock=clock)
+        device = find_backend(backend, config=config, clock=clock)
         store = _enter_store(stack, db or config.db, clock=clock)
         found = store.find_run(name) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
@@ -102,14 +104,6 @@ def _as_default_shots(shots: int | None) -> int | None:
     if checked == "run":
         raise ShotsError("the run's own shots cannot be 'run'; give a number, or None for exact values")
     return checked
-
-
-def _as_backend(backend: str | Backend, *, config: Config, clock: Clock) -> Backend:
-    if isinstance(backend, str):
-        return open_backend(backend, config=config, clock=clock)
-    if not hasattr(backend, "capabilities"):
-        raise UsageError(f"backend is a {type(backend).__name__}; give a name such as 'local', or a Backend")
-    return backend
 
 
 def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:
@@ -217,25 +211,3 @@ def open_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:
     from qorch_jobs_db import open_store as open_sql_store
 
     return open_sql_store(os.fspath(db), clock=clock)
-
-
-def backend_entry_points() -> dict[str, EntryPoint]:
-    """All installed backends by the first part of their names."""
-    return {entry.name: entry for entry in sorted(entry_points(group="qorch.backends"))}
-
-
-def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
-    """The backend of that name, such as ``aer`` or ``aer:noise=fake_fez``.
-
-    Raises UnknownNameError for another name, MissingPackageError where its extra is not installed.
-    """
-    kind, _, options = name.partition(":")
-    known = backend_entry_points()
-    if kind not in known:
-        raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
-    try:
-        factory = known[kind].load()
-    except ImportError as error:
-        raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
-    backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
-    return backend

@@ -1,8 +1,9 @@
 """A parametrised gate list, compiled once: gates, angles as ``A @ parameters + b``, and a digest."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.expression import NonlinearAngle
 from qorch.model.gates import GATES, MAX_QUBITS_PER_GATE
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 FIXED = -1
 """In ``GateList.columns``: this angle is the number in ``GateList.constants``, or there is no such angle."""
 
@@ -20,8 +24,25 @@ CHUNK_ROWS = 4096
 """Rows computed at a time: numpy holds the interpreter's lock while it gathers, and event loops must go on."""
 
 
+class Immutable:
+    """A dataclass that is its own copy, and is pickled without what it has cached."""
+
+    def __copy__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself."""
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        """Made again from its fields, which also makes its arrays read-only again."""
+        own = cast("DataclassInstance", self)
+        return type(self), tuple(getattr(self, field.name) for field in fields(own))
+
+
 @dataclass(frozen=True, eq=False)
-class GateList:
+class GateList(Immutable):
     """The gates of a circuit with G gates and D free angles; what a backend executes at rows of angles.
 
     ``opcodes (G,)``; ``qubits (G, 3)``, padded with -1; ``columns (G, 3)``: which of the D columns of a row
@@ -72,7 +93,7 @@ class GateList:
 
 
 @dataclass(frozen=True, eq=False)
-class AngleMap:
+class AngleMap(Immutable):
     """How P parameters become D angles: ``angle_d = b_d + sum_k coefficient_dk * parameter[index_dk]``.
 
     ``A`` is kept sparse, ``indices (D, K)`` and ``coefficients (D, K)`` padded with 0, and summed in a fixed
@@ -149,7 +170,7 @@ class AngleMap:
 
 
 @dataclass(frozen=True, eq=False)
-class Circuit:
+class Circuit(Immutable):
     """A compiled circuit: ``gates``, the map from ``parameters`` (their names) to angles, and a digest."""
 
     gates: GateList

@@ -1,0 +1,157 @@
+"""Executing layers without a run: on a free backend of this machine, and nothing is recorded."""
+
+import itertools
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
+from typing import Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.active import activate, deactivate
+from qorch.backends import find_backend
+from qorch.config import read_config
+from qorch.engine.engine import Call, Engine
+from qorch.engine.recorder import Recorder
+from qorch.errors import RunError, ShotsError, UsageError
+from qorch.gradients.parameter_shift import Gradient, expand, recombine
+from qorch.limits import check_exact_gradients
+from qorch.model.arrays import FloatArray
+from qorch.model.identity import Position
+from qorch.model.pub import Batch, Pub, as_batch, as_shots
+from qorch.model.result import PubResult
+from qorch.model.whole import as_whole
+from qorch.policy import CachePolicy, RunPolicy
+from qorch.portal import Portal
+from qorch.ports import Backend, Clock, RemoteBackend, Store, WallClock
+from qorch.records import Write
+
+EvaluationShots = int | None | Literal["layer"]
+"""A number of shots for every layer, None for exact values, or ``"layer"`` for what each layer says itself."""
+
+
+class _Nowhere:
+    """What an engine asks of its store if the backend is of this process and free, and the cache is off: to write."""
+
+    store_id = "nowhere"
+
+    def write(self, writes: Sequence[Write]) -> "Future[None]":
+        """Forget them."""
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+
+class Evaluation:
+    """Executes pubs on one backend. Made by ``evaluate_on``; see there."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        backend: Backend,
+        *,
+        portal: Portal,
+        recorder: Recorder,
+        shots: EvaluationShots,
+        seed: int,
+    ) -> None:
+        """Take over an engine, and close it."""
+        self._engine = engine
+        self._portal = portal
+        self._recorder = recorder
+        self._calls = itertools.count()
+        self._is_over = False
+        self._shots = shots
+        self.backend = backend
+        self.seed = seed
+
+    def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
+        """One result per pub, in order. Raises UsageError or BackendError, and RunError once the evaluation is over."""
+        if self._is_over:
+            raise RunError(f"the evaluation on {self.backend.name} is over; execute layers inside of its `with` block")
+        batch = as_batch(pubs)
+        if self._shots != "layer":
+            batch = Batch(tuple(pub.with_shots(self._shots) for pub in batch.pubs))
+        call = Call("evaluation", self.seed, Position(0, next(self._calls)), batch, default_shots=None)
+        try:
+            return self._portal.call(self._engine.execute(call))
+        finally:
+            self._engine.settle_blocking([])
+            self._recorder.drain()
+
+    def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
+        """The gradients of several pubs by their wanted parameters; see ``Run.gradients``."""
+        expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
+        results = self.execute(part for small, _ in expanded for part in small.pubs)
+        return [recombine(recombination, result) for (_, recombination), result in zip(expanded, results, strict=True)]
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``; see ``Run.exact_vjp``."""
+        check_exact_gradients(self.backend)
+        return self.backend.exact_vjp(pub, cotangents)
+
+    def close(self) -> None:
+        """Release the backend."""
+        self._is_over = True
+        self._portal.call(self._engine.close())
+
+
+@contextmanager
+def evaluate_on(
+    backend: str | Backend,
+    *,
+    shots: EvaluationShots = "layer",
+    seed: int | None = None,
+    clock: Clock | None = None,
+) -> Iterator[Evaluation]:
+    """Inside of this block every layer executes on this backend, without a run, and nothing is recorded.
+
+    ``backend``: of this machine and free, such as ``"local"``; a Backend that is given is closed with the block.
+    ``shots``: a number for all layers, None for exact values, ``"layer"`` for each layer's own (exact if that is the
+    run's). ``seed``: of the samples; drawn if it is None.
+
+    Raises UsageError for a backend that charges or runs jobs at a provider, ShotsError for other shots.
+    """
+    clock = clock or WallClock()
+    device = find_backend(backend, config=read_config(), clock=clock)
+    _check_free(device)
+    checked_shots = _as_shots(shots)
+    chosen_seed = secrets.randbelow(2**32) if seed is None else as_whole(seed, "seed")
+    recorder = Recorder(clock)
+    with ExitStack() as stack:
+        portal = stack.enter_context(closing(Portal()))
+        engine = Engine(
+            device,
+            cast("Store", _Nowhere()),
+            clock=clock,
+            policy=RunPolicy(cache=CachePolicy.OFF),
+            recorder=recorder,
+            run_id="evaluation",
+        )
+        evaluation = Evaluation(engine, device, portal=portal, recorder=recorder, shots=checked_shots, seed=chosen_seed)
+        stack.callback(evaluation.close)
+        portal.call(engine.open())
+        stack.callback(deactivate, activate(evaluation))
+        yield evaluation
+
+
+def _as_shots(shots: EvaluationShots) -> EvaluationShots:
+    checked = shots if shots == "layer" else as_shots(shots)
+    if checked == "run":
+        raise ShotsError("there is no run here; give a number of shots, None for exact values, or 'layer'")
+    return checked
+
+
+def _check_free(device: Backend) -> None:
+    if device.capabilities.charges:
+        raise UsageError(
+            f"{device.name} charges money, and an evaluation has no budget and records nothing;"
+            " use `with qorch.start_run(...) as run:`"
+        )
+    if isinstance(device, RemoteBackend):
+        raise UsageError(
+            f"{device.name} runs jobs at a provider, which a run must record; use `with qorch.start_run(...) as run:`,"
+            " or a backend of this machine, such as local"
+        )
