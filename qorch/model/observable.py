@@ -90,9 +90,11 @@ def _as_sequence(observables: ObservablesLike) -> tuple[ObservableLike, ...]:
         return ()
     if isinstance(observables, str | Observable | Mapping) or _is_operator(observables):
         return (observables,)
-    if not isinstance(observables, Iterable):
-        raise ObservableError(f"{observables!r} is no observable; write for example ['Z0 Z1']")
-    items = tuple(cast("Iterable[ObservableLike]", observables))
+    try:
+        # A PauliList has no __iter__, and is yet a sequence.
+        items = tuple(iter(cast("Iterable[ObservableLike]", observables)))
+    except TypeError as error:
+        raise ObservableError(f"{observables!r} is no observable; write for example ['Z0 Z1']") from error
     if any(isinstance(item, Distribution) for item in items):
         if len(items) > 1:
             raise ObservableError("qorch.probabilities() cannot be mixed with other observables in one pub")

@@ -27,7 +27,8 @@ def test_numbers_of_any_kind_become_rows(values):
         ([0.1], r"shape \(1, 1\)"),
         ([[0.1, 0.2, 0.3]], r"shape \(1, 3\)"),
         (np.zeros((0, 2)), "at least one row"),
-        (np.zeros((1, 1, 2)), r"\(x\[0\], x\[1\]\)"),
+        (np.zeros((1, 0, 2)), r"\(x\[0\], x\[1\]\)"),
+        (np.zeros((2, 2, 1)), r"shape \(2, 2, 1\).*last dimension of 2"),
         (0.5, r"shape \(\)"),
         (None, "has 2 parameters"),
         ([[0.0, 1.0], [0.0, float("nan")]], r"'x\[1\]' in row 1 is nan"),
@@ -44,6 +45,19 @@ def test_other_values_are_refused(values, words):
     """Wrong shapes, and entries that are not finite real numbers, are ParameterErrors that say where."""
     with pytest.raises(ParameterError, match=words):
         Pub(CIRCUIT, values)
+
+
+def test_values_of_any_leading_shape_become_rows():
+    """Rows are in NumPy's order, and the pub knows the shape that they had."""
+    values = np.arange(24.0).reshape(3, 4, 2)
+    pub = Pub(CIRCUIT, values)
+    assert pub.shape == (3, 4)
+    np.testing.assert_array_equal(pub.parameter_values, values.reshape(12, 2))
+    assert pub.with_shots(5).shape == (3, 4)
+    assert Pub(CIRCUIT, [0.1, 0.2]).shape == ()
+    assert Pub(CIRCUIT, [[0.1, 0.2]]).shape == (1,)
+    assert Pub(QuantumCircuit(1)).shape == ()
+    assert Pub(QuantumCircuit(1), np.zeros((2, 3, 0))).n_rows == 6
 
 
 def test_a_pub_keeps_its_own_read_only_values():

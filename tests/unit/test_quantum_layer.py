@@ -292,7 +292,7 @@ def test_bad_inputs(run: Run) -> None:
     """Inputs of a wrong width or type, or that are not finite, are refused before anything runs."""
     layer = make_layer()
     no_tensors = (np.zeros((3, 2)), [[0.0, 0.0]], None)
-    for bad in (torch.zeros(3, 5), torch.zeros(0, 2), torch.zeros(3, 2, dtype=torch.int64), *no_tensors):
+    for bad in (torch.zeros(3, 5), torch.zeros(0, 3), torch.zeros(3, 2, dtype=torch.complex64), *no_tensors):
         with pytest.raises(UsageError):
             layer(bad)
     with pytest.raises(UsageError, match="finite"):
