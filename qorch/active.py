@@ -2,18 +2,48 @@
 
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qorch.errors import RunError
 
 if TYPE_CHECKING:
-    from qorch.evaluation import Evaluation
-    from qorch.run import Run
+    from collections.abc import Iterable, Sequence
 
-_ACTIVE: ContextVar["Run | Evaluation | None"] = ContextVar("qorch_active_run", default=None)
+    import numpy as np
+    import numpy.typing as npt
+
+    from qorch.gradients.parameter_shift import Gradient
+    from qorch.model.arrays import FloatArray
+    from qorch.model.pub import Batch, Pub
+    from qorch.model.result import PubResult
+    from qorch.ports import Backend
 
 
-def active_run() -> "Run | Evaluation":
+class Executor(Protocol):
+    """What a layer needs of a run or an evaluation."""
+
+    @property
+    def backend(self) -> "Backend":
+        """Where the rows execute."""
+        ...
+
+    def execute(self, pubs: "Batch | Pub | Iterable[Pub]") -> "list[PubResult]":
+        """One result per pub, in order."""
+        ...
+
+    def gradients(self, pubs: "Sequence[Pub]", wanted: "Sequence[npt.NDArray[np.bool_] | None]") -> "list[Gradient]":
+        """The gradients of several pubs by their wanted parameters, as one batch."""
+        ...
+
+    def exact_vjp(self, pub: "Pub", cotangents: "FloatArray") -> "FloatArray":
+        """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``."""
+        ...
+
+
+_ACTIVE: ContextVar[Executor | None] = ContextVar("qorch_active_run", default=None)
+
+
+def active_run() -> Executor:
     """The innermost run or evaluation. Raises RunError where there is none."""
     active = find_active()
     if active is None:
@@ -24,12 +54,12 @@ def active_run() -> "Run | Evaluation":
     return active
 
 
-def find_active() -> "Run | Evaluation | None":
+def find_active() -> Executor | None:
     """The innermost run or evaluation, None where there is none."""
     return _ACTIVE.get()
 
 
-def activate(active: "Run | Evaluation") -> Token[Any]:
+def activate(active: Executor) -> Token[Any]:
     """Make it the active one until ``deactivate`` is called with the token."""
     return _ACTIVE.set(active)
 

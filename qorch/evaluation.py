@@ -64,17 +64,21 @@ class Evaluation:
         self._calls = itertools.count()
         self._is_over = False
         self._shots = shots
-        self.backend = backend
-        self.seed = seed
+        self._backend = backend
+        self._seed = seed
+
+    @property
+    def backend(self) -> Backend:
+        """Where the rows execute."""
+        return self._backend
 
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """One result per pub, in order. Raises UsageError or BackendError, and RunError once the evaluation is over."""
-        if self._is_over:
-            raise RunError(f"the evaluation on {self.backend.name} is over; execute layers inside of its `with` block")
+        self._assert_open()
         batch = as_batch(pubs)
         if self._shots != "layer":
             batch = Batch(tuple(pub.with_shots(self._shots) for pub in batch.pubs))
-        call = Call("evaluation", self.seed, Position(0, next(self._calls)), batch, default_shots=None)
+        call = Call("evaluation", self._seed, Position(0, next(self._calls)), batch, default_shots=None)
         try:
             return self._portal.call(self._engine.execute(call))
         finally:
@@ -89,8 +93,13 @@ class Evaluation:
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``; see ``Run.exact_vjp``."""
+        self._assert_open()
         check_exact_gradients(self.backend)
         return self.backend.exact_vjp(pub, cotangents)
+
+    def _assert_open(self) -> None:
+        if self._is_over:
+            raise RunError(f"the evaluation on {self.backend.name} is over; execute layers inside of its `with` block")
 
     def close(self) -> None:
         """Release the backend."""

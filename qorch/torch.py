@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qorch.active import active_run, find_active
+from qorch.active import Executor, active_run, find_active
 from qorch.errors import ParameterError, UnknownNameError, UsageError
 from qorch.evaluation import Evaluation, EvaluationShots, evaluate_on
 from qorch.gradients.parameter_shift import Gradient
@@ -38,7 +38,7 @@ class _Forward:
     ``previous`` is the pass of the same layer that its inputs depend on, in a recurrent network.
     """
 
-    run: Run | Evaluation
+    run: Executor
     layer: "QuantumLayer"
     pub: Pub
     wanted: npt.NDArray[np.bool_]
@@ -262,7 +262,7 @@ class QuantumLayer(torch.nn.Module):
         previous = _find_previous(rows, self) if torch.is_grad_enabled() else None
         return _Forward(run=self._executor(), layer=self, pub=pub, wanted=wanted, previous=previous)
 
-    def _executor(self) -> Run | Evaluation:
+    def _executor(self) -> Executor:
         active = find_active()
         if isinstance(active, Evaluation):
             return active
