@@ -67,6 +67,10 @@ class Evaluation:
         self._backend = backend
         self._seed = seed
 
+    def __repr__(self) -> str:
+        """Where it executes."""
+        return f"Evaluation({self.backend.name!r})"
+
     @property
     def backend(self) -> Backend:
         """Where the rows execute."""

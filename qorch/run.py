@@ -378,6 +378,10 @@ class Run:
         except (StoreError, CancelledError):
             return
 
+    def __repr__(self) -> str:
+        """Which run it is, and where."""
+        return f"Run({self.run_id!r}, backend={self.backend.name!r}, step {self.current_step})"
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Itself: the copy of a layer executes its circuits in the same run."""
         return self

@@ -73,6 +73,10 @@ class Report:
     step_seconds: Percentiles | None
     summary: dict[str, Any]
 
+    def __repr__(self) -> str:
+        """Which run it is about, and its size; ``str()`` is the text."""
+        return f"Report({self.run.run_id!r}, {self.run.state}, {self.steps} steps, {self.rows_executed} rows executed)"
+
     def to_json(self) -> dict[str, Any]:
         """The document that ``qorch report --json`` prints."""
         return {

@@ -217,6 +217,11 @@ class Gradient:
     recombination: Recombination
     rows: PubResult
 
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        n_rows, n_values, n_parameters = self.values.shape
+        return f"Gradient({n_rows} rows, {n_values} values each, by {n_parameters} parameters)"
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the P parameters."""

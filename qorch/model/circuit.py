@@ -61,6 +61,10 @@ class GateList(Immutable):
         for array in (self.opcodes, self.qubits, self.columns, self.constants):
             freeze(array)
 
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        return f"GateList({self.n_qubits} qubits, {self.n_gates} gates, {self.n_columns} free angles)"
+
     @property
     def n_gates(self) -> int:
         """G."""
@@ -110,6 +114,10 @@ class AngleMap(Immutable):
         """Make the arrays read-only."""
         for array in (self.indices, self.coefficients, self.offsets):
             freeze(array)
+
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        return f"AngleMap({self.n_parameters} parameters to {len(self.offsets)} angles)"
 
     @cached_property
     def is_identity(self) -> bool:
@@ -176,6 +184,10 @@ class Circuit(Immutable):
     gates: GateList
     angle_map: AngleMap
     parameters: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        return f"Circuit({self.n_qubits} qubits, {self.gates.n_gates} gates, {len(self.parameters)} parameters)"
 
     @property
     def n_qubits(self) -> int:

@@ -28,6 +28,10 @@ class Counts:
         for array in (self.outcomes, self.counts, self.offsets):
             freeze(array)
 
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        return f"Counts({self.n_rows} rows of {self.n_qubits} qubits, {len(self.counts)} outcomes seen)"
+
     @property
     def n_rows(self) -> int:
         """R."""

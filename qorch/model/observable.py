@@ -26,6 +26,10 @@ _LABEL = re.compile(r"[IXYZ]{2,}")
 _OPERATOR_LABEL = re.compile(r"(-?)(i?)([IXYZ]+)")
 
 
+MAX_SHOWN = 60
+"""Characters of an observable's name in its ``repr``."""
+
+
 @dataclass(frozen=True)
 class PauliTerm:
     """``coefficient`` times a product of Pauli letters: ``letters`` holds sorted (qubit, Z | X | Y)."""
@@ -40,6 +44,11 @@ class Observable:
 
     name: str
     terms: tuple[PauliTerm, ...]
+
+    def __repr__(self) -> str:
+        """Its name, shortened."""
+        name = self.name if len(self.name) <= MAX_SHOWN else self.name[: MAX_SHOWN - 1] + "…"
+        return f"Observable({name!r})"
 
     @property
     def highest_qubit(self) -> int:

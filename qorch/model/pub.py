@@ -11,7 +11,7 @@ from qorch.errors import ShotsError, UsageError
 from qorch.model.arrays import FloatArray, as_parameter_values
 from qorch.model.bindings import as_array
 from qorch.model.circuit import Circuit
-from qorch.model.observable import Observables, ObservablesLike, as_observables
+from qorch.model.observable import Distribution, Observables, ObservablesLike, as_observables
 
 RunDefault = Literal["run"]
 Shots = int | None | RunDefault
@@ -99,6 +99,12 @@ class Pub:
         object.__setattr__(self, "observables", as_observables(observables, n_qubits=compiled.n_qubits))
         object.__setattr__(self, "shots", as_shots(shots))
 
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        observables = self.observables
+        wanted = "probabilities" if isinstance(observables, Distribution) else f"{len(observables)} observables"
+        return f"Pub({self.n_rows} rows, {self.circuit!r}, {wanted}, shots={self.shots})"
+
     @property
     def n_rows(self) -> int:
         """N."""
@@ -118,6 +124,10 @@ class Batch:
     """The pubs that leave together in one call."""
 
     pubs: tuple[Pub, ...]
+
+    def __repr__(self) -> str:
+        """Its size, without the pubs."""
+        return f"Batch({len(self.pubs)} pubs, {self.n_rows} rows)"
 
     @property
     def n_rows(self) -> int:

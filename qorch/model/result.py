@@ -13,6 +13,7 @@ from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.counts import Counts
 from qorch.model.frequencies import frequencies
 from qorch.model.money import Money
+from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
 from qorch.model.timing import Span
 
@@ -45,6 +46,21 @@ class PubResult:
     timeline: tuple[Span, ...] = ()
     samples: tuple[Counts, ...] = field(default=(), repr=False)
 
+    def __repr__(self) -> str:
+        """Its size, without the arrays."""
+        fewest, most = int(self.shots.min()), int(self.shots.max())
+        shots = "exact" if most == 0 else f"{most} shots" if fewest == most else f"{fewest} to {most} shots"
+        return (
+            f"{type(self).__name__}({self.n_rows} rows, {self.n_values} values each, {shots},"
+            f" {self.n_executed} executed)"
+        )
+
+    @property
+    def n_values(self) -> int:
+        """K."""
+        observables = self.pub.observables
+        return 1 << self.pub.circuit.n_qubits if isinstance(observables, Distribution) else len(observables)
+
     @property
     def n_rows(self) -> int:
         """N."""
@@ -75,8 +91,6 @@ class PubResult:
 
         Raises UsageError for an exact result of other observables.
         """
-        from qorch.model.observable import Distribution
-
         if isinstance(self.pub.observables, Distribution):
             return self.values
         if not self.samples:
