@@ -1,13 +1,21 @@
 """The only reader of environment variables."""
 
+import difflib
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import platformdirs
 
 from qorch.errors import UsageError
+
+_PREFIX = "QORCH_"
+KNOWN_VARIABLES = ("QORCH_DATA_DIR", "QORCH_DB", "QORCH_DEBUG", "QORCH_KERNEL_CACHE", "QORCH_WORKERS")
+_NOT_READ = {"QORCH_CONFIG": "qorch has no configuration file yet, so that nothing in it takes effect"}
+_log = logging.getLogger("qorch")
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,14 @@ def default_database() -> str:
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration from the environment. Raises UsageError for a value that cannot be."""
+    """The configuration from the environment. Raises UsageError for a value that cannot be.
+
+    A variable that looks like qorch's, and that qorch does not read, is named in a warning once per process.
+    """
     env = os.environ if environment is None else environment
+    for name in sorted(env):
+        if name.startswith(_PREFIX) and name not in KNOWN_VARIABLES:
+            _warn_once(name)
     data_dir = env.get("QORCH_DATA_DIR")
     return Config(
         db=env.get("QORCH_DB") or default_database(),
@@ -49,6 +63,20 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         data_dir=Path(data_dir) if data_dir else None,
         environment=env,
     )
+
+
+@cache
+def _warn_once(name: str) -> None:
+    _log.warning("%s is set, and takes no effect: %s", name, _why_ignored(name))
+
+
+def _why_ignored(name: str) -> str:
+    known = [variable.removeprefix(_PREFIX) for variable in KNOWN_VARIABLES]
+    close = difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1)
+    meant = (
+        f"; did you mean {_PREFIX}{close[0]}?" if close else f"; those that it reads are {', '.join(KNOWN_VARIABLES)}"
+    )
+    return _NOT_READ.get(name, f"qorch reads no variable of that name{meant}")
 
 
 def wants_debug(environment: Mapping[str, str] | None = None) -> bool:

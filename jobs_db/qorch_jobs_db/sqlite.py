@@ -14,6 +14,11 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from qorch.errors import UsageError
 
 BUSY_SECONDS = 10.0
+_IN_MEMORY = ":memory:"
+_NOT_IN_MEMORY = (
+    "a database in memory would lose what was paid; give a file with --db, db= or QORCH_DB, such as"
+    " sqlite:////folder/name.db"
+)
 _SOUND_WAL = (3, 51, 3)
 
 
@@ -38,6 +43,8 @@ def database_path(url: str) -> Path:
 
     Raises UsageError for any other URL.
     """
+    if url == _IN_MEMORY:
+        raise UsageError(_NOT_IN_MEMORY)
     if "://" not in url:
         return Path(url).expanduser().absolute()
     try:
@@ -48,8 +55,8 @@ def database_path(url: str) -> Path:
         raise UsageError(
             f"there is no store for {parsed.get_backend_name()} databases; write sqlite:////folder/name.db"
         )
-    if not parsed.database or parsed.database == ":memory:":
-        raise UsageError("a database in memory would lose what was paid; write sqlite:////folder/name.db")
+    if not parsed.database or parsed.database == _IN_MEMORY:
+        raise UsageError(_NOT_IN_MEMORY)
     return Path(parsed.database).expanduser().absolute()
 
 

@@ -1,6 +1,9 @@
 """What typer cannot express: an option whose value may be left out, and options that only a workload knows."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Collection, Sequence
+
+import typer
 
 from qorch.errors import UsageError
 
@@ -15,6 +18,33 @@ def fill_resume(arguments: Sequence[str]) -> list[str]:
         if argument == "--resume" and (not following or following[0].startswith("-")):
             filled[index] = f"--resume={LATEST}"
     return filled
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """A parser of an option's text for typer, which names the option and the range where the text does not fit."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
+        if number is None or not least <= number <= most:
+            raise typer.BadParameter(f"it is '{text}', and must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def check_own_names(arguments: Sequence[str], *, workload: str, own: Collection[str], shared: Collection[str]) -> None:
+    """Raise UsageError for an option that neither the workload nor the command has; it names those that are alike."""
+    for argument in arguments:
+        name = argument.removeprefix("--").partition("=")[0]
+        if not argument.startswith("--") or name in {"", *own}:
+            continue
+        alike = difflib.get_close_matches(name, (*own, *shared), n=2)
+        if alike:
+            raise UsageError(f"{workload} has no option --{name}; did you mean --{' or --'.join(alike)}?")
+        listed = ", ".join(f"--{option}" for option in own) or "none"
+        raise UsageError(
+            f"{workload} has no option --{name}; its own options are {listed}; see `qorch train {workload} --help`"
+        )
 
 
 def read_own_options(arguments: Sequence[str]) -> dict[str, str]:

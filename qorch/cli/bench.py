@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qorch.cli.arguments import whole_number
 from qorch.cli.exit_codes import FAILED
 from qorch.cli.options import JsonOption
 from qorch.cli.output import print_json, print_table
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 BackendsOption = Annotated[str, typer.Option("--backends", help="Backends to measure, separated by commas.")]
 PeersOption = Annotated[str, typer.Option("--peers", help="Peers, separated by commas, or all or none.")]
 ShapesOption = Annotated[str, typer.Option("--shapes", help="Some of W1 to W5, separated by commas.")]
-RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Rounds; the median counts.")]
-ShotsOption = Annotated[int, typer.Option("--shots", min=1, help="Shots of every circuit.")]
+RoundsOption = Annotated[int, typer.Option("--rounds", parser=whole_number(1, 1000), help="Rounds; the median counts.")]
+ShotsOption = Annotated[int, typer.Option("--shots", parser=whole_number(1, 10**9), help="Shots of every circuit.")]
 
 
 KindsOption = Annotated[

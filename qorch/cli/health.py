@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from qorch import machine
 from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
@@ -19,6 +20,8 @@ from qorch.errors import QorchError
 OK, WARN, FAIL = "ok", "warn", "fail"
 MIN_FREE_DISK_BYTES = 2**30
 MIN_FREE_MEMORY_BYTES = 2**30
+LOSSES = {"numba": " (without it the local backend runs on torch, ten times slower or more, and has no noise)"}
+"""What a backend loses without an optional package."""
 _REQUIREMENT = re.compile(r"(?P<package>[\w.-]+).*\bextra\s*==\s*['\"](?P<extra>\w+)['\"]")
 
 
@@ -80,9 +83,10 @@ def check_extras() -> Iterator[Finding]:
         package, extra = match["package"], match["extra"]
         version = _version(package)
         if version is None:
-            yield Finding(f"extra {extra}", WARN, f"{package} is missing: pip install 'qorch[{extra}]'")
+            loss = LOSSES.get(package, "")
+            yield Finding(f"extra {extra}", WARN, f"{package} is missing{loss}: pip install 'qorch[{extra}]'")
         elif package == "numba" and (trouble := _numba_trouble()):
-            yield Finding(f"extra {extra}", WARN, f"{package} {version} {trouble}")
+            yield Finding(f"extra {extra}", WARN, f"{package} {version} {trouble}{LOSSES[package]}")
         else:
             yield Finding(f"extra {extra}", OK, f"{package} {version}")
 
@@ -101,16 +105,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def count_cores() -> int:
-    """The cores that this process may use; macOS only tells how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def check_cores() -> Finding:
     """How many worker processes simulators get."""
-    return Finding("cores", OK, f"{count_cores()} usable of {os.cpu_count()}")
+    return Finding("cores", OK, f"{machine.available_cores()} usable of {os.cpu_count()}")
 
 
 def free_memory_bytes() -> int | None:
@@ -125,9 +122,10 @@ def free_memory_bytes() -> int | None:
 def check_memory() -> Finding:
     """Whether there is room for torch and a few simulators."""
     free = free_memory_bytes()
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = machine.memory_bytes()
     if free is None:
         return Finding("memory", OK, f"{format_bytes(total)} in all")
+    free = min(free, total)
     status = OK if free >= MIN_FREE_MEMORY_BYTES else WARN
     return Finding("memory", status, f"{format_bytes(free)} free of {format_bytes(total)}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qorch.cli.arguments import LATEST, read_own_options
+from qorch.cli.arguments import LATEST, check_own_names, read_own_options, whole_number
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 _WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
 _BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [local]")]
 _SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
-_EPOCHS = Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")]
-_BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", help="Samples per training step.")]
-_LIMIT = Annotated[int | None, typer.Option(metavar="N", help="Use only so many samples.")]
+_COUNT = whole_number(1, 10**9)
+_EPOCHS = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Passes over the data.")]
+_BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
+_LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only so many samples.")]
 _GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
 _BUDGET = Annotated[str | None, typer.Option(help='The most that the run may cost, such as "5 USD".')]
 _CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
 _DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="Where the workload's data lies.")]
-_SEED = Annotated[int | None, typer.Option(metavar="N", help="Of all random numbers. [0]")]
+_SEED = Annotated[
+    int | None, typer.Option(metavar="N", parser=whole_number(0, 2**63 - 1), help="Of all random numbers. [0]")
+]
 _NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
 _RESUME = Annotated[
     str | None, typer.Option(metavar="[RUN]", help="Go on with a run, by default the newest, as it was started.")
@@ -63,9 +66,13 @@ def train(
     The workload's own options, such as --classes 3,6 of digits, are given like the others.
     """
     from qorch.cli.settings import read_shots
+    from qorch.workloads import load_workload
 
     if workload.startswith("-"):
         raise UsageError(f"write the workload before {workload}, as in `qorch train digits {workload} …`")
+    job = load_workload(workload)
+    shared = [name.removeprefix("--") for option in context.command.params for name in option.opts]
+    check_own_names(context.args, workload=workload, own=job.own_options, shared=shared)
     own = read_own_options(context.args)
     options: dict[str, object] = {
         "name": name, "backend": backend, "shots": None if shots is None else read_shots(shots),
@@ -73,24 +80,22 @@ def train(
         "cache": cache, "data_dir": None if data_dir is None else str(data_dir), "seed": seed, "own": own or None,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
-    run_id = _train_or_resume(workload, given, resume=resume, db=db, rebuy=rebuy)
+    run_id = _train_or_resume(job, given, resume=resume, db=db, rebuy=rebuy)
     _print_report(run_id, db=db, as_json=as_json)
 
 
 def _train_or_resume(
-    workload: str, given: dict[str, object], *, resume: str | None, db: str | None, rebuy: bool
+    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, rebuy: bool
 ) -> str:
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
     from qorch.records import RunState
-    from qorch.workloads import load_workload
 
-    job = load_workload(workload)
     if resume is None:
-        settings = new_settings(workload, given)
+        settings = new_settings(job.name, given)
         return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
-    run = _find_resumed(workload, resume, name=given.get("name"), db=db)
-    settings = stored_settings(run, workload, given=given)
+    run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
+    settings = stored_settings(run, job.name, given=given)
     if run.state == RunState.DONE:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id

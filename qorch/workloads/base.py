@@ -9,7 +9,11 @@ from typing import Protocol
 import torch
 
 from qorch.errors import UsageError
+from qorch.model.whole import as_whole
 from qorch.run import Run
+
+MAX_COUNT = 10**9
+"""The most epochs, samples or images that an option may ask for: what is larger is a slip of the keyboard."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,8 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 def positive(value: int | None, name: str, *, default: int) -> int:
-    """An option that counts something. Raises UsageError where it is below 1."""
-    number = default if value is None else value
-    if number < 1:
-        raise UsageError(f"--{name} is {number}; it must be at least 1")
-    return number
+    """An option that counts something. Raises UsageError if it is not from 1 to MAX_COUNT."""
+    return as_whole(default if value is None else value, f"--{name}", least=1, most=MAX_COUNT)
 
 
 def check_own_options(workload: Workload, options: Options) -> None:

@@ -17,7 +17,7 @@ import qorch
 from qorch.errors import UsageError
 from qorch.run import Run
 from qorch.torch import GRADIENTS
-from qorch.workloads.base import Options, Training, check_own_options, positive, weights_digest
+from qorch.workloads.base import MAX_COUNT, Options, Training, check_own_options, positive, weights_digest
 
 N_QUBITS = 8
 N_LAYERS = 2
@@ -52,6 +52,7 @@ class Digits:
         _gradient(options)
         positive(options.epochs, "epochs", default=1)
         positive(options.batch_size, "batch-size", default=1)
+        positive(options.limit, "limit", default=MAX_COUNT)
         if options.limit is not None and options.limit < 20:
             raise UsageError(f"--limit is {options.limit}; digits needs at least 20 images to train and test")
         _, targets = _choose(classes, limit=options.limit, seed=options.seed)

@@ -1,13 +1,15 @@
 """The small parsers of the command line."""
 
 import datetime
+import re
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qorch.cli.arguments import fill_resume, read_own_options
+from qorch.cli.arguments import check_own_names, fill_resume, read_own_options, whole_number
 from qorch.cli.cache import read_age
 from qorch.cli.filesystems import innermost, read_linux_mounts, read_macos_mounts
 from qorch.cli.output import format_bytes, plain_lines
@@ -33,6 +35,27 @@ def test_what_is_no_option_is_refused(arguments: list[str]) -> None:
     """Stray words, missing values and missing names."""
     with pytest.raises(UsageError):
         read_own_options(arguments)
+
+
+@pytest.mark.parametrize(
+    ("argument", "advice"),
+    [("--epoch", "--epochs"), ("--lern-rate=1", "see `qorch train digits --help`"), ("--clases=3,6", "--classes")],
+)
+def test_a_misspelt_option_is_told_the_real_one(argument: str, advice: str) -> None:
+    """Of the command's options and the workload's own; a value of its own may look like anything."""
+    shared, own = ["epochs", "seed"], ["classes", "lr"]
+    check_own_names(["--lr", "-1", "--classes=--x"], workload="digits", own=own, shared=shared)
+    with pytest.raises(UsageError, match=re.escape(advice)):
+        check_own_names([argument, "3"], workload="digits", own=own, shared=shared)
+
+
+@pytest.mark.parametrize("text", ["-1", "11", "1e3", "1.0", "", "٣", "x", " 3"])
+def test_a_wrong_number_is_told_its_range(text: str) -> None:
+    """Whole numbers in plain digits, within the bounds."""
+    parse = whole_number(0, 10)
+    assert [parse("0"), parse("10")] == [0, 10]
+    with pytest.raises(typer.BadParameter, match="whole number from 0 to 10"):
+        parse(text)
 
 
 @pytest.mark.parametrize(
