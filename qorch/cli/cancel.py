@@ -80,14 +80,11 @@ def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
 
 def _cancel(store: "Store", run_id: str) -> _Worker:
     """Cancel a run, once the process that works on it has let it go."""
-    from qorch.ports import WallClock
-    from qorch.records import StopRequest
-
     try:
         _mark(store, run_id)
     except RunBusyError:
         # Before the signal: what ends by it must know that there is nothing to resume.
-        store.write([StopRequest(run_id, WallClock().now())]).result()
+        _ask(store, run_id)
         pid = _end_command(store, run_id)
         holder = _mark_when_free(store, run_id)
         return _Worker(pid or holder, is_ended=pid is not None)
@@ -99,6 +96,13 @@ def _mark(store: "Store", run_id: str) -> None:
 
     with store.claim_run(run_id):
         store.write([RunMove(run_id, RunState.CANCELLED)]).result()
+
+
+def _ask(store: "Store", run_id: str) -> None:
+    from qorch.ports import WallClock
+    from qorch.records import StopRequest
+
+    store.write([StopRequest(run_id, WallClock().now())]).result()
 
 
 def _holder(store: "Store", run_id: str) -> int | None:
@@ -158,6 +162,9 @@ def _mark_when_free(store: "Store", run_id: str) -> int | None:
             pid = error.pid or pid
             if time.monotonic() > deadline:
                 raise RunBusyError(_still_busy(store, run_id, pid), pid=pid) from None
+            if store.stop_asked(run_id) is None:
+                # A new session of the run began in the same moment, and knew nothing of it.
+                _ask(store, run_id)
             time.sleep(_POLL_SECONDS)
         else:
             return pid

@@ -13,7 +13,7 @@ from qorch.cli.arguments import LATEST, read_own_options
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
-from qorch.errors import QorchError, UnknownNameError, UsageError
+from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from qorch.cli.settings import Settings
@@ -150,6 +150,9 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
     except Stopped as stopped:
         _print_hint(stopper)
         raise typer.Exit(stopped.exit_code) from stopped
+    except RunStoppedError:
+        # It was cancelled, and says so itself.
+        raise
     except QorchError:
         _print_hint(stopper)
         raise
