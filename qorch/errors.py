@@ -28,9 +28,9 @@
     │   ├── StoreTooNewError    a newer qorch wrote it; upgrade qorch
     │   └── StoreFullError      the disk is full; what was stored is safe, free space and resume
     ├── RunError                the run cannot go on as asked
-    │   ├── RunBusyError        another process works on this run; wait for it
+    │   ├── RunBusyError        another process works on this run, or it is open in this one already
     │   ├── RunChangedError     a stored position now has other angles; `rebuy` goes on
-    │   └── RunStoppedError     the run was stopped; resume it
+    │   └── RunStoppedError     the run was stopped, and can be resumed, or cancelled, which is for good
     └── BudgetError             money would exceed the cap (exit code 3)
 """
 
@@ -150,7 +150,21 @@ class RunError(QorchError):
 
 
 class RunBusyError(RunError):
-    """Another process works on this run."""
+    """Another process works on this run, or it is open in this process already."""
+
+    def __init__(self, message: str, *, pid: int | None = None) -> None:
+        """``pid``: of the process that has the run, None if it is not known."""
+        super().__init__(message)
+        self.pid = pid
+
+    @classmethod
+    def in_this_process(cls, run_id: str, *, pid: int) -> "RunBusyError":
+        """The run was opened twice in one process, whose id is ``pid``."""
+        return cls(
+            f"run '{run_id}' is open in this process (pid {pid}) already; go on with that one, or close it with"
+            " run.close() before it is opened again",
+            pid=pid,
+        )
 
 
 class RunChangedError(RunError):
@@ -158,7 +172,7 @@ class RunChangedError(RunError):
 
 
 class RunStoppedError(RunError):
-    """The run was stopped before this call finished."""
+    """The run was stopped or cancelled before this call finished."""
 
 
 class BudgetError(QorchError):

@@ -1,7 +1,8 @@
 """Whether a backend can do what is asked of it, before anything is written or sent."""
 
 from qorch.errors import ShotsError, UsageError
-from qorch.ports import Backend
+from qorch.model.money import Money
+from qorch.ports import Backend, RemoteBackend
 
 
 def check_shots(backend: Backend, shots: int | None) -> None:
@@ -19,3 +20,19 @@ def check_exact_gradients(backend: Backend) -> None:
     if not limits.exact_gradients:
         how = "gradient='parameter-shift'" + (" with shots=None" if limits.exact else "")
         raise UsageError(f"{backend.name} has no exact gradients; use {how}")
+
+
+def check_budget(backend: Backend, budget: Money | None) -> None:
+    """Raise UsageError for a budget on a backend that charges: nothing enforces it yet."""
+    if budget is not None and backend.capabilities.charges:
+        raise UsageError(
+            f"{backend.name} charges, and qorch does not enforce budgets yet: {budget} would hold nothing back."
+            f" Start without a budget (a run that was started with one: --budget none, in Python budget='none');"
+            f" {where_to_limit(backend)}"
+        )
+
+
+def where_to_limit(backend: Backend) -> str:
+    """What a user can do about spending, until qorch itself limits it."""
+    console = backend.terms.console if isinstance(backend, RemoteBackend) else ""
+    return "see and limit what is spent at the provider" + (f": {console}" if console else "")

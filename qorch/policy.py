@@ -88,6 +88,7 @@ class Terms:
     ``account``: a name that all who share its limits have in common, and that tells nothing secret.
     ``settle_seconds``: after this time whatever was accepted is in the provider's lists. ``most_jobs``: at once in
     progress; what is really used adapts below it. ``rate``: a hard limit of submissions, None where none is known.
+    ``console``: the page on which the provider shows, and limits, what the account spends; empty if there is none.
     """
 
     account: str
@@ -95,6 +96,7 @@ class Terms:
     settle_seconds: float
     most_jobs: int
     rate: Rate | None = None
+    console: str = ""
 
 
 @dataclass(frozen=True)

@@ -204,8 +204,12 @@ class Store(Protocol):
     def claim_run(self, run_id: str) -> AbstractContextManager[None]:
         """The right to work on a run, kept by the kernel while this process lives.
 
-        Entering raises RunBusyError where another process has it.
+        Entering raises RunBusyError, with the holder's pid, if another process has it or this one has it already.
         """
+        ...
+
+    def stop_asked(self, run_id: str) -> datetime.datetime | None:
+        """When the process that works on a run was asked to stop; None if nobody did. A cheap read."""
         ...
 
     def find_run(self, name_or_id: str) -> RunRecord | None:

@@ -26,7 +26,8 @@ class RunRecord:
 
     ``summary``, too: what the sessions came to, and whether the backend charges. ``charges`` says that as a column:
     None in databases that did not record it. ``environment`` is JSON text: versions, arguments and commit with which
-    the run was started. ``stop_asked_at``: when somebody asked the process that works on the run to stop.
+    the run was started. ``stop_asked_at``: when somebody asked the process that works on the run to stop; writing the
+    run again leaves it as it is, and only a StopRequest moves it.
     """
 
     run_id: str
@@ -48,7 +49,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written."""
+    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
+
+    ``is_command``: the process is the command ``qorch``, which ends with its run; any other belongs to its user.
+    """
 
     run_id: str
     ordinal: int
@@ -58,6 +62,7 @@ class SessionRecord:
     wall_ns: int = 0
     rows_executed: int = 0
     rows_from_cache: int = 0
+    is_command: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,6 +259,14 @@ class RunMove:
     summary: str | None = None
 
 
+@dataclass(frozen=True)
+class StopRequest:
+    """The process that works on a run is asked to stop; ``asked_at`` None: a new session begins, which nobody asked."""
+
+    run_id: str
+    asked_at: datetime.datetime | None
+
+
 Write = (
     RunRecord
     | SessionRecord
@@ -269,6 +282,7 @@ Write = (
     | CheckpointRecord
     | LedgerRecord
     | RunMove
+    | StopRequest
 )
 
 

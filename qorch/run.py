@@ -1,8 +1,6 @@
 """A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
 
 import asyncio
-import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -20,7 +18,7 @@ from qorch.active import activate, deactivate
 from qorch.checkpoint import Checkpoint, LoopPlace, before_loop, count_steps_left, encode_checkpoint, walk
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
-from qorch.errors import QorchError, RunError, StoreError, UsageError
+from qorch.errors import QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand, recombine, wanted_parameters
 from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
@@ -34,6 +32,7 @@ from qorch.portal import PendingCall
 from qorch.ports import Backend, RemoteBackend
 from qorch.records import CheckpointRecord, RunMove, RunState, SpanRecord, Write
 from qorch.resources import Pace, Progress, Resources, Stateful
+from qorch.stopping import Lifetime, StopWatch, name_to_resume, say_how_to_resume
 
 
 class Run:
@@ -42,8 +41,8 @@ class Run:
     def __init__(self, resources: Resources) -> None:
         """Open the engine on the portal's loop, and write down that this process works on the run."""
         self._use = resources
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
+        self._life = Lifetime(resources.record.run_id)
+        self._lock = self._life.lock
         self._position = Position(-1, 0)
         self._metrics: dict[str, float] = {}
         self._all_metrics: dict[str, float] = {}
@@ -52,9 +51,7 @@ class Run:
         self._total_steps: int | None = None
         self._loops_begun = 0
         self._generator: Any = None
-        self._calls_open = 0
         self._idle_since_ns = 0
-        self._is_closed = False
         self._step_totals = Totals()
         self._step_begun_at = resources.clock.now()
         self._token: Token[Run | None] | None = None
@@ -66,6 +63,7 @@ class Run:
             recorder=resources.recorder,
             run_id=resources.record.run_id,
         )
+        self._watch = StopWatch(resources.store, self.run_id, stop=self._cancel)
         self._open()
         now_ns = resources.clock.monotonic_ns()
         resources.recorder.add(Phase.START, resources.recorder.origin_ns, now_ns, self._position)
@@ -77,9 +75,12 @@ class Run:
         try:
             use.portal.call(self._engine.open())
             use.store.write([use.record, use.session]).result()
+            self._life.open()
         except BaseException:
             with suppress(QorchError, CancelledError):
                 use.portal.call(self._engine.close())
+            self._life.begin_closing()
+            self._watch.close()
             raise
 
     @property
@@ -101,6 +102,11 @@ class Run:
     def backend(self) -> Backend:
         """Where the rows execute."""
         return self._use.backend
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `qorch cancel` has ended the run, which then cannot be resumed."""
+        return self._life.is_cancelled
 
     @property
     def totals(self) -> Totals:
@@ -138,8 +144,9 @@ class Run:
 
     def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall[list[PubResult]]:
         """Start executing pubs and return at once."""
-        future = self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs))))
-        return PendingCall(future)
+        batch = as_batch(pubs)
+        with self._lock:
+            return PendingCall(self._use.portal.submit(self._carry_out(self._next_call(batch))))
 
     def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
         """The forward values of a pub and their derivatives by the wanted parameters (all by default), in one batch.
@@ -182,7 +189,7 @@ class Run:
 
     def _next_call(self, batch: Batch) -> Call:
         with self._lock:
-            self._assert_usable()
+            self._life.check()
             position = self._position
             self._position = replace(position, call=position.call + 1)
         return Call(
@@ -194,29 +201,19 @@ class Run:
             is_replayed=self._use.is_resumed,
         )
 
-    def _assert_usable(self) -> None:
-        if os.getpid() != self._pid:
-            raise RunError(
-                "this run belongs to the process that started it, and this is a fork of it;"
-                " execute circuits there, or start a run of its own here"
-            )
-        if self._is_closed:
-            raise RunError(f"run {self.run_id} is closed; start it again with resume=True")
-
     @contextmanager
     def _busy(self) -> Iterator[None]:
         """While this is open, the caller waits for qorch; what lies between is the training loop's own time."""
         with self._lock:
-            if self._calls_open == 0:
+            if self._life.begin_call():
                 now_ns = self._use.clock.monotonic_ns()
                 self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
-            self._calls_open += 1
         try:
             yield
         finally:
             with self._lock:
-                self._calls_open -= 1
                 self._idle_since_ns = self._use.clock.monotonic_ns()
+                self._life.end_call()
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -226,7 +223,7 @@ class Run:
         """
         number = as_whole(number, "step")
         with self._lock:
-            self._assert_usable()
+            self._life.check()
             if self._in_step or number <= self._position.step:
                 raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
             self._position = Position(number, 0)
@@ -268,7 +265,6 @@ class Run:
 
     def settle(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
-        self._assert_usable()
         with self._busy(), self._use.recorder.span(Phase.STORE, self._position):
             self._engine.settle_blocking([*writes, *self._session_writes()])
 
@@ -356,16 +352,26 @@ class Run:
 
     def close(self, *, state: str = RunState.DONE, summary: str | None = None) -> None:
         """End the session: record everything and release the backend. May be called twice."""
-        with self._lock:
-            if self._is_closed or os.getpid() != self._pid:
-                return
-            self._is_closed = True
+        if not self._life.begin_closing():
+            return
         try:
-            self._use.portal.call(self._engine.close())
-            self._settle_quietly(state, summary)
+            if state != RunState.DONE and self._watch.is_asked():
+                self._life.cancel()
+            self._use.portal.call(self._engine.close(self._life.why_stopped))
+            self._settle_quietly(self._life.end_in(state), summary)
         finally:
+            self._watch.close()
             self._use.portal.close()
             self._use.release()
+            self._life.note_closed()
+
+    def _cancel(self) -> None:
+        """End the calls that wait, and then the run: `qorch cancel` asks for it. The process goes on."""
+        self._life.cancel()
+        with suppress(QorchError, CancelledError):
+            self._use.portal.call(self._engine.stop(self._life.why_stopped))
+            if self._life.wait_until_idle():
+                self.close(state=RunState.CANCELLED)
 
     def _settle_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; where the store has failed, it has said so before."""
@@ -400,7 +406,10 @@ class Run:
             self._token = None
         if error is None:
             self.close()
-        elif isinstance(error, KeyboardInterrupt):
-            self.close(state=RunState.STOPPED)
-        else:
-            self.close(state=RunState.FAILED)
+            return
+        is_interrupted = isinstance(error, KeyboardInterrupt)
+        name = name_to_resume(self._use.store, self._use.record)
+        self.close(state=RunState.STOPPED if is_interrupted else RunState.FAILED)
+        has_begun = is_interrupted or self._position != Position(-1, 0)
+        if has_begun and not self._use.session.is_command:
+            say_how_to_resume(self.run_id, name, state=self._life.state)

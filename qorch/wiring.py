@@ -17,6 +17,7 @@ from qorch.backends import open_backend as open_backend
 from qorch.config import read_config
 from qorch.engine.recorder import Recorder
 from qorch.errors import ShotsError, UsageError
+from qorch.limits import check_budget
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.whole import as_whole
@@ -24,13 +25,15 @@ from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
 from qorch.ports import Backend, Clock, Store, WallClock
 from qorch.progress import make_progress
-from qorch.records import RunRecord, RunState, SessionRecord
+from qorch.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.resources import Progress, Resources
 from qorch.run import Run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
 _NEWEST = "latest"
+NO_BUDGET = "none"
+"""In place of an amount: a run that was started with a budget goes on without."""
 
 
 def start_run(
@@ -48,13 +51,16 @@ def start_run(
     settings: dict[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
     clock: Clock | None = None,
+    is_command: bool = False,
 ) -> Run:
     """Start a training run, or with ``resume`` continue the newest run of that name (or id) where there is one.
 
-    ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``.
+    ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``;
+    nothing enforces it yet, so a backend that charges refuses it, and ``"none"`` resumes a run there that has one.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
-    database. ``rebuy``: go on where paid positions have changed.
+    database. ``rebuy``: go on where paid positions have changed. ``is_command``: this process is the command ``qorch``,
+    which says itself how to resume, and which ``qorch cancel`` may end.
 
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
     where another process works on the run: all before anything is executed.
@@ -71,8 +77,9 @@ def start_run(
     release = ExitStack()
     with ExitStack() as stack:
         device = find_backend(backend, config=config, clock=clock)
+        check_budget(device, policy.budget)
         store = _enter_store(stack, db or config.db, clock=clock)
-        found = store.find_run(name) if resume else None
+        found = _without_budget(store.find_run(name), device, budget) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
         record = _continued(new, device, seed) if found else new
         stack.enter_context(store.claim_run(record.run_id))
@@ -80,7 +87,7 @@ def start_run(
         run = Run(
             Resources(
                 record=record,
-                session=_begin_session(store, record, is_resumed=found is not None, clock=clock),
+                session=_begin_session(store, record, is_resumed=found is not None, is_command=is_command, clock=clock),
                 policy=policy,
                 backend=device,
                 store=store,
@@ -115,7 +122,9 @@ def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock:
     return stack.enter_context(closing(open_store(db, clock=clock)))
 
 
-def _begin_session(store: Store, record: RunRecord, *, is_resumed: bool, clock: Clock) -> SessionRecord:
+def _begin_session(
+    store: Store, record: RunRecord, *, is_resumed: bool, is_command: bool, clock: Clock
+) -> SessionRecord:
     """The session of this process. A new run is written down with it once the backend is open."""
     session = SessionRecord(
         run_id=record.run_id,
@@ -123,17 +132,34 @@ def _begin_session(store: Store, record: RunRecord, *, is_resumed: bool, clock: 
         pid=os.getpid(),
         host=socket.gethostname(),
         started_at=clock.now(),
+        is_command=is_command,
     )
     if is_resumed:
-        # `qorch cancel` must find the process that works on the run, also while its backend opens.
-        store.write([session]).result()
+        # `qorch cancel` must find the process that works on the run, also while its backend opens. What was asked of
+        # an earlier process is not asked of this one.
+        store.write([session, StopRequest(record.run_id, None)]).result()
     return session
 
 
 def _as_budget(budget: str | Money | None) -> Money | None:
     if budget is None or isinstance(budget, Money):
         return budget
+    if budget == NO_BUDGET:
+        return None
     return parse_money(budget if isinstance(budget, str) else repr(budget))
+
+
+def _without_budget(record: RunRecord | None, device: Backend, budget: str | Money | None) -> RunRecord | None:
+    """A run that goes on without the budget that it was started with, if that is asked for.
+
+    Raises UsageError if it is not, and the backend charges.
+    """
+    if record is None or record.budget_micros is None:
+        return record
+    if budget == NO_BUDGET:
+        return replace(record, budget_micros=None, currency=None)
+    check_budget(device, Money(record.currency or "USD", record.budget_micros))
+    return record
 
 
 def _encode(settings: dict[str, Any] | None) -> str:
@@ -197,7 +223,6 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
         state=RunState.RUNNING,
         summary=_with_charges(record.summary, device),
         charges=device.capabilities.charges,
-        stop_asked_at=None,
     )
 
 

@@ -41,7 +41,7 @@ def parse_time(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text)
 
 
-def _parse_time_or_none(text: str | None) -> dt.datetime | None:
+def parse_time_or_none(text: str | None) -> dt.datetime | None:
     return None if text is None else parse_time(text)
 
 
@@ -52,7 +52,7 @@ def decode_run(row: SqlRow) -> RunRecord:
         created_at=parse_time(row.created_at), workload=row.workload, settings=row.settings,
         budget_micros=row.budget_micros, currency=row.currency, state=row.state, summary=row.summary,
         charges=None if row.charges is None else bool(row.charges), environment=row.environment,
-        stop_asked_at=_parse_time_or_none(row.stop_asked_at),
+        stop_asked_at=parse_time_or_none(row.stop_asked_at),
     )  # fmt: skip
 
 
@@ -60,15 +60,16 @@ def decode_session(row: SqlRow) -> SessionRecord:
     """A row of sessions."""
     started_at = parse_time(row.started_at)
     return SessionRecord(
-        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache
-    )
+        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache,
+        bool(row.is_command),
+    )  # fmt: skip
 
 
 def decode_step(row: SqlRow) -> StepRecord:
     """A row of steps."""
     return StepRecord(
         row.run_id, row.step, row.session, parse_time(row.ended_at), row.rows_executed, row.rows_from_cache,
-        _parse_time_or_none(row.begun_at), row.epoch,
+        parse_time_or_none(row.begun_at), row.epoch,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from qorch.records import (
     SessionRecord,
     SpanRecord,
     StepRecord,
+    StopRequest,
     Write,
 )
 from qorch_jobs_db.blocks import encode_places, encode_result
@@ -60,7 +61,7 @@ class Changes:
     it goes. ``released`` are claims that are given up.
     """
 
-    runs: list[Parameters | RunMove] = field(default_factory=list)
+    runs: list[Parameters | RunMove | StopRequest] = field(default_factory=list)
     rows: defaultdict[str, list[Parameters]] = field(default_factory=lambda: defaultdict(list))
     plans: dict[str, Parameters | None] = field(default_factory=dict)
     released: list[ReleasedRows] = field(default_factory=list)
@@ -100,7 +101,7 @@ def encode(writes: Sequence[Write], *, stamp: str) -> Changes:
 
 
 def _add_rare(changes: Changes, record: Write) -> None:
-    if isinstance(record, RunMove):
+    if isinstance(record, RunMove | StopRequest):
         changes.runs.append(record)
     elif isinstance(record, RunRecord):
         changes.runs.append(_encode_run(record))
@@ -142,11 +143,11 @@ def _encode_run(record: RunRecord) -> Parameters:
         record.summary,
         None if record.charges is None else int(record.charges),
         record.environment,
-        _time_or_none(record.stop_asked_at),
+        time_or_none(record.stop_asked_at),
     )
 
 
-def _time_or_none(moment: dt.datetime | None) -> str | None:
+def time_or_none(moment: dt.datetime | None) -> str | None:
     return None if moment is None else time_text(moment)
 
 
@@ -160,6 +161,7 @@ def _encode_session(record: SessionRecord) -> Parameters:
         record.wall_ns,
         record.rows_executed,
         record.rows_from_cache,
+        int(record.is_command),
     )
 
 
@@ -171,7 +173,7 @@ def _encode_step(record: StepRecord) -> Parameters:
         time_text(record.ended_at),
         record.rows_executed,
         record.rows_from_cache,
-        _time_or_none(record.begun_at),
+        time_or_none(record.begun_at),
         record.epoch,
     )
 

@@ -41,7 +41,7 @@ class Locks:
     def claim(self, run_id: str) -> Iterator[None]:
         """Hold the right to a run.
 
-        Raises RunBusyError, with the holder's pid, where it is taken; StoreUnavailableError without a lock file.
+        Raises RunBusyError, with the holder's pid, if it is taken; StoreUnavailableError without a lock file.
         """
         try:
             descriptor = self._open(f"run-{_file_name(run_id)}")
@@ -136,8 +136,13 @@ def _sign(descriptor: int) -> None:
 
 
 def _busy(run_id: str, descriptor: int) -> RunBusyError:
-    holder = os.pread(descriptor, 32, 0).decode("ascii", "replace") or "unknown"
-    return RunBusyError(f"another process (pid {holder}) works on run '{run_id}'; wait for it, or stop it and resume")
+    signature = os.pread(descriptor, 32, 0).decode("ascii", "replace")
+    pid = int(signature) if signature.isdecimal() else None
+    if pid == os.getpid():
+        return RunBusyError.in_this_process(run_id, pid=pid)
+    holder = "unknown" if pid is None else pid
+    text = f"another process (pid {holder}) works on run '{run_id}'; wait for it, or stop it and resume"
+    return RunBusyError(text, pid=pid)
 
 
 def _file_name(run_id: str) -> str:

@@ -92,6 +92,7 @@ SESSIONS = Table(
     Column("wall_ns", BigInteger, nullable=False),
     Column("rows_executed", BigInteger, nullable=False),
     Column("rows_from_cache", BigInteger, nullable=False),
+    Column("is_command", Integer, nullable=False, server_default="0"),
 )
 
 STEPS = Table(

@@ -1,7 +1,7 @@
 """The SQL of writing: upserts for what moves, inserts for what only grows; each compiled to text once."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
@@ -23,8 +23,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
-from qorch.records import ReleasedRows, RunMove
-from qorch_jobs_db.encoding import Changes, time_text
+from qorch.records import ReleasedRows, RunMove, StopRequest
+from qorch_jobs_db.encoding import Changes, time_or_none, time_text
 from qorch_jobs_db.schema import (
     ACCOUNTS,
     ATTEMPTS,
@@ -93,7 +93,8 @@ def compile_texts(dialect: Dialect) -> Texts:
             "checkpoints": make.insert(CHECKPOINTS),
             "ledger": make.insert(LEDGER),
         },
-        put_run=make.upsert(RUNS, "run_id"),
+        # What was asked of a run's process stays, also where the process writes its run at that moment.
+        put_run=make.upsert(RUNS, "run_id", kept=("stop_asked_at",)),
         put_plan=make.upsert(JOB_PLANS, "job_id"),
         drop_plan=make.text(delete(JOB_PLANS).where(JOB_PLANS.c.job_id == bindparam("job_id"))),
         claim=make.insert_missing(ROW_CLAIMS, "claim"),
@@ -126,10 +127,10 @@ class _Maker:
         """Insert, or leave what is there."""
         return self.text(self._insert(table).on_conflict_do_nothing(index_elements=identity))
 
-    def upsert(self, table: Table, *identity: str) -> str:
-        """Insert, or replace all but the identity and the serial number, which keeps the first order."""
+    def upsert(self, table: Table, *identity: str, kept: Sequence[str] = ()) -> str:
+        """Insert, or replace all but the identity, what is kept, and the serial number, which keeps the first order."""
         statement = self._insert(table)
-        moved = {name: statement.excluded[name] for name in _columns(table) if name not in identity}
+        moved = {name: statement.excluded[name] for name in _columns(table) if name not in {*identity, *kept}}
         return self.text(statement.on_conflict_do_update(index_elements=identity, set_=moved))
 
     def _insert(self, table: Table) -> Insert:
@@ -168,7 +169,10 @@ def apply_changes(link: Link, changes: Changes) -> None:
     cursor, texts = link.cursor, link.texts
     for change in changes.runs:
         if isinstance(change, RunMove):
-            _move_run(link.connection, change)
+            values = {"state": change.state} | ({} if change.summary is None else {"summary": change.summary})
+            _change_run(link.connection, change.run_id, values)
+        elif isinstance(change, StopRequest):
+            _change_run(link.connection, change.run_id, {"stop_asked_at": time_or_none(change.asked_at)})
         else:
             cursor.execute(texts.put_run, change)
     for table, text in texts.rows.items():
@@ -183,13 +187,10 @@ def apply_changes(link: Link, changes: Changes) -> None:
         _release(link, released)
 
 
-def _move_run(connection: Connection, move: RunMove) -> None:
-    values = {"state": move.state}
-    if move.summary is not None:
-        values["summary"] = move.summary
-    moved = connection.execute(update(RUNS).where(RUNS.c.run_id == move.run_id).values(values))
-    if moved.rowcount == 0:
-        raise StoreError(f"run '{move.run_id}' is not stored; write its RunRecord first")
+def _change_run(connection: Connection, run_id: str, values: Mapping[str, str | None]) -> None:
+    changed = connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(values))
+    if changed.rowcount == 0:
+        raise StoreError(f"run '{run_id}' is not stored; write its RunRecord first")
 
 
 def _apply_plans(link: Link, changes: Changes) -> None:

@@ -52,6 +52,7 @@ from qorch_jobs_db.decoding import (
     decode_session,
     decode_span,
     decode_step,
+    parse_time_or_none,
 )
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
@@ -158,6 +159,11 @@ class SqlStore:
         self._check_process()
         with self._locks.claim(run_id):
             yield
+
+    def stop_asked(self, run_id: str) -> dt.datetime | None:
+        """See Store."""
+        query = select(RUNS.c.stop_asked_at).where(RUNS.c.run_id == run_id)
+        return next(iter(self._fetch(query, lambda row: parse_time_or_none(row.stop_asked_at))), None)
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""

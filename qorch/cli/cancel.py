@@ -1,9 +1,11 @@
-"""`qorch cancel`: end a run for good, and stop the process that works on it."""
+"""`qorch cancel`: end a run for good, wherever it is being worked on."""
 
 import os
 import signal
 import socket
+import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qorch.cli.options import DbOption, JsonOption, RunArgument
@@ -19,10 +21,19 @@ PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True)
+class _Worker:
+    """The process that worked on the run: asked to stop, or ended if it was the command ``qorch`` itself."""
+
+    pid: int | None
+    is_ended: bool
+
+
 def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Cancel a run, and its jobs at their provider.
 
-    A process on this machine that works on it is stopped first.
+    A process that works on it is asked to stop: its next call raises RunStoppedError, and it goes on without the run.
+    Only a process that is the command `qorch train` is ended.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.records import RunState
@@ -31,14 +42,20 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
         record = require_run(store, run)
         if record.state in {RunState.DONE, RunState.CANCELLED} and not store.open_jobs(record.run_id):
             raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
-        stopped_pid = _cancel(store, record.run_id)
+        worker = _cancel(store, record.run_id)
         jobs = _cancel_jobs(store, record)
     if as_json:
-        document = {"run": record.run_id, "state": RunState.CANCELLED, "stopped_pid": stopped_pid}
+        pids = {"stopped_pid": worker.pid if worker.is_ended else None, "asked_pid": worker.pid}
+        document = {"run": record.run_id, "state": RunState.CANCELLED, **pids}
         print_json(document | {"jobs_cancelled": jobs.told, "jobs_over": jobs.over, "jobs_unseen": jobs.unseen})
         return
-    process = f"; stopped process {stopped_pid}" if stopped_pid else ""
-    print(f"run {record.run_id} is cancelled{process}{_say(jobs)}")
+    print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(jobs)}")
+
+
+def _say_worker(worker: _Worker) -> str:
+    if worker.pid is None:
+        return ""
+    return f"; stopped process {worker.pid}" if worker.is_ended else f"; process {worker.pid} goes on without it"
 
 
 def _say(jobs: "Cancellation") -> str:
@@ -61,15 +78,17 @@ def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
         return cancel_jobs(store, record, config=read_config(), clock=WallClock())
 
 
-def _cancel(store: "Store", run_id: str) -> int | None:
-    """Cancel a run; the process that had to be stopped for it, or None."""
+def _cancel(store: "Store", run_id: str) -> _Worker:
+    """Cancel a run, once the process that works on it has let it go."""
     try:
         _mark(store, run_id)
     except RunBusyError:
-        pid = _stop_worker(store, run_id)
-        _mark_when_free(store, run_id, pid=pid)
-        return pid
-    return None
+        # Before the signal: what ends by it must know that there is nothing to resume.
+        _ask(store, run_id)
+        pid = _end_command(store, run_id)
+        holder = _mark_when_free(store, run_id)
+        return _Worker(pid or holder, is_ended=pid is not None)
+    return _Worker(None, is_ended=False)
 
 
 def _mark(store: "Store", run_id: str) -> None:
@@ -79,30 +98,83 @@ def _mark(store: "Store", run_id: str) -> None:
         store.write([RunMove(run_id, RunState.CANCELLED)]).result()
 
 
-def _stop_worker(store: "Store", run_id: str) -> int:
-    """Send SIGTERM to the process of the last session. Raises RunBusyError where it is not on this machine."""
-    session = store.sessions(run_id)[-1]
-    if session.host != socket.gethostname():
-        raise RunBusyError(f"process {session.pid} on {session.host} works on run {run_id}; cancel it there")
+def _ask(store: "Store", run_id: str) -> None:
+    from qorch.ports import WallClock
+    from qorch.records import StopRequest
+
+    store.write([StopRequest(run_id, WallClock().now())]).result()
+
+
+def _holder(store: "Store", run_id: str) -> int | None:
+    """The process that has the run now; None if there is none, or it cannot be told which."""
     try:
-        os.kill(session.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        # It ended just now, which is as good.
-        return session.pid
-    except PermissionError as error:
-        raise RunBusyError(f"process {session.pid} works on run {run_id} and is not yours to stop") from error
-    return session.pid
+        with store.claim_run(run_id):
+            return None
+    except RunBusyError as error:
+        return error.pid
 
 
-def _mark_when_free(store: "Store", run_id: str, *, pid: int) -> None:
+def _end_command(store: "Store", run_id: str) -> int | None:
+    """Send SIGTERM to the process that works on the run if it is the command ``qorch``; its pid.
+
+    None for every other process, such as a notebook: it is its user's.
+    """
+    session = store.sessions(run_id)[-1]
+    if not session.is_command or session.host != socket.gethostname():
+        return None
+    try:
+        handle = _open_process(session.pid)
+        try:
+            # Asked after the handle was opened: it has the run, so that the handle is of this very process, and not of
+            # a later one with its number.
+            if _holder(store, run_id) == session.pid:
+                _send_sigterm(session.pid, handle)
+                return session.pid
+        finally:
+            if handle is not None:
+                os.close(handle)
+    except OSError:
+        # It ended just now, or is another user's: it was asked to stop, which is as good.
+        return None
+    return None
+
+
+def _open_process(pid: int) -> int | None:
+    """A handle of a process, which stays its own when its number goes to another; None if the system has none."""
+    return os.pidfd_open(pid) if sys.platform == "linux" else None
+
+
+def _send_sigterm(pid: int, handle: int | None) -> None:
+    if handle is not None and sys.platform == "linux":
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+    else:
+        os.kill(pid, signal.SIGTERM)
+
+
+def _mark_when_free(store: "Store", run_id: str) -> int | None:
+    """Mark the run once its process has let it go; that process, as far as it is known."""
     deadline = time.monotonic() + PATIENCE_SECONDS
+    pid = None
     while True:
         try:
-            return _mark(store, run_id)
-        except RunBusyError:
+            _mark(store, run_id)
+        except RunBusyError as error:
+            pid = error.pid or pid
             if time.monotonic() > deadline:
-                raise RunBusyError(
-                    f"process {pid} was told to stop run {run_id}, and has not ended after"
-                    f" {PATIENCE_SECONDS:.0f} s; end it and cancel again"
-                ) from None
+                raise RunBusyError(_still_busy(store, run_id, pid), pid=pid) from None
+            if store.stop_asked(run_id) is None:
+                # A new session of the run began in the same moment, and knew nothing of it.
+                _ask(store, run_id)
             time.sleep(_POLL_SECONDS)
+        else:
+            return pid
+
+
+def _still_busy(store: "Store", run_id: str, pid: int | None) -> str:
+    session = store.sessions(run_id)[-1]
+    where = f"process {pid or session.pid} on {session.host}"
+    return (
+        f"run {run_id} was asked to stop, and {where} still works on it after {PATIENCE_SECONDS:.0f} s: it may be"
+        " suspended, or busy outside of qorch. The request stands: the run ends as soon as the process looks. Then"
+        " cancel again, which also cancels its jobs; or end the process first"
+    )

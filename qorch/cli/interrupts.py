@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -26,11 +26,11 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopper:
-    """Turns the first signal into `Stopped` in the main thread; ``hint`` is what to say before giving up."""
+    """Turns the first signal into `Stopped` in the main thread; ``hint`` gives what to say before giving up."""
 
     def __init__(self) -> None:
         """Nothing has been started yet, so there is nothing to resume."""
-        self.hint = ""
+        self.hint: Callable[[], str] = str
 
     @contextmanager
     def listen(self) -> Iterator[None]:
@@ -62,7 +62,7 @@ class Stopper:
             return
         _say("\nstopping; press Ctrl-C again to quit at once\n")
         if not select.select([reader], [], [], GRACE_SECONDS)[0]:
-            _say(self.hint)
+            _say(self.hint())
             os._exit(128 + first)
         second = _next_signal(reader)
         if second is not None:

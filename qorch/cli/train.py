@@ -13,12 +13,13 @@ from qorch.cli.arguments import LATEST, check_own_names, read_own_options, whole
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
-from qorch.errors import QorchError, UnknownNameError, UsageError
+from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from qorch.cli.settings import Settings
     from qorch.ports import Backend
     from qorch.records import RunRecord
+    from qorch.run import Run
     from qorch.workloads.base import Options, Training, Workload
 
 _WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
@@ -29,7 +30,13 @@ _EPOCHS = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="P
 _BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
 _LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only so many samples.")]
 _GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
-_BUDGET = Annotated[str | None, typer.Option(help='The most that the run may cost, such as "5 USD".')]
+_BUDGET = Annotated[
+    str | None,
+    typer.Option(
+        help='The most that the run may cost, such as "5 USD". Refused on backends that charge: nothing enforces it'
+        " yet. none: a run that has one goes on without."
+    ),
+]
 _CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
 _DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="Where the workload's data lies.")]
 _SEED = Annotated[
@@ -90,12 +97,18 @@ def _train_or_resume(
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
     from qorch.records import RunState
+    from qorch.wiring import NO_BUDGET
 
+    has_no_budget = given.get("budget") == NO_BUDGET
+    if has_no_budget:
+        del given["budget"]
     if resume is None:
         settings = new_settings(job.name, given)
         return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
     run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
     settings = stored_settings(run, job.name, given=given)
+    if has_no_budget or run.budget_micros is None:
+        settings = replace(settings, budget=None)
     if run.state == RunState.DONE:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
@@ -121,7 +134,7 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
     """Train a new run, or go on with ``run_id``; the run's id."""
     import msgspec
 
-    from qorch.wiring import start_run
+    from qorch.wiring import NO_BUDGET, start_run
 
     settings = _with_shots(settings, workload)
     options = _as_options(settings)
@@ -130,18 +143,21 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
     try:
         with stopper.listen():
             run = start_run(
-                run_id or settings.name, backend=_open_backend(settings), budget=settings.budget,
+                run_id or settings.name, backend=_open_backend(settings), budget=settings.budget or NO_BUDGET,
                 cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
                 resume=run_id is not None, rebuy=rebuy, workload=settings.workload,
-                settings=msgspec.to_builtins(settings),
+                settings=msgspec.to_builtins(settings), is_command=True,
             )  # fmt: skip
-            stopper.hint = _resume_hint(settings.workload, run.run_id, db)
+            stopper.hint = lambda: _resume_hint(run, settings.workload, db)
             with run:
                 training = workload.train(run, options)
                 run.close(summary=json.dumps(_summarise(training)))
     except Stopped as stopped:
         _print_hint(stopper)
         raise typer.Exit(stopped.exit_code) from stopped
+    except RunStoppedError:
+        # It was cancelled, and says so itself.
+        raise
     except QorchError:
         _print_hint(stopper)
         raise
@@ -149,19 +165,23 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
 
 
 def _print_hint(stopper: Stopper) -> None:
-    if stopper.hint:
-        print_aside(stopper.hint)
+    hint = stopper.hint()
+    if hint:
+        print_aside(hint)
 
 
 def _open_backend(settings: "Settings") -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError where it cannot run what is asked for."""
     from qorch.config import read_config
-    from qorch.limits import check_exact_gradients, check_shots
+    from qorch.limits import check_budget, check_exact_gradients, check_shots
+    from qorch.model.money import parse_money
     from qorch.ports import WallClock
     from qorch.wiring import open_backend
 
+    budget = None if settings.budget is None else parse_money(settings.budget)
     backend = open_backend(settings.backend, config=read_config(), clock=WallClock())
     try:
+        check_budget(backend, budget)
         check_shots(backend, settings.exact_or_shots)
         if settings.gradient == "exact":
             check_exact_gradients(backend)
@@ -199,9 +219,11 @@ def _as_options(settings: "Settings") -> "Options":
     )
 
 
-def _resume_hint(workload: str, run_id: str, db: str | None) -> str:
+def _resume_hint(run: "Run", workload: str, db: str | None) -> str:
+    if run.is_cancelled:
+        return f"run {run.run_id} was cancelled\n"
     where = "" if db is None else f" --db {shlex.quote(db)}"
-    return f"resume with: qorch train {workload} --resume {run_id}{where}\n"
+    return f"resume with: qorch train {workload} --resume {run.run_id}{where}\n"
 
 
 def _print_report(run_id: str, *, db: str | None, as_json: bool) -> None:

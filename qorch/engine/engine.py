@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from qorch.engine.queue import JobQueue
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote import RemoteSubmitter
 from qorch.engine.remote_parts import RemoteParts, make_remote_parts
+from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
 from qorch.errors import RunStoppedError, StoreError
 from qorch.limits import check_shots
@@ -30,6 +32,10 @@ from qorch.planning import Missing, PlannedJob, pack
 from qorch.policy import RunPolicy
 from qorch.ports import Backend, Clock, RemoteBackend, Store
 from qorch.records import Write
+
+_STOPPED = "the run was stopped; start it again with resume=True to go on"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,9 @@ class _Plan:
 
 @dataclass
 class _Tasks:
-    calls: set["asyncio.Task[list[PubResult]]"] = field(default_factory=set)
-    is_stopped: bool = False
+    open: set["asyncio.Task[Any]"] = field(default_factory=set)
+    stopped_because: str = ""
+    """What tasks raise that were stopped; empty while nothing was."""
 
 
 class Engine:
@@ -116,18 +123,25 @@ class Engine:
                 self._claims = Claims(store, run_id=run_id, clock=clock, settle=self._remote.settle_run)
             self._queue = JobQueue(remote.terms.most_jobs)
         self._tasks = _Tasks()
+        self._spending = SpendingNotice(backend)
 
     async def open(self) -> None:
-        """Start the queue and the backend, and adopt what an earlier life of the run left at the provider."""
+        """Start the queue and the backend, and adopt what an earlier life of the run left at the provider.
+
+        Raises RunStoppedError if ``stop`` is called meanwhile.
+        """
+        await self._until_stopped(self._open())
+
+    async def _open(self) -> None:
         await self._queue.__aenter__()
         if self._remote is not None:
             await self._remote.open(self._run_id)
         else:
             await self._backend.open()
 
-    async def close(self) -> None:
-        """Cancel what is in progress, record it, and release the backend."""
-        await self.stop()
+    async def close(self, because: str = _STOPPED) -> None:
+        """Cancel what is in progress, record it, and release the backend. ``because``: see ``stop``."""
+        await self.stop(because)
         await self._queue.__aexit__(None, None, None)
         try:
             if self._remote is not None:
@@ -137,12 +151,15 @@ class Engine:
             await self._backend.close()
             self._journal.close()
 
-    async def stop(self) -> None:
-        """Submit nothing more: calls in progress are cancelled, and their jobs recorded as such."""
-        self._tasks.is_stopped = True
-        for task in tuple(self._tasks.calls):
+    async def stop(self, because: str = _STOPPED) -> None:
+        """Submit nothing more: calls in progress are cancelled, and their jobs recorded as such.
+
+        They, and later calls, raise RunStoppedError with the sentence ``because`` of the first ``stop``.
+        """
+        self._tasks.stopped_because = self._tasks.stopped_because or because
+        for task in tuple(self._tasks.open):
             task.cancel()
-        await asyncio.gather(*self._tasks.calls, return_exceptions=True)
+        await asyncio.gather(*self._tasks.open, return_exceptions=True)
 
     async def settle(self) -> None:
         """Wait until everything that was recorded is durable."""
@@ -157,20 +174,25 @@ class Engine:
 
         Raises UsageError before anything is executed, BackendError, StoreError, or RunStoppedError.
         """
-        if self._tasks.is_stopped:
-            raise RunStoppedError("the run was stopped; start it again with resume=True to go on")
-        task = asyncio.create_task(self._execute(call))
-        self._tasks.calls.add(task)
+        return await self._until_stopped(self._execute(call))
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work that ``stop`` ends with RunStoppedError."""
+        if self._tasks.stopped_because:
+            work.close()
+            raise RunStoppedError(self._tasks.stopped_because)
+        task = asyncio.create_task(work)
+        self._tasks.open.add(task)
         try:
             return await task
         except asyncio.CancelledError:
-            if self._tasks.is_stopped and not _is_cancelling():
-                raise RunStoppedError("the run was stopped before this call finished") from None
+            if self._tasks.stopped_because and not _is_cancelling():
+                raise RunStoppedError(self._tasks.stopped_because) from None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             raise
         finally:
-            self._tasks.calls.discard(task)
+            self._tasks.open.discard(task)
 
     async def _execute(self, call: Call) -> list[PubResult]:
         if self._remote is not None and call.is_replayed:
@@ -275,6 +297,7 @@ class Engine:
 
     async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
         """Run all jobs of a call; the first failure cancels the others and is raised."""
+        self._spending.say_once(plan.jobs)
         later = itertools.count(plan.found.first_job + len(plan.jobs))
         if len(plan.jobs) == 1:
             await self._run_job(call, plan, 0, assembly, lambda: next(later))

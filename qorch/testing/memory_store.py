@@ -1,6 +1,7 @@
 """A Store in memory: the same contract, for tests. Nothing outlives the object."""
 
 import datetime as dt
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from qorch.records import (
     SessionRecord,
     SpanRecord,
     StepRecord,
+    StopRequest,
     Write,
 )
 
@@ -135,12 +137,17 @@ class MemoryStore:
         """See Store; here it holds between claims of this object only."""
         with self._lock:
             if run_id in self._claimed:
-                raise RunBusyError(f"run '{run_id}' is being worked on; wait for it, or stop it and resume")
+                raise RunBusyError.in_this_process(run_id, pid=os.getpid())
             self._claimed.add(run_id)
         try:
             yield
         finally:
             self._claimed.discard(run_id)
+
+    def stop_asked(self, run_id: str) -> dt.datetime | None:
+        """See Store."""
+        run = self._read().runs.get(run_id)
+        return None if run is None else run.stop_asked_at
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
@@ -316,14 +323,12 @@ class MemoryStore:
         else:
             self._replace_of_run(record)
 
-    def _replace_of_run(self, record: RunRecord | RunMove | SessionRecord | StepRecord | MetricRecord) -> None:
+    def _replace_of_run(
+        self, record: RunRecord | RunMove | StopRequest | SessionRecord | StepRecord | MetricRecord
+    ) -> None:
         tables = self._tables
-        if isinstance(record, RunRecord):
-            tables.runs[record.run_id] = record
-        elif isinstance(record, RunMove):
-            run = tables.runs[record.run_id]
-            summary = run.summary if record.summary is None else record.summary
-            tables.runs[record.run_id] = replace(run, state=record.state, summary=summary)
+        if isinstance(record, RunRecord | RunMove | StopRequest):
+            tables.runs[record.run_id] = _replaced(tables.runs.get(record.run_id), record)
         elif isinstance(record, SessionRecord):
             tables.sessions[record.run_id, record.ordinal] = record
         elif isinstance(record, MetricRecord):
@@ -362,6 +367,16 @@ _OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
 def _generation(record: Write) -> int:
     """Runs before all else: one call may hold a run and what belongs to it in any order."""
     return 0 if isinstance(record, RunRecord) else 1
+
+
+def _replaced(run: RunRecord | None, record: RunRecord | RunMove | StopRequest) -> RunRecord:
+    if isinstance(record, RunRecord):
+        return record if run is None else replace(record, stop_asked_at=run.stop_asked_at)
+    if run is None:
+        raise _missing_run(record.run_id)
+    if isinstance(record, StopRequest):
+        return replace(run, stop_asked_at=record.asked_at)
+    return replace(run, state=record.state, summary=run.summary if record.summary is None else record.summary)
 
 
 def _missing_run(run_id: str) -> StoreError:

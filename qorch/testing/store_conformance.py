@@ -40,6 +40,7 @@ from qorch.records import (
     SessionRecord,
     SpanRecord,
     StepRecord,
+    StopRequest,
     Write,
 )
 from qorch.testing.store_records import (
@@ -98,7 +99,7 @@ class StoreConformance(StoreRecoveryConformance, StoreSharingConformance):
 
     def test_sessions_and_steps_are_replaced_and_in_order(self, store: Store) -> None:
         """A second write of the same ordinal replaces the first; reading is by ordinal."""
-        sessions = [SessionRecord("r", i, 17, "host", NOW, wall_ns=i) for i in (1, 0)]
+        sessions = [SessionRecord("r", i, 17, "host", NOW, wall_ns=i, is_command=i == 1) for i in (1, 0)]
         steps = [StepRecord("r", i, 0, NOW, 10, i, NOW, 3) for i in (2, -1, 0)]
         renewed = replace(sessions[0], wall_ns=10**18)
         repeated = replace(steps[0], rows_executed=99)
@@ -267,6 +268,7 @@ class StoreConformance(StoreRecoveryConformance, StoreSharingConformance):
         [
             make_job("x/0.0.0"),
             RunMove("x", RunState.DONE),
+            StopRequest("x", NOW),
             AttemptRecord("x/0.0.0", 0, "key", NOW),
             replace(make_block(2), job_id="x/0.0.0"),
         ],

@@ -1,6 +1,7 @@
-"""The part of the Store contract that runs share: the state of accounts, and claims on rows."""
+"""The part of the Store contract that processes share: claims on runs and rows, requests to stop, and accounts."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qorch.errors import BudgetError, StoreError
+from qorch.errors import BudgetError, RunBusyError, StoreError
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import KEY_BYTES
 from qorch.ports import Store
-from qorch.records import ReleasedRows
+from qorch.records import ReleasedRows, RunMove, RunState, StopRequest
 from qorch.testing.store_fixtures import StoreFixtures
-from qorch.testing.store_records import make_job, make_run, start_python
+from qorch.testing.store_records import NOW, make_job, make_run, start_python
 
 _PATIENCE_SECONDS = 120
 _INCREMENT = """
@@ -69,6 +70,29 @@ def make_claims(*numbers: int) -> ByteArray:
 
 class StoreSharingConformance(StoreFixtures):
     """See StoreConformance."""
+
+    def test_a_run_is_asked_to_stop(self, store: Store) -> None:
+        """A request stays over moves and over writing the run again, until it is taken back; other runs have none."""
+        store.write([make_run("s")]).result()
+        assert store.stop_asked("r") is None
+        store.write([StopRequest("r", NOW)]).result()
+        store.write([RunMove("r", RunState.STOPPED), make_run("r")]).result()
+        run = store.find_run("r")
+        assert run is not None
+        assert store.stop_asked("r") == run.stop_asked_at == NOW
+        assert store.stop_asked("s") is None
+        assert store.stop_asked("nobody") is None
+        store.write([StopRequest("r", None)]).result()
+        assert store.stop_asked("r") is None
+
+    def test_a_run_is_open_once(self, store: Store) -> None:
+        """A second claim in one process says that it is open here, and whose process that is; then it is free again."""
+        with store.claim_run("r"):
+            with pytest.raises(RunBusyError, match="open in this process") as caught, store.claim_run("r"):
+                pass
+            assert caught.value.pid == os.getpid()
+        with store.claim_run("r"):
+            pass
 
     def test_an_account_changes_one_after_the_other(self, store: Store) -> None:
         """Each change gets what the one before it left; accounts are apart; the values come back."""

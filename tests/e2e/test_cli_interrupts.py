@@ -83,7 +83,10 @@ def test_cancel_stops_the_process_and_marks_the_run(qorch: Any, running: Any) ->
     assert outcome.code == 0, outcome.err
     assert outcome.document["state"] == "cancelled"
     assert outcome.document["stopped_pid"] == process.pid
-    assert process.wait(timeout=10) == 143
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "resume" not in said
+    assert said.splitlines()[-1] == f"run {outcome.document['run']} was cancelled"
     assert qorch("runs", "--json").document["runs"][0]["state"] == "cancelled"
     assert qorch("cancel", "doomed").code == 2
 

@@ -11,6 +11,7 @@ from qorch_providers.http import check_header_value, check_origin
 
 KEY_NAME, URL_NAME = "IONQ_API_KEY", "IONQ_API_URL"
 DEFAULT_URL = "https://api.ionq.co"
+CONSOLE = "https://cloud.ionq.com"
 _VERSION_AT_END = re.compile(r"/(v[0-9]+(?:\.[0-9]+)*)$")
 
 
@@ -39,7 +40,7 @@ def read_access(environment: Mapping[str, str], *, version: str) -> Access:
     key = environment.get(KEY_NAME, "").strip()
     if not key:
         raise UsageError(
-            f"there is no IonQ key: make one at https://cloud.ionq.com (Settings, API keys) and set {KEY_NAME}=<key>;"
+            f"there is no IonQ key: make one at {CONSOLE} (Settings, API keys) and set {KEY_NAME}=<key>;"
             " qorch emulate ionq takes any word"
         )
     check_header_value(f"IonQ ({KEY_NAME})", key)

@@ -17,7 +17,7 @@ from qorch.model.pub import Pub
 from qorch.policy import OnUnknown, Terms
 from qorch.ports import Capabilities, Clock, RemoteBackend
 from qorch_providers.http import HttpClient, NotSentError
-from qorch_providers.ionq.access import Access, read_access
+from qorch_providers.ionq.access import CONSOLE, Access, read_access
 from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
 from qorch_providers.ionq.client import IonqClient, NoListError
 from qorch_providers.ionq.collection import collect_answer
@@ -256,6 +256,7 @@ def _terms(options: Options, account: str) -> Terms:
         settle_seconds=options.settle_seconds,
         most_jobs=options.jobs,
         rate=options.rate,
+        console=CONSOLE,
     )
 
 

@@ -26,6 +26,8 @@ def upgrade() -> None:
         runs.add_column(sa.Column("charges", sa.Integer()))
         runs.add_column(sa.Column("environment", sa.Text(), nullable=False, server_default="{}"))
         runs.add_column(sa.Column("stop_asked_at", sa.Text()))
+    with op.batch_alter_table("sessions") as sessions:
+        sessions.add_column(sa.Column("is_command", sa.Integer(), nullable=False, server_default="0"))
     _note_charges()
 
 
