@@ -261,6 +261,7 @@ class Run:
                 metrics=dict(self._metrics),
                 totals=self.totals,
                 spend=None if self.backend.capabilities.charges else NOTHING,
+                run=self.name,
             )
         )
 

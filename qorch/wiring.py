@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Literal
 
 from qorch.audit.report import make_report
 from qorch.config import Config, read_config
@@ -21,7 +21,7 @@ from qorch.model.whole import as_whole
 from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
 from qorch.ports import Backend, Clock, Store, WallClock
-from qorch.progress import make_progress
+from qorch.progress import make_progress, no_progress
 from qorch.records import RunRecord, RunState, SessionRecord
 from qorch.resources import Progress, Resources
 from qorch.run import Run
@@ -44,7 +44,7 @@ def start_run(
     rebuy: bool = False,
     workload: str | None = None,
     settings: dict[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | Literal["off"] | None = None,
     clock: Clock | None = None,
 ) -> Run:
     """Start a training run, or with ``resume`` continue the newest run of that name (or id) where there is one.
@@ -52,7 +52,9 @@ def start_run(
     ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
-    database. ``rebuy``: go on where paid positions have changed.
+    database. ``rebuy``: go on where paid positions have changed. ``progress``: a function that is called with a
+    ``Progress`` after every step, in the thread of the training loop, and whose errors end the run; ``"off"`` shows
+    nothing; None is qorch's own line on standard error or below the notebook's cell.
 
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
     where another process works on the run: all before anything is executed.
@@ -64,9 +66,8 @@ def start_run(
     _check_name(name)
     seed = None if seed is None else as_whole(seed, "seed")
     stored_settings = _encode(settings)
-    # The stream that it shows on may be gone: now is the time to find that out.
-    show = progress or make_progress()
     release = ExitStack()
+    show = _choose_display(progress, name, release)
     with ExitStack() as stack:
         device = _as_backend(backend, config=config, clock=clock)
         store = _enter_store(stack, db or config.db, clock=clock)
@@ -95,6 +96,22 @@ def start_run(
         # From here on the run owns what was opened; before, any error closes it again.
         release.push(stack.pop_all())
     return run
+
+
+def _choose_display(
+    progress: Callable[[Progress], None] | Literal["off"] | None, name: str, release: ExitStack
+) -> Callable[[Progress], None]:
+    """What shows the run; qorch's own display ends when the run is released."""
+    if progress is None:
+        # The stream that it shows on may be gone: now is the time to find that out.
+        display = make_progress(name=name)
+        release.callback(display.close)
+        return display
+    if progress == "off":
+        return no_progress
+    if not callable(progress):
+        raise UsageError(f"progress is {progress!r}; give a function that takes a Progress, 'off', or None")
+    return progress
 
 
 def _as_default_shots(shots: int | None) -> int | None:
