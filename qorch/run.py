@@ -48,6 +48,7 @@ class Run:
         self._metrics: dict[str, float] = {}
         self._all_metrics: dict[str, float] = {}
         self._in_step = False
+        self._has_stepped = False
         self._pace = Pace(resources.clock)
         self._total_steps: int | None = None
         self._loops_begun = 0
@@ -227,6 +228,9 @@ class Run:
             self._assert_usable()
             if self._in_step or number <= self._position.step:
                 raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
+            if not self._has_stepped:
+                self._has_stepped = True
+                self._end_preparation()
             self._position = Position(number, 0)
             self._in_step = True
             self._metrics = {}
@@ -238,6 +242,12 @@ class Run:
         finally:
             self._in_step = False
         self._end_step()
+
+    def _end_preparation(self) -> None:
+        """What the program did since the run began, such as loading its data, is not time of a step."""
+        now_ns = self._use.clock.monotonic_ns()
+        self._use.recorder.add(Phase.PREPARE, self._idle_since_ns, now_ns, self._position)
+        self._idle_since_ns = now_ns
 
     def log(self, **metrics: float) -> None:
         """Note figures of the current step, such as ``loss=0.3``; they are shown and stored with it."""

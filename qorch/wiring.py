@@ -15,12 +15,14 @@ from qorch.audit.report import make_report
 from qorch.config import Config, read_config
 from qorch.engine.recorder import Recorder
 from qorch.errors import MissingPackageError, ShotsError, UnknownNameError, UsageError
+from qorch.import_watch import ImportWatch
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
+from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
 from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
-from qorch.ports import Backend, Clock, Store, WallClock
+from qorch.ports import Backend, Clock, SlowStarter, Store, WallClock
 from qorch.progress import make_progress, no_progress
 from qorch.records import RunRecord, RunState, SessionRecord
 from qorch.resources import Progress, Resources
@@ -69,7 +71,10 @@ def start_run(
     release = ExitStack()
     show = _choose_display(progress, name, release)
     with ExitStack() as stack:
+        _watch_imports(stack, recorder, clock)
         device = _as_backend(backend, config=config, clock=clock)
+        if isinstance(device, SlowStarter):
+            recorder.watch(device.take_slow_starts)
         store = _enter_store(stack, db or config.db, clock=clock)
         found = store.find_run(name) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
@@ -96,6 +101,18 @@ def start_run(
         # From here on the run owns what was opened; before, any error closes it again.
         release.push(stack.pop_all())
     return run
+
+
+def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
+    """Time what is imported until the first step has ended, which is when the spans are drained first."""
+    watch = ImportWatch(clock)
+    stack.callback(watch.stop)
+
+    def take() -> list[tuple[Phase, int, int]]:
+        watch.stop()
+        return [(Phase.IMPORT, begun_ns, ended_ns) for begun_ns, ended_ns in watch.take_intervals()]
+
+    recorder.watch(take)
 
 
 def _choose_display(
