@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qorch.cli.arguments import LATEST, read_own_options
+from qorch.cli.completion import complete_backends, complete_runs, complete_workloads
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
     from qorch.records import RunRecord
     from qorch.workloads.base import Options, Training, Workload
 
-_WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
-_BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [local]")]
+_WORKLOAD = Annotated[
+    str,
+    typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.", autocompletion=complete_workloads),
+]
+_BACKEND = Annotated[
+    str | None,
+    typer.Option(help="Where circuits run; see `qorch backends`. [local]", autocompletion=complete_backends),
+]
 _SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
 _EPOCHS = Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")]
 _BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", help="Samples per training step.")]
@@ -34,7 +41,12 @@ _DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="Where the wor
 _SEED = Annotated[int | None, typer.Option(metavar="N", help="Of all random numbers. [0]")]
 _NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
 _RESUME = Annotated[
-    str | None, typer.Option(metavar="[RUN]", help="Go on with a run, by default the newest, as it was started.")
+    str | None,
+    typer.Option(
+        metavar="[RUN]",
+        help="Go on with a run, by default the newest, as it was started.",
+        autocompletion=complete_runs,
+    ),
 ]
 _REBUY = Annotated[bool, typer.Option("--rebuy", help="Go on where the circuits of stored steps have changed.")]
 
