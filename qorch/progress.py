@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Protocol, TextIO
 from weakref import WeakSet
 
-from qorch.progress_line import describe
+from qorch.progress_line import describe, fit
 from qorch.resources import Progress
 from qorch.safe_stream import SafeStream
 
@@ -40,22 +40,21 @@ def make_progress(stream: TextIO | None = None, *, name: str = "") -> Display:
     # While other runs are shown, standard error is what leads above their lines.
     stream = getattr(stream, "beneath", stream)
     target = SafeStream(stream)
-    if stream is not None and target.is_terminal and _can_move_cursor(stream):
-        from qorch.live_display import RunLine, terminal_of
+    if stream is None or not target.is_terminal:
+        return _PlainLines(target, name)
+    from rich.console import Console
 
-        return RunLine(terminal_of(stream), name)
-    return _PlainLines(target, name)
+    console = Console(file=stream, force_terminal=True, force_jupyter=False)
+    if not console.is_interactive:
+        return _PlainLines(target, name, width=console.width - 1)
+    from qorch.live_display import RunLine, terminal_of
+
+    return RunLine(terminal_of(stream), name)
 
 
 def no_progress(progress: Progress) -> None:
     """Show nothing."""
     del progress
-
-
-def _can_move_cursor(stream: TextIO) -> bool:
-    from rich.console import Console
-
-    return Console(file=stream, force_terminal=True, force_jupyter=False).is_interactive
 
 
 def _in_notebook() -> bool:
@@ -99,9 +98,10 @@ class _NotebookLine:
 class _PlainLines:
     """Writes the first step, the last one, and one every few seconds."""
 
-    def __init__(self, stream: SafeStream, name: str) -> None:
+    def __init__(self, stream: SafeStream, name: str, *, width: int | None = None) -> None:
         self._stream = stream
         self._name = name
+        self._width = width
         self._due_seconds = 0.0
         self._shown: Progress | None = None
         self._newest: Progress | None = None
@@ -121,7 +121,9 @@ class _PlainLines:
         self._shown = progress
         self._due_seconds = progress.elapsed_seconds + PLAIN_LINE_SECONDS
         name = self._name if len(_plain_runs()) > 1 else ""
-        self._stream.write(describe(progress, name=name) + "\n")
+        width = self._width
+        line = describe(progress, name=name) if width is None else fit(progress, width=width, name=name)
+        self._stream.write(line + "\n")
 
 
 @cache

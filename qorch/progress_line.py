@@ -7,6 +7,8 @@ from qorch.resources import Progress
 
 MAX_NAME = 24
 """Longer names of metrics are cut if the line has to be shortened."""
+_ESSENTIAL = 2
+"""The rank of what matters more than any metric: the step, the run's name, the time that is left."""
 _FIRST_METRICS = 2
 """So many metrics matter more than the spend and the pace of the run; the others matter less."""
 
@@ -22,7 +24,8 @@ class _Part:
 
 def describe(progress: Progress, *, name: str = "") -> str:
     """One line: the run's name if it is given, step, metrics, circuits per second, rows from the cache, spend, time."""
-    return _join(_parts(progress, name, longest=None))
+    parts = _parts(progress, name, longest=None)
+    return _join(parts, parts)
 
 
 def fit(progress: Progress, *, width: int, name: str = "") -> str:
@@ -35,11 +38,13 @@ def fit(progress: Progress, *, width: int, name: str = "") -> str:
     parts = _parts(progress, name, longest=MAX_NAME)
     kept: set[_Part] = set()
     for part in sorted(parts, key=lambda item: item.rank):
-        if not kept or cell_len(_shortened(parts, kept | {part})) <= width:
+        # What matters most is not left out for the sake of the number of metrics that are.
+        text = _join if part.rank <= _ESSENTIAL else _shortened
+        if not kept or cell_len(text(parts, kept | {part})) <= width:
             kept.add(part)
     line = _shortened(parts, kept)
     if cell_len(line) > width:
-        line = _join([part for part in parts if part in kept])
+        line = _join(parts, kept)
     return line if cell_len(line) <= width else set_cell_size(line, width)
 
 
@@ -69,11 +74,11 @@ def _shortened(parts: list[_Part], kept: Collection[_Part]) -> str:
     if left_out:
         place = sum(part.rank <= 1 or part.is_metric for part in shown)
         shown.insert(place, _Part(f"+{left_out} metric{'s' if left_out > 1 else ''}", 0))
-    return _join(shown)
+    return _join(shown, shown)
 
 
-def _join(parts: list[_Part]) -> str:
-    return " · ".join(part.text for part in parts)
+def _join(parts: list[_Part], kept: Collection[_Part]) -> str:
+    return " · ".join(part.text for part in parts if part in kept)
 
 
 def _printable(name: str, longest: int | None) -> str:

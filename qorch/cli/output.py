@@ -37,9 +37,9 @@ def print_aside(text: str) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, optional: Sequence[str] = ()) -> None:
     """Print rows under their headings: with lines on a terminal, as plain columns in a pipe.
 
-    A table that is too wide for the terminal loses the ``optional`` columns, named from the least important on, until it
-    fits, and says so. Sentences are wrapped, what has no spaces is never cut; if not even that fits, every cell gets a
-    line of its own.
+    A table that is too wide for the terminal loses the ``optional`` columns, named from the least important on, until
+    it fits, and says so. Sentences are wrapped, what has no spaces is never cut; if not even that fits, every cell gets
+    a line of its own.
     """
     cells = [[NOTHING if cell is None else str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
