@@ -83,7 +83,10 @@ def _from_json(item: dict[str, Any]) -> Any:
     if _COMPLEX not in item:
         return item
     real, imaginary = item[_COMPLEX]
-    return np.array(real) + 1j * np.array(imaginary)
+    matrix = np.empty(np.shape(real), dtype=np.complex128)
+    # Not real + 1j * imaginary, which changes the sign of zeros.
+    matrix.real, matrix.imag = real, imaginary
+    return matrix
 
 
 def _read(file: Path) -> NoiseTable | None:
