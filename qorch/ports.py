@@ -13,6 +13,7 @@ from qorch.model.identity import Position
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobState, JobStatus, RawResult
 from qorch.model.measurement import BlockResult, Measurement
 from qorch.model.pub import Pub
+from qorch.model.timing import Phase
 from qorch.policy import Terms
 from qorch.records import (
     AttemptRecord,
@@ -174,6 +175,15 @@ class RemoteBackend(Backend, Protocol):
 
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """What ``decode`` does, for whoever no longer has the circuit."""
+        ...
+
+
+@runtime_checkable
+class SlowStarter(Protocol):
+    """A backend that compiles something or starts processes while it is used, which reports tell from its work."""
+
+    def take_slow_starts(self) -> list[tuple[Phase, int, int]]:
+        """What was got ready since the last time: the phase, begin and end on the clock; from any thread."""
         ...
 
 

@@ -1,84 +1,132 @@
-"""Live progress of a run: one line that stays on a terminal, plain lines now and then elsewhere."""
+"""Live progress of a run: a line that stays on a terminal or in a notebook, plain lines now and then elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from functools import cache
+from typing import Any, Protocol, TextIO
+from weakref import WeakSet
 
+from qorch.progress_line import describe, fit
 from qorch.resources import Progress
+from qorch.safe_stream import SafeStream
 
 PLAIN_LINE_SECONDS = 5.0
+NOTEBOOK_SECONDS = 0.25
+"""A notebook's line is drawn at most so often: every change goes through the kernel to the browser."""
 
 
-def make_progress(stream: TextIO | None = None) -> Callable[[Progress], None]:
-    """A function that shows progress on a stream (standard error by default), and nothing where there is none."""
-    target = _Lines(sys.stderr if stream is None else stream)
-    return _LiveLine(target) if target.is_terminal else _PlainLines(target)
-
-
-class _Lines:
-    """A stream that falls silent where it cannot be written: no training ends because nobody looks any more."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-        self.is_terminal = False
-        with self._silence():
-            self.is_terminal = stream is not None and stream.isatty()
-
-    def write(self, text: str) -> None:
-        if self._stream is not None:
-            with self._silence():
-                self._stream.write(text)
-                self._stream.flush()
-
-    @contextmanager
-    def _silence(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError):  # ValueError: the stream is closed, or its encoding lacks a letter
-            self._stream = None
-
-
-class _LiveLine:
-    """Rewrites one line after every step."""
-
-    def __init__(self, lines: _Lines) -> None:
-        self._lines = lines
+class Display(Protocol):
+    """What shows the progress of one run."""
 
     def __call__(self, progress: Progress) -> None:
-        is_last = progress.total_steps is not None and progress.step + 1 >= progress.total_steps
-        self._lines.write("\r\x1b[2K" + describe(progress) + ("\n" if is_last else ""))
+        """Show where the run is; called after every step."""
+        ...
+
+    def close(self) -> None:
+        """Show the last step, unless it was shown, and end; called once, when the run ends for whatever reason."""
+        ...
+
+
+def make_progress(stream: TextIO | None = None, *, name: str = "") -> Display:
+    """What shows a run on a stream (standard error by default), and nothing where there is none.
+
+    A line that is updated in place on a terminal, or below the cell of a notebook; in a pipe, a file, or on a terminal
+    that cannot move its cursor (``TERM=dumb``): a plain line for the first step, every few seconds, and for the last.
+    ``name``: shown if several runs are shown at once, and in notebooks.
+    """
+    if stream is None:
+        if _in_notebook():
+            return _NotebookLine(name)
+        stream = sys.stderr
+    # While other runs are shown, standard error is what leads above their lines.
+    stream = getattr(stream, "beneath", stream)
+    target = SafeStream(stream)
+    if stream is None or not target.is_terminal:
+        return _PlainLines(target, name)
+    from rich.console import Console
+
+    console = Console(file=stream, force_terminal=True, force_jupyter=False)
+    if not console.is_interactive:
+        return _PlainLines(target, name, width=console.width - 1)
+    from qorch.live_display import RunLine, terminal_of
+
+    return RunLine(terminal_of(stream), name)
+
+
+def no_progress(progress: Progress) -> None:
+    """Show nothing."""
+    del progress
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook; IPython is not loaded to find that out."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
+class _NotebookLine:
+    """Rewrites its output below the cell."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handle: Any = None
+        self._shown: Progress | None = None
+        self._newest: Progress | None = None
+        self._due_seconds = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        self._newest = progress
+        if progress.elapsed_seconds >= self._due_seconds or progress.is_last:
+            self._due_seconds = progress.elapsed_seconds + NOTEBOOK_SECONDS
+            self._draw(progress)
+
+    def close(self) -> None:
+        if self._newest is not None and self._newest is not self._shown:
+            self._draw(self._newest)
+
+    def _draw(self, progress: Progress) -> None:
+        from IPython.display import display
+
+        self._shown = progress
+        data = {"text/plain": describe(progress, name=self._name)}
+        if self._handle is None:
+            self._handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(data, raw=True)
 
 
 class _PlainLines:
     """Writes the first step, the last one, and one every few seconds."""
 
-    def __init__(self, lines: _Lines) -> None:
-        self._lines = lines
+    def __init__(self, stream: SafeStream, name: str, *, width: int | None = None) -> None:
+        self._stream = stream
+        self._name = name
+        self._width = width
         self._due_seconds = 0.0
+        self._shown: Progress | None = None
+        self._newest: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        is_last = progress.total_steps is not None and progress.step + 1 >= progress.total_steps
-        if progress.elapsed_seconds >= self._due_seconds or is_last:
-            self._due_seconds = progress.elapsed_seconds + PLAIN_LINE_SECONDS
-            self._lines.write(describe(progress) + "\n")
+        _plain_runs().add(self)
+        self._newest = progress
+        if self._shown is None or progress.elapsed_seconds >= self._due_seconds or progress.is_last:
+            self._write(progress)
+
+    def close(self) -> None:
+        if self._newest is not None and self._newest is not self._shown:
+            self._write(self._newest)
+        _plain_runs().discard(self)
+
+    def _write(self, progress: Progress) -> None:
+        self._shown = progress
+        self._due_seconds = progress.elapsed_seconds + PLAIN_LINE_SECONDS
+        name = self._name if len(_plain_runs()) > 1 else ""
+        width = self._width
+        line = describe(progress, name=name) if width is None else fit(progress, width=width, name=name)
+        self._stream.write(line + "\n")
 
 
-def describe(progress: Progress) -> str:
-    """One line: step, figures, circuits per second, rows from the cache, spend, time left."""
-    total = "?" if progress.total_steps is None else str(progress.total_steps)
-    rate = progress.totals.rows_executed / max(progress.elapsed_seconds, 1e-9)
-    parts = [f"step {progress.step + 1}/{total}"]
-    parts += [f"{name} {value:.4g}" for name, value in progress.metrics.items()]
-    parts += [f"{rate:,.0f} circuits/s", f"{progress.totals.rows_from_cache:,} rows from cache"]
-    parts.append(f"spend {progress.spend or 'unknown'}")
-    remaining = progress.remaining_seconds
-    if remaining is not None:
-        parts.append(f"{_minutes(remaining)} left")
-    return " · ".join(parts)
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+@cache
+def _plain_runs() -> WeakSet[_PlainLines]:
+    """The runs that write plain lines now; their names are written if there are several."""
+    return WeakSet()

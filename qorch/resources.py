@@ -26,10 +26,12 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after a step. ``total_steps`` is None where the loader has no length.
+    """Where a run is after a step: what ``start_run(progress=…)`` is called with.
 
+    ``step``: counted from 0. ``total_steps``: of all loops so far, None if the loader has no length.
     ``seconds_per_step``: over this session's steps, without the first, which waits for what has to start up.
-    ``spend``: what the run has cost, None where that is unknown.
+    ``elapsed_seconds``: of this session. ``metrics``: what the step logged. ``totals``: rows and jobs of this session.
+    ``spend``: what the run has cost, None where that is unknown. ``run``: the run's name.
     """
 
     step: int
@@ -39,6 +41,12 @@ class Progress:
     metrics: dict[str, float]
     totals: Totals
     spend: Money | None
+    run: str = ""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this was the loop's last step, as far as that is known."""
+        return self.total_steps is not None and self.step + 1 >= self.total_steps
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -47,6 +47,7 @@ class Run:
         self._metrics: dict[str, float] = {}
         self._all_metrics: dict[str, float] = {}
         self._in_step = False
+        self._has_stepped = False
         self._pace = Pace(resources.clock)
         self._total_steps: int | None = None
         self._loops_begun = 0
@@ -226,6 +227,9 @@ class Run:
             self._life.check()
             if self._in_step or number <= self._position.step:
                 raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
+            if not self._has_stepped:
+                self._has_stepped = True
+                self._end_preparation()
             self._position = Position(number, 0)
             self._in_step = True
             self._metrics = {}
@@ -237,6 +241,12 @@ class Run:
         finally:
             self._in_step = False
         self._end_step()
+
+    def _end_preparation(self) -> None:
+        """What the program did since the run began, such as loading its data, is not time of a step."""
+        now_ns = self._use.clock.monotonic_ns()
+        self._use.recorder.add(Phase.PREPARE, self._idle_since_ns, now_ns, self._position)
+        self._idle_since_ns = now_ns
 
     def log(self, **metrics: float) -> None:
         """Note figures of the current step, such as ``loss=0.3``; they are shown and stored with it."""
@@ -260,6 +270,7 @@ class Run:
                 metrics=dict(self._metrics),
                 totals=self.totals,
                 spend=None if self.backend.capabilities.charges else NOTHING,
+                run=self.name,
             )
         )
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from qorch.audit.report import make_report
 from qorch.backends import backend_entry_points as backend_entry_points
@@ -17,14 +17,16 @@ from qorch.backends import open_backend as open_backend
 from qorch.config import read_config
 from qorch.engine.recorder import Recorder
 from qorch.errors import ShotsError, UsageError
+from qorch.import_watch import ImportWatch
 from qorch.limits import check_budget
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
+from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
 from qorch.policy import RunPolicy, as_cache_policy
 from qorch.portal import Portal
-from qorch.ports import Backend, Clock, Store, WallClock
-from qorch.progress import make_progress
+from qorch.ports import Backend, Clock, SlowStarter, Store, WallClock
+from qorch.progress import make_progress, no_progress
 from qorch.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.resources import Progress, Resources
 from qorch.run import Run
@@ -49,7 +51,7 @@ def start_run(
     rebuy: bool = False,
     workload: str | None = None,
     settings: dict[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | Literal["off"] | None = None,
     clock: Clock | None = None,
     is_command: bool = False,
 ) -> Run:
@@ -59,8 +61,10 @@ def start_run(
     nothing enforces it yet, so a backend that charges refuses it, and ``"none"`` resumes a run there that has one.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
-    database. ``rebuy``: go on where paid positions have changed. ``is_command``: this process is the command ``qorch``,
-    which says itself how to resume, and which ``qorch cancel`` may end.
+    database. ``rebuy``: go on where paid positions have changed. ``progress``: a function that is called with a
+    ``Progress`` after every step, in the thread of the training loop, and whose errors end the run; ``"off"`` shows
+    nothing; None is qorch's own line on standard error or below the notebook's cell. ``is_command``: this process is
+    the command ``qorch``, which says itself how to resume, and which ``qorch cancel`` may end.
 
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
     where another process works on the run: all before anything is executed.
@@ -72,12 +76,14 @@ def start_run(
     _check_name(name)
     seed = None if seed is None else as_whole(seed, "seed")
     stored_settings = _encode(settings)
-    # The stream that it shows on may be gone: now is the time to find that out.
-    show = progress or make_progress()
     release = ExitStack()
+    show = _choose_display(progress, name, release)
     with ExitStack() as stack:
+        _watch_imports(stack, recorder, clock)
         device = find_backend(backend, config=config, clock=clock)
         check_budget(device, policy.budget)
+        if isinstance(device, SlowStarter):
+            recorder.watch(device.take_slow_starts)
         store = _enter_store(stack, db or config.db, clock=clock)
         found = _without_budget(store.find_run(name), device, budget) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
@@ -104,6 +110,34 @@ def start_run(
         # From here on the run owns what was opened; before, any error closes it again.
         release.push(stack.pop_all())
     return run
+
+
+def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
+    """Time what is imported until the first step has ended, which is when the spans are drained first."""
+    watch = ImportWatch(clock)
+    stack.callback(watch.stop)
+
+    def take() -> list[tuple[Phase, int, int]]:
+        watch.stop()
+        return [(Phase.IMPORT, begun_ns, ended_ns) for begun_ns, ended_ns in watch.take_intervals()]
+
+    recorder.watch(take)
+
+
+def _choose_display(
+    progress: Callable[[Progress], None] | Literal["off"] | None, name: str, release: ExitStack
+) -> Callable[[Progress], None]:
+    """What shows the run; qorch's own display ends when the run is released."""
+    if progress is None:
+        # The stream that it shows on may be gone: now is the time to find that out.
+        display = make_progress(name=name)
+        release.callback(display.close)
+        return display
+    if progress == "off":
+        return no_progress
+    if not callable(progress):
+        raise UsageError(f"progress is {progress!r}; give a function that takes a Progress, 'off', or None")
+    return progress
 
 
 def _as_default_shots(shots: int | None) -> int | None:

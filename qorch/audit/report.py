@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from qorch.accounting import count_rows, newest_metrics, state_now
 from qorch.errors import UnknownNameError
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
-from qorch.model.timing import UNATTRIBUTED, Phase, attribute
+from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.ports import Store
 from qorch.records import JobRecord, RunRecord, SessionRecord, SpanRecord
 
@@ -191,14 +192,25 @@ def _step_seconds(spans: list[SpanRecord]) -> Percentiles | None:
 
 def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
     lengths: dict[Phase, list[float]] = defaultdict(list)
+    compiling: dict[int, list[Span]] = defaultdict(list)
+    for record in spans:
+        if record.span.phase is Phase.COMPILE:
+            compiling[record.session].append(record.span)
     for record in spans:
         if record.span.job_id is not None:
-            lengths[record.span.phase].append(record.span.seconds)
+            lengths[record.span.phase].append(_own_seconds(record.span, compiling[record.session]))
     return tuple(
         Latency(phase.value, *(float(value) for value in np.percentile(lengths[phase], (50, 90, 99))))
         for phase in Phase
         if phase in lengths
     )
+
+
+def _own_seconds(span: Span, compiling: list[Span]) -> float:
+    """A job that was executed while kernels were compiled waited for them."""
+    if span.phase is not Phase.EXECUTE or not compiling:
+        return span.seconds
+    return attribute([span, *compiling], started_ns=span.started_ns, ended_ns=span.ended_ns)[Phase.EXECUTE]
 
 
 def _head(report: Report) -> list[str]:
@@ -240,25 +252,33 @@ def _phase_lines(report: Report) -> list[str]:
     seen = [part for part in report.phases if part.seconds > 0 or part.phase == UNATTRIBUTED]
     for part in sorted(seen, key=lambda item: -item.seconds):
         bar = "█" * round(part.share * 30)
-        lines.append(f"  {part.phase:<18}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
-    gains = sorted(report.phases, key=lambda item: -item.share)[:3]
-    left = ", ".join(
-        f"{part.speedup_without:.2f}× from {part.phase}" for part in gains if part.share > 0 and part.speedup_without
-    )
+        lines.append(f"  {part.phase:<22}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
     total = sum(part.seconds for part in report.phases)
-    lines.append(f"  {'total':<18}{total:>9.3f} s {sum(part.share for part in report.phases):>7.1%}")
+    lines.append(f"  {'total':<22}{total:>9.3f} s {sum(part.share for part in report.phases):>7.1%}")
+    left = ", ".join(f"{gain:.2f}× from {phase}" for phase, gain in _gains(report.phases)[:3])
     if left:
-        lines.append(f"  left to gain: at most {left}")
+        lines.append(f"  left to gain once it has started: at most {left}")
     return lines
+
+
+def _gains(phases: Sequence[PhaseShare]) -> list[tuple[str, float]]:
+    """How many times faster the run would go on without each phase, the largest first; what is done once is no part."""
+    lasting = [part for part in phases if part.phase not in ONCE and part.seconds > 0]
+    total = sum(part.seconds for part in lasting)
+    return [
+        (part.phase, total / (total - part.seconds))
+        for part in sorted(lasting, key=lambda item: -item.seconds)
+        if part.seconds < total
+    ]
 
 
 def _latency_lines(report: Report) -> list[str]:
     if not report.latency:
         return ["  no job was executed"]
     return [
-        f"  {'per job':<18}{'p50':>10}{'p90':>10}{'p99':>10}",
+        f"  {'per job':<22}{'p50':>10}{'p90':>10}{'p99':>10}",
         *(
-            f"  {part.phase:<18}{part.p50_seconds * 1e3:>7.1f} ms"
+            f"  {part.phase:<22}{part.p50_seconds * 1e3:>7.1f} ms"
             f"{part.p90_seconds * 1e3:>7.1f} ms{part.p99_seconds * 1e3:>7.1f} ms"
             for part in report.latency
         ),

@@ -34,6 +34,7 @@ def backends(
     print_table(
         ("backend", "qubits", "shots", "rows per job", "at once", "exact", "charges", "takes jobs", "queue", "note"),
         [_as_row(document) for document in documents],
+        optional=("at once", "rows per job", "queue", "shots", "exact"),
     )
 
 

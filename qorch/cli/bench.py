@@ -68,6 +68,7 @@ def _show(rates: "list[Rate]", *, as_json: bool, settings: dict[str, int]) -> No
     print_table(
         ("shape", "kind", "contender", "circuits", "per second", "least", "most", "÷ best peer", "CPU µs", "note"),
         [_as_row(rate) for rate in rates],
+        optional=("CPU µs", "least", "most", "kind"),
     )
     print(_environment_line(describe_environment()))
 

@@ -32,7 +32,11 @@ def jobs(
     elif documents:
         columns = ("id", "step", "call", "state", "rows", "shots", "attempts", "provider_id", "error")
         rows = [[document[column] for column in columns] for document in documents]
-        print_table([column.replace("_", " ") for column in columns], rows)
+        print_table(
+            [column.replace("_", " ") for column in columns],
+            rows,
+            optional=("call", "step", "attempts", "shots", "provider id", "rows"),
+        )
         _print_names(documents)
     else:
         print("no such jobs")

@@ -20,7 +20,6 @@ from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageErro
 
 app = typer.Typer(
     help="Run hybrid quantum-classical training on any quantum backend.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -3,8 +3,13 @@
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NOTHING = "–"
 _WORDS_WIDTH = 20
@@ -29,10 +34,17 @@ def print_aside(text: str) -> None:
         print(text.rstrip("\n"), file=sys.stderr, flush=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under their headings: with lines on a terminal, as plain columns in a pipe."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, optional: Sequence[str] = ()) -> None:
+    """Print rows under their headings: with lines on a terminal, as plain columns in a pipe.
+
+    A table that is too wide for the terminal loses the ``optional`` columns, named from the least important on, until
+    it fits, and says so. Sentences are wrapped, what has no spaces is never cut; if not even that fits, every cell gets
+    a line of its own.
+    """
     cells = [[NOTHING if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty() or not _print_rich(columns, cells):
+    if sys.stdout.isatty():
+        _print_fitting(list(columns), cells, optional=optional)
+    else:
         print("\n".join(plain_lines([list(columns), *cells])))
 
 
@@ -42,25 +54,75 @@ def plain_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Draw a table, unless the terminal is too narrow for it: sentences are wrapped, and ids are never cut."""
+def _print_fitting(columns: list[str], rows: list[list[str]], *, optional: Sequence[str]) -> None:
     from rich.console import Console
+
+    console = Console(highlight=False)
+    left_out: list[str] = []
+    widths = fit_columns(columns, rows, width=console.width)
+    for name in optional:
+        if widths is not None:
+            break
+        if name in columns:
+            place = columns.index(name)
+            columns = columns[:place] + columns[place + 1 :]
+            rows = [row[:place] + row[place + 1 :] for row in rows]
+            left_out.append(name)
+            widths = fit_columns(columns, rows, width=console.width)
+    if widths is None:
+        print("\n\n".join("\n".join(_as_record(columns, row, width=console.width)) for row in rows))
+    else:
+        _print_rich(console, columns, rows, widths)
+    if left_out:
+        print("\n".join(textwrap.wrap(f"left out to fit: {', '.join(left_out)}; --json has all", console.width)))
+
+
+def fit_columns(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[int] | None:
+    """The width of every column in a table with lines that is ``width`` wide at most; None if it cannot be.
+
+    Sentences give way, down to their longest word or 20 letters; headings are wrapped at their spaces.
+    """
+    least, most = [], []
+    for heading, *cells in zip(columns, *rows, strict=True):
+        longest = max(map(len, cells), default=0)
+        is_sentence = any(" " in cell for cell in cells)
+        least.append(max(min(longest, _WORDS_WIDTH) if is_sentence else longest, *map(len, heading.split())))
+        most.append(max(longest, len(heading)))
+    room = width - 1 - sum(3 + needed for needed in least)
+    if room < 0:
+        return None
+    widths = []
+    for needed, wanted in zip(least, most, strict=True):
+        more = min(room, wanted - needed)
+        room -= more
+        widths.append(needed + more)
+    return widths
+
+
+def _print_rich(
+    console: "Console", columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table, console = Table(), Console()
-    needed = 1
-    for heading, *cells in zip(columns, *rows, strict=True):
-        is_words = any(" " in cell for cell in cells)
-        longest = max(map(len, [heading, *cells]))
-        needed += 3 + (min(longest, _WORDS_WIDTH) if is_words else longest)
-        table.add_column(heading, no_wrap=not is_words, overflow="fold")
-    if needed > console.width:
-        return False
+    table = Table()
+    for heading, width in zip(columns, widths, strict=True):
+        table.add_column(heading, width=width, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
-    return True
+
+
+def _as_record(columns: Sequence[str], row: Sequence[str], *, width: int) -> list[str]:
+    """A row as one line per column, or more for a sentence; what has no spaces stays whole, however long."""
+    margin = max(map(len, columns)) + 2
+    lines = []
+    for heading, cell in zip(columns, row, strict=True):
+        first, *others = textwrap.wrap(
+            cell, max(width - margin, _WORDS_WIDTH), break_long_words=False, break_on_hyphens=False
+        ) or [""]
+        lines += [f"{heading:<{margin}}{first}".rstrip(), *(" " * margin + other for other in others)]
+    return lines
 
 
 def format_bytes(count: int) -> str:

@@ -74,7 +74,9 @@ def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
         print_json({"jobs": documents, "held": held})
     elif documents:
         columns = ("run", "job", "rows", "ending", "reason")
-        print_table(columns, [[document[column] for column in columns] for document in documents])
+        print_table(
+            columns, [[document[column] for column in columns] for document in documents], optional=("run", "rows")
+        )
     else:
         print("nothing is open")
 

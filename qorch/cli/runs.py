@@ -23,6 +23,7 @@ def runs(db: DbOption = None, as_json: JsonOption = False) -> None:
         print_table(
             ("run", "state", "backend", "seed", "cache", "executed", "from cache", "seconds"),
             [_as_row(document) for document in documents],
+            optional=("seed", "cache", "from cache", "seconds", "executed", "backend"),
         )
     else:
         print(f"no runs in {location} yet; start one with `qorch train digits`")

@@ -67,7 +67,11 @@ def _print(document: dict[str, Any]) -> None:
     print(f"jobs: {jobs or 'none'}\n")
     print_table(
         ("session", "pid", "host", "started at", "wall seconds"),
-        [(*list(item.values())[:4], f"{item['wall_seconds']:.2f}") for item in document["worked_on_by"]],
+        [
+            (item["session"], item["pid"], item["host"], item["started_at"][:19], f"{item['wall_seconds']:.2f}")
+            for item in document["worked_on_by"]
+        ],
+        optional=("host", "pid"),
     )
     print()
     print_table(
@@ -76,6 +80,7 @@ def _print(document: dict[str, Any]) -> None:
             (item["step"], item["session"], item["rows_executed"], item["rows_from_cache"], _figures(item))
             for item in document["steps"]
         ],
+        optional=("session", "from cache", "rows executed"),
     )
 
 

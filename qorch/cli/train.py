@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qorch.cli.arguments import LATEST, check_own_names, read_own_options, whole_number
+from qorch.cli.completion import complete_backends, complete_runs, complete_workloads
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
     from qorch.run import Run
     from qorch.workloads.base import Options, Training, Workload
 
-_WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
-_BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [local]")]
+_WORKLOAD = Annotated[
+    str,
+    typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.", autocompletion=complete_workloads),
+]
+_BACKEND = Annotated[
+    str | None,
+    typer.Option(help="Where circuits run; see `qorch backends`. [local]", autocompletion=complete_backends),
+]
 _SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
 _COUNT = whole_number(1, 10**9)
 _EPOCHS = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Passes over the data.")]
@@ -44,7 +51,12 @@ _SEED = Annotated[
 ]
 _NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
 _RESUME = Annotated[
-    str | None, typer.Option(metavar="[RUN]", help="Go on with a run, by default the newest, as it was started.")
+    str | None,
+    typer.Option(
+        metavar="[RUN]",
+        help="Go on with a run, by default the newest, as it was started.",
+        autocompletion=complete_runs,
+    ),
 ]
 _REBUY = Annotated[bool, typer.Option("--rebuy", help="Go on where the circuits of stored steps have changed.")]
 

@@ -1,13 +1,16 @@
 """Collects the spans of a session, and the counts of what was executed and what was not."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from qorch.model.identity import Position
 from qorch.model.timing import Phase, Span
 from qorch.ports import Clock
+
+SpanSource = Callable[[], list[tuple[Phase, int, int]]]
+"""Gives the phase, begin and end, on the clock, of what it measured since it was last asked."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,13 @@ class Recorder:
         self._clock = clock
         self._lock = threading.Lock()
         self._spans: list[Span] = []
+        self._sources: list[SpanSource] = []
         self.origin_ns = clock.monotonic_ns()
         self.totals = Totals()
+
+    def watch(self, source: SpanSource) -> None:
+        """Ask a source for what it measured whenever the spans are drained; they belong to no step."""
+        self._sources.append(source)
 
     def elapsed_ns(self) -> int:
         """Nanoseconds since the session started."""
@@ -66,7 +74,10 @@ class Recorder:
         return tuple(span for span in spans if (span.step, span.call) == (position.step, position.call))
 
     def drain(self) -> list[Span]:
-        """The spans since the last drain."""
+        """The spans since the last drain, those of the sources included."""
+        for source in self._sources:
+            for phase, started_ns, ended_ns in source():
+                self.add(phase, started_ns, ended_ns, Position(-1, 0))
         with self._lock:
             spans, self._spans = self._spans, []
         return spans

@@ -8,6 +8,8 @@ from enum import StrEnum
 class Phase(StrEnum):
     """What a span of time was spent on. Where several happen at once, the first in this order counts."""
 
+    COMPILE = "compile kernels"
+    IMPORT = "import"
     EXECUTE = "execute"
     EXPAND = "expand"
     PLAN = "plan"
@@ -18,13 +20,17 @@ class Phase(StrEnum):
     REMOTE = "at the provider"
     POLL = "done, not yet seen"
     PACE = "wait for a turn"
+    WORKERS = "start workers"
     WAIT = "wait for a worker"
     STORE = "store"
     START = "start up"
+    PREPARE = "before the first step"
     MODEL = "model code"
 
 
 UNATTRIBUTED = "unattributed"
+ONCE = frozenset({Phase.COMPILE, Phase.IMPORT, Phase.WORKERS, Phase.START, Phase.PREPARE})
+"""What a session does once, however long it trains."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 from collections.abc import Mapping
 
 from qorch import machine
@@ -12,12 +13,15 @@ from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, JobResult, RawResult
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.pub import Pub
+from qorch.model.timing import Phase
 from qorch.ports import Capabilities, Clock
 from qorch_providers.aer import limits
 from qorch_providers.aer.answers import decode_answer
-from qorch_providers.aer.options import Options, parse_options
+from qorch_providers.aer.kept_noise import kept_file
+from qorch_providers.aer.options import FAKE_PREFIX, Options, parse_options
 from qorch_providers.aer.pool import Pool
 
+_log = logging.getLogger("qorch")
 PRECISION = "double"
 # Rises with any change of ours that changes what a seed gives.
 SAMPLER_VERSION = 1
@@ -34,20 +38,19 @@ def open_backend(
         raise MissingPackageError("the aer backend needs qiskit-aer: pip install 'qorch[aer]'")
     if workers is not None and workers < 1:
         raise UsageError(f"aer was asked for {workers} workers; give at least 1")
-    # Workers time themselves on the same monotonic clock of the machine, so there is nothing to ask this one.
-    del clock, environment
+    del environment
     name = f"aer:{options}" if options else "aer"
-    return AerBackend(name, parse_options(options), workers=workers or machine.available_cores())
+    return AerBackend(name, parse_options(options), workers=workers or machine.available_cores(), clock=clock)
 
 
 class AerBackend:
     """See qorch.ports.Backend. Aer runs in worker processes; nothing of it is imported here."""
 
-    def __init__(self, name: str, options: Options, *, workers: int) -> None:
+    def __init__(self, name: str, options: Options, *, workers: int, clock: Clock) -> None:
         """Use ``open_backend``."""
         self._name = name
         self._options = options
-        self._pool = Pool(size=workers, worker_arguments=options.worker_arguments)
+        self._pool = Pool(size=workers, worker_arguments=options.worker_arguments, now_ns=clock.monotonic_ns)
         held = limits.max_qubits(workers=workers, memory=machine.memory_bytes())
         self._capabilities = Capabilities(
             max_qubits=min(held, options.n_device_qubits or held),
@@ -103,7 +106,22 @@ class AerBackend:
 
     async def open(self) -> None:
         """Start the workers in the background."""
+        self._announce_noise()
         self._pool.open()
+
+    def _announce_noise(self) -> None:
+        """A device's noise model takes so long to build that the user must know."""
+        device = self._options.noise
+        if device is None or not device.startswith(FAKE_PREFIX):
+            return
+        file = kept_file(device, digest=self._options.digest)
+        if file is None or not file.exists():
+            kept = "in every process" if file is None else "once"
+            _log.warning("building the noise model of %s %s; this can take a minute", device, kept)
+
+    def take_slow_starts(self) -> list[tuple[Phase, int, int]]:
+        """See ``qorch.ports.SlowStarter``: the workers, which also get the noise model ready."""
+        return [(Phase.WORKERS, start_ns, end_ns) for start_ns, end_ns in self._pool.take_start_intervals()]
 
     async def submit(self, request: JobRequest, *, key: str) -> str:
         """Queue the job. Raises RejectedError where it does not fit; local jobs need no idempotency key."""

@@ -18,6 +18,7 @@ from qorch.errors import BackendError, CircuitError
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.circuit import GateList
 from qorch_providers.aer.circuits import BoundCircuit, build_circuit, run_probabilities, with_probabilities
+from qorch_providers.aer.kept_noise import NoiseTable, kept_file, load_or_build
 from qorch_providers.aer.limits import MAX_EXACT_NOISY_ACTIVE_QUBITS, MAX_SAMPLED_DENSITY_QUBITS
 from qorch_providers.aer.options import FAKE_PREFIX
 
@@ -47,13 +48,14 @@ class Noise:
     def __init__(self, name: str, *, digest: bytes) -> None:
         """Load ``fake_<device>``, or a file of ``NoiseModel.to_dict(serializable=True)`` with that SHA-256."""
         if name.startswith(FAKE_PREFIX):
-            self._device: Any = _load_device(name)
-            model = NoiseModel.from_backend(self._device)
+            device = _load_device(name)
+            table = load_or_build(kept_file(name, digest=digest), lambda: _as_table(NoiseModel.from_backend(device)))
+            self._device: Any = device
         else:
             self._device = None
-            model = NoiseModel.from_dict(json.loads(_read_unchanged(Path(name), digest=digest)))
-        self._basis_gates = model.basis_gates
-        self._errors: list[dict[str, Any]] = model.to_dict()["errors"]
+            table = _as_table(NoiseModel.from_dict(json.loads(_read_unchanged(Path(name), digest=digest))))
+        self._basis_gates = table.basis_gates
+        self._errors = table.errors
 
     def compile(self, gates: GateList, basis: npt.NDArray[np.uint8]) -> Compiled:
         """Transpile once with a fixed seed, angles symbolic, then drop the device's idle qubits."""
@@ -72,6 +74,10 @@ class Noise:
             NoiseModel.from_dict({"errors": errors}),
             readout,
         )
+
+
+def _as_table(model: NoiseModel) -> NoiseTable:
+    return NoiseTable(model.basis_gates, model.to_dict()["errors"])
 
 
 def _read_unchanged(path: Path, *, digest: bytes) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -44,8 +45,8 @@ class _Lane:
 class Pool:
     """``size`` workers. Used from one event loop; started by ``open`` or the first ``put``."""
 
-    def __init__(self, *, size: int, worker_arguments: tuple[str, ...]) -> None:
-        """Start nothing yet."""
+    def __init__(self, *, size: int, worker_arguments: tuple[str, ...], now_ns: Callable[[], int]) -> None:
+        """Start nothing yet. ``now_ns``: the clock, for how long jobs wait for workers to start."""
         self._size = size
         self._worker_arguments = worker_arguments
         self._lanes: list[_Lane] = []
@@ -55,6 +56,9 @@ class Pool:
         self._numbers = count(1)
         self._losses: dict[str, int] = {}
         self._is_closed = False
+        self._now_ns = now_ns
+        self._first_put_ns: int | None = None
+        self._starting: list[tuple[int, int]] = []
         _close_pipes_in_children(self)
 
     @property
@@ -74,6 +78,8 @@ class Pool:
     def put(self, request: JobRequest) -> str:
         """Queue a job; returns its number."""
         self.open()
+        if self._first_put_ns is None:
+            self._first_put_ns = self._now_ns()
         number = f"{next(self._numbers)}"
         task = _Task(request, asyncio.get_running_loop().create_future())
         self._tasks[number] = task
@@ -166,6 +172,14 @@ class Pool:
         final.__cause__ = error
         return final
 
+    def take_start_intervals(self) -> list[tuple[int, int]]:
+        """When workers were starting since the last time: begins and ends; before the first job nobody waits."""
+        taken, self._starting = self._starting, []
+        first_put_ns = self._first_put_ns
+        if first_put_ns is None:
+            return []
+        return [(max(begun_ns, first_put_ns), ended_ns) for begun_ns, ended_ns in taken if ended_ns > first_put_ns]
+
     async def _ready_worker(self, lane: _Lane) -> WorkerProcess:
         if lane.worker is not None and lane.worker.is_alive:
             return lane.worker
@@ -173,6 +187,7 @@ class Pool:
             if lane.worker is not None:
                 await lane.worker.end()
             lane.worker = None
+            begun_ns = self._now_ns()
             worker = await start_worker(self._worker_arguments, threads=self._size)
             lane.worker = worker
             try:
@@ -181,6 +196,7 @@ class Pool:
                 if attempt == MAX_STARTS:
                     raise BackendError(f"aer workers do not start: {error}") from error
             else:
+                self._starting.append((begun_ns, self._now_ns()))
                 return worker
         raise AssertionError("unreachable")
 

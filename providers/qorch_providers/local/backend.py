@@ -19,6 +19,7 @@ from qorch.model.job import JobRequest, JobResult, RawResult
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
+from qorch.model.timing import Phase
 from qorch.ports import Backend, Capabilities, Clock
 from qorch_providers.local import limits
 from qorch_providers.local.answers import decode_answer, encode_answer
@@ -57,7 +58,7 @@ class LocalBackend:
         self._options = options
         self._clock = clock
         self._threads = threads
-        self._engine_name, self._engine = make_engine(options, threads=threads)
+        self._engine_name, self._engine = make_engine(options, threads=threads, now_ns=clock.monotonic_ns)
         self._memory = machine.memory_bytes()
         self._programs = Programs()
         self._noisy = make_noisy_sampler(self._engine, options.noise)
@@ -233,6 +234,10 @@ class LocalBackend:
             for rows in limits.gradient_slices(circuit.gates, n_rows=pub.n_rows, cores=self._threads)
         ]
         return chain(circuit.angle_map, np.concatenate(slopes), pub.parameter_values)
+
+    def take_slow_starts(self) -> list[tuple[Phase, int, int]]:
+        """See ``qorch.ports.SlowStarter``: kernels are compiled, or read from disk, at their first use."""
+        return [(Phase.COMPILE, start_ns, end_ns) for start_ns, end_ns in self._engine.take_compile_intervals()]
 
     async def close(self) -> None:
         """See Backend."""

@@ -1,5 +1,6 @@
 """What the backend asks of an engine, and the one place where engines are made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,18 +54,25 @@ class Engine(Protocol):
         """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
         ...
 
+    def take_compile_intervals(self) -> list[tuple[int, int]]:
+        """When kernels were compiled since the last time: begins and ends in nanoseconds, which may overlap."""
+        ...
+
     def close(self) -> None:
         """Release threads."""
         ...
 
 
-def make_engine(options: Options, *, threads: int) -> tuple[str, Engine]:
-    """The engine and its name. Raises MissingPackageError, or UsageError where there is no CUDA device."""
+def make_engine(options: Options, *, threads: int, now_ns: Callable[[], int]) -> tuple[str, Engine]:
+    """The engine and its name; ``now_ns`` is the clock.
+
+    Raises MissingPackageError, or UsageError where there is no CUDA device.
+    """
     name = choose_engine(options)
     if name == NUMBA:
         from qorch_providers.local.numba_engine import NumbaEngine
 
-        return name, NumbaEngine(threads=threads)
+        return name, NumbaEngine(threads=threads, now_ns=now_ns)
     from qorch_providers.local.torch_engine import TorchEngine
 
     return name, TorchEngine(is_cuda=options.is_cuda)

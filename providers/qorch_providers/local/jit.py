@@ -8,9 +8,9 @@ import contextlib
 import hashlib
 import logging
 import os
-import stat
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,10 @@ from typing import Any
 import llvmlite.binding
 import numba
 import platformdirs
+from numba.core import event
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+
+from qorch_providers.private_folders import is_private, is_writable
 
 CACHE_VARIABLE = "QORCH_KERNEL_CACHE"
 _log = logging.getLogger("qorch")
@@ -44,7 +47,7 @@ def cache_folder() -> Path | None:
     temporary = Path(tempfile.gettempdir()) / f"qorch-kernels-{owner}"
     for root in (user, temporary):
         folder = root / kernel_stamp()[:16]
-        if (root is user or _is_private(root)) and _is_writable(folder):
+        if (root is user or is_private(root)) and is_writable(folder):
             if root is not user:
                 _log.warning("%s cannot be written; compiled kernels are kept in %s", user, root)
             return folder
@@ -75,29 +78,58 @@ def woven(function: Callable[..., Any]) -> Any:
     return numba.njit(nogil=True, boundscheck=False, error_model="numpy", inline="always")(function)
 
 
-class CompilationNotice:
-    """Says once that kernels are being compiled, where they were not compiled before on this machine."""
+class Compilations:
+    """Says that kernels are being compiled, where they were not compiled before on this machine, and how long it took.
 
-    def __init__(self) -> None:
+    ``now_ns`` is the clock.
+    """
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
         """Nothing is known yet."""
         self._known: set[str] = set()
+        self._watch = _LockWatch(now_ns)
 
-    def begin(self, variant: str) -> None:
-        """Before a variant of the kernels is used."""
-        folder = cache_folder()
-        if variant in self._known or (folder is not None and (folder / f"{variant}.done").exists()):
-            return
-        _log.warning("compiling the kernels of the local backend once (%s); this takes some seconds", variant)
+    def take_intervals(self) -> list[tuple[int, int]]:
+        """When kernels were compiled, or read from disk, since the last time: begins and ends, which may overlap."""
+        return self._watch.take()
 
-    def end(self, variant: str) -> None:
-        """After a variant was used."""
+    @contextlib.contextmanager
+    def first_use(self, variant: str) -> Iterator[None]:
+        """While a variant of the kernels is used, which may be the first time."""
         if variant in self._known:
+            yield
             return
-        self._known.add(variant)
         folder = cache_folder()
+        if folder is None or not (folder / f"{variant}.done").exists():
+            _log.warning("compiling the kernels of the local backend once (%s); this takes some seconds", variant)
+        with event.install_listener("numba:compiler_lock", self._watch):
+            yield
+        self._known.add(variant)
         if folder is not None:
             with contextlib.suppress(OSError):
                 (folder / f"{variant}.done").touch()
+
+
+class _LockWatch(event.Listener):  # type: ignore[misc]
+    """Notes when threads wait for Numba's compiler, or are in it."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._begun = threading.local()
+        self._intervals: list[tuple[int, int]] = []
+
+    def on_start(self, event: Any) -> None:
+        self._begun.at = [*getattr(self._begun, "at", []), self._now_ns()]
+
+    def on_end(self, event: Any) -> None:
+        *outer, begun_ns = getattr(self._begun, "at", None) or [self._now_ns()]
+        self._begun.at = outer
+        if not outer:
+            self._intervals.append((begun_ns, self._now_ns()))
+
+    def take(self) -> list[tuple[int, int]]:
+        taken, self._intervals = self._intervals, []
+        return taken
 
 
 def _package_version() -> str:
@@ -105,29 +137,6 @@ def _package_version() -> str:
         return version("qorch")
     except PackageNotFoundError:
         return "unpacked"
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made there; a folder of somebody else is not trusted."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            return False
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def _is_private(root: Path) -> bool:
-    """Whether this folder, which is made where it is missing, is ours alone to change: anybody can make it in /tmp."""
-    try:
-        root.mkdir(mode=0o700, exist_ok=True)
-        status = root.lstat()
-    except OSError:
-        return False
-    is_ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-    return stat.S_ISDIR(status.st_mode) and is_ours and not status.st_mode & 0o022
 
 
 class _ContentLocator(_CacheLocator):  # type: ignore[misc]

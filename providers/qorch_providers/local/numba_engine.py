@@ -10,7 +10,7 @@ from qorch.machine import memory_bytes
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch_providers.local.engines import Sample
-from qorch_providers.local.jit import CompilationNotice
+from qorch_providers.local.jit import Compilations
 from qorch_providers.local.limits import LANE_QUBITS, LANES
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.pool import ThreadTeam
@@ -35,11 +35,11 @@ Ticket = npt.NDArray[np.int64]
 class NumbaEngine:
     """Runs programs at rows of angles. A row's bits depend on nothing but the row."""
 
-    def __init__(self, *, threads: int) -> None:
-        """No thread is started yet."""
+    def __init__(self, *, threads: int, now_ns: Callable[[], int]) -> None:
+        """No thread is started yet. ``now_ns``: the clock, for how long kernels are compiled."""
         self._team = ThreadTeam(threads)
         self._memory_bytes = memory_bytes()
-        self._notice = CompilationNotice()
+        self._compilations = Compilations(now_ns)
         self._works: Shelf[Work] = Shelf(keys=2)
         self._entries: Shelf[Entries] = Shelf(keys=2)
 
@@ -141,9 +141,12 @@ class NumbaEngine:
             if work.re.nbytes <= KEPT_BYTES:
                 self._works.put(key, work)
 
-        self._notice.begin(variant)
-        self._team.run(member, members=min(-(-rows // lanes), self._states_in_memory(program, lanes, scalar)))
-        self._notice.end(variant)
+        with self._compilations.first_use(variant):
+            self._team.run(member, members=min(-(-rows // lanes), self._states_in_memory(program, lanes, scalar)))
+
+    def take_compile_intervals(self) -> list[tuple[int, int]]:
+        """See Engine."""
+        return self._compilations.take_intervals()
 
     def _states_in_memory(self, program: Program, lanes: int, scalar: npt.DTypeLike) -> int:
         """How many threads may hold states of their own at the same time, at least 1."""

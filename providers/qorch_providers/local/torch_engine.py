@@ -48,6 +48,10 @@ class TorchEngine:
             raise UsageError("local:cuda needs a CUDA device, and torch finds none here; use local without cuda")
         self._device = torch.device("cuda" if is_cuda else "cpu")
 
+    def take_compile_intervals(self) -> list[tuple[int, int]]:
+        """It compiles nothing."""
+        return []
+
     def close(self) -> None:
         """Nothing to release."""
 

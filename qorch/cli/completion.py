@@ -1,0 +1,38 @@
+"""What the Tab key completes: workloads, backends and runs; nothing is loaded before the shell asks."""
+
+from contextlib import suppress
+
+import typer
+
+
+def complete_workloads(incomplete: str) -> list[str]:
+    """The names of the workloads that come with qorch."""
+    from qorch.workloads import WORKLOADS
+
+    return [name for name in WORKLOADS if name.startswith(incomplete)]
+
+
+def complete_backends(incomplete: str) -> list[str]:
+    """The names of the installed backends, without their options."""
+    from importlib.metadata import entry_points
+
+    names = sorted(entry.name for entry in entry_points(group="qorch.backends"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_runs(context: typer.Context, incomplete: str) -> list[str]:
+    """``latest``, and the ids of the runs in the database, newest first."""
+    from qorch.cli.arguments import LATEST
+
+    names = [LATEST, *_run_ids(context.params.get("db"))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _run_ids(db: str | None) -> list[str]:
+    from qorch.cli.database import is_there, locate_database, open_database
+
+    with suppress(Exception):  # a shell that waits for names has no use for an error
+        if is_there(locate_database(db)):
+            with open_database(db) as store:
+                return [run.run_id for run in store.runs()]
+    return []

@@ -1,0 +1,92 @@
+"""A run's progress as one line of text, whole or shortened to the width of a terminal."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from qorch.resources import Progress
+
+MAX_NAME = 24
+"""Longer names of metrics are cut if the line has to be shortened."""
+_ESSENTIAL = 2
+"""The rank of what matters more than any metric: the step, the run's name, the time that is left."""
+_FIRST_METRICS = 2
+"""So many metrics matter more than the spend and the pace of the run; the others matter less."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A part of the line; those with the largest ``rank`` are left out first."""
+
+    text: str
+    rank: int
+    is_metric: bool = False
+
+
+def describe(progress: Progress, *, name: str = "") -> str:
+    """One line: the run's name if it is given, step, metrics, circuits per second, rows from the cache, spend, time."""
+    parts = _parts(progress, name, longest=None)
+    return _join(parts, parts)
+
+
+def fit(progress: Progress, *, width: int, name: str = "") -> str:
+    """The same in at most ``width`` columns of a terminal: what matters least is left out.
+
+    Metrics that are left out are counted, as in ``+3 metrics``.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    parts = _parts(progress, name, longest=MAX_NAME)
+    kept: set[_Part] = set()
+    for part in sorted(parts, key=lambda item: item.rank):
+        # What matters most is not left out for the sake of the number of metrics that are.
+        text = _join if part.rank <= _ESSENTIAL else _shortened
+        if not kept or cell_len(text(parts, kept | {part})) <= width:
+            kept.add(part)
+    line = _shortened(parts, kept)
+    if cell_len(line) > width:
+        line = _join(parts, kept)
+    return line if cell_len(line) <= width else set_cell_size(line, width)
+
+
+def _parts(progress: Progress, name: str, *, longest: int | None) -> list[_Part]:
+    total = "?" if progress.total_steps is None else str(progress.total_steps)
+    rate = progress.totals.rows_executed / max(progress.elapsed_seconds, 1e-9)
+    remaining = progress.remaining_seconds
+    metrics = [
+        _Part(f"{_printable(key, longest)} {value:.4g}", 3 if place < _FIRST_METRICS else 6, is_metric=True)
+        for place, (key, value) in enumerate(progress.metrics.items())
+    ]
+    return [
+        *([_Part(name, 1)] if name else []),
+        _Part(f"step {progress.step + 1}/{total}", 0),
+        *metrics,
+        _Part(f"{rate:,.0f} circuits/s", 5),
+        _Part(f"{progress.totals.rows_from_cache:,} rows from cache", 7),
+        _Part(f"spend {progress.spend or 'unknown'}", 4),
+        *([] if remaining is None else [_Part(f"{_minutes(remaining)} left", 2)]),
+    ]
+
+
+def _shortened(parts: list[_Part], kept: Collection[_Part]) -> str:
+    """The parts that are kept, and how many metrics are not."""
+    left_out = sum(part.is_metric and part not in kept for part in parts)
+    shown = [part for part in parts if part in kept]
+    if left_out:
+        place = sum(part.rank <= 1 or part.is_metric for part in shown)
+        shown.insert(place, _Part(f"+{left_out} metric{'s' if left_out > 1 else ''}", 0))
+    return _join(shown, shown)
+
+
+def _join(parts: list[_Part], kept: Collection[_Part]) -> str:
+    return " · ".join(part.text for part in parts if part in kept)
+
+
+def _printable(name: str, longest: int | None) -> str:
+    clean = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return clean if longest is None or len(clean) <= longest else f"{clean[: longest - 1]}…"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
