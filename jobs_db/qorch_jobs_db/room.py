@@ -90,6 +90,7 @@ def vacuum_piece(link: Link, *, leave_bytes: int = 0) -> bool:
     for _ in range(pages):
         # A page at a time: the pragma has a row without columns for each page, and the driver reads only the first.
         link.cursor.execute("PRAGMA incremental_vacuum(1)")
+        link.cursor.fetchall()
     return leave_bytes < unused_bytes(connection) < before
 
 
