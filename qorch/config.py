@@ -100,3 +100,11 @@ def parse_size(text: str) -> int | None:
     if is_binary and not unit:
         return None
     return int(float(match[1]) * (_BINARY_UNITS if is_binary else _UNITS)[unit])
+
+
+def format_size(size_bytes: int) -> str:
+    """A size as QORCH_KEEP_FREE takes it, such as ``2GB`` or ``1.5MB``."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.4g}{unit}"
+    return str(size_bytes)

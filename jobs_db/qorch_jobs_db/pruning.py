@@ -1,6 +1,6 @@
 """Deleting stored results a piece at a time: what a user prunes, and the oldest free ones beyond a bound."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -23,10 +23,14 @@ from qorch_jobs_db.schema import CHECKPOINTS, ROW_BLOCKS, RUNS, STORED_RESULTS
 
 PRUNED_BLOCKS = 1_000
 """Blocks that one transaction of a user's pruning deletes: other processes write between two of them."""
-TRIMMED_BLOCKS = 256
+TRIMMED_BLOCKS = 128
 TRIMMED_BYTES = 1_000_000
 """What one piece of trimming deletes at most: some milliseconds, for which a step may have to wait."""
+MERGED_RUNS = 4
+"""Runs whose blocks are put in order for one piece."""
 _LAST_STEP = 2**31 - 1
+
+_Block = Row[tuple[int, str, int, int]]
 
 _place = tuple_(ROW_BLOCKS.c.step, ROW_BLOCKS.c.call)
 _FREE = RUNS.c.charges == 0
@@ -36,7 +40,7 @@ _FREE = RUNS.c.charges == 0
 class _Blocks:
     """Some blocks, by id and run, and what they hold."""
 
-    found: tuple[Row[tuple[int, str, int, int]], ...]
+    found: tuple[_Block, ...]
 
     @property
     def rows(self) -> int:
@@ -70,13 +74,12 @@ def free_bytes(connection: Connection) -> int:
 def trim_piece(connection: Connection, *, keep_bytes: int) -> Trimmed:
     """Delete some of the oldest free blocks that no resume needs, until free blocks take ``keep_bytes`` or less."""
     excess = free_bytes(connection) - keep_bytes
-    oldest = _oldest(connection) if excess > 0 else None
-    if oldest is None:
+    if excess <= 0:
         return Trimmed(0, 0, has_more=False)
-    blocks = _first_of(connection, oldest, most_bytes=min(excess, TRIMMED_BYTES))
+    blocks = _oldest(connection, most_bytes=min(excess, TRIMMED_BYTES))
     _delete(connection, blocks)
     deleted = blocks.bytes + BLOCK_OVERHEAD_BYTES * len(blocks.found)
-    return Trimmed(blocks.rows, blocks.bytes, has_more=excess > deleted)
+    return Trimmed(blocks.rows, blocks.bytes, has_more=excess > deleted > 0)
 
 
 def _blocks(conditions: Iterable[ColumnElement[bool]]) -> Select[tuple[int, str, int, int]]:
@@ -146,12 +149,6 @@ _FIRST_BLOCK = (
 _CANDIDATES = select(_SPANS, _FIRST_BLOCK.label("block_id"))
 
 
-def _oldest(connection: Connection) -> Row[tuple[str, int, int, int, int]] | None:
-    """The run whose first block that may go is the oldest of all, and where its blocks may go."""
-    found = [row for row in connection.execute(_CANDIDATES).all() if row.block_id is not None]
-    return min(found, key=lambda row: row.block_id, default=None)
-
-
 _OF_RUN = (
     _blocks(
         [
@@ -167,13 +164,24 @@ _OF_RUN = (
 )
 
 
-def _first_of(connection: Connection, span: Row[tuple[str, int, int, int, int]], *, most_bytes: int) -> _Blocks:
-    """The first blocks of a run that may go, at least one, until they take so much."""
-    values = {"of": span.run_id, "first": span.first, "end_step": span.end_step, "end_call": span.end_call}
-    chosen, size = [], 0
-    for block in connection.execute(_OF_RUN, values):
+def _oldest(connection: Connection, *, most_bytes: int) -> _Blocks:
+    """The oldest of all blocks that may go, at least one where there is one, until they take so much."""
+    spans = [span for span in connection.execute(_CANDIDATES).all() if span.block_id is not None]
+    spans.sort(key=lambda span: span.block_id)
+    # Of the runs that hold older blocks than all others: what is newer than the first of another run waits.
+    end = spans[MERGED_RUNS].block_id if len(spans) > MERGED_RUNS else None
+    found = [block for span in spans[:MERGED_RUNS] for block in _first_of(connection, span)]
+    chosen: list[_Block] = []
+    size = 0
+    for block in sorted(found, key=lambda block: block.block_id)[:TRIMMED_BLOCKS]:
+        if size >= most_bytes or (end is not None and block.block_id > end):
+            break
         chosen.append(block)
         size += block.n_bytes + BLOCK_OVERHEAD_BYTES
-        if size >= most_bytes:
-            break
     return _Blocks(tuple(chosen))
+
+
+def _first_of(connection: Connection, span: Row[tuple[str, int, int, int, int]]) -> Sequence[_Block]:
+    """The first blocks of a run that may go."""
+    values = {"of": span.run_id, "first": span.first, "end_step": span.end_step, "end_call": span.end_call}
+    return connection.execute(_OF_RUN, values).all()

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 
+from qorch.config import KEEP_FREE, format_size
 from qorch.errors import StoreError
 from qorch.ports import Clock, Store
 from qorch.records import BlockRecord, Trimmed, Write
@@ -71,20 +72,14 @@ class Trimmer:
         if trimmed.rows and not self._has_begun:
             self._has_begun = True
             _logger.warning(
-                "free results in %s take more than %s (QORCH_KEEP_FREE, 'unlimited' keeps them all): the oldest that no"
-                " run needs in order to go on are deleted, and the cache policy 'reuse' would execute them again",
+                "free results in %s take more than %s: from now on the oldest ones that no resume needs are deleted in"
+                " the background (only the cache policy 'reuse' would miss them; %s sets the bound, 'unlimited' keeps"
+                " them all)",
                 self._store.location,
                 format_size(self._keep_bytes),
+                KEEP_FREE,
             )
         return trimmed.has_more
-
-
-def format_size(size_bytes: int) -> str:
-    """A size as QORCH_KEEP_FREE takes it, such as ``2GB`` or ``1.5MB``."""
-    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.4g}{unit}"
-    return str(size_bytes)
 
 
 def _size(block: BlockRecord) -> int:
