@@ -80,12 +80,17 @@ def _needs(folder: Path, temporary: Path) -> dict[Path, int]:
     return {folder: 1, temporary: 1}
 
 
+def can_vacuum(connection: Connection, *, leave_bytes: int = 0) -> bool:
+    """Whether more than ``leave_bytes`` are unused that can be given back without writing the file anew."""
+    return unused_bytes(connection) > leave_bytes and shrinks_in_place(connection)
+
+
 def vacuum_piece(link: Link, *, leave_bytes: int = 0) -> bool:
     """Give some unused pages back, within a transaction; whether more than ``leave_bytes`` are unused afterwards."""
     connection = link.connection
-    before = unused_bytes(connection)
-    if before <= leave_bytes or not shrinks_in_place(connection):
+    if not can_vacuum(connection, leave_bytes=leave_bytes):
         return False
+    before = unused_bytes(connection)
     pages = min(VACUUMED_PAGES, -(-(before - leave_bytes) // _pragma(connection, "page_size")))
     for _ in range(pages):
         # A page at a time: the pragma has a row without columns for each page, and the driver reads only the first.

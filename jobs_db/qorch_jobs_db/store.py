@@ -62,7 +62,7 @@ from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database
 from qorch_jobs_db.pruning import prune_piece, trim_piece
-from qorch_jobs_db.room import SLACK_BYTES, empty_log, file_bytes, measure, vacuum_piece
+from qorch_jobs_db.room import SLACK_BYTES, can_vacuum, empty_log, file_bytes, measure, vacuum_piece
 from qorch_jobs_db.schema import (
     ATTEMPTS,
     CHECKPOINTS,
@@ -304,9 +304,10 @@ class SqlStore:
 
         def trim(link: Link) -> Trimmed:
             trimmed = trim_piece(link.connection, keep_bytes=keep_bytes)
-            if trimmed.rows:
-                return trimmed
-            return replace(trimmed, has_more=vacuum_piece(link, leave_bytes=SLACK_BYTES))
+            if trimmed.rows == 0:
+                return replace(trimmed, has_more=vacuum_piece(link, leave_bytes=SLACK_BYTES))
+            is_slack = can_vacuum(link.connection, leave_bytes=SLACK_BYTES)
+            return replace(trimmed, has_more=trimmed.has_more or is_slack)
 
         return self._writer.run(trim)
 
