@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,9 +14,22 @@ import platformdirs
 from qorch.errors import UsageError
 
 _PREFIX = "QORCH_"
-KNOWN_VARIABLES = ("QORCH_DATA_DIR", "QORCH_DB", "QORCH_DEBUG", "QORCH_KERNEL_CACHE", "QORCH_WORKERS")
+KNOWN_VARIABLES = (
+    "QORCH_DATA_DIR",
+    "QORCH_DB",
+    "QORCH_DEBUG",
+    "QORCH_KEEP_FREE",
+    "QORCH_KERNEL_CACHE",
+    "QORCH_WORKERS",
+)
 _NOT_READ = {"QORCH_CONFIG": "qorch has no configuration file yet, so that nothing in it takes effect"}
 _log = logging.getLogger("qorch")
+KEEP_FREE = "QORCH_KEEP_FREE"
+KEEP_FREE_BYTES = 2_000_000_000
+UNLIMITED = "unlimited"
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(I?)B?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -24,13 +38,15 @@ class Config:
 
     ``db``: URL or path of the database (``QORCH_DB``); ``workers``: worker processes of local backends
     (``QORCH_WORKERS``), None for one per available core; ``data_dir``: where workloads look for their files
-    (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses.
+    (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
+    ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all.
     """
 
     db: str
     workers: int | None = None
     data_dir: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keep_free_bytes: int | None = KEEP_FREE_BYTES
 
 
 def calm_openmp() -> None:
@@ -62,6 +78,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         workers=_read_count(env, "QORCH_WORKERS"),
         data_dir=Path(data_dir) if data_dir else None,
         environment=env,
+        keep_free_bytes=_read_keep_free(env),
     )
 
 
@@ -92,3 +109,36 @@ def _read_count(env: Mapping[str, str], name: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"{name} is '{text}'; it must be a whole number of at least 1")
     return int(text)
+
+
+def _read_keep_free(env: Mapping[str, str]) -> int | None:
+    text = env.get(KEEP_FREE, "").strip()
+    if not text:
+        return KEEP_FREE_BYTES
+    if text.lower() == UNLIMITED:
+        return None
+    size_bytes = parse_size(text)
+    if size_bytes is None:
+        raise UsageError(
+            f"{KEEP_FREE} is '{text}'; it must be a size such as 2GB, 100MB or 0, or '{UNLIMITED}' to keep everything"
+        )
+    return size_bytes
+
+
+def parse_size(text: str) -> int | None:
+    """The bytes in ``"2GB"``, ``"100MB"``, ``"1.5 GiB"`` or ``"0"``; None for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return None
+    unit, is_binary = match[2].upper(), bool(match[3])
+    if is_binary and not unit:
+        return None
+    return int(float(match[1]) * (_BINARY_UNITS if is_binary else _UNITS)[unit])
+
+
+def format_size(size_bytes: int) -> str:
+    """A size as QORCH_KEEP_FREE takes it, such as ``2GB`` or ``1.5MB``."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.4g}{unit}"
+    return str(size_bytes)

@@ -22,14 +22,13 @@ SMALLEST_SPLIT = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """Stored results for ``rows`` of a group: rows ``places`` of stored block ``block_id``, or ``result`` itself."""
+    """Stored results for ``rows`` of a group: rows ``places`` of the ``result`` of a stored block."""
 
     group: int
     rows: IntArray
     source: Source
     places: IntArray
-    block_id: int = -1
-    result: BlockResult | None = None
+    result: BlockResult
 
 
 @dataclass(frozen=True, eq=False)

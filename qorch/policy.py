@@ -101,7 +101,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class RunPolicy:
-    """All policies of one run."""
+    """All policies of one run. ``keep_free_bytes``: of free results in the database, None for all of them."""
 
     cache: CachePolicy = CachePolicy.RESUME
     retry: RetryPolicy = RetryPolicy()
@@ -109,3 +109,4 @@ class RunPolicy:
     budget: Money | None = None
     rebuy: bool = False
     checkpoint_seconds: float = 1.0
+    keep_free_bytes: int | None = None

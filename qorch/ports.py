@@ -30,6 +30,8 @@ from qorch.records import (
     SessionRecord,
     SpanRecord,
     StepRecord,
+    StoreRoom,
+    Trimmed,
     Write,
 )
 
@@ -320,6 +322,24 @@ class Store(Protocol):
 
     def prune(self, *, run_id: str | None = None, before: datetime.datetime | None = None) -> int:
         """Delete stored rows (never runs, jobs or ledger) of a run, or older than a time; how many rows."""
+        ...
+
+    def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
+        """Delete the oldest free results that no resume needs, while free results take more than ``keep_bytes``.
+
+        One call does a bounded piece of it (about a megabyte), or gives a piece of unused room back. Free are the
+        results of runs with ``charges`` False. A resume needs, of a run that is neither done nor cancelled, what was
+        stored at or after the position of its last checkpoint, and before its first step (step -1).
+        Every block counts as its arrays and BLOCK_OVERHEAD_BYTES.
+        """
+        ...
+
+    def room(self) -> StoreRoom:
+        """How much room the store takes and has."""
+        ...
+
+    def shrink(self) -> int:
+        """Give unused room back to the disk, as far as that is possible now; how many bytes. See ``room``."""
         ...
 
     def close(self) -> None:

@@ -392,6 +392,7 @@ class Run:
         whole = add_session(self._use.record.summary, own=summary, calls=calls)
         try:
             self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, whole)]).result()
+            self._engine.trim()
         except (StoreError, CancelledError):
             return
 

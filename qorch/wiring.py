@@ -71,7 +71,12 @@ def start_run(
     """
     config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
-    policy = RunPolicy(cache=as_cache_policy(cache), budget=_as_budget(budget), rebuy=rebuy)
+    policy = RunPolicy(
+        cache=as_cache_policy(cache),
+        budget=_as_budget(budget),
+        rebuy=rebuy,
+        keep_free_bytes=config.keep_free_bytes,
+    )
     default_shots = _as_default_shots(shots)
     _check_name(name)
     seed = None if seed is None else as_whole(seed, "seed")

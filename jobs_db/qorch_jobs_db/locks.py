@@ -56,6 +56,18 @@ class Locks:
         finally:
             _close(descriptor)
 
+    def is_claimed(self, run_id: str) -> bool:
+        """Whether somebody holds the right to a run now. Raises OSError where that cannot be found out."""
+        path = self._path(f"run-{_file_name(run_id)}")
+        if not path.exists():
+            return False
+        descriptor = self._open(f"run-{_file_name(run_id)}")
+        _kept.add(descriptor)
+        try:
+            return not _try_lock(descriptor)
+        finally:
+            _close(descriptor)
+
     def turn(self, name: str, *, patience_seconds: float) -> "Turn":
         """A short right that is taken over and over; see Turn."""
         return Turn(self._path(name), patience_seconds=patience_seconds)

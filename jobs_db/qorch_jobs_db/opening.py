@@ -34,7 +34,7 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
     engine = write_engine(path, has_foreign_keys=False)
     try:
         if size_bytes == 0:
-            _use_journal(path)
+            _set_up(path)
         with engine.begin() as connection:
             revision = _revision(connection, path=path, clock=clock, scripts=scripts)
             # Asked for before the upgrade, which must not change the database of another program.
@@ -51,9 +51,11 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
     return store_id
 
 
-def _use_journal(path: Path) -> None:
+def _set_up(path: Path) -> None:
+    """What has to be decided before the first table: that the file can shrink, and how it is written ahead."""
     link = sqlite3.connect(str(path), isolation_level=None)
     try:
+        link.execute("PRAGMA auto_vacuum=INCREMENTAL")
         choose_journal(link)
     finally:
         link.close()

@@ -222,6 +222,16 @@ ROW_BLOCKS = Table(
     sqlite_autoincrement=True,
 )
 
+# What row_blocks hold, added up by run: how full the store is must be known without reading them.
+STORED_RESULTS = Table(
+    "stored_results",
+    METADATA,
+    Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True, nullable=False),
+    Column("blocks", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
 SPANS = Table(
     "spans",
     METADATA,

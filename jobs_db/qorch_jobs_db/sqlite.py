@@ -19,6 +19,7 @@ _NOT_IN_MEMORY = (
     "a database in memory would lose what was paid; give a file with --db, db= or QORCH_DB, such as"
     " sqlite:////folder/name.db"
 )
+LOG_BYTES = 8_000_000
 _SOUND_WAL = (3, 51, 3)
 
 
@@ -81,7 +82,13 @@ def write_engine(path: Path, *, has_foreign_keys: bool = True) -> Engine:
     engine = _engine(path, pool_size=1)
     keys = "ON" if has_foreign_keys else "OFF"
     # On macOS a plain fsync does not reach the disk.
-    pragmas = (f"foreign_keys={keys}", "synchronous=FULL", "fullfsync=ON", "checkpoint_fullfsync=ON")
+    pragmas = (
+        f"foreign_keys={keys}", "synchronous=FULL", "fullfsync=ON", "checkpoint_fullfsync=ON",
+        # A log that grew once, beside a long reader, becomes small again.
+        f"journal_size_limit={LOG_BYTES}",
+        # Some builds of SQLite write zeros over all that is deleted.
+        "secure_delete=FAST",
+    )  # fmt: skip
     event.listen(engine, "connect", lambda link, _entry: _set_pragmas(link, pragmas))
     event.listen(engine, "connect", _keep_journal)
     event.listen(engine, "begin", _begin_immediately)

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    func,
     select,
     update,
 )
@@ -24,7 +23,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
 from qorch.records import ReleasedRows, RunMove, StopRequest
-from qorch_jobs_db.encoding import Changes, time_or_none, time_text
+from qorch_jobs_db.encoding import Changes, Parameters, SqlValue, time_or_none, time_text
 from qorch_jobs_db.schema import (
     ACCOUNTS,
     ATTEMPTS,
@@ -40,6 +39,7 @@ from qorch_jobs_db.schema import (
     SESSIONS,
     SPANS,
     STEPS,
+    STORED_RESULTS,
 )
 
 KEPT_CHECKPOINTS = 2
@@ -72,6 +72,7 @@ class Texts:
     read_account: str
     put_account: str
     drop_account: str
+    add_results: str
 
 
 def compile_texts(dialect: Dialect) -> Texts:
@@ -104,6 +105,7 @@ def compile_texts(dialect: Dialect) -> Texts:
         read_account=make.text(select(ACCOUNTS.c.state).where(named)),
         put_account=make.upsert(ACCOUNTS, "account"),
         drop_account=make.text(delete(ACCOUNTS).where(named)),
+        add_results=make.add(STORED_RESULTS, "run_id"),
     )
 
 
@@ -133,6 +135,12 @@ class _Maker:
         moved = {name: statement.excluded[name] for name in _columns(table) if name not in {*identity, *kept}}
         return self.text(statement.on_conflict_do_update(index_elements=identity, set_=moved))
 
+    def add(self, table: Table, *identity: str) -> str:
+        """Insert, or add every other column to what is there."""
+        statement = self._insert(table)
+        sums = {name: table.c[name] + statement.excluded[name] for name in _columns(table) if name not in identity}
+        return self.text(statement.on_conflict_do_update(index_elements=identity, set_=sums))
+
     def _insert(self, table: Table) -> Insert:
         statement: Insert = self._module.insert(table)
         return statement.values({name: bindparam(name) for name in _columns(table)})
@@ -141,6 +149,9 @@ class _Maker:
 def _columns(table: Table) -> list[str]:
     serial = table.autoincrement_column
     return [column.name for column in table.columns if column is not serial]
+
+
+_COUNTED = [_columns(ROW_BLOCKS).index(name) for name in ("run_id", "n_rows", "n_bytes")]
 
 
 @dataclass(frozen=True)
@@ -179,6 +190,8 @@ def apply_changes(link: Link, changes: Changes) -> None:
         rows = changes.rows.get(table)
         if rows:
             cursor.executemany(text, rows)
+            if table == ROW_BLOCKS.name:
+                _add_results(link, rows)
     for run_id in {row[0] for row in changes.rows.get("checkpoints", ())}:
         link.connection.execute(_TRIM_CHECKPOINTS, {"trimmed_run": run_id})
     if changes.plans:
@@ -246,14 +259,11 @@ def change_account(link: Link, account: str, change: Callable[[bytes | None], tu
     return value
 
 
-def delete_blocks(connection: Connection, *, run_id: str | None, before: str | None) -> int:
-    """Delete the blocks of a run, or created before a time, or both; how many rows they held."""
-    conditions = []
-    if run_id is not None:
-        conditions.append(ROW_BLOCKS.c.run_id == run_id)
-    if before is not None:
-        conditions.append(ROW_BLOCKS.c.created_at < before)
-    count = select(func.coalesce(func.sum(ROW_BLOCKS.c.n_rows), 0)).where(*conditions)
-    rows: int = connection.execute(count).scalar_one()
-    connection.execute(delete(ROW_BLOCKS).where(*conditions))
-    return rows
+def _add_results(link: Link, rows: Sequence[Parameters]) -> None:
+    """Count new blocks into what their runs hold."""
+    totals: dict[SqlValue, tuple[int, int, int]] = {}
+    for row in rows:
+        run_id, n_rows, n_bytes = (row[place] for place in _COUNTED)
+        blocks, all_rows, all_bytes = totals.get(run_id, (0, 0, 0))
+        totals[run_id] = (blocks + 1, all_rows + int(n_rows or 0), all_bytes + int(n_bytes or 0))
+    link.cursor.executemany(link.texts.add_results, [(run_id, *total) for run_id, total in totals.items()])

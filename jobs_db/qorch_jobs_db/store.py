@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,9 +31,12 @@ from qorch.records import (
     MetricRecord,
     RawRecord,
     RunRecord,
+    RunState,
     SessionRecord,
     SpanRecord,
     StepRecord,
+    StoreRoom,
+    Trimmed,
     Write,
 )
 from qorch_jobs_db.checking import find_damage
@@ -58,6 +62,8 @@ from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database
+from qorch_jobs_db.pruning import prune_piece, trim_piece
+from qorch_jobs_db.room import SLACK_BYTES, can_vacuum, empty_log, file_bytes, measure, vacuum_piece
 from qorch_jobs_db.schema import (
     ATTEMPTS,
     CHECKPOINTS,
@@ -71,9 +77,10 @@ from qorch_jobs_db.schema import (
     SESSIONS,
     SPANS,
     STEPS,
+    STORED_RESULTS,
 )
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, read_engine, write_engine
-from qorch_jobs_db.statements import change_account, claim_rows, delete_blocks
+from qorch_jobs_db.statements import Link, change_account, claim_rows
 from qorch_jobs_db.writer import Writer
 
 _R = TypeVar("_R")
@@ -270,18 +277,64 @@ class SqlStore:
 
     def cache_statistics(self) -> CacheStatistics:
         """See Store; the bytes are those of the stored arrays."""
-        sums = [func.coalesce(func.sum(ROW_BLOCKS.c[name]), 0).label(name) for name in ("n_rows", "n_bytes")]
-        counted = select(func.count().label("blocks"), *sums)
-        by_run = select(ROW_BLOCKS.c.run_id, *sums).group_by(ROW_BLOCKS.c.run_id)
-        total = self._fetch(counted.select_from(ROW_BLOCKS), lambda row: (row.blocks, row.n_rows, row.n_bytes))
-        runs = self._fetch(by_run.order_by(ROW_BLOCKS.c.run_id), lambda row: (row.run_id, row.n_rows, row.n_bytes))
-        return CacheStatistics(*total[0], runs=tuple(runs))
+        held = STORED_RESULTS.c
+        query = select(held.run_id, held.blocks, held.rows, held.bytes, RUNS.c.charges)
+        query = query.join(RUNS, RUNS.c.run_id == held.run_id).where(held.blocks > 0).order_by(held.run_id)
+        runs = self._fetch(query, lambda row: row)
+        free = [run for run in runs if run.charges == 0]
+        return CacheStatistics(
+            blocks=sum(run.blocks for run in runs),
+            rows=sum(run.rows for run in runs),
+            bytes=sum(run.bytes for run in runs),
+            runs=tuple((run.run_id, run.rows, run.bytes) for run in runs),
+            free_rows=sum(run.rows for run in free),
+            free_bytes=sum(run.bytes for run in free),
+        )
 
     def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
-        """See Store; without arguments all of them. The file keeps its size, and the space is used again."""
+        """See Store; without arguments all of them, piece by piece, so that others can write in between."""
         self._check_process()
         limit = None if before is None else time_text(before)
-        return self._writer.run(lambda link: delete_blocks(link.connection, run_id=run_id, before=limit)).result()
+
+        def delete_some(link: Link) -> int | None:
+            return prune_piece(link.connection, run_id=run_id, before=limit)
+
+        rows = 0
+        while (deleted := self._writer.run(delete_some).result()) is not None:
+            rows += deleted
+        return rows
+
+    def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
+        """See Store; in the writer's thread, some milliseconds a call."""
+        self._check_process()
+
+        def trim(link: Link) -> Trimmed:
+            trimmed = trim_piece(link.connection, keep_bytes=keep_bytes)
+            if trimmed.rows == 0:
+                return replace(trimmed, has_more=vacuum_piece(link, leave_bytes=SLACK_BYTES))
+            is_slack = can_vacuum(link.connection, leave_bytes=SLACK_BYTES)
+            return replace(trimmed, has_more=trimmed.has_more or is_slack)
+
+        return self._writer.run(trim)
+
+    def room(self) -> StoreRoom:
+        """See Store."""
+        running = [run.run_id for run in self.runs() if run.state == RunState.RUNNING]
+        with self._reading() as connection:
+            return measure(connection, self._path, is_in_use=any(map(self._locks.is_claimed, running)))
+
+    def shrink(self) -> int:
+        """See Store. A database of an older qorch is written anew, once, if no run works on it."""
+        room = self.room()
+        if room.obstacle:
+            return 0
+        rewrites = room.is_rewritten and room.unused_bytes > 0
+        while not rewrites and self._writer.run(vacuum_piece).result():
+            pass
+        turn = self._locks.turn("write", patience_seconds=BUSY_SECONDS)
+        with self._translated(), closing(turn), turn:
+            empty_log(self._path, rewrites=rewrites)
+        return max(0, room.file_bytes - file_bytes(self._path))
 
     def check(self) -> list[str]:
         """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""

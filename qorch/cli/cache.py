@@ -2,13 +2,16 @@
 
 import datetime
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qorch.cli.options import DbOption, JsonOption, RunOption
-from qorch.cli.output import format_bytes, print_json, print_table
+from qorch.cli.output import format_bytes, print_aside, print_json, print_table
 from qorch.errors import UsageError
+
+if TYPE_CHECKING:
+    from qorch.ports import Store
 
 app = typer.Typer(help="Look at stored results, or delete them.", rich_markup_mode=None)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -17,18 +20,32 @@ _MAX_NUMBER = 10_000
 
 @app.command()
 def stats(db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show how many results are stored, by run."""
+    """Show how many results are stored, free and paid, by run, and the room on the disk."""
     from qorch.cli.database import open_database
+    from qorch.config import read_config
 
+    keep_bytes = read_config().keep_free_bytes
     with open_database(db) as store:
-        figures = store.cache_statistics()
+        figures, room = store.cache_statistics(), store.room()
         location = store.location
+    free = {"rows": figures.free_rows, "bytes": figures.free_bytes}
+    paid = {"rows": figures.rows - figures.free_rows, "bytes": figures.bytes - figures.free_bytes}
     if as_json:
         by_run = [{"run": run, "rows": rows, "bytes": size} for run, rows, size in figures.runs]
         total = {"blocks": figures.blocks, "rows": figures.rows, "bytes": figures.bytes}
-        print_json({"database": location, **total, "runs": by_run})
+        kinds = {"free": free, "paid": paid, "keep_free_bytes": keep_bytes}
+        sizes = {
+            "file_bytes": room.file_bytes, "unused_bytes": room.unused_bytes, "disk_free_bytes": room.disk_bytes
+        }  # fmt: skip
+        print_json({"database": location, **total, **kinds, **sizes, "runs": by_run})
         return
     print(f"{figures.rows:,} rows in {figures.blocks:,} blocks, {format_bytes(figures.bytes)}, in {location}")
+    print(f"free: {free['rows']:,} rows, {format_bytes(free['bytes'])} of {describe_bound(keep_bytes)}")
+    print(f"paid: {paid['rows']:,} rows, {format_bytes(paid['bytes'])}, kept until you prune them")
+    print(
+        f"file: {format_bytes(room.file_bytes)}, {format_bytes(room.unused_bytes)} of it unused;"
+        f" {format_bytes(room.disk_bytes)} left on the disk"
+    )
     if figures.runs:
         print_table(
             ("run", "rows", "size"), [(run, f"{rows:,}", format_bytes(size)) for run, rows, size in figures.runs]
@@ -44,7 +61,8 @@ def prune(
 ) -> None:
     """Delete stored results.
 
-    Runs, jobs and the ledger stay. A run that is not done would execute the deleted rows again.
+    Runs, jobs and the ledger stay. A run that is not done would execute the deleted rows again. The file becomes
+    smaller by what it held.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.ports import WallClock
@@ -55,10 +73,30 @@ def prune(
     with open_database(db) as store:
         run_id = None if run is None else require_run(store, run).run_id
         rows = store.prune(run_id=run_id, before=before)
+        bytes_returned = give_back(store)
     if as_json:
-        print_json({"rows_deleted": rows})
+        print_json({"rows_deleted": rows, "bytes_returned": bytes_returned})
     else:
-        print(f"deleted {rows:,} rows")
+        print(f"deleted {rows:,} rows; the database is {format_bytes(bytes_returned)} smaller")
+
+
+def give_back(store: "Store") -> int:
+    """Give the store's unused room back to the disk, and say aside what that takes; how many bytes."""
+    room = store.room()
+    if room.obstacle:
+        print_aside(f"nothing was given back to the disk yet: {room.obstacle}")
+    elif room.is_rewritten and room.unused_bytes:
+        print_aside("this database was made by an older qorch: writing it anew, once, so that it can become smaller …")
+    return store.shrink()
+
+
+def describe_bound(keep_bytes: int | None) -> str:
+    """How many free results are kept, and how to change that."""
+    from qorch.config import format_size
+
+    if keep_bytes is None:
+        return "any size (QORCH_KEEP_FREE=unlimited)"
+    return f"at most {format_size(keep_bytes)} (QORCH_KEEP_FREE)"
 
 
 def read_age(text: str) -> datetime.timedelta:

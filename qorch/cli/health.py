@@ -16,6 +16,7 @@ from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
 from qorch.errors import QorchError
+from qorch.records import CacheStatistics, StoreRoom
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 MIN_FREE_DISK_BYTES = 2**30
@@ -177,6 +178,7 @@ def check_database(database: Path) -> Iterator[Finding]:
         store = open_store(str(database), clock=WallClock())
         try:
             damage = store.check()
+            figures, room = store.cache_statistics(), store.room()
         finally:
             store.close()
     except QorchError as error:
@@ -186,10 +188,29 @@ def check_database(database: Path) -> Iterator[Finding]:
         yield Finding("database", FAIL, f"{database} is damaged ({damage[0]}); restore a backup")
     else:
         yield Finding("database", OK, f"{database} is sound")
+    yield check_results(figures, room)
     if mode & 0o077:
         yield Finding("database mode", WARN, f"{mode:04o}: others can read what you ran; chmod 600 {database}")
     else:
         yield Finding("database mode", OK, f"{mode:04o}")
+
+
+def check_results(figures: CacheStatistics, room: StoreRoom) -> Finding:
+    """What the stored results take, and whether free ones will find room up to their bound."""
+    from qorch.cli.cache import describe_bound
+    from qorch.config import read_config
+
+    keep_bytes = read_config().keep_free_bytes
+    paid_bytes = figures.bytes - figures.free_bytes
+    text = (
+        f"{format_bytes(figures.free_bytes)} of free results, of {describe_bound(keep_bytes)};"
+        f" {format_bytes(paid_bytes)} of paid ones; the file takes {format_bytes(room.file_bytes)}"
+        f" ({format_bytes(room.unused_bytes)} unused), and {format_bytes(room.disk_bytes)} are left on its disk"
+    )
+    to_come = None if keep_bytes is None else keep_bytes - figures.free_bytes
+    if to_come is not None and to_come > room.disk_bytes + room.unused_bytes:
+        return Finding("results", WARN, f"{text}: less than the bound allows; set QORCH_KEEP_FREE to less")
+    return Finding("results", OK, text)
 
 
 def _check_new_database(database: Path) -> Finding:

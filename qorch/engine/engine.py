@@ -19,7 +19,8 @@ from qorch.engine.remote import RemoteSubmitter
 from qorch.engine.remote_parts import RemoteParts, make_remote_parts
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
-from qorch.errors import RunStoppedError, StoreError
+from qorch.engine.trimmer import Trimmer
+from qorch.errors import RunStoppedError
 from qorch.limits import check_shots
 from qorch.lowering import LoweredBatch, RowGroup, lower
 from qorch.model.identity import Position, stream_of
@@ -29,7 +30,7 @@ from qorch.model.pub import Batch
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
 from qorch.planning import Missing, PlannedJob, pack
-from qorch.policy import RunPolicy
+from qorch.policy import CachePolicy, RunPolicy
 from qorch.ports import Backend, Clock, RemoteBackend, Store
 from qorch.records import Write
 
@@ -96,7 +97,15 @@ class Engine:
         self._store = store
         self._recorder = recorder
         self._run_id = run_id
-        self._journal = Journal(store, clock=clock, is_durable=charges or remote is not None)
+        self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
+        self._journal = Journal(
+            store,
+            clock=clock,
+            is_durable=charges or remote is not None,
+            # Under OFF nothing is ever read again, and what cost nothing need not be kept to be looked at.
+            keeps_results=charges or policy.cache is not CachePolicy.OFF,
+            trimmer=self._trimmer,
+        )
         self._lookup = Lookup(
             store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=remote is not None
         )
@@ -150,6 +159,11 @@ class Engine:
         finally:
             await self._backend.close()
             self._journal.close()
+
+    def trim(self) -> None:
+        """Delete free results beyond the bound that the end of the run has set free."""
+        if self._trimmer is not None:
+            self._trimmer.finish()
 
     async def stop(self, because: str = _STOPPED) -> None:
         """Submit nothing more: calls in progress are cancelled, and their jobs recorded as such.
@@ -286,14 +300,9 @@ class Engine:
 
     def _place_hits(self, assembly: Assembly, found: Found, own: Source) -> None:
         """``own``: how the rows of this very call count that are in the store already."""
-        block_ids = sorted({hit.block_id for hit in found.hits if hit.result is None})
-        results = self._store.block_results(block_ids) if block_ids else {}
         for hit in found.hits:
-            block = hit.result if hit.result is not None else results.get(hit.block_id)
-            if block is None:
-                raise StoreError("stored rows were pruned while they were read; run the call again")
             source = own if hit.source is Source.RESUMED else hit.source
-            assembly.add(hit.group, hit.rows, block.take(hit.places), source=source)
+            assembly.add(hit.group, hit.rows, hit.result.take(hit.places), source=source)
 
     async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
         """Run all jobs of a call; the first failure cancels the others and is raised."""
@@ -333,6 +342,13 @@ class Engine:
                     assembly.add(selection.group, selection.rows[kept], block, source=selection.source)
 
         await self._queue.run(lambda: self._submitter.carry_out(submission, assemble, next_ordinal=next_ordinal))
+
+
+def _make_trimmer(store: Store, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
+    """None where the run adds no free results, or all are kept."""
+    if charges or policy.keep_free_bytes is None:
+        return None
+    return Trimmer(store, clock=clock, keep_bytes=policy.keep_free_bytes)
 
 
 def _has_exact(call: Call) -> bool:

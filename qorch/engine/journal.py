@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from qorch.engine.trimmer import Trimmer
 from qorch.ports import Clock, Store
-from qorch.records import Write
+from qorch.records import BlockRecord, Write
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,9 +24,22 @@ INLINE_ROWS = 256
 class Journal:
     """The engine's door to its store, and the one thread in which the engine computes."""
 
-    def __init__(self, store: Store, *, clock: Clock, is_durable: bool) -> None:
-        """``is_durable``: every write before the next byte leaves, because jobs cost money or outlive this process."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        is_durable: bool,
+        keeps_results: bool = True,
+        trimmer: Trimmer | None = None,
+    ) -> None:
+        """``is_durable``: every write before the next byte leaves, because jobs cost money or outlive this process.
+
+        ``keeps_results``: whether blocks are stored, or only that their jobs are done. ``trimmer`` is told of them.
+        """
         self._store = store
+        self._keeps_results = keeps_results
+        self._trimmer = trimmer
         self._clock = clock
         self._is_durable = is_durable
         self._buffer: list[Write] = []
@@ -46,8 +60,10 @@ class Journal:
 
     async def record(self, writes: Sequence[Write]) -> None:
         """Record a result: durable on return where jobs outlive the process, else by the next ``settle``."""
+        if not self._keeps_results:
+            writes = [record for record in writes if not isinstance(record, BlockRecord)]
         if self._is_durable:
-            await asyncio.wrap_future(self._store.write(writes))
+            await asyncio.wrap_future(self._write(writes))
             return
         self.record_soon(writes)
         is_late = self._clock.monotonic_ns() - self._handed_over_ns > BUFFER_NS
@@ -81,9 +97,15 @@ class Journal:
         with self._lock:
             self._handed_over_ns = self._clock.monotonic_ns()
             if self._buffer:
-                self._pending.append(self._store.write(self._buffer))
+                self._pending.append(self._write(self._buffer))
                 self._buffer = []
             return list(self._pending)
+
+    def _write(self, writes: Sequence[Write]) -> "Future[None]":
+        future = self._store.write(writes)
+        if self._trimmer is not None:
+            self._trimmer.note(writes)
+        return future
 
     async def _wait_for(self, future: "Future[None]") -> None:
         try:

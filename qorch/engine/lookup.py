@@ -8,6 +8,7 @@ from qorch.errors import RunChangedError
 from qorch.lowering import LoweredBatch, RowGroup
 from qorch.model.arrays import IntArray, UIntArray
 from qorch.model.identity import Position, job_ordinal
+from qorch.model.job import JobState
 from qorch.model.result import Source
 from qorch.planning import Hit, Missing, keep, replay, unexecuted
 from qorch.policy import CachePolicy
@@ -25,6 +26,16 @@ class Duplicates:
     group: int
     rows: IntArray
     originals: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Rows of a group that take the rows ``places`` of stored block ``block_id``, which is not read yet."""
+
+    group: int
+    rows: IntArray
+    places: IntArray
+    block_id: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,27 +92,50 @@ class Lookup:
         if self._policy is CachePolicy.OFF:
             # Nothing is taken from the store, but the name of a job, and with it its key, is never used again.
             return Found((), tuple(missing), (), self._first_job(replayed, stored))
-        hits = self._replay(lowered, contexts, stored)
-        resumed = [_rows_of(hits, index) for index in range(len(missing))]
-        duplicates = []
+        own = self._replay(lowered, contexts, stored)
+        while True:
+            found, todo, duplicates = self._match(lowered, contexts, missing, own, stream=stream)
+            reused = self._read(found)
+            if reused is not None:
+                return Found((*own, *reused), todo, duplicates, self._first_job(replayed, stored))
+            # Some were deleted since their keys were read: the keys that are there now are read again.
+            self._indices.clear()
+
+    def _match(
+        self, lowered: LoweredBatch, contexts: list[bytes], missing: list[Missing], hits: list[Hit], *, stream: int
+    ) -> "tuple[list[_Piece], tuple[Missing, ...], tuple[Duplicates, ...]]":
+        """What stands in for rows that are not among the hits, what is to be executed, and what equals another row."""
+        pieces: list[_Piece] = []
+        todo: list[Missing] = []
+        topped: list[Missing] = []
+        duplicates: list[Duplicates] = []
         for index, group in enumerate(lowered.groups):
-            part = _without(missing[index], resumed[index])
-            part, twins = _merge_duplicates(part, group)
+            resumed = _rows_of(hits, index)
+            part, twins = _merge_duplicates(_without(missing[index], resumed), group)
             duplicates += twins
             parts = [part]
             if self.uses_index(is_exact=group.shots is None):
-                own = (stream, group.ordinals[resumed[index]])
+                own = (stream, group.ordinals[resumed])
                 found, parts = self._reuse(part, group, contexts[index], own=own)
-                hits += found
-            missing[index : index + 1] = parts[:1]
-            missing += parts[1:]
-        todo = tuple(part for part in missing if len(part.rows))
-        return Found(tuple(hits), todo, tuple(duplicates), self._first_job(replayed, stored))
+                pieces += found
+            todo += parts[:1]
+            topped += parts[1:]
+        return pieces, tuple(part for part in todo + topped if len(part.rows)), tuple(duplicates)
+
+    def _read(self, pieces: "list[_Piece]") -> list[Hit] | None:
+        """The pieces with their results; None where one is no longer stored."""
+        block_ids = sorted({piece.block_id for piece in pieces})
+        results = self._store.block_results(block_ids) if block_ids else {}
+        if len(results) < len(block_ids):
+            return None
+        return [Hit(piece.group, piece.rows, Source.REUSED, piece.places, results[piece.block_id]) for piece in pieces]
 
     def _first_job(self, replayed: tuple[str, Position] | None, stored: list[BlockRecord]) -> int:
         taken = {block.job_id for block in stored}
-        if replayed is not None and self._keeps_jobs:
-            taken |= {job.job_id for job in self._store.jobs_at(*replayed)}
+        if replayed is not None and (self._keeps_jobs or self._policy is CachePolicy.OFF):
+            # Under OFF a free job leaves no blocks; one that was done must not be replaced all the same.
+            jobs = self._store.jobs_at(*replayed)
+            taken |= {job.job_id for job in jobs if self._keeps_jobs or job.state is JobState.DONE}
         return 1 + max((job_ordinal(job_id) for job_id in taken), default=-1)
 
     def _replay(self, lowered: LoweredBatch, contexts: list[bytes], stored: list[BlockRecord]) -> list[Hit]:
@@ -116,21 +150,21 @@ class Lookup:
 
     def _reuse(
         self, part: Missing, group: RowGroup, context: bytes, *, own: tuple[int, UIntArray]
-    ) -> tuple[list[Hit], list[Missing]]:
-        """Hits by key, and what remains missing: untouched rows first, then rows to top up."""
+    ) -> "tuple[list[_Piece], list[Missing]]":
+        """Pieces by key, and what remains missing: untouched rows first, then rows to top up."""
         if not len(part.rows):
             return [], [part]
         index = self._index((context, group.measurement.digest, group.gates.digest))
         partial = self._policy is CachePolicy.TOP_UP
-        hits: list[Hit] = []
+        pieces: list[_Piece] = []
         topped: list[Missing] = []
         taken = np.zeros(len(part.rows), dtype=bool)
         for match in index.find(group.keys[part.rows], shots=group.shots, partial=partial):
             usable = _not_own(match, own)
             taken[usable.rows] = True
-            hits += _pieces(usable, part)
+            pieces += _pieces(usable, part)
             topped += _top_ups(usable, part)
-        return hits, [keep(part, ~taken), *topped]
+        return pieces, [keep(part, ~taken), *topped]
 
     def _index(self, key: IndexKey) -> SampleIndex:
         index, last_id = self._indices.get(key, (SampleIndex(()), 0))
@@ -173,17 +207,17 @@ def _not_own(match: Match, own: tuple[int, UIntArray]) -> Match:
     return match.take(~(sample_is_own & np.isin(match.table.ordinals[match.entries], resumed)))
 
 
-def _pieces(match: Match, part: Missing) -> list[Hit]:
-    """One hit per stored block and piece."""
-    hits = []
+def _pieces(match: Match, part: Missing) -> list[_Piece]:
+    """One per stored block and piece of a sample."""
+    pieces = []
     while len(match.rows):
         blocks = match.table.block_ids[match.entries]
         for block_id in np.unique(blocks):
             piece = match.take(blocks == block_id)
             places = match.table.places[piece.entries]
-            hits.append(Hit(part.group, part.rows[piece.rows], Source.REUSED, places, block_id=int(block_id)))
+            pieces.append(_Piece(part.group, part.rows[piece.rows], places, int(block_id)))
         match = match.earlier
-    return hits
+    return pieces
 
 
 def _top_ups(match: Match, part: Missing) -> list[Missing]:

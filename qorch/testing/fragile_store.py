@@ -11,7 +11,7 @@ import numpy as np
 
 from qorch.model.arrays import ByteArray
 from qorch.ports import Clock
-from qorch.records import BlockRecord, Write
+from qorch.records import BlockRecord, Trimmed, Write
 from qorch.testing.memory_store import MemoryStore
 
 _T = TypeVar("_T")
@@ -99,6 +99,11 @@ class FragileStore(MemoryStore):
         with self._lock:
             self._journal.append(lambda store: MemoryStore.prune(store, run_id=run_id, before=before))
             return super().prune(run_id=run_id, before=before)
+
+    def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
+        """See Store."""
+        with self._lock:
+            return self._queue(super().trim_free(keep_bytes), lambda store: MemoryStore.trim_free(store, keep_bytes))
 
     def close(self) -> None:
         """See Store."""

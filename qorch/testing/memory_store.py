@@ -17,6 +17,7 @@ from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports import Clock
 from qorch.records import (
+    BLOCK_OVERHEAD_BYTES,
     AttemptRecord,
     BlockKeys,
     BlockRecord,
@@ -30,14 +31,18 @@ from qorch.records import (
     ReleasedRows,
     RunMove,
     RunRecord,
+    RunState,
     SessionRecord,
     SpanRecord,
     StepRecord,
     StopRequest,
+    StoreRoom,
+    Trimmed,
     Write,
 )
 
 _KEPT_CHECKPOINTS = 2
+_TRIMMED_BYTES = 1_000_000
 
 _T = TypeVar("_T")
 
@@ -262,7 +267,11 @@ class MemoryStore:
             rows, size = totals.get(block.run_id, (0, 0))
             totals[block.run_id] = (rows + len(block.rows), size + _nbytes(block))
         runs = tuple((run_id, *totals[run_id]) for run_id in sorted(totals))
-        return CacheStatistics(len(blocks), sum(run[1] for run in runs), sum(run[2] for run in runs), runs)
+        free = [run for run in runs if self._tables.runs[run[0]].charges is False]
+        return CacheStatistics(
+            len(blocks), sum(run[1] for run in runs), sum(run[2] for run in runs), runs,
+            free_rows=sum(run[1] for run in free), free_bytes=sum(run[2] for run in free),
+        )  # fmt: skip
 
     def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
         """See Store."""
@@ -276,6 +285,40 @@ class MemoryStore:
             for number in gone:
                 del self._tables.blocks[number]
         return sum(len(block.rows) for block in gone.values())
+
+    def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
+        """See Store; the future is done."""
+        future: Future[Trimmed] = Future()
+        with self._lock:
+            free = {n: block for n, block in self._read().blocks.items() if self._is_free(block.run_id)}
+            excess = sum(map(_stored_bytes, free.values())) - keep_bytes
+            gone: list[BlockRecord] = []
+            droppable = [number for number, block in free.items() if self._is_droppable(block)]
+            while excess > 0 and droppable and sum(map(_stored_bytes, gone)) < _TRIMMED_BYTES:
+                gone.append(self._tables.blocks.pop(droppable.pop(0)))
+                excess -= _stored_bytes(gone[-1])
+        rows, size = sum(len(block.rows) for block in gone), sum(map(_nbytes, gone))
+        future.set_result(Trimmed(rows, size, has_more=excess > 0 and bool(droppable)))
+        return future
+
+    def _is_free(self, run_id: str) -> bool:
+        return self._tables.runs[run_id].charges is False
+
+    def _is_droppable(self, block: BlockRecord) -> bool:
+        if self._tables.runs[block.run_id].state in {RunState.DONE, RunState.CANCELLED}:
+            return True
+        kept = self._tables.checkpoints.get(block.run_id)
+        return kept is not None and block.position.step >= 0 and block.position < kept[-1].position
+
+    def room(self) -> StoreRoom:
+        """See Store; it takes no room on any disk."""
+        self._read()
+        return StoreRoom(0, 0, 0)
+
+    def shrink(self) -> int:
+        """See Store."""
+        self._read()
+        return 0
 
     def close(self) -> None:
         """See Store."""
@@ -381,6 +424,10 @@ def _replaced(run: RunRecord | None, record: RunRecord | RunMove | StopRequest) 
 
 def _missing_run(run_id: str) -> StoreError:
     return StoreError(f"run '{run_id}' is not stored; write its RunRecord first")
+
+
+def _stored_bytes(block: BlockRecord) -> int:
+    return _nbytes(block) + BLOCK_OVERHEAD_BYTES
 
 
 def _nbytes(block: BlockRecord) -> int:

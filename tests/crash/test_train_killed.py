@@ -109,6 +109,37 @@ def test_killed_and_resumed(tmp_path: Path, backend: str) -> None:
     campaign(tmp_path, backend, kills=2, seed=1)
 
 
+@pytest.mark.serial
+def test_killed_and_resumed_while_results_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free results that no resume needs go all the while, and the weights are those of a run that keeps them."""
+    expected = finish(tmp_path / "kept.db", *training(tmp_path / "kept.db", "local"))
+    monkeypatch.setenv("QORCH_KEEP_FREE", "0")
+    killed_and_trimmed(tmp_path, expected, kills=2, seed=3)
+
+
+def killed_and_trimmed(folder: Path, expected: dict[str, object], *, kills: int, seed: int) -> None:
+    """Kill a training that keeps next to nothing, finish it, and compare it with the one that kept all."""
+    db, moments = folder / "trimmed.db", random.Random(seed)
+    for _ in range(kills):
+        run_killed(db, "local", moments.uniform(1.5, 4.5))
+    document = finish(db, *training(db, "local"))
+    assert document["weights_sha256"] == expected["weights_sha256"]
+    assert document["metrics"] == expected["metrics"]
+    positions = stored_positions(db)
+    assert len(positions) == len(set(positions)) < int(str(document["rows_executed"]))
+    with sqlite3.connect(db) as connection:
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("bound", ["0", "100KB"])
+def test_killed_often_while_results_are_deleted(tmp_path: Path, bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, twenty times in one training."""
+    expected = finish(tmp_path / "kept.db", *training(tmp_path / "kept.db", "local"))
+    monkeypatch.setenv("QORCH_KEEP_FREE", bound)
+    killed_and_trimmed(tmp_path, expected, kills=20, seed=17)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("backend", ["aer", "local"])
 @pytest.mark.parametrize("seed", range(10))

@@ -80,10 +80,17 @@ def test_prune_deletes_rows_and_keeps_the_run(typed: Any) -> None:
     """After pruning, the rows are gone and the report still stands."""
     typed("train", "digits", *typed.small)
     before = typed("cache", "stats", "--json").document
-    assert typed("cache", "prune", "--older-than", "1d", "--json").document == {"rows_deleted": 0}
+    assert before["free"] == {"rows": before["rows"], "bytes": before["bytes"]}
+    assert before["paid"] == {"rows": 0, "bytes": 0}
+    assert before["keep_free_bytes"] == 2_000_000_000
+    assert before["disk_free_bytes"] > 0
+    assert typed("cache", "prune", "--older-than", "1d", "--json").document["rows_deleted"] == 0
     deleted = typed("cache", "prune", "--run", "digits", "--json").document
-    assert deleted == {"rows_deleted": before["rows"]}
-    assert typed("cache", "stats", "--json").document["rows"] == 0
+    assert deleted["rows_deleted"] == before["rows"]
+    after = typed("cache", "stats", "--json").document
+    assert (after["rows"], after["unused_bytes"]) == (0, 0)
+    assert deleted["bytes_returned"] > 0.9 * before["bytes"]
+    assert before["file_bytes"] - after["file_bytes"] > 0.9 * before["bytes"]
     assert typed("report", "latest", "--json").document["rows_executed"] == before["rows"]
 
 

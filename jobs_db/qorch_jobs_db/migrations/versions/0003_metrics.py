@@ -1,4 +1,4 @@
-"""Every logged number has a row of its own; steps know their epoch and begin, runs what they were started with."""
+"""Every logged number has a row of its own; steps know their epoch, runs how they were started and what they hold."""
 
 import json
 from typing import Any
@@ -29,6 +29,7 @@ def upgrade() -> None:
     with op.batch_alter_table("sessions") as sessions:
         sessions.add_column(sa.Column("is_command", sa.Integer(), nullable=False, server_default="0"))
     _note_charges()
+    _add_up_results()
 
 
 def _create_metrics() -> None:
@@ -78,3 +79,21 @@ def _note_charges() -> None:
                 sa.text("UPDATE runs SET charges = :charges WHERE run_id = :run_id"),
                 {"charges": int(charges), "run_id": run_id},
             )
+
+
+def _add_up_results() -> None:
+    op.create_table(
+        "stored_results",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("blocks", sa.BigInteger(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_stored_results_run_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_id", name="pk_stored_results"),
+    )
+    op.get_bind().execute(
+        sa.text(
+            "INSERT INTO stored_results (run_id, blocks, rows, bytes)"
+            " SELECT run_id, COUNT(*), SUM(n_rows), SUM(n_bytes) FROM row_blocks GROUP BY run_id"
+        )
+    )
