@@ -27,13 +27,15 @@ def sandbox() -> Iterator[Sandbox]:
 
 def pacer_of(sandbox: Sandbox, *, holder: str = "a", remote: FakeRemote | None = None) -> Pacer:
     """The pacer of a run."""
-    return Pacer(
+    pacer = Pacer(
         remote or sandbox.remote(),
         sandbox.store,
         clock=sandbox.clock,
         holder=holder,
         random=np.random.default_rng(1),
     )
+    pacer.saw_open()
+    return pacer
 
 
 def pace_of(sandbox: Sandbox) -> Pace:
