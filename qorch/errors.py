@@ -14,7 +14,8 @@
     ├── BackendError            the backend could not do it
     │   ├── RejectedError       the backend refused the job; it was not accepted and costs nothing
     │   │   ├── BusyError       not now: it is tried again, after `retry_after_seconds` where the server names a time
-    │   │   ├── UnavailableError    the backend takes no jobs for a while: the queue pauses until it does
+    │   │   │   ├── UnavailableError the backend takes no jobs for a while: the queue pauses until it does
+    │   │   │   └── UnreachableError no server answered: check the address if none ever did
     │   │   └── CredentialsError    the key was refused: nothing more is sent until a person mends it
     │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
     │   ├── JobMissingError     the provider does not know a job that it accepted; it is asked again, then held
@@ -90,6 +91,10 @@ class BusyError(RejectedError):
 
 class UnavailableError(BusyError):
     """The backend takes no jobs for a while: calibration, maintenance, or out of its hours."""
+
+
+class UnreachableError(BusyError):
+    """No server answered: no connection came about, or it broke before an answer to a question came."""
 
 
 class CredentialsError(RejectedError):

@@ -37,8 +37,9 @@ def as_cache_policy(policy: "CachePolicy | str | None") -> CachePolicy:
 class RetryPolicy:
     """How often, and how long, what was provably without effect is tried again.
 
-    ``max_attempts`` of a job that failed; ``patience_seconds`` with a server that answered before, and
-    ``first_patience_seconds`` with one that never did; ``tokens`` and ``tokens_per_call``: the budget of retries;
+    ``max_attempts`` of a job that failed; ``patience_seconds`` with a server that answered before,
+    ``first_patience_seconds`` with one that never did, and ``unreached_patience_seconds`` with an address at which
+    there was no server yet; ``tokens`` and ``tokens_per_call``: the budget of retries;
     ``fetches`` of an answer that fails verification; ``max_unknowns``: submissions of one job without an answer;
     ``note_seconds`` between two lines about trouble.
     """
@@ -46,6 +47,7 @@ class RetryPolicy:
     max_attempts: int = 3
     patience_seconds: float = 86_400.0
     first_patience_seconds: float = 60.0
+    unreached_patience_seconds: float = 8.0
     first_seconds: float = 0.25
     longest_seconds: float = 60.0
     tokens: float = 100.0

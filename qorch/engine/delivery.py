@@ -118,6 +118,9 @@ class Delivery:
             answer.raw = await self._backend.fetch(record.provider_id or "")
         except JobMissingError as error:
             self._miss(record, answer, error)
+        except InvalidResultError as error:
+            answer.fetches += 1
+            self._doubt(answer, error)
         received_ns = self._clock.monotonic_ns()
         self._recorder.add(Phase.TRANSFER, answer.fetched_from_ns, received_ns, record.position, record.job_id)
         answer.fetches += 1
@@ -126,10 +129,13 @@ class Delivery:
             with self._recorder.span(Phase.DECODE, record.position, job_id=record.job_id):
                 return await self._journal.compute(answer.call_rows, self._read, plan, answer.raw, take)
         except InvalidResultError as error:
-            if answer.fetches >= self._fetches:
-                raise
-            # To ask again costs nothing, and what a proxy cut short may come whole the next time.
-            raise BusyError(f"{error}; it is fetched again") from error
+            self._doubt(answer, error)
+
+    def _doubt(self, answer: _Answer, error: InvalidResultError) -> NoReturn:
+        """To ask again costs nothing, and what a proxy cut short may come whole the next time; but not for ever."""
+        if answer.fetches >= self._fetches:
+            raise error
+        raise BusyError(f"{error}; it is fetched again") from error
 
     def _miss(self, record: JobRecord, answer: _Answer, error: JobMissingError) -> NoReturn:
         """One server of several may not have heard of it yet: a job is lost only after the settle time."""

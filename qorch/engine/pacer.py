@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from qorch import pacing
-from qorch.errors import BusyError, CredentialsError, RunBusyError, UnavailableError
+from qorch.errors import BusyError, CredentialsError, RunBusyError, UnavailableError, UnreachableError
 from qorch.pacing import Admission, Pace
 from qorch.ports import Clock, RemoteBackend, Store
 
@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 CLOSED_SECONDS = 60.0
 """How long the door stays shut where a backend says that it is closed, and not until when."""
+AVAILABILITY_SECONDS = 60.0
+"""How long it is believed that the backend is open: a job sent to a closed one is in doubt, a question never is."""
 RAREST_LOOK_SECONDS = 60.0
 """How seldom the shared state is looked at, at last, where another process's jobs stand in the way."""
 
@@ -32,9 +34,9 @@ class Ticket:
 class Pacer:
     """Shared by all submissions of one engine; the state behind it by all processes on one database.
 
-    While an account refuses, each probe first asks whether the backend is open: a question is cheaper than a job, and
-    what becomes of it is never in doubt. Every ticket is given back by one of ``accepted``, ``rejected``,
-    ``withdrawn`` and ``refused``, and every job that was not over then by ``finished``.
+    While an account refuses, and whenever it was not asked for a minute, the backend is first asked whether it is open:
+    a question is cheaper than a job, and what becomes of it is never in doubt. Every ticket is given back by one of
+    ``accepted``, ``rejected``, ``withdrawn`` and ``refused``, and every job that was not over then by ``finished``.
     """
 
     def __init__(
@@ -53,14 +55,28 @@ class Pacer:
         self._failure: Exception | None = None
         self._refusals = 0
         self._has_entered = False
+        self._asking = asyncio.Lock()
+        self._open_ns: int | None = None
 
     async def admit(self) -> Ticket:
-        """Wait for the right to submit. Raises BusyError where a probe met trouble, or what ``stop`` was given."""
+        """Wait for the right to submit.
+
+        Raises BusyError where the backend could not be asked whether it is open, UnavailableError where it is not, or
+        what ``stop`` was given.
+        """
         async with self._door:
             admission, ticket = await self._wait()
-        if admission.is_probe:
-            await self._probe(ticket)
+        if admission.is_probe or self._is_doubtful():
+            await self._ask_whether_open(ticket, is_probe=admission.is_probe)
         return ticket
+
+    def saw_open(self) -> None:
+        """The backend has just said that it takes jobs."""
+        self._open_ns = self._clock.monotonic_ns()
+
+    def _is_doubtful(self) -> bool:
+        """Whether it was too long ago that the backend was seen to be open."""
+        return self._open_ns is None or self._clock.monotonic_ns() - self._open_ns > AVAILABILITY_SECONDS * 1e9
 
     def is_shut(self, ticket: Ticket) -> bool:
         """Whether a ticket came to nothing: another submission was refused, or all were stopped, since it was given."""
@@ -145,10 +161,23 @@ class Pacer:
             for task in waiting:
                 task.cancel()
 
-    async def _probe(self, ticket: Ticket) -> None:
+    async def _ask_whether_open(self, ticket: Ticket, *, is_probe: bool) -> None:
+        """Give the ticket back and raise unless the backend is open. Of several tickets that want to know, one asks.
+
+        Where no money is at stake, and nothing was refused, a server is taken to be open that is there and does not
+        answer this question.
+        """
         try:
-            availability = await self._backend.availability()
+            async with self._asking:
+                if self.is_shut(ticket) or not (is_probe or self._is_doubtful()):
+                    return
+                availability = await self._backend.availability()
+                if availability.is_open:
+                    self.saw_open()
         except BusyError as error:
+            if not (is_probe or self._backend.capabilities.charges or isinstance(error, UnreachableError)):
+                self.saw_open()
+                return
             await self.refused(ticket, retry_after_seconds=error.retry_after_seconds)
             raise
         except BaseException as error:

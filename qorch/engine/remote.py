@@ -20,6 +20,7 @@ from qorch.errors import (
     RejectedError,
     UnavailableError,
     UnknownOutcomeError,
+    UnreachableError,
 )
 from qorch.model.identity import idempotency_key
 from qorch.model.job import JobResult, JobState
@@ -78,6 +79,7 @@ class RemoteSubmitter:
         self._delivery = delivery
         self._clock = clock
         self._retry = retry
+        self._reaching = asyncio.Lock()
 
     async def carry_out(self, submission: Submission, assemble: Assemble, *, next_ordinal: Callable[[], int]) -> None:
         """Run one job to its end and hand its verified results to ``assemble``.
@@ -128,6 +130,7 @@ class RemoteSubmitter:
 
     async def _submit(self, sending: _Sending) -> None:
         """Get the job accepted: ``sending.record`` is then SUBMITTED."""
+        await self._reach(sending)
         try:
             await self._retrier.resume(lambda: self._try(sending))
         except RejectedError as error:
@@ -135,6 +138,26 @@ class RemoteSubmitter:
             if sending.record.attempts:
                 await self._journal.write_ahead([failed])
             raise
+
+    async def _reach(self, sending: _Sending) -> None:
+        """Before the first submission of a session ask whether there is a server at all, and wait for no turn.
+
+        A wrong address is told soon, and leaves no job in doubt. Raises UnreachableError.
+        """
+        async with self._reaching:
+            if not self._retrier.was_reached:
+                with self._recorder.span(Phase.PACE, sending.record.position, job_id=sending.record.job_id):
+                    await self._retrier.repeat(self._look)
+
+    async def _look(self) -> None:
+        try:
+            availability = await self._backend.availability()
+        except UnreachableError:
+            raise
+        except BusyError:
+            return  # the server is there; the pacer deals with the rest
+        if availability.is_open:
+            self._pacer.saw_open()
 
     async def _try(self, sending: _Sending) -> None:
         """Submit once when it is its turn. Raises BusyError where the same may be tried again."""

@@ -37,7 +37,7 @@ class RemoteParts:
 
         Raises what ``RemoteBackend.open`` raises once the retries' patience is over.
         """
-        await self.retrier.repeat(self.backend.open)
+        await self.retrier.prepare(self.backend.open)
         self.recovery.start(run_id)
 
     async def settle_run(self, run_id: str) -> None:

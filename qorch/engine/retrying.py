@@ -7,11 +7,14 @@ from typing import TypeVar
 import numpy as np
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from qorch.errors import BusyError, UnavailableError
+from qorch.errors import BusyError, RejectedError, UnavailableError, UnreachableError
 from qorch.policy import RetryPolicy
 from qorch.ports import Clock
 
 T = TypeVar("T")
+
+_MOMENT_SECONDS = 0.001
+"""Beyond the patience, so that the next look at the clock is after its end."""
 
 _logger = logging.getLogger("qorch.retries")
 
@@ -30,8 +33,14 @@ class Retrier:
         self._random = random
         self._tokens = policy.tokens
         self._has_answered = False
+        self._was_reached = False
         self._note_ns = round(policy.note_seconds * 1e9)
         self._noted_ns = -self._note_ns
+
+    @property
+    def was_reached(self) -> bool:
+        """Whether a server has answered anything in this session, be it with an error."""
+        return self._was_reached
 
     async def repeat(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call something that is safe to repeat until it succeeds; raises what is no BusyError at once."""
@@ -41,32 +50,52 @@ class Retrier:
         """The same for a call that itself waits for its turn, as the submissions at the pacer's door do."""
         return await self._retrying(lambda _: 0.0)(self._counted, call)
 
+    async def prepare(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The same for a call that may ask the server nothing: that it succeeds does not show that there is one."""
+        return await self._retrying(self._backoff)(self._noted, call)
+
     def _retrying(self, wait: Callable[[RetryCallState], float]) -> AsyncRetrying:
         started_ns = self._clock.monotonic_ns()
         return AsyncRetrying(
             retry=retry_if_exception_type(BusyError),
-            wait=wait,
+            wait=lambda state: self._shorten(wait(state), started_ns),
             stop=lambda _: self._is_over(started_ns),
             sleep=self._clock.sleep,
             before_sleep=self._note,
             reraise=True,
         )
 
-    async def _counted(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _noted(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
-            result = await call()
-        except BusyError as error:
-            # To say when to come again is an answer, too.
-            self._has_answered |= isinstance(error, UnavailableError) or error.retry_after_seconds is not None
+            return await call()
+        except UnreachableError:
             raise
-        self._has_answered = True
+        except RejectedError as error:
+            self._was_reached = True
+            if isinstance(error, BusyError):
+                # To say when to come again is an answer, too.
+                self._has_answered |= isinstance(error, UnavailableError) or error.retry_after_seconds is not None
+            raise
+
+    async def _counted(self, call: Callable[[], Awaitable[T]]) -> T:
+        result = await self._noted(call)
+        self._was_reached = self._has_answered = True
         self._tokens = min(self._policy.tokens, self._tokens + self._policy.tokens_per_call)
         return result
 
     def _is_over(self, started_ns: int) -> bool:
         # A server that never answered is most likely a wrong address; one that did will come back.
         patience = self._policy.patience_seconds if self._has_answered else self._policy.first_patience_seconds
+        if not self._was_reached:
+            patience = min(patience, self._policy.unreached_patience_seconds)
         return self._clock.monotonic_ns() - started_ns > patience * 1e9
+
+    def _shorten(self, seconds: float, started_ns: int) -> float:
+        """The wait, ending with the patience at an address where nothing was reached: a person waits for the error."""
+        if self._was_reached:
+            return seconds
+        elapsed = (self._clock.monotonic_ns() - started_ns) / 1e9
+        return min(seconds, max(0.0, self._policy.unreached_patience_seconds - elapsed) + _MOMENT_SECONDS)
 
     def _backoff(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

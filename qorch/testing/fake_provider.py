@@ -20,6 +20,7 @@ from qorch.errors import (
     RejectedError,
     UnavailableError,
     UnknownOutcomeError,
+    UnreachableError,
     UsageError,
 )
 from qorch.model.arrays import FloatArray, IntArray
@@ -192,7 +193,7 @@ class FakeProvider:
 
     def _refusal(self, letter: Letter, at: float) -> RejectedError | None:
         if not self.is_reachable(at):
-            return BusyError("the provider cannot be reached")
+            return UnreachableError("the provider cannot be reached")
         if not self.has_key(at):
             return CredentialsError("the provider refused the key; check FAKE_API_KEY")
         if letter.fault is Fault.BUSY:
@@ -356,7 +357,7 @@ class FakeRemote:
     def _trouble(self, fault: Fault | None) -> QorchError | None:
         now = self.provider.now()
         if not self.provider.is_reachable(now):
-            return BusyError(f"{self.name} cannot be reached")
+            return UnreachableError(f"{self.name} cannot be reached")
         if not self.provider.has_key(now):
             return CredentialsError(f"{self.name} refused the key; check FAKE_API_KEY")
         if fault is Fault.LIMITED:

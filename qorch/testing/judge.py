@@ -123,6 +123,7 @@ def badly_ended(world: World, run: RunStory) -> Iterator[str]:
         "RejectedError": conditions.faults[Fault.REJECTED] > 0,
         "BusyError": True,
         "UnavailableError": bool(conditions.closures),
+        "UnreachableError": bool(conditions.outages),
         "CredentialsError": bool(conditions.lockouts),
     }
     for ending in dict.fromkeys(run.endings):

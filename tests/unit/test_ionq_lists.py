@@ -1,13 +1,14 @@
 """Lists of jobs of other servers than IonQ's: none, ill ones, and lists that do not tell a job from its children."""
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from qorch.errors import BackendError, BusyError, UnknownOutcomeError
+from qorch.errors import BackendError, BusyError, UnknownOutcomeError, UnreachableError
 from qorch.ports import RemoteBackend, WallClock
 from qorch_providers.ionq import IonqBackend, open_backend
 from qorch_providers.ionq.client import NoListError
@@ -25,7 +26,7 @@ from ionq_servers import (
     routed,
     submitted,
 )
-from scripted_server import Answer, Request, ScriptedServer, reply
+from scripted_server import Answer, Request, ScriptedServer, reply, reset
 
 JOBS = "/v0.4/jobs"
 MINUTE_NS = round(CHECK_SECONDS * 1e9)
@@ -276,3 +277,70 @@ def test_what_cannot_be_told_apart_is_in_doubt() -> None:
     documents = {name: listed(name) for name in FAMILY}
     with pytest.raises(UnknownOutcomeError, match="30 jobs"):
         find_in(list(documents.values()), documents)
+
+
+def make_list(n_new: int, n_old: int) -> list[dict[str, object]]:
+    """Jobs of others from new to old: so many after SINCE, so many long before it."""
+    ages = [*(10.0 * (n_new - number) for number in range(n_new)), *(-9000.0 - number for number in range(n_old))]
+    return [job_document(f"other{number}", submitted_at=submitted(age)) for number, age in enumerate(ages)]
+
+
+def serve_offsets(jobs: list[dict[str, object]], *, growth: int = 0) -> Callable[[Request], Answer]:
+    """The list with the offset of the next page for a cursor; ``growth``: new jobs at its head with every page."""
+
+    def decide(request: Request) -> Answer:
+        start = int(dict(request.query).get("next", "0"))
+        answer = reply(200, page(jobs[start : start + 25], str(start + 25) if start + 25 < len(jobs) else None))
+        for _ in range(growth):
+            jobs.insert(0, job_document(f"new{len(jobs)}", submitted_at=submitted(10_000.0 + len(jobs))))
+        return answer
+
+    return decide
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_search_goes_on_where_an_answer_was_lost(is_there: bool) -> None:
+    """Every second answer is lost, and the job is on the eighth page, or nowhere: each page is asked for twice."""
+    jobs = make_list(185, 500)
+    if is_there:
+        jobs[184] = listed("mine")
+    pages = serve_offsets(jobs)
+    number = itertools.count()
+
+    def decide(request: Request) -> Answer:
+        return reset() if next(number) % 2 == 0 else pages(request)
+
+    async def work(backend: RemoteBackend, server: ScriptedServer) -> tuple[dict[str, str], int]:
+        for _ in range(40):
+            try:
+                return await backend.find([KEY], since=SINCE), server.count("GET", JOBS)
+            except UnreachableError:
+                continue
+        raise AssertionError("it does not end")
+
+    found, asked = drive(routed({f"GET {JOBS}": decide, f"GET {JOBS}/mine": reply(200, listed("mine"))}), work)
+    assert found == ({KEY: "mine"} if is_there else {})
+    assert asked <= 2 * 9
+
+
+@pytest.mark.parametrize(("growth", "most"), [(0, 4), (5, 5), (20, 20), (24, 40)])
+def test_a_list_that_grows_slowly_is_left_where_it_gets_old(growth: int, most: int) -> None:
+    """Three pages matter and eighty do not: jobs that come meanwhile move the list, and say nothing of its order."""
+    jobs = make_list(60, 2000)
+
+    async def work(backend: RemoteBackend, server: ScriptedServer) -> int:
+        assert await backend.find([KEY], since=SINCE) == {}
+        return len(server.requests)
+
+    assert drive(routed({f"GET {JOBS}": serve_offsets(jobs, growth=growth)}), work) <= most
+
+
+def test_a_list_that_grows_faster_than_it_is_read_is_given_up() -> None:
+    """Forty strangers a page: in doubt after some twenty pages."""
+
+    async def work(backend: RemoteBackend, server: ScriptedServer) -> int:
+        with pytest.raises(UnknownOutcomeError, match="grows as fast"):
+            await backend.find([KEY], since=SINCE)
+        return len(server.requests)
+
+    assert drive(routed({f"GET {JOBS}": serve_offsets(make_list(60, 100), growth=40)}), work) <= 25

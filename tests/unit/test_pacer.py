@@ -9,10 +9,11 @@ import pytest
 
 from qorch import pacing
 from qorch.engine.pacer import CLOSED_SECONDS, Pacer
-from qorch.errors import BusyError, CredentialsError, UnavailableError
+from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.pacing import Pace
 from qorch.policy import Rate
-from qorch.testing.fake_provider import HOLD, FakeRemote
+from qorch.ports import Capabilities
+from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.fragile_store import FragileStore
 from qorch.testing.sandbox import Sandbox
 
@@ -27,13 +28,15 @@ def sandbox() -> Iterator[Sandbox]:
 
 def pacer_of(sandbox: Sandbox, *, holder: str = "a", remote: FakeRemote | None = None) -> Pacer:
     """The pacer of a run."""
-    return Pacer(
+    pacer = Pacer(
         remote or sandbox.remote(),
         sandbox.store,
         clock=sandbox.clock,
         holder=holder,
         random=np.random.default_rng(1),
     )
+    pacer.saw_open()
+    return pacer
 
 
 def pace_of(sandbox: Sandbox) -> Pace:
@@ -182,6 +185,69 @@ def test_a_probe_asks_before_it_sends(sandbox: Sandbox) -> None:
         return closed
 
     assert sandbox.run(work()) == pytest.approx(1000.0 / CLOSED_SECONDS, abs=1)
+
+
+@pytest.mark.parametrize("capabilities", [FREE, PAID], ids=["free", "paid"])
+def test_a_minute_later_it_is_asked_before_anything_is_sent(sandbox: Sandbox, capabilities: Capabilities) -> None:
+    """Whether the backend is open is believed for a minute; a closed one gets nothing, and several tickets one look."""
+    sandbox.provider.closures = ((100.0, 200.0),)
+
+    async def submit(pacer: Pacer) -> None:
+        await pacer.admit()
+        await pacer.accepted()
+        await pacer.finished()
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox, remote=sandbox.remote(capabilities=capabilities))
+        for _ in range(20):
+            await submit(pacer)
+        await asyncio.sleep(59.0)
+        await submit(pacer)
+        assert sandbox.provider.calls["availability"] == 0
+        await asyncio.sleep(2.0)
+        await asyncio.gather(*(submit(pacer) for _ in range(8)))
+        assert sandbox.provider.calls["availability"] == 1
+        await asyncio.sleep(62.0)
+        with pytest.raises(UnavailableError, match="calibration"):
+            await submit(pacer)
+        assert holder_of(sandbox) == (0, 0)
+        await asyncio.sleep(80.0)
+        await submit(pacer)
+
+    sandbox.run(work())
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "error", "is_sent"),
+    [
+        (FREE, BusyError("500"), True),
+        (FREE, UnreachableError("gone"), False),
+        (PAID, BusyError("500"), False),
+        (PAID, UnreachableError("gone"), False),
+    ],
+)
+def test_a_question_without_an_answer_stops_what_costs_money(
+    sandbox: Sandbox, capabilities: Capabilities, error: BusyError, is_sent: bool
+) -> None:
+    """A free server that is there may be unable to describe itself; nothing is sent into an outage."""
+    remote = sandbox.remote(capabilities=capabilities)
+
+    async def fail() -> None:
+        raise error
+
+    remote.availability = fail  # type: ignore[method-assign, assignment]
+
+    async def work() -> bool:
+        pacer = pacer_of(sandbox, remote=remote)
+        await asyncio.sleep(61.0)
+        try:
+            await pacer.admit()
+        except BusyError:
+            assert holder_of(sandbox) == (0, 0)
+            return False
+        return True
+
+    assert sandbox.run(work()) is is_sent
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_a_cancelled_call_writes_down_what_was_accepted(sandbox: Sandbox) -> Non
     async def work() -> None:
         engine = await opened(sandbox, sandbox.remote(round_trip_seconds=1.0))
         task = asyncio.create_task(sandbox.execute(engine, 4))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(1.7)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -328,7 +328,7 @@ def test_a_cancelled_call_knows_what_was_not_accepted(sandbox: Sandbox, fault: F
     async def work() -> None:
         engine = await opened(sandbox, remote_with(sandbox, script(fault), round_trip_seconds=1.0))
         task = asyncio.create_task(sandbox.execute(engine, 4))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(1.7)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await engine.close()

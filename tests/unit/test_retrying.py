@@ -14,6 +14,7 @@ from qorch.errors import (
     RejectedError,
     UnavailableError,
     UnknownOutcomeError,
+    UnreachableError,
 )
 from qorch.policy import RetryPolicy
 from qorch.testing.sandbox import Sandbox
@@ -111,6 +112,43 @@ def test_patience_with_one_that_did_is_a_day(sandbox: Sandbox) -> None:
 
     sandbox.run(work())
     assert 86_400.0 < sandbox.loop.time() < 86_400.0 + 121.0
+
+
+def test_patience_where_nothing_was_reached_is_seconds(sandbox: Sandbox) -> None:
+    """A person waits for the error: the last wait ends with the patience, whatever the jitter; preparing shows nothing.
+
+    Once a server was reached, be it with an error, no connection is an outage.
+    """
+    policy = RetryPolicy()
+
+    async def work() -> list[float]:
+        lasted = []
+        for seed in range(50):
+            begun = sandbox.loop.time()
+            retrier = Retrier(policy, clock=sandbox.clock, random=np.random.default_rng(seed))
+            await retrier.prepare(Server(sandbox, []).answer)
+            with pytest.raises(UnreachableError):
+                await retrier.repeat(Server(sandbox, lambda: UnreachableError("no connection")).answer)
+            lasted.append(sandbox.loop.time() - begun)
+        return lasted
+
+    lasted = sandbox.run(work())
+    assert min(lasted) > policy.unreached_patience_seconds
+    assert max(lasted) < policy.unreached_patience_seconds + 0.01
+    for answer, least in ((BusyError("500"), 60.0), (None, 86_400.0)):
+        retrier = retrier_of(sandbox)
+        errors = iter([] if answer is None else [answer])
+        server = Server(sandbox, lambda errors=errors: next(errors, UnreachableError("no connection")))  # type: ignore[misc]
+
+        async def meet(retrier: Retrier = retrier, server: Server = server, is_sound: bool = answer is None) -> float:
+            if is_sound:
+                await retrier.repeat(Server(sandbox, []).answer)
+            begun = sandbox.loop.time()
+            with pytest.raises(UnreachableError):
+                await retrier.repeat(server.answer)
+            return sandbox.loop.time() - begun
+
+        assert sandbox.run(meet()) > least
 
 
 @pytest.mark.parametrize("error", [UnavailableError("calibration"), BusyError("", retry_after_seconds=5.0)])

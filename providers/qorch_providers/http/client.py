@@ -25,6 +25,8 @@ from qorch_providers.http.safety import check_header_value, check_origin, is_saf
 
 # Below every usual server's own limit: a POST on a connection that the server is just closing has no known outcome.
 KEEP_ALIVE_SECONDS = 4.0
+FIRST_CONNECT_SECONDS = 6.0
+"""At most for the first connection, name look-up and all: at a wrong address a person waits for the error."""
 _LEAST_SECRET = 16
 _PIECE_BYTES = 2**18
 
@@ -66,8 +68,8 @@ class HttpClient:
         self._most_bytes = most_bytes
         self._most_connections = most_connections
         # A connection has half of the time: what fails until then provably sent nothing.
-        half = deadline_seconds / 2
-        self._timeouts = {"pool": half, "connect": half, "read": None, "write": None}
+        self._connect_seconds = deadline_seconds / 2
+        self._has_connected = False
         self._transport: AiohttpTransport | None = None
         self._is_closed = False
 
@@ -131,9 +133,10 @@ class HttpClient:
             headers = httpx.Headers([*headers.items(), ("content-length", str(len(content)))])
             sent = _pieces(content)
         request = httpx.Request(
-            method, url, headers=headers, content=sent, extensions={"timeout": dict(self._timeouts)}
+            method, url, headers=headers, content=sent, extensions={"timeout": self._choose_timeouts()}
         )
         response = await self._opened().handle_async_request(request)
+        self._has_connected = True
         try:
             body = Body(response.headers.get("content-encoding", ""), most_bytes=self._most_bytes)
             # A generator, though httpx's types do not say so; left unclosed it would outlive the call.
@@ -144,6 +147,10 @@ class HttpClient:
             return self._received(response, body.finish())
         finally:
             await response.aclose()
+
+    def _choose_timeouts(self) -> dict[str, float | None]:
+        seconds = self._connect_seconds if self._has_connected else min(FIRST_CONNECT_SECONDS, self._connect_seconds)
+        return {"pool": seconds, "connect": seconds, "read": None, "write": None}
 
     def _received(self, response: httpx.Response, body: bytes) -> HttpResponse:
         """What came back, without our own secrets: answers are stored and quoted, and a server may echo anything."""

@@ -1,9 +1,9 @@
 """What can happen to a request on its way; each is also the error of qorch that it means for a submission."""
 
-from qorch.errors import BusyError, UnknownOutcomeError
+from qorch.errors import UnknownOutcomeError, UnreachableError
 
 
-class NotSentError(BusyError):
+class NotSentError(UnreachableError):
     """No connection came about: no byte of the request left, so nothing can have been accepted."""
 
 

@@ -25,7 +25,7 @@ from qorch_providers.ionq.illness import ListIllness
 from qorch_providers.ionq.limits import MAX_SHOTS, check_measurement
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results import read_answer
-from qorch_providers.ionq.search import find_jobs, look_up
+from qorch_providers.ionq.search import Searches, look_up
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -69,6 +69,7 @@ class IonqBackend:
         self._options = options
         self._client = client
         self._clock = clock
+        self._searches = Searches(client)
         self._illness = ListIllness(client, options.target, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
@@ -160,14 +161,17 @@ class IonqBackend:
         """See RemoteBackend.
 
         Raises BusyError where the list of jobs cannot be read as far back as ``since``, and UnknownOutcomeError where
-        that has been so for minutes or a job cannot be told from its circuits.
+        that has been so for minutes, the list is too long or grows too fast, or a job cannot be told from its circuits.
         """
         if not keys:
             return {}
         try:
-            found = await find_jobs(self._client, frozenset(keys), since=since)
+            found = await self._searches.find(frozenset(keys), since=since)
         except BusyError as error:
-            await self._illness.note(error)
+            if self._searches.was_moving:
+                self._illness.end()
+            else:
+                await self._illness.note(error)
             raise
         self._illness.end()
         return found

@@ -4,18 +4,35 @@ import asyncio
 import datetime
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from qorch.errors import BackendError, BusyError, InvalidResultError
+from qorch.errors import BackendError, BusyError, InvalidResultError, UnreachableError
 from qorch.model.job import Availability
-from qorch_providers.http import HttpClient, HttpResponse, NoAnswerError, is_safe_id, mask, server_time
-from qorch_providers.ionq.access import Access
-from qorch_providers.ionq.documents import IonqJob, decode_availability, decode_job, decode_job_list
+from qorch_providers.http import (
+    HttpClient,
+    HttpResponse,
+    NoAnswerError,
+    NotSentError,
+    TooLargeError,
+    is_safe_id,
+    mask,
+    server_time,
+)
+from qorch_providers.ionq.access import URL_NAME, Access
+from qorch_providers.ionq.documents import (
+    IonqJob,
+    RepeatedChildError,
+    decode_availability,
+    decode_job,
+    decode_job_list,
+)
 from qorch_providers.ionq.outcomes import (
     REFUSED_QUERY,
     is_missing,
     is_not_offered,
+    is_tls_wanted,
     read_failure,
     read_submission,
 )
@@ -52,17 +69,19 @@ class IonqClient:
     """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability. ``has_list``: False
     once the server said that it has no list of jobs.
 
-    Except ``submit``, everything is safe to repeat and raises BusyError where no readable answer came, CredentialsError
-    where the key was refused.
+    Except ``submit``, everything is safe to repeat and raises UnreachableError where no answer came, another BusyError
+    where it cannot be read, CredentialsError where the key was refused.
     """
 
     def __init__(self, http: HttpClient, access: Access, *, version: str) -> None:
         """``http`` is closed with this client."""
         self.calls: Counter[str] = Counter()
         self.has_list = True
+        self._has_answered = False
         self._has_listed = False
         self._takes_filters = True
         self._http = http
+        self._base_url = access.base_url
         self._secrets = (access.key,)
         self.version = version
         self._jobs = f"/{version}/jobs"
@@ -70,7 +89,12 @@ class IonqClient:
     async def submit(self, body: bytes) -> str:
         """POST a job, once; its id. Raises what ``read_submission`` does, NotSentError and NoAnswerError."""
         self.calls["submit"] += 1
-        return read_submission(await self._http.request("POST", self._jobs, content=body), secrets=self._secrets)
+        try:
+            response = await self._http.request("POST", self._jobs, content=body)
+        except NotSentError as error:
+            raise NotSentError(self._tell_unreachable(error)) from error
+        self._has_answered = True
+        return read_submission(response, secrets=self._secrets)
 
     async def job(self, job_id: str, *, purpose: str) -> tuple[bytes, IonqJob] | None:
         """The job's document, verbatim and read; None where IonQ has no such job, or can have none of that id."""
@@ -82,8 +106,10 @@ class IonqClient:
 
         def read(body: bytes) -> IonqJob:
             job = decode_job(body, version=self.version)
-            if purpose != "poll":
-                job.child_ids  # noqa: B018 - read here, where what cannot be read is asked for again
+            # Read here, where what cannot be read is asked for again; a child that is named twice is told later.
+            with suppress(RepeatedChildError):
+                if purpose != "poll":
+                    job.child_ids  # noqa: B018
             return job
 
         job = await self._read(response.body, read)
@@ -91,9 +117,10 @@ class IonqClient:
             raise BusyError(f"IonQ was asked for job {job_id} and answered with {job.job_id}; it is asked again")
         return response.body, job
 
-    async def page(self, query: Sequence[tuple[str, str]], *, purpose: str) -> Page:
-        """One page of the list of jobs. Raises NoListError where the server has none."""
-        response = await self._ask_list(query, purpose)
+    async def page(self, query: Sequence[tuple[str, str]], *, cursor: str | None = None, purpose: str) -> Page:
+        """One page of the list of jobs, the first without ``cursor``. Raises NoListError where the server has none."""
+        follow = [("next", cursor)] if cursor else []
+        response = await self._ask_list([*query, ("limit", str(PAGE_ROWS)), *follow], purpose)
         jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self.version))
         self.has_list = self._has_listed = True
         return Page(tuple(jobs), cursor, response.received_at, server_time(response.headers), response.body)
@@ -122,8 +149,7 @@ class IonqClient:
         cursor: str | None = None
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
-            follow = [("next", cursor)] if cursor else []
-            page = await self.page([*query, ("limit", str(PAGE_ROWS)), *follow], purpose=purpose)
+            page = await self.page(query, cursor=cursor, purpose=purpose)
             yield page
             cursor = page.cursor
             if cursor is None:
@@ -187,9 +213,25 @@ class IonqClient:
 
     async def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse:
         try:
-            return await self._http.request(method, path, query=query)
-        except NoAnswerError as error:
+            response = await self._http.request(method, path, query=query)
+        except TooLargeError as error:
             raise BusyError(str(error)) from error
+        except (NotSentError, NoAnswerError) as error:
+            raise UnreachableError(self._tell_unreachable(error)) from error
+        if is_tls_wanted(response):
+            words = f"{method} {path}: the server at {self._base_url} wants https"
+            raise UnreachableError(self._tell_unreachable(words))
+        self._has_answered = True
+        return response
+
+    def _tell_unreachable(self, problem: Exception | str) -> str:
+        """What happened and, until something has answered, what to look at."""
+        if self._has_answered:
+            return str(problem)
+        return (
+            f"{problem}. Nothing has answered as IonQ's API at {self._base_url} so far: look at {URL_NAME} (host name,"
+            " port, https or http) and at the network; qorch uses no proxy (HTTPS_PROXY is not read)"
+        )
 
     async def _read(self, body: bytes, decode: Callable[[bytes], Result]) -> Result:
         try:

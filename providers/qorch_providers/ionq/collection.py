@@ -11,7 +11,7 @@ from qorch.model.job import RemoteState
 from qorch_providers.ionq.answers import encode_answer
 from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, NoListError, ask_each
 from qorch_providers.ionq.distributions import has_empty_child, split_children
-from qorch_providers.ionq.documents import IonqJob, decode_job
+from qorch_providers.ionq.documents import IonqJob, RepeatedChildError, decode_job
 
 
 async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> bytes:
@@ -26,6 +26,8 @@ async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> by
     document, job = found
     if job.status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
         raise BusyError(f"job {job_id} is {job.status.state.value} at IonQ; it is fetched when it is over")
+    if _names_a_child_twice(job):
+        return encode_answer([document])  # what is wrong with them is told when the answer is read
     if job.status.state is RemoteState.DONE:
         return encode_answer([document, *await _results(client, job, version=version)])
     failed_children = job.child_ids if job.status.state is RemoteState.FAILED else ()
@@ -53,6 +55,14 @@ async def _every_child(client: IonqClient, job: IonqJob, *, version: str) -> lis
     if not pairs or len(pairs) < 2 * len(job.child_ids):
         raise BusyError(f"job {job.job_id} is completed, but IonQ has no results of it yet")
     return pairs
+
+
+def _names_a_child_twice(job: IonqJob) -> bool:
+    try:
+        job.child_ids  # noqa: B018 - read before, and remembered
+    except RepeatedChildError:
+        return True
+    return False
 
 
 def _results_path(job: IonqJob, *, version: str) -> str:

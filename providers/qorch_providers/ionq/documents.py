@@ -110,6 +110,10 @@ class _Backend(msgspec.Struct):
     characterization_url: str | None = None
 
 
+class RepeatedChildError(InvalidResultError):
+    """A job names a child twice: which of its results is whose cannot be told."""
+
+
 @dataclass(frozen=True)
 class IonqJob:
     """What a job's document says.
@@ -137,7 +141,7 @@ class IonqJob:
         """
         children = tuple(check_id(child) for child in _decode(self.children, list[str], "list of children") or ())
         if len(set(children)) != len(children):
-            raise InvalidResultError(f"job {self.job_id} names a child twice; its circuits cannot be told apart")
+            raise RepeatedChildError(f"job {self.job_id} names a child twice; its circuits cannot be told apart")
         return children
 
     @cached_property

@@ -27,8 +27,8 @@ class Family:
         self._members |= {job.job_id: job for job in jobs}
         self._sent = self._sent or next((job.job_id for job in jobs if _has_children(job)), None)
         if self._sent is None and not self._is_probed:
-            self._is_probed = True
             self._sent = await self._ask_whose(next(iter(self._members.values())))
+            self._is_probed = True
         if self._sent is None and len(self._members) == 1 and not is_cut:
             self._sent = next(iter(self._members))
         self.goes_on = self._sent is None and bool(jobs)

@@ -40,6 +40,7 @@ _GATEWAY = re.compile(
     re.IGNORECASE,
 )
 _GATEWAY_HEADERS = frozenset({"cf-ray", "via", "x-cache", "x-served-by", "x-amz-cf-id", "x-azure-ref"})
+_WANTS_TLS = re.compile(rb"plain HTTP|HTTP request to an HTTPS server|SSL-enabled server port", re.IGNORECASE)
 _PAGE_BYTES = 20_000
 
 
@@ -82,6 +83,11 @@ def is_not_offered(response: HttpResponse) -> bool:
     if response.status in _NOT_OFFERED:
         return True
     return response.status in _PERHAPS_NOT_OFFERED and (decode_error(response.body) != "" or not _is_gateway(response))
+
+
+def is_tls_wanted(response: HttpResponse) -> bool:
+    """Whether the answer is that of a port for https which was spoken to in http."""
+    return response.status == 400 and _WANTS_TLS.search(response.body[:_PAGE_BYTES]) is not None
 
 
 def _is_gateway(response: HttpResponse) -> bool:

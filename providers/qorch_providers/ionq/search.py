@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
-from qorch.errors import BusyError
+from qorch.errors import BusyError, UnknownOutcomeError, UnreachableError
 from qorch_providers.ionq.bodies import job_name
 from qorch_providers.ionq.client import PAGE_ROWS, IonqClient, NoListError, Page, ask_each
 from qorch_providers.ionq.documents import IonqJob
@@ -12,27 +12,95 @@ from qorch_providers.ionq.families import Family
 
 SKEW = datetime.timedelta(minutes=1)
 """How far IonQ's times may be from its own Date header, and be believed."""
+MOST_PAGES = 1000
+"""Of one search: 25,000 jobs."""
+MOST_VAIN_PAGES = 20
+"""Pages of one search on which there was nothing but jobs made since it began, or seen before."""
 
 
-async def find_jobs(client: IonqClient, keys: frozenset[str], *, since: datetime.datetime) -> dict[str, str]:
-    """The ids of the jobs with these keys that were submitted after ``since``, by key.
+class Searches:
+    """The searches of one client. A search that lost an answer goes on, when it is asked for again, where it was.
 
-    Reads until all are found or everything further is older: a key that is missing in the answer is in no job. Raises
-    BusyError where the list cannot be read so far, NoListError where there is none, and UnknownOutcomeError where
-    nothing tells a job from its children, which carry its metadata.
+    Begun anew each time, a search of ten pages would hardly ever end where every second answer is lost.
+    ``was_moving``: whether the last search that failed had read some pages before an answer was lost.
     """
-    families: dict[str, Family] = {}
-    by_name = {job_name(key): key for key in keys}
-    age = _Age(since)
-    async with aclosing(client.pages([], purpose="find")) as pages:
-        async for page in pages:
-            owners = [_key_of(job, by_name, names_parents=client.version != "v0.3") for job in page.jobs]
-            await _sort(client, page, owners, keys=keys, families=families)
-            is_complete = len(families) == len(keys) and not any(family.goes_on for family in families.values())
-            if is_complete or age.is_past(page):
-                break
-    ids = await ask_each(Family.settle, list(families.values()))
-    return dict(zip(families, ids, strict=True))
+
+    def __init__(self, client: IonqClient) -> None:
+        """Nothing is asked before ``find``."""
+        self.was_moving = False
+        self._client = client
+        self._halted: dict[tuple[frozenset[str], datetime.datetime], _Search] = {}
+
+    async def find(self, keys: frozenset[str], *, since: datetime.datetime) -> dict[str, str]:
+        """The ids of the jobs with these keys that were submitted after ``since``, by key.
+
+        Reads until all are found or everything further is older: a key that is missing in the answer was in no job
+        when the search began. Raises BusyError where the list cannot be read so far, NoListError where there is none,
+        and UnknownOutcomeError where nothing tells a job from its children, which carry its metadata, and where the
+        list is too long, or grows faster than it can be read.
+        """
+        search = self._halted.pop((keys, since), None) or _Search(self._client, keys, since)
+        before = search.n_pages
+        try:
+            return await search.go_on()
+        except BusyError as error:
+            is_lost = isinstance(error, UnreachableError)
+            self.was_moving = is_lost and search.n_pages > before
+            # An answer that is an error may be one to the place where the search was: then it begins anew.
+            if is_lost or error.retry_after_seconds is not None:
+                self._halted = {(keys, since): search}
+            raise
+
+
+class _Search:
+    """One search, page by page: what was read of a page counts once all of the page was dealt with."""
+
+    def __init__(self, client: IonqClient, keys: frozenset[str], since: datetime.datetime) -> None:
+        self._client = client
+        self._keys = keys
+        self._families: dict[str, Family] = {}
+        self._by_name = {job_name(key): key for key in keys}
+        self._age = _Age(since)
+        self._cursors: list[str] = []
+        self._is_read = False
+
+    @property
+    def n_pages(self) -> int:
+        """How many pages were dealt with, and led to another one."""
+        return len(self._cursors)
+
+    async def go_on(self) -> dict[str, str]:
+        """See ``Searches.find``."""
+        while not self._is_read:
+            await self._read_page()
+        ids = await ask_each(Family.settle, list(self._families.values()))
+        return dict(zip(self._families, ids, strict=True))
+
+    async def _read_page(self) -> None:
+        page = await self._client.page([], cursor=self._cursors[-1] if self._cursors else None, purpose="find")
+        names_parents = self._client.version != "v0.3"
+        owners = [_key_of(job, self._by_name, names_parents=names_parents) for job in page.jobs]
+        await _sort(self._client, page, owners, keys=self._keys, families=self._families)
+        is_complete = len(self._families) == len(self._keys) and not any(
+            family.goes_on for family in self._families.values()
+        )
+        is_past = self._age.is_past(page)
+        self._is_read = is_complete or is_past or page.cursor is None
+        if not self._is_read and page.cursor is not None:
+            self._turn(page.cursor)
+
+    def _turn(self, cursor: str) -> None:
+        """Go to the next page. Raises where that leads nowhere."""
+        if cursor in self._cursors:
+            raise BusyError("IonQ's list of jobs leads back to a page that was read before; it is asked again")
+        self._cursors.append(cursor)
+        if self._age.vain_pages >= MOST_VAIN_PAGES:
+            raise UnknownOutcomeError(
+                f"IonQ's list of jobs grows as fast as it is read: {MOST_VAIN_PAGES} pages of it had only jobs"
+                " that were made since the search began"
+            )
+        if len(self._cursors) >= MOST_PAGES:
+            raise UnknownOutcomeError(f"IonQ's list of jobs has more than {MOST_PAGES} pages that matter")
 
 
 async def _sort(
@@ -62,18 +130,24 @@ class _Age:
     """Tells when a list that is read page by page has left the time that matters.
 
     The order of the list is not promised. Only while it was seen to run from new to old, a whole page of old jobs
-    says that all further ones are old too.
+    says that all further ones are old too. A list that grows at its head while it is read moves: jobs that were seen
+    before, and those that are newer than all that it began with, say nothing of its order or its end.
+
+    ``vain_pages``: how many pages had only such jobs.
     """
 
     def __init__(self, since: datetime.datetime) -> None:
+        self.vain_pages = 0
         self._since = since
+        self._seen: set[str] = set()
+        self._newest: datetime.datetime | None = None
         self._first: datetime.datetime | None = None
         self._last: datetime.datetime | None = None
         self._is_descending = True
 
     def is_past(self, page: Page) -> bool:
         """Whether this page and all further ones are older."""
-        times = [job.status.submitted_at for job in page.jobs if job.parent_id is None]
+        times = self._choose_times([job for job in page.jobs if job.parent_id is None])
         for time in times:
             self._see(time)
         # The list is dated by the server's clock, ``since`` by ours.
@@ -81,6 +155,21 @@ class _Age:
         oldest_wanted = self._since + behind - SKEW
         is_old = bool(times) and all(time is not None and time < oldest_wanted for time in times)
         return is_old and self._is_descending and self._first is not None and self._first != self._last
+
+    def _choose_times(self, jobs: Sequence[IonqJob]) -> list[datetime.datetime | None]:
+        """When those of a page's jobs were made that tell something of the list."""
+        known = [job.status.submitted_at for job in jobs if job.status.submitted_at is not None]
+        # Within one page nothing moves.
+        self._is_descending = self._is_descending and known == sorted(known, reverse=True)
+        times = [job.status.submitted_at for job in jobs if job.job_id not in self._seen]
+        self._seen.update(job.job_id for job in jobs)
+        newest = self._newest
+        if newest is None:
+            self._newest = max(known, default=None)
+        elif self._is_descending:
+            times = [time for time in times if time is None or time <= newest]
+            self.vain_pages += bool(jobs) and not times
+        return times
 
     def _see(self, time: datetime.datetime | None) -> None:
         if time is None:
