@@ -77,7 +77,10 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
         )
         try:
             await parts.open(record.run_id)
-            return await parts.recovery.wait()
+            ended = await parts.recovery.wait()
+            told = {recovered.job.job_id for recovered in ended}
+            kept = [job for job in await parts.lost.wait() if job.job_id not in told]
+            return [*ended, *(Recovered(job, Ending.KEPT, job.error or "") for job in kept)]
         finally:
             await parts.close()
             await journal.settle()

@@ -224,7 +224,7 @@ class RemoteSubmitter:
 
     async def _post(self, sending: _Sending, attempt: AttemptRecord) -> str:
         """Send; a caller that goes away meanwhile leaves the answer to be written down, where it comes soon."""
-        post = asyncio.ensure_future(self._backend.submit(sending.submission.request, key=sending.key))
+        post = asyncio.ensure_future(self._backend.submit(sending.submission.labelled_request, key=sending.key))
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:
