@@ -165,6 +165,8 @@ async def _find_unanswered(
 def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
     """Note that a person gave a held job up, for it was never accepted or cannot be read: its rows may be bought again.
 
+    A provider's id that is known stays with it: the job was accepted there, and may be billed.
+
     Raises UsageError where it is not held, RunBusyError where its run is being worked on.
     """
     reason = "released by a person"
@@ -190,6 +192,7 @@ def _decide(
         raise UsageError(f"there is no held job '{job_id}'; see `qorch jobs --state unknown`")
     job = held[job_id]
     with store.claim_run(job.run_id):
-        decided = replace(job, state=state, provider_id=provider_id, error=error, changed_at=clock.now())
+        known = provider_id or job.provider_id
+        decided = replace(job, state=state, provider_id=known, error=error, changed_at=clock.now())
         store.write([decided]).result()
     return decided

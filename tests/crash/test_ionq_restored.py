@@ -76,7 +76,7 @@ def finish(nursery: Nursery, life: Life, whole: str) -> Death:
 def test_what_the_lost_part_bought_is_taken_over(
     nursery: Nursery, tmp_path: Path, undisturbed: dict[str, str], options: str, step: str
 ) -> None:
-    """Backed up after some jobs, killed after more, restored twice: 0 rows are bought again, the values are the same."""
+    """Backed up after some jobs, killed after more, restored twice: nothing is bought again, the values are equal."""
     first, later = (3, 7) if options == SIMULATOR else (1, 2)
     with stage(tmp_path, options=options) as (emulator, life):
         backup = f"{tmp_path}/backup.db"
@@ -137,7 +137,7 @@ def test_a_program_with_other_rows_does_not_take_them(nursery: Nursery, tmp_path
 def test_a_training_is_restored_from_a_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], target: str
 ) -> None:
-    """`qorch train`, killed, backed up, resumed, killed, restored, resumed: the weights of one left alone, to the bit."""
+    """`qorch train`, killed, backed up, resumed, killed, restored, resumed: the weights of one left alone."""
     words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in TRAINING)
     monkeypatch.setattr("test_ionq_train_killed.TRAINING", words)
     documents = []

@@ -305,9 +305,7 @@ def test_a_provider_without_a_list(sandbox: Sandbox, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("capabilities", [PAID, FREE], ids=["paid", "free"])
-def test_a_list_that_cannot_be_read(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capabilities: object
-) -> None:
+def test_a_list_that_cannot_be_read(sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capabilities: object) -> None:
     """A paid run buys nothing and says why; what is free is said and goes on."""
     remote = sandbox.remote(capabilities=capabilities)
 
