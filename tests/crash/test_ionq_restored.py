@@ -5,14 +5,19 @@ The truth is what an emulator of IonQ's service accepted.
 
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from qorch.cli.main import run_command
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_campaign import (
     QUICK,
@@ -26,10 +31,9 @@ from ionq_campaign import (
     stage,
     wait_for,
 )
-from ionq_driver import Death, Life
+from ionq_driver import HELD, Death, Life
 from test_ionq_train_killed import TRAINING, command, disturb, emulate
-
-from qorch.cli.main import run_command
+from test_small_server import ThreeRoutes
 
 SIMULATOR, QPU = "simulator,settle=0.3,rows=2", "qpu.forte-1,settle=0.3"
 TARGETS = (SIMULATOR, QPU)
@@ -122,14 +126,52 @@ def test_a_program_with_other_rows_does_not_take_them(nursery: Nursery, tmp_path
         kill_at_step(nursery, life, "after write submitted", 2)
         copy(f"{tmp_path}/backup.db", life.db)
         before = [job["id"] for job in emulator.jobs()]
-        death = nursery.bear(msgspec.structs.replace(life, rows=life.rows + 2))
+        death = nursery.bear(msgspec.structs.replace(life, rows=life.rows - 1))
         if options == QPU:
             assert (death.code, said(death, "kind")) == (1, "RunChangedError"), death.said
             assert [job["id"] for job in emulator.jobs()] == before
         else:
             assert death.code == 0, death.said
             keys = [job["key"] for job in emulator.jobs()]
-            assert len(set(keys)) == len(keys)
+            assert len(set(keys)) == len(keys) > len(before)
+
+
+def test_what_the_program_does_not_reach_is_shown(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A resumed run that ends earlier leaves the rest held, which `qorch recover` shows until it is released."""
+    with stage(tmp_path, options=QPU) as (emulator, life):
+        monkeypatch.setenv("IONQ_API_URL", emulator.url)
+        monkeypatch.setenv("IONQ_API_KEY", "dummy")
+        monkeypatch.setenv("QORCH_DB", life.db)
+        kill_at_step(nursery, life, "after write done", 1)
+        copy(life.db, f"{tmp_path}/backup.db")
+        kill_at_step(nursery, life, "after write submitted", 2)
+        copy(f"{tmp_path}/backup.db", life.db)
+        assert nursery.bear(msgspec.structs.replace(life, steps=2)).code == 0
+        capfd.readouterr()
+        assert run_command(["recover", "--json"]) == HELD
+        [job] = msgspec.json.decode(capfd.readouterr().out)["jobs"]
+        assert (job["ending"], job["rows"]) == ("kept for the run", life.rows)
+        assert "does not know" in job["reason"]
+        assert run_command(["recover", "--release", job["job"]]) == 0
+        assert_paid_once(emulator, rows=3 * life.rows)
+
+
+@pytest.mark.parametrize("options", TARGETS)
+def test_a_server_without_a_list(nursery: Nursery, tmp_path: Path, options: str) -> None:
+    """Nobody can know what a lost part bought there: that is said, once, and the run goes on."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ThreeRoutes)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        life = Life(db=f"{tmp_path}/q.db", url=f"http://127.0.0.1:{server.server_port}", options=options)
+        kill_at_step(nursery, life, "after write done", 1)
+        death = nursery.bear(life)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert death.code == 0, death.said
+    assert death.said.count("has no list of jobs: if this database was restored from a backup") == 1, death.said
 
 
 @pytest.mark.serial
@@ -138,7 +180,7 @@ def test_a_training_is_restored_from_a_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], target: str
 ) -> None:
     """`qorch train`, killed, backed up, resumed, killed, restored, resumed: the weights of one left alone."""
-    words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in TRAINING)
+    words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in (*TRAINING, "--epochs", "3"))
     monkeypatch.setattr("test_ionq_train_killed.TRAINING", words)
     documents = []
     for name in ("whole", "restored"):
