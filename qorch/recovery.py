@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.recovery import Ending, Recovered
 from qorch.engine.remote_parts import make_remote_parts
 from qorch.engine.settlement import CLOCK_DOUBT
-from qorch.errors import QorchError, RunBusyError, UsageError
+from qorch.errors import BackendError, QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
 from qorch.policy import RunPolicy
 from qorch.ports import Clock, RemoteBackend, Store
@@ -77,10 +77,12 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
         )
         try:
             await parts.open(record.run_id)
-            ended = await parts.recovery.wait()
+            ended = list(await parts.recovery.wait())
             told = {recovered.job.job_id for recovered in ended}
-            kept = [job for job in await parts.lost.wait() if job.job_id not in told]
-            return [*ended, *(Recovered(job, Ending.KEPT, job.error or "") for job in kept)]
+            with suppress(BackendError):  # what cannot be looked for now is looked for, and told of, by a resume
+                kept = [job for job in await parts.lost.wait() if job.job_id not in told]
+                ended += [Recovered(job, Ending.KEPT, job.error or "") for job in kept]
+            return ended
         finally:
             await parts.close()
             await journal.settle()

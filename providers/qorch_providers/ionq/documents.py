@@ -309,12 +309,15 @@ def _status(job: _Job, state: RemoteState) -> JobStatus:
         ended_at=_time(job.completed_at) or _time(job.response),
         wait_seconds=_forecast(job, state),
         key=_whole_key(job),
-        label=None if job.metadata is None or KEY_FIELD not in job.metadata else _label(job, job.metadata),
+        # Circuits carry their job's metadata, and there are thousands of them.
+        label=_label(job, job.metadata or {}) if job.parent_job_id is None else None,
     )
 
 
-def _label(job: _Job, metadata: Mapping[str, msgspec.Raw]) -> JobLabel:
+def _label(job: _Job, metadata: Mapping[str, msgspec.Raw]) -> JobLabel | None:
     """What cannot be read is not told; the engine checks the rest against the key and the rows themselves."""
+    if KEY_FIELD not in metadata:
+        return None
     fields = (JOB_FIELD, ROWS_FIELD, DIGEST_FIELD, CONTEXT_FIELD)
     job_id, rows, digest, context = (_soft(metadata.get(name, _NULL), _text) for name in fields)
     stats = _soft(job.stats, _fields) or {}
