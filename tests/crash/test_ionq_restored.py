@@ -175,7 +175,9 @@ def test_a_server_without_a_list(nursery: Nursery, tmp_path: Path, options: str)
 
 
 @pytest.mark.serial
-@pytest.mark.parametrize("target", ["simulator,settle=0.2,rows=100", "qpu.forte-1,settle=0.2"])
+@pytest.mark.parametrize(
+    "target", ["simulator,settle=0.2,rows=100", pytest.param("qpu.forte-1,settle=0.2", marks=pytest.mark.soak)]
+)
 def test_a_training_is_restored_from_a_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], target: str
 ) -> None:
