@@ -11,7 +11,7 @@ from qorch.errors import RunBusyError
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports import Store
-from qorch.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
+from qorch.records import JobRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""
@@ -27,6 +27,11 @@ class RowCount:
     executed: int
     from_cache: int
     open: int
+
+
+def is_unsent(job: JobRecord) -> bool:
+    """Whether a job was planned, and provably never sent: nothing ran, and nothing is billed."""
+    return job.provider_id is None and job.state in (JobState.PLANNED, JobState.RESERVED, JobState.CANCELLED)
 
 
 def count_rows(store: Store, run_id: str) -> RowCount:

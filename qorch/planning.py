@@ -9,6 +9,7 @@ import numpy as np
 
 from qorch.lowering import RowGroup
 from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.label import Part
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.result import Source
 from qorch.ports import Capabilities
@@ -121,6 +122,27 @@ def replay(
     return hits, mismatches
 
 
+def choose(groups: Sequence[RowGroup], missing: Sequence[Missing], wanted: Sequence[Part]) -> PlannedJob | None:
+    """The job that carries exactly the wanted rows of the groups; None where one of them is not missing."""
+    selections = []
+    for number, rows in wanted:
+        found = ((part, _places(part.rows, rows)) for part in missing if part.group == number)
+        part, places = next(((part, places) for part, places in found if places is not None), (None, None))
+        if part is None or places is None:
+            return None
+        selections.append(_select(groups[number], part, places))
+    return PlannedJob(tuple(selections))
+
+
+def _places(rows: IntArray, wanted: IntArray) -> IntArray | None:
+    """Where the wanted rows are among ``rows``; None where one is not."""
+    if not len(rows):
+        return None
+    order = np.argsort(rows, kind="stable")
+    places = order[np.minimum(np.searchsorted(rows, wanted, sorter=order), len(rows) - 1)]
+    return places if np.array_equal(rows[places], wanted) else None
+
+
 def lost_rows(job: PlannedJob, lost: Sequence[IntArray]) -> PlannedJob | None:
     """The job that carries only the lost rows, ``lost[i]`` of block i, of another; None where nothing was lost."""
     selections = tuple(
@@ -219,7 +241,7 @@ def _slice(
     return tuple(PlannedJob(tuple(job)) for job in jobs if job)
 
 
-def _select(group: RowGroup, part: Missing, chosen: slice) -> Selection:
+def _select(group: RowGroup, part: Missing, chosen: slice | IntArray) -> Selection:
     rows = part.rows[chosen]
     block = RowBlock(
         gates=group.gates,

@@ -171,6 +171,14 @@ class RemoteBackend(Backend, Protocol):
         """The provider's ids of the jobs submitted after ``since`` with one of these keys, by key."""
         ...
 
+    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
+        """The keys in the provider's list of jobs, and of each the job id in its label, None where it has none.
+
+        From the newest job back to ``since``, or to one of the provider's ids ``known``. None where the provider has no
+        list. Raises BusyError where it cannot be read so far, UnknownOutcomeError where that has been so for long.
+        """
+        ...
+
     async def availability(self) -> Availability:
         """Whether it takes jobs now."""
         ...

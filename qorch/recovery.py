@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.recovery import Ending, Recovered
 from qorch.engine.remote_parts import make_remote_parts
 from qorch.engine.settlement import CLOCK_DOUBT
-from qorch.errors import QorchError, RunBusyError, UsageError
+from qorch.errors import BackendError, QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
 from qorch.policy import RunPolicy
 from qorch.ports import Clock, RemoteBackend, Store
@@ -77,7 +77,12 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
         )
         try:
             await parts.open(record.run_id)
-            return await parts.recovery.wait()
+            ended = list(await parts.recovery.wait())
+            told = {recovered.job.job_id for recovered in ended}
+            with suppress(BackendError):  # what cannot be looked for now is looked for, and told of, by a resume
+                kept = [job for job in await parts.lost.wait() if job.job_id not in told]
+                ended += [Recovered(job, Ending.KEPT, job.error or "") for job in kept]
+            return ended
         finally:
             await parts.close()
             await journal.settle()
@@ -162,6 +167,8 @@ async def _find_unanswered(
 def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
     """Note that a person gave a held job up, for it was never accepted or cannot be read: its rows may be bought again.
 
+    A provider's id that is known stays with it: the job was accepted there, and may be billed.
+
     Raises UsageError where it is not held, RunBusyError where its run is being worked on.
     """
     reason = "released by a person"
@@ -187,6 +194,7 @@ def _decide(
         raise UsageError(f"there is no held job '{job_id}'; see `qorch jobs --state unknown`")
     job = held[job_id]
     with store.claim_run(job.run_id):
-        decided = replace(job, state=state, provider_id=provider_id, error=error, changed_at=clock.now())
+        known = provider_id or job.provider_id
+        decided = replace(job, state=state, provider_id=known, error=error, changed_at=clock.now())
         store.write([decided]).result()
     return decided

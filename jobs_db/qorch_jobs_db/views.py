@@ -9,7 +9,8 @@ VIEWS = {
     "run_overview": """
         SELECT r.run_id, r.name, r.backend, r.workload, r.state, r.created_at,
             COALESCE(s.steps, 0) AS steps,
-            COALESCE(j.jobs, 0) AS jobs,
+            COALESCE(j.jobs, 0) - COALESCE(j.unsent, 0) AS jobs,
+            COALESCE(j.unsent, 0) AS jobs_unsent,
             COALESCE(j.done, 0) AS rows_executed,
             MAX(
                 COALESCE(e.first_from_cache, 0), COALESCE(e.asked, 0) - COALESCE(j.done, 0),
@@ -19,7 +20,10 @@ VIEWS = {
         FROM runs r LEFT JOIN (
             SELECT run_id, COUNT(*) AS steps, SUM(rows_from_cache) AS from_cache FROM steps GROUP BY run_id
         ) s ON s.run_id = r.run_id LEFT JOIN (
-            SELECT run_id, COUNT(*) AS jobs, SUM(CASE WHEN state = 'done' THEN n_rows ELSE 0 END) AS done
+            SELECT run_id, COUNT(*) AS jobs,
+                SUM(CASE WHEN provider_id IS NULL AND state IN ('planned', 'reserved', 'cancelled') THEN 1 ELSE 0 END)
+                    AS unsent,
+                SUM(CASE WHEN state = 'done' THEN n_rows ELSE 0 END) AS done
             FROM jobs GROUP BY run_id
         ) j ON j.run_id = r.run_id LEFT JOIN (
             SELECT run_id, COUNT(*) AS sessions, SUM(wall_ns) / 1e9 AS wall_seconds,

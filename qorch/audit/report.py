@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qorch.accounting import count_rows, newest_metrics, state_now
+from qorch.accounting import count_rows, is_unsent, newest_metrics, state_now
 from qorch.errors import UnknownNameError
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
@@ -55,7 +55,8 @@ class Report:
     """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
 
     ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``. ``rows_executed``: of jobs that
-    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed.
+    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed. ``jobs``: that were sent or
+    run; ``jobs_unsent``: that provably never were, or that a person released as such.
     """
 
     run: RunRecord
@@ -65,6 +66,7 @@ class Report:
     rows_from_cache: int
     rows_open: int
     jobs: int
+    jobs_unsent: int
     wall_seconds: float
     sessions: int
     spend: Money | None
@@ -95,6 +97,7 @@ class Report:
             "rows_from_cache": self.rows_from_cache,
             "rows_open": self.rows_open,
             "jobs": self.jobs,
+            "jobs_unsent": self.jobs_unsent,
             "calls": self.summary.get("calls"),
             "calls_sessions": self.summary.get("calls_sessions"),
             "sessions": self.sessions,
@@ -134,6 +137,7 @@ def make_report(store: Store, name_or_id: str) -> Report:
     wall_seconds, phases = _phases(sessions, spans)
     summary = json.loads(run.summary)
     rows = count_rows(store, run.run_id)
+    n_unsent = sum(map(is_unsent, jobs))
     return Report(
         run=replace(run, state=state_now(store, run)),
         steps=len(steps),
@@ -141,7 +145,8 @@ def make_report(store: Store, name_or_id: str) -> Report:
         rows_executed=rows.executed,
         rows_from_cache=rows.from_cache,
         rows_open=rows.open,
-        jobs=len(jobs),
+        jobs=len(jobs) - n_unsent,
+        jobs_unsent=n_unsent,
         wall_seconds=wall_seconds,
         sessions=len(sessions),
         spend=_spend(store, run, jobs=jobs, charges=summary.get("charges", True)),
@@ -226,6 +231,8 @@ def _head(report: Report) -> list[str]:
     ]
     if report.rows_open:
         lines.append(f"  {report.rows_open:,} more circuits are in jobs that are open; see `qorch jobs`")
+    if report.jobs_unsent:
+        lines.append(f"  {report.jobs_unsent:,} more jobs were never sent: nothing of them ran, or is billed")
     if report.metrics:
         lines.append("  " + " · ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
     lines += _call_lines(report)

@@ -24,10 +24,13 @@ def show(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> 
 
 
 def _describe(store: "Store", name: str) -> dict[str, Any]:
+    from qorch.accounting import is_unsent
     from qorch.cli.database import require_run
     from qorch.cli.runs import describe_run
 
     run = require_run(store, name)
+    jobs = store.jobs(run.run_id)
+    n_unsent = sum(map(is_unsent, jobs))
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
     for metric in store.metrics(run.run_id):
         metrics[metric.step][metric.name] = metric.value
@@ -55,7 +58,9 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
             }
             for session in store.sessions(run.run_id)
         ],
-        "jobs_by_state": dict(Counter(job.state.value for job in store.jobs(run.run_id))),
+        "jobs": len(jobs) - n_unsent,
+        "jobs_unsent": n_unsent,
+        "jobs_by_state": dict(Counter(job.state.value for job in jobs)),
     }
 
 
@@ -64,7 +69,8 @@ def _print(document: dict[str, Any]) -> None:
     for name, value in document["settings"].items():
         print(f"  {name:<12}{'(default)' if value is None else value}")
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
-    print(f"jobs: {jobs or 'none'}\n")
+    unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
+    print(f"jobs: {jobs or 'none'}{unsent}\n")
     print_table(
         ("session", "pid", "host", "started at", "wall seconds"),
         [

@@ -1,6 +1,7 @@
 """From a batch to results: lower, look up, plan, queue, assemble."""
 
 import asyncio
+import functools
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from qorch.engine.adoption import Wanted
 from qorch.engine.assembly import Assembly, check_room
 from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
@@ -29,7 +31,7 @@ from qorch.model.money import NOTHING
 from qorch.model.pub import Batch
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
-from qorch.planning import Missing, PlannedJob, pack
+from qorch.planning import Missing, PlannedJob, pack, unexecuted
 from qorch.policy import CachePolicy, RunPolicy
 from qorch.ports import Backend, Clock, RemoteBackend, Store
 from qorch.records import Write
@@ -212,10 +214,31 @@ class Engine:
         if self._remote is not None and call.is_replayed:
             with self._recorder.span(Phase.REMOTE, call.position):
                 await self._remote.recovery.wait_at(call.position)
-        plan = await self._look_up(call)
+        plan = await self._adopt(call, await self._look_up(call))
         if self._claims is None or not plan.found.missing:
             return await self._carry_out(call, plan)
         return await self._share_out(call, plan, self._claims)
+
+    async def _adopt(self, call: Call, plan: _Plan) -> _Plan:
+        """The plan once nothing more of it was bought by a part of the run that the database does not know."""
+        while self._remote is not None and call.is_replayed and plan.jobs:
+            groups = plan.lowered.groups
+            stream = stream_of(call.seed, call.position)
+            every = [unexecuted(index, group, stream=stream) for index, group in enumerate(groups)]
+            wanted = Wanted(
+                run_id=call.run_id,
+                position=call.position,
+                groups=groups,
+                contexts=plan.contexts,
+                missing=plan.found.missing,
+                jobs=plan.jobs,
+                whole=functools.partial(self._pack, plan.lowered, every),
+            )
+            with self._recorder.span(Phase.REMOTE, call.position):
+                if not await self._remote.adoption.take(wanted):
+                    break
+            plan = await self._look_up(call)
+        return plan
 
     async def _look_up(self, call: Call) -> _Plan:
         with self._recorder.span(Phase.PLAN, call.position):

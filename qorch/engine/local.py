@@ -39,10 +39,15 @@ class LocalSubmitter:
         Raises what the backend raises once no attempt is left. Whatever happens, the job's last state is written.
         """
         record = submission.record(JobState.INTENT, changed_at=self._clock.now())
+
+        def note(provider_id: str) -> None:
+            nonlocal record
+            record = replace(record, provider_id=provider_id)
+
         for ordinal in range(1, self._retry.max_attempts + 1):
             record = replace(record, attempts=ordinal)
             try:
-                await self._attempt(submission, record, assemble)
+                await self._attempt(submission, record, assemble, note)
             except WorkerLostError as error:
                 if ordinal == self._retry.max_attempts:
                     self._end(record, JobState.FAILED, str(error))
@@ -57,12 +62,15 @@ class LocalSubmitter:
                 raise
             return
 
-    async def _attempt(self, submission: Submission, record: JobRecord, assemble: Assemble) -> None:
+    async def _attempt(
+        self, submission: Submission, record: JobRecord, assemble: Assemble, note: Callable[[str], None]
+    ) -> None:
         key = idempotency_key(self._journal.store_id, record.job_id, epoch=record.attempts - 1)
         attempt = AttemptRecord(record.job_id, record.attempts, key, self._clock.now())
         await self._journal.write_ahead([record, attempt])
         submitted_ns = self._clock.monotonic_ns()
         provider_id = await self._backend.submit(submission.request, key=key)
+        note(provider_id)
         record = replace(record, state=JobState.SUBMITTED, provider_id=provider_id)
         await self._journal.write_ahead([record])
         raw = await self._fetch(provider_id)

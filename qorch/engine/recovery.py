@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from qorch.engine.delivery import Delivery
 from qorch.engine.journal import Journal
+from qorch.engine.lost_jobs import is_lost
 from qorch.engine.settlement import Settlement
 from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position
@@ -20,6 +21,7 @@ class Ending(StrEnum):
     """What became of a job that was left behind."""
 
     FETCHED = "fetched"
+    KEPT = "kept for the run"
     FAILED = "failed"
     HELD = "held"
     NOT_SENT = "not sent"
@@ -58,7 +60,11 @@ class Recovery:
             never_sent = replace(job, state=JobState.CANCELLED, changed_at=self._clock.now())
             self._journal.record_soon([never_sent])
         for job in self._store.open_jobs(run_id):
-            self._tasks[job.position].append(asyncio.create_task(self._recover(job)))
+            self.adopt(job)
+
+    def adopt(self, job: JobRecord) -> None:
+        """Adopt one open job, in the background."""
+        self._tasks[job.position].append(asyncio.create_task(self._recover(job)))
 
     async def wait_at(self, position: Position) -> None:
         """Wait until nothing of this call is open any more: whatever it had bought is then in the store.
@@ -86,6 +92,8 @@ class Recovery:
 
     async def _recover(self, job: JobRecord) -> Recovered:
         attempts = self._store.attempts(job.job_id)
+        if is_lost(self._store, job):
+            return Recovered(job, Ending.KEPT, job.error or "")
         plan = self._store.job_plan(job.job_id)
         if plan is None or not attempts:
             reason = f"job {job.job_id} was written by another version; nothing says what it carries"

@@ -93,15 +93,15 @@ class RemoteSubmitter:
                 lost = await self._run(submission, assemble)
             except JobFailedError as error:
                 if not error.is_repeatable or attempt == self._retry.max_attempts:
-                    raise
+                    raise JobFailedError(f"{_clause(error)}. {_next_step(submission)}") from error
                 lost = submission.job
             if lost is None:
                 return
             if attempt < self._retry.max_attempts:
                 submission = replace(submission, ordinal=next_ordinal(), job=lost)
         raise JobFailedError(
-            f"{submission.job.n_rows} rows failed at {self._backend.name} in each of {self._retry.max_attempts} jobs;"
-            f" the last was {submission.job_id}"
+            f"{submission.job.n_rows} rows failed at {self._backend.name} in each of {self._retry.max_attempts} jobs."
+            f" {_next_step(submission)}"
         )
 
     async def _run(self, submission: Submission, assemble: Assemble) -> PlannedJob | None:
@@ -247,7 +247,7 @@ class RemoteSubmitter:
 
     async def _post(self, sending: _Sending, attempt: AttemptRecord) -> str:
         """Send; a caller that goes away meanwhile leaves the answer to be written down, where it comes soon."""
-        post = asyncio.ensure_future(self._backend.submit(sending.submission.request, key=sending.key))
+        post = asyncio.ensure_future(self._backend.submit(sending.submission.labelled_request, key=sending.key))
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:
@@ -291,3 +291,17 @@ class RemoteSubmitter:
         """Write down that the provider provably does not have the job."""
         sending.record = replace(sending.record, state=JobState.RESERVED, error=reason, changed_at=self._clock.now())
         await self._journal.write_ahead([sending.record, replace(attempt, outcome="refused", error=reason)])
+
+
+def _clause(error: JobFailedError) -> str:
+    return str(error).rstrip(". ")
+
+
+def _next_step(submission: Submission) -> str:
+    place = f"step {submission.position.step}, call {submission.position.call}"
+    return (
+        f"It was job {submission.job_id} ({submission.job.n_rows} circuits of {place}); what others brought is kept."
+        f" Where the reason is the account or the device, resume the run, which sends these circuits again as a new job"
+        f" (resume=True, or `qorch train WORKLOAD --resume {submission.run_id}`); where it is the circuit, change that,"
+        " and start a new run"
+    )

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qorch.engine.adoption import Adoption
 from qorch.engine.delivery import Delivery
 from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
+from qorch.engine.lost_jobs import LostJobs
 from qorch.engine.pacer import Pacer
 from qorch.engine.poller import Poller
 from qorch.engine.recorder import Recorder
@@ -27,6 +29,8 @@ class RemoteParts:
     backend: RemoteBackend
     submitter: RemoteSubmitter
     recovery: Recovery
+    lost: LostJobs
+    adoption: Adoption
     pacer: Pacer
     poller: Poller
     retrier: Retrier
@@ -38,6 +42,7 @@ class RemoteParts:
         Raises what ``RemoteBackend.open`` raises once the retries' patience is over.
         """
         await self.retrier.prepare(self.backend.open)
+        self.lost.start(run_id)
         self.recovery.start(run_id)
 
     async def settle_run(self, run_id: str) -> None:
@@ -53,6 +58,7 @@ class RemoteParts:
 
     async def close(self) -> None:
         """Stop asking and submitting; what is at the provider stays there, to be adopted."""
+        await self.lost.close()
         await self.recovery.close()
         await self.poller.close()
         await self.pacer.leave()
@@ -92,4 +98,7 @@ def make_remote_parts(
     def make_recovery() -> Recovery:
         return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
 
-    return RemoteParts(backend, submitter, make_recovery(), pacer, poller, retrier, make_recovery)
+    recovery = make_recovery()
+    lost = LostJobs(backend, store, journal, retrier=retrier, clock=clock)
+    adoption = Adoption(backend, journal, lost=lost, recovery=recovery, clock=clock, rebuy=policy.rebuy)
+    return RemoteParts(backend, submitter, recovery, lost, adoption, pacer, poller, retrier, make_recovery)

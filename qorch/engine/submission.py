@@ -1,7 +1,7 @@
 """One planned job of a call: its identity, what the backend gets, and what is written down of it."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from qorch.lowering import RowGroup
 from qorch.model.arrays import IntArray
 from qorch.model.identity import Position, job_id_of
 from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, JobState
+from qorch.model.label import JobLabel, LabelledRows, digest_rows, format_rows
 from qorch.planning import PlannedJob
 from qorch.records import BlockPlan, BlockRecord, JobPlan, JobRecord
 
@@ -34,6 +35,39 @@ class Submission:
     def request(self) -> JobRequest:
         """What the backend gets."""
         return JobRequest(self.job_id, tuple(selection.block for selection in self.job.selections))
+
+    @cached_property
+    def labelled_request(self) -> JobRequest:
+        """The same with a label, by which a database that has lost the job can take it over."""
+        return replace(self.request, label=self.label)
+
+    @cached_property
+    def label(self) -> JobLabel:
+        """Position, rows and digest; the device's context where all blocks have the same."""
+        selections = self.job.selections
+        contexts = {self.contexts[selection.group] for selection in selections}
+        return JobLabel(
+            job_id=self.job_id,
+            rows=format_rows([(selection.group, selection.rows) for selection in selections]),
+            digest=self.digest,
+            context=contexts.pop().hex() if len(contexts) == 1 else None,
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what the job's rows are."""
+        return digest_rows(
+            [
+                LabelledRows(
+                    group=selection.group,
+                    rows=selection.rows,
+                    keys=self.groups[selection.group].keys[selection.rows],
+                    shots=selection.block.shots,
+                    shot_offset=selection.block.shot_offset,
+                )
+                for selection in self.job.selections
+            ]
+        )
 
     @cached_property
     def plan(self) -> JobPlan:

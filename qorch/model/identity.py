@@ -48,6 +48,12 @@ def job_ordinal(job_id: str) -> int:
     return int(job_id.rpartition(".")[2])
 
 
+def position_of(job_id: str) -> Position:
+    """Where in its run a job is: of a name that ``job_id_of`` made. Raises ValueError for another."""
+    step, call, _ = map(int, job_id.rpartition("/")[2].split("."))
+    return Position(step, call)
+
+
 def idempotency_key(store_id: str, job_id: str, *, epoch: int) -> str:
     """``H(store, run, step, call, job, epoch)`` in 64 hexadecimal characters: every resend of one job keeps it.
 

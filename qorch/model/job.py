@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.label import JobLabel
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
 
 
 class JobState(StrEnum):
     """Where a job is. RESERVED is provably unsent; UNKNOWN may have been accepted and billed, and is held.
 
-    UNKNOWN with a provider's id: it was accepted and billed, and its answer cannot be read.
+    UNKNOWN with a provider's id: it was accepted and billed, and its answer cannot be read, or nothing says what it
+    carries before the run comes to its step (see ``qorch.engine.adoption``).
     """
 
     PLANNED = "planned"
@@ -45,7 +47,8 @@ class JobStatus:
     """What a provider says of a job; its times are by its own clock.
 
     ``is_repeatable``: a failure that another try may not meet, of a job that was not charged. ``wait_seconds``: the
-    provider's own forecast of the time that is left. ``key``: under which it was submitted, where it is told.
+    provider's own forecast of the time that is left. ``key``: under which it was submitted, where it is told, and
+    ``label`` what else it tells of itself.
     """
 
     state: RemoteState
@@ -56,6 +59,7 @@ class JobStatus:
     ended_at: datetime.datetime | None = None
     wait_seconds: float | None = None
     key: str | None = None
+    label: JobLabel | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,11 @@ class JobShape:
 
 @dataclass(frozen=True, eq=False)
 class JobRequest:
-    """What a backend is asked to run as one job: blocks of rows, in order."""
+    """What a backend is asked to run as one job: blocks of rows, in order. ``label``: what the provider is to keep."""
 
     job_id: str
     blocks: tuple[RowBlock, ...]
+    label: JobLabel | None = None
 
     @property
     def n_rows(self) -> int:

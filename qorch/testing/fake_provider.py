@@ -26,6 +26,7 @@ from qorch.errors import (
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
+from qorch.model.label import JobLabel
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
 from qorch.policy import OnUnknown, Rate, Terms
@@ -251,6 +252,7 @@ class FakeRemote:
     rows_in_job: int = 8
     round_trip_seconds: float = 0.01
     hang_seconds: float = 0.0
+    has_list: bool = True
     faults: Callable[[str], Fault | None] = lambda _: None
 
     @property
@@ -311,6 +313,18 @@ class FakeRemote:
             job.key: job.provider_id for job in self.provider.visible() if job.key in keys and job.accepted_at >= oldest
         }
 
+    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
+        """See RemoteBackend."""
+        await self._ask("list")
+        age = (self.provider.clock.now() - since).total_seconds()
+        oldest = self.provider.now() - age
+        seen: dict[str, str | None] = {}
+        for job in sorted(self.provider.visible(), key=lambda job: -job.accepted_at):
+            if job.accepted_at < oldest or job.provider_id in known:
+                break
+            seen[job.key] = None if job.request.label is None else job.request.label.job_id
+        return seen if self.has_list else None
+
     async def fetch(self, provider_id: str) -> RawResult:
         """See Backend."""
         await self._ask("fetch")
@@ -366,10 +380,14 @@ class FakeRemote:
 
     def _status(self, job: AcceptedJob) -> JobStatus:
         if job.is_cancelled:
-            return JobStatus(RemoteState.CANCELLED, key=job.key)
-        if job.done_at > self.provider.now():
-            return JobStatus(RemoteState.QUEUED, key=job.key)
-        return JobStatus(RemoteState.DONE if job.failure is None else RemoteState.FAILED, key=job.key)
+            state = RemoteState.CANCELLED
+        elif job.done_at > self.provider.now():
+            state = RemoteState.QUEUED
+        else:
+            state = RemoteState.DONE if job.failure is None else RemoteState.FAILED
+        shots = {block.shots for block in job.request.blocks}
+        label = replace(job.request.label or JobLabel(), n_rows=job.request.n_rows, shots=shots.pop())
+        return JobStatus(state, key=job.key, label=label)
 
 
 def _is_within(windows: Sequence[tuple[float, float]], at: float) -> bool:

@@ -128,6 +128,15 @@ class FragileStore(MemoryStore):
             replay(found)
         return found
 
+    def backup(self, *, clock: Clock | None = None) -> "FragileStore":
+        """What is durable now, in a store of its own, which may be put in this one's place after a crash."""
+        with self._lock:
+            kept = FragileStore(clock or self._clock, self._sync, store_id=self.store_id)
+            kept._journal = list(self._journal)
+        for replay in kept._journal:
+            replay(kept)
+        return kept
+
     def _queue(self, done: "Future[_T]", replay: _Replay) -> "Future[_T]":
         """Let what was done count once it is synced; what failed has changed nothing."""
         future: Future[_T] = Future()

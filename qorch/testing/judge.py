@@ -75,11 +75,17 @@ def sent_blindly(world: World) -> Iterator[str]:
     for letter in world.provider.letters:
         for sample in samples_of(letter.request):
             for before in earlier[sample]:
-                if is_blind(letter, before, terms=world.conditions.terms):
+                if is_blind(letter, before, terms=world.conditions.terms) and not is_lost(world, before):
                     waited = letter.sent_at - before.sent_at
                     yield f"{letter.request.job_id} was sent {waited:.3f} s after {before.request.job_id}, in doubt"
                     return
             earlier[sample].append(letter)
+
+
+def is_lost(world: World, letter: Letter) -> bool:
+    """Whether a submission that was never accepted is in no database, which was restored from an older one."""
+    spans = world.lost_spans
+    return letter.provider_id is None and any(start <= letter.sent_at <= end for start, end in spans)
 
 
 def is_blind(letter: Letter, before: Letter, *, terms: Terms) -> bool:

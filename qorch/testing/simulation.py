@@ -162,6 +162,8 @@ class World:
         self.violations: list[str] = []
         self.notes: Counter[str] = Counter()
         self.steps = 0
+        self.lost_spans: list[tuple[float, float]] = []
+        self._backup: tuple[float, FragileStore] | None = None
         self._clocks: list[VirtualClock] = []
         self._lives: list[_Life] = []
         self._dead: list[_Remains] = []
@@ -176,6 +178,8 @@ class World:
 
     def run(self) -> "World":
         """Let everything happen; afterwards all that lived is buried."""
+        if self.conditions.backup_at is not None and len(self.runs) == 1:
+            self.machine.call_at(self.conditions.backup_at, self._back_up)
         for moment, skew_seconds in self.conditions.jumps:
             self.machine.call_at(moment, self._jump, skew_seconds)
         for run in self.runs:
@@ -265,13 +269,27 @@ class World:
             self._lives.remove(victim)
             self._dead.append(_Remains(victim.loop))
             victim.run.endings.append(KILLED)
+        pause = spread(self.random, 1e-3, HOUR) if self.random.random() < 0.7 else 0.0
         if takes_all:
             self.store = self.store.crash(self.random)
+            pause += self._restore()
         else:
             life.claim.__exit__(None, None, None)
-        pause = spread(self.random, 1e-3, HOUR) if self.random.random() < 0.7 else 0.0
         for victim in victims:
             self.machine.call_later(pause, self._start, victim.run)
+
+    def _back_up(self) -> None:
+        self._backup = (self.timeline.seconds, self.store.backup())
+
+    def _restore(self) -> float:
+        """Put the backup in the place of what the crash left, where there is one; the seconds that it takes."""
+        if self._backup is None:
+            return 0.0
+        (made_at, self.store), self._backup = self._backup, None
+        self.notes["restored from a backup"] += 1
+        self.lost_spans.append((made_at, self.timeline.seconds))
+        # Nobody can know, within that time, what the lost part sent last.
+        return HOUR + self.conditions.accept_seconds
 
     def _stop(self, life: _Life) -> None:
         """Ctrl-C, in one of its two forms."""

@@ -23,6 +23,7 @@ NEVER_READABLE = 99
 class Conditions:
     """The weather of one world; ``faults`` and the other chances are per call or job.
 
+    ``backup_at``: when a backup is made of the store, which then replaces it after the next crash of the whole machine.
     ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds``: in
     the queue. ``outages``, ``closures`` and ``lockouts`` as the provider has them. ``jumps``: when, and how many
     seconds ahead the wall clock then is.
@@ -49,6 +50,7 @@ class Conditions:
     closures: tuple[tuple[float, float], ...] = ()
     lockouts: tuple[tuple[float, float], ...] = ()
     jumps: tuple[tuple[float, float], ...] = ()
+    backup_at: float | None = None
 
     @property
     def terms(self) -> Terms:
@@ -90,6 +92,7 @@ def draw_conditions(random: np.random.Generator) -> Conditions:
         closures=_windows(random, 3 * HOUR),
         lockouts=_windows(random, HOUR) if random.random() < 0.5 else (),
         jumps=_jumps(random),
+        backup_at=spread(random, 1.0, 2 * longest) if random.random() < 0.3 else None,
     )
 
 

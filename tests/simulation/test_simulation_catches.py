@@ -15,6 +15,7 @@ from qorch.engine import poller, remote, settlement
 from qorch.engine.delivery import Delivery
 from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
+from qorch.engine.lost_jobs import LostJobs
 from qorch.engine.recovery import Recovery
 from qorch.engine.remote import RemoteSubmitter
 from qorch.engine.settlement import Settlement
@@ -129,6 +130,11 @@ def no_recovery(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recovery, "start", lambda self, run_id: None)
 
 
+def backups_are_trusted(patch: pytest.MonkeyPatch) -> None:
+    """What a restored database does not know is not looked for."""
+    patch.setattr(LostJobs, "start", lambda self, run_id: None)
+
+
 def unseen_is_failed(patch: pytest.MonkeyPatch) -> None:
     """A job that lists do not show is given up, whatever the terms."""
     patch.setattr(poller, "lost_job", lambda backend, name: JobFailedError(name, is_repeatable=True))
@@ -194,6 +200,7 @@ MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (failing_finder_means_failed, "in doubt|bought|have the key", OUTAGES),
     (held_is_not_sent, "bought", {}),
     (no_recovery, "bought|in doubt", {}),
+    (backups_are_trusted, "have the key|bought", {"backup_at": 6.0}),
     (unseen_is_failed, "bought", {}),
     (trusted_clock, "have the key|bought|in the store", {}),
     (no_rate, "arrived within", {}),

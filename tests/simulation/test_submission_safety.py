@@ -68,6 +68,7 @@ def check_met(met: "Counter[str]", *, seeds: int) -> None:
         "answer damaged": 0.2,
         "answer never readable": 0.02,
         "rejected (submit)": 0.005,
+        "restored from a backup": 0.03,
     }
     missed = {name: met[name] for name, share in least.items() if met[name] < share * seeds}
     assert not missed, f"of {seeds} seeds too few met: {missed}"
@@ -96,6 +97,13 @@ def test_a_settle_time_below_the_accept_delay_buys_twice() -> None:
     lies = {"on_unknown": OnUnknown.RESUBMIT, "settle_seconds": 5.0, "accept_seconds": 600.0}
     total = tally(range(40), change=lies)
     assert sum("have the key" in line or "bought" in line for line in total.wrong) >= 8
+
+
+def test_a_database_is_restored_from_a_backup() -> None:
+    """Whatever the lost part of a run bought is taken over: no duplicate, nothing lost, the same values."""
+    total = tally(range(100), change={"backup_at": 6.0})
+    assert not total.wrong, "\n".join(total.wrong)
+    assert total.met["restored from a backup"] >= 15
 
 
 def test_holding_needs_no_settle_time() -> None:

@@ -5,8 +5,9 @@ import datetime
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray
@@ -22,6 +23,7 @@ from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
 from qorch_providers.ionq.client import IonqClient, NoListError
 from qorch_providers.ionq.collection import collect_answer
 from qorch_providers.ionq.illness import ListIllness
+from qorch_providers.ionq.inventory import list_keys
 from qorch_providers.ionq.limits import MAX_SHOTS, check_measurement
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results import read_answer
@@ -33,6 +35,8 @@ REVISION = "1"
 SIMULATOR_QUBITS = 29
 QPU_QUBITS = 36
 """Until the machine itself says how many it has."""
+
+T = TypeVar("T")
 
 _MOST_SUBMISSIONS, _OTHER_CALLS = 200, 20
 _ROWS_AT_ONCE = 200
@@ -165,8 +169,16 @@ class IonqBackend:
         """
         if not keys:
             return {}
+        return await self._read_list(self._searches.find(frozenset(keys), since=since))
+
+    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
+        """See RemoteBackend; raises what ``find`` raises."""
+        self._searches.was_moving = False
+        return await self._read_list(list_keys(self._client, since=since, known=known))
+
+    async def _read_list(self, work: Awaitable[T]) -> T:
         try:
-            found = await self._searches.find(frozenset(keys), since=since)
+            found = await work
         except BusyError as error:
             if self._searches.was_moving:
                 self._illness.end()

@@ -9,6 +9,7 @@ from qorch.errors import CircuitError, ShotsError
 from qorch.model.arrays import ByteArray
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest
+from qorch.model.label import JobLabel
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.observable import Z
 from qorch_providers.ionq.limits import (
@@ -24,10 +25,22 @@ from qorch_providers.ionq.limits import (
 from qorch_providers.ionq.options import MAX_CIRCUITS, MAX_SEED, Options
 from qorch_providers.ionq.templates import template_of
 
-__all__ = ["KEY_FIELD", "check_gates", "encode_job", "job_name", "rows_per_job"]
+__all__ = [
+    "CONTEXT_FIELD",
+    "DIGEST_FIELD",
+    "JOB_FIELD",
+    "KEY_FIELD",
+    "ROWS_FIELD",
+    "check_gates",
+    "encode_job",
+    "job_name",
+    "rows_per_job",
+]
 
 KEY_FIELD = "qorch_key"
 """Where in a job's metadata its idempotency key stands."""
+JOB_FIELD, ROWS_FIELD, DIGEST_FIELD, CONTEXT_FIELD = "qorch_job", "qorch_rows", "qorch_digest", "qorch_context"
+"""And its label, by which a database that was restored from a backup knows it again."""
 _IDEAL_SHOTS = 1
 """Sent for exact values: the ideal simulator ignores it, but every job has one."""
 _NAMED_DIGITS = 16
@@ -150,7 +163,7 @@ def _envelope(request: JobRequest, rows: msgspec.Raw, *, shots: int, key: str, o
     # Raw histograms are wanted: a machine debiases by itself unless it is told not to.
     debiasing = bool(options.debiasing) if not options.is_simulator else options.debiasing
     noise = None if options.noise is None else _Noise(options.noise, _noise_seed(request.blocks[0], options))
-    name, metadata = job_name(key), {KEY_FIELD: key}
+    name, metadata = job_name(key), {KEY_FIELD: key} | _label_fields(request.label)
     if options.version == "v0.3":
         old = _OldBody(
             name=name,
@@ -175,6 +188,18 @@ def _envelope(request: JobRequest, rows: msgspec.Raw, *, shots: int, key: str, o
         input=rows,
     )
     return msgspec.json.encode(body)
+
+
+def _label_fields(label: JobLabel | None) -> dict[str, str]:
+    if label is None:
+        return {}
+    fields = {
+        JOB_FIELD: label.job_id,
+        ROWS_FIELD: label.rows,
+        DIGEST_FIELD: label.digest,
+        CONTEXT_FIELD: label.context,
+    }
+    return {name: text for name, text in fields.items() if text is not None}
 
 
 def _noise_seed(first: RowBlock, options: Options) -> int | None:

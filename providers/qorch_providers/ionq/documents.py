@@ -16,7 +16,8 @@ import msgspec
 
 from qorch.errors import InvalidResultError
 from qorch.model.job import Availability, JobStatus, RemoteState
-from qorch_providers.ionq.bodies import KEY_FIELD
+from qorch.model.label import JobLabel
+from qorch_providers.ionq.bodies import CONTEXT_FIELD, DIGEST_FIELD, JOB_FIELD, KEY_FIELD, ROWS_FIELD
 from qorch_providers.ionq.text import check_id, clean, is_path
 
 T = TypeVar("T")
@@ -74,6 +75,8 @@ class _Job(msgspec.Struct):
     predicted_wait_time_ms: msgspec.Raw = _NULL
     predicted_execution_duration_ms: msgspec.Raw = _NULL
     predicted_execution_time: msgspec.Raw = _NULL
+    shots: msgspec.Raw = _NULL
+    stats: msgspec.Raw = _NULL
 
 
 class _Listing(msgspec.Struct):
@@ -132,6 +135,11 @@ class IonqJob:
     children: bytes
     results: bytes
     results_url: bytes
+
+    @property
+    def job_label(self) -> JobLabel:
+        """What the job tells of itself, beside its key."""
+        return self.status.label or JobLabel()
 
     @cached_property
     def child_ids(self) -> tuple[str, ...]:
@@ -279,6 +287,7 @@ def _decode(body: bytes, kind: type[T], what: str) -> T:
 
 _text = msgspec.json.Decoder(str)
 _number = msgspec.json.Decoder(float)
+_count = msgspec.json.Decoder(int)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -304,7 +313,21 @@ def _status(job: _Job, state: RemoteState) -> JobStatus:
         ended_at=_time(job.completed_at) or _time(job.response),
         wait_seconds=_forecast(job, state),
         key=_whole_key(job),
+        # Circuits carry their job's metadata, and there are thousands of them.
+        label=_label(job, job.metadata or {}) if job.parent_job_id is None else None,
     )
+
+
+def _label(job: _Job, metadata: Mapping[str, msgspec.Raw]) -> JobLabel | None:
+    """What cannot be read is not told; the engine checks the rest against the key and the rows themselves."""
+    if KEY_FIELD not in metadata:
+        return None
+    fields = (JOB_FIELD, ROWS_FIELD, DIGEST_FIELD, CONTEXT_FIELD)
+    job_id, rows, digest, context = (_soft(metadata.get(name, _NULL), _text) for name in fields)
+    stats = _soft(job.stats, _fields) or {}
+    n_rows, shots = (_soft(raw, _count) for raw in (stats.get("circuits", _NULL), job.shots))
+    digest, context = (text if text is not None and _KEY.fullmatch(text) else None for text in (digest, context))
+    return JobLabel(job_id, rows, digest, context, n_rows, shots)
 
 
 def _whole_key(job: _Job) -> str | None:

@@ -1,0 +1,159 @@
+"""Takes over lost jobs (see ``lost_jobs``) when the run comes to their position, where their rows are known again."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from qorch.engine.journal import Journal
+from qorch.engine.lost_jobs import LostJobs
+from qorch.engine.recovery import Recovery
+from qorch.engine.submission import Submission
+from qorch.errors import RunChangedError
+from qorch.lowering import RowGroup
+from qorch.model.identity import Position, job_ordinal
+from qorch.model.job import JobState
+from qorch.model.label import JobLabel, parse_rows
+from qorch.planning import Missing, PlannedJob, choose
+from qorch.ports import Clock, RemoteBackend
+from qorch.records import JobRecord, Write
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What a call is about to buy. ``jobs``: as it is planned; ``whole``: the plan of a call that has nothing yet."""
+
+    run_id: str
+    position: Position
+    groups: tuple[RowGroup, ...]
+    contexts: tuple[bytes, ...]
+    missing: Sequence[Missing]
+    jobs: Sequence[PlannedJob]
+    whole: Callable[[], Sequence[PlannedJob]]
+
+
+class Adoption:
+    """A lost job is taken where its rows are those that the program has at its position now, and nothing else is."""
+
+    def __init__(
+        self,
+        backend: RemoteBackend,
+        journal: Journal,
+        *,
+        lost: LostJobs,
+        recovery: Recovery,
+        clock: Clock,
+        rebuy: bool,
+    ) -> None:
+        """``rebuy``: paid jobs that carry other rows are given up, instead of stopping the run."""
+        self._backend = backend
+        self._journal = journal
+        self._lost = lost
+        self._recovery = recovery
+        self._clock = clock
+        self._stops_on_change = backend.capabilities.charges and not rebuy
+
+    async def take(self, wanted: Wanted) -> bool:
+        """Take over the call's lost jobs, one or more that share no row, and wait for them; whether there were any.
+
+        The call is then looked up again, and asks again. Raises RunChangedError where a paid job carries other rows
+        than the program has now, UnknownOutcomeError where one is held, and what the provider's answers raise.
+        """
+        jobs = sorted(await self._lost.at(wanted.position), key=lambda job: job_ordinal(job.job_id))
+        if not jobs:
+            return False
+        writes: list[Write] = []
+        taken: set[tuple[int, int]] = set()
+        records = []
+        for job in jobs:
+            label = await self._lost.label_of(job) or JobLabel()
+            submission = self._match(wanted, job, label)
+            if submission is None:
+                writes.append(self._give_up(wanted, job, label))
+                self._lost.forget(job)
+                continue
+            rows = _rows_of(submission.job)
+            if rows & taken:
+                # It bought again what an earlier job did not bring: that is seen once that one is fetched.
+                continue
+            taken |= rows
+            record = replace(
+                submission.record(JobState.SUBMITTED, changed_at=self._clock.now()),
+                provider_id=job.provider_id,
+                attempts=job.attempts,
+            )
+            records.append(record)
+            writes += [record, submission.plan]
+            self._lost.forget(job)
+        await self._journal.write_ahead(writes)
+        for record in records:
+            self._recovery.adopt(record)
+        await self._recovery.wait_at(wanted.position)
+        return True
+
+    def _match(self, wanted: Wanted, job: JobRecord, label: JobLabel) -> Submission | None:
+        """The job as the program would send it now; None where it has no such rows to buy."""
+        contexts = self._contexts(wanted, job, label)
+        ordinal = job_ordinal(job.job_id)
+        for planned in _candidates(wanted, ordinal, label):
+            submission = Submission(wanted.run_id, wanted.position, ordinal, planned, wanted.groups, contexts)
+            if _agree(submission, label):
+                return submission
+        return None
+
+    def _contexts(self, wanted: Wanted, job: JobRecord, label: JobLabel) -> tuple[bytes, ...]:
+        """What the device was when the job was bought: where that is not told, its samples are like no others."""
+        if label.context is not None and len(label.context) == 64:
+            return (bytes.fromhex(label.context),) * len(wanted.groups)
+        if self._backend.capabilities.charges:
+            return (hashlib.sha256(f"qorch-unknown/{job.provider_id}".encode()).digest(),) * len(wanted.groups)
+        return wanted.contexts
+
+    def _give_up(self, wanted: Wanted, job: JobRecord, label: JobLabel) -> JobRecord:
+        place = f"step {wanted.position.step}, call {wanted.position.call}"
+        is_superseded = _is_superseded(wanted, job_ordinal(job.job_id), label)
+        reason = f"it carries other rows than the program has at {place} now"
+        if is_superseded:
+            reason = "another job has brought its rows"
+        elif self._stops_on_change:
+            raise RunChangedError(
+                f"run {wanted.run_id} has bought job {job.provider_id} for {place}; {reason}: the program, its data"
+                " or its seed changed. Restore them, or go on with rebuy=True (--rebuy) and pay for these rows again"
+            )
+        return replace(job, state=JobState.FAILED, error=reason, changed_at=self._clock.now())
+
+
+def _candidates(wanted: Wanted, ordinal: int, label: JobLabel) -> list[PlannedJob]:
+    """What the job may carry: the rows that its label names, or else what is, or was, planned."""
+    parts = None if label.rows is None else parse_rows(label.rows)
+    if parts is not None:
+        chosen = choose(wanted.groups, wanted.missing, parts)
+        return [] if chosen is None else [chosen]
+    whole = wanted.whole()[ordinal : ordinal + 1]
+    return [job for job in (*whole, *wanted.jobs) if _rows_of(job) <= _missing_rows(wanted)]
+
+
+def _is_superseded(wanted: Wanted, ordinal: int, label: JobLabel) -> bool:
+    """Whether the call has the job's rows, and does not miss all of them any more."""
+    parts = None if label.rows is None else parse_rows(label.rows)
+    if parts is None:
+        return any(not _rows_of(job) <= _missing_rows(wanted) for job in wanted.whole()[ordinal : ordinal + 1])
+    sizes = {number: group.n_rows for number, group in enumerate(wanted.groups)}
+    is_there = all(int(rows.max()) < sizes.get(group, 0) for group, rows in parts)
+    return is_there and not {(group, int(row)) for group, rows in parts for row in rows} <= _missing_rows(wanted)
+
+
+def _missing_rows(wanted: Wanted) -> set[tuple[int, int]]:
+    return {(part.group, int(row)) for part in wanted.missing for row in part.rows}
+
+
+def _agree(submission: Submission, label: JobLabel) -> bool:
+    """Whether what the provider tells of a job is true of this one: its digest, or what there is of it."""
+    if label.digest is not None:
+        return label.digest == submission.digest
+    same_rows = label.n_rows is None or label.n_rows == submission.job.n_rows
+    shots = submission.job.shots
+    return same_rows and (label.shots is None or shots is None or label.shots == shots)
+
+
+def _rows_of(job: PlannedJob) -> set[tuple[int, int]]:
+    return {(selection.group, int(row)) for selection in job.selections for row in selection.rows}

@@ -1,0 +1,87 @@
+"""What a job tells of itself at its provider, by which a database that does not know it can take it over."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.model.arrays import ByteArray, IntArray
+
+MOST_TEXT = 400
+"""Characters that every provider takes as a value of a job's metadata."""
+MOST_ROWS = 1_000_000
+_SPLIT = ";"
+
+Part = tuple[int, IntArray]
+"""A group of the call, and which of its rows."""
+
+
+@dataclass(frozen=True)
+class JobLabel:
+    """All fields are None where they are not told, as of jobs that an earlier version of qorch sent.
+
+    ``rows``: which rows of which groups of the call the job carries, see ``format_rows``. ``digest`` and ``context``:
+    hexadecimal, of what these rows are and of the device as it was. ``n_rows`` and ``shots``: the provider's own words.
+    """
+
+    job_id: str | None = None
+    rows: str | None = None
+    digest: str | None = None
+    context: str | None = None
+    n_rows: int | None = None
+    shots: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """One block of a job as its digest sees it: ``rows (R,)`` of a group, and their ``keys (R, 32)``."""
+
+    group: int
+    rows: IntArray
+    keys: ByteArray
+    shots: int | None
+    shot_offset: int
+
+
+def digest_rows(blocks: Sequence[LabelledRows]) -> str:
+    """64 hexadecimal characters that change with any row, circuit, angle, measurement or number of shots."""
+    hasher = hashlib.sha256(b"qorch-rows-1")
+    for block in blocks:
+        hasher.update(f"/{block.group}/{len(block.rows)}/{block.shots}/{block.shot_offset}/".encode())
+        hasher.update(np.ascontiguousarray(block.rows, dtype="<u8").tobytes())
+        hasher.update(np.ascontiguousarray(block.keys).tobytes())
+    return hasher.hexdigest()
+
+
+def format_rows(parts: Sequence[Part]) -> str | None:
+    """Such as ``0:0-99,101;1:7``; None where it has more than MOST_TEXT characters."""
+    text = _SPLIT.join(f"{group}:{_ranges(rows)}" for group, rows in parts)
+    return text if len(text) <= MOST_TEXT else None
+
+
+def parse_rows(text: str) -> list[Part] | None:
+    """What ``format_rows`` made a text of; None where it is another text."""
+    try:
+        parts = [_parse_part(part) for part in text.split(_SPLIT)]
+    except ValueError:
+        return None
+    return parts
+
+
+def _ranges(rows: IntArray) -> str:
+    edges = np.flatnonzero(np.diff(rows.astype(np.int64)) != 1) + 1
+    stretches = np.split(rows, edges)
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in stretches if len(part))
+
+
+def _parse_part(text: str) -> Part:
+    group, _, ranges = text.partition(":")
+    stretches = []
+    for stretch in ranges.split(","):
+        first, _, last = stretch.partition("-")
+        start, stop = int(first), int(last or first) + 1
+        if not 0 <= start < stop <= MOST_ROWS:
+            raise ValueError(stretch)
+        stretches.append(np.arange(start, stop))
+    return int(group), np.concatenate(stretches)
