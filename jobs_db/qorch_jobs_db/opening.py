@@ -54,6 +54,8 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
 def _use_journal(path: Path) -> None:
     link = sqlite3.connect(str(path), isolation_level=None)
     try:
+        # Must come first: it cannot be changed once there is a page.
+        link.execute("PRAGMA auto_vacuum=INCREMENTAL")
         choose_journal(link)
     finally:
         link.close()

@@ -30,6 +30,8 @@ from qorch.records import (
     MetricRecord,
     RawRecord,
     RunRecord,
+    RunState,
+    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
@@ -53,6 +55,7 @@ from qorch_jobs_db.decoding import (
     decode_span,
     decode_step,
 )
+from qorch_jobs_db.deletion import delete_some_blocks, drop_run, release_pages
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
@@ -73,6 +76,7 @@ from qorch_jobs_db.schema import (
 )
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, read_engine, write_engine
 from qorch_jobs_db.statements import change_account, claim_rows, delete_blocks
+from qorch_jobs_db.totals import total_runs
 from qorch_jobs_db.writer import Writer
 
 _R = TypeVar("_R")
@@ -159,6 +163,11 @@ class SqlStore:
         with self._locks.claim(run_id):
             yield
 
+    def is_claimed(self, run_id: str) -> bool:
+        """See Store; it looks by a shared lock, for a moment."""
+        self._check_process()
+        return self._locks.is_claimed(run_id)
+
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
         exact = select(RUNS).where(RUNS.c.run_id == name_or_id)
@@ -169,6 +178,11 @@ class SqlStore:
     def runs(self) -> list[RunRecord]:
         """See Store."""
         return self._fetch(_newest_runs(), decode_run)
+
+    def run_totals(self) -> dict[str, RunTotals]:
+        """See Store."""
+        with self._reading() as connection:
+            return total_runs(connection)
 
     def sessions(self, run_id: str) -> list[SessionRecord]:
         """See Store."""
@@ -277,6 +291,22 @@ class SqlStore:
         limit = None if before is None else time_text(before)
         return self._writer.run(lambda link: delete_blocks(link.connection, run_id=run_id, before=limit)).result()
 
+    def delete_run(self, run_id: str, *, keep_books: bool) -> None:
+        """See Store; results go first, in many transactions, so that nobody waits long for one."""
+        self._check_process()
+        if self.find_run(run_id) is None:
+            raise StoreError(f"run '{run_id}' is not stored, so it cannot be deleted; see `qorch runs`")
+        while self._writer.run(lambda link: delete_some_blocks(link.connection, run_id)).result():
+            pass
+        with self._translated(), closing(self._locks.turn("write", patience_seconds=BUSY_SECONDS)) as turn, turn:
+            drop_run(self._path, run_id, keep_books=keep_books)
+
+    def shrink(self) -> int:
+        """See Store."""
+        self._check_process()
+        with self._translated(), closing(self._locks.turn("write", patience_seconds=BUSY_SECONDS)) as turn, turn:
+            return release_pages(self._path)
+
     def check(self) -> list[str]:
         """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""
         with self._reading() as connection:
@@ -330,4 +360,4 @@ def _at(table: Table, run_id: str, position: Position) -> Select[tuple[object, .
 
 
 def _newest_runs() -> Select[tuple[object, ...]]:
-    return select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc())
+    return select(RUNS).where(RUNS.c.state != RunState.DELETED).order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc())

@@ -57,12 +57,13 @@ from qorch.testing.store_records import (
     start_python,
 )
 from qorch.testing.store_recovery import StoreRecoveryConformance
+from qorch.testing.store_runs import StoreRunsConformance
 from qorch.testing.store_sharing import StoreSharingConformance
 
 _PATIENCE_SECONDS = 60
 
 
-class StoreConformance(StoreRecoveryConformance, StoreSharingConformance):
+class StoreConformance(StoreRecoveryConformance, StoreRunsConformance, StoreSharingConformance):
     """What every Store must do. ``is_persistent`` False skips what only a store on disk can do."""
 
     def test_a_run_is_read_as_it_was_written(self, store: Store) -> None:
