@@ -9,9 +9,7 @@ from sqlalchemy import Connection, text
 from qorch.records import RunTotals
 from qorch_jobs_db.decoding import parse_time
 
-_TOTALS = text(
-    "SELECT run_id, sessions, steps, jobs, rows_executed, rows_from_cache, wall_seconds FROM run_overview"
-)
+_TOTALS = text("SELECT run_id, sessions, steps, jobs, rows_executed, rows_from_cache, wall_seconds FROM run_overview")
 # To the microsecond, which SQLite's own dates are not.
 _SESSIONS = text("SELECT run_id, started_at, wall_ns FROM sessions")
 # From name to name by the index, and to the newest value of each: the history between them is not read.

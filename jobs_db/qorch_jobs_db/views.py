@@ -1,6 +1,6 @@
 """Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again.
 
-``julianday``, ``strftime``, ``json_group_object`` and ``MAX`` of several values are what other databases write differently.
+Other databases write ``julianday``, ``strftime``, ``json_group_object`` and ``MAX`` of several values differently.
 """
 
 from sqlalchemy import Connection, text

@@ -41,9 +41,11 @@ class LocalSubmitter:
         record = submission.record(JobState.INTENT, changed_at=self._clock.now())
         for ordinal in range(1, self._retry.max_attempts + 1):
             record = replace(record, attempts=ordinal)
+            attempt = self._new_attempt(record)
             try:
-                await self._attempt(submission, record, assemble)
+                await self._try(submission, record, attempt, assemble)
             except WorkerLostError as error:
+                self._fail(record, attempt, str(error))
                 if ordinal == self._retry.max_attempts:
                     self._end(record, JobState.FAILED, str(error))
                     raise
@@ -53,16 +55,19 @@ class LocalSubmitter:
                 self._end(record, JobState.CANCELLED, None)
                 raise
             except Exception as error:
+                self._fail(record, attempt, str(error))
                 self._end(record, JobState.FAILED, str(error))
                 raise
             return
 
-    async def _attempt(self, submission: Submission, record: JobRecord, assemble: Assemble) -> None:
+    def _new_attempt(self, record: JobRecord) -> AttemptRecord:
         key = idempotency_key(self._journal.store_id, record.job_id, epoch=record.attempts - 1)
-        attempt = AttemptRecord(record.job_id, record.attempts, key, self._clock.now())
+        return AttemptRecord(record.job_id, record.attempts, key, self._clock.now())
+
+    async def _try(self, submission: Submission, record: JobRecord, attempt: AttemptRecord, assemble: Assemble) -> None:
         await self._journal.write_ahead([record, attempt])
         submitted_ns = self._clock.monotonic_ns()
-        provider_id = await self._backend.submit(submission.request, key=key)
+        provider_id = await self._backend.submit(submission.request, key=attempt.key)
         record = replace(record, state=JobState.SUBMITTED, provider_id=provider_id)
         await self._journal.write_ahead([record])
         raw = await self._fetch(provider_id)
@@ -99,6 +104,10 @@ class LocalSubmitter:
         )
         for phase, start_ns, end_ns in edges:
             self._recorder.add(phase, start_ns, end_ns, submission.position, submission.job_id)
+
+    def _fail(self, record: JobRecord, attempt: AttemptRecord, error: str) -> None:
+        """Write down why an attempt failed, and its job with it, which may not be stored yet."""
+        self._journal.record_soon([record, replace(attempt, outcome="failed", error=error)])
 
     def _end(self, record: JobRecord, state: JobState, error: str | None) -> None:
         self._journal.record_soon([replace(record, state=state, error=error, changed_at=self._clock.now())])
