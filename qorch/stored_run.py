@@ -266,7 +266,7 @@ def _load(item: Stateful, state: Any, problem: str) -> None:
     try:
         item.load_state_dict(state)
     except Exception as error:  # torch and its optimisers raise whatever they like
-        raise RunError(f"{problem}: {error}") from error
+        raise RunError(f"{problem}: {' '.join(str(error).split())}") from error
 
 
 def _as_tensors(tree: Any) -> Any:

@@ -57,7 +57,7 @@ def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
     if store.is_claimed(run_id):
         raise UsageError(f"a process works on run {run_id}; stop it first: qorch cancel {run_id}")
     is_paid, open_jobs = may_have_paid(store, record), len(store.open_jobs(run_id))
-    if force or not (is_paid or (open_jobs and record.charges is not False)):
+    if force or not (is_paid or open_jobs):
         return is_paid
     reasons = (["it has paid results"] if is_paid else []) + (
         [f"{open_jobs} of its jobs are open"] if open_jobs else []

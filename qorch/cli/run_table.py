@@ -93,7 +93,7 @@ class Query:
 
     def _order(self, documents: Sequence[Document]) -> tuple[str | None, bool]:
         """The column, and whether the largest comes first: a name may begin with a minus of its own."""
-        if self.sort is None or not self.sort.startswith("-") or self.sort in _columns(documents):
+        if self.sort is None or not self.sort.startswith("-") or _has(self.sort, documents):
             return self.sort, False
         return self.sort[1:], True
 
@@ -121,9 +121,10 @@ def as_number(value: object) -> float | None:
     return None if isinstance(value, str) and not math.isfinite(number) else number
 
 
-def table_of(documents: Sequence[Document]) -> tuple[list[str], list[list[str | None]]]:
-    """Headings and rows for a terminal, the most telling columns first: metrics, then what differs."""
+def table_of(documents: Sequence[Document], *, first: str | None = None) -> tuple[list[str], list[list[str | None]]]:
+    """Headings and rows for a terminal, the most telling columns first: metrics, ``first`` before all, what differs."""
     metrics = _names(_flat(document["metrics"]) for document in documents)
+    metrics.sort(key=lambda name: first is None or name != first.removeprefix("-").removeprefix("metrics."))
     differing = [name for name in _columns(documents) if name in _COMPARED and _differs(documents, name)]
     settings = _names(_flat(document["settings"]) for document in documents)
     differing += [name for name in settings if name not in _HIDDEN_SETTINGS and _differs(documents, f"settings.{name}")]
@@ -179,18 +180,22 @@ def _key(value: object) -> tuple[int, float, str] | None:
 
 
 def _check_column(column: str, documents: Sequence[Document]) -> None:
-    if documents and all(look_up(document, column) is None for document in documents):
-        known = _columns(documents)
-        if _ALIASES.get(column, column) not in known:
-            raise UsageError(f"no run has a column '{printable(column)}'; there are: {printable(', '.join(known))}")
+    if documents and not _has(column, documents):
+        known = printable(", ".join(_columns(documents)))
+        raise UsageError(f"no run has a column '{printable(column)}'; there are: {known}")
+
+
+def _has(column: str, documents: Sequence[Document]) -> bool:
+    column = _ALIASES.get(column, column)
+    return column in _columns(documents) or any(look_up(document, column) is not None for document in documents)
 
 
 def _columns(documents: Sequence[Document]) -> list[str]:
     plain = [name for name in (documents[0] if documents else ()) if name not in _GROUPS]
-    dotted = [
-        f"{group}.{name}" for group in _GROUPS for name in _names(_flat(document[group]) for document in documents)
-    ]
-    return plain + dotted
+    metrics = _names(_flat(document["metrics"]) for document in documents)
+    settings = _names(_flat(document["settings"]) for document in documents)
+    own = [f"settings.{name}" for name in settings if name not in _HIDDEN_SETTINGS]
+    return [*plain, *(f"metrics.{name}" for name in metrics), *own]
 
 
 def _of(document: Document, column: str) -> object:

@@ -41,7 +41,7 @@ def runs(
     For example: qorch runs --sort -test_accuracy --filter 'lr>0.01' --limit 10
     """
     from qorch.cli.database import open_database
-    from qorch.cli.run_table import Query, read_filter
+    from qorch.cli.run_table import Query, csv_text, read_filter, table_of
     from qorch.stored_run import list_runs
 
     if as_csv and as_json:
@@ -56,19 +56,14 @@ def runs(
     with open_database(db) as store:
         documents = [describe_run(run) for run in list_runs(store, store)]
         location = store.location
-    _print(query.choose(documents), location=location, has_any=bool(documents), as_json=as_json, as_csv=as_csv)
-
-
-def _print(chosen: list[dict[str, Any]], *, location: str, has_any: bool, as_json: bool, as_csv: bool) -> None:
-    from qorch.cli.run_table import csv_text, table_of
-
+    chosen = query.choose(documents)
     if as_json:
         print_json({"runs": chosen})
     elif as_csv:
         print(csv_text(chosen), end="")
     elif chosen:
-        print_table(*table_of(chosen))
-    elif has_any:
+        print_table(*table_of(chosen, first=sort))
+    elif documents:
         print("no such runs")
     else:
         print(f"no runs in {location} yet; start one with `qorch train digits`")

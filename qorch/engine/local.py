@@ -39,26 +39,31 @@ class LocalSubmitter:
         Raises what the backend raises once no attempt is left. Whatever happens, the job's last state is written.
         """
         record = submission.record(JobState.INTENT, changed_at=self._clock.now())
-        for ordinal in range(1, self._retry.max_attempts + 1):
-            record = replace(record, attempts=ordinal)
-            attempt = self._new_attempt(record)
-            try:
-                await self._try(submission, record, attempt, assemble)
-            except WorkerLostError as error:
-                self._fail(record, attempt, str(error))
-                if ordinal == self._retry.max_attempts:
+        failed: list[AttemptRecord] = []
+        try:
+            for ordinal in range(1, self._retry.max_attempts + 1):
+                record = replace(record, attempts=ordinal)
+                attempt = self._new_attempt(record)
+                try:
+                    await self._try(submission, record, attempt, assemble)
+                except WorkerLostError as error:
+                    failed.append(replace(attempt, outcome="failed", error=str(error)))
+                    if ordinal == self._retry.max_attempts:
+                        self._end(record, JobState.FAILED, str(error))
+                        raise
+                    # The job is provably not running any more, and costs nothing: the same rows may run again.
+                    continue
+                except asyncio.CancelledError:
+                    self._end(record, JobState.CANCELLED, None)
+                    raise
+                except Exception as error:
+                    failed.append(replace(attempt, outcome="failed", error=str(error)))
                     self._end(record, JobState.FAILED, str(error))
                     raise
-                # The job is provably not running any more, and costs nothing: the same rows may run again.
-                continue
-            except asyncio.CancelledError:
-                self._end(record, JobState.CANCELLED, None)
-                raise
-            except Exception as error:
-                self._fail(record, attempt, str(error))
-                self._end(record, JobState.FAILED, str(error))
-                raise
-            return
+                return
+        finally:
+            # After the job, without which they cannot be stored.
+            self._journal.record_soon(failed)
 
     def _new_attempt(self, record: JobRecord) -> AttemptRecord:
         key = idempotency_key(self._journal.store_id, record.job_id, epoch=record.attempts - 1)
@@ -104,10 +109,6 @@ class LocalSubmitter:
         )
         for phase, start_ns, end_ns in edges:
             self._recorder.add(phase, start_ns, end_ns, submission.position, submission.job_id)
-
-    def _fail(self, record: JobRecord, attempt: AttemptRecord, error: str) -> None:
-        """Write down why an attempt failed, and its job with it, which may not be stored yet."""
-        self._journal.record_soon([record, replace(attempt, outcome="failed", error=error)])
 
     def _end(self, record: JobRecord, state: JobState, error: str | None) -> None:
         self._journal.record_soon([replace(record, state=state, error=error, changed_at=self._clock.now())])
