@@ -55,7 +55,7 @@ from qorch_jobs_db.decoding import (
     decode_span,
     decode_step,
 )
-from qorch_jobs_db.deletion import delete_some_blocks, drop_run, release_pages
+from qorch_jobs_db.deletion import delete_some_blocks, drop_run, has_many_blocks, release_pages
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
@@ -118,6 +118,7 @@ class SqlStore:
         self._is_closed = False
         self._write_engine = write_engine(path)
         self._read_engine = read_engine(path)
+        self._sweep_engine = write_engine(path, has_foreign_keys=False)
         # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
         # pages where one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
@@ -292,14 +293,19 @@ class SqlStore:
         return self._writer.run(lambda link: delete_blocks(link.connection, run_id=run_id, before=limit)).result()
 
     def delete_run(self, run_id: str, *, keep_books: bool) -> None:
-        """See Store; results go first, in many transactions, so that nobody waits long for one."""
+        """See Store; many results go in many transactions, so that no other writer waits long for one."""
         self._check_process()
         if self.find_run(run_id) is None:
             raise StoreError(f"run '{run_id}' is not stored, so it cannot be deleted; see `qorch runs`")
-        while self._writer.run(lambda link: delete_some_blocks(link.connection, run_id)).result():
-            pass
+        while self._has_many_blocks(run_id):
+            self._writer.run(lambda link: delete_some_blocks(link.connection, run_id)).result()
+        self._writer.run(lambda _link: None).result()  # what was queued before must not come after
         with self._translated(), closing(self._locks.turn("write", patience_seconds=BUSY_SECONDS)) as turn, turn:
-            drop_run(self._path, run_id, keep_books=keep_books)
+            drop_run(self._sweep_engine, run_id, keep_books=keep_books)
+
+    def _has_many_blocks(self, run_id: str) -> bool:
+        with self._reading() as connection:
+            return has_many_blocks(connection, run_id)
 
     def shrink(self) -> int:
         """See Store."""
@@ -321,6 +327,7 @@ class SqlStore:
         self._writer.close()
         # The writer's connection is the last to go: it then folds the write-ahead log into the file.
         self._read_engine.dispose()
+        self._sweep_engine.dispose()
         self._write_engine.dispose()
 
     def _fetch(self, query: Select[tuple[object, ...]], decode: Callable[[SqlRow], _R]) -> list[_R]:

@@ -22,7 +22,7 @@ from qorch.records import LedgerRecord, MetricRecord, RunRecord, RunState, Sessi
 from qorch.testing.store_records import NOW, make_block, make_job, make_run
 from qorch_jobs_db import open_store
 
-N_RUNS, N_STEPS, N_JOBS = 400, 25, 2
+N_RUNS, N_STEPS, N_JOBS = 400, 12, 2
 
 
 def fill(path: Path, *runs: list[Write]) -> None:
@@ -59,6 +59,7 @@ def size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
 
 
+@pytest.mark.serial
 @pytest.mark.flaky(reruns=2)
 def test_400_runs_are_sorted_in_a_second_and_give_their_space_back(typed: Any) -> None:
     """`qorch runs --sort` takes less than a second; deleting 390 of 400 leaves a tenth of the space in use."""
