@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qorch.model.result import PubResult
     from qorch.policy import CachePolicy
     from qorch.run import Run
+    from qorch.stored_run import open_run, runs
     from qorch.torch import QuantumLayer
     from qorch.wiring import start_run
 
@@ -35,7 +36,9 @@ _HOMES = {
     "QuantumLayer": "qorch.torch",
     "Run": "qorch.run",
     "compile_circuit": "qorch.model.qiskit_circuit",
+    "open_run": "qorch.stored_run",
     "probabilities": "qorch.model.observable",
+    "runs": "qorch.stored_run",
     "start_run": "qorch.wiring",
 }
 
@@ -52,7 +55,9 @@ __all__ = [
     "QuantumLayer",
     "Run",
     "compile_circuit",
+    "open_run",
     "probabilities",
+    "runs",
     "start_run",
 ]
 

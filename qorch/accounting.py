@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Recorder, Totals
-from qorch.errors import RunBusyError
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports import Store
@@ -128,10 +127,14 @@ def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | Non
 
 def state_now(store: Store, run: RunRecord) -> str:
     """The state of a run: as stored, but INTERRUPTED where it is stored as running and its process has died."""
-    if run.state != RunState.RUNNING:
+    if run.state != RunState.RUNNING or store.is_claimed(run.run_id):
         return run.state
-    try:
-        with store.claim_run(run.run_id):
-            return INTERRUPTED
-    except RunBusyError:
-        return run.state
+    return INTERRUPTED
+
+
+def may_have_paid(store: Store, run: RunRecord) -> bool:
+    """Whether a run has ledger entries, or jobs that a backend which charges, or may charge, may have accepted."""
+    if store.ledger(run.run_id):
+        return True
+    sent = (job.provider_id is not None or job.state in OPEN_STATES for job in store.jobs(run.run_id))
+    return run.charges is not False and any(sent)

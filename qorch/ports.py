@@ -27,6 +27,7 @@ from qorch.records import (
     MetricRecord,
     RawRecord,
     RunRecord,
+    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
@@ -232,12 +233,20 @@ class Store(Protocol):
         """When the process that works on a run was asked to stop; None if nobody did. A cheap read."""
         ...
 
+    def is_claimed(self, run_id: str) -> bool:
+        """Whether a process works on a run. Asking never takes the right away from a process that wants it."""
+        ...
+
     def find_run(self, name_or_id: str) -> RunRecord | None:
-        """The run with this id, or else the newest with this name."""
+        """The run with this id, or else the newest with this name that is not deleted."""
         ...
 
     def runs(self) -> list[RunRecord]:
-        """All runs, newest first."""
+        """All runs that are not deleted, newest first."""
+        ...
+
+    def run_totals(self) -> dict[str, RunTotals]:
+        """What every run came to, by run id, in a number of queries that does not grow with the runs."""
         ...
 
     def sessions(self, run_id: str) -> list[SessionRecord]:
@@ -348,6 +357,14 @@ class Store(Protocol):
 
     def shrink(self) -> int:
         """Give unused room back to the disk, as far as that is possible now; how many bytes. See ``room``."""
+        ...
+
+    def delete_run(self, run_id: str, *, keep_books: bool) -> None:
+        """Delete a run and all that belongs to it; the caller has claimed it.
+
+        With ``keep_books`` its record stays, in state DELETED, with its jobs, their attempts, the plans of open jobs
+        and its ledger entries. Killed halfway, it may be called again. Raises StoreError for a run that is not stored.
+        """
         ...
 
     def close(self) -> None:

@@ -11,13 +11,14 @@ from qorch.model.timing import Span
 
 
 class RunState:
-    """The states of a run, as stored."""
+    """The states of a run, as stored. Of a deleted run only the books are left: what it may have paid for."""
 
     RUNNING = "running"
     DONE = "done"
     STOPPED = "stopped"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)
@@ -329,3 +330,21 @@ class StoreRoom:
     disk_bytes: int
     obstacle: str = ""
     is_rewritten: bool = False
+
+
+@dataclass(frozen=True)
+class RunTotals:
+    """What a run came to over all its sessions. ``metrics``: the newest value of every name, in the order of names.
+
+    ``jobs``: those that were sent or ran; ``jobs_unsent``: provably never. ``active_until``: when the last session was last heard of; None before the first.
+    """
+
+    sessions: int
+    steps: int
+    jobs: int
+    jobs_unsent: int
+    rows_executed: int
+    rows_from_cache: int
+    wall_seconds: float
+    active_until: datetime.datetime | None
+    metrics: dict[str, float]

@@ -16,6 +16,7 @@ from qorch.backends import find_backend
 from qorch.backends import open_backend as open_backend
 from qorch.config import read_config
 from qorch.engine.recorder import Recorder
+from qorch.environment import begin_describing, describe_environment
 from qorch.errors import ShotsError, UsageError
 from qorch.import_watch import ImportWatch
 from qorch.limits import check_budget
@@ -33,7 +34,7 @@ from qorch.run import Run
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
-_NEWEST = "latest"
+NEWEST = "latest"
 NO_BUDGET = "none"
 """In place of an amount: a run that was started with a budget goes on without."""
 
@@ -69,6 +70,7 @@ def start_run(
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
     where another process works on the run: all before anything is executed.
     """
+    begin_describing()
     config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
     policy = RunPolicy(
@@ -211,7 +213,7 @@ def _encode(settings: dict[str, Any] | None) -> str:
 def _check_name(name: str) -> None:
     if not isinstance(name, str):
         raise UsageError(f"the run's name is a {type(name).__name__}; give a text such as cats-vs-dogs")
-    if name == _NEWEST:
+    if name == NEWEST:
         raise UsageError(f"a run cannot be named '{name}', which stands for the newest run; choose another name")
     # A run's id, by which it may be resumed, is its name with a time and four digits.
     if not _NAME.fullmatch(name) and not _NAME.fullmatch(_ID_SUFFIX.sub("", name)):
@@ -243,6 +245,7 @@ def _new_record(
         currency=policy.budget.currency if policy.budget else None,
         summary=_with_charges("{}", device),
         charges=device.capabilities.charges,
+        environment=json.dumps(describe_environment()),
     )
 
 
@@ -250,6 +253,8 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
     """The record of a run that goes on. Raises UsageError where it was cancelled, or would become another run."""
     if record.state == RunState.CANCELLED:
         raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")
+    if record.state == RunState.DELETED:
+        raise UsageError(f"run {record.run_id} was deleted; start a new one, without resume")
     if record.backend != device.name:
         raise UsageError(
             f"run {record.run_id} was started on {record.backend}; it cannot go on with {device.name}."

@@ -13,6 +13,8 @@ from qorch.errors import RunBusyError, StoreUnavailableError
 from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001
+_GLANCE_SECONDS = 0.05
+"""Longer than `is_claimed` holds its shared lock, on which a claim must not founder."""
 _MAX_NAME = 200
 _CLOSED = -1
 # Descriptors of this process that may be locked. A file description is shared with a forked child, so the child
@@ -49,7 +51,7 @@ class Locks:
             raise store_error(error, location=str(self._folder)) from error
         _kept.add(descriptor)
         try:
-            if not _try_lock(descriptor):
+            if not _lock_soon(descriptor):
                 raise _busy(run_id, descriptor)
             _sign(descriptor)
             yield
@@ -57,14 +59,16 @@ class Locks:
             _close(descriptor)
 
     def is_claimed(self, run_id: str) -> bool:
-        """Whether somebody holds the right to a run now. Raises OSError where that cannot be found out."""
-        path = self._path(f"run-{_file_name(run_id)}")
-        if not path.exists():
+        """Whether a process holds the right to a run. Raises StoreUnavailableError where that cannot be found out."""
+        try:
+            descriptor = os.open(self._path(f"run-{_file_name(run_id)}"), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
-        descriptor = self._open(f"run-{_file_name(run_id)}")
+        except OSError as error:
+            raise store_error(error, location=str(self._folder)) from error
         _kept.add(descriptor)
         try:
-            return not _try_lock(descriptor)
+            return not _try_lock(descriptor, fcntl.LOCK_SH)
         finally:
             _close(descriptor)
 
@@ -128,9 +132,18 @@ def _close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _lock_soon(descriptor: int) -> bool:
+    deadline = time.monotonic() + _GLANCE_SECONDS
+    while not _try_lock(descriptor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

@@ -119,6 +119,8 @@ METRICS = Table(
     Column("value", Double),
     Column("logged_at", Text, nullable=False),
     Column("epoch", Integer),
+    # Finds the newest value of every name without reading the history.
+    Index("ix_metrics_name", "run_id", "name", "step", "ordinal"),
     # One tree instead of two: the key is most of the row.
     sqlite_with_rowid=False,
 )

@@ -32,6 +32,7 @@ from qorch.records import (
     RawRecord,
     RunRecord,
     RunState,
+    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
@@ -58,6 +59,7 @@ from qorch_jobs_db.decoding import (
     decode_step,
     parse_time_or_none,
 )
+from qorch_jobs_db.deletion import drop_run
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
@@ -81,6 +83,7 @@ from qorch_jobs_db.schema import (
 )
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, read_engine, write_engine
 from qorch_jobs_db.statements import Link, change_account, claim_rows
+from qorch_jobs_db.totals import total_runs
 from qorch_jobs_db.writer import Writer
 
 _R = TypeVar("_R")
@@ -122,6 +125,7 @@ class SqlStore:
         self._is_closed = False
         self._write_engine = write_engine(path)
         self._read_engine = read_engine(path)
+        self._sweep_engine = write_engine(path, has_foreign_keys=False)
         # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
         # pages where one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
@@ -172,6 +176,11 @@ class SqlStore:
         query = select(RUNS.c.stop_asked_at).where(RUNS.c.run_id == run_id)
         return next(iter(self._fetch(query, lambda row: parse_time_or_none(row.stop_asked_at))), None)
 
+    def is_claimed(self, run_id: str) -> bool:
+        """See Store; it looks by a shared lock, for a moment."""
+        self._check_process()
+        return self._locks.is_claimed(run_id)
+
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
         exact = select(RUNS).where(RUNS.c.run_id == name_or_id)
@@ -182,6 +191,11 @@ class SqlStore:
     def runs(self) -> list[RunRecord]:
         """See Store."""
         return self._fetch(_newest_runs(), decode_run)
+
+    def run_totals(self) -> dict[str, RunTotals]:
+        """See Store."""
+        with self._reading() as connection:
+            return total_runs(connection)
 
     def sessions(self, run_id: str) -> list[SessionRecord]:
         """See Store."""
@@ -336,6 +350,16 @@ class SqlStore:
             empty_log(self._path, rewrites=rewrites)
         return max(0, room.file_bytes - file_bytes(self._path))
 
+    def delete_run(self, run_id: str, *, keep_books: bool) -> None:
+        """See Store; many results go in many transactions, so that no other writer waits long for one."""
+        self._check_process()
+        if self.find_run(run_id) is None:
+            raise StoreError(f"run '{run_id}' is not stored, so it cannot be deleted; see `qorch runs`")
+        self.prune(run_id=run_id)
+        self._writer.run(lambda _link: None).result()  # what was queued before must not come after
+        with self._translated(), closing(self._locks.turn("write", patience_seconds=BUSY_SECONDS)) as turn, turn:
+            drop_run(self._sweep_engine, run_id, keep_books=keep_books)
+
     def check(self) -> list[str]:
         """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""
         with self._reading() as connection:
@@ -350,6 +374,7 @@ class SqlStore:
         self._writer.close()
         # The writer's connection is the last to go: it then folds the write-ahead log into the file.
         self._read_engine.dispose()
+        self._sweep_engine.dispose()
         self._write_engine.dispose()
 
     def _fetch(self, query: Select[tuple[object, ...]], decode: Callable[[SqlRow], _R]) -> list[_R]:
@@ -389,4 +414,4 @@ def _at(table: Table, run_id: str, position: Position) -> Select[tuple[object, .
 
 
 def _newest_runs() -> Select[tuple[object, ...]]:
-    return select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc())
+    return select(RUNS).where(RUNS.c.state != RunState.DELETED).order_by(RUNS.c.created_at.desc(), RUNS.c.number.desc())

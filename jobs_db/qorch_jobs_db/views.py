@@ -1,6 +1,6 @@
 """Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again.
 
-``julianday`` and ``MAX`` of several values are the only things here that other databases write differently.
+Other databases write ``julianday``, ``strftime``, ``json_group_object`` and ``MAX`` of several values differently.
 """
 
 from sqlalchemy import Connection, text
@@ -16,7 +16,7 @@ VIEWS = {
                 COALESCE(e.first_from_cache, 0), COALESCE(e.asked, 0) - COALESCE(j.done, 0),
                 CASE WHEN e.sessions > 1 THEN COALESCE(s.from_cache, 0) ELSE 0 END
             ) AS rows_from_cache,
-            e.wall_seconds
+            e.wall_seconds, COALESCE(e.sessions, 0) AS sessions, e.active_until
         FROM runs r LEFT JOIN (
             SELECT run_id, COUNT(*) AS steps, SUM(rows_from_cache) AS from_cache FROM steps GROUP BY run_id
         ) s ON s.run_id = r.run_id LEFT JOIN (
@@ -28,9 +28,31 @@ VIEWS = {
         ) j ON j.run_id = r.run_id LEFT JOIN (
             SELECT run_id, COUNT(*) AS sessions, SUM(wall_ns) / 1e9 AS wall_seconds,
                 MAX(rows_executed + rows_from_cache) AS asked,
-                MAX(CASE WHEN ordinal = 0 THEN rows_from_cache END) AS first_from_cache
+                MAX(CASE WHEN ordinal = 0 THEN rows_from_cache END) AS first_from_cache,
+                MAX(strftime('%Y-%m-%dT%H:%M:%fZ', julianday(started_at) + wall_ns / 86400e9)) AS active_until
             FROM sessions GROUP BY run_id
         ) e ON e.run_id = r.run_id
+        WHERE r.state <> 'deleted'
+    """,
+    "step_overview": """
+        SELECT s.run_id, r.name AS run_name, s.step, s.epoch, s.session, s.begun_at, s.ended_at,
+            ROUND((julianday(s.ended_at) - julianday(s.begun_at)) * 86400, 4) AS seconds,
+            s.rows_executed, s.rows_from_cache,
+            (SELECT json_group_object(m.name, m.value) FROM metrics m
+                WHERE m.run_id = s.run_id AND m.step = s.step) AS metrics
+        FROM steps s JOIN runs r ON r.run_id = s.run_id
+    """,
+    "metric_overview": """
+        SELECT m.run_id, r.name AS run_name, m.step, m.epoch, m.name, m.value, m.logged_at, s.begun_at, s.ended_at,
+            ROUND((julianday(s.ended_at) - julianday(s.begun_at)) * 86400, 4) AS step_seconds
+        FROM metrics m JOIN runs r ON r.run_id = m.run_id
+        LEFT JOIN steps s ON s.run_id = m.run_id AND s.step = m.step
+    """,
+    "attempt_overview": """
+        SELECT a.job_id, r.name AS run_name, j.run_id, j.step, j.call, a.ordinal, a.key, a.started_at, a.outcome,
+            j.state AS job_state, j.provider_id,
+            COALESCE(a.error, CASE WHEN a.ordinal = j.attempts THEN j.error END) AS error
+        FROM attempts a JOIN jobs j ON j.job_id = a.job_id JOIN runs r ON r.run_id = j.run_id
     """,
     "job_overview": """
         SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state, j.n_rows, j.shots,

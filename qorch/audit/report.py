@@ -12,6 +12,7 @@ from qorch.accounting import count_rows, is_unsent, newest_metrics, state_now
 from qorch.errors import UnknownNameError
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
+from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.ports import Store
 from qorch.records import JobRecord, RunRecord, SessionRecord, SpanRecord
@@ -234,7 +235,7 @@ def _head(report: Report) -> list[str]:
     if report.jobs_unsent:
         lines.append(f"  {report.jobs_unsent:,} more jobs were never sent: nothing of them ran, or is billed")
     if report.metrics:
-        lines.append("  " + " · ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
+        lines.append("  " + " · ".join(f"{printable(name)} {value:.4g}" for name, value in report.metrics.items()))
     lines += _call_lines(report)
     if not report.rows_executed and report.rows_from_cache:
         lines.append("  Nothing was executed: every result came from the cache.")

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qorch.cli.arguments import LATEST
-from qorch.errors import StoreUnavailableError, UnknownNameError, UsageError
+from qorch.errors import StoreUnavailableError, UsageError
 from qorch.ports import Store, WallClock
 from qorch.records import RunRecord
 
@@ -51,7 +50,6 @@ def is_there(database: Path) -> bool:
 
 def require_run(store: Store, run: str) -> RunRecord:
     """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError where there is none."""
-    found = next(iter(store.runs()), None) if run == LATEST else store.find_run(run)
-    if found is None:
-        raise UnknownNameError(f"there is no run '{run}' in {store.location}; see `qorch runs`")
-    return found
+    from qorch.stored_run import require_record
+
+    return require_record(store, run)

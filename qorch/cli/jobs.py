@@ -7,6 +7,7 @@ import typer
 from qorch.cli.options import DbOption, JsonOption, RunOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import UsageError
+from qorch.model.text import printable
 
 if TYPE_CHECKING:
     from qorch.model.job import JobState
@@ -38,6 +39,7 @@ def jobs(
             optional=("call", "step", "attempts", "shots", "provider id", "rows"),
         )
         _print_names(documents)
+        _print_failures(documents)
     else:
         print("no such jobs")
 
@@ -52,6 +54,19 @@ def _print_names(documents: list[dict[str, Any]]) -> None:
         print_table(("id", "name"), [(document["id"], document["name"]) for document in held])
 
 
+def _print_failures(documents: list[dict[str, Any]]) -> None:
+    """Why attempts failed whose jobs went on: the table has only the last error."""
+    failures = [
+        (document["id"], failure["attempt"], printable(failure["error"]))
+        for document in documents
+        for failure in document["failed_attempts"]
+        if failure["error"] != document["error"]
+    ]
+    if failures:
+        print("\nAttempts that failed")
+        print_table(("id", "attempt", "error"), failures)
+
+
 def _read_state(text: str) -> "JobState":
     from qorch.model.job import JobState
 
@@ -64,10 +79,11 @@ def _read_state(text: str) -> "JobState":
 
 def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
     """A job's document; ``shots`` is null for exact values, ``key`` and ``name`` (at the provider) once it is over."""
-    from qorch.model.job import OPEN_STATES
+    from qorch.model.job import OPEN_STATES, JobState
 
-    attempts = store.attempts(job.job_id) if job.state in OPEN_STATES else []
-    key = attempts[-1].key if attempts else None
+    is_open = job.state in OPEN_STATES
+    attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
+    key = attempts[-1].key if attempts and is_open else None
     return {
         "id": job.job_id,
         "run": job.run_id,
@@ -82,4 +98,9 @@ def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
         "attempts": job.attempts,
         "changed_at": job.changed_at.isoformat(),
         "error": job.error,
+        "failed_attempts": [
+            {"attempt": attempt.ordinal, "at": attempt.started_at.isoformat(), "error": attempt.error}
+            for attempt in attempts
+            if attempt.error is not None
+        ],
     }

@@ -11,7 +11,23 @@ from typing import Annotated, NoReturn
 import typer
 
 from qorch import __version__
-from qorch.cli import backends, bench, cache, cancel, doctor, emulate, jobs, recover, report, runs, show, train
+from qorch.cli import (
+    backends,
+    bench,
+    cache,
+    cancel,
+    delete,
+    doctor,
+    emulate,
+    export,
+    jobs,
+    plot,
+    recover,
+    report,
+    runs,
+    show,
+    train,
+)
 from qorch.cli.arguments import fill_resume
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS, INTERRUPTED, OVER_BUDGET, WRONG_USAGE
 from qorch.cli.output import print_aside
@@ -31,6 +47,9 @@ app.command()(jobs.jobs)
 app.command()(cancel.cancel)
 app.command()(recover.recover)
 app.command()(report.report)
+app.command()(plot.plot)
+app.command()(export.export)
+app.command()(delete.delete)
 app.add_typer(cache.app, name="cache")
 app.command()(backends.backends)
 app.command()(bench.bench)

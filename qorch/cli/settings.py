@@ -1,18 +1,24 @@
 """The settings of a training: read from the command line, stored with the run, and taken back by --resume."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
 from qorch.errors import ShotsError, UsageError
+from qorch.policy import as_cache_policy
 from qorch.records import RunRecord
+
+if TYPE_CHECKING:
+    from qorch.workloads.base import Workload
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a training does; None is the workload's own default.
+    """Everything that decides what a training does; None is the workload's own default, until `fill_defaults`.
 
     ``own`` holds the options that only the workload knows, as text.
     """
@@ -23,7 +29,7 @@ class Settings:
     shots: int | Literal["exact"] | None = None
     epochs: int | None = None
     batch_size: int | None = None
-    limit: int | None = None
+    limit: int | Literal["all"] | None = None
     gradient: str | None = None
     budget: str | None = None
     cache: str | None = None
@@ -50,6 +56,25 @@ def read_shots(text: str) -> int | Literal["exact"]:
 def new_settings(workload: str, given: Mapping[str, object]) -> Settings:
     """The settings of a new run, from the options that were given."""
     return msgspec.convert({"workload": workload, "name": workload, **given}, Settings)
+
+
+def fill_defaults(settings: Settings, workload: "Workload") -> Settings:
+    """The settings with the workload's defaults for what was not said; a budget and a folder may still be None."""
+    default = workload.defaults
+    return replace(
+        settings,
+        shots=_first(settings.shots, default.shots, "exact"),
+        epochs=_first(settings.epochs, default.epochs),
+        batch_size=_first(settings.batch_size, default.batch_size),
+        limit=_first(settings.limit, default.limit, "all"),
+        gradient=_first(settings.gradient, default.gradient),
+        cache=as_cache_policy(settings.cache).value,
+        own={**default.own, **settings.own},
+    )
+
+
+def _first(*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)
 
 
 def stored_settings(run: RunRecord, workload: str, *, given: Mapping[str, object]) -> Settings:

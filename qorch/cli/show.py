@@ -1,11 +1,13 @@
 """`qorch show`: one run's settings, steps, sessions and jobs."""
 
-import json
+import shlex
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json, print_table
+from qorch.model.text import printable
 
 if TYPE_CHECKING:
     from qorch.ports import Store
@@ -24,23 +26,22 @@ def show(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> 
 
 
 def _describe(store: "Store", name: str) -> dict[str, Any]:
-    from qorch.accounting import is_unsent
-    from qorch.cli.database import require_run
     from qorch.cli.runs import describe_run
+    from qorch.stored_run import open_run
 
-    run = require_run(store, name)
-    jobs = store.jobs(run.run_id)
-    n_unsent = sum(map(is_unsent, jobs))
+    run = open_run(name, db=store)
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
     for metric in store.metrics(run.run_id):
         metrics[metric.step][metric.name] = metric.value
     return {
-        **describe_run(store, run),
-        "settings": json.loads(run.settings),
+        **describe_run(run),
+        "environment": run.environment,
         "steps": [
             {
                 "step": step.step,
                 "session": step.session,
+                "epoch": step.epoch,
+                "begun_at": None if step.begun_at is None else step.begun_at.isoformat(),
                 "ended_at": step.ended_at.isoformat(),
                 "rows_executed": step.rows_executed,
                 "rows_from_cache": step.rows_from_cache,
@@ -58,16 +59,16 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
             }
             for session in store.sessions(run.run_id)
         ],
-        "jobs": len(jobs) - n_unsent,
-        "jobs_unsent": n_unsent,
-        "jobs_by_state": dict(Counter(job.state.value for job in jobs)),
+        "jobs_by_state": dict(Counter(job.state.value for job in store.jobs(run.run_id))),
     }
 
 
 def _print(document: dict[str, Any]) -> None:
     print(f"run {document['run']} ({document['state']}) on {document['backend']}, seed {document['seed']}")
-    for name, value in document["settings"].items():
-        print(f"  {name:<12}{'(default)' if value is None else value}")
+    for name, value in _flatten(document["settings"]):
+        print(f"  {printable(name):<12}{'none' if value is None else printable(str(value))}")
+    for name, value in _flatten(document["environment"]):
+        print(f"  {name:<20}{'none' if value is None else printable(str(value))}")
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
     unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
     print(f"jobs: {jobs or 'none'}{unsent}\n")
@@ -90,5 +91,16 @@ def _print(document: dict[str, Any]) -> None:
     )
 
 
+def _flatten(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings and versions by name; an own option of a workload, or a package, stands among the others."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        elif isinstance(value, list):
+            yield name, shlex.join(map(str, value))
+        else:
+            yield name, value
+
+
 def _figures(step: dict[str, Any]) -> str:
-    return " · ".join(f"{name} {value:.4g}" for name, value in step["metrics"].items())
+    return " · ".join(f"{printable(name)} {value:.4g}" for name, value in step["metrics"].items())

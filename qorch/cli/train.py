@@ -148,7 +148,7 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
 
     from qorch.wiring import NO_BUDGET, start_run
 
-    settings = _with_shots(settings, workload)
+    settings = _with_defaults(settings, workload)
     options = _as_options(settings)
     workload.check(options)
     stopper = Stopper()
@@ -208,24 +208,26 @@ def _summarise(training: "Training") -> dict[str, object]:
     return {"metrics": training.metrics, "weights_sha256": training.weights_sha256}
 
 
-def _with_shots(settings: "Settings", workload: "Workload") -> "Settings":
-    """The shots are stored as they were, so that a later default does not change a resumed run."""
-    if settings.shots is not None:
-        return settings
-    return replace(settings, shots="exact" if workload.default_shots is None else workload.default_shots)
+def _with_defaults(settings: "Settings", workload: "Workload") -> "Settings":
+    """Everything is stored as it is in force, so that a later default does not change a resumed run."""
+    from qorch.cli.settings import fill_defaults
+    from qorch.config import read_config
+
+    filled = fill_defaults(settings, workload)
+    data_dir = read_config().data_dir
+    return replace(filled, data_dir=str(data_dir)) if filled.data_dir is None and data_dir is not None else filled
 
 
 def _as_options(settings: "Settings") -> "Options":
-    from qorch.config import read_config
     from qorch.workloads.base import Options
 
     return Options(
         shots=settings.exact_or_shots,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        limit=settings.limit,
+        limit=None if settings.limit == "all" else settings.limit,
         gradient=settings.gradient,
-        data_dir=Path(settings.data_dir) if settings.data_dir else read_config().data_dir,
+        data_dir=Path(settings.data_dir) if settings.data_dir else None,
         seed=settings.seed,
         own=settings.own,
     )

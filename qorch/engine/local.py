@@ -39,37 +39,52 @@ class LocalSubmitter:
         Raises what the backend raises once no attempt is left. Whatever happens, the job's last state is written.
         """
         record = submission.record(JobState.INTENT, changed_at=self._clock.now())
+        failed: list[AttemptRecord] = []
 
         def note(provider_id: str) -> None:
             nonlocal record
             record = replace(record, provider_id=provider_id)
 
-        for ordinal in range(1, self._retry.max_attempts + 1):
-            record = replace(record, attempts=ordinal)
-            try:
-                await self._attempt(submission, record, assemble, note)
-            except WorkerLostError as error:
-                if ordinal == self._retry.max_attempts:
+        try:
+            for ordinal in range(1, self._retry.max_attempts + 1):
+                record = replace(record, attempts=ordinal)
+                attempt = self._new_attempt(record)
+                try:
+                    await self._try(submission, record, attempt, assemble, note)
+                except WorkerLostError as error:
+                    failed.append(replace(attempt, outcome="failed", error=str(error)))
+                    if ordinal == self._retry.max_attempts:
+                        self._end(record, JobState.FAILED, str(error))
+                        raise
+                    # The job is provably not running any more, and costs nothing: the same rows may run again.
+                    continue
+                except asyncio.CancelledError:
+                    self._end(record, JobState.CANCELLED, None)
+                    raise
+                except Exception as error:
+                    failed.append(replace(attempt, outcome="failed", error=str(error)))
                     self._end(record, JobState.FAILED, str(error))
                     raise
-                # The job is provably not running any more, and costs nothing: the same rows may run again.
-                continue
-            except asyncio.CancelledError:
-                self._end(record, JobState.CANCELLED, None)
-                raise
-            except Exception as error:
-                self._end(record, JobState.FAILED, str(error))
-                raise
-            return
+                return
+        finally:
+            # After the job, without which they cannot be stored.
+            self._journal.record_soon(failed)
 
-    async def _attempt(
-        self, submission: Submission, record: JobRecord, assemble: Assemble, note: Callable[[str], None]
-    ) -> None:
+    def _new_attempt(self, record: JobRecord) -> AttemptRecord:
         key = idempotency_key(self._journal.store_id, record.job_id, epoch=record.attempts - 1)
-        attempt = AttemptRecord(record.job_id, record.attempts, key, self._clock.now())
+        return AttemptRecord(record.job_id, record.attempts, key, self._clock.now())
+
+    async def _try(
+        self,
+        submission: Submission,
+        record: JobRecord,
+        attempt: AttemptRecord,
+        assemble: Assemble,
+        note: Callable[[str], None],
+    ) -> None:
         await self._journal.write_ahead([record, attempt])
         submitted_ns = self._clock.monotonic_ns()
-        provider_id = await self._backend.submit(submission.request, key=key)
+        provider_id = await self._backend.submit(submission.request, key=attempt.key)
         note(provider_id)
         record = replace(record, state=JobState.SUBMITTED, provider_id=provider_id)
         await self._journal.write_ahead([record])

@@ -203,7 +203,7 @@ class RemoteSubmitter:
         try:
             provider_id = await self._post(sending, attempt)
         except UnknownOutcomeError as error:
-            await self._accept(sending, attempt, await self._settle(sending, ticket, str(error)))
+            await self._accept(sending, attempt, await self._settle(sending, attempt, ticket, str(error)))
             return
         except RejectedError as error:
             sending.is_counted = False
@@ -270,7 +270,7 @@ class RemoteSubmitter:
             record = replace(record, state=JobState.RESERVED, error=str(error))
             self._journal.record_soon([record, replace(attempt, outcome="refused", error=str(error))])
 
-    async def _settle(self, sending: _Sending, ticket: Ticket, reason: str) -> str:
+    async def _settle(self, sending: _Sending, attempt: AttemptRecord, ticket: Ticket, reason: str) -> str:
         """The id of a job that was accepted after all. Raises BusyError where it may be sent again."""
         await self._pacer.refused(ticket, is_over=False)
         sending.unknowns += 1
@@ -284,6 +284,7 @@ class RemoteSubmitter:
         if provider_id is None:
             sending.is_counted = False
             await self._pacer.finished()
+            await self._journal.write_ahead([replace(attempt, outcome="unanswered", error=reason)])
             raise BusyError(f"job {sending.record.job_id}: {reason}; no list shows it, so it is sent again")
         return provider_id
 

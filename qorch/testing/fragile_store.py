@@ -105,6 +105,13 @@ class FragileStore(MemoryStore):
         with self._lock:
             return self._queue(super().trim_free(keep_bytes), lambda store: MemoryStore.trim_free(store, keep_bytes))
 
+    def delete_run(self, run_id: str, *, keep_books: bool) -> None:
+        """See Store; like a real one it waits for all writes, and is durable when it returns."""
+        self._sync_calls(self._n_calls)
+        with self._lock:
+            super().delete_run(run_id, keep_books=keep_books)
+            self._journal.append(lambda store: MemoryStore.delete_run(store, run_id, keep_books=keep_books))
+
     def close(self) -> None:
         """See Store."""
         self._sync_calls(self._n_calls)

@@ -32,6 +32,7 @@ from qorch.records import (
     RunMove,
     RunRecord,
     RunState,
+    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
@@ -40,6 +41,7 @@ from qorch.records import (
     Trimmed,
     Write,
 )
+from qorch.testing.memory_runs import drop_run, total_run
 
 _KEPT_CHECKPOINTS = 2
 _TRIMMED_BYTES = 1_000_000
@@ -154,6 +156,10 @@ class MemoryStore:
         run = self._read().runs.get(run_id)
         return None if run is None else run.stop_asked_at
 
+    def is_claimed(self, run_id: str) -> bool:
+        """See Store."""
+        return run_id in self._claimed
+
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
         exact = self._read().runs.get(name_or_id)
@@ -162,8 +168,13 @@ class MemoryStore:
     def runs(self) -> list[RunRecord]:
         """See Store."""
         with self._lock:
-            newest_last = sorted(self._read().runs.values(), key=lambda run: run.created_at)
+            found = [run for run in self._read().runs.values() if run.state != RunState.DELETED]
+            newest_last = sorted(found, key=lambda run: run.created_at)
             return newest_last[::-1]
+
+    def run_totals(self) -> dict[str, RunTotals]:
+        """See Store."""
+        return {run.run_id: total_run(self, run.run_id) for run in self.runs()}
 
     def sessions(self, run_id: str) -> list[SessionRecord]:
         """See Store."""
@@ -315,8 +326,15 @@ class MemoryStore:
         self._read()
         return StoreRoom(0, 0, 0)
 
-    def shrink(self) -> int:
+    def delete_run(self, run_id: str, *, keep_books: bool) -> None:
         """See Store."""
+        with self._lock:
+            if run_id not in self._read().runs:
+                raise _missing_run(run_id)
+            drop_run(vars(self._tables), run_id, keep_books=keep_books)
+
+    def shrink(self) -> int:
+        """See Store; nothing is on a disk."""
         self._read()
         return 0
 

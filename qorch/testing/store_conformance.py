@@ -58,13 +58,16 @@ from qorch.testing.store_records import (
     start_python,
 )
 from qorch.testing.store_recovery import StoreRecoveryConformance
+from qorch.testing.store_runs import StoreRunsConformance
 from qorch.testing.store_sharing import StoreSharingConformance
 from qorch.testing.store_trimming import StoreTrimmingConformance
 
 _PATIENCE_SECONDS = 60
 
 
-class StoreConformance(StoreRecoveryConformance, StoreSharingConformance, StoreTrimmingConformance):
+class StoreConformance(
+    StoreRecoveryConformance, StoreRunsConformance, StoreSharingConformance, StoreTrimmingConformance
+):
     """What every Store must do. ``is_persistent`` False skips what only a store on disk can do."""
 
     def test_a_run_is_read_as_it_was_written(self, store: Store) -> None:

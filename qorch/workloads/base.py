@@ -20,7 +20,8 @@ MAX_COUNT = 10**9
 class Options:
     """The options that all workloads share; None is the workload's own default.
 
-    ``shots``: a number, or None for exact. ``own`` holds the workload's own options as text, by name.
+    ``shots``: a number, or None for exact; ``limit`` None is all samples where the default is None, too. ``own`` holds
+    the workload's own options as text, by name.
     """
 
     shots: int | None
@@ -56,8 +57,8 @@ class Workload(Protocol):
         ...
 
     @property
-    def default_shots(self) -> int | None:
-        """Shots where the user says nothing."""
+    def defaults(self) -> Options:
+        """What is in force where the user says nothing; ``seed`` and ``data_dir`` are not read from it."""
         ...
 
     @property

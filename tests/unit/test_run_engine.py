@@ -77,6 +77,8 @@ def test_a_lost_worker_is_repaired(store: Store) -> None:
         values = run.execute(pub())[0].values
     (job,) = store.jobs(run.run_id)
     assert (job.state, job.attempts) == (JobState.DONE, 3)
+    attempts = [(attempt.outcome, attempt.error) for attempt in store.attempts(job.job_id)]
+    assert attempts == [("failed", "gone"), ("failed", "gone again"), ("accepted", None)]
     with start(FakeBackend(), MemoryStore(WallClock())) as other:
         assert (other.execute(pub())[0].values == values).all()
 
@@ -90,6 +92,7 @@ def test_a_job_that_kills_every_worker_fails(store: Store) -> None:
         run.execute(pub())
     (job,) = store.jobs(run.run_id)
     assert (job.state, job.error) == (JobState.FAILED, "x")
+    assert [(attempt.outcome, attempt.error) for attempt in store.attempts(job.job_id)] == [("failed", "x")] * 3
     with start(FakeBackend(), store, resume=True) as again:
         assert again.run_id == run.run_id
         assert again.execute(pub())[0].n_rows == 8

@@ -46,6 +46,7 @@ def _create_metrics() -> None:
         sa.PrimaryKeyConstraint("run_id", "step", "ordinal", name="pk_metrics"),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_metrics_name", "metrics", ["run_id", "name", "step", "ordinal"])
 
 
 def _move_metrics() -> None:

@@ -1,0 +1,118 @@
+"""With what a run was started: versions, arguments, and the commit of the program."""
+
+import functools
+import os
+import platform
+import re
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "amazon-braket-sdk",
+    "cirq-core",
+    "numba",
+    "numpy",
+    "pennylane",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+    "qiskit-ionq",
+    "scikit-learn",
+    "torch",
+)
+"""What changes a run's results or speed; those that are not installed are recorded as null."""
+
+GIT_SECONDS = 0.5
+HIDDEN = "***"
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+@functools.cache
+def begin_describing() -> "Future[dict[str, Any]]":
+    """Begin to look, in a thread, while something else is opened; once in a process: what is edited later does not run.
+
+    Takes about 20 ms, half of it waiting for git.
+    """
+    with_thread = ThreadPoolExecutor(1, thread_name_prefix="qorch-environment")
+    described = with_thread.submit(_describe)
+    with_thread.shutdown(wait=False)
+    return described
+
+
+def describe_environment() -> dict[str, Any]:
+    """The environment of this process as JSON takes it; empty if it cannot be found out in a second."""
+    try:
+        return begin_describing().result(timeout=2 * GIT_SECONDS)
+    except TimeoutError:
+        return {}
+
+
+def _describe() -> dict[str, Any]:
+    return {
+        "qorch": _version("qorch"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+        "argv": hide_secrets(sys.argv),
+        "git": read_commit(_program_folder()),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        text = metadata.distribution(package).read_text("METADATA") or ""
+    except metadata.PackageNotFoundError:
+        return None
+    # The whole file takes a parser of e-mails some milliseconds.
+    found = re.search(r"^Version: *(\S+)", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def hide_secrets(arguments: list[str]) -> list[str]:
+    """The arguments, without the values of options that are named like secrets, and users of URLs."""
+    shown: list[str] = []
+    hides_next = False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        is_secret = _SECRET.search(name) is not None and (argument.startswith("-") or bool(equals))
+        if hides_next and not argument.startswith("-"):
+            shown.append(HIDDEN)
+        elif is_secret and equals:
+            shown.append(f"{name}={HIDDEN}")
+        else:
+            shown.append(_USER_IN_URL.sub(HIDDEN, argument))
+        hides_next = is_secret and not equals
+    return shown
+
+
+def _program_folder() -> Path:
+    """Where the program's file is; the working directory of an interactive session."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).resolve().parent if file else Path.cwd()
+
+
+def read_commit(folder: Path) -> dict[str, Any] | None:
+    """The commit of the repository that a folder is in, and whether tracked files were changed since.
+
+    None without a repository or without git, or if git takes longer than ``GIT_SECONDS``.
+    """
+    command = ("git", "-C", str(folder), "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    # Without the optional locks, looking changes nothing in the repository.
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, timeout=GIT_SECONDS, check=False, text=True,
+            stdin=subprocess.DEVNULL, errors="replace",
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), None)
+    if done.returncode or commit is None:
+        return None
+    return {"commit": commit, "is_dirty": any(not line.startswith("#") for line in lines)}
