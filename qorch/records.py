@@ -336,7 +336,8 @@ class StoreRoom:
 class RunTotals:
     """What a run came to over all its sessions. ``metrics``: the newest value of every name, in the order of names.
 
-    ``jobs``: those that were sent or ran; ``jobs_unsent``: provably never. ``active_until``: when the last session was last heard of; None before the first.
+    ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably never were. ``active_until``: when the
+    last session was last heard of; None before the first.
     """
 
     sessions: int
