@@ -386,8 +386,7 @@ class Run:
 
     def _settle_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; where the store has failed, it has said so before."""
-        now_ns = self._use.clock.monotonic_ns()
-        self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
+        self._use.recorder.add(Phase.MODEL, self._idle_since_ns, self._use.clock.monotonic_ns(), self._position)
         calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
         whole = add_session(self._use.record.summary, own=summary, calls=calls)
         try:

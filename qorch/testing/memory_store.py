@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from qorch.errors import RunBusyError, StoreError
-from qorch.model.arrays import AnyArray, ByteArray
+from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports import Clock
 from qorch.records import (
-    BLOCK_OVERHEAD_BYTES,
     AttemptRecord,
     BlockKeys,
     BlockRecord,
@@ -42,9 +41,9 @@ from qorch.records import (
     Write,
 )
 from qorch.testing.memory_runs import drop_run, total_run
+from qorch.testing.memory_trimming import choose_trimmed, n_bytes
 
 _KEPT_CHECKPOINTS = 2
-_TRIMMED_BYTES = 1_000_000
 
 _T = TypeVar("_T")
 
@@ -276,7 +275,7 @@ class MemoryStore:
             blocks = list(self._read().blocks.values())
         for block in blocks:
             rows, size = totals.get(block.run_id, (0, 0))
-            totals[block.run_id] = (rows + len(block.rows), size + _nbytes(block))
+            totals[block.run_id] = (rows + len(block.rows), size + n_bytes(block))
         runs = tuple((run_id, *totals[run_id]) for run_id in sorted(totals))
         free = [run for run in runs if self._tables.runs[run[0]].charges is False]
         return CacheStatistics(
@@ -301,25 +300,11 @@ class MemoryStore:
         """See Store; the future is done."""
         future: Future[Trimmed] = Future()
         with self._lock:
-            free = {n: block for n, block in self._read().blocks.items() if self._is_free(block.run_id)}
-            excess = sum(map(_stored_bytes, free.values())) - keep_bytes
-            gone: list[BlockRecord] = []
-            droppable = [number for number, block in free.items() if self._is_droppable(block)]
-            while excess > 0 and droppable and sum(map(_stored_bytes, gone)) < _TRIMMED_BYTES:
-                gone.append(self._tables.blocks.pop(droppable.pop(0)))
-                excess -= _stored_bytes(gone[-1])
-        rows, size = sum(len(block.rows) for block in gone), sum(map(_nbytes, gone))
-        future.set_result(Trimmed(rows, size, has_more=excess > 0 and bool(droppable)))
+            tables = self._read()
+            gone, has_more = choose_trimmed(tables.blocks, tables.runs, tables.checkpoints, keep_bytes=keep_bytes)
+            blocks = [tables.blocks.pop(number) for number in gone]
+        future.set_result(Trimmed(sum(len(block.rows) for block in blocks), sum(map(n_bytes, blocks)), has_more))
         return future
-
-    def _is_free(self, run_id: str) -> bool:
-        return self._tables.runs[run_id].charges is False
-
-    def _is_droppable(self, block: BlockRecord) -> bool:
-        if self._tables.runs[block.run_id].state in {RunState.DONE, RunState.CANCELLED}:
-            return True
-        kept = self._tables.checkpoints.get(block.run_id)
-        return kept is not None and block.position.step >= 0 and block.position < kept[-1].position
 
     def room(self) -> StoreRoom:
         """See Store; it takes no room on any disk."""
@@ -442,15 +427,3 @@ def _replaced(run: RunRecord | None, record: RunRecord | RunMove | StopRequest) 
 
 def _missing_run(run_id: str) -> StoreError:
     return StoreError(f"run '{run_id}' is not stored; write its RunRecord first")
-
-
-def _stored_bytes(block: BlockRecord) -> int:
-    return _nbytes(block) + BLOCK_OVERHEAD_BYTES
-
-
-def _nbytes(block: BlockRecord) -> int:
-    arrays: list[AnyArray] = [block.keys, block.rows, block.streams, block.ordinals]
-    if block.result.values is not None:
-        arrays.append(block.result.values)
-    counts = 0 if block.result.counts is None else block.result.counts.nbytes
-    return sum(array.nbytes for array in arrays) + counts
