@@ -48,7 +48,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written."""
+    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
+
+    ``used_settings`` is JSON text: what the program was seen to use, see ``qorch.used_settings``.
+    """
 
     run_id: str
     ordinal: int
@@ -58,6 +61,7 @@ class SessionRecord:
     wall_ns: int = 0
     rows_executed: int = 0
     rows_from_cache: int = 0
+    used_settings: str = "{}"
 
 
 @dataclass(frozen=True)

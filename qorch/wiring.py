@@ -1,11 +1,12 @@
 """The composition root: names become backends, stores and runs here, and nowhere else."""
 
 import json
+import logging
 import os
 import re
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
@@ -25,10 +26,12 @@ from qorch.progress import make_progress
 from qorch.records import RunRecord, RunState, SessionRecord
 from qorch.resources import Progress, Resources
 from qorch.run import Run
+from qorch.used_settings import UsedSettings, as_changes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
 _NEWEST = "latest"
+_log = logging.getLogger("qorch")
 
 
 def start_run(
@@ -42,6 +45,7 @@ def start_run(
     db: str | os.PathLike[str] | Store | None = None,
     resume: bool = False,
     rebuy: bool = False,
+    allow_changes: str | Iterable[str] = (),
     workload: str | None = None,
     settings: dict[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -52,10 +56,12 @@ def start_run(
     ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
-    database. ``rebuy``: go on where paid positions have changed.
+    database. ``rebuy``: go on where paid positions have changed. ``allow_changes``: what may differ from what the run
+    was started with: ``shots``, ``settings``, ``epochs``, ``batch_size``, ``batches``, ``gradient``, ``learning_rate``.
 
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
-    where another process works on the run: all before anything is executed.
+    where another process works on the run, RunChangedError where the run was started with other shots or settings:
+    all before anything is executed.
     """
     config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
@@ -63,7 +69,7 @@ def start_run(
     default_shots = _as_default_shots(shots)
     _check_name(name)
     seed = None if seed is None else as_whole(seed, "seed")
-    stored_settings = _encode(settings)
+    stored_settings, allowed = _encode(settings), as_changes(allow_changes)
     # The stream that it shows on may be gone: now is the time to find that out.
     show = progress or make_progress()
     release = ExitStack()
@@ -72,8 +78,17 @@ def start_run(
         store = _enter_store(stack, db or config.db, clock=clock)
         found = store.find_run(name) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
-        record = _continued(new, device, seed) if found else new
+        record = _continued(new, device, seed, settings=stored_settings) if found else new
         stack.enter_context(store.claim_run(record.run_id))
+        used = UsedSettings(record.run_id, store.sessions(record.run_id), allowed=allowed)
+        used.see("shots", "exact" if default_shots is None else default_shots)
+        used.see_settings(json.loads(stored_settings))
+        if found and found.state == RunState.DONE and not allowed:
+            _log.warning(
+                "run %s is complete already: its loops are not run again. To train longer, give more epochs and"
+                " allow_changes=['epochs']; for a new run, leave out resume",
+                record.run_id,
+            )
         portal = stack.enter_context(closing(Portal()))
         run = Run(
             Resources(
@@ -87,6 +102,7 @@ def start_run(
                 portal=portal,
                 default_shots=default_shots,
                 is_resumed=found is not None,
+                used=used,
                 report=make_report,
                 show=show,
                 release=release.close,
@@ -187,7 +203,7 @@ def _new_record(
     )
 
 
-def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecord:
+def _continued(record: RunRecord, device: Backend, seed: int | None, *, settings: str) -> RunRecord:
     """The record of a run that goes on. Raises UsageError where it was cancelled, or would become another run."""
     if record.state == RunState.CANCELLED:
         raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")
@@ -201,6 +217,7 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
     return replace(
         record,
         state=RunState.RUNNING,
+        settings=record.settings if settings == "{}" else settings,
         summary=_with_charges(record.summary, device),
         charges=device.capabilities.charges,
         stop_asked_at=None,

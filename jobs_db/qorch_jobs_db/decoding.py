@@ -60,8 +60,9 @@ def decode_session(row: SqlRow) -> SessionRecord:
     """A row of sessions."""
     started_at = parse_time(row.started_at)
     return SessionRecord(
-        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache
-    )
+        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache,
+        row.used_settings,
+    )  # fmt: skip
 
 
 def decode_step(row: SqlRow) -> StepRecord:

@@ -160,6 +160,7 @@ def _encode_session(record: SessionRecord) -> Parameters:
         record.wall_ns,
         record.rows_executed,
         record.rows_from_cache,
+        record.used_settings,
     )
 
 

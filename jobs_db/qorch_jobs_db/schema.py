@@ -92,6 +92,7 @@ SESSIONS = Table(
     Column("wall_ns", BigInteger, nullable=False),
     Column("rows_executed", BigInteger, nullable=False),
     Column("rows_from_cache", BigInteger, nullable=False),
+    Column("used_settings", Text, nullable=False, server_default="{}"),
 )
 
 STEPS = Table(

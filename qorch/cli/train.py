@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _WORKLOAD = Annotated[str, typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.")]
 _BACKEND = Annotated[str | None, typer.Option(help="Where circuits run; see `qorch backends`. [local]")]
 _SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
-_EPOCHS = Annotated[int | None, typer.Option(metavar="N", help="Passes over the data.")]
+_EPOCHS = Annotated[
+    int | None, typer.Option(metavar="N", help="Passes over the data; more with --resume train longer.")
+]
 _BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", help="Samples per training step.")]
 _LIMIT = Annotated[int | None, typer.Option(metavar="N", help="Use only so many samples.")]
 _GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
@@ -90,11 +92,11 @@ def _train_or_resume(
         settings = new_settings(workload, given)
         return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
     run = _find_resumed(workload, resume, name=given.get("name"), db=db)
-    settings = stored_settings(run, workload, given=given)
-    if run.state == RunState.DONE:
+    settings, is_longer = stored_settings(run, workload, given=given, default_epochs=job.default_epochs)
+    if run.state == RunState.DONE and not is_longer:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
-    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy)
+    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy, is_longer=is_longer)
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
@@ -112,7 +114,15 @@ def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -
         raise UnknownNameError(f"there is no run of {workload} to resume in {store.location}; see `qorch runs`")
 
 
-def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id: str | None, rebuy: bool) -> str:
+def _train(
+    workload: "Workload",
+    settings: "Settings",
+    *,
+    db: str | None,
+    run_id: str | None,
+    rebuy: bool,
+    is_longer: bool = False,
+) -> str:
     """Train a new run, or go on with ``run_id``; the run's id."""
     import msgspec
 
@@ -127,7 +137,8 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
             run = start_run(
                 run_id or settings.name, backend=_open_backend(settings), budget=settings.budget,
                 cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
-                resume=run_id is not None, rebuy=rebuy, workload=settings.workload,
+                resume=run_id is not None, rebuy=rebuy,
+                allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
                 settings=msgspec.to_builtins(settings),
             )  # fmt: skip
             stopper.hint = _resume_hint(settings.workload, run.run_id, db)

@@ -117,6 +117,11 @@ class Engine:
             self._queue = JobQueue(remote.terms.most_jobs)
         self._tasks = _Tasks()
 
+    @property
+    def changed_rows(self) -> int:
+        """How many stored rows had other angles and were executed again; see Lookup."""
+        return self._lookup.changed_rows
+
     async def open(self) -> None:
         """Start the queue and the backend, and adopt what an earlier life of the run left at the provider."""
         await self._queue.__aenter__()

@@ -56,6 +56,12 @@ class Lookup:
         self._policy = policy
         self._stops_on_change = charges and not rebuy
         self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
+        self._changed: dict[Position, int] = {}
+
+    @property
+    def changed_rows(self) -> int:
+        """The rows that were stored at a position with other angles, or in another context, and are executed again."""
+        return sum(self._changed.values())
 
     def uses_index(self, *, is_exact: bool) -> bool:
         """Whether rows are looked up by key: exact ones under every policy but `off`, samples where it says so."""
@@ -112,6 +118,9 @@ class Lookup:
                 f" {stored[0].position.call} whose angles are others now: the program, its data or its seed"
                 " changed. Restore them, or go on with rebuy=True (--rebuy) and pay for these rows again"
             )
+        missing = sum(group.n_rows for group in lowered.groups) - sum(len(hit.rows) for hit in hits)
+        if mismatches and missing:
+            self._changed[stored[0].position] = min(mismatches, missing)
         return hits
 
     def _reuse(

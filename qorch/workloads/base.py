@@ -57,6 +57,11 @@ class Workload(Protocol):
         ...
 
     @property
+    def default_epochs(self) -> int:
+        """Epochs where the user says nothing."""
+        ...
+
+    @property
     def own_options(self) -> Mapping[str, str]:
         """Name → explanation of the options that only this workload has."""
         ...

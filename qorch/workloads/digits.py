@@ -40,6 +40,7 @@ class Digits:
     name = "digits"
     summary = "3 against 6 of scikit-learn's digits: PCA to 8 angles, 8 qubits, 32 weights, a linear head"
     default_shots = 1024
+    default_epochs = 5
     own_options: Mapping[str, str] = MappingProxyType(
         {"classes": "the digits to tell apart, such as 3,6, or all", "lr": "Adam's learning rate (0.05)"}
     )
@@ -70,16 +71,16 @@ class Digits:
         optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(options))
         batch_size = min(positive(options.batch_size, "batch-size", default=32), len(data.train))
         loader = torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
-        epochs = positive(options.epochs, "epochs", default=5)
+        epochs = positive(options.epochs, "epochs", default=self.default_epochs)
         loss_function = torch.nn.CrossEntropyLoss()
-        for images, labels in run.steps(loader, epochs=epochs, save=(model, optimizer)):
-            loss = loss_function(model(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            run.log(loss=loss.item())
-            if (run.current_step + 1) % len(loader) == 0:
-                run.log(test_accuracy=accuracy(model, data.test))
+        for _ in run.epochs(epochs, save=(model, optimizer)):
+            for images, labels in run.steps(loader):
+                loss = loss_function(model(images), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.log(loss=loss)
+            run.log(test_accuracy=accuracy(model, data.test))
         metrics = run.metrics | {"baseline_accuracy": data.baseline_accuracy}
         return Training(epochs * len(loader), metrics, weights_digest(model))
 
