@@ -219,7 +219,7 @@ class Loops:
         self.see("epochs", epochs)
         self.see("batch_size", batch_size(loader))
         self.see("batches", count_batches(loader))
-        self._generator = getattr(loader, "generator", None)
+        self._generator = getattr(loader, "generator", None) or self._generator
         if self._generator is not None and self._generator_state is not None:
             self._generator.set_state(self._generator_state)
             self._generator_state = None
