@@ -6,9 +6,10 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any, SupportsFloat
 
+from qorch.accounting import newest_metrics
 from qorch.errors import UsageError
-from qorch.ports import Clock
 from qorch.records import MetricRecord
+from qorch.resources import Resources
 
 Metrics = Mapping[str, SupportsFloat]
 
@@ -63,12 +64,12 @@ def _not_a_number(name: str, value: Any) -> UsageError:
 class MetricLog:
     """The numbers of a run: those of the step so far, those to be stored, and the newest of every name."""
 
-    def __init__(self, run_id: str, *, newest: Mapping[str, float], clock: Clock) -> None:
-        """``newest``: what earlier sessions of the run logged."""
-        self._run_id = run_id
-        self._clock = clock
+    def __init__(self, resources: Resources) -> None:
+        """What earlier sessions of the run logged is known."""
+        self._run_id = resources.record.run_id
+        self._clock = resources.clock
         self._unstored: list[MetricRecord] = []
-        self.newest = dict(newest)
+        self.newest = newest_metrics(resources.store.metrics(self._run_id)) if resources.is_resumed else {}
         self.of_step: dict[str, float] = {}
         self.count = 0
 

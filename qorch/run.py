@@ -1,7 +1,6 @@
 """A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import Any, Self, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
-from qorch.accounting import add_session, newest_metrics, session_so_far
+from qorch.accounting import add_session, session_so_far
 from qorch.active import activate, deactivate
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
@@ -36,8 +35,7 @@ from qorch.ports import Backend, RemoteBackend
 from qorch.records import RunMove, RunState, SpanRecord, Write
 from qorch.resources import Resources, Saveable
 from qorch.step import EndedStep, StepMeter
-
-_log = logging.getLogger("qorch")
+from qorch.waiting import Waiting
 
 
 class Run:
@@ -50,12 +48,11 @@ class Run:
         self._error_at_start = sys.exception()
         self._lock = threading.RLock()
         self._position = Position(-1, 0)
-        self._metrics = MetricLog(resources.record.run_id, newest=_logged_before(resources), clock=resources.clock)
+        self._metrics = MetricLog(resources)
         self._in_step = False
         self._steps = StepMeter(resources, self._metrics)
         self._loops = Loops(self._make_hooks(), resources, self._metrics)
-        self._calls_open = 0
-        self._idle_since_ns = 0
+        self._waiting = Waiting(resources, lambda: self._position)
         self._is_closed = False
         self._token: Token[Run | None] | None = None
         self._engine = Engine(
@@ -67,9 +64,7 @@ class Run:
             run_id=resources.record.run_id,
         )
         self._open()
-        now_ns = resources.clock.monotonic_ns()
-        resources.recorder.add(Phase.START, resources.recorder.origin_ns, now_ns, self._position)
-        self._idle_since_ns = now_ns
+        self._waiting.begin()
 
     def _open(self) -> None:
         """What fails here leaves nothing open, no new run behind, and a resumed one in the state that it had."""
@@ -124,13 +119,13 @@ class Run:
         StoreError, BudgetError or RunError.
         """
         batch = as_batch(pubs)
-        with self._busy():
+        with self._waiting.busy():
             return self._use.portal.call(self._carry_out(self._next_call(batch)))
 
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
         batch = as_batch(pubs)
-        with self._busy():
+        with self._waiting.busy():
             future = self._use.portal.submit(self._carry_out(self._next_call(batch)))
             return await asyncio.wrap_future(future)
 
@@ -153,13 +148,13 @@ class Run:
         """
         check_exact_gradients(self.backend)
         self._see("gradient", "exact")
-        with self._busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
+        with self._waiting.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
             return self.backend.exact_vjp(pub, cotangents)
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
         self._see("gradient", "parameter-shift")
-        with self._busy():
+        with self._waiting.busy():
             position = self._position
             with self._use.recorder.span(Phase.EXPAND, position):
                 expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
@@ -227,21 +222,6 @@ class Run:
             raise RunError(f"run {self.run_id} is closed; start it again with resume=True")
 
     @contextmanager
-    def _busy(self) -> Iterator[None]:
-        """While this is open, the caller waits for qorch; what lies between is the training loop's own time."""
-        with self._lock:
-            if self._calls_open == 0:
-                now_ns = self._use.clock.monotonic_ns()
-                self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
-            self._calls_open += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls_open -= 1
-                self._idle_since_ns = self._use.clock.monotonic_ns()
-
-    @contextmanager
     def step(self, number: int) -> Iterator[None]:
         """One training step: its calls are numbered from 0, and everything is durable when it ends.
 
@@ -296,7 +276,7 @@ class Run:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
         self._assert_usable()
         self._loops.settle_break()
-        with self._busy(), self._use.recorder.span(Phase.STORE, self._position):
+        with self._waiting.busy(), self._use.recorder.span(Phase.STORE, self._position):
             self._engine.settle_blocking([*writes, *self._session_writes()])
 
     def _session_writes(self) -> list[Write]:
@@ -379,30 +359,19 @@ class Run:
         try:
             self._use.portal.call(self._engine.close())
             self._settle_quietly(state, summary)
-            self._tell_changed_rows()
         finally:
             self._use.portal.close()
             self._use.release()
 
     def _settle_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; where the store has failed, it has said so before."""
-        now_ns = self._use.clock.monotonic_ns()
-        self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
+        self._waiting.end()
         calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
         whole = add_session(self._use.record.summary, own=summary, calls=calls)
         try:
             self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, whole)]).result()
         except (StoreError, CancelledError):
             return
-
-    def _tell_changed_rows(self) -> None:
-        if self._engine.changed_rows:
-            _log.warning(
-                "run %s: %d stored rows have other circuits, angles or shots now and were executed again;"
-                " the program, its data or the backend has changed since",
-                self.run_id,
-                self._engine.changed_rows,
-            )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Itself: the copy of a layer executes its circuits in the same run."""
@@ -426,7 +395,3 @@ class Run:
             self.close(state=RunState.STOPPED)
         else:
             self.close(state=RunState.FAILED)
-
-
-def _logged_before(use: Resources) -> dict[str, float]:
-    return newest_metrics(use.store.metrics(use.record.run_id)) if use.is_resumed else {}

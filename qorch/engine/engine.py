@@ -117,11 +117,6 @@ class Engine:
             self._queue = JobQueue(remote.terms.most_jobs)
         self._tasks = _Tasks()
 
-    @property
-    def changed_rows(self) -> int:
-        """How many stored rows had other angles and were executed again; see Lookup."""
-        return self._lookup.changed_rows
-
     async def open(self) -> None:
         """Start the queue and the backend, and adopt what an earlier life of the run left at the provider."""
         await self._queue.__aenter__()
@@ -141,6 +136,7 @@ class Engine:
         finally:
             await self._backend.close()
             self._journal.close()
+            self._lookup.tell_changes(self._run_id)
 
     async def stop(self) -> None:
         """Submit nothing more: calls in progress are cancelled, and their jobs recorded as such."""

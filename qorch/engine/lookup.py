@@ -1,5 +1,6 @@
 """What is stored already for the rows of a call: this run's own results by position, other samples by key."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from qorch.policy import CachePolicy
 from qorch.ports import Store
 from qorch.records import BlockRecord
 from qorch.reuse import EXACT, Match, SampleIndex, duplicate_rows
+
+_logger = logging.getLogger("qorch.lookup")
 
 IndexKey = tuple[bytes, bytes, bytes]
 
@@ -58,10 +61,15 @@ class Lookup:
         self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
         self._changed: dict[Position, int] = {}
 
-    @property
-    def changed_rows(self) -> int:
-        """The rows that were stored at a position with other angles, or in another context, and are executed again."""
-        return sum(self._changed.values())
+    def tell_changes(self, run_id: str) -> None:
+        """One line with how many rows were stored at a position with other angles, and were executed again."""
+        if self._changed:
+            _logger.warning(
+                "run %s: %d stored rows have other circuits, angles or shots now and were executed again;"
+                " the program, its data or the backend has changed since",
+                run_id,
+                sum(self._changed.values()),
+            )
 
     def uses_index(self, *, is_exact: bool) -> bool:
         """Whether rows are looked up by key: exact ones under every policy but `off`, samples where it says so."""
