@@ -85,16 +85,6 @@ def finished_step(
     )
 
 
-def logged_metrics(
-    run_id: str, step: int, metrics: Mapping[str, float], *, logged_at: datetime.datetime
-) -> list[MetricRecord]:
-    """The records of what a step logged, by name in the order of logging."""
-    return [
-        MetricRecord(run_id, step, ordinal, name, value, logged_at)
-        for ordinal, (name, value) in enumerate(metrics.items())
-    ]
-
-
 def newest_metrics(metrics: Sequence[MetricRecord]) -> dict[str, float]:
     """The newest value of every name."""
     return {metric.name: metric.value for metric in metrics}

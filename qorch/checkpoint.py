@@ -1,89 +1,143 @@
 """Checkpoints of a training loop: the user's states, the random states, and the place in the data."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from qorch.errors import RunError
 from qorch.random_state import capture_random_states, restore_random_states
-from qorch.resources import Stateful
+from qorch.resources import Saveable
 from qorch.state import decode_state, encode_state
 
 
 @dataclass(frozen=True)
 class LoopPlace:
-    """Where a loop over a loader is: ``batches`` of ``epoch`` are done; ``random`` as the epoch began, None before.
+    """Where the loops of a session are. A program that is run again comes by all of them again, in the same order.
 
-    ``ordinal``: which of the session's loops it is, from 0. A program that is run again comes by all of them again.
+    ``ordinal``: which of the loops it is, from 0; inside of `run.epochs`, of those of the epoch. ``batches`` of its
+    ``epoch`` are done; ``random`` as that epoch began, None before the loop. ``within``: ordinal and epoch of the
+    `run.epochs` around it. ``saves``: so many checkpoints the user has made by hand since the last loop began.
+    ``is_ended``: the program left the loop by `break`; that of `run.epochs` where ``random`` is None.
     """
 
     epoch: int
     batches: int
     random: Any
     ordinal: int = 0
+    within: tuple[int, int] | None = None
+    saves: int = 0
+    is_ended: bool = False
+
+    @property
+    def top(self) -> int:
+        """The ordinal of the outermost loop."""
+        return self.within[0] if self.within else self.ordinal
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What puts loops in order: outermost loop, its epoch, loop in that epoch."""
+        return loop_key(self.within, self.ordinal)
+
+    @property
+    def begins_epoch(self) -> bool:
+        """Whether the epoch of `run.epochs` has only begun."""
+        return self.random is None and self.ordinal == 0 and self.saves == 0
+
+    def inside_epochs(self) -> "LoopPlace":
+        """The same place for a program that has replaced ``run.steps(epochs=n)`` by `run.epochs` around `run.steps`."""
+        if self.within is not None or self.random is None:
+            return self
+        return replace(self, epoch=0, ordinal=0, within=(self.ordinal, self.epoch))
 
 
-def before_loop(ordinal: int) -> LoopPlace:
+def loop_key(within: tuple[int, int] | None, ordinal: int) -> tuple[int, int, int]:
+    """See LoopPlace.key."""
+    return (*within, ordinal) if within else (ordinal, -1, -1)
+
+
+def before_loop(ordinal: int, *, within: tuple[int, int] | None = None, saves: int = 0) -> LoopPlace:
     """Between two loops: ``ordinal`` is the one that comes next."""
-    return LoopPlace(0, 0, None, ordinal)
+    return LoopPlace(0, 0, None, ordinal, within, saves)
+
+
+def _decode_place(items: Sequence[Any]) -> LoopPlace:
+    place = LoopPlace(*items)
+    if len(items) <= 4 and place.random is None:  # of an older qorch, which did not count what is saved by hand
+        return replace(place, saves=1)
+    return place
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved after a step. ``loop`` is None where all loops are the user's own."""
+    """What was saved after a step. ``loop`` is None where all loops are the user's own.
+
+    ``logged``: how many numbers the step had logged, None in older checkpoints. ``rates``: the learning rates that
+    the program had set when its first loop began.
+    """
 
     objects: tuple[Any, ...]
     random: Any
     metrics: dict[str, float]
     loop: LoopPlace | None
+    logged: int | None = None
+    epoch: int | None = None
+    rates: list[float] | None = None
 
     @classmethod
     def decode(cls, content: bytes) -> Self:
         """The inverse of ``encode_checkpoint``. Raises RunError where the bytes were changed."""
         tree = decode_state(content)
-        loop = None if tree["loop"] is None else LoopPlace(*tree["loop"])
-        return cls(tuple(tree["objects"]), tree["random"], tree["metrics"], loop)
+        loop = None if tree["loop"] is None else _decode_place(tree["loop"])
+        rest = {name: tree[name] for name in ("logged", "epoch", "rates") if name in tree}
+        return cls(tuple(tree["objects"]), tree["random"], tree["metrics"], loop, **rest)
 
-    def reaches(self, ordinal: int) -> bool:
-        """Whether the loop of that number was done, or to go on from here; the first one is restored in any case."""
-        return ordinal <= (self.loop.ordinal if self.loop else 0)
-
-    def restore(self, objects: Sequence[Stateful], generator: Any = None) -> None:
+    def restore(self, objects: Sequence[Saveable], generator: Any = None) -> None:
         """Put all states back. Raises RunError where the number of objects differs."""
         if len(self.objects) != len(objects):
             raise RunError(f"the checkpoint holds {len(self.objects)} states; {len(objects)} were given to restore")
         for item, state in zip(objects, self.objects, strict=True):
-            item.load_state_dict(state)
+            if isinstance(item, dict):
+                item.clear()
+                item.update(state)
+            else:
+                item.load_state_dict(state)
         restore_random_states(self.random, generator)
 
 
 def encode_checkpoint(
-    objects: Sequence[Stateful], *, metrics: dict[str, float], loop: LoopPlace | None, generator: Any
+    objects: Sequence[Saveable],
+    *,
+    metrics: dict[str, float],
+    loop: LoopPlace | None,
+    generator: Any,
+    logged: int = 0,
+    epoch: int | None = None,
+    rates: list[float] | None = None,
 ) -> bytes:
     """The states as they are now. Raises UsageError where one is no plain tree."""
     tree = {
-        "objects": [item.state_dict() for item in objects],
+        "objects": [item if isinstance(item, dict) else item.state_dict() for item in objects],
         "random": capture_random_states(generator),
         "metrics": metrics,
-        "loop": None if loop is None else [loop.epoch, loop.batches, loop.random, loop.ordinal],
+        "loop": None if loop is None else [getattr(loop, item.name) for item in fields(loop)],
+        "logged": logged,
+        "epoch": epoch,
+        "rates": rates,
     }
     return encode_state(tree)
 
 
 def walk(
-    loader: Iterable[Any], *, epochs: int, ordinal: int, checkpoint: Checkpoint | None
+    loader: Iterable[Any], place: LoopPlace, *, epochs: int, checkpoint: Checkpoint | None
 ) -> Iterator[tuple[LoopPlace, Any]]:
-    """The loader's batches of all epochs, each with the place after it; what the checkpoint has done is skipped.
+    """The loader's batches of all epochs, each with the place after it.
 
-    A shuffling loader draws its order when an epoch begins: the random states of that moment are put back to
-    draw the same order again, and those of the checkpoint once the batches that are done have gone by.
+    ``place``: before the loop. ``checkpoint``: one that was made in this loop, whose batches are skipped, or None. A
+    shuffling loader draws its order when an epoch begins: the random states of that moment are put back to draw the
+    same order again, and those of the checkpoint once the batches that are done have gone by.
     """
     generator = getattr(loader, "generator", None)
     loop = checkpoint.loop if checkpoint else None
-    if loop and ordinal < loop.ordinal:
-        return
-    if loop and loop.random is None:
-        loop = None
     for epoch in range(loop.epoch if loop else 0, epochs):
         if loop:
             restore_random_states(loop.random, generator)
@@ -97,14 +151,24 @@ def walk(
             loop = None
         for batch in batches:
             done += 1
-            yield LoopPlace(epoch, done, random, ordinal), batch
+            yield replace(place, epoch=epoch, batches=done, random=random), batch
 
 
-def count_steps_left(loader: Iterable[Any], epochs: int, *, checkpoint: Checkpoint | None) -> int | None:
-    """The steps of all epochs without those that the checkpoint has done; None for a loader without a length."""
+def count_batches(loader: Iterable[Any]) -> int | None:
+    """The batches of an epoch; None for a loader without a length."""
     try:
-        length = len(loader)  # type: ignore[arg-type]
+        return len(loader)  # type: ignore[arg-type]
     except TypeError:  # also of a torch loader, over data without a length
         return None
-    loop = checkpoint.loop if checkpoint else None
-    return length * epochs - (loop.epoch * length + loop.batches if loop else 0)
+
+
+def batch_size(loader: Any) -> int | None:
+    """The samples of a batch, where a loader says so in torch's way."""
+    size = getattr(loader, "batch_size", None) or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+    return size if isinstance(size, int) else None
+
+
+def optimizer_groups(objects: Sequence[Saveable]) -> list[dict[str, Any]]:
+    """The parameter groups of all optimisers that have a learning rate."""
+    groups = [group for item in objects for group in getattr(item, "param_groups", ())]
+    return [group for group in groups if "lr" in group]

@@ -30,7 +30,7 @@
     │   └── StoreFullError      the disk is full; what was stored is safe, free space and resume
     ├── RunError                the run cannot go on as asked
     │   ├── RunBusyError        another process works on this run, or it is open in this one already
-    │   ├── RunChangedError     a stored position now has other angles; `rebuy` goes on
+    │   ├── RunChangedError     it is not what was started; `allow_changes` or `rebuy` goes on
     │   └── RunStoppedError     the run was stopped, and can be resumed, or cancelled, which is for good
     └── BudgetError             money would exceed the cap (exit code 3)
 """
@@ -173,7 +173,7 @@ class RunBusyError(RunError):
 
 
 class RunChangedError(RunError):
-    """A stored position of this run now has other angles."""
+    """The program differs from what the run was started with: other settings, or other angles at a stored position."""
 
 
 class RunStoppedError(RunError):

@@ -53,6 +53,7 @@ class SessionRecord:
     """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
 
     ``is_command``: the process is the command ``qorch``, which ends with its run; any other belongs to its user.
+    ``used_settings`` is JSON text: what the program was seen to use, see ``qorch.used_settings``.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class SessionRecord:
     rows_executed: int = 0
     rows_from_cache: int = 0
     is_command: bool = False
+    used_settings: str = "{}"
 
 
 @dataclass(frozen=True)

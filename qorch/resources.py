@@ -10,6 +10,7 @@ from qorch.policy import RunPolicy
 from qorch.portal import Portal
 from qorch.ports import Backend, Clock, Store
 from qorch.records import RunRecord, SessionRecord
+from qorch.used_settings import UsedSettings
 
 
 class Stateful(Protocol):
@@ -22,6 +23,10 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: Any) -> Any:
         """Take a state back."""
         ...
+
+
+Saveable = Stateful | dict[str, Any]
+"""What a checkpoint keeps; a plain dict as it is, such as the best loss so far and how long ago it was."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class Resources:
     portal: Portal
     default_shots: int | None
     is_resumed: bool
+    used: UsedSettings
     report: Callable[[Store, str], object]
     show: Callable[[Progress], None]
     release: Callable[[], None]

@@ -1,38 +1,40 @@
 """A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from contextvars import Token
 from dataclasses import replace
-from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
 
-from qorch.accounting import add_session, credit_bought, finished_step, logged_metrics, session_so_far
+from qorch.accounting import add_session, session_so_far
 from qorch.active import activate, deactivate
-from qorch.checkpoint import Checkpoint, LoopPlace, before_loop, count_steps_left, encode_checkpoint, walk
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand, recombine, wanted_parameters
 from qorch.limits import check_exact_gradients
+from qorch.loop import LoopHooks, Loops
+from qorch.metrics import MetricLog, Metrics, as_numbers
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
-from qorch.model.money import NOTHING
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
 from qorch.portal import PendingCall
 from qorch.ports import Backend, RemoteBackend
-from qorch.records import CheckpointRecord, RunMove, RunState, SpanRecord, Write
-from qorch.resources import Pace, Progress, Resources, Stateful
+from qorch.records import RunMove, RunState, SpanRecord, Write
+from qorch.resources import Resources, Saveable
+from qorch.step import EndedStep, StepMeter
 from qorch.stopping import Lifetime, StopWatch, name_to_resume, say_how_to_resume
+from qorch.waiting import Waiting
 
 
 class Run:
@@ -41,20 +43,15 @@ class Run:
     def __init__(self, resources: Resources) -> None:
         """Open the engine on the portal's loop, and write down that this process works on the run."""
         self._use = resources
+        self._error_at_start = sys.exception()
         self._life = Lifetime(resources.record.run_id)
         self._lock = self._life.lock
         self._position = Position(-1, 0)
-        self._metrics: dict[str, float] = {}
-        self._all_metrics: dict[str, float] = {}
+        self._metrics = MetricLog(resources)
         self._in_step = False
-        self._has_stepped = False
-        self._pace = Pace(resources.clock)
-        self._total_steps: int | None = None
-        self._loops_begun = 0
-        self._generator: Any = None
-        self._idle_since_ns = 0
-        self._step_totals = Totals()
-        self._step_begun_at = resources.clock.now()
+        self._steps = StepMeter(resources, self._metrics)
+        self._loops = Loops(self._make_hooks(), resources, self._metrics)
+        self._waiting = Waiting(resources, self._life, lambda: self._position)
         self._token: Token[Run | None] | None = None
         self._engine = Engine(
             resources.backend,
@@ -66,9 +63,7 @@ class Run:
         )
         self._watch = StopWatch(resources.store, self.run_id, stop=self._cancel)
         self._open()
-        now_ns = resources.clock.monotonic_ns()
-        resources.recorder.add(Phase.START, resources.recorder.origin_ns, now_ns, self._position)
-        self._idle_since_ns = now_ns
+        self._waiting.begin()
 
     def _open(self) -> None:
         """What fails here leaves nothing open, no new run behind, and a resumed one in the state that it had."""
@@ -122,32 +117,29 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """The newest value of every figure that was logged, earlier sessions of the run included."""
-        return dict(self._all_metrics)
+        return dict(self._metrics.newest)
 
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """Execute pubs as one batch and wait: one result per pub, in order.
 
-        Outside of a step every call waits for a commit of its own (about 11 ms on a local disk). To avoid that, give
-        many pubs to one call, or call inside of ``with run.step(n):``, which commits once, when the step ends.
         From any thread, also beside a running event loop. Raises UsageError before anything runs, BackendError,
         StoreError, BudgetError or RunError.
         """
         batch = as_batch(pubs)
-        with self._busy():
+        with self._waiting.busy():
             return self._use.portal.call(self._carry_out(self._next_call(batch)))
 
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
         batch = as_batch(pubs)
-        with self._busy():
+        with self._waiting.busy():
             future = self._use.portal.submit(self._carry_out(self._next_call(batch)))
             return await asyncio.wrap_future(future)
 
     def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall[list[PubResult]]:
         """Start executing pubs and return at once."""
-        batch = as_batch(pubs)
-        with self._lock:
-            return PendingCall(self._use.portal.submit(self._carry_out(self._next_call(batch))))
+        future = self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs))))
+        return PendingCall(future)
 
     def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
         """The forward values of a pub and their derivatives by the wanted parameters (all by default), in one batch.
@@ -162,12 +154,14 @@ class Run:
         Raises UsageError where the backend has no exact gradients.
         """
         check_exact_gradients(self.backend)
-        with self._busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
+        self._see("gradient", "exact")
+        with self._waiting.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
             return self.backend.exact_vjp(pub, cotangents)
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
-        with self._busy():
+        self._see("gradient", "parameter-shift")
+        with self._waiting.busy():
             position = self._position
             with self._use.recorder.span(Phase.EXPAND, position):
                 expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
@@ -189,6 +183,10 @@ class Run:
         return results
 
     def _next_call(self, batch: Batch) -> Call:
+        self._loops.settle_break()
+        if batch.pubs:
+            shots = batch.pubs[0].shots
+            self._see("shots", (self._use.default_shots if shots == "run" else shots) or "exact")
         with self._lock:
             self._life.check()
             position = self._position
@@ -202,19 +200,24 @@ class Run:
             is_replayed=self._use.is_resumed,
         )
 
-    @contextmanager
-    def _busy(self) -> Iterator[None]:
-        """While this is open, the caller waits for qorch; what lies between is the training loop's own time."""
-        with self._lock:
-            if self._life.begin_call():
-                now_ns = self._use.clock.monotonic_ns()
-                self._use.recorder.add(Phase.MODEL, self._idle_since_ns, now_ns, self._position)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._idle_since_ns = self._use.clock.monotonic_ns()
-                self._life.end_call()
+    def _see(self, name: str, value: str | int) -> None:
+        """Record what the steps use; raises RunChangedError where it is not what they used before."""
+        if self._in_step:
+            self._loops.see(name, value)
+
+    def _make_hooks(self) -> LoopHooks:
+        return LoopHooks(
+            check=self._life.check,
+            is_over=lambda: self._life.is_over,
+            position=lambda: self._position,
+            go_to=self._go_to,
+            step=self._step,
+            leave_step=self._leave_step,
+            settle=self.settle,
+        )
+
+    def _go_to(self, position: Position) -> None:
+        self._position = position
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -222,135 +225,107 @@ class Run:
 
         Raises UsageError where the number is no whole one, or does not rise from step to step.
         """
-        number = as_whole(number, "step")
+        self._loops.settle_break()
+        with self._step(as_whole(number, "step")):
+            yield
+
+    @contextmanager
+    def _step(self, number: int) -> Iterator[None]:
         with self._lock:
             self._life.check()
             if self._in_step or number <= self._position.step:
                 raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
-            if not self._has_stepped:
-                self._has_stepped = True
-                self._end_preparation()
             self._position = Position(number, 0)
             self._in_step = True
-            self._metrics = {}
-            self._step_begun_at = self._use.clock.now()
-            self._step_totals = self.totals
-            self._pace.begin_step()
+            self._waiting.begin_step()
+            self._steps.begin()
         try:
             yield
         finally:
             self._in_step = False
-        self._end_step()
+        self._leave_step()()
 
-    def _end_preparation(self) -> None:
-        """What the program did since the run began, such as loading its data, is not time of a step."""
-        now_ns = self._use.clock.monotonic_ns()
-        self._use.recorder.add(Phase.PREPARE, self._idle_since_ns, now_ns, self._position)
-        self._idle_since_ns = now_ns
+    def log(self, metrics: Metrics | None = None, /, **more: SupportsFloat) -> None:
+        """Store numbers by name, such as ``loss=loss`` or ``{"val/accuracy": 0.9}``; tensors of one element, too.
 
-    def log(self, **metrics: float) -> None:
-        """Note figures of the current step, such as ``loss=0.3``; they are shown and stored with it."""
-        self._metrics.update({name: float(value) for name, value in metrics.items()})
-        self._all_metrics.update(self._metrics)
+        They belong to the step that runs or ran last (-1 before the first) and its epoch, and are durable with that
+        step, or when the run is settled or closed, however it ends. A truth value counts as 0 or 1. Raises UsageError
+        for anything else that is not a number, of which nothing is stored, and RunError where the run is closed.
+        """
+        numbers = as_numbers(metrics, more)
+        self._loops.settle_break()
+        with self._lock:
+            self._life.check()
+            if not self._loops.is_repeating():
+                self._metrics.add(numbers, step=self.current_step, epoch=self._loops.epoch)
 
-    def _end_step(self) -> None:
-        done, now = self.totals - self._step_totals, self._use.clock.now()
-        begun_at = self._step_begun_at
-        record = finished_step(self._use.session, self.current_step, begun_at=begun_at, ended_at=now, done=done)
+    def _leave_step(self) -> Callable[[], None]:
+        ended = self._steps.end(self._position, epoch=self._loops.epoch)
+        return lambda: self._end_step(ended)
+
+    def _end_step(self, ended: EndedStep) -> None:
+        record = ended.record
         if self._use.is_resumed and record.rows_from_cache:
             self.settle()
-            record = credit_bought(record, self._use.store, calls=self._position.call)
-        self.settle([record, *logged_metrics(self.run_id, self.current_step, self._metrics, logged_at=now)])
-        self._use.show(
-            Progress(
-                step=self._position.step,
-                total_steps=self._total_steps,
-                seconds_per_step=self._pace.end_step(),
-                elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
-                metrics=dict(self._metrics),
-                totals=self.totals,
-                spend=None if self.backend.capabilities.charges else NOTHING,
-                run=self.name,
-            )
-        )
+            record = ended.credited(self._use.store)
+        self.settle([record])
+        self._use.show(self._steps.progress(ended, total_steps=self._loops.total_steps))
 
     def settle(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
-        with self._busy(), self._use.recorder.span(Phase.STORE, self._position):
+        self._loops.settle_break()
+        with self._waiting.busy(), self._use.recorder.span(Phase.STORE, self._position):
             self._engine.settle_blocking([*writes, *self._session_writes()])
 
     def _session_writes(self) -> list[Write]:
-        """The session as it is now, and the spans since the last time."""
+        """The session as it is now, and the spans and numbers since the last time."""
         session = session_so_far(self._use.session, self._use.recorder)
-        spans = self._use.recorder.drain()
-        return [*(SpanRecord(self.run_id, session.ordinal, span) for span in spans), session]
+        session = replace(session, used_settings=self._use.used.encode())
+        spans = [SpanRecord(self.run_id, session.ordinal, span) for span in self._use.recorder.drain()]
+        return [*self._metrics.drain(), *spans, session]
 
-    def steps(self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Stateful] = ()) -> Iterator[Any]:
+    def epochs(self, count: int, *, save: Sequence[Saveable] = ()) -> Iterator[int]:
+        """The numbers of ``count`` epochs. Each is finished, and saved, when the body of the loop has ended.
+
+        ``save``: a model, an optimiser, a scheduler, and plain dicts for what else the loop remembers, such as the
+        best loss so far. In the body, ``run.steps(loader)`` once or more often, then what belongs to the epoch, such as
+        a validation and its `run.log`. A run that is resumed skips finished epochs whole and goes on with the batch,
+        or the validation, that it had come to; what stands before the loop over the steps is run again, and its numbers
+        are not stored again. `break` ends the loop for good, in a resumed program too.
+
+        Raises RunChangedError where the run was started with another number, UsageError inside of another such loop.
+        """
+        return self._loops.epochs(count, save=save)
+
+    def steps(self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Saveable] = ()) -> Iterator[Any]:
         """The loader's batches for some epochs, each as one step of this run.
 
         Restores ``save`` (a model, an optimiser, …) and the random states from the last checkpoint, skips what is
         done, saves a checkpoint after steps (at least a second apart, and after the last), and shows progress.
-        May be called several times, as for every epoch; a resumed program must make the same calls again.
-        """
-        self._generator = getattr(loader, "generator", None)
-        ordinal, self._loops_begun = self._loops_begun, self._loops_begun + 1
-        checkpoint = self._load_checkpoint(save, ordinal=ordinal)
-        left = count_steps_left(loader, epochs, checkpoint=checkpoint)
-        self._total_steps = None if left is None else self.current_step + 1 + left
-        saved_ns = self._use.clock.monotonic_ns()
-        place: LoopPlace | None = None
-        is_saved = True
-        for place, batch in walk(loader, epochs=epochs, ordinal=ordinal, checkpoint=checkpoint):
-            with self.step(self.current_step + 1):
-                yield batch
-            now_ns = self._use.clock.monotonic_ns()
-            is_saved = now_ns - saved_ns >= self._use.policy.checkpoint_seconds * 1e9
-            if is_saved:
-                saved_ns = now_ns
-                self._save_checkpoint(save, place)
-        if not is_saved:
-            self._save_checkpoint(save, place)
+        Inside of `run.epochs`, ``save`` is given to that. `break` keeps the step, and ends the loop for good.
+        May be called several times; a resumed program must make the same calls again.
 
-    def checkpoint(self, *objects: Stateful) -> None:
+        Raises RunChangedError where the run was started with other epochs, batches, shots or gradients.
+        """
+        return self._loops.steps(loader, epochs=epochs, save=save)
+
+    def checkpoint(self, *objects: Saveable) -> None:
         """Store the states of a model, an optimiser, …, and all random states, as they are after this step.
 
-        Atomic and durable on return. Raises UsageError inside a step, or for a state that is no plain tree.
+        Atomic and durable on return. A resumed program that comes by the checkpoint with which it goes on restores it
+        here. Raises UsageError inside a step, or for a state that is no plain tree.
         """
         if self._in_step:
             raise UsageError("a checkpoint inside a step would repeat half of it; save it after the step")
-        # All loops that began are over, or this would be inside one of their steps.
-        self._save_checkpoint(objects, before_loop(self._loops_begun) if self._loops_begun else None)
+        self._loops.checkpoint(objects)
 
-    def restore(self, *objects: Stateful) -> int:
+    def restore(self, *objects: Saveable) -> int:
         """Put back the states of the last session's checkpoint; the number of the next step, 0 in a new run.
 
         Raises RunError where the checkpoint holds another number of states.
         """
-        self._load_checkpoint(objects)
+        self._loops.restore(objects)
         return self.current_step + 1
-
-    def _save_checkpoint(self, objects: Sequence[Stateful], loop: LoopPlace | None) -> None:
-        content = encode_checkpoint(objects, metrics=self._all_metrics, loop=loop, generator=self._generator)
-        self.settle([CheckpointRecord(self.run_id, self._position, content, self._use.clock.now())])
-
-    @cached_property
-    def _resumed_from(self) -> CheckpointRecord | None:
-        """What the run had come to when this session first asked; it saves newer ones, which it must not go back to."""
-        return self._use.store.last_checkpoint(self.run_id) if self._use.is_resumed else None
-
-    def _load_checkpoint(self, objects: Sequence[Stateful], *, ordinal: int = 0) -> Checkpoint | None:
-        """Restore the state before each loop that the checkpoint reaches: what the program did in between is undone."""
-        record = self._resumed_from
-        if record is None:
-            return None
-        checkpoint = Checkpoint.decode(record.content)
-        if not checkpoint.reaches(ordinal):
-            self._resumed_from = None
-            return None
-        checkpoint.restore(objects, self._generator)
-        self._position = record.position
-        self._all_metrics = dict(checkpoint.metrics)
-        return checkpoint
 
     def report(self) -> Any:
         """Where the time and the money went so far; print it, or read its fields."""
@@ -363,8 +338,19 @@ class Run:
 
     def close(self, *, state: str = RunState.DONE, summary: str | None = None) -> None:
         """End the session: record everything and release the backend. May be called twice."""
-        if not self._life.begin_closing():
-            return
+        try:
+            self._end_loops(state)
+        finally:
+            if self._life.begin_closing():
+                self._close(state, summary)
+
+    def _end_loops(self, state: str) -> None:
+        """A step that was left by `break` is done; one that was left by an error is to be repeated."""
+        if state == RunState.DONE and sys.exception() is self._error_at_start and not self._life.is_over:
+            self._loops.settle_break()
+        self._loops.forget_break()
+
+    def _close(self, state: str, summary: str | None) -> None:
         try:
             if state != RunState.DONE and self._watch.is_asked():
                 self._life.cancel()
@@ -386,7 +372,7 @@ class Run:
 
     def _settle_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; where the store has failed, it has said so before."""
-        self._use.recorder.add(Phase.MODEL, self._idle_since_ns, self._use.clock.monotonic_ns(), self._position)
+        self._waiting.end()
         calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
         whole = add_session(self._use.record.summary, own=summary, calls=calls)
         try:

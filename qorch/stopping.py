@@ -36,6 +36,11 @@ class Lifetime:
         self.state = RunState.RUNNING
 
     @property
+    def is_over(self) -> bool:
+        """Whether no call may begin any more, or not in this process."""
+        return self.is_cancelled or self._is_closed or os.getpid() != self._pid
+
+    @property
     def why_stopped(self) -> str:
         """What a call raises that the end of the run finds waiting."""
         if self.is_cancelled:

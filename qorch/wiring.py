@@ -1,11 +1,12 @@
 """The composition root: names become backends, stores and runs here, and nowhere else."""
 
 import json
+import logging
 import os
 import re
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any, Literal
@@ -31,12 +32,14 @@ from qorch.progress import make_progress, no_progress
 from qorch.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.resources import Progress, Resources
 from qorch.run import Run
+from qorch.used_settings import UsedSettings, as_changes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
 NEWEST = "latest"
 NO_BUDGET = "none"
 """In place of an amount: a run that was started with a budget goes on without."""
+_log = logging.getLogger("qorch")
 
 
 def start_run(
@@ -50,6 +53,7 @@ def start_run(
     db: str | os.PathLike[str] | Store | None = None,
     resume: bool = False,
     rebuy: bool = False,
+    allow_changes: str | Iterable[str] = (),
     workload: str | None = None,
     settings: dict[str, Any] | None = None,
     progress: Callable[[Progress], None] | Literal["off"] | None = None,
@@ -62,13 +66,16 @@ def start_run(
     nothing enforces it yet, so a backend that charges refuses it, and ``"none"`` resumes a run there that has one.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
-    database. ``rebuy``: go on where paid positions have changed. ``progress``: a function that is called with a
-    ``Progress`` after every step, in the thread of the training loop, and whose errors end the run; ``"off"`` shows
-    nothing; None is qorch's own line on standard error or below the notebook's cell. ``is_command``: this process is
-    the command ``qorch``, which says itself how to resume, and which ``qorch cancel`` may end.
+    database. ``rebuy``: go on where paid positions have changed. ``allow_changes``: what may differ from what the run
+    was started with: ``shots``, ``settings``, ``epochs``, ``batch_size``, ``batches``, ``gradient``, ``learning_rate``.
+    ``progress``: a function that is called with a ``Progress`` after every step, in the thread of the training loop,
+    and whose errors end the run; ``"off"`` shows nothing; None is qorch's own line on standard error or below the
+    notebook's cell. ``is_command``: this process is the command ``qorch``, which says itself how to resume, and which
+    ``qorch cancel`` may end.
 
     Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
-    where another process works on the run: all before anything is executed.
+    where another process works on the run, RunChangedError where the run was started with other shots or settings:
+    all before anything is executed.
     """
     begin_describing()
     config, clock = read_config(), clock or WallClock()
@@ -82,7 +89,7 @@ def start_run(
     default_shots = _as_default_shots(shots)
     _check_name(name)
     seed = None if seed is None else as_whole(seed, "seed")
-    stored_settings = _encode(settings)
+    stored_settings, allowed = _encode(settings), as_changes(allow_changes)
     release = ExitStack()
     show = _choose_display(progress, name, release)
     with ExitStack() as stack:
@@ -94,8 +101,17 @@ def start_run(
         store = _enter_store(stack, db or config.db, clock=clock)
         found = _without_budget(store.find_run(name), device, budget) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
-        record = _continued(new, device, seed) if found else new
+        record = _continued(new, device, seed, settings=stored_settings) if found else new
         stack.enter_context(store.claim_run(record.run_id))
+        used = UsedSettings(record.run_id, store.sessions(record.run_id), allowed=allowed)
+        used.see("shots", "exact" if default_shots is None else default_shots)
+        used.see_settings(json.loads(stored_settings))
+        if found and found.state == RunState.DONE and not allowed:
+            _log.warning(
+                "run %s is complete already: its loops are not run again. To train longer, give more epochs and"
+                " allow_changes=['epochs']; for a new run, leave out resume",
+                record.run_id,
+            )
         portal = stack.enter_context(closing(Portal()))
         run = Run(
             Resources(
@@ -109,6 +125,7 @@ def start_run(
                 portal=portal,
                 default_shots=default_shots,
                 is_resumed=found is not None,
+                used=used,
                 report=make_report,
                 show=show,
                 release=release.close,
@@ -249,7 +266,7 @@ def _new_record(
     )
 
 
-def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecord:
+def _continued(record: RunRecord, device: Backend, seed: int | None, *, settings: str) -> RunRecord:
     """The record of a run that goes on. Raises UsageError where it was cancelled, or would become another run."""
     if record.state == RunState.CANCELLED:
         raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")
@@ -265,6 +282,7 @@ def _continued(record: RunRecord, device: Backend, seed: int | None) -> RunRecor
     return replace(
         record,
         state=RunState.RUNNING,
+        settings=record.settings if settings == "{}" else settings,
         summary=_with_charges(record.summary, device),
         charges=device.capabilities.charges,
     )

@@ -62,6 +62,7 @@ def decode_session(row: SqlRow) -> SessionRecord:
     return SessionRecord(
         row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache,
         bool(row.is_command),
+        row.used_settings,
     )  # fmt: skip
 
 

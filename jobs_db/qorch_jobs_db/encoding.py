@@ -162,6 +162,7 @@ def _encode_session(record: SessionRecord) -> Parameters:
         record.rows_executed,
         record.rows_from_cache,
         int(record.is_command),
+        record.used_settings,
     )
 
 

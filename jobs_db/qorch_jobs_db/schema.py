@@ -93,6 +93,7 @@ SESSIONS = Table(
     Column("rows_executed", BigInteger, nullable=False),
     Column("rows_from_cache", BigInteger, nullable=False),
     Column("is_command", Integer, nullable=False, server_default="0"),
+    Column("used_settings", Text, nullable=False, server_default="{}"),
 )
 
 STEPS = Table(

@@ -77,8 +77,14 @@ def _first(*values: T | None) -> T | None:
     return next((value for value in values if value is not None), None)
 
 
-def stored_settings(run: RunRecord, workload: str, *, given: Mapping[str, object]) -> Settings:
-    """The settings with which a run was started. Raises UsageError where an option that is given differs."""
+def stored_settings(
+    run: RunRecord, workload: str, *, given: Mapping[str, object], default_epochs: int
+) -> tuple[Settings, bool]:
+    """The settings with which a run goes on, and whether it is to train longer than it was started for.
+
+    Those with which it was started, but with more epochs where these are given. Raises UsageError where another option
+    that is given differs, or where the epochs are fewer.
+    """
     if run.workload != workload:
         raise UsageError(f"run {run.run_id} trains {run.workload or 'a program of its own'}, not {workload}")
     try:
@@ -87,6 +93,7 @@ def stored_settings(run: RunRecord, workload: str, *, given: Mapping[str, object
         raise UsageError(
             f"run {run.run_id} was not started by `qorch train`; continue it with the program that did"
         ) from error
+    settings, is_longer = _with_epochs(run, settings, given.get("epochs"), default=default_epochs)
     stored = dict(_flatten(msgspec.to_builtins(settings)))
     for name, value in _flatten(given):
         if stored.get(name) != value:
@@ -95,7 +102,19 @@ def stored_settings(run: RunRecord, workload: str, *, given: Mapping[str, object
                 f"run {run.run_id} was started with --{name} {before}, and --{name} {value} is given now;"
                 " leave it out, or start a new run"
             )
-    return settings
+    return settings, is_longer
+
+
+def _with_epochs(run: RunRecord, settings: Settings, given: object, *, default: int) -> tuple[Settings, bool]:
+    before = default if settings.epochs is None else settings.epochs
+    if not isinstance(given, int) or given == before:
+        return (settings if given is None else replace(settings, epochs=before)), False
+    if given < before:
+        raise UsageError(
+            f"run {run.run_id} was started with --epochs {before}, and --epochs {given} is given now;"
+            " it can be trained longer, not shorter: leave it out, or start a new run"
+        )
+    return replace(settings, epochs=given), True
 
 
 def _flatten(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:

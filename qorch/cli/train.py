@@ -33,7 +33,10 @@ _BACKEND = Annotated[
 ]
 _SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
 _COUNT = whole_number(1, 10**9)
-_EPOCHS = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Passes over the data.")]
+_EPOCHS = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=_COUNT, help="Passes over the data; more with --resume train longer."),
+]
 _BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
 _LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only so many samples.")]
 _GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
@@ -118,13 +121,14 @@ def _train_or_resume(
         settings = new_settings(job.name, given)
         return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
     run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
-    settings = stored_settings(run, job.name, given=given)
+    default_epochs = job.defaults.epochs or 1
+    settings, is_longer = stored_settings(run, job.name, given=given, default_epochs=default_epochs)
     if has_no_budget or run.budget_micros is None:
         settings = replace(settings, budget=None)
-    if run.state == RunState.DONE:
+    if run.state == RunState.DONE and not is_longer:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
-    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy)
+    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy, is_longer=is_longer)
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
@@ -142,7 +146,15 @@ def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -
         raise UnknownNameError(f"there is no run of {workload} to resume in {store.location}; see `qorch runs`")
 
 
-def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id: str | None, rebuy: bool) -> str:
+def _train(
+    workload: "Workload",
+    settings: "Settings",
+    *,
+    db: str | None,
+    run_id: str | None,
+    rebuy: bool,
+    is_longer: bool = False,
+) -> str:
     """Train a new run, or go on with ``run_id``; the run's id."""
     import msgspec
 
@@ -157,7 +169,8 @@ def _train(workload: "Workload", settings: "Settings", *, db: str | None, run_id
             run = start_run(
                 run_id or settings.name, backend=_open_backend(settings), budget=settings.budget or NO_BUDGET,
                 cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
-                resume=run_id is not None, rebuy=rebuy, workload=settings.workload,
+                resume=run_id is not None, rebuy=rebuy,
+                allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
                 settings=msgspec.to_builtins(settings), is_command=True,
             )  # fmt: skip
             stopper.hint = lambda: _resume_hint(run, settings.workload, db)

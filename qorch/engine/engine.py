@@ -161,6 +161,7 @@ class Engine:
         finally:
             await self._backend.close()
             self._journal.close()
+            self._lookup.tell_changes(self._run_id)
 
     def trim(self) -> None:
         """Delete free results beyond the bound that the end of the run has set free."""

@@ -1,5 +1,6 @@
 """What is stored already for the rows of a call: this run's own results by position, other samples by key."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from qorch.policy import CachePolicy
 from qorch.ports import Store
 from qorch.records import BlockRecord
 from qorch.reuse import EXACT, Match, SampleIndex, duplicate_rows
+
+_logger = logging.getLogger("qorch.lookup")
 
 IndexKey = tuple[bytes, bytes, bytes]
 
@@ -67,6 +70,17 @@ class Lookup:
         self._policy = policy
         self._stops_on_change = charges and not rebuy
         self._indices: dict[IndexKey, tuple[SampleIndex, int]] = {}
+        self._changed: dict[Position, int] = {}
+
+    def tell_changes(self, run_id: str) -> None:
+        """One line with how many rows were stored at a position with other angles, and were executed again."""
+        if self._changed:
+            _logger.warning(
+                "run %s: %d stored rows have other circuits, angles or shots now and were executed again;"
+                " the program, its data or the backend has changed since",
+                run_id,
+                sum(self._changed.values()),
+            )
 
     def uses_index(self, *, is_exact: bool) -> bool:
         """Whether rows are looked up by key: exact ones under every policy but `off`, samples where it says so."""
@@ -146,6 +160,9 @@ class Lookup:
                 f" {stored[0].position.call} whose angles are others now: the program, its data or its seed"
                 " changed. Restore them, or go on with rebuy=True (--rebuy) and pay for these rows again"
             )
+        missing = sum(group.n_rows for group in lowered.groups) - sum(len(hit.rows) for hit in hits)
+        if mismatches and missing:
+            self._changed[stored[0].position] = min(mismatches, missing)
         return hits
 
     def _reuse(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,17 @@ class Options:
     data_dir: Path | None = None
     seed: int = 0
     own: Mapping[str, str] = field(default_factory=dict)
+
+    def filled(self, defaults: "Options") -> "Options":
+        """These options, with a workload's defaults for what is None, but for ``shots`` and ``data_dir``."""
+        return replace(
+            self,
+            epochs=defaults.epochs if self.epochs is None else self.epochs,
+            batch_size=defaults.batch_size if self.batch_size is None else self.batch_size,
+            limit=defaults.limit if self.limit is None else self.limit,
+            gradient=defaults.gradient if self.gradient is None else self.gradient,
+            own={**defaults.own, **self.own},
+        )
 
 
 @dataclass(frozen=True)
@@ -84,9 +95,9 @@ def weights_digest(model: torch.nn.Module) -> str:
     return hasher.hexdigest()
 
 
-def positive(value: int | None, name: str, *, default: int) -> int:
+def positive(value: int | None, name: str) -> int:
     """An option that counts something. Raises UsageError if it is not from 1 to MAX_COUNT."""
-    return as_whole(default if value is None else value, f"--{name}", least=1, most=MAX_COUNT)
+    return as_whole(value, f"--{name}", least=1, most=MAX_COUNT)
 
 
 def check_own_options(workload: Workload, options: Options) -> None:

@@ -17,7 +17,7 @@ import qorch
 from qorch.errors import UsageError
 from qorch.run import Run
 from qorch.torch import GRADIENTS
-from qorch.workloads.base import MAX_COUNT, Options, Training, check_own_options, positive, weights_digest
+from qorch.workloads.base import Options, Training, check_own_options, positive, weights_digest
 
 N_QUBITS = 8
 N_LAYERS = 2
@@ -47,12 +47,12 @@ class Digits:
     def check(self, options: Options) -> None:
         """Raise UsageError for options that cannot be."""
         check_own_options(self, options)
-        classes = parse_classes(options.own.get("classes", "3,6"))
+        options = options.filled(self.defaults)
+        classes = parse_classes(options.own["classes"])
         _learning_rate(options)
         _gradient(options)
-        positive(options.epochs, "epochs", default=1)
-        positive(options.batch_size, "batch-size", default=1)
-        positive(options.limit, "limit", default=MAX_COUNT)
+        positive(options.epochs, "epochs")
+        positive(options.batch_size, "batch-size")
         if options.limit is not None and options.limit < 20:
             raise UsageError(f"--limit is {options.limit}; digits needs at least 20 images to train and test")
         _, targets = _choose(classes, limit=options.limit, seed=options.seed)
@@ -65,22 +65,23 @@ class Digits:
 
     def train(self, run: Run, options: Options) -> Training:
         """Train, and measure the accuracy on the test images after every epoch."""
-        data = load_data(parse_classes(options.own.get("classes", "3,6")), limit=options.limit, seed=options.seed)
+        options = options.filled(self.defaults)
+        data = load_data(parse_classes(options.own["classes"]), limit=options.limit, seed=options.seed)
         torch.manual_seed(options.seed)
         model = build_model(data.n_classes, shots=options.shots, gradient=_gradient(options))
         optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(options))
-        batch_size = min(positive(options.batch_size, "batch-size", default=32), len(data.train))
+        batch_size = min(positive(options.batch_size, "batch-size"), len(data.train))
         loader = torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
-        epochs = positive(options.epochs, "epochs", default=5)
+        epochs = positive(options.epochs, "epochs")
         loss_function = torch.nn.CrossEntropyLoss()
-        for images, labels in run.steps(loader, epochs=epochs, save=(model, optimizer)):
-            loss = loss_function(model(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            run.log(loss=loss.item())
-            if (run.current_step + 1) % len(loader) == 0:
-                run.log(test_accuracy=accuracy(model, data.test))
+        for _ in run.epochs(epochs, save=(model, optimizer)):
+            for images, labels in run.steps(loader):
+                loss = loss_function(model(images), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.log(loss=loss)
+            run.log(test_accuracy=accuracy(model, data.test))
         metrics = run.metrics | {"baseline_accuracy": data.baseline_accuracy}
         return Training(epochs * len(loader), metrics, weights_digest(model))
 
@@ -165,7 +166,7 @@ def parse_classes(text: str) -> tuple[int, ...]:
 
 
 def _learning_rate(options: Options) -> float:
-    text = options.own.get("lr", "0.05")
+    text = options.own["lr"]
     try:
         rate = float(text)
     except ValueError:
@@ -176,10 +177,9 @@ def _learning_rate(options: Options) -> float:
 
 
 def _gradient(options: Options) -> str:
-    gradient = options.gradient or GRADIENTS[0]
-    if gradient not in GRADIENTS:
-        raise UsageError(f"there is no gradient '{gradient}'; choose one of {', '.join(GRADIENTS)}")
-    return gradient
+    if options.gradient not in GRADIENTS:
+        raise UsageError(f"there is no gradient '{options.gradient}'; choose one of {', '.join(GRADIENTS)}")
+    return options.gradient
 
 
 WORKLOAD = Digits()

@@ -70,12 +70,24 @@ def test_own_options_reach_the_workload_and_come_back_with_resume(typed: Any) ->
 
 def test_a_resumed_run_refuses_other_settings(trained: Any, typed: Any) -> None:
     """The line names the setting as it was and as it is given now."""
-    for option, before, now in (("--epochs", "1", "9"), ("--seed", "0", "3"), ("--classes", "the default", "3,5")):
+    for option, before, now in (("--epochs", "1", "0"), ("--seed", "0", "3"), ("--classes", "the default", "3,5")):
         outcome = typed("train", "digits", "--db", str(trained.database), "--resume", option, now)
         assert outcome.code == 2
         assert f"{option} {before}" in outcome.error
         assert f"{option} {now}" in outcome.error
     assert trained("train", "digits", "--resume", "digits", "--epochs", "1", "--limit", "40").code == 0
+
+
+def test_more_epochs_train_longer(typed: Any) -> None:
+    """`--resume --epochs 2` of a run of one epoch: the weights are those of two epochs, and it stays a run of two."""
+    typed("train", "digits", *typed.small, "--name", "longer")
+    longer = typed("train", "digits", "--resume", "longer", "--epochs", "2", "--json")
+    assert longer.code == 0, longer.err
+    whole = typed("train", "digits", *typed.small, "--epochs", "2", "--json").document
+    assert longer.document["weights_sha256"] == whole["weights_sha256"]
+    assert longer.document["steps"] == whole["steps"] == 4
+    assert typed("show", "longer", "--json").document["settings"]["epochs"] == 2
+    assert "trained longer, not shorter" in typed("train", "digits", "--resume", "longer", "--epochs", "1").error
 
 
 def test_a_long_name_can_be_resumed_by_its_id(typed: Any) -> None:

@@ -294,7 +294,7 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
             **before,
             "alembic_version": [("0003",)],
             "runs": [(*before["runs"][0], 1, "{}", None)],
-            "sessions": [(*before["sessions"][0], 0)],
+            "sessions": [(*before["sessions"][0], 0, "{}")],
             "steps": [("r", 0, 0, *before["steps"][0][3:6], None, None)],
         }
         metrics = store.metrics("r")

@@ -22,6 +22,8 @@ def upgrade() -> None:
         steps.drop_column("metrics")
         steps.add_column(sa.Column("begun_at", sa.Text()))
         steps.add_column(sa.Column("epoch", sa.Integer()))
+    with op.batch_alter_table("sessions") as sessions:
+        sessions.add_column(sa.Column("used_settings", sa.Text(), nullable=False, server_default="{}"))
     with op.batch_alter_table("runs") as runs:
         runs.add_column(sa.Column("charges", sa.Integer()))
         runs.add_column(sa.Column("environment", sa.Text(), nullable=False, server_default="{}"))

@@ -1,0 +1,374 @@
+"""Loops of a run: their steps, epochs and checkpoints, and how a program that is run again comes back to its place."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, cast
+
+from qorch.checkpoint import (
+    Checkpoint,
+    LoopPlace,
+    batch_size,
+    before_loop,
+    count_batches,
+    encode_checkpoint,
+    optimizer_groups,
+    walk,
+)
+from qorch.errors import QorchError, RunChangedError, UsageError
+from qorch.metrics import MetricLog
+from qorch.model.identity import Position
+from qorch.model.whole import as_whole
+from qorch.records import CheckpointRecord, Write
+from qorch.resources import Resources, Saveable
+
+MOST_COMPARED = 32
+"""So many loops of a session, and of an epoch, are compared with those that the run was started with."""
+
+_log = logging.getLogger("qorch")
+
+
+@dataclass(frozen=True)
+class LoopHooks:
+    """What a run does for its loops.
+
+    ``leave_step``: a step was left by `break`; what it returns ends the step, with the time and figures of now.
+    """
+
+    check: Callable[[], None]
+    is_over: Callable[[], bool]
+    position: Callable[[], Position]
+    go_to: Callable[[Position], None]
+    step: Callable[[int], AbstractContextManager[None]]
+    leave_step: Callable[[], Callable[[], None]]
+    settle: Callable[[Sequence[Write]], None]
+
+
+@dataclass
+class _Epoch:
+    """The epoch of `run.epochs` that runs."""
+
+    ordinal: int
+    epoch: int
+    epochs: int
+    save: Sequence[Saveable]
+    loops_begun: int = 0
+
+    @property
+    def within(self) -> tuple[int, int]:
+        """See LoopPlace."""
+        return self.ordinal, self.epoch
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What a program had when it left a loop. Whether that was a `break` or an error, only its next call tells."""
+
+    position: Position
+    content: bytes | QorchError
+    end_step: Callable[[], None] | None
+
+
+class Loops:
+    """The loops of one session, in the order in which the program comes by them."""
+
+    def __init__(self, hooks: LoopHooks, resources: Resources, log: MetricLog) -> None:
+        """No loop has begun. A resumed program is at its place as soon as it comes to the last checkpoint."""
+        self._run = hooks
+        self._use = resources
+        self._metrics = log
+        self._is_back = not resources.is_resumed
+        self._outer: _Epoch | None = None
+        self._left: _Left | None = None
+        self._loops_begun = 0
+        self._epochs_begun = 0
+        self._saves = 0
+        self._generator: Any = None
+        self._generator_state: Any = None
+        self._rates: list[float] | None = None
+        self._is_restored_by_hand = False
+        self._has_told = False
+        self.total_steps: int | None = None
+        self.epoch: int | None = None
+
+    def see(self, name: str, value: Any) -> None:
+        """Record what the loop uses that runs or ran last, and compare it with what it used when the run was started.
+
+        Raises RunChangedError. Of very many loops, only the first ones are recorded.
+        """
+        outer = self._outer
+        if max(self._loops_begun, outer.loops_begun if outer else 0) > MOST_COMPARED:
+            return
+        scope = f"{outer.ordinal}.{outer.loops_begun - 1}" if outer else str(self._loops_begun - 1)
+        self._use.used.see(name, value, scope=scope if self._loops_begun else "own")
+
+    def epochs(self, count: int, *, save: Sequence[Saveable]) -> Iterator[int]:
+        """See Run.epochs."""
+        self._enter()
+        count = as_whole(count, "epochs")
+        if self._outer is not None:
+            raise UsageError("run.epochs cannot stand inside of run.epochs; use range for the inner loop")
+        ordinal, self._loops_begun = self._loops_begun, self._loops_begun + 1
+        self._use.used.see("epochs", count, scope=str(ordinal))
+        for epoch in range(self._first_epoch(ordinal, count, save), count):
+            self._outer = _Epoch(ordinal, epoch, count, tuple(save))
+            self.epoch, self._saves = epoch, 0
+            end = before_loop(0, within=(ordinal, epoch + 1))
+            try:
+                yield epoch
+            except GeneratorExit:
+                self._outer = None
+                self._leave(save, replace(end, is_ended=True))
+                raise
+            self._enter()
+            self._outer, self._is_back = None, True
+            self._save(save, end)
+
+    def steps(self, loader: Iterable[Any], *, epochs: int, save: Sequence[Saveable]) -> Iterator[Any]:
+        """See Run.steps."""
+        self._enter()
+        epochs = as_whole(epochs, "epochs")
+        if self._outer is not None and save:
+            raise UsageError("inside of run.epochs, give save to it: run.epochs(5, save=(model, optimizer))")
+        before = self._begin_loop(loader, epochs)
+        objects = self._outer.save if self._outer else save
+        is_done, checkpoint = self._come_to(before, objects)
+        if is_done:
+            return
+        self._count_steps(loader, epochs, done=checkpoint.loop if checkpoint else None)
+        first_epoch, saved_ns = self._epochs_begun - epochs, self._use.clock.monotonic_ns()
+        place, is_saved = before, True
+        for place, batch in walk(loader, before, epochs=epochs, checkpoint=checkpoint):
+            self.epoch = self._outer.epoch if self._outer else first_epoch + place.epoch
+            try:
+                with self._run.step(self._run.position().step + 1):
+                    yield batch
+            except GeneratorExit:
+                self._leave(objects, replace(place, is_ended=True), end_step=self._run.leave_step)
+                raise
+            now_ns = self._use.clock.monotonic_ns()
+            is_saved = now_ns - saved_ns >= self._use.policy.checkpoint_seconds * 1e9
+            if is_saved:
+                saved_ns = now_ns
+                self._save(objects, place)
+        if not is_saved:
+            self._save(objects, place)
+
+    def checkpoint(self, objects: Sequence[Saveable]) -> None:
+        """See Run.checkpoint. A program that is not back at its place saves nothing: it would go back further."""
+        self._enter()
+        self._saves += 1
+        here = self._here()
+        ahead = self._ahead
+        if ahead is None:
+            self._save(objects, here)
+        elif here is not None and ahead.random is None and (ahead.key, ahead.saves) == (here.key, here.saves):
+            self._restore(objects)
+            self._is_back = True
+
+    def restore(self, objects: Sequence[Saveable]) -> None:
+        """See Run.restore."""
+        self._enter()
+        if self._saved is not None:
+            self._restore(objects)
+        self._is_restored_by_hand = True
+
+    def is_repeating(self) -> bool:
+        """Whether the program is between two loops that were done before: what it measures there, it has logged."""
+        if self._is_back or not self._loops_begun or self._ahead is None:
+            return False
+        if self._outer is None and not self._has_told:
+            self._has_told = True
+            _log.warning(
+                "numbers that are logged between loops that are done already are not stored again: the model is that of"
+                " the last checkpoint. Use `for epoch in run.epochs(...)` around run.steps, which skips finished epochs"
+            )
+        return True
+
+    def settle_break(self) -> None:
+        """A loop was left, and the run is used further: its last step is done. Raises StoreError, UsageError."""
+        left, self._left = self._left, None
+        if left is None:
+            return
+        if left.end_step is not None:
+            left.end_step()
+        if isinstance(left.content, QorchError):
+            raise left.content
+        self._run.settle([self._record(left.position, left.content)])
+
+    def forget_break(self) -> None:
+        """A loop was left by an error: its step is to be repeated."""
+        self._left = None
+
+    def _enter(self) -> None:
+        self._run.check()
+        self.settle_break()
+
+    def _begin_loop(self, loader: Iterable[Any], epochs: int) -> LoopPlace:
+        outer = self._outer
+        if outer is not None:
+            before = before_loop(outer.loops_begun, within=outer.within)
+            outer.loops_begun += 1
+        else:
+            before = before_loop(self._loops_begun)
+            self._loops_begun += 1
+            self._epochs_begun += epochs
+        self._saves = 0
+        self.see("epochs", epochs)
+        self.see("batch_size", batch_size(loader))
+        self.see("batches", count_batches(loader))
+        self._generator = getattr(loader, "generator", None) or self._generator
+        if self._generator is not None and self._generator_state is not None:
+            self._generator.set_state(self._generator_state)
+            self._generator_state = None
+        return before
+
+    def _count_steps(self, loader: Iterable[Any], epochs: int, *, done: LoopPlace | None) -> None:
+        batches = count_batches(loader)
+        if batches is None:
+            self.total_steps = None
+            return
+        left = batches * epochs - (done.epoch * batches + done.batches if done else 0)
+        if self._outer is not None:
+            left += batches * epochs * (self._outer.epochs - self._outer.epoch - 1)
+        self.total_steps = self._run.position().step + 1 + left
+
+    def _here(self) -> LoopPlace | None:
+        """Between two loops; None where the program has had none, and maybe has its own."""
+        if self._outer is not None:
+            return before_loop(self._outer.loops_begun, within=self._outer.within, saves=self._saves)
+        return before_loop(self._loops_begun, saves=self._saves) if self._loops_begun else None
+
+    @cached_property
+    def _saved(self) -> CheckpointRecord | None:
+        """What the run had come to when this session first asked; it saves newer ones, which it must not go back to."""
+        return self._use.store.last_checkpoint(self._use.record.run_id) if self._use.is_resumed else None
+
+    @cached_property
+    def _saved_place(self) -> LoopPlace | None:
+        return None if self._saved is None else Checkpoint.decode(self._saved.content).loop
+
+    @property
+    def _ahead(self) -> LoopPlace | None:
+        """The place of the checkpoint to which this program has not come back yet."""
+        is_own = self._is_restored_by_hand and not self._loops_begun
+        return None if self._is_back or is_own else self._saved_place
+
+    def _first_epoch(self, ordinal: int, count: int, save: Sequence[Saveable]) -> int:
+        """The epoch with which `run.epochs` goes on; ``count`` where all are done. Restores what was saved."""
+        self._note_rates(save)
+        place = self._ahead
+        if place is None or place.top < ordinal:
+            self._come_back(save, restores=place is None)
+            return 0
+        self._restore(save)
+        if place.top > ordinal:
+            return count
+        self._saved_place = place = place.inside_epochs()
+        is_left = place.is_ended and place.random is None and not self._use.used.allows("epochs")
+        epoch = place.within[1] if place.within else 0
+        self._is_back = is_left or place.begins_epoch or place.within is None or epoch >= count
+        return count if is_left else epoch
+
+    def _come_to(self, before: LoopPlace, save: Sequence[Saveable]) -> tuple[bool, Checkpoint | None]:
+        """Whether a loop is done already, and the checkpoint that was made in it. Restores what was saved."""
+        self._note_rates(save)
+        place = self._ahead
+        if place is None or place.key < before.key:
+            self._come_back(save, restores=place is None)
+            return False, None
+        if place.top == before.top and (place.within is None) != (before.within is None):
+            raise RunChangedError(
+                f"run {self._use.record.run_id} was started with run.epochs around this loop, where the program has"
+                " run.steps alone now; restore what it was, or start a new run without resume"
+            )
+        checkpoint = self._restore(save)
+        if place.key > before.key:
+            return True, None
+        self._is_back = True
+        if place.random is None:
+            return False, None
+        return place.is_ended and not self._use.used.allows("epochs"), replace(checkpoint, loop=place)
+
+    def _come_back(self, objects: Sequence[Saveable], *, restores: bool) -> None:
+        """The first loop restores a checkpoint of a program that had no such loops."""
+        if restores and not self._is_back and self._saved is not None:
+            self._restore(objects)
+        self._is_back = True
+
+    def _restore(self, objects: Sequence[Saveable]) -> Checkpoint:
+        """What the program did since it began is undone."""
+        record = cast("CheckpointRecord", self._saved)
+        self._note_rates(objects)
+        checkpoint = Checkpoint.decode(record.content)
+        checkpoint.restore(objects, self._generator)
+        self._generator_state = checkpoint.random.get("generator") if self._generator is None else None
+        self._keep_rates(objects, checkpoint.rates)
+        self._run.go_to(record.position)
+        self._metrics.go_back(checkpoint.metrics, self._count_logged(record, checkpoint))
+        self.epoch = checkpoint.epoch
+        return checkpoint
+
+    def _count_logged(self, record: CheckpointRecord, checkpoint: Checkpoint) -> int:
+        if checkpoint.logged is not None:
+            return checkpoint.logged
+        return sum(metric.step == record.position.step for metric in self._use.store.metrics(record.run_id))
+
+    def _note_rates(self, objects: Sequence[Saveable]) -> None:
+        if self._rates is None and objects:
+            self._rates = [float(group["lr"]) for group in optimizer_groups(objects)]
+
+    def _keep_rates(self, objects: Sequence[Saveable], before: list[float] | None) -> None:
+        """The learning rates of the checkpoint, or those that the program has just set where the user allowed that."""
+        groups = optimizer_groups(objects)
+        if before is None or self._rates is None or before == self._rates or len(groups) != len(self._rates):
+            return
+        if self._use.used.allows("learning_rate"):
+            for group, rate in zip(groups, self._rates, strict=True):
+                group["lr"] = rate
+            return
+        _log.warning(
+            "the learning rate goes on with %s, that of the checkpoint; the program set %s now, and %s when run %s was"
+            " started. To train on with the new one: start_run(..., allow_changes=['learning_rate'])",
+            *(_listed(rates) for rates in ([float(group["lr"]) for group in groups], self._rates, before)),
+            self._use.record.run_id,
+        )
+        self._rates = before
+
+    def _save(self, objects: Sequence[Saveable], place: LoopPlace | None) -> None:
+        self._run.settle([self._record(self._run.position(), self._encode(objects, place))])
+
+    def _record(self, position: Position, content: bytes) -> CheckpointRecord:
+        return CheckpointRecord(self._use.record.run_id, position, content, self._use.clock.now())
+
+    def _encode(self, objects: Sequence[Saveable], place: LoopPlace | None) -> bytes:
+        return encode_checkpoint(
+            objects,
+            metrics=self._metrics.newest,
+            loop=place,
+            generator=self._generator,
+            logged=self._metrics.count,
+            epoch=self.epoch,
+            rates=self._rates,
+        )
+
+    def _leave(
+        self, objects: Sequence[Saveable], place: LoopPlace, *, end_step: Callable[[], Callable[[], None]] | None = None
+    ) -> None:
+        """A `break`, or an error that ends the run: the states of this moment are kept until that is known."""
+        if self._run.is_over():
+            return
+        inner = self._left
+        try:
+            content: bytes | QorchError = self._encode(objects, place)
+        except QorchError as error:
+            content = error
+        ending = end_step() if end_step is not None else inner.end_step if inner is not None else None
+        self._is_back = True
+        self._left = _Left(self._run.position(), content, ending)
+
+
+def _listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in sorted(set(rates)))

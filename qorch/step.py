@@ -1,0 +1,71 @@
+"""One step of a run: what it takes, and its record."""
+
+from dataclasses import dataclass, replace
+
+from qorch.accounting import credit_bought, finished_step
+from qorch.engine.recorder import Totals
+from qorch.metrics import MetricLog
+from qorch.model.identity import Position
+from qorch.model.money import NOTHING
+from qorch.ports import Store
+from qorch.records import StepRecord
+from qorch.resources import Pace, Progress, Resources
+
+
+@dataclass(frozen=True)
+class EndedStep:
+    """A step that ended, and how many calls it had; not stored yet."""
+
+    record: StepRecord
+    calls: int
+    seconds_per_step: float
+    metrics: dict[str, float]
+
+    def credited(self, store: Store) -> StepRecord:
+        """The record where the step was replayed: what the run had bought for it was not from the cache."""
+        return credit_bought(self.record, store, calls=self.calls)
+
+
+class StepMeter:
+    """What the steps of a session take, one after the other."""
+
+    def __init__(self, resources: Resources, metrics: MetricLog) -> None:
+        """No step has begun."""
+        self._use = resources
+        self._metrics = metrics
+        self._pace = Pace(resources.clock)
+        self._begun_at = resources.clock.now()
+        self._totals = Totals()
+
+    def begin(self) -> None:
+        """A step begins."""
+        self._metrics.begin_step()
+        self._begun_at = self._use.clock.now()
+        self._totals = self._use.recorder.totals
+        self._pace.begin_step()
+
+    def end(self, position: Position, *, epoch: int | None) -> EndedStep:
+        """The step at this position has ended."""
+        record = finished_step(
+            self._use.session,
+            position.step,
+            begun_at=self._begun_at,
+            ended_at=self._use.clock.now(),
+            done=self._use.recorder.totals - self._totals,
+        )
+        return EndedStep(
+            replace(record, epoch=epoch), position.call, self._pace.end_step(), dict(self._metrics.of_step)
+        )
+
+    def progress(self, ended: EndedStep, *, total_steps: int | None) -> Progress:
+        """Where the run is after a step."""
+        return Progress(
+            step=ended.record.step,
+            total_steps=total_steps,
+            seconds_per_step=ended.seconds_per_step,
+            elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
+            metrics=ended.metrics,
+            totals=self._use.recorder.totals,
+            spend=None if self._use.backend.capabilities.charges else NOTHING,
+            run=self._use.record.name,
+        )

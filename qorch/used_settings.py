@@ -1,0 +1,79 @@
+"""What a program is seen to use, such as shots and epochs: recorded by every session, compared when one resumes."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qorch.errors import RunChangedError, UnknownNameError
+from qorch.records import SessionRecord
+
+CHANGES = {
+    "shots": "shots",
+    "settings": "settings",
+    "epochs": "epochs",
+    "batch_size": "a batch size of",
+    "batches": "batches of an epoch:",
+    "gradient": "gradient",
+    "learning_rate": "learning rate",
+}
+"""What `allow_changes` takes, and how a message says it before the value."""
+
+
+def as_changes(names: str | Iterable[str]) -> frozenset[str]:
+    """The names of ``allow_changes``; one may come without a list. Raises UnknownNameError for others."""
+    chosen = frozenset([names] if isinstance(names, str) else names)
+    unknown = sorted(str(name) for name in chosen if name not in CHANGES)
+    if unknown:
+        raise UnknownNameError(f"allow_changes has '{unknown[0]}'; it takes {', '.join(CHANGES)}")
+    return chosen
+
+
+class UsedSettings:
+    """What a run's sessions used. A value that a program changes by itself is recorded as None, and not compared."""
+
+    def __init__(self, run_id: str, sessions: Iterable[SessionRecord] = (), *, allowed: frozenset[str]) -> None:
+        """``sessions``: the earlier ones, in order. ``allowed``: what may differ from them, see CHANGES."""
+        self._run_id = run_id
+        self._allowed = allowed
+        self._before: dict[str, Any] = {}
+        for session in sessions:
+            self._before |= json.loads(session.used_settings)
+        self._now: dict[str, Any] = {}
+        self._text = "{}"
+
+    def allows(self, name: str) -> bool:
+        """Whether the user said that this may differ from what the run was started with."""
+        return name in self._allowed
+
+    def see(self, name: str, value: Any, *, scope: str = "") -> None:
+        """The program uses this value, which fits into JSON; ``scope`` tells apart loops, or keys. None is unknown.
+
+        Raises RunChangedError where earlier sessions used another one, unless that is allowed.
+        """
+        key = f"{name} {scope}".strip()
+        if value is None or (key in self._now and self._now[key] in (value, None)):
+            return
+        if key in self._now:
+            value = None
+        elif name not in self._allowed and self._before.get(key) not in (value, None):
+            raise RunChangedError(self._describe(name, scope, value))
+        self._now[key] = value
+        self._text = json.dumps(self._now)
+
+    def see_settings(self, settings: Mapping[str, Any]) -> None:
+        """The settings that the program gives to `start_run`, one by one. Raises RunChangedError."""
+        for key, value in settings.items():
+            self.see("settings", value, scope=key)
+
+    def encode(self) -> str:
+        """What this session used, as JSON text."""
+        return self._text
+
+    def _describe(self, name: str, scope: str, value: Any) -> str:
+        before = self._before[f"{name} {scope}".strip()]
+        words = f"{CHANGES[name]} {scope} =" if name == "settings" else CHANGES[name]
+        return (
+            f"run {self._run_id} was started with {words} {before}, and the program has {value} now."
+            " Restore what it was, start a new run without resume,"
+            f" or go on with the new value: start_run(..., allow_changes=['{name}'])"
+        )
