@@ -103,7 +103,7 @@ def test_a_training_at_a_wrong_address_ends_soon(
     outcome = typed("train", "digits", *typed.small, "--backend", f"ionq:{target}")
     # What is imported before takes seconds of its own.
     first = next(record for record in caplog.records if "trying again" in record.getMessage())
-    seconds = time.time() - first.created
+    seconds = WallClock().now().timestamp() - first.created
     print(f"{seconds:.1f} s")
     assert outcome.code == 1
     last = outcome.err.splitlines()[-1]
