@@ -47,7 +47,7 @@ class RetryPolicy:
     max_attempts: int = 3
     patience_seconds: float = 86_400.0
     first_patience_seconds: float = 60.0
-    unreached_patience_seconds: float = 8.0
+    unreached_patience_seconds: float = 6.0
     first_seconds: float = 0.25
     longest_seconds: float = 60.0
     tokens: float = 100.0

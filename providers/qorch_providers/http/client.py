@@ -26,7 +26,9 @@ from qorch_providers.http.safety import check_header_value, check_origin, is_saf
 # Below every usual server's own limit: a POST on a connection that the server is just closing has no known outcome.
 KEEP_ALIVE_SECONDS = 4.0
 FIRST_CONNECT_SECONDS = 6.0
-"""At most for the first connection, name look-up and all: at a wrong address a person waits for the error."""
+"""At most for a connection for a question, name look-up and all, while there was none yet: at a wrong address a person
+waits for the error.
+"""
 _LEAST_SECRET = 16
 _PIECE_BYTES = 2**18
 
@@ -133,7 +135,7 @@ class HttpClient:
             headers = httpx.Headers([*headers.items(), ("content-length", str(len(content)))])
             sent = _pieces(content)
         request = httpx.Request(
-            method, url, headers=headers, content=sent, extensions={"timeout": self._choose_timeouts()}
+            method, url, headers=headers, content=sent, extensions={"timeout": self._choose_timeouts(method)}
         )
         response = await self._opened().handle_async_request(request)
         self._has_connected = True
@@ -148,8 +150,10 @@ class HttpClient:
         finally:
             await response.aclose()
 
-    def _choose_timeouts(self) -> dict[str, float | None]:
-        seconds = self._connect_seconds if self._has_connected else min(FIRST_CONNECT_SECONDS, self._connect_seconds)
+    def _choose_timeouts(self, method: str) -> dict[str, float | None]:
+        seconds = self._connect_seconds
+        if method == "GET" and not self._has_connected:
+            seconds = min(FIRST_CONNECT_SECONDS, seconds)
         return {"pool": seconds, "connect": seconds, "read": None, "write": None}
 
     def _received(self, response: httpx.Response, body: bytes) -> HttpResponse:
