@@ -31,6 +31,7 @@ from qorch.cli import (
 from qorch.cli.arguments import fill_resume
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS, INTERRUPTED, OVER_BUDGET, WRONG_USAGE
 from qorch.cli.output import print_aside
+from qorch.cli.train_help import TrainCommand
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
 
@@ -40,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
+app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
 app.command()(runs.runs)
 app.command()(show.show)
 app.command()(jobs.jobs)

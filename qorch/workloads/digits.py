@@ -41,7 +41,7 @@ class Digits:
     summary = "3 against 6 of scikit-learn's digits: PCA to 8 angles, 8 qubits, 32 weights, a linear head"
     defaults = Options(shots=1024, epochs=5, batch_size=32, gradient=GRADIENTS[0], own={"classes": "3,6", "lr": "0.05"})
     own_options: Mapping[str, str] = MappingProxyType(
-        {"classes": "the digits to tell apart, such as 3,6, or all", "lr": "Adam's learning rate (0.05)"}
+        {"classes": "the digits to tell apart, such as 3,6, or all", "lr": "Adam's learning rate"}
     )
 
     def check(self, options: Options) -> None:

@@ -1,0 +1,61 @@
+"""`qorch train WORKLOAD --help`: the options of that workload too, and the default of every option."""
+
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand
+
+from qorch.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from qorch.workloads.base import Workload
+
+_WORKLOAD = "qorch.workload"
+
+
+class TrainCommand(TyperCommand):
+    """A command whose help depends on its first argument, the name of a workload."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember the workload, which the help is printed without."""
+        ctx.meta[_WORKLOAD] = next((argument for argument in args if not argument.startswith("-")), None)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options that all workloads share, and those of the workload that was named."""
+        super().format_options(ctx, formatter)
+        workload = _find_workload(ctx.meta.get(_WORKLOAD))
+        if workload is None:
+            return
+        own = workload.defaults.own
+        with formatter.section(f"Options of {workload.name}"):
+            formatter.write_dl(
+                [
+                    (f"--{name}", f"{text}. [{own[name]}]" if name in own else f"{text}.")
+                    for name, text in workload.own_options.items()
+                ]
+            )
+        with formatter.section(f"Defaults of {workload.name}"):
+            formatter.write_dl(_shared_defaults(workload))
+
+
+def _find_workload(name: str | None) -> "Workload | None":
+    from qorch.workloads import load_workload
+
+    if name is None:
+        return None
+    try:
+        return load_workload(name)
+    except UnknownNameError:
+        return None
+
+
+def _shared_defaults(workload: "Workload") -> list[tuple[str, str]]:
+    default = workload.defaults
+    values = {
+        "shots": "exact" if default.shots is None else default.shots,
+        "epochs": default.epochs,
+        "batch-size": default.batch_size,
+        "limit": "all samples" if default.limit is None else default.limit,
+        "gradient": default.gradient,
+    }
+    return [(f"--{name}", str(value)) for name, value in values.items()]
