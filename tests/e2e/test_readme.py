@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+HOUSE = Path(__file__).parents[2]
+README = HOUSE / "README.md"
+IONQ = HOUSE / "providers/qorch_providers/ionq/README.md"
+MANUALS = [README, IONQ, HOUSE / "qorch/README.md", HOUSE / "qorch/bench/README.md", HOUSE / "providers/README.md"]
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _EVER_NEW = re.compile(r"digits-\d{8}-\d{6}-[0-9a-f]{4}|\d+\.\d+|\d+ ms in the median")
 
@@ -31,15 +34,15 @@ class Shown:
         return bool(self.output) and self.output[0].startswith("error: ")
 
 
-def blocks(kind: str) -> list[str]:
+def blocks(kind: str, *, manual: Path = README) -> list[str]:
     """The code blocks of one kind."""
-    return [match["text"] for match in _BLOCK.finditer(README.read_text()) if match["kind"] == kind]
+    return [match["text"] for match in _BLOCK.finditer(manual.read_text()) if match["kind"] == kind]
 
 
-def shown_commands() -> list[Shown]:
+def shown_commands(manual: Path) -> list[Shown]:
     """The commands of all console blocks, in order."""
     found: list[Shown] = []
-    for line in "".join(blocks("console")).splitlines():
+    for line in "".join(blocks("console", manual=manual)).splitlines():
         if line.startswith("$ "):
             found.append(Shown(line.removeprefix("$ "), []))
         else:
@@ -68,12 +71,13 @@ def background(qorch: Any) -> Iterator[Callable[..., None]]:
         process.communicate()
 
 
-def test_every_command_of_the_readme_does_what_it_says(
-    qorch: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("manual", "least"), [(README, 20), (IONQ, 4)], ids=["readme", "ionq"])
+def test_every_command_of_the_manuals_does_what_it_says(
+    qorch: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch, manual: Path, least: int
 ) -> None:
     """Typed one after the other, each ends as shown, with the same counts; times, ids and the port differ."""
-    commands = shown_commands()
-    assert len(commands) > 15
+    commands = shown_commands(manual)
+    assert len(commands) >= least
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     for shown in commands:
@@ -106,9 +110,13 @@ def test_python_of_the_readme_runs_as_it_stands(qorch: Any, number: int) -> None
     assert outcome.out
 
 
-def test_tables_of_the_readme_have_no_gaps() -> None:
-    """An empty line between two rows ends the table for whoever renders it."""
-    assert not re.search(r"^\|.*\n\n\|", README.read_text(), re.MULTILINE)
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda manual: str(manual.relative_to(HOUSE)))
+def test_manuals_have_whole_tables_and_links(manual: Path) -> None:
+    """No empty line between two rows, which would end the table; every link within the house leads to a file."""
+    text = manual.read_text()
+    assert not re.search(r"^\|.*\n\n\|", text, re.MULTILINE)
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (manual.parent / link).exists()] == []
 
 
 def test_make_knows_every_target_of_the_readme() -> None:
