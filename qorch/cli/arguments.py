@@ -20,10 +20,12 @@ def fill_resume(arguments: Sequence[str]) -> list[str]:
     return filled
 
 
-def whole_number(least: int, most: int) -> Callable[[str], int]:
+def whole_number(least: int, most: int) -> Callable[[str | int], int]:
     """A parser of an option's text for typer, which names the option and the range where the text does not fit."""
 
-    def parse(text: str) -> int:
+    def parse(given: str | int) -> int:
+        # typer hands over an option's default as it is.
+        text = str(given)
         number = int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None
         if number is None or not least <= number <= most:
             raise typer.BadParameter(f"it is '{text}', and must be a whole number from {least} to {most}")

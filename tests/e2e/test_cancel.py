@@ -18,7 +18,9 @@ from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import Settings, start
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
+# A shell starts what runs in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch.errors import RunStoppedError

@@ -39,7 +39,10 @@ BAD: dict[str, tuple[type[UsageError], Callable[[], qorch.Pub]]] = {
         ParameterError,
         lambda: qorch.Pub(rotation(), np.zeros((3, 2)), observables="Z0"),
     ),
-    "three axes": (ParameterError, lambda: qorch.Pub(rotation(), np.zeros((1, 1, 1)), observables="Z0")),
+    "three axes, the last too long": (
+        ParameterError,
+        lambda: qorch.Pub(rotation(), np.zeros((1, 1, 2)), observables="Z0"),
+    ),
     "an unbound parameter": (ParameterError, lambda: qorch.Pub(rotation(), observables="Z0")),
     "NaN": (ParameterError, lambda: qorch.Pub(rotation(), [[np.nan]], observables="Z0")),
     "infinity": (ParameterError, lambda: qorch.Pub(rotation(), [[np.inf]], observables="Z0")),
