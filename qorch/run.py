@@ -268,6 +268,7 @@ class Run:
         if self._use.is_resumed and record.rows_from_cache:
             self.settle()
             record = ended.credited(self._use.store)
+        self._steps.keep(record)
         self.settle([record])
         self._use.show(self._steps.progress(ended, total_steps=self._loops.total_steps))
 
@@ -282,7 +283,7 @@ class Run:
         session = session_so_far(self._use.session, self._use.recorder)
         session = replace(session, used_settings=self._use.used.encode())
         spans = [SpanRecord(self.run_id, session.ordinal, span) for span in self._use.recorder.drain()]
-        return [*self._metrics.drain(), *spans, session]
+        return [*self._steps.grown(), *self._metrics.drain(), *spans, session]
 
     def epochs(self, count: int, *, save: Sequence[Saveable] = ()) -> Iterator[int]:
         """The numbers of ``count`` epochs. Each is finished, and saved, when the body of the loop has ended.

@@ -36,9 +36,11 @@ class StepMeter:
         self._pace = Pace(resources.clock)
         self._begun_at = resources.clock.now()
         self._totals = Totals()
+        self._last: StepRecord | None = None
 
     def begin(self) -> None:
         """A step begins."""
+        self._last = None
         self._metrics.begin_step()
         self._begun_at = self._use.clock.now()
         self._totals = self._use.recorder.totals
@@ -56,6 +58,22 @@ class StepMeter:
         return EndedStep(
             replace(record, epoch=epoch), position.call, self._pace.end_step(), dict(self._metrics.of_step)
         )
+
+    def keep(self, record: StepRecord) -> None:
+        """The record of the step that has ended is stored; what is called before the next step counts with it."""
+        self._last = record
+        self._totals = self._use.recorder.totals
+
+    def grown(self) -> list[StepRecord]:
+        """The record of the last step, if circuits ran after it, such as those of a validation."""
+        done = self._use.recorder.totals - self._totals
+        if self._last is None or done == Totals():
+            return []
+        # What a resumed run replays it may have bought itself: that did not come from the cache.
+        cached = 0 if self._use.is_resumed else done.rows_from_cache
+        rows = self._last.rows_executed + done.rows_executed
+        self.keep(replace(self._last, rows_executed=rows, rows_from_cache=self._last.rows_from_cache + cached))
+        return [self._last]
 
     def progress(self, ended: EndedStep, *, total_steps: int | None) -> Progress:
         """Where the run is after a step."""
