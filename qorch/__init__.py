@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qorch.model.qiskit_circuit import compile_circuit
     from qorch.model.result import PubResult
     from qorch.policy import CachePolicy
-    from qorch.run import Run
+    from qorch.run.run import Run
     from qorch.stored_run import open_run, runs
     from qorch.torch import QuantumLayer
     from qorch.wiring import start_run
@@ -34,7 +34,7 @@ _HOMES = {
     "PubResult": "qorch.model.result",
     "QorchError": "qorch.errors",
     "QuantumLayer": "qorch.torch",
-    "Run": "qorch.run",
+    "Run": "qorch.run.run",
     "compile_circuit": "qorch.model.qiskit_circuit",
     "open_run": "qorch.stored_run",
     "probabilities": "qorch.model.observable",

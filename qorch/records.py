@@ -53,7 +53,7 @@ class SessionRecord:
     """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
 
     ``is_command``: the process is the command ``qorch``, which ends with its run; any other belongs to its user.
-    ``used_settings`` is JSON text: what the program was seen to use, see ``qorch.used_settings``.
+    ``used_settings`` is JSON text: what the program was seen to use, see ``qorch.run.used_settings``.
     """
 
     run_id: str
@@ -233,7 +233,7 @@ class SpanRecord:
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """A user's states after ``position``, encoded by ``qorch.state``. Only the newest two of a run are kept."""
+    """A user's states after ``position``, encoded by ``qorch.run.checkpoint``. The newest two of a run are kept."""
 
     run_id: str
     position: Position

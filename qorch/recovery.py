@@ -9,11 +9,11 @@ import numpy as np
 
 from qorch.config import Config
 from qorch.engine.journal import Journal
-from qorch.engine.poller import OVER
 from qorch.engine.recorder import Recorder
-from qorch.engine.recovery import Ending, Recovered
-from qorch.engine.remote_parts import make_remote_parts
-from qorch.engine.settlement import CLOCK_DOUBT
+from qorch.engine.remote.parts import make_remote_parts
+from qorch.engine.remote.poller import OVER
+from qorch.engine.remote.reconcile import CLOCK_DOUBT
+from qorch.engine.remote.recovery import Ending, Recovered
 from qorch.errors import BackendError, QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
 from qorch.policy import RunPolicy

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qorch.accounting import state_now
 from qorch.audit.report import Report, make_report
-from qorch.checkpoint import Checkpoint
 from qorch.config import read_config
 from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.ports import Store, WallClock
 from qorch.records import MetricRecord, RunRecord, RunState, RunTotals, StepRecord
-from qorch.resources import Stateful
+from qorch.run.checkpoint.loop import Checkpoint
+from qorch.run.resources import Stateful
+from qorch.run.totals import state_now
 from qorch.wiring import NEWEST, open_store
 
 if TYPE_CHECKING:

@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qorch.active import Executor, active_run, find_active
 from qorch.errors import ParameterError, UnknownNameError, UsageError
-from qorch.evaluation import Evaluation, EvaluationShots, evaluate_on
 from qorch.gradients.parameter_shift import Gradient
 from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
@@ -22,7 +20,9 @@ from qorch.model.observable import Distribution, Observables, ObservablesLike, a
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
 from qorch.model.result import PubResult
 from qorch.ports import Backend
-from qorch.run import Run
+from qorch.run.active import Executor, active_run, find_active
+from qorch.run.evaluation import Evaluation, EvaluationShots, evaluate_on
+from qorch.run.run import Run
 
 Initial = torch.Tensor | npt.ArrayLike | Callable[[torch.Tensor], Any]
 """Weights ``(W,)``, or a function that fills them in place as those of ``torch.nn.init`` do, or returns them."""

@@ -19,20 +19,20 @@ from qorch.config import read_config
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import ShotsError, UsageError
-from qorch.import_watch import ImportWatch
 from qorch.limits import check_budget
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
 from qorch.policy import RunPolicy, as_cache_policy
-from qorch.portal import Portal
 from qorch.ports import Backend, Clock, SlowStarter, Store, WallClock
-from qorch.progress import make_progress, no_progress
+from qorch.progress.display import make_progress, no_progress
 from qorch.records import RunRecord, RunState, SessionRecord, StopRequest
-from qorch.resources import Progress, Resources
-from qorch.run import Run
-from qorch.used_settings import UsedSettings, as_changes
+from qorch.run.import_watch import ImportWatch
+from qorch.run.portal import Portal
+from qorch.run.resources import Progress, Resources
+from qorch.run.run import Run
+from qorch.run.used_settings import UsedSettings, as_changes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from qorch.accounting import count_rows, is_unsent, newest_metrics, state_now
 from qorch.errors import UnknownNameError
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
@@ -16,6 +15,7 @@ from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.ports import Store
 from qorch.records import JobRecord, RunRecord, SessionRecord, SpanRecord
+from qorch.run.totals import count_rows, is_unsent, newest_metrics, state_now
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from qorch.bench.shapes import Shape
 from qorch.config import read_config
 from qorch.errors import UsageError
 from qorch.gradients.parameter_shift import expand
-from qorch.lowering import lower
 from qorch.model.job import JobRequest
-from qorch.planning import pack, unexecuted
+from qorch.planning.lowering import lower
+from qorch.planning.packing import pack, unexecuted
 from qorch.ports import Backend, WallClock
-from qorch.run import Run
+from qorch.run.run import Run
 from qorch.wiring import open_backend, start_run
 
 API, ENGINE, GRADIENT = "api", "engine", "gradient"

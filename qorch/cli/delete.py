@@ -48,8 +48,8 @@ def delete(
 
 def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
     """Whether a run leaves books. Raises UsageError for a run that must not be deleted."""
-    from qorch.accounting import may_have_paid
     from qorch.records import RunState
+    from qorch.run.totals import may_have_paid
 
     run_id = record.run_id
     if record.state == RunState.DELETED:

@@ -54,7 +54,7 @@ def recover(
 
 def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRecovery]":
     """Write down what a person found; what was released."""
-    from qorch.engine.recovery import Ending, Recovered
+    from qorch.engine.remote.recovery import Ending, Recovered
     from qorch.ports import WallClock
     from qorch.recovery import RunRecovery, adopt_job, release_job
 

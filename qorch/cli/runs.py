@@ -70,8 +70,8 @@ def runs(
 
 
 def _read_run_state(text: str) -> str:
-    from qorch.accounting import INTERRUPTED
     from qorch.records import RunState
+    from qorch.run.totals import INTERRUPTED
 
     states = (
         RunState.RUNNING, INTERRUPTED, RunState.DONE, RunState.STOPPED, RunState.FAILED, RunState.CANCELLED

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qorch.cli.settings import Settings
     from qorch.ports import Backend
     from qorch.records import RunRecord
-    from qorch.run import Run
+    from qorch.run.run import Run
     from qorch.workloads.base import Options, Training, Workload
 
 _WORKLOAD = Annotated[

@@ -9,20 +9,20 @@ import numpy.typing as npt
 from qorch import machine
 from qorch.engine.lookup import Duplicates, Found
 from qorch.errors import InvalidResultError, UsageError
-from qorch.estimation import (
-    Moments,
-    add_counts,
-    empty_moments,
-    exact_expectations,
-    expectations,
-)
-from qorch.lowering import LoweredBatch, RowGroup
 from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.counts import Counts, concatenate_counts, merge_counts
 from qorch.model.measurement import BlockResult
 from qorch.model.money import Money
 from qorch.model.observable import Distribution
 from qorch.model.result import PubResult, SampledDistribution, Source
+from qorch.planning.estimation import (
+    Moments,
+    add_counts,
+    empty_moments,
+    exact_expectations,
+    expectations,
+)
+from qorch.planning.lowering import LoweredBatch, RowGroup
 
 _CACHED_LEAST = (Source.EXECUTED, Source.TOPPED_UP, Source.REUSED, Source.RESUMED, Source.DUPLICATE)
 

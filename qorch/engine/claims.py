@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch.errors import RunBusyError
-from qorch.lowering import RowGroup
 from qorch.model.arrays import ByteArray, IntArray
 from qorch.model.identity import KEY_BYTES
-from qorch.planning import Missing, keep
+from qorch.planning.lowering import RowGroup
+from qorch.planning.packing import Missing, keep
 from qorch.ports import Clock, Store
 from qorch.records import ReleasedRows
 

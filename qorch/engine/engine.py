@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qorch.engine.adoption import Wanted
 from qorch.engine.assembly import Assembly, check_room
 from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
@@ -17,21 +16,22 @@ from qorch.engine.local import LocalSubmitter
 from qorch.engine.lookup import Found, Lookup
 from qorch.engine.queue import JobQueue
 from qorch.engine.recorder import Recorder
-from qorch.engine.remote import RemoteSubmitter
-from qorch.engine.remote_parts import RemoteParts, make_remote_parts
+from qorch.engine.remote.adoption import Wanted
+from qorch.engine.remote.parts import RemoteParts, make_remote_parts
+from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
 from qorch.engine.trimmer import Trimmer
 from qorch.errors import RunStoppedError
 from qorch.limits import check_shots
-from qorch.lowering import LoweredBatch, RowGroup, lower
 from qorch.model.identity import Position, stream_of
 from qorch.model.job import OPEN_STATES, JobResult
 from qorch.model.money import NOTHING
 from qorch.model.pub import Batch
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
-from qorch.planning import Missing, PlannedJob, pack, unexecuted
+from qorch.planning.lowering import LoweredBatch, RowGroup, lower
+from qorch.planning.packing import Missing, PlannedJob, pack, unexecuted
 from qorch.policy import CachePolicy, RunPolicy
 from qorch.ports import Backend, Clock, RemoteBackend, Store
 from qorch.records import Write

@@ -11,7 +11,7 @@ from qorch.errors import WorkerLostError
 from qorch.model.identity import idempotency_key
 from qorch.model.job import JobRequest, JobResult, JobState, RawResult
 from qorch.model.timing import Phase
-from qorch.planning import PlannedJob
+from qorch.planning.packing import PlannedJob
 from qorch.policy import RetryPolicy
 from qorch.ports import Backend, Clock
 from qorch.records import AttemptRecord, JobRecord

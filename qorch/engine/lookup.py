@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch.errors import RunChangedError
-from qorch.lowering import LoweredBatch, RowGroup
 from qorch.model.arrays import IntArray, UIntArray
 from qorch.model.identity import Position, job_ordinal
 from qorch.model.job import JobState
 from qorch.model.result import Source
-from qorch.planning import Hit, Missing, keep, replay, unexecuted
+from qorch.planning.lowering import LoweredBatch, RowGroup
+from qorch.planning.packing import Hit, Missing, keep, replay, unexecuted
+from qorch.planning.sample_index import EXACT, Match, SampleIndex, duplicate_rows
 from qorch.policy import CachePolicy
 from qorch.ports import Store
 from qorch.records import BlockRecord
-from qorch.reuse import EXACT, Match, SampleIndex, duplicate_rows
 
 _logger = logging.getLogger("qorch.lookup")
 

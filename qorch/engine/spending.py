@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from qorch.limits import where_to_limit
-from qorch.planning import PlannedJob
+from qorch.planning.packing import PlannedJob
 from qorch.ports import Backend
 
 _logger = logging.getLogger("qorch.runs")

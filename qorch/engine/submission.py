@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from qorch.lowering import RowGroup
 from qorch.model.arrays import IntArray
 from qorch.model.identity import Position, job_id_of
 from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, JobState
 from qorch.model.label import JobLabel, LabelledRows, digest_rows, format_rows
-from qorch.planning import PlannedJob
+from qorch.planning.lowering import RowGroup
+from qorch.planning.packing import PlannedJob
 from qorch.records import BlockPlan, BlockRecord, JobPlan, JobRecord
 
 

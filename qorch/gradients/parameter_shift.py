@@ -237,6 +237,14 @@ class Gradient:
         return np.asarray(np.sqrt(variances, out=variances))
 
 
+def expand_all(
+    pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]
+) -> tuple[Batch, list[Recombination]]:
+    """The forward and shifted rows of several pubs as one batch, and how each is recombined; see ``expand``."""
+    expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
+    return Batch(tuple(part for small, _ in expanded for part in small.pubs)), [after for _, after in expanded]
+
+
 def recombine(recombination: Recombination, result: PubResult) -> Gradient:
     """The gradient from the result of the expanded pub. Raises UsageError where that has another number of rows."""
     if isinstance(result, SampledDistribution) and not len(recombination.terms.row_terms):

@@ -13,7 +13,7 @@ class JobState(StrEnum):
     """Where a job is. RESERVED is provably unsent; UNKNOWN may have been accepted and billed, and is held.
 
     UNKNOWN with a provider's id: it was accepted and billed, and its answer cannot be read, or nothing says what it
-    carries before the run comes to its step (see ``qorch.engine.adoption``).
+    carries before the run comes to its step (see ``qorch.engine.remote.adoption``).
     """
 
     PLANNED = "planned"

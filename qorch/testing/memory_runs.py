@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from qorch.accounting import count_rows, is_unsent, newest_metrics
 from qorch.model.job import OVER_STATES
 from qorch.ports import Store
 from qorch.records import RunState, RunTotals
+from qorch.run.totals import count_rows, is_unsent, newest_metrics
 
 _BOOKS = {"runs", "jobs", "attempts", "plans", "ledger"}
 _OF_NO_RUN = {"accounts"}

@@ -10,7 +10,7 @@ import torch
 
 from qorch.errors import UsageError
 from qorch.model.whole import as_whole
-from qorch.run import Run
+from qorch.run.run import Run
 
 MAX_COUNT = 10**9
 """The most epochs, samples or images that an option may ask for: what is larger is a slip of the keyboard."""

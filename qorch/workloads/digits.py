@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 import qorch
 from qorch.errors import UsageError
-from qorch.run import Run
+from qorch.run.run import Run
 from qorch.torch import GRADIENTS
 from qorch.workloads.base import Options, Training, check_own_options, positive, weights_digest
 

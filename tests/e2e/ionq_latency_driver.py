@@ -15,7 +15,7 @@ import qorch
 from qorch.bench.shapes import all_shapes
 from qorch.model.pub import Pub
 from qorch.ports import WallClock
-from qorch.run import Run
+from qorch.run.run import Run
 
 SHOTS = 1024
 WARM_ROWS = 3000

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qorch.estimation import add_counts, empty_moments, expectations
 from qorch.model.counts import Counts, concatenate_counts, merge_counts
 from qorch.model.observable import as_observables, group_observables
+from qorch.planning.estimation import add_counts, empty_moments, expectations
 
 N_QUBITS = 4
 HISTOGRAM = st.dictionaries(st.integers(0, 15), st.integers(1, 10**6), max_size=6)

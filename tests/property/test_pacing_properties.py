@@ -5,8 +5,8 @@ import dataclasses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qorch import pacing
-from qorch.pacing import Pace, decode_pace, encode_pace
+from qorch.engine.remote import pacing
+from qorch.engine.remote.pacing import Pace, decode_pace, encode_pace
 from qorch.policy import OnUnknown, Rate, Terms
 
 HOLDERS = ("a", "b", "c")

@@ -9,8 +9,8 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.primitives import BindingsArray, StatevectorEstimator
 from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp
 
-from qorch.evaluation import evaluate_on
 from qorch.model.pub import Pub
+from qorch.run.evaluation import evaluate_on
 
 X, W, A = ParameterVector("x", 3), ParameterVector("w", 11), Parameter("a")
 ANGLES = st.floats(-3.0, 3.0, allow_subnormal=False)

@@ -10,15 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from qorch import pacing
-from qorch.engine import poller, remote, settlement
-from qorch.engine.delivery import Delivery
-from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
-from qorch.engine.lost_jobs import LostJobs
-from qorch.engine.recovery import Recovery
-from qorch.engine.remote import RemoteSubmitter
-from qorch.engine.settlement import Settlement
+from qorch.engine.remote import pacing, poller, reconcile, submitter
+from qorch.engine.remote.delivery import Delivery
+from qorch.engine.remote.finder import Finder
+from qorch.engine.remote.lost_jobs import LostJobs
+from qorch.engine.remote.reconcile import Settlement
+from qorch.engine.remote.recovery import Recovery
+from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
 from qorch.policy import OnUnknown
 from qorch.records import AttemptRecord, JobRecord, Write
@@ -142,7 +141,7 @@ def unseen_is_failed(patch: pytest.MonkeyPatch) -> None:
 
 def trusted_clock(patch: pytest.MonkeyPatch) -> None:
     """The wall clock is believed when the lists are searched."""
-    patch.setattr(settlement, "CLOCK_DOUBT", datetime.timedelta())
+    patch.setattr(reconcile, "CLOCK_DOUBT", datetime.timedelta())
 
 
 def no_rate(patch: pytest.MonkeyPatch) -> None:
@@ -163,12 +162,12 @@ def careless_start(patch: pytest.MonkeyPatch) -> None:
 
 def rows_not_stored(patch: pytest.MonkeyPatch) -> None:
     """A job is done, and its rows are not written."""
-    patch.setattr("qorch.engine.delivery.block_records", lambda *_, **__: [])
+    patch.setattr("qorch.engine.remote.delivery.block_records", lambda *_, **__: [])
 
 
 def lost_rows_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Rows that failed at the provider do not run again."""
-    patch.setattr(remote, "lost_rows", lambda *_: None)
+    patch.setattr(submitter, "lost_rows", lambda *_: None)
 
 
 def impatient(patch: pytest.MonkeyPatch) -> None:

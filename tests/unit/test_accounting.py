@@ -12,13 +12,13 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from sqlalchemy import create_engine, text
 
 import qorch
-from qorch.accounting import INTERRUPTED, add_session, count_rows, state_now
 from qorch.audit.report import make_report
 from qorch.errors import BackendError, QorchError, UsageError
 from qorch.model.job import JobState
 from qorch.model.money import Money
 from qorch.ports import Store, WallClock
 from qorch.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
+from qorch.run.totals import INTERRUPTED, add_session, count_rows, state_now
 from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 from qorch.testing.store_records import NOW, make_job, make_run

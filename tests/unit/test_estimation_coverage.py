@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from qorch.estimation import Moments, expectations
 from qorch.model.counts import Counts
 from qorch.model.frequencies import PSEUDO_SHOTS, frequencies
 from qorch.model.observable import BasisGroup
+from qorch.planning.estimation import Moments, expectations
 
 PROBABILITIES = (0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 0.9, 0.99)
 SHOTS = (256, 512, 1024, 4096)

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 
-import qorch.estimation
+import qorch.planning.estimation
 from qorch.errors import InvalidResultError
-from qorch.estimation import add_counts, empty_moments, exact_expectations, expectations
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.frequencies import frequencies
 from qorch.model.observable import as_observables, group_observables
+from qorch.planning.estimation import add_counts, empty_moments, exact_expectations, expectations
 
 
 def counts_of(table: np.ndarray) -> Counts:
@@ -72,7 +72,7 @@ def test_values_are_plain_means_and_errors_those_of_the_shots():
 @pytest.mark.parametrize("chunk", [1, 5, 64, 1 << 18])
 def test_pieces_in_any_order_and_chunks_of_any_size_give_the_same_bits(monkeypatch, chunk):
     """The values do not depend on how the rows come back, nor on how they are cut up."""
-    monkeypatch.setattr(qorch.estimation, "CHUNK_ENTRIES", chunk)
+    monkeypatch.setattr(qorch.planning.estimation, "CHUNK_ENTRIES", chunk)
     counts = counts_of(random_table(6, 4))
     grouping = group_observables(as_observables(OBSERVABLES, n_qubits=4), 4)
     whole, parts = empty_moments(6, grouping.groups[0]), empty_moments(6, grouping.groups[0])

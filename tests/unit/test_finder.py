@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import pytest
 
-from qorch.engine.finder import Finder
-from qorch.engine.retrying import Retrier
+from qorch.engine.remote.finder import Finder
+from qorch.engine.remote.retrying import Retrier
 from qorch.errors import BusyError, CredentialsError, InvalidResultError, UnknownOutcomeError
 from qorch.policy import RetryPolicy
 from qorch.testing.sandbox import Sandbox

@@ -10,7 +10,6 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qorch.errors import ObservableError, ParameterError, UsageError
-from qorch.estimation import add_counts, empty_moments, expectations
 from qorch.gradients.parameter_shift import Recombination, expand, recombine
 from qorch.gradients.shift_rules import shift_rule
 from qorch.model.circuit import FIXED, Circuit
@@ -20,6 +19,7 @@ from qorch.model.observable import Distribution, group_observables, probabilitie
 from qorch.model.pub import Pub
 from qorch.model.qiskit_circuit import compile_circuit
 from qorch.model.result import PubResult, Source
+from qorch.planning.estimation import add_counts, empty_moments, expectations
 
 I2, X, Y, Z = np.eye(2), np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
 S, T, H = np.diag([1, 1j]), np.diag([1, np.exp(0.25j * np.pi)]), (X + Z) / np.sqrt(2)

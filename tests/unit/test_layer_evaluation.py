@@ -17,10 +17,10 @@ from qiskit.quantum_info import SparsePauliOp
 
 import qorch
 from qorch.errors import QorchError, RunError, ShotsError, UnknownNameError, UsageError
-from qorch.evaluation import Evaluation
 from qorch.ports import WallClock
-from qorch.resources import Progress
-from qorch.run import Run
+from qorch.run.evaluation import Evaluation
+from qorch.run.resources import Progress
+from qorch.run.run import Run
 from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

@@ -14,8 +14,8 @@ import qorch
 from qorch.errors import ParameterError, UsageError
 from qorch.model.circuit import Circuit
 from qorch.ports import WallClock
-from qorch.resources import Progress
-from qorch.run import Run
+from qorch.run.resources import Progress
+from qorch.run.run import Run
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

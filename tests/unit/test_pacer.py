@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from qorch import pacing
-from qorch.engine.pacer import CLOSED_SECONDS, Pacer
+from qorch.engine.remote import pacing
+from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer
+from qorch.engine.remote.pacing import Pace
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
-from qorch.pacing import Pace
 from qorch.policy import Rate
 from qorch.ports import Capabilities
 from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote

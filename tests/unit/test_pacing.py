@@ -5,8 +5,8 @@ import dataclasses
 import msgspec
 import pytest
 
-from qorch import pacing
-from qorch.pacing import Pace
+from qorch.engine.remote import pacing
+from qorch.engine.remote.pacing import Pace
 from qorch.policy import OnUnknown, Rate, Terms
 
 TERMS = Terms("account", OnUnknown.HOLD, settle_seconds=30.0, most_jobs=100)

@@ -10,7 +10,7 @@ import qorch
 from qorch.errors import MoneyError, UsageError
 from qorch.model.money import Money
 from qorch.ports import WallClock
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qorch.lowering import RowGroup, lower
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Batch, Pub
-from qorch.planning import Missing, PlannedJob, pack, unexecuted
+from qorch.planning.lowering import RowGroup, lower
+from qorch.planning.packing import Missing, PlannedJob, pack, unexecuted
 from qorch.ports import Capabilities
 
 

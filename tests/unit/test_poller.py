@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from qorch.engine.poller import Poller
-from qorch.engine.retrying import Retrier
+from qorch.engine.remote.poller import Poller
+from qorch.engine.remote.retrying import Retrier
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.policy import OnUnknown, PollPolicy, RetryPolicy

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qorch.errors import RunError
-from qorch.portal import Portal
+from qorch.run.portal import Portal
 
 
 async def _double(number: int) -> int:

@@ -12,9 +12,9 @@ import rich
 from rich.cells import cell_len
 
 from qorch.engine.recorder import Totals
-from qorch.progress import make_progress
-from qorch.progress_line import fit
-from qorch.resources import Progress
+from qorch.progress.display import make_progress
+from qorch.progress.line import fit
+from qorch.run.resources import Progress
 
 
 def progress(step: int) -> Progress:

@@ -17,9 +17,9 @@ from qorch.model.result import PubResult
 from qorch.policy import RunPolicy
 from qorch.ports import WallClock
 from qorch.records import RunState
-from qorch.resources import Progress
-from qorch.run import Run
-from qorch.state import decode_state, encode_state
+from qorch.run.checkpoint.codec import decode_state, encode_state
+from qorch.run.resources import Progress
+from qorch.run.run import Run
 from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

@@ -11,12 +11,12 @@ import pytest
 from qorch.engine.engine import Engine
 from qorch.engine.submission import Submission
 from qorch.errors import BusyError, HeldResultError, JobFailedError, UnknownOutcomeError
-from qorch.lowering import lower
 from qorch.model.identity import Position, idempotency_key, job_id_of, stream_of
 from qorch.model.job import JobRequest, JobState
 from qorch.model.pub import as_batch
 from qorch.model.result import Source
-from qorch.planning import pack, unexecuted
+from qorch.planning.lowering import lower
+from qorch.planning.packing import pack, unexecuted
 from qorch.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
 from qorch.records import AttemptRecord, JobPlan, JobRecord, RunRecord
 from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote, Letter

@@ -8,7 +8,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 import qorch
 from qorch.model.observable import as_observable
 from qorch.ports import WallClock
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

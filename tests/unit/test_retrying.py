@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from qorch.engine.retrying import Retrier
+from qorch.engine.remote.retrying import Retrier
 from qorch.errors import (
     BusyError,
     CredentialsError,

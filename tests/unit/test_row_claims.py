@@ -12,11 +12,11 @@ from qorch.engine.claims import claim_names, occurrences
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Recorder
 from qorch.errors import RejectedError, UnknownOutcomeError
-from qorch.lowering import lower
 from qorch.model.identity import Position
 from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult, Source
-from qorch.planning import unexecuted
+from qorch.planning.lowering import lower
+from qorch.planning.packing import unexecuted
 from qorch.policy import CachePolicy, RunPolicy
 from qorch.records import RunRecord
 from qorch.testing.fake_provider import FakeProvider, FakeRemote, Fault

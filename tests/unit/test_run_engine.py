@@ -28,7 +28,7 @@ from qorch.errors import (
 )
 from qorch.model.job import JobRequest, JobState
 from qorch.ports import Store, WallClock
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 from qorch.wiring import open_store

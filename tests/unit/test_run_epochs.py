@@ -13,8 +13,8 @@ from qorch import wiring
 from qorch.errors import RunChangedError, UsageError
 from qorch.policy import RunPolicy
 from qorch.ports import WallClock
-from qorch.resources import Progress
-from qorch.state import encode_state
+from qorch.run.checkpoint.codec import encode_state
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

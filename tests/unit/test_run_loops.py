@@ -9,11 +9,11 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
 from qorch import wiring
-from qorch.checkpoint import Checkpoint, encode_checkpoint
 from qorch.policy import RunPolicy
 from qorch.ports import WallClock
-from qorch.resources import Progress
-from qorch.state import decode_state, encode_state
+from qorch.run.checkpoint.codec import decode_state, encode_state
+from qorch.run.checkpoint.loop import Checkpoint, encode_checkpoint
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

@@ -11,9 +11,9 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
 from qorch.audit.report import make_report
-from qorch.import_watch import ImportWatch
 from qorch.model.timing import ONCE, Phase
 from qorch.ports import WallClock
+from qorch.run.import_watch import ImportWatch
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

@@ -11,7 +11,7 @@ import qorch
 from qorch.errors import RunError, UsageError
 from qorch.ports import WallClock
 from qorch.records import RunState
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorch.errors import RunError, UsageError
-from qorch.random_state import capture_random_states, restore_random_states
-from qorch.state import decode_state, encode_state
+from qorch.run.checkpoint.codec import decode_state, encode_state
+from qorch.run.checkpoint.random_state import capture_random_states, restore_random_states
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False) | st.text() | st.binary(),

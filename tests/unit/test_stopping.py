@@ -16,7 +16,7 @@ from qorch.errors import RunBusyError, RunError, RunStoppedError, UsageError
 from qorch.model.job import JobState
 from qorch.ports import Clock, WallClock
 from qorch.records import RunState, StopRequest
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 

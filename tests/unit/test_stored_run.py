@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import qorch
-from qorch.accounting import INTERRUPTED
 from qorch.errors import MissingPackageError, QorchError, RunError, UnknownNameError, UsageError
 from qorch.ports import WallClock
 from qorch.records import MetricRecord, RunRecord, RunState
+from qorch.run.totals import INTERRUPTED
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 from qorch.testing.store_records import NOW

@@ -13,7 +13,7 @@ import qorch
 from qorch.config import KEEP_FREE_BYTES, format_size, read_config
 from qorch.errors import UsageError
 from qorch.ports import WallClock
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 from qorch_jobs_db import SqlStore, open_store

@@ -16,7 +16,7 @@ from qorch.model.job import JobRequest, JobState
 from qorch.model.pub import Pub
 from qorch.model.result import PubResult
 from qorch.ports import Store, WallClock
-from qorch.run import Run
+from qorch.run.run import Run
 from qorch.testing.backend_conformance import gate_triple
 from qorch.testing.reference import reference_parities, reference_probabilities
 from qorch.wiring import open_backend, open_store

@@ -6,10 +6,10 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any, SupportsFloat
 
-from qorch.accounting import newest_metrics
 from qorch.errors import UsageError
 from qorch.records import MetricRecord
-from qorch.resources import Resources
+from qorch.run.resources import Resources
+from qorch.run.totals import newest_metrics
 
 Metrics = Mapping[str, SupportsFloat]
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.money import Money
 from qorch.policy import RunPolicy
-from qorch.portal import Portal
 from qorch.ports import Backend, Clock, Store
 from qorch.records import RunRecord, SessionRecord
-from qorch.used_settings import UsedSettings
+from qorch.run.portal import Portal
+from qorch.run.used_settings import UsedSettings
 
 
 class Stateful(Protocol):

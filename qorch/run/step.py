@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from qorch.accounting import credit_bought, finished_step
 from qorch.engine.recorder import Totals
-from qorch.metrics import MetricLog
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
 from qorch.ports import Store
 from qorch.records import StepRecord
-from qorch.resources import Pace, Progress, Resources
+from qorch.run.metrics import MetricLog
+from qorch.run.resources import Pace, Progress, Resources
+from qorch.run.totals import credit_bought, finished_step
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import datetime
 from dataclasses import replace
 
-from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
+from qorch.engine.remote.finder import Finder
 from qorch.errors import BackendError, UnknownOutcomeError
 from qorch.model.job import JobState
 from qorch.policy import OnUnknown

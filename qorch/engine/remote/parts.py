@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qorch.engine.adoption import Adoption
-from qorch.engine.delivery import Delivery
-from qorch.engine.finder import Finder
 from qorch.engine.journal import Journal
-from qorch.engine.lost_jobs import LostJobs
-from qorch.engine.pacer import Pacer
-from qorch.engine.poller import Poller
 from qorch.engine.recorder import Recorder
-from qorch.engine.recovery import Ending, Recovery
-from qorch.engine.remote import RemoteSubmitter
-from qorch.engine.retrying import Retrier
-from qorch.engine.settlement import Settlement
+from qorch.engine.remote.adoption import Adoption
+from qorch.engine.remote.delivery import Delivery
+from qorch.engine.remote.finder import Finder
+from qorch.engine.remote.lost_jobs import LostJobs
+from qorch.engine.remote.pacer import Pacer
+from qorch.engine.remote.poller import Poller
+from qorch.engine.remote.reconcile import Settlement
+from qorch.engine.remote.recovery import Ending, Recovery
+from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.errors import UnknownOutcomeError
 from qorch.policy import RunPolicy
 from qorch.ports import Clock, RemoteBackend, Store

@@ -15,9 +15,9 @@ from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.text import Text
 
-from qorch.progress_line import fit
-from qorch.resources import Progress
-from qorch.safe_stream import SafeStream
+from qorch.progress.line import fit
+from qorch.progress.stream import SafeStream
+from qorch.run.resources import Progress
 
 REFRESH_SECONDS = 0.1
 """A line is drawn at most so often."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from qorch.errors import RunError
-from qorch.random_state import capture_random_states, restore_random_states
-from qorch.resources import Saveable
-from qorch.state import decode_state, encode_state
+from qorch.run.checkpoint.codec import decode_state, encode_state
+from qorch.run.checkpoint.random_state import capture_random_states, restore_random_states
+from qorch.run.resources import Saveable
 
 
 @dataclass(frozen=True)

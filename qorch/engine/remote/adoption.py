@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from qorch.engine.journal import Journal
-from qorch.engine.lost_jobs import LostJobs
-from qorch.engine.recovery import Recovery
+from qorch.engine.remote.lost_jobs import LostJobs
+from qorch.engine.remote.recovery import Recovery
 from qorch.engine.submission import Submission
 from qorch.errors import RunChangedError
-from qorch.lowering import RowGroup
 from qorch.model.identity import Position, job_ordinal
 from qorch.model.job import JobState
 from qorch.model.label import JobLabel, parse_rows
-from qorch.planning import Missing, PlannedJob, choose
+from qorch.planning.lowering import RowGroup
+from qorch.planning.packing import Missing, PlannedJob, choose
 from qorch.ports import Clock, RemoteBackend
 from qorch.records import JobRecord, Write
 

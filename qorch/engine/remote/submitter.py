@@ -5,13 +5,13 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from qorch.engine.delivery import Delivery
 from qorch.engine.journal import Journal
 from qorch.engine.local import Assemble
-from qorch.engine.pacer import CLOSED_SECONDS, Pacer, Ticket
 from qorch.engine.recorder import Recorder
-from qorch.engine.retrying import Retrier
-from qorch.engine.settlement import Settlement
+from qorch.engine.remote.delivery import Delivery
+from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer, Ticket
+from qorch.engine.remote.reconcile import Settlement
+from qorch.engine.remote.retrying import Retrier
 from qorch.engine.submission import Submission
 from qorch.errors import (
     BusyError,
@@ -25,7 +25,7 @@ from qorch.errors import (
 from qorch.model.identity import idempotency_key
 from qorch.model.job import JobResult, JobState
 from qorch.model.timing import Phase
-from qorch.planning import PlannedJob, lost_rows
+from qorch.planning.packing import PlannedJob, lost_rows
 from qorch.policy import RetryPolicy
 from qorch.ports import Clock, RemoteBackend
 from qorch.records import AttemptRecord, JobPlan, JobRecord

@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any, Protocol, TextIO
 from weakref import WeakSet
 
-from qorch.progress_line import describe, fit
-from qorch.resources import Progress
-from qorch.safe_stream import SafeStream
+from qorch.progress.line import describe, fit
+from qorch.progress.stream import SafeStream
+from qorch.run.resources import Progress
 
 PLAIN_LINE_SECONDS = 5.0
 NOTEBOOK_SECONDS = 0.25
@@ -47,7 +47,7 @@ def make_progress(stream: TextIO | None = None, *, name: str = "") -> Display:
     console = Console(file=stream, force_terminal=True, force_jupyter=False)
     if not console.is_interactive:
         return _PlainLines(target, name, width=console.width - 1)
-    from qorch.live_display import RunLine, terminal_of
+    from qorch.progress.live import RunLine, terminal_of
 
     return RunLine(terminal_of(stream), name)
 

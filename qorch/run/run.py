@@ -13,28 +13,28 @@ from typing import Any, Self, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
-from qorch.accounting import add_session, session_so_far
-from qorch.active import activate, deactivate
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
-from qorch.gradients.parameter_shift import Gradient, expand, recombine, wanted_parameters
+from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters
 from qorch.limits import check_exact_gradients
-from qorch.loop import LoopHooks, Loops
-from qorch.metrics import MetricLog, Metrics, as_numbers
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
-from qorch.portal import PendingCall
 from qorch.ports import Backend, RemoteBackend
 from qorch.records import RunMove, RunState, SpanRecord, Write
-from qorch.resources import Resources, Saveable
-from qorch.step import EndedStep, StepMeter
-from qorch.stopping import Lifetime, StopWatch, name_to_resume, say_how_to_resume
-from qorch.waiting import Waiting
+from qorch.run.active import activate, deactivate
+from qorch.run.loop import LoopHooks, Loops
+from qorch.run.metrics import MetricLog, Metrics, as_numbers
+from qorch.run.portal import PendingCall
+from qorch.run.resources import Resources, Saveable
+from qorch.run.step import EndedStep, StepMeter
+from qorch.run.stopping import Lifetime, StopWatch, name_to_resume, say_how_to_resume
+from qorch.run.totals import add_session, session_so_far
+from qorch.run.waiting import Waiting
 
 
 class Run:
@@ -164,14 +164,10 @@ class Run:
         with self._waiting.busy():
             position = self._position
             with self._use.recorder.span(Phase.EXPAND, position):
-                expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
-                batch = Batch(tuple(part for small, _ in expanded for part in small.pubs))
+                batch, recombinations = expand_all(pubs, wanted)
             results = self._use.portal.call(self._carry_out(self._next_call(batch)))
             with self._use.recorder.span(Phase.DECODE, position):
-                return [
-                    recombine(recombination, result)
-                    for (_, recombination), result in zip(expanded, results, strict=True)
-                ]
+                return list(map(recombine, recombinations, results))
 
     async def _carry_out(self, call: Call) -> list[PubResult]:
         """Outside of steps a call is durable when it returns; inside one, when the step ends."""
@@ -376,11 +372,9 @@ class Run:
         self._waiting.end()
         calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
         whole = add_session(self._use.record.summary, own=summary, calls=calls)
-        try:
+        with suppress(StoreError, CancelledError):
             self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, whole)]).result()
             self._engine.trim()
-        except (StoreError, CancelledError):
-            return
 
     def __repr__(self) -> str:
         """Which run it is, and where."""

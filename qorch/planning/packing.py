@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qorch.lowering import RowGroup
 from qorch.model.arrays import IntArray, UIntArray
 from qorch.model.label import Part
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.result import Source
+from qorch.planning.lowering import RowGroup
 from qorch.ports import Capabilities
 from qorch.records import BlockRecord
 

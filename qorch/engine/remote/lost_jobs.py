@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from qorch.engine.journal import Journal
-from qorch.engine.retrying import Retrier
-from qorch.engine.settlement import CLOCK_DOUBT
+from qorch.engine.remote.reconcile import CLOCK_DOUBT
+from qorch.engine.remote.retrying import Retrier
 from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.model.identity import Position, idempotency_key, job_id_of, position_of
 from qorch.model.job import JobState, JobStatus

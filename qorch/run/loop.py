@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
-from qorch.checkpoint import (
+from qorch.errors import QorchError, RunChangedError, UsageError
+from qorch.model.identity import Position
+from qorch.model.whole import as_whole
+from qorch.records import CheckpointRecord, Write
+from qorch.run.checkpoint.loop import (
     Checkpoint,
     LoopPlace,
     batch_size,
@@ -17,12 +21,8 @@ from qorch.checkpoint import (
     optimizer_groups,
     walk,
 )
-from qorch.errors import QorchError, RunChangedError, UsageError
-from qorch.metrics import MetricLog
-from qorch.model.identity import Position
-from qorch.model.whole import as_whole
-from qorch.records import CheckpointRecord, Write
-from qorch.resources import Resources, Saveable
+from qorch.run.metrics import MetricLog
+from qorch.run.resources import Resources, Saveable
 
 MOST_COMPARED = 32
 """So many loops of a session, and of an epoch, are compared with those that the run was started with."""

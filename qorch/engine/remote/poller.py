@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from qorch.engine.retrying import Retrier
+from qorch.engine.remote.retrying import Retrier
 from qorch.errors import JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.policy import OnUnknown, PollPolicy

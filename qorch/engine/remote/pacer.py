@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from qorch import pacing
+from qorch.engine.remote import pacing
+from qorch.engine.remote.pacing import Admission, Pace
 from qorch.errors import BusyError, CredentialsError, RunBusyError, UnavailableError, UnreachableError
-from qorch.pacing import Admission, Pace
 from qorch.ports import Clock, RemoteBackend, Store
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from qorch.model.identity import Position
 from qorch.model.timing import Phase
-from qorch.resources import Resources
-from qorch.stopping import Lifetime
+from qorch.run.resources import Resources
+from qorch.run.stopping import Lifetime
 
 
 class Waiting:

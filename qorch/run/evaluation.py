@@ -10,7 +10,6 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from qorch.active import activate, deactivate
 from qorch.backends import find_backend
 from qorch.config import read_config
 from qorch.engine.engine import Call, Engine
@@ -24,9 +23,10 @@ from qorch.model.pub import Batch, Pub, as_batch, as_shots
 from qorch.model.result import PubResult
 from qorch.model.whole import as_whole
 from qorch.policy import CachePolicy, RunPolicy
-from qorch.portal import Portal
 from qorch.ports import Backend, Clock, RemoteBackend, Store, WallClock
 from qorch.records import Write
+from qorch.run.active import activate, deactivate
+from qorch.run.portal import Portal
 
 EvaluationShots = int | None | Literal["layer"]
 """A number of shots for every layer, None for exact values, or ``"layer"`` for what each layer says itself."""

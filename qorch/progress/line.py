@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from qorch.resources import Progress
+from qorch.run.resources import Progress
 
 MAX_NAME = 24
 """Longer names of metrics are cut if the line has to be shortened."""

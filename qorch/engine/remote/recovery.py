@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from qorch.engine.delivery import Delivery
 from qorch.engine.journal import Journal
-from qorch.engine.lost_jobs import is_lost
-from qorch.engine.settlement import Settlement
+from qorch.engine.remote.delivery import Delivery
+from qorch.engine.remote.lost_jobs import is_lost
+from qorch.engine.remote.reconcile import Settlement
 from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position
 from qorch.model.job import JobResult, JobState

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from qorch.engine.journal import Journal
-from qorch.engine.poller import Poller, lost_job
 from qorch.engine.recorder import Recorder
-from qorch.engine.retrying import Retrier
+from qorch.engine.remote.poller import Poller, lost_job
+from qorch.engine.remote.retrying import Retrier
 from qorch.engine.submission import block_records, shape_of
 from qorch.errors import (
     BusyError,

@@ -4,7 +4,7 @@ import asyncio
 import datetime
 from dataclasses import dataclass
 
-from qorch.engine.retrying import Retrier
+from qorch.engine.remote.retrying import Retrier
 from qorch.errors import UnknownOutcomeError
 from qorch.ports import RemoteBackend
 
