@@ -73,7 +73,7 @@ def background(qorch: Any) -> Iterator[Callable[..., None]]:
 
 @pytest.mark.parametrize(("manual", "least"), [(README, 20), (IONQ, 4)], ids=["readme", "ionq"])
 def test_every_command_of_the_manuals_does_what_it_says(
-    qorch: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch, manual: Path, least: int
+    typed: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch, manual: Path, least: int
 ) -> None:
     """Typed one after the other, each ends as shown, with the same counts; times, ids and the port differ."""
     commands = shown_commands(manual)
@@ -90,7 +90,7 @@ def test_every_command_of_the_manuals_does_what_it_says(
         if arguments[-1] == "&":
             background(*arguments[:-1])
             continue
-        outcome = qorch(*arguments)
+        outcome = typed(*arguments)
         is_unknown = "nonsense" in shown.command
         assert outcome.code == (2 if shown.is_refused or is_unknown else 0), (shown.command, outcome.err)
         printed = [normalise(line) for line in (outcome.out + outcome.err).splitlines()]
