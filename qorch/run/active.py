@@ -1,4 +1,4 @@
-"""Where layers execute: the innermost ``with start_run(...)`` or ``with layer.eval_on(...)`` of this thread or task."""
+"""The run or evaluation in which layers execute: the innermost ``with`` block of this thread or task."""
 
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -44,7 +44,7 @@ _ACTIVE: ContextVar[Executor | None] = ContextVar("qorch_active_run", default=No
 
 
 def active_run() -> Executor:
-    """The innermost run or evaluation. Raises RunError where there is none."""
+    """The innermost run or evaluation. Raises RunError if there is none."""
     active = find_active()
     if active is None:
         raise RunError(
@@ -55,7 +55,7 @@ def active_run() -> Executor:
 
 
 def find_active() -> Executor | None:
-    """The innermost run or evaluation, None where there is none."""
+    """The innermost run or evaluation, None if there is none."""
     return _ACTIVE.get()
 
 
@@ -66,6 +66,6 @@ def activate(active: Executor) -> Token[Any]:
 
 def deactivate(token: Token[Any]) -> None:
     """Make the one before it active again."""
-    # A run may be left in another task or thread than it was entered in, where it never was active.
+    # A run may be left in another task or thread than the one in which it was entered.
     with suppress(ValueError):
         _ACTIVE.reset(token)

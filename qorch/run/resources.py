@@ -26,17 +26,17 @@ class Stateful(Protocol):
 
 
 Saveable = Stateful | dict[str, Any]
-"""What a checkpoint keeps; a plain dict as it is, such as the best loss so far and how long ago it was."""
+"""What a checkpoint can keep: an object with a state, or a plain dict, such as one with the best loss so far."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after a step: what ``start_run(progress=…)`` is called with.
+    """Progress of a run after a step; the argument of the function ``start_run(progress=…)``.
 
     ``step``: counted from 0. ``total_steps``: of all loops so far, None if the loader has no length.
     ``seconds_per_step``: over this session's steps, without the first, which waits for what has to start up.
     ``elapsed_seconds``: of this session. ``metrics``: what the step logged. ``totals``: rows and jobs of this session.
-    ``spend``: what the run has cost, None where that is unknown. ``run``: the run's name.
+    ``spend``: what the run has cost, None if that is unknown. ``run``: the run's name.
     """
 
     step: int
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def is_last(self) -> bool:
-        """Whether this was the loop's last step, as far as that is known."""
+        """Whether this was the loop's last step; False if the number of steps is not known."""
         return self.total_steps is not None and self.step + 1 >= self.total_steps
 
     @property

@@ -1,4 +1,4 @@
-"""One step of a run: what it takes, and its record."""
+"""Measures the steps of a session and makes their records."""
 
 from dataclasses import dataclass, replace
 
@@ -22,15 +22,15 @@ class EndedStep:
     metrics: dict[str, float]
 
     def credited(self, store: Store) -> StepRecord:
-        """The record where the step was replayed: what the run had bought for it was not from the cache."""
+        """The record of a replayed step: results that the run had bought itself do not count as from the cache."""
         return credit_bought(self.record, store, calls=self.calls)
 
 
 class StepMeter:
-    """What the steps of a session take, one after the other."""
+    """Measures one step of a session after the other: its time, its circuits and its numbers."""
 
     def __init__(self, resources: Resources, metrics: MetricLog) -> None:
-        """No step has begun."""
+        """No step has begun yet."""
         self._use = resources
         self._metrics = metrics
         self._pace = Pace(resources.clock)
@@ -39,7 +39,7 @@ class StepMeter:
         self._last: StepRecord | None = None
 
     def begin(self) -> None:
-        """A step begins."""
+        """Begin to measure a step."""
         self._last = None
         self._metrics.begin_step()
         self._begun_at = self._use.clock.now()
@@ -47,7 +47,7 @@ class StepMeter:
         self._pace.begin_step()
 
     def end(self, position: Position, *, epoch: int | None) -> EndedStep:
-        """The step at this position has ended."""
+        """The measures of the step at this position, which has just ended."""
         record = finished_step(
             self._use.session,
             position.step,
@@ -60,16 +60,16 @@ class StepMeter:
         )
 
     def keep(self, record: StepRecord) -> None:
-        """The record of the step that has ended is stored; what is called before the next step counts with it."""
+        """Remember the record of the last step: circuits that run before the next step are added to it."""
         self._last = record
         self._totals = self._use.recorder.totals
 
     def grown(self) -> list[StepRecord]:
-        """The record of the last step, if circuits ran after it, such as those of a validation."""
+        """The last step's record with the circuits that ran after it, as in a validation, if there were any."""
         done = self._use.recorder.totals - self._totals
         if self._last is None or done == Totals():
             return []
-        # What a resumed run replays it may have bought itself: that did not come from the cache.
+        # A resumed run may have bought itself what it replays, which then did not come from the cache.
         cached = 0 if self._use.is_resumed else done.rows_from_cache
         rows = self._last.rows_executed + done.rows_executed
         self.keep(replace(self._last, rows_executed=rows, rows_from_cache=self._last.rows_from_cache + cached))
