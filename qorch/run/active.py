@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qorch.ports import Backend
 
 
-class Executor(Protocol):
+class PubExecutor(Protocol):
     """What a layer needs of a run or an evaluation."""
 
     @property
@@ -40,10 +40,10 @@ class Executor(Protocol):
         ...
 
 
-_ACTIVE: ContextVar[Executor | None] = ContextVar("qorch_active_run", default=None)
+_ACTIVE: ContextVar[PubExecutor | None] = ContextVar("qorch_active_run", default=None)
 
 
-def active_run() -> Executor:
+def active_run() -> PubExecutor:
     """The innermost run or evaluation. Raises RunError if there is none."""
     active = find_active()
     if active is None:
@@ -54,12 +54,12 @@ def active_run() -> Executor:
     return active
 
 
-def find_active() -> Executor | None:
+def find_active() -> PubExecutor | None:
     """The innermost run or evaluation, None if there is none."""
     return _ACTIVE.get()
 
 
-def activate(active: Executor) -> Token[Any]:
+def activate(active: PubExecutor) -> Token[Any]:
     """Make it the active one until ``deactivate`` is called with the token."""
     return _ACTIVE.set(active)
 

@@ -61,7 +61,7 @@ class Progress:
         return self.seconds_per_step * (self.total_steps - self.step - 1)
 
 
-class Pace:
+class StepTimer:
     """Seconds per step since the end of the session's first one, or of that step itself where it is the only one."""
 
     def __init__(self, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from qorch.model.money import NOTHING
 from qorch.ports import Store
 from qorch.records import StepRecord
 from qorch.run.metrics import MetricLog
-from qorch.run.resources import Pace, Progress, Resources
+from qorch.run.resources import StepTimer, Progress, Resources
 from qorch.run.totals import credit_bought, finished_step
 
 
@@ -33,7 +33,7 @@ class StepMeter:
         """No step has begun yet."""
         self._use = resources
         self._metrics = metrics
-        self._pace = Pace(resources.clock)
+        self._timer = StepTimer(resources.clock)
         self._begun_at = resources.clock.now()
         self._totals = Totals()
         self._last: StepRecord | None = None
@@ -44,7 +44,7 @@ class StepMeter:
         self._metrics.begin_step()
         self._begun_at = self._use.clock.now()
         self._totals = self._use.recorder.totals
-        self._pace.begin_step()
+        self._timer.begin_step()
 
     def end(self, position: Position, *, epoch: int | None) -> EndedStep:
         """The measures of the step at this position, which has just ended."""
@@ -56,7 +56,7 @@ class StepMeter:
             done=self._use.recorder.totals - self._totals,
         )
         return EndedStep(
-            replace(record, epoch=epoch), position.call, self._pace.end_step(), dict(self._metrics.of_step)
+            replace(record, epoch=epoch), position.call, self._timer.end_step(), dict(self._metrics.of_step)
         )
 
     def keep(self, record: StepRecord) -> None:
