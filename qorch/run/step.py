@@ -8,7 +8,7 @@ from qorch.model.money import NOTHING
 from qorch.ports import Store
 from qorch.records import StepRecord
 from qorch.run.metrics import MetricLog
-from qorch.run.resources import StepTimer, Progress, Resources
+from qorch.run.resources import Progress, Resources, StepTimer
 from qorch.run.totals import credit_bought, finished_step
 
 

@@ -60,7 +60,7 @@ class Lifetime:
             raise RunError(f"run {self._run_id} is closed; start it again with resume=True")
 
     def open(self) -> None:
-        """Calls may begin. Raises RunStoppedError if the run was cancelled meanwhile."""
+        """Allow calls from now on. Raises RunStoppedError if the run was cancelled meanwhile."""
         with self._changed:
             self.check()
             self._is_open = True
@@ -74,7 +74,7 @@ class Lifetime:
             return self._calls == 1
 
     def end_call(self) -> None:
-        """The call is over."""
+        """A call has ended."""
         with self._changed:
             self._calls -= 1
             self._changed.notify_all()
