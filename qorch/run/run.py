@@ -208,6 +208,7 @@ class Run:
 
     def _go_to(self, position: Position) -> None:
         self._position = position
+        self._steps.go_back(position.step)
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -272,7 +273,7 @@ class Run:
         """The session as it is now, and the spans and numbers since the last time."""
         session = session_so_far(self._use.session, self._use.recorder, used_settings=self._use.used.encode())
         spans = [SpanRecord(self.run_id, session.ordinal, span) for span in self._use.recorder.drain()]
-        return [*self._steps.grown(), *self._metrics.drain(), *spans, session]
+        return [*self._steps.grown(self._position.call), *self._metrics.drain(), *spans, session]
 
     def epochs(self, count: int, *, save: Sequence[Saveable] = ()) -> Iterator[int]:
         """The numbers of ``count`` epochs. Each is finished, and saved, when the body of the loop has ended.

@@ -9,7 +9,7 @@ from qorch.ports import Store
 from qorch.records import StepRecord
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Progress, Resources, StepTimer
-from qorch.run.totals import credit_bought, finished_step
+from qorch.run.totals import credit_bought, finished_step, rows_bought
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,27 @@ class StepMeter:
         self._last = record
         self._totals = self._use.recorder.totals
 
-    def grown(self) -> list[StepRecord]:
-        """The last step's record with the circuits that ran after it, as in a validation, if there were any."""
-        done = self._use.recorder.totals - self._totals
-        if self._last is None or done == Totals():
+    def go_back(self, step: int) -> None:
+        """Go on after this step, which an earlier session of the run has stored."""
+        steps = self._use.store.steps(self._use.record.run_id)
+        self._last = next((record for record in steps if record.step == step), None)
+        self._totals = self._use.recorder.totals
+
+    def grown(self, calls: int) -> list[StepRecord]:
+        """The last step's record with the circuits that ran after it, as in a validation, if there were any.
+
+        ``calls``: how many calls the step and what came after it have had.
+        """
+        last, done = self._last, self._use.recorder.totals - self._totals
+        if last is None or done == Totals():
             return []
-        # A resumed run may have bought itself what it replays, which then did not come from the cache.
-        cached = 0 if self._use.is_resumed else done.rows_from_cache
-        rows = self._last.rows_executed + done.rows_executed
-        self.keep(replace(self._last, rows_executed=rows, rows_from_cache=self._last.rows_from_cache + cached))
-        return [self._last]
+        if self._use.is_resumed:
+            # What is replayed may have been counted by the session that bought it.
+            rows, cached = rows_bought(self._use.store, last.run_id, step=last.step, calls=calls), 0
+        else:
+            rows, cached = last.rows_executed + done.rows_executed, done.rows_from_cache
+        self.keep(replace(last, rows_executed=rows, rows_from_cache=last.rows_from_cache + cached))
+        return [] if self._last is None else [self._last]
 
     def progress(self, ended: EndedStep, *, total_steps: int | None) -> Progress:
         """Where the run is after a step."""

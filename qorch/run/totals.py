@@ -92,10 +92,14 @@ def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord
     Everything of the step must be durable.
     """
     asked = record.rows_executed + record.rows_from_cache
-    jobs = [job for call in range(calls) for job in store.jobs_at(record.run_id, Position(record.step, call))]
-    bought = sum(job.n_rows for job in jobs if job.state is JobState.DONE)
-    executed = min(asked, bought)
+    executed = min(asked, rows_bought(store, record.run_id, step=record.step, calls=calls))
     return replace(record, rows_executed=executed, rows_from_cache=asked - executed)
+
+
+def rows_bought(store: Store, run_id: str, *, step: int, calls: int) -> int:
+    """The rows of all jobs that were done for the first calls of a step, in whatever session."""
+    jobs = [job for call in range(calls) for job in store.jobs_at(run_id, Position(step, call))]
+    return sum(job.n_rows for job in jobs if job.state is JobState.DONE)
 
 
 def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | None) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qorch.cli.arguments import check_own_names, fill_resume, read_own_options, whole_number
 from qorch.cli.cache import read_age
 from qorch.cli.filesystems import innermost, read_linux_mounts, read_macos_mounts
+from qorch.cli.main import run_command
 from qorch.cli.output import format_bytes, plain_lines
 from qorch.errors import UsageError
 
@@ -105,3 +106,14 @@ def test_sizes_and_tables_are_readable() -> None:
     """Binary units with one decimal; columns as wide as their widest cell."""
     assert [format_bytes(size) for size in (0, 1023, 1536, 5 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
     assert plain_lines([["a", "bb"], ["ccc", ""]]) == ["a    bb", "ccc"]
+
+
+def test_the_help_of_a_workload_has_its_options_and_all_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the workload stand below the shared ones; without a workload, or with an unknown one, there are none."""
+    helps = []
+    for words in (["train", "digits", "--help"], ["train", "--help"], ["train", "nonsense", "--help"]):
+        assert run_command(words) == 0
+        helps.append(capsys.readouterr().out)
+    for line in ("--classes", "[3,6]", "--lr", "[0.05]", "--epochs      5", "--shots       1024", "parameter-shift"):
+        assert line in helps[0], line
+    assert "--lr" not in helps[1] + helps[2]

@@ -156,9 +156,10 @@ def test_runs_at_once_have_a_line_each_with_their_names(training: Terminal) -> N
 
 
 def test_after_an_error_the_terminal_is_as_it_was(training: Terminal) -> None:
-    """The run's last line, the traceback below it, and a cursor that was never hidden."""
+    """The run's last line, how to resume and the traceback below it, and a cursor that was never hidden."""
     assert training.lines[19].startswith("step 2/? · ")
-    assert training.lines[20].startswith("Traceback")
+    traceback = next(index for index, line in enumerate(training.lines) if line.startswith("Traceback"))
+    assert "resume it with start_run" in "".join(training.lines[20:traceback])
     assert training.lines[-1] == "ValueError: as a bug does"
     assert b"\x1b[?25l" not in training.raw
 
