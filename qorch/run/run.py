@@ -116,7 +116,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The newest value of every figure that was logged, earlier sessions of the run included."""
+        """The newest value of every logged name, with those of earlier sessions."""
         return dict(self._metrics.newest)
 
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
