@@ -1,4 +1,4 @@
-"""Names become backends: the installed entry points."""
+"""Opens backends by name, from the installed entry points."""
 
 from importlib.metadata import EntryPoint, entry_points
 
@@ -15,7 +15,7 @@ def backend_entry_points() -> dict[str, EntryPoint]:
 def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     """The backend of that name, such as ``aer`` or ``aer:noise=fake_fez``.
 
-    Raises UnknownNameError for another name, MissingPackageError where its extra is not installed.
+    Raises UnknownNameError for another name, MissingPackageError if its extra is not installed.
     """
     kind, _, options = name.partition(":")
     known = backend_entry_points()

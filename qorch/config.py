@@ -13,6 +13,8 @@ import platformdirs
 
 from qorch.errors import UsageError
 
+LATEST = "latest"
+"""In place of a run's name or id: the newest run."""
 _PREFIX = "QORCH_"
 KNOWN_VARIABLES = (
     "QORCH_DATA_DIR",
@@ -64,9 +66,9 @@ def default_database() -> str:
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration from the environment. Raises UsageError for a value that cannot be.
+    """The configuration from the environment. Raises UsageError for an invalid value.
 
-    A variable that looks like qorch's, and that qorch does not read, is named in a warning once per process.
+    A variable that begins with QORCH_ and is not one of qorch's is named in a warning, once per process.
     """
     env = os.environ if environment is None else environment
     for name in sorted(env):

@@ -1,4 +1,4 @@
-"""With what a run was started: versions, arguments, and the commit of the program."""
+"""Describes the environment in which a run is started: versions, arguments, and the commit of the program."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ PACKAGES = (
     "scikit-learn",
     "torch",
 )
-"""What changes a run's results or speed; those that are not installed are recorded as null."""
+"""Packages that can change a run's results or speed; those that are not installed are recorded as null."""
 
 GIT_SECONDS = 0.5
 HIDDEN = "***"
@@ -34,18 +34,18 @@ _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 @functools.cache
 def begin_describing() -> "Future[dict[str, Any]]":
-    """Begin to look, in a thread, while something else is opened; once in a process: what is edited later does not run.
+    """Describe the environment in a thread, once per process, since the program that runs is the one that was loaded.
 
-    Takes about 20 ms, half of it waiting for git.
+    Takes about 20 ms, half of it waiting for git, while the caller opens its backend.
     """
-    with_thread = ThreadPoolExecutor(1, thread_name_prefix="qorch-environment")
-    described = with_thread.submit(_describe)
-    with_thread.shutdown(wait=False)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="qorch-environment")
+    described = executor.submit(_describe)
+    executor.shutdown(wait=False)
     return described
 
 
 def describe_environment() -> dict[str, Any]:
-    """The environment of this process as JSON takes it; empty if it cannot be found out in a second."""
+    """The environment of this process as a JSON document; empty if that takes more than a second."""
     try:
         return begin_describing().result(timeout=2 * GIT_SECONDS)
     except TimeoutError:
@@ -91,7 +91,7 @@ def hide_secrets(arguments: list[str]) -> list[str]:
 
 
 def _program_folder() -> Path:
-    """Where the program's file is; the working directory of an interactive session."""
+    """The folder of the program's file; in an interactive session the working directory."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(file).resolve().parent if file else Path.cwd()
 

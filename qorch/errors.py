@@ -94,7 +94,7 @@ class UnavailableError(BusyError):
 
 
 class UnreachableError(BusyError):
-    """No server answered: no connection came about, or it broke before an answer to a question came."""
+    """No server answered: no connection could be made, or it broke before the answer to a question."""
 
 
 class CredentialsError(RejectedError):

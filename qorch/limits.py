@@ -33,6 +33,6 @@ def check_budget(backend: Backend, budget: Money | None) -> None:
 
 
 def where_to_limit(backend: Backend) -> str:
-    """What a user can do about spending, until qorch itself limits it."""
+    """The advice to limit spending at the provider, until qorch itself can."""
     console = backend.terms.console if isinstance(backend, RemoteBackend) else ""
     return "see and limit what is spent at the provider" + (f": {console}" if console else "")

@@ -1,4 +1,4 @@
-"""What this machine offers to work that runs on it: memory and cores, within the limits of its control groups."""
+"""Memory and cores that this process may use, within the limits of its control groups."""
 
 import math
 import os
@@ -30,7 +30,7 @@ def _cores_of_affinity() -> int:
 
 
 def _quotas(groups: Path, *, own_group: Path) -> Iterator[int]:
-    """The CPU quotas in force, in whole cores, of both versions of control groups; the machine's cores at last."""
+    """The CPU quotas of both versions of control groups in whole cores, then the number of the machine's cores."""
     for folder in _group_folders(groups, own_group):
         yield from _as_cores(_read_numbers(folder / "cpu.max"))
     quota = _read_numbers(groups / "cpu" / "cpu.cfs_quota_us")

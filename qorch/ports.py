@@ -173,10 +173,10 @@ class RemoteBackend(Backend, Protocol):
         ...
 
     async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
-        """The keys in the provider's list of jobs, and of each the job id in its label, None where it has none.
+        """The idempotency keys in the provider's list of jobs, each with the job id in the job's label (None without).
 
-        From the newest job back to ``since``, or to one of the provider's ids ``known``. None where the provider has no
-        list. Raises BusyError where it cannot be read so far, UnknownOutcomeError where that has been so for long.
+        From the newest job back to ``since``, or to one of the provider's ids ``known``. None if the provider has no
+        list. Raises BusyError if the list cannot be read that far, UnknownOutcomeError if that has lasted long.
         """
         ...
 
@@ -185,16 +185,16 @@ class RemoteBackend(Backend, Protocol):
         ...
 
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
-        """What ``decode`` does, for whoever no longer has the circuit."""
+        """Like ``decode``, from the shape of the job alone: after a restart its gates and angles are gone."""
         ...
 
 
 @runtime_checkable
 class SlowStarter(Protocol):
-    """A backend that compiles something or starts processes while it is used, which reports tell from its work."""
+    """A backend that compiles or starts processes at its first use; reports show that time apart from execution."""
 
     def take_slow_starts(self) -> list[tuple[Phase, int, int]]:
-        """What was got ready since the last time: the phase, begin and end on the clock; from any thread."""
+        """The preparations since the last call: phase, begin and end in clock nanoseconds. From any thread."""
         ...
 
 
@@ -230,11 +230,11 @@ class Store(Protocol):
         ...
 
     def stop_asked(self, run_id: str) -> datetime.datetime | None:
-        """When the process that works on a run was asked to stop; None if nobody did. A cheap read."""
+        """When the process that works on a run was asked to stop; None if it was not. A cheap read."""
         ...
 
     def is_claimed(self, run_id: str) -> bool:
-        """Whether a process works on a run. Asking never takes the right away from a process that wants it."""
+        """Whether a process works on a run. Asking never makes a claim of another process fail."""
         ...
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
@@ -246,7 +246,7 @@ class Store(Protocol):
         ...
 
     def run_totals(self) -> dict[str, RunTotals]:
-        """What every run came to, by run id, in a number of queries that does not grow with the runs."""
+        """The totals of every run, by run id, in a number of queries that does not grow with the runs."""
         ...
 
     def sessions(self, run_id: str) -> list[SessionRecord]:
@@ -344,10 +344,10 @@ class Store(Protocol):
     def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
         """Delete the oldest free results that no resume needs, while free results take more than ``keep_bytes``.
 
-        One call does a bounded piece of it (about a megabyte), or gives a piece of unused room back. Free are the
-        results of runs with ``charges`` False. A resume needs, of a run that is neither done nor cancelled, what was
-        stored at or after the position of its last checkpoint, and before its first step (step -1).
-        Every block counts as its arrays and BLOCK_OVERHEAD_BYTES.
+        One call deletes a bounded piece (about a megabyte), or gives a piece of unused room back to the disk. Results
+        of runs with ``charges`` False are free. The resume of a run that is neither done nor cancelled needs what was
+        stored at or after the position of its last checkpoint, and before its first step (step -1). A block counts as
+        the bytes of its arrays and BLOCK_OVERHEAD_BYTES.
         """
         ...
 
@@ -356,7 +356,7 @@ class Store(Protocol):
         ...
 
     def shrink(self) -> int:
-        """Give unused room back to the disk, as far as that is possible now; how many bytes. See ``room``."""
+        """Give unused room back to the disk if that is possible now (see ``room``); how many bytes."""
         ...
 
     def delete_run(self, run_id: str, *, keep_books: bool) -> None:

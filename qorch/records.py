@@ -11,7 +11,7 @@ from qorch.model.timing import Span
 
 
 class RunState:
-    """The states of a run, as stored. Of a deleted run only the books are left: what it may have paid for."""
+    """The states of a run, as stored. A deleted run keeps only its books: jobs, attempts and ledger."""
 
     RUNNING = "running"
     DONE = "done"
@@ -26,9 +26,9 @@ class RunRecord:
     """One training run. ``settings`` is JSON text: what the command line needs to continue it.
 
     ``summary``, too: what the sessions came to, and whether the backend charges. ``charges`` says that as a column:
-    None in databases that did not record it. ``environment`` is JSON text: versions, arguments and commit with which
-    the run was started. ``stop_asked_at``: when somebody asked the process that works on the run to stop; writing the
-    run again leaves it as it is, and only a StopRequest moves it.
+    None in a database that did not record it. ``environment`` is JSON text: versions, arguments and commit with which
+    the run was started. ``stop_asked_at``: when the process that works on the run was asked to stop; writing the run
+    again leaves it as it is, and only a StopRequest moves it.
     """
 
     run_id: str
@@ -52,8 +52,8 @@ class RunRecord:
 class SessionRecord:
     """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
 
-    ``is_command``: the process is the command ``qorch``, which ends with its run; any other belongs to its user.
-    ``used_settings`` is JSON text: what the program was seen to use, see ``qorch.run.used_settings``.
+    ``is_command``: the process is the command ``qorch``, which `qorch cancel` may end; any other belongs to its user.
+    ``used_settings`` is JSON text: the shots, epochs and so on that the program used (``qorch.run.used_settings``).
     """
 
     run_id: str
@@ -112,6 +112,11 @@ class JobRecord:
     provider_id: str | None = None
     attempts: int = 0
     error: str | None = None
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether the job was planned, and provably never sent: nothing ran, and nothing is billed."""
+        return self.provider_id is None and self.state in (JobState.PLANNED, JobState.RESERVED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -264,7 +269,7 @@ class RunMove:
 
 @dataclass(frozen=True)
 class StopRequest:
-    """The process that works on a run is asked to stop; ``asked_at`` None: a new session begins, which nobody asked."""
+    """Ask the process that works on a run to stop; ``asked_at`` None takes the request back, as a new session does."""
 
     run_id: str
     asked_at: datetime.datetime | None
@@ -298,7 +303,7 @@ class CacheStatistics:
     """What the store holds: blocks, rows and their bytes, by backend-independent totals and per run id.
 
     ``free_rows`` and ``free_bytes``: of these, what runs on backends that charge nothing stored. All else counts as
-    paid, also where it was not recorded whether the backend charges.
+    paid, also if it was not recorded whether the backend charges.
     """
 
     blocks: int
@@ -336,10 +341,10 @@ class StoreRoom:
 
 @dataclass(frozen=True)
 class RunTotals:
-    """What a run came to over all its sessions. ``metrics``: the newest value of every name, in the order of names.
+    """Sums of a run over all its sessions. ``metrics``: the newest value of every name, in the order of names.
 
-    ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably never were. ``active_until``: when the
-    last session was last heard of; None before the first.
+    ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not. ``active_until``: the end of
+    the last session, as it was last recorded; None before the first.
     """
 
     sessions: int

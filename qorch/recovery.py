@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
@@ -19,7 +20,6 @@ from qorch.model.job import JobState
 from qorch.policy import RunPolicy
 from qorch.ports import Clock, RemoteBackend, Store
 from qorch.records import JobRecord, RunRecord
-from qorch.wiring import open_backend
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
             await parts.open(record.run_id)
             ended = list(await parts.recovery.wait())
             told = {recovered.job.job_id for recovered in ended}
-            with suppress(BackendError):  # what cannot be looked for now is looked for, and told of, by a resume
-                kept = [job for job in await parts.lost.wait() if job.job_id not in told]
+            with suppress(BackendError):  # a resume searches again, and reports
+                kept = [job for job in await parts.orphans.wait() if job.job_id not in told]
                 ended += [Recovered(job, Ending.KEPT, job.error or "") for job in kept]
             return ended
         finally:

@@ -1,4 +1,4 @@
-"""Stored runs, read without reopening them: beside the process that works on them, or long after."""
+"""Reads stored runs without resuming them, also while a process works on them."""
 
 import json
 import os
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qorch.audit.report import Report, make_report
-from qorch.config import read_config
+from qorch.config import LATEST, read_config
 from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.ports import Store, WallClock
-from qorch.records import MetricRecord, RunRecord, RunState, RunTotals, StepRecord
+from qorch.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
 from qorch.run.checkpoint.loop import Checkpoint
 from qorch.run.resources import Stateful
 from qorch.run.totals import state_now
-from qorch.wiring import NEWEST, open_store
+from qorch.wiring import open_store
 
 if TYPE_CHECKING:
     import pandas
@@ -74,7 +74,7 @@ class StoredRun:
 
     record: RunRecord
     totals: RunTotals
-    place: str | Store
+    place: Path | Store
 
     def __repr__(self) -> str:
         """Its id, state and size."""
@@ -102,14 +102,14 @@ class StoredRun:
 
     @property
     def config(self) -> dict[str, Any]:
-        """With what it was started: backend, seed, cache and the rest of its settings."""
+        """The backend, seed, cache and settings with which it was started."""
         record = self.record
         own = {"workload": record.workload, "backend": record.backend, "seed": record.seed, "cache": record.cache}
         return own | self.settings
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was given as ``settings=``, or all options of ``qorch train``."""
+        """The argument ``settings=`` of ``start_run``, or all options of ``qorch train``."""
         return _decode(self.record.settings)
 
     @property
@@ -119,7 +119,7 @@ class StoredRun:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The newest value of everything that was logged, and what the run came to."""
+        """The newest value of every logged name, and the final metrics of the run."""
         final: dict[str, float] = _decode(self.record.summary).get("metrics", {})
         return self.totals.metrics | final
 
@@ -140,7 +140,7 @@ class StoredRun:
 
     def states(self) -> tuple[Any, ...]:
         """The states of the newest checkpoint, in the order of ``save=``. Raises RunError without a checkpoint."""
-        return self._checkpoint().objects
+        return Checkpoint.decode(self._newest_checkpoint().content).objects
 
     def load_state(self, *objects: Stateful | None) -> int:
         """Give a model, an optimiser, … the states of the newest checkpoint; the number of its last step.
@@ -148,16 +148,17 @@ class StoredRun:
         In the order of ``save=``; None leaves a state out. Random states stay as they are. Raises RunError without a
         checkpoint, for another number of objects, or if an object does not take its state.
         """
-        checkpoint = self._checkpoint()
-        if len(objects) != len(checkpoint.objects):
+        record = self._newest_checkpoint()
+        states = Checkpoint.decode(record.content).objects
+        if len(objects) != len(states):
             raise RunError(
-                f"the checkpoint of run {self.run_id} holds {len(checkpoint.objects)} states, and {len(objects)}"
+                f"the checkpoint of run {self.run_id} holds {len(states)} states, and {len(objects)}"
                 " objects were given: give them in the order of save=, with None for what is not wanted"
             )
-        for ordinal, (item, state) in enumerate(zip(objects, checkpoint.objects, strict=True)):
+        for ordinal, (item, state) in enumerate(zip(objects, states, strict=True)):
             if item is not None:
                 _load(item, state, f"object {ordinal}, a {type(item).__name__}, does not take state {ordinal}")
-        return checkpoint.step
+        return record.position.step
 
     def export(self, file: str | os.PathLike[str], *, state: int = 0) -> None:
         """Write a state of the newest checkpoint, the model's by default, as a file for ``torch.load``.
@@ -174,49 +175,41 @@ class StoredRun:
         except (OSError, RuntimeError) as error:
             raise UsageError(f"cannot write {os.fspath(file)} ({error}); choose another file") from error
 
-    def _checkpoint(self) -> "_Checkpoint":
+    def _newest_checkpoint(self) -> CheckpointRecord:
         with _opened(self.place) as store:
             found = store.last_checkpoint(self.run_id)
         if found is None:
             raise RunError(f"run {self.run_id} has no checkpoint; run.steps(..., save=(model, optimizer)) makes them")
-        return _Checkpoint(found.position.step, Checkpoint.decode(found.content).objects)
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    step: int
-    objects: tuple[Any, ...]
+        return found
 
 
 def open_run(name_or_id: str, *, db: str | os.PathLike[str] | Store | None = None) -> StoredRun:
     """Read a run: that with this id, or the newest with this name, or the newest of all for ``"latest"``.
 
-    Claims nothing and writes nothing, also while a process works on the run. Raises UnknownNameError where there is no
-    such run or database, StoreError where the database cannot be read.
+    Claims nothing and writes nothing, also while a process works on the run. Raises UnknownNameError if there is no
+    such run or database, StoreError if the database cannot be read.
     """
     place = _find_place(db)
     if isinstance(place, Path) and not place.exists():
         raise UnknownNameError(f"there is no run '{name_or_id}': there is no database at {place}")
-    where = _as_place(place)
-    with _opened(where) as store:
+    with _opened(place) as store:
         record = require_record(store, name_or_id)
         if record.state == RunState.DELETED:
             raise UnknownNameError(f"run {record.run_id} was deleted; see `qorch jobs --run {record.run_id}`")
-        return StoredRun(replace(record, state=state_now(store, record)), store.run_totals()[record.run_id], where)
+        return StoredRun(replace(record, state=state_now(store, record)), store.run_totals()[record.run_id], place)
 
 
 def runs(*, db: str | os.PathLike[str] | Store | None = None) -> list[StoredRun]:
-    """All runs, newest first; none where there is no database yet. Raises StoreError where it cannot be read."""
+    """All runs, newest first; none if there is no database yet. Raises StoreError if it cannot be read."""
     place = _find_place(db)
     if isinstance(place, Path) and not place.exists():
         return []
-    where = _as_place(place)
-    with _opened(where) as store:
-        return list_runs(store, where)
+    with _opened(place) as store:
+        return list_runs(store, place)
 
 
-def list_runs(store: Store, place: str | Store) -> list[StoredRun]:
-    """All runs of a store that is open, newest first; ``place`` is where they find it later."""
+def list_runs(store: Store, place: Path | Store) -> list[StoredRun]:
+    """All runs of an open store, newest first; ``place``: the store, or the file from which they read later."""
     totals = store.run_totals()
     return [
         StoredRun(replace(record, state=state_now(store, record)), totals[record.run_id], place)
@@ -226,8 +219,8 @@ def list_runs(store: Store, place: str | Store) -> list[StoredRun]:
 
 
 def require_record(store: Store, name_or_id: str) -> RunRecord:
-    """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError where there is none."""
-    found = next(iter(store.runs()), None) if name_or_id == NEWEST else store.find_run(name_or_id)
+    """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError if there is none."""
+    found = next(iter(store.runs()), None) if name_or_id == LATEST else store.find_run(name_or_id)
     if found is None:
         raise UnknownNameError(f"there is no run '{name_or_id}' in {store.location}; see `qorch runs`")
     return found
@@ -244,13 +237,9 @@ def _find_place(db: str | os.PathLike[str] | Store | None) -> Path | Store:
     return database_path(os.fspath(db or read_config().db))
 
 
-def _as_place(place: Path | Store) -> str | Store:
-    return str(place) if isinstance(place, Path) else place
-
-
 @contextmanager
-def _opened(place: str | Store) -> Iterator[Store]:
-    if not isinstance(place, str):
+def _opened(place: Path | Store) -> Iterator[Store]:
+    if not isinstance(place, Path):
         yield place
         return
     with closing(open_store(place, clock=WallClock())) as store:

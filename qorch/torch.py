@@ -20,7 +20,7 @@ from qorch.model.observable import Distribution, Observables, ObservablesLike, a
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
 from qorch.model.result import PubResult
 from qorch.ports import Backend
-from qorch.run.active import Executor, active_run, find_active
+from qorch.run.active import PubExecutor, active_run, find_active
 from qorch.run.evaluation import Evaluation, EvaluationShots, evaluate_on
 from qorch.run.run import Run
 
@@ -38,7 +38,7 @@ class _Forward:
     ``previous`` is the pass of the same layer that its inputs depend on, in a recurrent network.
     """
 
-    run: Executor
+    run: PubExecutor
     layer: "QuantumLayer"
     pub: Pub
     wanted: npt.NDArray[np.bool_]
@@ -262,7 +262,7 @@ class QuantumLayer(torch.nn.Module):
         previous = _find_previous(rows, self) if torch.is_grad_enabled() else None
         return _Forward(run=self._executor(), layer=self, pub=pub, wanted=wanted, previous=previous)
 
-    def _executor(self) -> Executor:
+    def _executor(self) -> PubExecutor:
         active = find_active()
         if isinstance(active, Evaluation):
             return active

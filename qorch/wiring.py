@@ -12,10 +12,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from qorch.audit.report import make_report
-from qorch.backends import backend_entry_points as backend_entry_points
 from qorch.backends import find_backend
-from qorch.backends import open_backend as open_backend
-from qorch.config import read_config
+from qorch.config import LATEST, read_config
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import ShotsError, UsageError
@@ -36,9 +34,8 @@ from qorch.run.used_settings import UsedSettings, as_changes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
-NEWEST = "latest"
 NO_BUDGET = "none"
-"""In place of an amount: a run that was started with a budget goes on without."""
+"""In place of an amount: a run that was started with a budget goes on without one."""
 _log = logging.getLogger("qorch")
 
 
@@ -66,16 +63,16 @@ def start_run(
     nothing enforces it yet, so a backend that charges refuses it, and ``"none"`` resumes a run there that has one.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
-    database. ``rebuy``: go on where paid positions have changed. ``allow_changes``: what may differ from what the run
+    database. ``rebuy``: go on if paid positions have changed. ``allow_changes``: what may differ from what the run
     was started with: ``shots``, ``settings``, ``epochs``, ``batch_size``, ``batches``, ``gradient``, ``learning_rate``.
     ``progress``: a function that is called with a ``Progress`` after every step, in the thread of the training loop,
     and whose errors end the run; ``"off"`` shows nothing; None is qorch's own line on standard error or below the
     notebook's cell. ``is_command``: this process is the command ``qorch``, which says itself how to resume, and which
     ``qorch cancel`` may end.
 
-    Raises UsageError for any of these that cannot be, StoreError where the database cannot be used, RunBusyError
-    where another process works on the run, RunChangedError where the run was started with other shots or settings:
-    all before anything is executed.
+    Raises UsageError for an invalid argument, StoreError if the database cannot be used, RunBusyError if another
+    process works on the run, RunChangedError if the run was started with other shots or settings: all before anything
+    is executed.
     """
     begin_describing()
     config, clock = read_config(), clock or WallClock()
@@ -137,7 +134,7 @@ def start_run(
 
 
 def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
-    """Time what is imported until the first step has ended, which is when the spans are drained first."""
+    """Measure imports until the end of the first step, when the spans are first drained."""
     watch = ImportWatch(clock)
     stack.callback(watch.stop)
 
@@ -151,9 +148,9 @@ def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
 def _choose_display(
     progress: Callable[[Progress], None] | Literal["off"] | None, name: str, release: ExitStack
 ) -> Callable[[Progress], None]:
-    """What shows the run; qorch's own display ends when the run is released."""
+    """The function that shows the run; qorch's own display ends with the run."""
     if progress is None:
-        # The stream that it shows on may be gone: now is the time to find that out.
+        # Made now, so that a stream which cannot be used is found before the run begins.
         display = make_progress(name=name)
         release.callback(display.close)
         return display
@@ -193,8 +190,8 @@ def _begin_session(
         is_command=is_command,
     )
     if is_resumed:
-        # `qorch cancel` must find the process that works on the run, also while its backend opens. What was asked of
-        # an earlier process is not asked of this one.
+        # `qorch cancel` must find the process that works on the run, also while its backend opens. A request to stop
+        # that an earlier process got is taken back.
         store.write([session, StopRequest(record.run_id, None)]).result()
     return session
 
@@ -230,12 +227,12 @@ def _encode(settings: dict[str, Any] | None) -> str:
 def _check_name(name: str) -> None:
     if not isinstance(name, str):
         raise UsageError(f"the run's name is a {type(name).__name__}; give a text such as cats-vs-dogs")
-    if name == NEWEST:
+    if name == LATEST:
         raise UsageError(f"a run cannot be named '{name}', which stands for the newest run; choose another name")
     # A run's id, by which it may be resumed, is its name with a time and four digits.
     if not _NAME.fullmatch(name) and not _NAME.fullmatch(_ID_SUFFIX.sub("", name)):
         raise UsageError(
-            f"'{name}' is no name for a run; use up to 64 letters, digits, '.', '_' and '-', such as cats-vs-dogs"
+            f"'{name}' is not a name for a run; use up to 64 letters, digits, '.', '_' and '-', such as cats-vs-dogs"
         )
 
 

@@ -11,7 +11,7 @@ _BOOKS = {JOBS.name, JOB_PLANS.name, LEDGER.name}
 
 
 def drop_run(engine: Engine, run_id: str, *, keep_books: bool) -> None:
-    """Delete all that is left of a run in one transaction, or all but its books.
+    """Delete the rest of a run in one transaction, or all but its books: jobs, attempts, open plans and ledger.
 
     ``engine`` does not check foreign keys: for every job SQLite would read all results of all runs.
     """

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from qorch.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
 
 
-class Fault(Enum):
+class StoreFault(Enum):
     """What went wrong; only after REFUSED and BUSY may other writes still succeed."""
 
     FULL = "full"
@@ -19,29 +19,29 @@ class Fault(Enum):
 
 
 _BY_NAME = {
-    "SQLITE_FULL": Fault.FULL,
-    "SQLITE_BUSY": Fault.BUSY,
-    "SQLITE_LOCKED": Fault.BUSY,
-    "SQLITE_PROTOCOL": Fault.BUSY,
-    "SQLITE_CORRUPT": Fault.CORRUPT,
-    "SQLITE_NOTADB": Fault.CORRUPT,
-    "SQLITE_IOERR": Fault.UNAVAILABLE,
-    "SQLITE_READONLY": Fault.UNAVAILABLE,
-    "SQLITE_CANTOPEN": Fault.UNAVAILABLE,
-    "SQLITE_PERM": Fault.UNAVAILABLE,
-    "SQLITE_NOMEM": Fault.UNAVAILABLE,
+    "SQLITE_FULL": StoreFault.FULL,
+    "SQLITE_BUSY": StoreFault.BUSY,
+    "SQLITE_LOCKED": StoreFault.BUSY,
+    "SQLITE_PROTOCOL": StoreFault.BUSY,
+    "SQLITE_CORRUPT": StoreFault.CORRUPT,
+    "SQLITE_NOTADB": StoreFault.CORRUPT,
+    "SQLITE_IOERR": StoreFault.UNAVAILABLE,
+    "SQLITE_READONLY": StoreFault.UNAVAILABLE,
+    "SQLITE_CANTOPEN": StoreFault.UNAVAILABLE,
+    "SQLITE_PERM": StoreFault.UNAVAILABLE,
+    "SQLITE_NOMEM": StoreFault.UNAVAILABLE,
 }
 
 
-def fault_of(error: BaseException) -> Fault:
+def fault_of(error: BaseException) -> StoreFault:
     """Which fault an error of the driver or the file system is."""
     if isinstance(error, OSError):
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        return Fault.FULL if full else Fault.UNAVAILABLE
+        return StoreFault.FULL if full else StoreFault.UNAVAILABLE
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     name = str(getattr(cause, "sqlite_errorname", ""))
     # Extended codes are the plain code with a suffix, such as SQLITE_IOERR_WRITE.
-    return _BY_NAME.get("_".join(name.split("_")[:2]), Fault.REFUSED)
+    return _BY_NAME.get("_".join(name.split("_")[:2]), StoreFault.REFUSED)
 
 
 def store_error(error: BaseException, *, location: str) -> StoreError:
@@ -49,19 +49,19 @@ def store_error(error: BaseException, *, location: str) -> StoreError:
     if isinstance(error, StoreError):
         return error
     fault = fault_of(error)
-    if fault is Fault.FULL:
+    if fault is StoreFault.FULL:
         return StoreFullError(
             f"the disk is full at {location}; nothing stored is lost; free space and resume with --resume"
         )
-    if fault is Fault.BUSY:
+    if fault is StoreFault.BUSY:
         return StoreUnavailableError(
             f"{location} stayed locked by another process; end that process or wait for it, then try again"
         )
-    if fault is Fault.CORRUPT:
+    if fault is StoreFault.CORRUPT:
         return StoreCorruptError(
             f"{location} is no sound database ({_reason(error)}); restore a backup or use another --db"
         )
-    if fault is Fault.UNAVAILABLE:
+    if fault is StoreFault.UNAVAILABLE:
         return StoreUnavailableError(
             f"cannot open or write {location} ({_reason(error)}); check the path and its permissions,"
             " or choose another with --db"

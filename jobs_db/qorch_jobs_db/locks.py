@@ -14,7 +14,7 @@ from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001
 _GLANCE_SECONDS = 0.05
-"""Longer than `is_claimed` holds its shared lock, on which a claim must not founder."""
+"""How long a claim waits for the shared lock of `is_claimed`, which is held for less."""
 _MAX_NAME = 200
 _CLOSED = -1
 # Descriptors of this process that may be locked. A file description is shared with a forked child, so the child
@@ -59,7 +59,7 @@ class Locks:
             _close(descriptor)
 
     def is_claimed(self, run_id: str) -> bool:
-        """Whether a process holds the right to a run. Raises StoreUnavailableError where that cannot be found out."""
+        """Whether a process holds the right to a run. Raises StoreUnavailableError if the lock file cannot be read."""
         try:
             descriptor = os.open(self._path(f"run-{_file_name(run_id)}"), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -52,7 +52,7 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
 
 
 def _set_up(path: Path) -> None:
-    """What has to be decided before the first table: that the file can shrink, and how it is written ahead."""
+    """Set what SQLite takes only before the first table: that the file can shrink, and its journal."""
     link = sqlite3.connect(str(path), isolation_level=None)
     try:
         link.execute("PRAGMA auto_vacuum=INCREMENTAL")

@@ -1,4 +1,4 @@
-"""Deleting stored results a piece at a time: what a user prunes, and the oldest free ones beyond a bound."""
+"""Deletes stored results in pieces: pruning at a user's request, and trimming of the oldest free ones to a bound."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from qorch.records import BLOCK_OVERHEAD_BYTES, RunState, Trimmed
 from qorch_jobs_db.schema import CHECKPOINTS, ROW_BLOCKS, RUNS, STORED_RESULTS
 
 PRUNED_BLOCKS = 1_000
-"""Blocks that one transaction of a user's pruning deletes: other processes write between two of them."""
+"""Blocks that one transaction of pruning deletes; other processes write between two of them."""
 TRIMMED_BLOCKS = 128
 TRIMMED_BYTES = 1_000_000
-"""What one piece of trimming deletes at most: some milliseconds, for which a step may have to wait."""
+"""The most that one piece of trimming deletes; it takes some milliseconds, for which a step may have to wait."""
 MERGED_RUNS = 4
-"""Runs whose blocks are put in order for one piece."""
+"""How many runs, those with the oldest blocks, are merged into one piece."""
 _LAST_STEP = 2**31 - 1
 
 _Block = Row[tuple[int, str, int, int]]
@@ -38,7 +38,7 @@ _FREE = RUNS.c.charges == 0
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Some blocks, by id and run, and what they hold."""
+    """Blocks by id and run, with their rows and bytes."""
 
     found: tuple[_Block, ...]
 
@@ -52,7 +52,7 @@ class _Blocks:
 
 
 def prune_piece(connection: Connection, *, run_id: str | None, before: str | None) -> int | None:
-    """Delete some of the blocks of a run, or created before a time, or both; their rows, None once none is left."""
+    """Delete some blocks of a run, or created before a time, or both; how many rows, None if there were no blocks."""
     conditions = []
     if run_id is not None:
         conditions.append(ROW_BLOCKS.c.run_id == run_id)
@@ -65,7 +65,7 @@ def prune_piece(connection: Connection, *, run_id: str | None, before: str | Non
 
 
 def free_bytes(connection: Connection) -> int:
-    """What free results take, the overhead of their blocks included."""
+    """The bytes of all free results, with the overhead of their blocks."""
     size = STORED_RESULTS.c.bytes + STORED_RESULTS.c.blocks * BLOCK_OVERHEAD_BYTES
     query = select(func.coalesce(func.sum(size), 0)).join(RUNS, RUNS.c.run_id == STORED_RESULTS.c.run_id).where(_FREE)
     return int(connection.execute(query).scalar_one())
@@ -88,7 +88,7 @@ def _blocks(conditions: Iterable[ColumnElement[bool]]) -> Select[tuple[int, str,
 
 
 def _delete(connection: Connection, blocks: _Blocks) -> None:
-    """Delete blocks, and take them off what their runs hold."""
+    """Delete blocks, and subtract them from the sums of their runs."""
     totals: dict[str, tuple[int, int, int]] = {}
     for block in blocks.found:
         count, rows, size = totals.get(block.run_id, (0, 0, 0))
@@ -113,10 +113,11 @@ _TAKE_OFF = (
 
 
 def _droppable() -> Select[tuple[str, int, int, int]]:
-    """Of every free run that holds results, the positions ``first <= step``, ``(step, call) < (end_step, end_call)``.
+    """The positions that trimming may delete, of every free run with results.
 
-    A run that is over needs nothing. Another one goes on from its last checkpoint: what was stored before it is of no
-    use to a resume, but for the calls before the first step, which a resumed program makes again.
+    They are those with ``first <= step`` and ``(step, call) < (end_step, end_call)``. A run that is done or cancelled
+    needs no results. Any other is resumed from its last checkpoint and needs none from before it, except of calls
+    before the first step, which a resumed program makes again.
     """
     kept = CHECKPOINTS.alias("kept")
     newest = select(func.max(kept.c.number)).where(kept.c.run_id == RUNS.c.run_id).correlate(RUNS).scalar_subquery()
@@ -165,10 +166,10 @@ _OF_RUN = (
 
 
 def _oldest(connection: Connection, *, most_bytes: int) -> _Blocks:
-    """The oldest of all blocks that may go, at least one where there is one, until they take so much."""
+    """The oldest blocks that trimming may delete: one at least, if there is one, and about ``most_bytes``."""
     spans = [span for span in connection.execute(_CANDIDATES).all() if span.block_id is not None]
     spans.sort(key=lambda span: span.block_id)
-    # Of the runs that hold older blocks than all others: what is newer than the first of another run waits.
+    # Blocks of the merged runs that are newer than the oldest block of another run are left for a later piece.
     end = spans[MERGED_RUNS].block_id if len(spans) > MERGED_RUNS else None
     found = [block for span in spans[:MERGED_RUNS] for block in _first_of(connection, span)]
     chosen: list[_Block] = []
@@ -182,6 +183,6 @@ def _oldest(connection: Connection, *, most_bytes: int) -> _Blocks:
 
 
 def _first_of(connection: Connection, span: Row[tuple[str, int, int, int, int]]) -> Sequence[_Block]:
-    """The first blocks of a run that may go."""
+    """The first blocks of a run that trimming may delete."""
     values = {"of": span.run_id, "first": span.first, "end_step": span.end_step, "end_call": span.end_call}
     return connection.execute(_OF_RUN, values).all()

@@ -1,21 +1,23 @@
-"""The room that a database takes on its disk: measuring it, and giving back what holds nothing."""
+"""Measures the room that a database takes on its disk, and shrinks it: gives unused pages back."""
 
 import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from qorch.records import StoreRoom
+from qorch.records import StoreRoom, Trimmed
+from qorch_jobs_db.pruning import trim_piece
 from qorch_jobs_db.sqlite import BUSY_SECONDS
 from qorch_jobs_db.statements import Link
 
 SLACK_BYTES = 8_000_000
-"""Unused room that trimming leaves: what is written next uses it again."""
-VACUUMED_PAGES = 256
-"""What one transaction moves from the end of the file: about a megabyte."""
+"""Unused room that trimming leaves, for the next writes."""
+SHRUNK_PAGES = 256
+"""Pages that one transaction gives back: about a megabyte."""
 _INCREMENTAL = 2
 
 
@@ -36,17 +38,17 @@ def _size(path: Path) -> int:
 
 
 def unused_bytes(connection: Connection) -> int:
-    """The pages that hold nothing."""
+    """The bytes of the pages that hold nothing."""
     return _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
 
 
 def shrinks_in_place(connection: Connection) -> bool:
-    """Whether unused pages can be given back without writing the file anew: so in databases made since issue 8."""
+    """Whether unused pages can be given back without rewriting the file; not in databases of an older qorch."""
     return _pragma(connection, "auto_vacuum") == _INCREMENTAL
 
 
 def measure(connection: Connection, path: Path, *, is_in_use: bool) -> StoreRoom:
-    """The room of a database; ``is_in_use``: by a run, so that it cannot be rewritten."""
+    """The room of a database; ``is_in_use``: a run works on it, so that it cannot be rewritten."""
     unused = unused_bytes(connection)
     is_rewritten = not shrinks_in_place(connection)
     used = (_pragma(connection, "page_count") * _pragma(connection, "page_size")) - unused
@@ -55,7 +57,7 @@ def measure(connection: Connection, path: Path, *, is_in_use: bool) -> StoreRoom
 
 
 def _obstacle(path: Path, used_bytes: int, *, is_in_use: bool) -> str:
-    """Why the file cannot be rewritten now, or ""."""
+    """A sentence why the file cannot be rewritten now, or ""."""
     if is_in_use:
         return (
             "a run is at work on this database, which was made by an older qorch and has to be written anew to become"
@@ -80,23 +82,32 @@ def _needs(folder: Path, temporary: Path) -> dict[Path, int]:
     return {folder: 1, temporary: 1}
 
 
-def can_vacuum(connection: Connection, *, leave_bytes: int = 0) -> bool:
-    """Whether more than ``leave_bytes`` are unused that can be given back without writing the file anew."""
+def can_shrink(connection: Connection, *, leave_bytes: int = 0) -> bool:
+    """Whether more than ``leave_bytes`` are unused and can be given back without rewriting the file."""
     return unused_bytes(connection) > leave_bytes and shrinks_in_place(connection)
 
 
-def vacuum_piece(link: Link, *, leave_bytes: int = 0) -> bool:
-    """Give some unused pages back, within a transaction; whether more than ``leave_bytes`` are unused afterwards."""
+def shrink_piece(link: Link, *, leave_bytes: int = 0) -> bool:
+    """Give some unused pages back, within a transaction; whether more than ``leave_bytes`` are still unused."""
     connection = link.connection
-    if not can_vacuum(connection, leave_bytes=leave_bytes):
+    if not can_shrink(connection, leave_bytes=leave_bytes):
         return False
     before = unused_bytes(connection)
-    pages = min(VACUUMED_PAGES, -(-(before - leave_bytes) // _pragma(connection, "page_size")))
+    pages = min(SHRUNK_PAGES, -(-(before - leave_bytes) // _pragma(connection, "page_size")))
     for _ in range(pages):
         # A page at a time: the pragma has a row without columns for each page, and the driver reads only the first.
         link.cursor.execute("PRAGMA incremental_vacuum(1)")
         link.cursor.fetchall()
     return leave_bytes < unused_bytes(connection) < before
+
+
+def trim_or_shrink(link: Link, *, keep_bytes: int) -> Trimmed:
+    """One piece of trimming; once nothing is left to delete, give a piece of unused room back instead."""
+    trimmed = trim_piece(link.connection, keep_bytes=keep_bytes)
+    if trimmed.rows == 0:
+        return replace(trimmed, has_more=shrink_piece(link, leave_bytes=SLACK_BYTES))
+    is_slack = can_shrink(link.connection, leave_bytes=SLACK_BYTES)
+    return replace(trimmed, has_more=trimmed.has_more or is_slack)
 
 
 def empty_log(path: Path, *, rewrites: bool) -> None:

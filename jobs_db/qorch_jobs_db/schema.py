@@ -225,7 +225,7 @@ ROW_BLOCKS = Table(
     sqlite_autoincrement=True,
 )
 
-# What row_blocks hold, added up by run: how full the store is must be known without reading them.
+# Sums over row_blocks by run, so that the size of the store is known without reading the blocks.
 STORED_RESULTS = Table(
     "stored_results",
     METADATA,

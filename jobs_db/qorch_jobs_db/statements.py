@@ -94,7 +94,7 @@ def compile_texts(dialect: Dialect) -> Texts:
             "checkpoints": make.insert(CHECKPOINTS),
             "ledger": make.insert(LEDGER),
         },
-        # What was asked of a run's process stays, also where the process writes its run at that moment.
+        # A request to stop stays, even if the process that works on the run writes its record at that moment.
         put_run=make.upsert(RUNS, "run_id", kept=("stop_asked_at",)),
         put_plan=make.upsert(JOB_PLANS, "job_id"),
         drop_plan=make.text(delete(JOB_PLANS).where(JOB_PLANS.c.job_id == bindparam("job_id"))),
@@ -260,7 +260,7 @@ def change_account(link: Link, account: str, change: Callable[[bytes | None], tu
 
 
 def _add_results(link: Link, rows: Sequence[Parameters]) -> None:
-    """Count new blocks into what their runs hold."""
+    """Add new blocks to the sums of their runs."""
     totals: dict[SqlValue, tuple[int, int, int]] = {}
     for row in rows:
         run_id, n_rows, n_bytes = (row[place] for place in _COUNTED)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,8 +63,8 @@ from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database
-from qorch_jobs_db.pruning import prune_piece, trim_piece
-from qorch_jobs_db.room import SLACK_BYTES, can_vacuum, empty_log, file_bytes, measure, vacuum_piece
+from qorch_jobs_db.pruning import prune_piece
+from qorch_jobs_db.room import empty_log, file_bytes, measure, shrink_piece, trim_or_shrink
 from qorch_jobs_db.schema import (
     ATTEMPTS,
     CHECKPOINTS,
@@ -79,11 +78,10 @@ from qorch_jobs_db.schema import (
     SESSIONS,
     SPANS,
     STEPS,
-    STORED_RESULTS,
 )
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, read_engine, write_engine
 from qorch_jobs_db.statements import Link, change_account, claim_rows
-from qorch_jobs_db.totals import total_runs
+from qorch_jobs_db.totals import total_results, total_runs
 from qorch_jobs_db.writer import Writer
 
 _R = TypeVar("_R")
@@ -291,19 +289,8 @@ class SqlStore:
 
     def cache_statistics(self) -> CacheStatistics:
         """See Store; the bytes are those of the stored arrays."""
-        held = STORED_RESULTS.c
-        query = select(held.run_id, held.blocks, held.rows, held.bytes, RUNS.c.charges)
-        query = query.join(RUNS, RUNS.c.run_id == held.run_id).where(held.blocks > 0).order_by(held.run_id)
-        runs = self._fetch(query, lambda row: row)
-        free = [run for run in runs if run.charges == 0]
-        return CacheStatistics(
-            blocks=sum(run.blocks for run in runs),
-            rows=sum(run.rows for run in runs),
-            bytes=sum(run.bytes for run in runs),
-            runs=tuple((run.run_id, run.rows, run.bytes) for run in runs),
-            free_rows=sum(run.rows for run in free),
-            free_bytes=sum(run.bytes for run in free),
-        )
+        with self._reading() as connection:
+            return total_results(connection)
 
     def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
         """See Store; without arguments all of them, piece by piece, so that others can write in between."""
@@ -321,15 +308,7 @@ class SqlStore:
     def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
         """See Store; in the writer's thread, some milliseconds a call."""
         self._check_process()
-
-        def trim(link: Link) -> Trimmed:
-            trimmed = trim_piece(link.connection, keep_bytes=keep_bytes)
-            if trimmed.rows == 0:
-                return replace(trimmed, has_more=vacuum_piece(link, leave_bytes=SLACK_BYTES))
-            is_slack = can_vacuum(link.connection, leave_bytes=SLACK_BYTES)
-            return replace(trimmed, has_more=trimmed.has_more or is_slack)
-
-        return self._writer.run(trim)
+        return self._writer.run(lambda link: trim_or_shrink(link, keep_bytes=keep_bytes))
 
     def room(self) -> StoreRoom:
         """See Store."""
@@ -343,7 +322,7 @@ class SqlStore:
         if room.obstacle:
             return 0
         rewrites = room.is_rewritten and room.unused_bytes > 0
-        while not rewrites and self._writer.run(vacuum_piece).result():
+        while not rewrites and self._writer.run(shrink_piece).result():
             pass
         turn = self._locks.turn("write", patience_seconds=BUSY_SECONDS)
         with self._translated(), closing(turn), turn:
@@ -356,7 +335,7 @@ class SqlStore:
         if self.find_run(run_id) is None:
             raise StoreError(f"run '{run_id}' is not stored, so it cannot be deleted; see `qorch runs`")
         self.prune(run_id=run_id)
-        self._writer.run(lambda _link: None).result()  # what was queued before must not come after
+        self._writer.run(lambda _link: None).result()  # wait for writes in the queue, which must not come after
         with self._translated(), closing(self._locks.turn("write", patience_seconds=BUSY_SECONDS)) as turn, turn:
             drop_run(self._sweep_engine, run_id, keep_books=keep_books)
 

@@ -1,13 +1,14 @@
-"""What every run came to, in a few queries for all runs together."""
+"""Sums over runs and over stored results, in a few queries for all runs together."""
 
 import datetime as dt
 import math
 from collections import defaultdict
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
-from qorch.records import RunTotals
+from qorch.records import CacheStatistics, RunTotals
 from qorch_jobs_db.decoding import parse_time
+from qorch_jobs_db.schema import RUNS, STORED_RESULTS
 
 _TOTALS = text(
     "SELECT run_id, sessions, steps, jobs, jobs_unsent, rows_executed, rows_from_cache, wall_seconds FROM run_overview"
@@ -51,3 +52,20 @@ def total_runs(connection: Connection) -> dict[str, RunTotals]:
         )
         for row in connection.execute(_TOTALS)
     }
+
+
+def total_results(connection: Connection) -> CacheStatistics:
+    """How many results are stored, in all and by run, without reading them."""
+    held = STORED_RESULTS.c
+    query = select(held.run_id, held.blocks, held.rows, held.bytes, RUNS.c.charges)
+    query = query.join(RUNS, RUNS.c.run_id == held.run_id).where(held.blocks > 0).order_by(held.run_id)
+    runs = connection.execute(query).all()
+    free = [run for run in runs if run.charges == 0]
+    return CacheStatistics(
+        blocks=sum(run.blocks for run in runs),
+        rows=sum(run.rows for run in runs),
+        bytes=sum(run.bytes for run in runs),
+        runs=tuple((run.run_id, run.rows, run.bytes) for run in runs),
+        free_rows=sum(run.rows for run in free),
+        free_bytes=sum(run.bytes for run in free),
+    )

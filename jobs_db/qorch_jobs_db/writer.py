@@ -13,12 +13,12 @@ from sqlalchemy import Engine
 from qorch.errors import QorchError, StoreError
 from qorch.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
-from qorch_jobs_db.faults import Fault, fault_of, store_error
+from qorch_jobs_db.faults import StoreFault, fault_of, store_error
 from qorch_jobs_db.locks import Turn
 from qorch_jobs_db.statements import ChangeError, Link, apply_changes, connect
 
 MAX_CALLS = 256
-_SURVIVABLE = (Fault.REFUSED, Fault.BUSY)
+_SURVIVABLE = (StoreFault.REFUSED, StoreFault.BUSY)
 _T = TypeVar("_T")
 
 
@@ -135,7 +135,7 @@ class Writer:
         if not isinstance(found, StoreError):
             for call, outcome in zip(calls, found, strict=True):
                 _finish(call.future, outcome)
-        elif self._failure is not None or len(calls) == 1 or fault_of(found.__cause__ or found) is Fault.BUSY:
+        elif self._failure is not None or len(calls) == 1 or fault_of(found.__cause__ or found) is StoreFault.BUSY:
             for call in calls:
                 call.future.set_exception(_copy(found))
         else:

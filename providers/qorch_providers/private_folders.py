@@ -1,4 +1,4 @@
-"""Folders for what is kept between processes: trusted only if nobody else can have written there."""
+"""Checks cache folders: a file in one is trusted only if no other user can have written it."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a file can be made in this folder, which is made if it is missing; one of another user is not trusted."""
+    """Whether a file can be made in this folder, made if missing; False for the folder of another user."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
@@ -19,7 +19,7 @@ def is_writable(folder: Path) -> bool:
 
 
 def is_private(root: Path) -> bool:
-    """Whether this folder, which is made if it is missing, is ours alone to change: anybody can make it in /tmp."""
+    """Whether only this user can change the folder, made if missing: in /tmp any user could have made it first."""
     try:
         root.mkdir(mode=0o700, exist_ok=True)
         status = root.lstat()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 AXES = ("steps", "circuits", "seconds")
 Curve = tuple[str, Sequence[StepRecord], Sequence[MetricRecord]]
-"""What a run brings: its name, its steps, and what it logged."""
+"""A run's name, its steps, and its logged numbers."""
 
 _MOST_MARKED = 50
 
@@ -47,7 +47,7 @@ def draw(curves: Sequence[Curve], file: Path, *, metrics: Sequence[str] | None, 
 
 
 def places(steps: Sequence[StepRecord], *, axis: str) -> dict[int, float]:
-    """Where each step ends on an axis: its own number, circuits asked for so far, or seconds spent in steps so far.
+    """The place on an axis where each step ends: its number, circuits asked for so far, or seconds in steps so far.
 
     The time between two sessions does not count. A step of older versions, whose begin is unknown, began when the step
     before it in its session ended.
@@ -96,7 +96,7 @@ def _draw_metric(picture: "Axes", name: str, curves: Sequence[Curve], *, axis: s
 def _points(
     name: str, steps: Sequence[StepRecord], records: Sequence[MetricRecord], *, axis: str
 ) -> tuple[FloatArray, FloatArray]:
-    """What was logged in or after a step stands at its end; before the first step, at the begin."""
+    """Places and values of one metric. A step's number stands at its end; one before the first step, at the start."""
     ends = places(steps, axis=axis)
     start = -1.0 if axis == "steps" else 0.0
     found = [(ends.get(record.step, start if record.step < 0 else None), record.value) for record in records
@@ -107,5 +107,5 @@ def _points(
 
 
 def _plain(name: str) -> str:
-    """Without the signs that matplotlib reads as mathematics."""
+    """The name with escapes for signs that matplotlib reads as mathematics."""
     return printable(name).replace("$", r"\$")

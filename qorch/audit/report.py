@@ -15,7 +15,7 @@ from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.ports import Store
 from qorch.records import JobRecord, RunRecord, SessionRecord, SpanRecord
-from qorch.run.totals import count_rows, is_unsent, newest_metrics, state_now
+from qorch.run.totals import count_rows, newest_metrics, state_now
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Report:
     """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
 
     ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``. ``rows_executed``: of jobs that
-    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed. ``jobs``: that were sent or
-    run; ``jobs_unsent``: that provably never were, or that a person released as such.
+    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed. ``jobs``: those that were
+    sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such.
     """
 
     run: RunRecord
@@ -78,7 +78,7 @@ class Report:
     summary: dict[str, Any]
 
     def __repr__(self) -> str:
-        """Which run it is about, and its size; ``str()`` is the text."""
+        """The run's id, its state and its size; ``str()`` is the whole text."""
         return f"Report({self.run.run_id!r}, {self.run.state}, {self.steps} steps, {self.rows_executed} rows executed)"
 
     def to_json(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def make_report(store: Store, name_or_id: str) -> Report:
     wall_seconds, phases = _phases(sessions, spans)
     summary = json.loads(run.summary)
     rows = count_rows(store, run.run_id)
-    n_unsent = sum(map(is_unsent, jobs))
+    n_unsent = sum(job.is_unsent for job in jobs)
     return Report(
         run=replace(run, state=state_now(store, run)),
         steps=len(steps),
@@ -213,7 +213,7 @@ def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
 
 
 def _own_seconds(span: Span, compiling: list[Span]) -> float:
-    """A job that was executed while kernels were compiled waited for them."""
+    """The seconds of a job's span, without those in which kernels were compiled."""
     if span.phase is not Phase.EXECUTE or not compiling:
         return span.seconds
     return attribute([span, *compiling], started_ns=span.started_ns, ended_ns=span.ended_ns)[Phase.EXECUTE]
@@ -270,7 +270,7 @@ def _phase_lines(report: Report) -> list[str]:
 
 
 def _gains(phases: Sequence[PhaseShare]) -> list[tuple[str, float]]:
-    """How many times faster the run would go on without each phase, the largest first; what is done once is no part."""
+    """How many times faster the run would be without each phase, largest first; without phases that occur once."""
     lasting = [part for part in phases if part.phase not in ONCE and part.seconds > 0]
     total = sum(part.seconds for part in lasting)
     return [

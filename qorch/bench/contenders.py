@@ -9,6 +9,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from qorch.backends import open_backend
 from qorch.bench.gradient_peers import GRADIENT_PEERS, cotangents
 from qorch.bench.peers import Task, make_task
 from qorch.bench.shapes import Shape
@@ -20,7 +21,7 @@ from qorch.planning.lowering import lower
 from qorch.planning.packing import pack, unexecuted
 from qorch.ports import Backend, WallClock
 from qorch.run.run import Run
-from qorch.wiring import open_backend, start_run
+from qorch.wiring import start_run
 
 API, ENGINE, GRADIENT = "api", "engine", "gradient"
 KINDS = (API, ENGINE, GRADIENT)

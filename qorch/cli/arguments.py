@@ -5,9 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 
 import typer
 
+from qorch.config import LATEST
 from qorch.errors import UsageError
-
-LATEST = "latest"
 
 
 def fill_resume(arguments: Sequence[str]) -> list[str]:
@@ -21,7 +20,7 @@ def fill_resume(arguments: Sequence[str]) -> list[str]:
 
 
 def whole_number(least: int, most: int) -> Callable[[str | int], int]:
-    """A parser of an option's text for typer, which names the option and the range where the text does not fit."""
+    """A typer parser for whole numbers in a range; its error names the option and the range."""
 
     def parse(given: str | int) -> int:
         # typer hands over an option's default as it is.

@@ -25,7 +25,7 @@ def backends(
 
     For a backend that cannot be opened it says what is missing.
     """
-    from qorch.wiring import backend_entry_points
+    from qorch.backends import backend_entry_points
 
     documents = [asyncio.run(_describe(name)) for name in names or backend_entry_points()]
     if as_json:
@@ -43,9 +43,9 @@ async def _describe(name: str) -> dict[str, Any]:
 
     ``status`` is null for what runs on this machine, and always takes jobs.
     """
+    from qorch.backends import open_backend
     from qorch.config import read_config
     from qorch.ports import WallClock
-    from qorch.wiring import open_backend
 
     try:
         backend = open_backend(name, config=read_config(), clock=WallClock())

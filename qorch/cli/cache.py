@@ -73,15 +73,15 @@ def prune(
     with open_database(db) as store:
         run_id = None if run is None else require_run(store, run).run_id
         rows = store.prune(run_id=run_id, before=before)
-        bytes_returned = give_back(store)
+        bytes_returned = shrink_store(store)
     if as_json:
         print_json({"rows_deleted": rows, "bytes_returned": bytes_returned})
     else:
         print(f"deleted {rows:,} rows; the database is {format_bytes(bytes_returned)} smaller")
 
 
-def give_back(store: "Store") -> int:
-    """Give the store's unused room back to the disk, and say aside what that takes; how many bytes."""
+def shrink_store(store: "Store") -> int:
+    """Give the store's unused room back to the disk; how many bytes. Prints on standard error if that takes long."""
     room = store.room()
     if room.obstacle:
         print_aside(f"nothing was given back to the disk yet: {room.obstacle}")
@@ -103,5 +103,5 @@ def read_age(text: str) -> datetime.timedelta:
     """``"30d"``, ``"12h"``, ``"45m"`` or ``"2w"``. Raises UsageError for anything else."""
     match = re.fullmatch(r"(\d{1,5})([mhdw])", text, re.ASCII)
     if match is None or int(match[1]) > _MAX_NUMBER:
-        raise UsageError(f"'{text}' is no age; write for example 30d, 12h, 45m or 2w")
+        raise UsageError(f"'{text}' is not an age; write for example 30d, 12h, 45m or 2w")
     return datetime.timedelta(**{_UNITS[match[2]]: int(match[1])})

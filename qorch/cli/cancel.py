@@ -1,4 +1,4 @@
-"""`qorch cancel`: end a run for good, wherever it is being worked on."""
+"""`qorch cancel`: end a run for good, even while a process works on it."""
 
 import os
 import signal
@@ -79,11 +79,11 @@ def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
 
 
 def _cancel(store: "Store", run_id: str) -> _Worker:
-    """Cancel a run, once the process that works on it has let it go."""
+    """Cancel a run, once the process that works on it has ended its session."""
     try:
         _mark(store, run_id)
     except RunBusyError:
-        # Before the signal: what ends by it must know that there is nothing to resume.
+        # Before the signal, so that the process that it ends does not print how to resume.
         _ask(store, run_id)
         pid = _end_command(store, run_id)
         holder = _mark_when_free(store, run_id)
@@ -106,7 +106,7 @@ def _ask(store: "Store", run_id: str) -> None:
 
 
 def _holder(store: "Store", run_id: str) -> int | None:
-    """The process that has the run now; None if there is none, or it cannot be told which."""
+    """The process that has the run now; None if there is none, or it is not known."""
     try:
         with store.claim_run(run_id):
             return None
@@ -117,7 +117,7 @@ def _holder(store: "Store", run_id: str) -> int | None:
 def _end_command(store: "Store", run_id: str) -> int | None:
     """Send SIGTERM to the process that works on the run if it is the command ``qorch``; its pid.
 
-    None for every other process, such as a notebook: it is its user's.
+    None for every other process, such as a notebook, which belongs to its user.
     """
     session = store.sessions(run_id)[-1]
     if not session.is_command or session.host != socket.gethostname():
@@ -125,8 +125,8 @@ def _end_command(store: "Store", run_id: str) -> int | None:
     try:
         handle = _open_process(session.pid)
         try:
-            # Asked after the handle was opened: it has the run, so that the handle is of this very process, and not of
-            # a later one with its number.
+            # Asked after the handle was opened: if the process has the run now, the handle is not that of a later
+            # process with the same pid.
             if _holder(store, run_id) == session.pid:
                 _send_sigterm(session.pid, handle)
                 return session.pid
@@ -134,13 +134,13 @@ def _end_command(store: "Store", run_id: str) -> int | None:
             if handle is not None:
                 os.close(handle)
     except OSError:
-        # It ended just now, or is another user's: it was asked to stop, which is as good.
+        # It has just ended, or belongs to another user; the request to stop stands.
         return None
     return None
 
 
 def _open_process(pid: int) -> int | None:
-    """A handle of a process, which stays its own when its number goes to another; None if the system has none."""
+    """A handle that never refers to a later process with the same pid; None if the system has no such handles."""
     return os.pidfd_open(pid) if sys.platform == "linux" else None
 
 
@@ -152,7 +152,7 @@ def _send_sigterm(pid: int, handle: int | None) -> None:
 
 
 def _mark_when_free(store: "Store", run_id: str) -> int | None:
-    """Mark the run once its process has let it go; that process, as far as it is known."""
+    """Mark the run as cancelled once its process has ended its session; the pid of that process, None if not known."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pid = None
     while True:
@@ -163,7 +163,7 @@ def _mark_when_free(store: "Store", run_id: str) -> int | None:
             if time.monotonic() > deadline:
                 raise RunBusyError(_still_busy(store, run_id, pid), pid=pid) from None
             if store.stop_asked(run_id) is None:
-                # A new session of the run began in the same moment, and knew nothing of it.
+                # A new session of the run began meanwhile, and took the request back.
                 _ask(store, run_id)
             time.sleep(_POLL_SECONDS)
         else:

@@ -1,4 +1,4 @@
-"""What the Tab key completes: workloads, backends and runs; nothing is loaded before the shell asks."""
+"""Completion by the Tab key, for workloads, backends and runs; nothing is loaded before the shell asks."""
 
 from contextlib import suppress
 
@@ -13,7 +13,10 @@ def complete_workloads(incomplete: str) -> list[str]:
 
 
 def complete_backends(incomplete: str) -> list[str]:
-    """The names of the installed backends, without their options."""
+    """The names of the installed backends, without their options.
+
+    ``qorch.backends`` has them too, but loads NumPy, for which a shell should not wait.
+    """
     from importlib.metadata import entry_points
 
     names = sorted(entry.name for entry in entry_points(group="qorch.backends"))
@@ -22,7 +25,7 @@ def complete_backends(incomplete: str) -> list[str]:
 
 def complete_runs(context: typer.Context, incomplete: str) -> list[str]:
     """``latest``, and the ids of the runs in the database, newest first."""
-    from qorch.cli.arguments import LATEST
+    from qorch.config import LATEST
 
     names = [LATEST, *_run_ids(context.params.get("db"))]
     return [name for name in names if name.startswith(incomplete)]

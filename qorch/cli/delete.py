@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qorch.cli.options import DbOption, JsonOption
+from qorch.cli.options import DbOption, JsonOption, RunsArgument
 from qorch.cli.output import format_bytes, print_aside, print_json
 from qorch.errors import QorchError, UsageError
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from qorch.ports import Store
     from qorch.records import RunRecord
 
-_RUNS = Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids or names of runs, or latest.")]
 _FORCE = Annotated[
     bool, typer.Option("--force", help="Also runs with paid results or open jobs; what was paid stays in the books.")
 ]
@@ -21,7 +20,7 @@ _YES = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def delete(
-    runs: _RUNS, force: _FORCE = False, yes: _YES = False, db: DbOption = None, as_json: JsonOption = False
+    runs: RunsArgument, force: _FORCE = False, yes: _YES = False, db: DbOption = None, as_json: JsonOption = False
 ) -> None:
     """Delete runs: their results, checkpoints, metrics and jobs; the file shrinks.
 

@@ -22,7 +22,7 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 MIN_FREE_DISK_BYTES = 2**30
 MIN_FREE_MEMORY_BYTES = 2**30
 LOSSES = {"numba": " (without it the local backend runs on torch, ten times slower or more, and has no noise)"}
-"""What a backend loses without an optional package."""
+"""What the user loses without an optional package."""
 _REQUIREMENT = re.compile(r"(?P<package>[\w.-]+).*\bextra\s*==\s*['\"](?P<extra>\w+)['\"]")
 
 
@@ -196,7 +196,7 @@ def check_database(database: Path) -> Iterator[Finding]:
 
 
 def check_results(figures: CacheStatistics, room: StoreRoom) -> Finding:
-    """What the stored results take, and whether free ones will find room up to their bound."""
+    """The size of stored results, and whether the disk has room for free ones up to their bound."""
     from qorch.cli.cache import describe_bound
     from qorch.config import read_config
 

@@ -26,7 +26,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopper:
-    """Turns the first signal into `Stopped` in the main thread; ``hint`` gives what to say before giving up."""
+    """Turns the first signal into `Stopped` in the main thread; ``hint`` returns what to print if it does not end."""
 
     def __init__(self) -> None:
         """Nothing has been started yet, so there is nothing to resume."""

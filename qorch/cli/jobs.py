@@ -55,7 +55,7 @@ def _print_names(documents: list[dict[str, Any]]) -> None:
 
 
 def _print_failures(documents: list[dict[str, Any]]) -> None:
-    """Why attempts failed whose jobs went on: the table has only the last error."""
+    """Print the errors of failed attempts that the table lacks, which has only the last error of a job."""
     failures = [
         (document["id"], failure["attempt"], printable(failure["error"]))
         for document in documents

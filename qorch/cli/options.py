@@ -13,6 +13,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id or name, or latest.", autocompletion=complete_runs)
 ]
+RunsArgument = Annotated[
+    list[str], typer.Argument(metavar="RUN…", help="Ids or names of runs, or latest.", autocompletion=complete_runs)
+]
 RunOption = Annotated[
     str | None,
     typer.Option("--run", metavar="RUN", help="Only this run: id, name, or latest.", autocompletion=complete_runs),

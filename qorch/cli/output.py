@@ -80,7 +80,7 @@ def _print_fitting(columns: list[str], rows: list[list[str]], *, optional: Seque
 def fit_columns(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[int] | None:
     """The width of every column in a table with lines that is ``width`` wide at most; None if it cannot be.
 
-    Sentences give way, down to their longest word or 20 letters; headings are wrapped at their spaces.
+    Columns of sentences are made narrower, down to 20 letters; headings are wrapped at their spaces.
     """
     least, most = [], []
     for heading, *cells in zip(columns, *rows, strict=True):
@@ -114,7 +114,7 @@ def _print_rich(
 
 
 def _as_record(columns: Sequence[str], row: Sequence[str], *, width: int) -> list[str]:
-    """A row as one line per column, or more for a sentence; what has no spaces stays whole, however long."""
+    """A row as lines of heading and cell; sentences are wrapped, a word is never cut."""
     margin = max(map(len, columns)) + 2
     lines = []
     for heading, cell in zip(columns, row, strict=True):

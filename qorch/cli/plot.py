@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from qorch.cli.options import DbOption, JsonOption
+from qorch.cli.options import DbOption, JsonOption, RunsArgument
 from qorch.cli.output import print_json
 from qorch.errors import UsageError
 
-_RUNS = Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids or names of runs, or latest.")]
 _METRIC = Annotated[
     list[str] | None, typer.Option("--metric", metavar="NAME", help="Which, such as loss; may be repeated. [all]")
 ]
@@ -19,7 +18,7 @@ _SUFFIXES = (".png", ".svg")
 
 
 def plot(
-    runs: _RUNS,
+    runs: RunsArgument,
     metrics: _METRIC = None,
     axis: _AXIS = "steps",
     out: _OUT = Path("qorch.png"),
@@ -28,7 +27,7 @@ def plot(
 ) -> None:
     """Draw the metrics of one or several runs: one picture per metric, one line per run.
 
-    Circuits are those that the training asked for, also where the cache had them; seconds are those of its steps.
+    Circuits are all that the training asked for, with those from the cache; seconds are those of its steps.
     """
     from qorch.audit.plot import AXES, draw
     from qorch.cli.database import open_database

@@ -1,4 +1,4 @@
-"""Which runs are listed, in which order, with which columns."""
+"""Filters and sorts runs, and makes the columns of `qorch runs`."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ _ALIASES = {
 }
 _GROUPS = ("metrics", "settings")
 _HIDDEN_SETTINGS = frozenset({"name", "workload", "backend", "seed", "cache"})
-"""Settings of `qorch train` that runs have as columns of their own."""
+"""Settings of `qorch train` that are columns of their own."""
 _COMPARED = ("workload", "backend", "seed", "cache")
 _FILTER = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|>=|<=|=|>|<)\s*(?P<value>.*)", re.DOTALL)
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -46,7 +46,7 @@ class Filter:
     value: str
 
     def takes(self, document: Document) -> bool:
-        """Whether a run meets it; a run without the column only meets ``!=``."""
+        """Whether a run meets the condition; a run without the column meets only ``!=``."""
         found = look_up(document, self.column)
         if found is None:
             return self.sign == "!="
@@ -66,7 +66,7 @@ def read_filter(text: str) -> Filter:
 
 @dataclass(frozen=True)
 class Query:
-    """Which runs, and in which order: ``sort`` is a column, with ``-`` in front for the largest first."""
+    """The runs to list, in order: ``sort`` is a column, with ``-`` in front for the largest first."""
 
     sort: str | None = None
     is_reversed: bool = False
@@ -75,7 +75,7 @@ class Query:
     limit: int | None = None
 
     def choose(self, documents: Sequence[Document]) -> list[Any]:
-        """The documents of these runs, in order. Raises UsageError for a column that no run has."""
+        """The documents of the runs that are listed, in order. Raises UsageError for a column that no run has."""
         column, is_descending = self._order(documents)
         for name in [column, *(condition.column for condition in self.filters)]:
             if name is not None:
@@ -105,8 +105,8 @@ def look_up(document: Document, column: str) -> Any:
         return document[column]
     for group in _GROUPS:
         if column.startswith(f"{group}."):
-            return _flat(document[group]).get(column.removeprefix(f"{group}."))
-    found = (_flat(document[group]).get(column) for group in _GROUPS)
+            return flatten(document[group]).get(column.removeprefix(f"{group}."))
+    found = (flatten(document[group]).get(column) for group in _GROUPS)
     return next((value for value in found if value is not None), None)
 
 
@@ -122,11 +122,11 @@ def as_number(value: object) -> float | None:
 
 
 def table_of(documents: Sequence[Document], *, first: str | None = None) -> tuple[list[str], list[list[str | None]]]:
-    """Headings and rows for a terminal, the most telling columns first: metrics, ``first`` before all, what differs."""
-    metrics = _names(_flat(document["metrics"]) for document in documents)
+    """Headings and rows for a terminal: metrics (``first`` before others), settings that differ, then the rest."""
+    metrics = _names(flatten(document["metrics"]) for document in documents)
     metrics.sort(key=lambda name: first is None or name != first.removeprefix("-").removeprefix("metrics."))
     differing = [name for name in _columns(documents) if name in _COMPARED and _differs(documents, name)]
-    settings = _names(_flat(document["settings"]) for document in documents)
+    settings = _names(flatten(document["settings"]) for document in documents)
     differing += [name for name in settings if name not in _HIDDEN_SETTINGS and _differs(documents, f"settings.{name}")]
     if "backend" not in differing:
         differing.append("backend")
@@ -165,7 +165,7 @@ def safe_cell(value: object) -> object:
 
 
 def _sorted(documents: Sequence[Document], column: str, *, is_descending: bool) -> list[Document]:
-    """Sorted by a column, numbers before text; what has no value, or NaN, comes last either way."""
+    """The runs sorted by a column, numbers before text; a run with no value, or NaN, comes last in either order."""
     keys = [(_key(look_up(document, column)), document) for document in documents]
     known = [(key, document) for key, document in keys if key is not None]
     known.sort(key=lambda pair: pair[0], reverse=is_descending)
@@ -192,23 +192,26 @@ def _has(column: str, documents: Sequence[Document]) -> bool:
 
 def _columns(documents: Sequence[Document]) -> list[str]:
     plain = [name for name in (documents[0] if documents else ()) if name not in _GROUPS]
-    metrics = _names(_flat(document["metrics"]) for document in documents)
-    settings = _names(_flat(document["settings"]) for document in documents)
+    metrics = _names(flatten(document["metrics"]) for document in documents)
+    settings = _names(flatten(document["settings"]) for document in documents)
     own = [f"settings.{name}" for name in settings if name not in _HIDDEN_SETTINGS]
     return [*plain, *(f"metrics.{name}" for name in metrics), *own]
 
 
 def _of(document: Document, column: str) -> object:
     group, dot, name = column.partition(".")
-    return _flat(document[group]).get(name) if dot and group in _GROUPS else document[column]
+    return flatten(document[group]).get(name) if dot and group in _GROUPS else document[column]
 
 
 def _names(groups: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for group in groups for name in group))
 
 
-def _flat(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those of the workload, which `qorch train` keeps in a dict of their own, beside the others."""
+def flatten(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, metrics or versions by name, without the groups in which some of them are stored.
+
+    ``qorch train`` stores a workload's own options as a group, and the environment its packages.
+    """
     flat: dict[str, Any] = {}
     for name, value in group.items():
         flat |= value if isinstance(value, dict) else {name: value}

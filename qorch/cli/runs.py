@@ -1,4 +1,4 @@
-"""`qorch runs`: all runs, newest first, or sorted by what they came to."""
+"""`qorch runs`: all runs, newest first, or filtered and sorted by any column."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +82,7 @@ def _read_run_state(text: str) -> str:
 
 
 def describe_run(run: "StoredRun") -> dict[str, Any]:
-    """A run's document: what it is, and its sums over all sessions."""
+    """A run's document: its settings, and its sums over all sessions."""
     totals = run.totals
     return {
         "run": run.run_id,

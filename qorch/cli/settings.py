@@ -59,7 +59,7 @@ def new_settings(workload: str, given: Mapping[str, object]) -> Settings:
 
 
 def fill_defaults(settings: Settings, workload: "Workload") -> Settings:
-    """The settings with the workload's defaults for what was not said; a budget and a folder may still be None."""
+    """The settings with the workload's defaults for those not given; the budget and the folder may still be None."""
     default = workload.defaults
     return replace(
         settings,
@@ -80,10 +80,10 @@ def _first(*values: T | None) -> T | None:
 def stored_settings(
     run: RunRecord, workload: str, *, given: Mapping[str, object], default_epochs: int
 ) -> tuple[Settings, bool]:
-    """The settings with which a run goes on, and whether it is to train longer than it was started for.
+    """The settings with which a run is resumed, and whether it trains longer than it was started for.
 
-    Those with which it was started, but with more epochs where these are given. Raises UsageError where another option
-    that is given differs, or where the epochs are fewer.
+    These are the settings with which it was started, and more epochs if those are given. Raises UsageError if another
+    given option differs, or if the epochs are fewer.
     """
     if run.workload != workload:
         raise UsageError(f"run {run.run_id} trains {run.workload or 'a program of its own'}, not {workload}")

@@ -2,7 +2,6 @@
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qorch.cli.options import DbOption, JsonOption, RunArgument
@@ -64,11 +63,13 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any]) -> None:
+    from qorch.cli.run_table import flatten
+
     print(f"run {document['run']} ({document['state']}) on {document['backend']}, seed {document['seed']}")
-    for name, value in _flatten(document["settings"]):
-        print(f"  {printable(name):<12}{'none' if value is None else printable(str(value))}")
-    for name, value in _flatten(document["environment"]):
-        print(f"  {name:<20}{'none' if value is None else printable(str(value))}")
+    for name, value in flatten(document["settings"]).items():
+        print(f"  {printable(name):<12}{_as_text(value)}")
+    for name, value in flatten(document["environment"]).items():
+        print(f"  {name:<20}{_as_text(value)}")
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
     unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
     print(f"jobs: {jobs or 'none'}{unsent}\n")
@@ -91,15 +92,11 @@ def _print(document: dict[str, Any]) -> None:
     )
 
 
-def _flatten(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Settings and versions by name; an own option of a workload, or a package, stands among the others."""
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from value.items()
-        elif isinstance(value, list):
-            yield name, shlex.join(map(str, value))
-        else:
-            yield name, value
+def _as_text(value: object) -> str:
+    """A setting, a version, or the arguments of a command."""
+    if value is None:
+        return "none"
+    return printable(shlex.join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _figures(step: dict[str, Any]) -> str:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qorch.cli.arguments import LATEST, check_own_names, read_own_options, whole_number
+from qorch.cli.arguments import check_own_names, read_own_options, whole_number
 from qorch.cli.completion import complete_backends, complete_runs, complete_workloads
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
+from qorch.config import LATEST
 from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _train(
         _print_hint(stopper)
         raise typer.Exit(stopped.exit_code) from stopped
     except RunStoppedError:
-        # It was cancelled, and says so itself.
+        # It was cancelled, and its own message says so.
         raise
     except QorchError:
         _print_hint(stopper)
@@ -197,11 +198,11 @@ def _print_hint(stopper: Stopper) -> None:
 
 def _open_backend(settings: "Settings") -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError where it cannot run what is asked for."""
+    from qorch.backends import open_backend
     from qorch.config import read_config
     from qorch.limits import check_budget, check_exact_gradients, check_shots
     from qorch.model.money import parse_money
     from qorch.ports import WallClock
-    from qorch.wiring import open_backend
 
     budget = None if settings.budget is None else parse_money(settings.budget)
     backend = open_backend(settings.backend, config=read_config(), clock=WallClock())
@@ -222,7 +223,7 @@ def _summarise(training: "Training") -> dict[str, object]:
 
 
 def _with_defaults(settings: "Settings", workload: "Workload") -> "Settings":
-    """Everything is stored as it is in force, so that a later default does not change a resumed run."""
+    """The settings with all defaults filled in: they are stored, so that a later default changes no resumed run."""
     from qorch.cli.settings import fill_defaults
     from qorch.config import read_config
 

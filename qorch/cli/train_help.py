@@ -16,7 +16,7 @@ class TrainCommand(TyperCommand):
     """A command whose help depends on its first argument, the name of a workload."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Remember the workload, which the help is printed without."""
+        """Remember the workload for ``format_options``, which does not get the arguments."""
         ctx.meta[_WORKLOAD] = next((argument for argument in args if not argument.startswith("-")), None)
         return super().parse_args(ctx, args)
 

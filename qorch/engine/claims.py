@@ -19,7 +19,7 @@ from qorch.records import ReleasedRows
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
 
-_logger = logging.getLogger("qorch.claims")
+_log = logging.getLogger("qorch.claims")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Claims:
         Raises UnknownOutcomeError where a dead run's job may have bought them, and is held.
         """
         seconds = FIRST_WAIT_SECONDS
-        _logger.warning("waiting for rows that run %s has in progress", ", ".join(share.owners))
+        _log.warning("waiting for rows that run %s has in progress", ", ".join(share.owners))
         while True:
             for owner in share.owners:
                 await self._bury(owner)

@@ -75,7 +75,7 @@ class _Plan:
 class _Tasks:
     open: set["asyncio.Task[Any]"] = field(default_factory=set)
     stopped_because: str = ""
-    """What tasks raise that were stopped; empty while nothing was."""
+    """The sentence that stopped tasks raise; empty before ``stop``."""
 
 
 class Engine:
@@ -104,7 +104,7 @@ class Engine:
             store,
             clock=clock,
             is_durable=charges or remote is not None,
-            # Under OFF nothing is ever read again, and what cost nothing need not be kept to be looked at.
+            # Under OFF no result is ever read again, and free ones need not be kept for an audit.
             keeps_results=charges or policy.cache is not CachePolicy.OFF,
             trimmer=self._trimmer,
         )
@@ -137,7 +137,7 @@ class Engine:
         self._spending = SpendingNotice(backend)
 
     async def open(self) -> None:
-        """Start the queue and the backend, and adopt what an earlier life of the run left at the provider.
+        """Start the queue and the backend, and adopt the jobs that an earlier session of the run left at the provider.
 
         Raises RunStoppedError if ``stop`` is called meanwhile.
         """
@@ -164,7 +164,7 @@ class Engine:
             self._lookup.tell_changes(self._run_id)
 
     def trim(self) -> None:
-        """Delete free results beyond the bound that the end of the run has set free."""
+        """Delete free results beyond the bound, now that the run is over and needs its own no longer."""
         if self._trimmer is not None:
             self._trimmer.finish()
 
@@ -221,7 +221,7 @@ class Engine:
         return await self._share_out(call, plan, self._claims)
 
     async def _adopt(self, call: Call, plan: _Plan) -> _Plan:
-        """The plan once nothing more of it was bought by a part of the run that the database does not know."""
+        """Adopt orphaned jobs of this call (see ``orphans``) until there are none; the plan of what is left to buy."""
         while self._remote is not None and call.is_replayed and plan.jobs:
             groups = plan.lowered.groups
             stream = stream_of(call.seed, call.position)
@@ -284,7 +284,7 @@ class Engine:
     async def _carry_out(
         self, call: Call, plan: _Plan, *, bought: int = 0, is_first_time: bool = False
     ) -> list[PubResult]:
-        """Execute a plan; ``bought`` rows of the call ran before, and are among its hits (``is_first_time``)."""
+        """Run a plan's jobs and build the results. ``bought``: executions of this call in an earlier round."""
         charge = None if self._backend.capabilities.charges else NOTHING
         assembly = Assembly(plan.lowered, plan.found, charge=charge)
         if plan.found.hits:
@@ -323,7 +323,7 @@ class Engine:
         return self._backend.rows_per_job(group.gates, group.measurement, shots=shots)
 
     def _place_hits(self, assembly: Assembly, found: Found, own: Source) -> None:
-        """``own``: how the rows of this very call count that are in the store already."""
+        """``own``: the Source that is reported for rows which this call itself had stored earlier."""
         for hit in found.hits:
             source = own if hit.source is Source.RESUMED else hit.source
             assembly.add(hit.group, hit.rows, hit.result.take(hit.places), source=source)
@@ -369,7 +369,7 @@ class Engine:
 
 
 def _make_trimmer(store: Store, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
-    """None where the run adds no free results, or all are kept."""
+    """The trimmer of a run that stores free results; None if it stores none, or all are kept."""
     if charges or policy.keep_free_bytes is None:
         return None
     return Trimmer(store, clock=clock, keep_bytes=policy.keep_free_bytes)

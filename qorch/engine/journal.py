@@ -33,9 +33,10 @@ class Journal:
         keeps_results: bool = True,
         trimmer: Trimmer | None = None,
     ) -> None:
-        """``is_durable``: every write before the next byte leaves, because jobs cost money or outlive this process.
+        """``is_durable``: a write is on disk before the next byte leaves, as jobs cost money or outlive this process.
 
-        ``keeps_results``: whether blocks are stored, or only that their jobs are done. ``trimmer`` is told of them.
+        ``keeps_results``: whether results are stored, or only that their jobs are done. ``trimmer``: counts what is
+        stored, and deletes old results.
         """
         self._store = store
         self._keeps_results = keeps_results
@@ -54,7 +55,7 @@ class Journal:
         return self._store.store_id
 
     async def write_ahead(self, writes: Sequence[Write]) -> None:
-        """Record an intent: durable on return where jobs outlive the process, else left out: a repeat is free."""
+        """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
         if self._is_durable:
             await asyncio.wrap_future(self._store.write(writes))
 
@@ -114,7 +115,7 @@ class Journal:
             self._forget(future)
 
     def _forget(self, future: "Future[None]") -> None:
-        """Somebody has learned what came of it. A waiter that went away has not, and another may have been faster."""
+        """Drop a finished write from the pending ones, once a caller has seen its result."""
         with self._lock:
             if future.done() and future in self._pending:
                 self._pending.remove(future)

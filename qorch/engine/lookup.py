@@ -17,7 +17,7 @@ from qorch.policy import CachePolicy
 from qorch.ports import Store
 from qorch.records import BlockRecord
 
-_logger = logging.getLogger("qorch.lookup")
+_log = logging.getLogger("qorch.lookup")
 
 IndexKey = tuple[bytes, bytes, bytes]
 
@@ -33,7 +33,7 @@ class Duplicates:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Rows of a group that take the rows ``places`` of stored block ``block_id``, which is not read yet."""
+    """Rows of a group for which the rows ``places`` of stored block ``block_id`` stand in; it is not read yet."""
 
     group: int
     rows: IntArray
@@ -73,9 +73,9 @@ class Lookup:
         self._changed: dict[Position, int] = {}
 
     def tell_changes(self, run_id: str) -> None:
-        """One line with how many rows were stored at a position with other angles, and were executed again."""
+        """Log how many rows were executed again because the program has other angles at their positions now."""
         if self._changed:
-            _logger.warning(
+            _log.warning(
                 "run %s: %d stored rows have other circuits, angles or shots now and were executed again;"
                 " the program, its data or the backend has changed since",
                 run_id,
@@ -112,7 +112,7 @@ class Lookup:
             reused = self._read(found)
             if reused is not None:
                 return Found((*own, *reused), todo, duplicates, self._first_job(replayed, stored))
-            # Some were deleted since their keys were read: the keys that are there now are read again.
+            # Some blocks were deleted since their keys were read: read the keys again.
             self._indices.clear()
 
     def _match(
@@ -137,7 +137,7 @@ class Lookup:
         return pieces, tuple(part for part in todo + topped if len(part.rows)), tuple(duplicates)
 
     def _read(self, pieces: "list[_Piece]") -> list[Hit] | None:
-        """The pieces with their results; None where one is no longer stored."""
+        """The pieces with their results; None if a block was deleted meanwhile."""
         block_ids = sorted({piece.block_id for piece in pieces})
         results = self._store.block_results(block_ids) if block_ids else {}
         if len(results) < len(block_ids):
@@ -147,7 +147,7 @@ class Lookup:
     def _first_job(self, replayed: tuple[str, Position] | None, stored: list[BlockRecord]) -> int:
         taken = {block.job_id for block in stored}
         if replayed is not None and (self._keeps_jobs or self._policy is CachePolicy.OFF):
-            # Under OFF a free job leaves no blocks; one that was done must not be replaced all the same.
+            # Under OFF a free job leaves no blocks, and yet one that was done must not be replaced.
             jobs = self._store.jobs_at(*replayed)
             taken |= {job.job_id for job in jobs if self._keeps_jobs or job.state is JobState.DONE}
         return 1 + max((job_ordinal(job_id) for job_id in taken), default=-1)

@@ -10,7 +10,7 @@ from qorch.model.timing import Phase, Span
 from qorch.ports import Clock
 
 SpanSource = Callable[[], list[tuple[Phase, int, int]]]
-"""Gives the phase, begin and end, on the clock, of what it measured since it was last asked."""
+"""A function that returns what it measured since its last call: phases with begin and end in clock nanoseconds."""
 
 
 @dataclass(frozen=True)

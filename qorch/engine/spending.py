@@ -1,4 +1,4 @@
-"""What is said before a run buys anything: how much it is about to buy, and that nobody knows yet what it will cost."""
+"""The warning before the first paid job of a run: how much it buys, and that its price is not known yet."""
 
 import logging
 from collections.abc import Sequence
@@ -7,26 +7,26 @@ from qorch.limits import where_to_limit
 from qorch.planning.packing import PlannedJob
 from qorch.ports import Backend
 
-_logger = logging.getLogger("qorch.runs")
+_log = logging.getLogger("qorch.runs")
 
 
 class SpendingNotice:
-    """Says one line per engine, before its first job, if the backend charges."""
+    """Logs one line before the first job of an engine whose backend charges."""
 
     def __init__(self, backend: Backend) -> None:
-        """Nothing is said before ``say_once``."""
+        """Nothing is logged before ``say_once``."""
         self._backend = backend
         self._is_due = backend.capabilities.charges
 
     def say_once(self, jobs: Sequence[PlannedJob]) -> None:
-        """Say what these jobs buy; the first time only, and not of no jobs."""
+        """Log what these jobs buy, at the first call with any jobs."""
         if self._is_due and jobs:
             self._is_due = False
-            _logger.warning("%s", describe_purchase(self._backend, jobs))
+            _log.warning("%s", describe_purchase(self._backend, jobs))
 
 
 def describe_purchase(backend: Backend, jobs: Sequence[PlannedJob]) -> str:
-    """The line that is said before these jobs, the first of a run, are sent to a backend that charges."""
+    """The line about the first jobs of a run on a backend that charges."""
     blocks = [selection.block for job in jobs for selection in job.selections]
     executions = sum(block.n_rows for block in blocks)
     shots = sum(block.n_rows * (block.shots or 0) for block in blocks)

@@ -38,12 +38,12 @@ class Submission:
 
     @cached_property
     def labelled_request(self) -> JobRequest:
-        """The same with a label, by which a database that has lost the job can take it over."""
+        """The request with a label, by which a database that does not know the job can adopt it."""
         return replace(self.request, label=self.label)
 
     @cached_property
     def label(self) -> JobLabel:
-        """Position, rows and digest; the device's context where all blocks have the same."""
+        """Position, rows and digest; the device's context if all blocks have the same."""
         selections = self.job.selections
         contexts = {self.contexts[selection.group] for selection in selections}
         return JobLabel(
@@ -55,7 +55,7 @@ class Submission:
 
     @cached_property
     def digest(self) -> str:
-        """Of what the job's rows are."""
+        """The digest of the job's rows: circuits, angles, measurements and shots."""
         return digest_rows(
             [
                 LabelledRows(

@@ -1,4 +1,4 @@
-"""Keeps free results below a bound: has the store delete the oldest ones, in the background, as new ones come."""
+"""Keeps free results below a bound: as new ones are stored, the store deletes the oldest in the background."""
 
 import logging
 from collections.abc import Sequence
@@ -11,17 +11,18 @@ from qorch.errors import StoreError
 from qorch.ports import Clock, Store
 from qorch.records import BlockRecord, Trimmed, Write
 
-_logger = logging.getLogger("qorch.store")
+_log = logging.getLogger("qorch.store")
 
 MOST_BYTES = 1_000_000
-"""New results between two looks at the bound; fewer where the bound is small."""
+"""New results between two checks of the bound; an eighth of the bound if that is less."""
 PIECES = 4
-"""Deleted for as much that is new: a database far above its bound comes down, and training hardly notices."""
+"""Pieces (about a megabyte each) that are deleted per check: more than is new, so that a full database comes down."""
 LAST_SECONDS = 0.5
+"""How long the end of a run may wait for trimming."""
 
 
 class Trimmer:
-    """Counts what a session stores, and trims. ``keep_bytes``: the bound, of all runs of the database together."""
+    """Counts what a session stores, and trims. ``keep_bytes``: the bound for all runs of the database together."""
 
     def __init__(self, store: Store, *, clock: Clock, keep_bytes: int) -> None:
         """Nothing is deleted before something is stored."""
@@ -35,7 +36,7 @@ class Trimmer:
         self._lock = Lock()
 
     def note(self, writes: Sequence[Write]) -> None:
-        """These were handed to the store. Returns at once."""
+        """Count records that were handed to the store. Returns at once."""
         size = sum(_size(record) for record in writes if isinstance(record, BlockRecord))
         with self._lock:
             self._new_bytes += size
@@ -46,7 +47,7 @@ class Trimmer:
         self._trim()
 
     def finish(self) -> None:
-        """What the end of a run sets free goes as well: waits for it, for half a second at most."""
+        """Trim at the end of a run, which needs its own results no longer; for half a second at most."""
         deadline_ns = self._clock.monotonic_ns() + round(LAST_SECONDS * 1e9)
         with suppress(StoreError):
             while self._take(self._store.trim_free(self._keep_bytes).result()):
@@ -54,24 +55,24 @@ class Trimmer:
                     return
 
     def _trim(self) -> None:
-        """One piece after the other, each in the store's own time: what others write comes in between."""
+        """Trim one piece; its end begins the next, so that other writes come in between."""
         try:
             self._store.trim_free(self._keep_bytes).add_done_callback(self._go_on)
         except StoreError:  # it was closed
             self._pieces_left = 0
 
     def _go_on(self, done: "Future[Trimmed]") -> None:
-        # A store that cannot delete cannot write either, and says so to whoever waits for what it writes.
+        # A store that cannot delete cannot write either, and raises that error where a write is waited for.
         has_more = done.exception() is None and self._take(done.result())
         self._pieces_left = self._pieces_left - 1 if has_more else 0
         if self._pieces_left:
             self._trim()
 
     def _take(self, trimmed: Trimmed) -> bool:
-        """Say so at the first deletion; whether there is more to do."""
+        """Log the first deletion; whether there is more to do."""
         if trimmed.rows and not self._has_begun:
             self._has_begun = True
-            _logger.warning(
+            _log.warning(
                 "free results in %s take more than %s: from now on the oldest ones that no resume needs are deleted in"
                 " the background (only the cache policy 'reuse' would miss them; %s sets the bound, 'unlimited' keeps"
                 " them all)",

@@ -22,7 +22,7 @@ def freeze(array: AnyArray) -> AnyArray:
 
 
 def as_numbers(values: npt.ArrayLike, *, what: str) -> FloatArray:
-    """A copy of the values in float64. Raises ParameterError where they are not real numbers in an array."""
+    """A copy of the values in float64. Raises ParameterError if they are not real numbers in an array."""
     try:
         given = np.asarray(values)
         if given.dtype.kind not in "biufO":  # NumPy would read strings, and drop imaginary parts
@@ -36,7 +36,7 @@ def as_parameter_values(values: npt.ArrayLike, *, parameters: tuple[str, ...]) -
     """Check and copy parameter values ``(…, P)`` into read-only rows ``(N, P)`` of radians, and their shape ``(…)``.
 
     The rows are in NumPy's own order: the last leading dimension runs fastest. ``(P,)`` is one row, of shape ``()``.
-    Raises ParameterError where the last dimension is not P, where N is 0, or where an entry is not finite.
+    Raises ParameterError if the last dimension is not P, if N is 0, or if an entry is not finite.
     """
     width = len(parameters)
     array = as_numbers(values, what="parameter values")

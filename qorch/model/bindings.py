@@ -19,7 +19,7 @@ def as_array(bindings: Mapping[Any, Any], *, parameters: Sequence[str]) -> Float
     or a tuple of parameters, whose values have shape ``(…, n)`` for n parameters. As in Qiskit, a last dimension of
     1 under a single parameter is dropped. The leading shapes are broadcast against each other as NumPy does.
 
-    Raises ParameterError where a parameter is missing, unknown or given twice, or where the shapes do not fit.
+    Raises ParameterError if a parameter is missing, unknown or given twice, or if the shapes do not fit.
     """
     columns: dict[str, AnyArray] = {}
     for key, given in bindings.items():

@@ -12,8 +12,8 @@ from qorch.model.measurement import BlockResult, Measurement, RowBlock
 class JobState(StrEnum):
     """Where a job is. RESERVED is provably unsent; UNKNOWN may have been accepted and billed, and is held.
 
-    UNKNOWN with a provider's id: it was accepted and billed, and its answer cannot be read, or nothing says what it
-    carries before the run comes to its step (see ``qorch.engine.remote.adoption``).
+    UNKNOWN with a provider's id: the job was accepted and billed. Either its answer cannot be read, or its rows are not
+    known before the run reaches its step (see ``qorch.engine.remote.adoption``).
     """
 
     PLANNED = "planned"
@@ -47,8 +47,8 @@ class JobStatus:
     """What a provider says of a job; its times are by its own clock.
 
     ``is_repeatable``: a failure that another try may not meet, of a job that was not charged. ``wait_seconds``: the
-    provider's own forecast of the time that is left. ``key``: under which it was submitted, where it is told, and
-    ``label`` what else it tells of itself.
+    provider's own forecast of the time that is left. ``key``: the idempotency key with which it was
+    submitted, and ``label``: the rest of what qorch had the provider keep; None if the provider does not show it.
     """
 
     state: RemoteState
@@ -100,7 +100,7 @@ class JobShape:
 
 @dataclass(frozen=True, eq=False)
 class JobRequest:
-    """What a backend is asked to run as one job: blocks of rows, in order. ``label``: what the provider is to keep."""
+    """The content of one job: blocks of rows, in order. ``label``: kept by the provider with the job."""
 
     job_id: str
     blocks: tuple[RowBlock, ...]

@@ -1,4 +1,4 @@
-"""What a job tells of itself at its provider, by which a database that does not know it can take it over."""
+"""A job's label at its provider: what a database that does not know the job needs to adopt it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from qorch.model.arrays import ByteArray, IntArray
 
 MOST_TEXT = 400
-"""Characters that every provider takes as a value of a job's metadata."""
+"""Longest text of a label: every provider accepts that many characters as a value of metadata."""
 MOST_ROWS = 1_000_000
 _SPLIT = ";"
 
@@ -19,10 +19,10 @@ Part = tuple[int, IntArray]
 
 @dataclass(frozen=True)
 class JobLabel:
-    """All fields are None where they are not told, as of jobs that an earlier version of qorch sent.
+    """What a provider keeps with a job; a field is None if the job has none, as jobs of an earlier qorch.
 
     ``rows``: which rows of which groups of the call the job carries, see ``format_rows``. ``digest`` and ``context``:
-    hexadecimal, of what these rows are and of the device as it was. ``n_rows`` and ``shots``: the provider's own words.
+    hexadecimal, of what these rows are and of the device as it was. ``n_rows``, ``shots``: the provider's counts.
     """
 
     job_id: str | None = None
@@ -55,13 +55,13 @@ def digest_rows(blocks: Sequence[LabelledRows]) -> str:
 
 
 def format_rows(parts: Sequence[Part]) -> str | None:
-    """Such as ``0:0-99,101;1:7``; None where it has more than MOST_TEXT characters."""
+    """Rows by group as text, such as ``0:0-99,101;1:7``; None if it has more than MOST_TEXT characters."""
     text = _SPLIT.join(f"{group}:{_ranges(rows)}" for group, rows in parts)
     return text if len(text) <= MOST_TEXT else None
 
 
 def parse_rows(text: str) -> list[Part] | None:
-    """What ``format_rows`` made a text of; None where it is another text."""
+    """The rows of a text that ``format_rows`` made; None for any other text."""
     try:
         parts = [_parse_part(part) for part in text.split(_SPLIT)]
     except ValueError:

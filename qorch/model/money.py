@@ -23,7 +23,7 @@ class Money:
     def __post_init__(self) -> None:
         """Raise MoneyError for a currency that is no code."""
         if not _CURRENCY.fullmatch(self.currency):
-            raise MoneyError(f"'{self.currency}' is no currency; write a code such as USD")
+            raise MoneyError(f"'{self.currency}' is not a currency; write a code such as USD")
 
     def __add__(self, other: "Money") -> "Money":
         """Raise MoneyError where the currencies differ."""
@@ -47,7 +47,7 @@ def parse_money(text: str) -> Money:
     """Read ``"25 USD"``. Raises MoneyError for anything but a finite amount ≥ 0 with a currency."""
     amount, _, currency = text.strip().partition(" ")
     if not _AMOUNT.fullmatch(amount):
-        raise MoneyError(f"'{text}' is no amount of money; write for example '25 USD'")
+        raise MoneyError(f"'{text}' is not an amount of money; write for example '25 USD'")
     if not currency.strip():
         raise MoneyError(f"'{text}' has no currency; write for example '{amount} USD'")
     value = Decimal(amount)

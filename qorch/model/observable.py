@@ -103,7 +103,7 @@ def _as_sequence(observables: ObservablesLike) -> tuple[ObservableLike, ...]:
         # A PauliList has no __iter__, and is yet a sequence.
         items = tuple(iter(cast("Iterable[ObservableLike]", observables)))
     except TypeError as error:
-        raise ObservableError(f"{observables!r} is no observable; write for example ['Z0 Z1']") from error
+        raise ObservableError(f"{observables!r} is not an observable; write for example ['Z0 Z1']") from error
     if any(isinstance(item, Distribution) for item in items):
         if len(items) > 1:
             raise ObservableError("qorch.probabilities() cannot be mixed with other observables in one pub")
@@ -120,7 +120,7 @@ def as_observable(item: ObservableLike, *, n_qubits: int | None = None) -> Obser
     """One observable from a string, a mapping of strings to coefficients, or a Qiskit operator.
 
     ``n_qubits`` is how long a label such as ``"ZIX"`` must be; None takes any length from 2.
-    Raises ObservableError where it is none of these.
+    Raises ObservableError if it is none of these.
     """
     if isinstance(item, Observable):
         return item
@@ -135,7 +135,7 @@ def as_observable(item: ObservableLike, *, n_qubits: int | None = None) -> Obser
     if hasattr(item, "to_label"):
         return _from_operator_label(item)
     raise ObservableError(
-        f"{item!r} is no observable; write a string such as '0.5*X0 + Z1' or 'ZIX', a Pauli, a SparsePauliOp or"
+        f"{item!r} is not an observable; write a string such as '0.5*X0 + Z1' or 'ZIX', a Pauli, a SparsePauliOp or"
         " qorch.probabilities()"
     )
 
@@ -144,7 +144,7 @@ def parse_observable(text: str, *, n_qubits: int | None = None) -> Observable:
     """Read ``"Z0 Z3"``, ``"0.5*X0 + Z1"``, ``"-Y2"``, or Qiskit's labels: ``"ZIX"``, ``"0.5*ZIX - XII"``.
 
     A letter with a number is a Pauli matrix on that qubit. Letters without numbers are a label: one letter for each
-    of the ``n_qubits`` (None: of any number from 2), the rightmost for qubit 0. Raises ObservableError where it cannot.
+    of the ``n_qubits`` (None: of any number from 2), the rightmost for qubit 0. Raises ObservableError if it cannot.
     """
     terms: list[PauliTerm] = []
     stripped = text.strip()

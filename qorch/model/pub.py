@@ -146,5 +146,5 @@ def as_batch(pubs: Batch | Pub | Iterable[Pub]) -> Batch:
         raise UsageError("there is nothing to execute: the list of pubs is empty")
     for item in items:
         if not isinstance(item, Pub):
-            raise UsageError(f"{item!r} is no qorch.Pub")
+            raise UsageError(f"{item!r} is not a qorch.Pub")
     return Batch(items)

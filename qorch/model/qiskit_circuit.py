@@ -30,7 +30,7 @@ def compile_circuit(circuit: QuantumCircuit) -> Circuit:
     angles that are not real, no qubits or more than 63.
     """
     if not isinstance(circuit, QuantumCircuit):
-        raise CircuitError(f"{circuit!r} is no circuit; give a qiskit.circuit.QuantumCircuit or a qorch.Circuit")
+        raise CircuitError(f"{circuit!r} is not a circuit; give a qiskit.circuit.QuantumCircuit or a qorch.Circuit")
     if not 1 <= circuit.num_qubits <= MAX_QUBITS:
         raise CircuitError(f"the circuit has {circuit.num_qubits} qubits; it must have from 1 to {MAX_QUBITS}")
     parameters = tuple(circuit.parameters)

@@ -1,8 +1,8 @@
-"""Text that others chose, such as the name of a metric, as it may be shown."""
+"""Makes text of users and servers, such as the name of a metric, safe to print."""
 
 
 def printable(text: str) -> str:
-    """The text, with escapes for what would steer a terminal or cannot be seen: control codes, marks of direction."""
+    """The text, with escapes for invisible characters and those that control a terminal or the direction of writing."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)

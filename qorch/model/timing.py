@@ -30,7 +30,7 @@ class Phase(StrEnum):
 
 UNATTRIBUTED = "unattributed"
 ONCE = frozenset({Phase.COMPILE, Phase.IMPORT, Phase.WORKERS, Phase.START, Phase.PREPARE})
-"""What a session does once, however long it trains."""
+"""Phases that a session has once, however long it trains."""
 
 
 @dataclass(frozen=True)

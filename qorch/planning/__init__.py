@@ -1,1 +1,1 @@
-"""From pubs to jobs and back, pure: rows, stored samples that stand in, packing, and values with their errors."""
+"""From pubs to jobs and back, without side effects: lowering, reuse of stored samples, packing, estimation."""

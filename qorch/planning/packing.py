@@ -123,7 +123,7 @@ def replay(
 
 
 def choose(groups: Sequence[RowGroup], missing: Sequence[Missing], wanted: Sequence[Part]) -> PlannedJob | None:
-    """The job that carries exactly the wanted rows of the groups; None where one of them is not missing."""
+    """The job that carries exactly the wanted rows of the groups; None if one of them is not missing."""
     selections = []
     for number, rows in wanted:
         found = ((part, _places(part.rows, rows)) for part in missing if part.group == number)
@@ -135,7 +135,7 @@ def choose(groups: Sequence[RowGroup], missing: Sequence[Missing], wanted: Seque
 
 
 def _places(rows: IntArray, wanted: IntArray) -> IntArray | None:
-    """Where the wanted rows are among ``rows``; None where one is not."""
+    """The places of the wanted rows among ``rows``; None if one is not among them."""
     if not len(rows):
         return None
     order = np.argsort(rows, kind="stable")

@@ -1,4 +1,4 @@
-"""Live progress of a run: a line that stays on a terminal or in a notebook, plain lines now and then elsewhere."""
+"""Chooses how the progress of a run is shown: one live line on a terminal or in a notebook, else plain lines."""
 
 import sys
 from functools import cache
@@ -11,23 +11,23 @@ from qorch.run.resources import Progress
 
 PLAIN_LINE_SECONDS = 5.0
 NOTEBOOK_SECONDS = 0.25
-"""A notebook's line is drawn at most so often: every change goes through the kernel to the browser."""
+"""Shortest time between two updates in a notebook: each goes through the kernel to the browser."""
 
 
 class Display(Protocol):
     """What shows the progress of one run."""
 
     def __call__(self, progress: Progress) -> None:
-        """Show where the run is; called after every step."""
+        """Show the progress of the run; called after every step."""
         ...
 
     def close(self) -> None:
-        """Show the last step, unless it was shown, and end; called once, when the run ends for whatever reason."""
+        """Show the last step, unless it is shown already; called once, however the run ends."""
         ...
 
 
 def make_progress(stream: TextIO | None = None, *, name: str = "") -> Display:
-    """What shows a run on a stream (standard error by default), and nothing where there is none.
+    """The display of a run on a stream, standard error by default; without any stream it shows nothing.
 
     A line that is updated in place on a terminal, or below the cell of a notebook; in a pipe, a file, or on a terminal
     that cannot move its cursor (``TERM=dumb``): a plain line for the first step, every few seconds, and for the last.
@@ -37,7 +37,7 @@ def make_progress(stream: TextIO | None = None, *, name: str = "") -> Display:
         if _in_notebook():
             return _NotebookLine(name)
         stream = sys.stderr
-    # While other runs are shown, standard error is what leads above their lines.
+    # While other runs are shown, standard error is replaced by a stream that writes above their lines.
     stream = getattr(stream, "beneath", stream)
     target = SafeStream(stream)
     if stream is None or not target.is_terminal:
@@ -58,14 +58,14 @@ def no_progress(progress: Progress) -> None:
 
 
 def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook; IPython is not loaded to find that out."""
+    """Whether this process is the kernel of a notebook; does not load IPython."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return hasattr(shell, "kernel")
 
 
 class _NotebookLine:
-    """Rewrites its output below the cell."""
+    """A line below the notebook's cell, rewritten in place."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -128,5 +128,5 @@ class _PlainLines:
 
 @cache
 def _plain_runs() -> WeakSet[_PlainLines]:
-    """The runs that write plain lines now; their names are written if there are several."""
+    """The runs that write plain lines now; lines have the run's name if there are several."""
     return WeakSet()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from qorch.run.resources import Progress
 
 MAX_NAME = 24
-"""Longer names of metrics are cut if the line has to be shortened."""
+"""Longest name of a metric in a line that has to be shortened."""
 _ESSENTIAL = 2
-"""The rank of what matters more than any metric: the step, the run's name, the time that is left."""
+"""Largest rank of the parts that are kept before any metric: step, run's name, time that is left."""
 _FIRST_METRICS = 2
-"""So many metrics matter more than the spend and the pace of the run; the others matter less."""
+"""How many metrics are kept before the spend and the pace of the run; the others are left out first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ def describe(progress: Progress, *, name: str = "") -> str:
 
 
 def fit(progress: Progress, *, width: int, name: str = "") -> str:
-    """The same in at most ``width`` columns of a terminal: what matters least is left out.
+    """The line of ``describe`` in at most ``width`` columns of a terminal; the least important parts are left out.
 
     Metrics that are left out are counted, as in ``+3 metrics``.
     """
@@ -38,7 +38,7 @@ def fit(progress: Progress, *, width: int, name: str = "") -> str:
     parts = _parts(progress, name, longest=MAX_NAME)
     kept: set[_Part] = set()
     for part in sorted(parts, key=lambda item: item.rank):
-        # What matters most is not left out for the sake of the number of metrics that are.
+        # An essential part is kept even if the count of the metrics that are left out then does not fit.
         text = _join if part.rank <= _ESSENTIAL else _shortened
         if not kept or cell_len(text(parts, kept | {part})) <= width:
             kept.add(part)
@@ -68,7 +68,7 @@ def _parts(progress: Progress, name: str, *, longest: int | None) -> list[_Part]
 
 
 def _shortened(parts: list[_Part], kept: Collection[_Part]) -> str:
-    """The parts that are kept, and how many metrics are not."""
+    """The line of the parts that are kept, with the number of metrics that are left out."""
     left_out = sum(part.is_metric and part not in kept for part in parts)
     shown = [part for part in parts if part in kept]
     if left_out:

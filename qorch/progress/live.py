@@ -20,12 +20,12 @@ from qorch.progress.stream import SafeStream
 from qorch.run.resources import Progress
 
 REFRESH_SECONDS = 0.1
-"""A line is drawn at most so often."""
+"""Shortest time between two updates of a line."""
 _STREAMS = ("stdout", "stderr")
 
 
 class RunLine:
-    """What shows one run on a terminal."""
+    """The line of one run on a terminal."""
 
     def __init__(self, terminal: "Terminal", name: str) -> None:
         """Nothing is shown before the first step. ``name``: shown if several runs are shown at once."""
@@ -35,7 +35,7 @@ class RunLine:
         self.progress: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Show where the run is, unless its line was drawn a moment ago."""
+        """Show the progress of the run, unless its line was drawn a moment ago."""
         is_first = self.progress is None
         self.progress = progress
         if is_first or progress.elapsed_seconds >= self._due_seconds or progress.is_last:
@@ -93,7 +93,7 @@ class Terminal:
             self._console.print(_Line(line, is_named=True))
 
     def end(self) -> None:
-        """Leave all lines where they are, and give the terminal back."""
+        """Leave the lines as they are and restore the standard streams."""
         with self._lock:
             live, self._live = self._live, None
             if live is not None:
@@ -104,7 +104,7 @@ class Terminal:
             self._lines, self._are_named = [], False
 
     def let_go(self) -> None:
-        """In a forked child: what is printed there goes where it went before."""
+        """In a forked child: restore the standard streams and draw nothing."""
         self._redirection.end()
         self._lock = threading.RLock()
         self._lines, self._live = [], None
@@ -119,12 +119,12 @@ class Terminal:
         return live
 
     def _lines_now(self) -> Group:
-        """With what is known now: a thread that prints draws them again, and must not wait for this terminal's lock."""
+        """Copies of the lines as they are now: a thread that prints draws them again, without this terminal's lock."""
         return Group(*(_Line(line, is_named=self._are_named) for line in self._lines))
 
 
 class _Line:
-    """One run's line, which fits the terminal as wide as it is when it is drawn."""
+    """A copy of one run's line, fitted to the width that the terminal has when it is drawn."""
 
     def __init__(self, line: RunLine, *, is_named: bool) -> None:
         self._name = line.name if is_named else ""
@@ -138,7 +138,7 @@ class _Line:
 
 
 class _SteadyConsole(Console):
-    """Leaves the cursor visible."""
+    """A console that never hides the cursor."""
 
     def show_cursor(self, show: bool = True) -> bool:
         """Do nothing."""
@@ -147,7 +147,7 @@ class _SteadyConsole(Console):
 
 
 class _Above(FileProxy):
-    """Standard output or standard error while lines are shown: what is written goes above them."""
+    """Stands in for standard output or standard error while lines are shown, and writes above them."""
 
     def __init__(self, console: Console, stream: TextIO) -> None:
         super().__init__(console, stream)
@@ -159,12 +159,12 @@ class _Above(FileProxy):
 
     @property
     def rich_proxied_file(self) -> Any:
-        """Itself: what rich prints of the user's must go above the lines, too."""
+        """Itself, so that a user's own rich console also writes above the lines."""
         return self
 
 
 class Redirection:
-    """Leads the standard streams of a terminal, and the handlers of logging that write to them, above its lines."""
+    """Redirects the standard streams on a terminal, and the logging handlers that write to them, above its lines."""
 
     def __init__(self, console: Console, stream: TextIO) -> None:
         """Change nothing yet."""
@@ -174,7 +174,7 @@ class Redirection:
         self._handlers: list[tuple[logging.StreamHandler[Any], TextIO]] = []
 
     def begin(self) -> None:
-        """Replace what writes to the terminal; a stream that leads elsewhere, as to a file, stays as it is."""
+        """Replace the streams that write to the terminal; a stream to a file, say, stays as it is."""
         for name in _STREAMS:
             stream = getattr(sys, name)
             if not isinstance(stream, _Above) and _leads_to_same(stream, self._stream):
@@ -188,7 +188,7 @@ class Redirection:
                 handler.stream = above_of[id(handler.stream)]
 
     def end(self) -> None:
-        """Put back what is still as it was set here."""
+        """Restore the streams, except those that the program has replaced meanwhile."""
         for handler, stream in self._handlers:
             if isinstance(handler.stream, _Above):
                 handler.stream = stream

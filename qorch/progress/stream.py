@@ -1,4 +1,4 @@
-"""A stream that falls silent if it cannot be written: no training ends because nobody looks any more."""
+"""A stream that becomes silent after a failed write, so that a closed terminal does not end a training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

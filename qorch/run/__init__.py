@@ -1,1 +1,1 @@
-"""A training run: ``run`` is what a user holds; the other modules are what it is made of, each for one thing."""
+"""A training run: ``run.Run`` is what a user gets; each of the other modules is one part of it."""

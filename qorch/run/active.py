@@ -1,4 +1,4 @@
-"""Where layers execute: the innermost ``with start_run(...)`` or ``with layer.eval_on(...)`` of this thread or task."""
+"""The run or evaluation in which layers execute: the innermost ``with`` block of this thread or task."""
 
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qorch.ports import Backend
 
 
-class Executor(Protocol):
+class PubExecutor(Protocol):
     """What a layer needs of a run or an evaluation."""
 
     @property
@@ -40,11 +40,11 @@ class Executor(Protocol):
         ...
 
 
-_ACTIVE: ContextVar[Executor | None] = ContextVar("qorch_active_run", default=None)
+_ACTIVE: ContextVar[PubExecutor | None] = ContextVar("qorch_active_run", default=None)
 
 
-def active_run() -> Executor:
-    """The innermost run or evaluation. Raises RunError where there is none."""
+def active_run() -> PubExecutor:
+    """The innermost run or evaluation. Raises RunError if there is none."""
     active = find_active()
     if active is None:
         raise RunError(
@@ -54,18 +54,18 @@ def active_run() -> Executor:
     return active
 
 
-def find_active() -> Executor | None:
-    """The innermost run or evaluation, None where there is none."""
+def find_active() -> PubExecutor | None:
+    """The innermost run or evaluation, None if there is none."""
     return _ACTIVE.get()
 
 
-def activate(active: Executor) -> Token[Any]:
+def activate(active: PubExecutor) -> Token[Any]:
     """Make it the active one until ``deactivate`` is called with the token."""
     return _ACTIVE.set(active)
 
 
 def deactivate(token: Token[Any]) -> None:
     """Make the one before it active again."""
-    # A run may be left in another task or thread than it was entered in, where it never was active.
+    # A run may be left in another task or thread than the one in which it was entered.
     with suppress(ValueError):
         _ACTIVE.reset(token)

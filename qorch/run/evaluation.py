@@ -1,4 +1,4 @@
-"""Executing layers without a run: on a free backend of this machine, and nothing is recorded."""
+"""Executes layers without a run, on a free backend of this machine; nothing is recorded."""
 
 import itertools
 import secrets
@@ -15,7 +15,7 @@ from qorch.config import read_config
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Recorder
 from qorch.errors import RunError, ShotsError, UsageError
-from qorch.gradients.parameter_shift import Gradient, expand, recombine
+from qorch.gradients.parameter_shift import Gradient, expand_all, recombine
 from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
@@ -33,7 +33,7 @@ EvaluationShots = int | None | Literal["layer"]
 
 
 class _Nowhere:
-    """What an engine asks of its store if the backend is of this process and free, and the cache is off: to write."""
+    """The store of an evaluation, which forgets writes. With a free backend and no cache an engine reads nothing."""
 
     store_id = "nowhere"
 
@@ -91,9 +91,8 @@ class Evaluation:
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs by their wanted parameters; see ``Run.gradients``."""
-        expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
-        results = self.execute(part for small, _ in expanded for part in small.pubs)
-        return [recombine(recombination, result) for (_, recombination), result in zip(expanded, results, strict=True)]
+        batch, recombinations = expand_all(pubs, wanted)
+        return list(map(recombine, recombinations, self.execute(batch)))
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``; see ``Run.exact_vjp``."""

@@ -1,4 +1,4 @@
-"""Notes when Python modules are imported while a run starts, which takes longer than many a training step."""
+"""Measures the import of Python modules while a run starts, which takes longer than most training steps."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from qorch.ports import Clock
 
 
 class ImportWatch(MetaPathFinder):
-    """Finds no modules itself: it times the loaders of those that the other finders find."""
+    """A finder that finds nothing itself: it measures the loaders of modules that the other finders find."""
 
     def __init__(self, clock: Clock) -> None:
         """Watch from now on."""
@@ -25,14 +25,14 @@ class ImportWatch(MetaPathFinder):
             sys.meta_path.remove(self)
 
     def take_intervals(self) -> list[tuple[int, int]]:
-        """Begins and ends of the imports since the last time, in nanoseconds; one may lie within another."""
+        """Begins and ends of the imports since the last call, in nanoseconds; one may lie within another."""
         taken, self._intervals = self._intervals, []
         return taken
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the other finders find."""
+        """The module's spec from the other finders, with a loader that is measured."""
         for finder in list(sys.meta_path):
             find = None if isinstance(finder, ImportWatch) else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if find is None else find(fullname, path, target)
@@ -42,7 +42,7 @@ class ImportWatch(MetaPathFinder):
         return None
 
     def _time(self, loader: Any) -> None:
-        """The loader's own method is back in its place when it is called; a loader without room for another stays."""
+        """Replace the loader's method for its next call; a loader whose methods cannot be replaced is not measured."""
         own = getattr(loader, "__dict__", None)
         if not isinstance(own, dict) or "exec_module" in own or not hasattr(loader, "exec_module"):
             return

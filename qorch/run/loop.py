@@ -1,4 +1,4 @@
-"""Loops of a run: their steps, epochs and checkpoints, and how a program that is run again comes back to its place."""
+"""The loops of a run: steps, epochs and checkpoints, and how a resumed program returns to its last checkpoint."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,16 +25,17 @@ from qorch.run.metrics import MetricLog
 from qorch.run.resources import Resources, Saveable
 
 MOST_COMPARED = 32
-"""So many loops of a session, and of an epoch, are compared with those that the run was started with."""
+"""How many loops of a session, and of an epoch, are compared with those that the run was started with."""
 
 _log = logging.getLogger("qorch")
 
 
 @dataclass(frozen=True)
 class LoopHooks:
-    """What a run does for its loops.
+    """The functions of a run that its loops call.
 
-    ``leave_step``: a step was left by `break`; what it returns ends the step, with the time and figures of now.
+    ``leave_step``: called in a step that was left by `break`; it returns a function that ends the step later, with the
+    time and the figures of this moment.
     """
 
     check: Callable[[], None]
@@ -48,7 +49,7 @@ class LoopHooks:
 
 @dataclass
 class _Epoch:
-    """The epoch of `run.epochs` that runs."""
+    """The epoch of `run.epochs` that is in progress."""
 
     ordinal: int
     epoch: int
@@ -64,7 +65,7 @@ class _Epoch:
 
 @dataclass(frozen=True)
 class _Left:
-    """What a program had when it left a loop. Whether that was a `break` or an error, only its next call tells."""
+    """The states when a program left a loop; its next call shows whether that was a `break` or an error."""
 
     position: Position
     content: bytes | QorchError
@@ -72,10 +73,10 @@ class _Left:
 
 
 class Loops:
-    """The loops of one session, in the order in which the program comes by them."""
+    """The loops of one session, in the order in which the program begins them."""
 
     def __init__(self, hooks: LoopHooks, resources: Resources, log: MetricLog) -> None:
-        """No loop has begun. A resumed program is at its place as soon as it comes to the last checkpoint."""
+        """No loop has begun. A resumed program has returned once it reaches the place of the last checkpoint."""
         self._run = hooks
         self._use = resources
         self._metrics = log
@@ -94,7 +95,7 @@ class Loops:
         self.epoch: int | None = None
 
     def see(self, name: str, value: Any) -> None:
-        """Record what the loop uses that runs or ran last, and compare it with what it used when the run was started.
+        """Record a setting of the loop in progress (or the last one), and compare it with that of earlier sessions.
 
         Raises RunChangedError. Of very many loops, only the first ones are recorded.
         """
@@ -157,7 +158,7 @@ class Loops:
             self._save(objects, place)
 
     def checkpoint(self, objects: Sequence[Saveable]) -> None:
-        """See Run.checkpoint. A program that is not back at its place saves nothing: it would go back further."""
+        """See Run.checkpoint. A resumed program saves nothing before it has returned to the last checkpoint."""
         self._enter()
         self._saves += 1
         here = self._here()
@@ -176,7 +177,7 @@ class Loops:
         self._is_restored_by_hand = True
 
     def is_repeating(self) -> bool:
-        """Whether the program is between two loops that were done before: what it measures there, it has logged."""
+        """Whether the program is between loops of an earlier session: its numbers there are stored already."""
         if self._is_back or not self._loops_begun or self._ahead is None:
             return False
         if self._outer is None and not self._has_told:
@@ -188,7 +189,7 @@ class Loops:
         return True
 
     def settle_break(self) -> None:
-        """A loop was left, and the run is used further: its last step is done. Raises StoreError, UsageError."""
+        """Store the step in which a loop was left by `break`, now that the run is used further. Raises QorchError."""
         left, self._left = self._left, None
         if left is None:
             return
@@ -199,7 +200,7 @@ class Loops:
         self._run.settle([self._record(left.position, left.content)])
 
     def forget_break(self) -> None:
-        """A loop was left by an error: its step is to be repeated."""
+        """Drop the step in which a loop was left by an error: a resume repeats it."""
         self._left = None
 
     def _enter(self) -> None:
@@ -236,14 +237,14 @@ class Loops:
         self.total_steps = self._run.position().step + 1 + left
 
     def _here(self) -> LoopPlace | None:
-        """Between two loops; None where the program has had none, and maybe has its own."""
+        """The place between two loops; None before the first, as in a program with loops of its own."""
         if self._outer is not None:
             return before_loop(self._outer.loops_begun, within=self._outer.within, saves=self._saves)
         return before_loop(self._loops_begun, saves=self._saves) if self._loops_begun else None
 
     @cached_property
     def _saved(self) -> CheckpointRecord | None:
-        """What the run had come to when this session first asked; it saves newer ones, which it must not go back to."""
+        """The last checkpoint of earlier sessions, read once: this session never returns to its own."""
         return self._use.store.last_checkpoint(self._use.record.run_id) if self._use.is_resumed else None
 
     @cached_property
@@ -252,12 +253,12 @@ class Loops:
 
     @property
     def _ahead(self) -> LoopPlace | None:
-        """The place of the checkpoint to which this program has not come back yet."""
+        """The place of the last checkpoint, until the program has returned to it; None afterwards."""
         is_own = self._is_restored_by_hand and not self._loops_begun
         return None if self._is_back or is_own else self._saved_place
 
     def _first_epoch(self, ordinal: int, count: int, save: Sequence[Saveable]) -> int:
-        """The epoch with which `run.epochs` goes on; ``count`` where all are done. Restores what was saved."""
+        """The epoch with which `run.epochs` goes on; ``count`` if all are done. Restores what was saved."""
         self._note_rates(save)
         place = self._ahead
         if place is None or place.top < ordinal:
@@ -281,7 +282,7 @@ class Loops:
             return False, None
         if place.top == before.top and (place.within is None) != (before.within is None):
             raise RunChangedError(
-                f"run {self._use.record.run_id} was started with run.epochs around this loop, where the program has"
+                f"run {self._use.record.run_id} was started with run.epochs around this loop, and the program has"
                 " run.steps alone now; restore what it was, or start a new run without resume"
             )
         checkpoint = self._restore(save)
@@ -293,13 +294,13 @@ class Loops:
         return place.is_ended and not self._use.used.allows("epochs"), replace(checkpoint, loop=place)
 
     def _come_back(self, objects: Sequence[Saveable], *, restores: bool) -> None:
-        """The first loop restores a checkpoint of a program that had no such loops."""
+        """The program has returned. ``restores``: to a checkpoint without a place in loops, which is restored now."""
         if restores and not self._is_back and self._saved is not None:
             self._restore(objects)
         self._is_back = True
 
     def _restore(self, objects: Sequence[Saveable]) -> Checkpoint:
-        """What the program did since it began is undone."""
+        """Restore the states of the last checkpoint, over whatever the program did since it began."""
         record = cast("CheckpointRecord", self._saved)
         self._note_rates(objects)
         checkpoint = Checkpoint.decode(record.content)
@@ -321,7 +322,7 @@ class Loops:
             self._rates = [float(group["lr"]) for group in optimizer_groups(objects)]
 
     def _keep_rates(self, objects: Sequence[Saveable], before: list[float] | None) -> None:
-        """The learning rates of the checkpoint, or those that the program has just set where the user allowed that."""
+        """Keep the learning rates of the checkpoint; the program's own only if the user allowed that."""
         groups = optimizer_groups(objects)
         if before is None or self._rates is None or before == self._rates or len(groups) != len(self._rates):
             return
@@ -357,7 +358,7 @@ class Loops:
     def _leave(
         self, objects: Sequence[Saveable], place: LoopPlace, *, end_step: Callable[[], Callable[[], None]] | None = None
     ) -> None:
-        """A `break`, or an error that ends the run: the states of this moment are kept until that is known."""
+        """Keep the states of this moment until it is known whether the loop was left by a `break` or an error."""
         if self._run.is_over():
             return
         inner = self._left

@@ -1,4 +1,4 @@
-"""Numbers that a training loop logs: checked, kept until they are stored, and the newest of every name."""
+"""Checks the numbers that a training loop logs and keeps them until they are stored."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ class MetricLog:
     """The numbers of a run: those of the step so far, those to be stored, and the newest of every name."""
 
     def __init__(self, resources: Resources) -> None:
-        """What earlier sessions of the run logged is known."""
+        """Begin with the newest numbers of the run's earlier sessions."""
         self._run_id = resources.record.run_id
         self._clock = resources.clock
         self._unstored: list[MetricRecord] = []
@@ -74,12 +74,12 @@ class MetricLog:
         self.count = 0
 
     def begin_step(self) -> None:
-        """Numbers are counted anew."""
+        """Count the numbers of a new step from 0."""
         self.of_step = {}
         self.count = 0
 
     def go_back(self, newest: Mapping[str, float], count: int) -> None:
-        """To a checkpoint, by which ``count`` numbers of its step had been logged."""
+        """Go back to a checkpoint, before which ``count`` numbers of its step had been logged."""
         self.newest = dict(newest)
         self.of_step = {}
         self.count = count
@@ -93,6 +93,6 @@ class MetricLog:
             self.of_step[name] = self.newest[name] = value
 
     def drain(self) -> Iterator[MetricRecord]:
-        """What is not stored yet, to be stored now."""
+        """The numbers that are not stored yet; they count as stored afterwards."""
         unstored, self._unstored = self._unstored, []
         return iter(unstored)

@@ -1,4 +1,4 @@
-"""What a run is made of, what it saves, and what it tells of its progress."""
+"""The parts of a run, the objects that it saves, and its progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ class Stateful(Protocol):
 
 
 Saveable = Stateful | dict[str, Any]
-"""What a checkpoint keeps; a plain dict as it is, such as the best loss so far and how long ago it was."""
+"""What a checkpoint can keep: an object with a state, or a plain dict, such as one with the best loss so far."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after a step: what ``start_run(progress=…)`` is called with.
+    """Progress of a run after a step; the argument of the function ``start_run(progress=…)``.
 
     ``step``: counted from 0. ``total_steps``: of all loops so far, None if the loader has no length.
-    ``seconds_per_step``: over this session's steps, without the first, which waits for what has to start up.
+    ``seconds_per_step``: of this session's steps, without the first, in which backends start up.
     ``elapsed_seconds``: of this session. ``metrics``: what the step logged. ``totals``: rows and jobs of this session.
-    ``spend``: what the run has cost, None where that is unknown. ``run``: the run's name.
+    ``spend``: what the run has cost, None if that is unknown. ``run``: the run's name.
     """
 
     step: int
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def is_last(self) -> bool:
-        """Whether this was the loop's last step, as far as that is known."""
+        """Whether this was the loop's last step; False if the number of steps is not known."""
         return self.total_steps is not None and self.step + 1 >= self.total_steps
 
     @property
@@ -61,8 +61,8 @@ class Progress:
         return self.seconds_per_step * (self.total_steps - self.step - 1)
 
 
-class Pace:
-    """Seconds per step since the end of the session's first one, or of that step itself where it is the only one."""
+class StepTimer:
+    """Measures the seconds per step: of all steps after the first of a session, or of the first alone."""
 
     def __init__(self, clock: Clock) -> None:
         """No step has begun."""
@@ -71,12 +71,12 @@ class Pace:
         self._since_ns = 0
 
     def begin_step(self) -> None:
-        """The first step waits for what has to start up, so that it is measured apart."""
+        """Begin a step; the first is measured apart, because backends start up in it."""
         if self._steps == 0:
             self._since_ns = self._clock.monotonic_ns()
 
     def end_step(self) -> float:
-        """The pace so far, this step included."""
+        """End a step; the seconds per step so far."""
         now_ns = self._clock.monotonic_ns()
         seconds = (now_ns - self._since_ns) / 1e9
         self._steps += 1

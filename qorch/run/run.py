@@ -27,14 +27,14 @@ from qorch.model.whole import as_whole
 from qorch.ports import Backend, RemoteBackend
 from qorch.records import RunMove, RunState, SpanRecord, Write
 from qorch.run.active import activate, deactivate
+from qorch.run.idle_time import IdleTime
 from qorch.run.loop import LoopHooks, Loops
 from qorch.run.metrics import MetricLog, Metrics, as_numbers
 from qorch.run.portal import PendingCall
 from qorch.run.resources import Resources, Saveable
 from qorch.run.step import EndedStep, StepMeter
-from qorch.run.stopping import Lifetime, StopWatch, name_to_resume, say_how_to_resume
+from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, say_how_to_resume
 from qorch.run.totals import add_session, session_so_far
-from qorch.run.waiting import Waiting
 
 
 class Run:
@@ -51,7 +51,7 @@ class Run:
         self._in_step = False
         self._steps = StepMeter(resources, self._metrics)
         self._loops = Loops(self._make_hooks(), resources, self._metrics)
-        self._waiting = Waiting(resources, self._life, lambda: self._position)
+        self._idle_time = IdleTime(resources, self._life, lambda: self._position)
         self._token: Token[Run | None] | None = None
         self._engine = Engine(
             resources.backend,
@@ -61,12 +61,12 @@ class Run:
             recorder=resources.recorder,
             run_id=resources.record.run_id,
         )
-        self._watch = StopWatch(resources.store, self.run_id, stop=self._cancel)
+        self._watch = StopWatcher(resources.store, self.run_id, stop=self._cancel)
         self._open()
-        self._waiting.begin()
+        self._idle_time.begin()
 
     def _open(self) -> None:
-        """What fails here leaves nothing open, no new run behind, and a resumed one in the state that it had."""
+        """Open the engine and record the run. After an error nothing is open or changed."""
         use = self._use
         try:
             use.portal.call(self._engine.open())
@@ -116,7 +116,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The newest value of every figure that was logged, earlier sessions of the run included."""
+        """The newest value of every logged name, with those of earlier sessions."""
         return dict(self._metrics.newest)
 
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
@@ -125,14 +125,13 @@ class Run:
         From any thread, also beside a running event loop. Raises UsageError before anything runs, BackendError,
         StoreError, BudgetError or RunError.
         """
-        batch = as_batch(pubs)
-        with self._waiting.busy():
-            return self._use.portal.call(self._carry_out(self._next_call(batch)))
+        with self._idle_time.busy():
+            return self._use.portal.call(self._carry_out(self._next_call(as_batch(pubs))))
 
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
         batch = as_batch(pubs)
-        with self._waiting.busy():
+        with self._idle_time.busy():
             future = self._use.portal.submit(self._carry_out(self._next_call(batch)))
             return await asyncio.wrap_future(future)
 
@@ -155,13 +154,13 @@ class Run:
         """
         check_exact_gradients(self.backend)
         self._see("gradient", "exact")
-        with self._waiting.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
+        with self._idle_time.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
             return self.backend.exact_vjp(pub, cotangents)
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
         self._see("gradient", "parameter-shift")
-        with self._waiting.busy():
+        with self._idle_time.busy():
             position = self._position
             with self._use.recorder.span(Phase.EXPAND, position):
                 batch, recombinations = expand_all(pubs, wanted)
@@ -188,16 +187,11 @@ class Run:
             position = self._position
             self._position = replace(position, call=position.call + 1)
         return Call(
-            run_id=self.run_id,
-            seed=self.seed,
-            position=position,
-            batch=batch,
-            default_shots=self._use.default_shots,
-            is_replayed=self._use.is_resumed,
-        )
+            self.run_id, self.seed, position, batch, self._use.default_shots, is_replayed=self._use.is_resumed
+        )  # fmt: skip
 
     def _see(self, name: str, value: str | int) -> None:
-        """Record what the steps use; raises RunChangedError where it is not what they used before."""
+        """Record what the steps use; raises RunChangedError if earlier sessions used something else."""
         if self._in_step:
             self._loops.see(name, value)
 
@@ -220,7 +214,7 @@ class Run:
     def step(self, number: int) -> Iterator[None]:
         """One training step: its calls are numbered from 0, and everything is durable when it ends.
 
-        Raises UsageError where the number is no whole one, or does not rise from step to step.
+        Raises UsageError if the number is not whole, or does not rise from step to step.
         """
         self._loops.settle_break()
         with self._step(as_whole(number, "step")):
@@ -234,7 +228,7 @@ class Run:
                 raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
             self._position = Position(number, 0)
             self._in_step = True
-            self._waiting.begin_step()
+            self._idle_time.begin_step()
             self._steps.begin()
         try:
             yield
@@ -247,7 +241,7 @@ class Run:
 
         They belong to the step that runs or ran last (-1 before the first) and its epoch, and are durable with that
         step, or when the run is settled or closed, however it ends. A truth value counts as 0 or 1. Raises UsageError
-        for anything else that is not a number, of which nothing is stored, and RunError where the run is closed.
+        for anything else that is not a number, of which nothing is stored, and RunError if the run is closed.
         """
         numbers = as_numbers(metrics, more)
         self._loops.settle_break()
@@ -272,13 +266,12 @@ class Run:
     def settle(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
         self._loops.settle_break()
-        with self._waiting.busy(), self._use.recorder.span(Phase.STORE, self._position):
+        with self._idle_time.busy(), self._use.recorder.span(Phase.STORE, self._position):
             self._engine.settle_blocking([*writes, *self._session_writes()])
 
     def _session_writes(self) -> list[Write]:
         """The session as it is now, and the spans and numbers since the last time."""
-        session = session_so_far(self._use.session, self._use.recorder)
-        session = replace(session, used_settings=self._use.used.encode())
+        session = session_so_far(self._use.session, self._use.recorder, used_settings=self._use.used.encode())
         spans = [SpanRecord(self.run_id, session.ordinal, span) for span in self._use.recorder.drain()]
         return [*self._steps.grown(self._position.call), *self._metrics.drain(), *spans, session]
 
@@ -287,11 +280,11 @@ class Run:
 
         ``save``: a model, an optimiser, a scheduler, and plain dicts for what else the loop remembers, such as the
         best loss so far. In the body, ``run.steps(loader)`` once or more often, then what belongs to the epoch, such as
-        a validation and its `run.log`. A run that is resumed skips finished epochs whole and goes on with the batch,
-        or the validation, that it had come to; what stands before the loop over the steps is run again, and its numbers
-        are not stored again. `break` ends the loop for good, in a resumed program too.
+        a validation and its `run.log`. A resumed run skips finished epochs and goes on with the batch, or the
+        validation, that it had reached; what stands before the loop over the steps is run again, and its numbers are
+        not stored again. `break` ends the loop for good, in a resumed program too.
 
-        Raises RunChangedError where the run was started with another number, UsageError inside of another such loop.
+        Raises RunChangedError if the run was started with another number, UsageError inside of another such loop.
         """
         return self._loops.epochs(count, save=save)
 
@@ -303,15 +296,15 @@ class Run:
         Inside of `run.epochs`, ``save`` is given to that. `break` keeps the step, and ends the loop for good.
         May be called several times; a resumed program must make the same calls again.
 
-        Raises RunChangedError where the run was started with other epochs, batches, shots or gradients.
+        Raises RunChangedError if the run was started with other epochs, batches, shots or gradients.
         """
         return self._loops.steps(loader, epochs=epochs, save=save)
 
     def checkpoint(self, *objects: Saveable) -> None:
         """Store the states of a model, an optimiser, …, and all random states, as they are after this step.
 
-        Atomic and durable on return. A resumed program that comes by the checkpoint with which it goes on restores it
-        here. Raises UsageError inside a step, or for a state that is no plain tree.
+        Atomic and durable on return. A resumed program restores the last checkpoint in the call that stored it.
+        Raises UsageError inside a step, or for a state that is not a plain tree.
         """
         if self._in_step:
             raise UsageError("a checkpoint inside a step would repeat half of it; save it after the step")
@@ -320,7 +313,7 @@ class Run:
     def restore(self, *objects: Saveable) -> int:
         """Put back the states of the last session's checkpoint; the number of the next step, 0 in a new run.
 
-        Raises RunError where the checkpoint holds another number of states.
+        Raises RunError if the checkpoint holds another number of states.
         """
         self._loops.restore(objects)
         return self.current_step + 1
@@ -343,7 +336,7 @@ class Run:
                 self._close(state, summary)
 
     def _end_loops(self, state: str) -> None:
-        """A step that was left by `break` is done; one that was left by an error is to be repeated."""
+        """Record a step that was left by `break`; a step that was left by an error is repeated by a resume."""
         if state == RunState.DONE and sys.exception() is self._error_at_start and not self._life.is_over:
             self._loops.settle_break()
         self._loops.forget_break()
@@ -361,7 +354,7 @@ class Run:
             self._life.note_closed()
 
     def _cancel(self) -> None:
-        """End the calls that wait, and then the run: `qorch cancel` asks for it. The process goes on."""
+        """End the calls in progress and then the run, as `qorch cancel` asks for; the process goes on."""
         self._life.cancel()
         with suppress(QorchError, CancelledError):
             self._use.portal.call(self._engine.stop(self._life.why_stopped))
@@ -369,8 +362,8 @@ class Run:
                 self.close(state=RunState.CANCELLED)
 
     def _settle_quietly(self, state: str, summary: str | None) -> None:
-        """Write the last spans and the run's state; where the store has failed, it has said so before."""
-        self._waiting.end()
+        """Write the last spans and the run's state; a store that has failed has raised its error before."""
+        self._idle_time.end()
         calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
         whole = add_session(self._use.record.summary, own=summary, calls=calls)
         with suppress(StoreError, CancelledError):
@@ -378,7 +371,7 @@ class Run:
             self._engine.trim()
 
     def __repr__(self) -> str:
-        """Which run it is, and where."""
+        """The run's id, its backend and its step."""
         return f"Run({self.run_id!r}, backend={self.backend.name!r}, step {self.current_step})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -1,4 +1,4 @@
-"""One step of a run: what it takes, and its record."""
+"""Measures the steps of a session and makes their records."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from qorch.model.money import NOTHING
 from qorch.ports import Store
 from qorch.records import StepRecord
 from qorch.run.metrics import MetricLog
-from qorch.run.resources import Pace, Progress, Resources
+from qorch.run.resources import Progress, Resources, StepTimer
 from qorch.run.totals import credit_bought, finished_step, rows_bought
 
 
@@ -22,32 +22,32 @@ class EndedStep:
     metrics: dict[str, float]
 
     def credited(self, store: Store) -> StepRecord:
-        """The record where the step was replayed: what the run had bought for it was not from the cache."""
+        """The record of a replayed step: results that the run had bought itself do not count as from the cache."""
         return credit_bought(self.record, store, calls=self.calls)
 
 
 class StepMeter:
-    """What the steps of a session take, one after the other."""
+    """Measures one step of a session after the other: its time, its circuits and its numbers."""
 
     def __init__(self, resources: Resources, metrics: MetricLog) -> None:
-        """No step has begun."""
+        """No step has begun yet."""
         self._use = resources
         self._metrics = metrics
-        self._pace = Pace(resources.clock)
+        self._timer = StepTimer(resources.clock)
         self._begun_at = resources.clock.now()
         self._totals = Totals()
         self._last: StepRecord | None = None
 
     def begin(self) -> None:
-        """A step begins."""
+        """Begin to measure a step."""
         self._last = None
         self._metrics.begin_step()
         self._begun_at = self._use.clock.now()
         self._totals = self._use.recorder.totals
-        self._pace.begin_step()
+        self._timer.begin_step()
 
     def end(self, position: Position, *, epoch: int | None) -> EndedStep:
-        """The step at this position has ended."""
+        """The measures of the step at this position, which has just ended."""
         record = finished_step(
             self._use.session,
             position.step,
@@ -56,22 +56,22 @@ class StepMeter:
             done=self._use.recorder.totals - self._totals,
         )
         return EndedStep(
-            replace(record, epoch=epoch), position.call, self._pace.end_step(), dict(self._metrics.of_step)
+            replace(record, epoch=epoch), position.call, self._timer.end_step(), dict(self._metrics.of_step)
         )
 
     def keep(self, record: StepRecord) -> None:
-        """The record of the step that has ended is stored; what is called before the next step counts with it."""
+        """Remember the record of the last step: circuits that run before the next step are added to it."""
         self._last = record
         self._totals = self._use.recorder.totals
 
     def go_back(self, step: int) -> None:
-        """A resumed run goes on after this step, which an earlier session has stored."""
+        """Go on after this step, which an earlier session of the run has stored."""
         steps = self._use.store.steps(self._use.record.run_id)
         self._last = next((record for record in steps if record.step == step), None)
         self._totals = self._use.recorder.totals
 
     def grown(self, calls: int) -> list[StepRecord]:
-        """The record of the last step, if circuits ran after it, such as those of a validation.
+        """The last step's record with the circuits that ran after it, as in a validation, if there were any.
 
         ``calls``: how many calls the step and what came after it have had.
         """

@@ -1,4 +1,4 @@
-"""How a run learns that it is to stop, and what is said when one ends early."""
+"""Ends runs early: whether calls may still begin, requests to stop, and the hint how to resume."""
 
 import logging
 import os
@@ -11,11 +11,11 @@ from qorch.ports import Store
 from qorch.records import RunRecord, RunState
 
 LOOK_SECONDS = 0.5
-"""How often the database is looked at: a run ends so long, and a little more, after `qorch cancel` asked for it."""
+"""Time between two reads of the database: a run ends at most a little later than that after `qorch cancel`."""
 CLOSE_SECONDS = 10.0
-"""How long a run that is left waits for another thread that closes it."""
+"""How long ``close`` waits for another thread that closes the run already."""
 
-_logger = logging.getLogger("qorch.runs")
+_log = logging.getLogger("qorch.runs")
 _ENDED = {RunState.STOPPED: "was stopped", RunState.FAILED: "ended with an error"}
 
 
@@ -42,7 +42,7 @@ class Lifetime:
 
     @property
     def why_stopped(self) -> str:
-        """What a call raises that the end of the run finds waiting."""
+        """The error's text in calls that are in progress when the run ends."""
         if self.is_cancelled:
             return f"run {self._run_id} was cancelled by `qorch cancel`, which is for good; start a new run to go on"
         return f"run {self._run_id} was stopped; start it again with resume=True to go on"
@@ -60,7 +60,7 @@ class Lifetime:
             raise RunError(f"run {self._run_id} is closed; start it again with resume=True")
 
     def open(self) -> None:
-        """Calls may begin. Raises RunStoppedError if the run was cancelled meanwhile."""
+        """Allow calls from now on. Raises RunStoppedError if the run was cancelled meanwhile."""
         with self._changed:
             self.check()
             self._is_open = True
@@ -74,7 +74,7 @@ class Lifetime:
             return self._calls == 1
 
     def end_call(self) -> None:
-        """The call is over."""
+        """A call has ended."""
         with self._changed:
             self._calls -= 1
             self._changed.notify_all()
@@ -85,7 +85,7 @@ class Lifetime:
             self.is_cancelled = True
 
     def wait_until_idle(self) -> bool:
-        """Wait until the run is open and no call is in progress; False once somebody closes it instead."""
+        """Wait until the run is open and no call is in progress; False if it is closed meanwhile."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or (self._is_open and self._calls == 0))
             return not self._is_closed
@@ -110,18 +110,18 @@ class Lifetime:
         return self.state
 
     def note_closed(self) -> None:
-        """Let those go on that wait for the run to be closed."""
+        """Wake the threads that wait in ``begin_closing``."""
         self._closed.set()
 
 
-class StopWatch:
-    """A thread that looks now and then whether the run was asked to stop, and then calls ``stop`` once.
+class StopWatcher:
+    """A thread that reads now and then whether the run was asked to stop, and then calls ``stop`` once.
 
     A thread of its own, so that neither a step nor the event loop ever waits for the database because of it.
     """
 
     def __init__(self, store: Store, run_id: str, *, stop: Callable[[], None]) -> None:
-        """Begin to look at once. ``stop`` is called in the watch's own thread."""
+        """Begin to look at once. ``stop`` is called in the watcher's own thread."""
         self._store = store
         self._run_id = run_id
         self._stop = stop
@@ -130,13 +130,13 @@ class StopWatch:
         self._thread.start()
 
     def is_asked(self) -> bool:
-        """Whether the run was asked to stop; a store that has failed has said so elsewhere."""
+        """Whether the run was asked to stop; False if the store has failed, which raises elsewhere."""
         with suppress(StoreError):
             return self._store.stop_asked(self._run_id) is not None
         return False
 
     def close(self) -> None:
-        """Look no more; the store may be closed afterwards. May be called twice, and by ``stop`` itself."""
+        """End the thread; the store may be closed afterwards. May be called twice, and by ``stop`` itself."""
         self._is_over.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -157,6 +157,6 @@ def name_to_resume(store: Store, record: RunRecord) -> str:
 
 
 def say_how_to_resume(run_id: str, name: str, *, state: str) -> None:
-    """One line for whoever runs a program of their own, if a run that ended in this state can be resumed."""
+    """Log how a user's own program resumes the run, if a run that ended in this state can be resumed."""
     if state in {RunState.STOPPED, RunState.FAILED}:
-        _logger.warning('run %s %s; resume it with start_run("%s", ..., resume=True)', run_id, _ENDED[state], name)
+        _log.warning('run %s %s; resume it with start_run("%s", ..., resume=True)', run_id, _ENDED[state], name)

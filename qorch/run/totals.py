@@ -10,7 +10,7 @@ from qorch.engine.recorder import Recorder, Totals
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports import Store
-from qorch.records import JobRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
+from qorch.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""
@@ -18,7 +18,7 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class RowCount:
-    """The rows of a run: of its jobs that were done, not bought by it, and of jobs that may be at a provider.
+    """Executions of a run: in finished jobs, taken from the cache, and in jobs that are still open.
 
     ``from_cache`` is a lower bound after several sessions with calls outside of steps.
     """
@@ -26,11 +26,6 @@ class RowCount:
     executed: int
     from_cache: int
     open: int
-
-
-def is_unsent(job: JobRecord) -> bool:
-    """Whether a job was planned, and provably never sent: nothing ran, and nothing is billed."""
-    return job.provider_id is None and job.state in (JobState.PLANNED, JobState.RESERVED, JobState.CANCELLED)
 
 
 def count_rows(store: Store, run_id: str) -> RowCount:
@@ -60,13 +55,14 @@ def _rows_from_cache(store: Store, sessions: list[SessionRecord], *, executed: i
     return max(bounds)
 
 
-def session_so_far(session: SessionRecord, recorder: Recorder) -> SessionRecord:
+def session_so_far(session: SessionRecord, recorder: Recorder, *, used_settings: str) -> SessionRecord:
     """The session as it is now."""
     return replace(
         session,
         wall_ns=recorder.elapsed_ns(),
         rows_executed=recorder.totals.rows_executed,
         rows_from_cache=recorder.totals.rows_from_cache,
+        used_settings=used_settings,
     )
 
 
@@ -120,14 +116,14 @@ def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | Non
 
 
 def state_now(store: Store, run: RunRecord) -> str:
-    """The state of a run: as stored, but INTERRUPTED where it is stored as running and its process has died."""
+    """The state of a run: as stored, but INTERRUPTED if it is stored as running and its process has died."""
     if run.state != RunState.RUNNING or store.is_claimed(run.run_id):
         return run.state
     return INTERRUPTED
 
 
 def may_have_paid(store: Store, run: RunRecord) -> bool:
-    """Whether a run has ledger entries, or jobs that a backend which charges, or may charge, may have accepted."""
+    """Whether a run has ledger entries, or jobs that may have been accepted by a backend not known to be free."""
     if store.ledger(run.run_id):
         return True
     sent = (job.provider_id is not None or job.state in OPEN_STATES for job in store.jobs(run.run_id))

@@ -1,4 +1,4 @@
-"""What a program is seen to use, such as shots and epochs: recorded by every session, compared when one resumes."""
+"""Settings that a program uses, such as shots and epochs: recorded by every session, compared when a run resumes."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,11 +16,11 @@ CHANGES = {
     "gradient": "gradient",
     "learning_rate": "learning rate",
 }
-"""What `allow_changes` takes, and how a message says it before the value."""
+"""The names that `allow_changes` takes, each with its wording in messages."""
 
 
 def as_changes(names: str | Iterable[str]) -> frozenset[str]:
-    """The names of ``allow_changes``; one may come without a list. Raises UnknownNameError for others."""
+    """The names in ``allow_changes``, one or several. Raises UnknownNameError for any other name."""
     chosen = frozenset([names] if isinstance(names, str) else names)
     unknown = sorted(str(name) for name in chosen if name not in CHANGES)
     if unknown:
@@ -29,10 +29,10 @@ def as_changes(names: str | Iterable[str]) -> frozenset[str]:
 
 
 class UsedSettings:
-    """What a run's sessions used. A value that a program changes by itself is recorded as None, and not compared."""
+    """The settings that a run's sessions used; None for a setting that changed within a session: it is not compared."""
 
     def __init__(self, run_id: str, sessions: Iterable[SessionRecord] = (), *, allowed: frozenset[str]) -> None:
-        """``sessions``: the earlier ones, in order. ``allowed``: what may differ from them, see CHANGES."""
+        """``sessions``: the earlier ones, in order. ``allowed``: settings that may differ from theirs, see CHANGES."""
         self._run_id = run_id
         self._allowed = allowed
         self._before: dict[str, Any] = {}
@@ -42,13 +42,13 @@ class UsedSettings:
         self._text = "{}"
 
     def allows(self, name: str) -> bool:
-        """Whether the user said that this may differ from what the run was started with."""
+        """Whether the user allowed this setting to differ from what the run was started with."""
         return name in self._allowed
 
     def see(self, name: str, value: Any, *, scope: str = "") -> None:
-        """The program uses this value, which fits into JSON; ``scope`` tells apart loops, or keys. None is unknown.
+        """Record a value (as JSON) that the program uses; None is unknown. ``scope``: of which loop, or key, it is.
 
-        Raises RunChangedError where earlier sessions used another one, unless that is allowed.
+        Raises RunChangedError if earlier sessions used another value, unless that is allowed.
         """
         key = f"{name} {scope}".strip()
         if value is None or (key in self._now and self._now[key] in (value, None)):
@@ -66,7 +66,7 @@ class UsedSettings:
             self.see("settings", value, scope=key)
 
     def encode(self) -> str:
-        """What this session used, as JSON text."""
+        """The settings of this session, as JSON text."""
         return self._text
 
     def _describe(self, name: str, scope: str, value: Any) -> str:

@@ -136,7 +136,7 @@ class FragileStore(MemoryStore):
         return found
 
     def backup(self, *, clock: Clock | None = None) -> "FragileStore":
-        """What is durable now, in a store of its own, which may be put in this one's place after a crash."""
+        """A copy of what is durable now, which may replace this store after a crash."""
         with self._lock:
             kept = FragileStore(clock or self._clock, self._sync, store_id=self.store_id)
             kept._journal = list(self._journal)

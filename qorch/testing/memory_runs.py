@@ -1,14 +1,15 @@
-"""What a run in memory came to, and how it is deleted."""
+"""Runs in memory: how they are replaced and deleted, and their sums."""
 
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
 from qorch.ports import Store
-from qorch.records import RunState, RunTotals
-from qorch.run.totals import count_rows, is_unsent, newest_metrics
+from qorch.records import RunMove, RunRecord, RunState, RunTotals, StopRequest
+from qorch.run.totals import count_rows, newest_metrics
 
 _BOOKS = {"runs", "jobs", "attempts", "plans", "ledger"}
 _OF_NO_RUN = {"accounts"}
@@ -17,7 +18,7 @@ _OF_NO_RUN = {"accounts"}
 def total_run(store: Store, run_id: str) -> RunTotals:
     """The totals of one run, record by record."""
     sessions, rows, jobs = store.sessions(run_id), count_rows(store, run_id), store.jobs(run_id)
-    n_unsent = sum(map(is_unsent, jobs))
+    n_unsent = sum(job.is_unsent for job in jobs)
     ends = [session.started_at + dt.timedelta(microseconds=session.wall_ns // 1000) for session in sessions]
     return RunTotals(
         sessions=len(sessions),
@@ -30,6 +31,22 @@ def total_run(store: Store, run_id: str) -> RunTotals:
         active_until=max(ends, default=None),
         metrics=dict(sorted(newest_metrics(store.metrics(run_id)).items())),
     )
+
+
+def replace_run(run: RunRecord | None, record: RunRecord | RunMove | StopRequest) -> RunRecord:
+    """The stored run after a write; ``run`` is None before the first. Raises StoreError if there is none to change."""
+    if isinstance(record, RunRecord):
+        return record if run is None else replace(record, stop_asked_at=run.stop_asked_at)
+    if run is None:
+        raise missing_run(record.run_id)
+    if isinstance(record, StopRequest):
+        return replace(run, stop_asked_at=record.asked_at)
+    return replace(run, state=record.state, summary=run.summary if record.summary is None else record.summary)
+
+
+def missing_run(run_id: str) -> StoreError:
+    """The error of a write that names a run which is not stored."""
+    return StoreError(f"run '{run_id}' is not stored; write its RunRecord first")
 
 
 def drop_run(tables: Mapping[str, Any], run_id: str, *, keep_books: bool) -> None:

@@ -40,8 +40,8 @@ from qorch.records import (
     Trimmed,
     Write,
 )
-from qorch.testing.memory_runs import drop_run, total_run
-from qorch.testing.memory_trimming import choose_trimmed, n_bytes
+from qorch.testing.memory_runs import drop_run, missing_run, replace_run, total_run
+from qorch.testing.memory_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
 
 _KEPT_CHECKPOINTS = 2
 
@@ -135,7 +135,7 @@ class MemoryStore:
                 owners = self._tables.row_owners
                 future.set_result([owners.setdefault(claim.tobytes(), run_id) for claim in claims])
             else:
-                future.set_exception(_missing_run(run_id))
+                future.set_exception(missing_run(run_id))
         return future
 
     @contextmanager
@@ -270,31 +270,15 @@ class MemoryStore:
 
     def cache_statistics(self) -> CacheStatistics:
         """See Store."""
-        totals: dict[str, tuple[int, int]] = {}
         with self._lock:
-            blocks = list(self._read().blocks.values())
-        for block in blocks:
-            rows, size = totals.get(block.run_id, (0, 0))
-            totals[block.run_id] = (rows + len(block.rows), size + n_bytes(block))
-        runs = tuple((run_id, *totals[run_id]) for run_id in sorted(totals))
-        free = [run for run in runs if self._tables.runs[run[0]].charges is False]
-        return CacheStatistics(
-            len(blocks), sum(run[1] for run in runs), sum(run[2] for run in runs), runs,
-            free_rows=sum(run[1] for run in free), free_bytes=sum(run[2] for run in free),
-        )  # fmt: skip
+            return total_results(list(self._read().blocks.values()), self._tables.runs)
 
     def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
         """See Store."""
         with self._lock:
-            gone = {
-                number: block
-                for number, block in self._read().blocks.items()
-                if run_id in {None, block.run_id}
-                and (before is None or (block.created_at is not None and block.created_at < before))
-            }
-            for number in gone:
-                del self._tables.blocks[number]
-        return sum(len(block.rows) for block in gone.values())
+            blocks = self._read().blocks
+            gone = [blocks.pop(number) for number in choose_pruned(blocks, run_id=run_id, before=before)]
+        return sum(len(block.rows) for block in gone)
 
     def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
         """See Store; the future is done."""
@@ -315,7 +299,7 @@ class MemoryStore:
         """See Store."""
         with self._lock:
             if run_id not in self._read().runs:
-                raise _missing_run(run_id)
+                raise missing_run(run_id)
             drop_run(vars(self._tables), run_id, keep_books=keep_books)
 
     def shrink(self) -> int:
@@ -343,7 +327,7 @@ class MemoryStore:
                 raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.ports")
             run_id = None if isinstance(record, AttemptRecord | ReleasedRows) else record.run_id
             if run_id is not None and run_id not in self._tables.runs and run_id not in runs:
-                raise _missing_run(run_id)
+                raise missing_run(run_id)
             job_id = record.job_id if isinstance(record, _OfJob) else None
             if job_id is not None and job_id not in self._tables.jobs and job_id not in jobs:
                 raise StoreError(f"job '{job_id}' is not stored; write its JobRecord first")
@@ -374,7 +358,7 @@ class MemoryStore:
     ) -> None:
         tables = self._tables
         if isinstance(record, RunRecord | RunMove | StopRequest):
-            tables.runs[record.run_id] = _replaced(tables.runs.get(record.run_id), record)
+            tables.runs[record.run_id] = replace_run(tables.runs.get(record.run_id), record)
         elif isinstance(record, SessionRecord):
             tables.sessions[record.run_id, record.ordinal] = record
         elif isinstance(record, MetricRecord):
@@ -413,17 +397,3 @@ _OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
 def _generation(record: Write) -> int:
     """Runs before all else: one call may hold a run and what belongs to it in any order."""
     return 0 if isinstance(record, RunRecord) else 1
-
-
-def _replaced(run: RunRecord | None, record: RunRecord | RunMove | StopRequest) -> RunRecord:
-    if isinstance(record, RunRecord):
-        return record if run is None else replace(record, stop_asked_at=run.stop_asked_at)
-    if run is None:
-        raise _missing_run(record.run_id)
-    if isinstance(record, StopRequest):
-        return replace(run, stop_asked_at=record.asked_at)
-    return replace(run, state=record.state, summary=run.summary if record.summary is None else record.summary)
-
-
-def _missing_run(run_id: str) -> StoreError:
-    return StoreError(f"run '{run_id}' is not stored; write its RunRecord first")

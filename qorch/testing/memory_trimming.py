@@ -1,11 +1,36 @@
-"""Which blocks of a MemoryStore go when free results are trimmed, and what blocks take."""
+"""Stored results in memory: which of them pruning and trimming delete, and how many bytes they take."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from qorch.model.arrays import AnyArray
-from qorch.records import BLOCK_OVERHEAD_BYTES, BlockRecord, CheckpointRecord, RunRecord, RunState
+from qorch.records import BLOCK_OVERHEAD_BYTES, BlockRecord, CacheStatistics, CheckpointRecord, RunRecord, RunState
 
 _TRIMMED_BYTES = 1_000_000
+
+
+def total_results(blocks: Sequence[BlockRecord], runs: Mapping[str, RunRecord]) -> CacheStatistics:
+    """How many results these blocks hold, in all and by run; see ``Store.cache_statistics``."""
+    totals: dict[str, tuple[int, int]] = {}
+    for block in blocks:
+        rows, size = totals.get(block.run_id, (0, 0))
+        totals[block.run_id] = (rows + len(block.rows), size + n_bytes(block))
+    by_run = tuple((run_id, *totals[run_id]) for run_id in sorted(totals))
+    free = [run for run in by_run if runs[run[0]].charges is False]
+    return CacheStatistics(
+        len(blocks), sum(run[1] for run in by_run), sum(run[2] for run in by_run), by_run,
+        free_rows=sum(run[1] for run in free), free_bytes=sum(run[2] for run in free),
+    )  # fmt: skip
+
+
+def choose_pruned(blocks: Mapping[int, BlockRecord], *, run_id: str | None, before: dt.datetime | None) -> list[int]:
+    """The numbers of the blocks of a run, or created before a time, or both; see ``Store.prune``."""
+    return [
+        number
+        for number, block in blocks.items()
+        if run_id in {None, block.run_id}
+        and (before is None or (block.created_at is not None and block.created_at < before))
+    ]
 
 
 def choose_trimmed(

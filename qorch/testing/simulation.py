@@ -282,13 +282,13 @@ class World:
         self._backup = (self.timeline.seconds, self.store.backup())
 
     def _restore(self) -> float:
-        """Put the backup in the place of what the crash left, where there is one; the seconds that it takes."""
+        """Replace the store by the backup, if there is one; the seconds that this takes."""
         if self._backup is None:
             return 0.0
         (made_at, self.store), self._backup = self._backup, None
         self.notes["restored from a backup"] += 1
         self.lost_spans.append((made_at, self.timeline.seconds))
-        # Nobody can know, within that time, what the lost part sent last.
+        # Within that time the last jobs before the restore may be in no list yet.
         return HOUR + self.conditions.accept_seconds
 
     def _stop(self, life: _Life) -> None:

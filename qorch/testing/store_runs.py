@@ -73,7 +73,7 @@ class StoreRunsConformance:
         assert (store.last_checkpoint("paid"), store.blocks_at("paid", HERE)) == (None, [])
 
     def test_what_is_not_stored_cannot_be_deleted(self, store: Store) -> None:
-        """It is said."""
+        """A run that is not stored raises StoreError with its name."""
         with pytest.raises(StoreError, match="nobody"):
             store.delete_run("nobody", keep_books=False)
 
@@ -88,7 +88,7 @@ class StoreRunsConformance:
         assert _read_everything(store, "kept") == before
 
     def test_looking_whether_a_run_is_claimed_takes_no_claim(self, store: Store) -> None:
-        """It is true while somebody has the claim, and at no other time."""
+        """True exactly while a claim is held."""
         assert not store.is_claimed("r")
         with store.claim_run("r"):
             assert store.is_claimed("r")

@@ -17,7 +17,7 @@ class StoreTrimmingConformance:
     """Part of StoreConformance."""
 
     def test_the_oldest_free_results_go_first(self, store: Store) -> None:
-        """Across runs, and no more than the bound asks for."""
+        """Trimming deletes the oldest results of all free runs, and no more than the bound requires."""
         for run_id in ("a", "b"):
             store.write(_free_run(run_id, state=RunState.DONE)).result()
         for step in range(4):
@@ -31,7 +31,7 @@ class StoreTrimmingConformance:
         assert _trim(store, half) == [Trimmed(0, 0, has_more=False)]
 
     def test_what_a_resume_needs_is_kept(self, store: Store) -> None:
-        """Before the first step, at or after the last checkpoint, and everything where there is none."""
+        """Results before the first step and from the last checkpoint on stay, and all without a checkpoint."""
         store.write([*_free_run("a"), *_free_run("b")]).result()
         places = [_BEFORE_STEPS, Position(0, 0), Position(1, 0), Position(1, 1), Position(2, 0)]
         store.write([_block(run_id, place) for run_id in ("a", "b") for place in places]).result()
@@ -53,7 +53,7 @@ class StoreTrimmingConformance:
         assert store.cache_statistics().rows == 0
 
     def test_what_was_paid_for_stays(self, store: Store) -> None:
-        """Also where nobody recorded whether it was."""
+        """Results of a run that charges stay, and those of a run for which that was not recorded."""
         for run_id, charges in (("paid", True), ("unknown", None), ("free", False)):
             run = replace(make_run(run_id), charges=charges, state=RunState.DONE)
             store.write([run, make_job(f"{run_id}/0.0.0"), _block(run_id, HERE)]).result()

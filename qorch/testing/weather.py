@@ -23,7 +23,7 @@ NEVER_READABLE = 99
 class Conditions:
     """The weather of one world; ``faults`` and the other chances are per call or job.
 
-    ``backup_at``: when a backup is made of the store, which then replaces it after the next crash of the whole machine.
+    ``backup_at``: when the store is backed up; the backup replaces it after the next crash of the whole machine.
     ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds``: in
     the queue. ``outages``, ``closures`` and ``lockouts`` as the provider has them. ``jumps``: when, and how many
     seconds ahead the wall clock then is.

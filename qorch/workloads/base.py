@@ -13,14 +13,14 @@ from qorch.model.whole import as_whole
 from qorch.run.run import Run
 
 MAX_COUNT = 10**9
-"""The most epochs, samples or images that an option may ask for: what is larger is a slip of the keyboard."""
+"""Largest number of epochs, samples or images that an option accepts; a larger one is a typing error."""
 
 
 @dataclass(frozen=True)
 class Options:
     """The options that all workloads share; None is the workload's own default.
 
-    ``shots``: a number, or None for exact; ``limit`` None is all samples where the default is None, too. ``own`` holds
+    ``shots``: a number, or None for exact; ``limit`` None is all samples if the default is None, too. ``own`` holds
     the workload's own options as text, by name.
     """
 
@@ -69,7 +69,7 @@ class Workload(Protocol):
 
     @property
     def defaults(self) -> Options:
-        """What is in force where the user says nothing; ``seed`` and ``data_dir`` are not read from it."""
+        """The defaults of the options; ``seed`` and ``data_dir`` are not read from it."""
         ...
 
     @property

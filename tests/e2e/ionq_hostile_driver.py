@@ -13,13 +13,13 @@ import httpx
 import numpy as np
 
 import qorch
+from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.errors import QorchError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Pub
 from qorch.ports import WallClock
-from qorch.wiring import open_backend
 
 KINDS = ("gzip-bomb", "deep-json")
 ROUTES = ("post", "list", "get", "results")

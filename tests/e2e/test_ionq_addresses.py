@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import qorch
+from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.errors import QorchError, UnreachableError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Pub
 from qorch.ports import WallClock
-from qorch.wiring import open_backend
 
 MOST_SECONDS = 15.0
 TARGETS = ("simulator", "qpu.forte-1")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import qorch
+from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.engine.remote import pacer, submitter
 from qorch.errors import HeldResultError, InvalidResultError, QorchError, UnknownOutcomeError
@@ -21,7 +22,7 @@ from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobState
 from qorch.model.pub import Pub
 from qorch.ports import WallClock
-from qorch.wiring import open_backend, open_store
+from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import Settings, start
 
 TARGETS = ("simulator", "qpu.forte-1")

@@ -16,7 +16,8 @@ import pytest
 HOUSE = Path(__file__).parents[2]
 README = HOUSE / "README.md"
 IONQ = HOUSE / "providers/qorch_providers/ionq/README.md"
-MANUALS = [README, IONQ, HOUSE / "qorch/README.md", HOUSE / "qorch/bench/README.md", HOUSE / "providers/README.md"]
+PLAN = HOUSE / "qorch/README.md"
+MANUALS = [README, IONQ, PLAN, HOUSE / "qorch/bench/README.md", HOUSE / "providers/README.md"]
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _EVER_NEW = re.compile(r"digits-\d{8}-\d{6}-[0-9a-f]{4}|\d+\.\d+|\d+ ms in the median")
 
@@ -117,6 +118,32 @@ def test_manuals_have_whole_tables_and_links(manual: Path) -> None:
     assert not re.search(r"^\|.*\n\n\|", text, re.MULTILINE)
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [link for link in links if not (manual.parent / link).exists()] == []
+
+
+def table_rows(heading: str) -> list[tuple[str, str]]:
+    """The rows of the table with two columns below a heading of the house's plan."""
+    section = PLAN.read_text().partition(f"{heading}\n")[2].partition("\n#")[0]
+    _, _, *rows = re.findall(r"^\| (.+) \| (.+) \|$", section.replace("|---|---|", "| - | - |"), re.MULTILINE)
+    return rows
+
+
+def test_the_plan_names_every_room() -> None:
+    """Each module and package of qorch stands in the table of the house, and everything in it exists."""
+    named = {path for where, _ in table_rows("# The house") for path in re.findall(r"`(\w+/[^`]+)`", where)}
+    rooms = {path for path in (HOUSE / "qorch").iterdir() if (path / "__init__.py").exists() or path.suffix == ".py"}
+    missing = {str(path.relative_to(HOUSE)) for path in rooms if path.name != "__init__.py"} - named
+    assert missing == set()
+    assert [path for path in named if not (HOUSE / path).exists()] == []
+
+
+def test_to_change_something_go_to_files_that_exist() -> None:
+    """At least twenty rows, each with a file or folder of this repository."""
+    rows = table_rows("## To change something, go to")
+    assert len(rows) >= 20
+    for change, places in rows:
+        paths = re.findall(r"`(\w+/[^`]+)`", places)
+        assert paths, change
+        assert [path for path in paths if not (HOUSE / path).exists()] == [], change
 
 
 def test_make_knows_every_target_of_the_readme() -> None:

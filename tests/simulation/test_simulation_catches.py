@@ -14,7 +14,7 @@ from qorch.engine.journal import Journal
 from qorch.engine.remote import pacing, poller, reconcile, submitter
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.finder import Finder
-from qorch.engine.remote.lost_jobs import LostJobs
+from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.reconcile import Settlement
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.remote.submitter import RemoteSubmitter
@@ -131,7 +131,7 @@ def no_recovery(patch: pytest.MonkeyPatch) -> None:
 
 def backups_are_trusted(patch: pytest.MonkeyPatch) -> None:
     """What a restored database does not know is not looked for."""
-    patch.setattr(LostJobs, "start", lambda self, run_id: None)
+    patch.setattr(Orphans, "start", lambda self, run_id: None)
 
 
 def unseen_is_failed(patch: pytest.MonkeyPatch) -> None:

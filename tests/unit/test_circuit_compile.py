@@ -263,7 +263,7 @@ def endless(depth: int) -> Gate:
 @pytest.mark.parametrize(
     ("circuit", "words"),
     [
-        (5, "5 is no circuit"),
+        (5, "5 is not a circuit"),
         (QuantumCircuit(0), "has 0 qubits"),
         (QuantumCircuit(64), "from 1 to 63"),
         (build(lambda c: c.reset(0)), "'reset'"),

@@ -85,7 +85,7 @@ def test_shots_that_can_run_are_taken(shots):
 
 def test_circuits_and_observables_are_checked():
     """A pub of nonsense is never made."""
-    with pytest.raises(CircuitError, match="is no circuit"):
+    with pytest.raises(CircuitError, match="is not a circuit"):
         Pub("circuit")
     with pytest.raises(ObservableError, match="acts on qubit 2"):
         Pub(CIRCUIT, [0.1, 0.2], observables="Z2")
@@ -98,5 +98,5 @@ def test_batches_are_made_of_pubs():
     assert as_batch(iter([pub, pub])).n_rows == 6
     with pytest.raises(UsageError, match="list of pubs is empty"):
         as_batch([])
-    with pytest.raises(UsageError, match=r"is no qorch\.Pub"):
+    with pytest.raises(UsageError, match=r"is not a qorch\.Pub"):
         as_batch([pub, 5])

@@ -88,7 +88,7 @@ def test_strings_that_are_none_are_refused(text, words):
 @pytest.mark.parametrize("item", [5, None, b"Z0", object(), ["Z0"], probabilities])
 def test_other_things_are_no_observables(item):
     """Numbers, bytes and functions are refused."""
-    with pytest.raises(ObservableError, match="is no observable"):
+    with pytest.raises(ObservableError, match="is not an observable"):
         as_observable(item)
 
 

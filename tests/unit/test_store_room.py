@@ -88,7 +88,7 @@ def test_what_is_pruned_comes_back(store: SqlStore, path: Path) -> None:
 
 def test_trimming_gives_room_back_in_pieces(store: SqlStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is unused beyond the slack; the database holds no more than the bound and that."""
-    monkeypatch.setattr("qorch_jobs_db.store.SLACK_BYTES", 200_000)
+    monkeypatch.setattr("qorch_jobs_db.room.SLACK_BYTES", 200_000)
     pieces = 0
     while store.trim_free(500_000).result().has_more:
         pieces += 1

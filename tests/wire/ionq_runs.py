@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import qorch
+from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.errors import UnknownOutcomeError
 from qorch.model.circuit import build_gate_list, free_circuit
@@ -19,7 +20,7 @@ from qorch.ports import Store, WallClock
 from qorch.run.run import Run
 from qorch.testing.backend_conformance import gate_triple
 from qorch.testing.reference import reference_parities, reference_probabilities
-from qorch.wiring import open_backend, open_store
+from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import RunningEmulator
 from qorch_providers.ionq import IonqBackend
 

@@ -110,7 +110,7 @@ class AerBackend:
         self._pool.open()
 
     def _announce_noise(self) -> None:
-        """A device's noise model takes so long to build that the user must know."""
+        """Warn that a device's noise model must be built first, which can take a minute."""
         device = self._options.noise
         if device is None or not device.startswith(FAKE_PREFIX):
             return

@@ -36,7 +36,7 @@ class NoiseTable:
 
 
 def kept_file(device: str, *, digest: bytes) -> Path | None:
-    """Where the model of a device with this data is kept; None if there is no folder that can be trusted."""
+    """The file of the model of a device with this data; None if there is no folder that can be trusted."""
     root = platformdirs.user_cache_path("qorch", appauthor=False)
     folder = root / "noise"
     if not is_writable(folder) or not is_private(folder):
@@ -53,7 +53,7 @@ def load_or_build(file: Path | None, build: Callable[[], NoiseTable]) -> NoiseTa
     with _locked(file.with_suffix(".lock")):
         kept = _read(file)
         if kept is None:
-            # Decoded from what was written, so that the first process computes with what all later ones will read.
+            # Decode what was written, so that the first process computes with the same numbers as all later ones.
             content = encode_table(build())
             _write(file, content)
             kept = decode_table(content)
@@ -66,7 +66,7 @@ def encode_table(table: NoiseTable) -> bytes:
 
 
 def decode_table(content: bytes) -> NoiseTable:
-    """What ``encode_table`` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+    """The inverse of ``encode_table``. Raises ValueError, KeyError or TypeError for any other content."""
     document = json.loads(content, object_hook=_from_json)
     return NoiseTable(list(document["basis_gates"]), list(document["errors"]))
 
@@ -90,7 +90,7 @@ def _from_json(item: dict[str, Any]) -> Any:
 
 
 def _read(file: Path) -> NoiseTable | None:
-    """What is kept; None if there is nothing, or it is damaged."""
+    """The model in a file; None if there is no such file, or it is damaged."""
     try:
         digest, _, content = file.read_bytes().partition(b"\n")
         if digest.decode() != hashlib.sha256(content).hexdigest():
@@ -101,7 +101,7 @@ def _read(file: Path) -> NoiseTable | None:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all; a full disk costs the next process the time, and nothing else."""
+    """Write the file whole or not at all; after a failure the next process builds the model again."""
     with contextlib.suppress(OSError):
         number, name = tempfile.mkstemp(dir=file.parent)
         temporary = Path(name)

@@ -46,7 +46,7 @@ class Pool:
     """``size`` workers. Used from one event loop; started by ``open`` or the first ``put``."""
 
     def __init__(self, *, size: int, worker_arguments: tuple[str, ...], now_ns: Callable[[], int]) -> None:
-        """Start nothing yet. ``now_ns``: the clock, for how long jobs wait for workers to start."""
+        """Start nothing yet. ``now_ns``: the clock that measures how long jobs wait for workers to start."""
         self._size = size
         self._worker_arguments = worker_arguments
         self._lanes: list[_Lane] = []
@@ -173,7 +173,7 @@ class Pool:
         return final
 
     def take_start_intervals(self) -> list[tuple[int, int]]:
-        """When workers were starting since the last time: begins and ends; before the first job nobody waits."""
+        """Begins and ends of the starts of workers since the last call, from the first job on, which waits for them."""
         taken, self._starting = self._starting, []
         first_put_ns = self._first_put_ns
         if first_put_ns is None:

@@ -26,8 +26,9 @@ from qorch_providers.http.safety import check_header_value, check_origin, is_saf
 # Below every usual server's own limit: a POST on a connection that the server is just closing has no known outcome.
 KEEP_ALIVE_SECONDS = 4.0
 FIRST_CONNECT_SECONDS = 6.0
-"""At most for a connection for a question, name look-up and all, while there was none yet: at a wrong address a person
-waits for the error.
+"""Longest wait for the first connection of a client, name look-up included, if the call is a GET.
+
+At a wrong address a person waits for the error.
 """
 _LEAST_SECRET = 16
 _PIECE_BYTES = 2**18

@@ -40,7 +40,7 @@ __all__ = [
 KEY_FIELD = "qorch_key"
 """Where in a job's metadata its idempotency key stands."""
 JOB_FIELD, ROWS_FIELD, DIGEST_FIELD, CONTEXT_FIELD = "qorch_job", "qorch_rows", "qorch_digest", "qorch_context"
-"""And its label, by which a database that was restored from a backup knows it again."""
+"""The fields of its label (``qorch.model.label``), by which a database restored from a backup recognises it."""
 _IDEAL_SHOTS = 1
 """Sent for exact values: the ideal simulator ignores it, but every job has one."""
 _NAMED_DIGITS = 16

@@ -69,8 +69,8 @@ class IonqClient:
     """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability. ``has_list``: False
     once the server said that it has no list of jobs.
 
-    Except ``submit``, everything is safe to repeat and raises UnreachableError where no answer came, another BusyError
-    where it cannot be read, CredentialsError where the key was refused.
+    Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
+    if the answer cannot be read, CredentialsError if the key was refused.
     """
 
     def __init__(self, http: HttpClient, access: Access, *, version: str) -> None:
@@ -106,7 +106,7 @@ class IonqClient:
 
         def read(body: bytes) -> IonqJob:
             job = decode_job(body, version=self.version)
-            # Read here, where what cannot be read is asked for again; a child that is named twice is told later.
+            # Read here, because an unreadable answer is asked for again here; children named twice are reported later.
             with suppress(RepeatedChildError):
                 if purpose != "poll":
                     job.child_ids  # noqa: B018
@@ -118,7 +118,7 @@ class IonqClient:
         return response.body, job
 
     async def page(self, query: Sequence[tuple[str, str]], *, cursor: str | None = None, purpose: str) -> Page:
-        """One page of the list of jobs, the first without ``cursor``. Raises NoListError where the server has none."""
+        """One page of the list of jobs, the first without ``cursor``. Raises NoListError if the server has none."""
         follow = [("next", cursor)] if cursor else []
         response = await self._ask_list([*query, ("limit", str(PAGE_ROWS)), *follow], purpose)
         jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self.version))
@@ -126,7 +126,7 @@ class IonqClient:
         return Page(tuple(jobs), cursor, response.received_at, server_time(response.headers), response.body)
 
     async def _ask_list(self, query: Sequence[tuple[str, str]], purpose: str) -> HttpResponse:
-        """The list, unfiltered where the server takes no filters: whoever asks looks at what is in it anyway."""
+        """One page of the list; without filters if the server takes none, as callers check every entry themselves."""
         plain = [(name, value) for name, value in query if name == "next"]
         response = await self._call_as(purpose, query if self._takes_filters else plain)
         if response.status in REFUSED_QUERY and self._takes_filters and query != plain:
@@ -225,7 +225,7 @@ class IonqClient:
         return response
 
     def _tell_unreachable(self, problem: Exception | str) -> str:
-        """What happened and, until something has answered, what to look at."""
+        """The problem and, until the server has answered once, what the user should check."""
         if self._has_answered:
             return str(problem)
         return (

@@ -27,7 +27,7 @@ async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> by
     if job.status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
         raise BusyError(f"job {job_id} is {job.status.state.value} at IonQ; it is fetched when it is over")
     if _names_a_child_twice(job):
-        return encode_answer([document])  # what is wrong with them is told when the answer is read
+        return encode_answer([document])  # reading the answer raises the error
     if job.status.state is RemoteState.DONE:
         return encode_answer([document, *await _results(client, job, version=version)])
     failed_children = job.child_ids if job.status.state is RemoteState.FAILED else ()
@@ -59,7 +59,7 @@ async def _every_child(client: IonqClient, job: IonqJob, *, version: str) -> lis
 
 def _names_a_child_twice(job: IonqJob) -> bool:
     try:
-        job.child_ids  # noqa: B018 - read before, and remembered
+        job.child_ids  # noqa: B018 - raises if they are
     except RepeatedChildError:
         return True
     return False

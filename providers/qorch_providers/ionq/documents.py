@@ -114,7 +114,7 @@ class _Backend(msgspec.Struct):
 
 
 class RepeatedChildError(InvalidResultError):
-    """A job names a child twice: which of its results is whose cannot be told."""
+    """A job names a child twice, so that its results cannot be assigned to circuits."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class IonqJob:
 
     @property
     def job_label(self) -> JobLabel:
-        """What the job tells of itself, beside its key."""
+        """The job's label, empty if it has none."""
         return self.status.label or JobLabel()
 
     @cached_property
@@ -313,13 +313,13 @@ def _status(job: _Job, state: RemoteState) -> JobStatus:
         ended_at=_time(job.completed_at) or _time(job.response),
         wait_seconds=_forecast(job, state),
         key=_whole_key(job),
-        # Circuits carry their job's metadata, and there are thousands of them.
+        # Children carry their job's metadata too, and there may be thousands.
         label=_label(job, job.metadata or {}) if job.parent_job_id is None else None,
     )
 
 
 def _label(job: _Job, metadata: Mapping[str, msgspec.Raw]) -> JobLabel | None:
-    """What cannot be read is not told; the engine checks the rest against the key and the rows themselves."""
+    """The label in a job's metadata, without fields that cannot be read; the engine checks it against key and rows."""
     if KEY_FIELD not in metadata:
         return None
     fields = (JOB_FIELD, ROWS_FIELD, DIGEST_FIELD, CONTEXT_FIELD)

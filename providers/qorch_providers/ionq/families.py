@@ -1,4 +1,4 @@
-"""Of the listed jobs with one key the one that was sent: children carry the key too, and not every list says so."""
+"""Tells a job of several circuits from its children, the jobs of single circuits, which carry the same key."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Tells when a server answers everything but the question for its list of jobs: then nobody can look for a job."""
+"""Detects that the list of jobs stays unreadable while IonQ answers everything else: no job can then be looked for."""
 
 from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.ports import Clock
@@ -10,7 +10,7 @@ CHECKS = 5
 
 
 class ListIllness:
-    """Only failures while the server is there and open count: an outage ends, and is waited out."""
+    """Counts failures to read the list while the server can be reached and is open; an outage is waited out instead."""
 
     def __init__(self, client: IonqClient, target: str, *, clock: Clock) -> None:
         """``target``: whose availability tells that the server is there."""

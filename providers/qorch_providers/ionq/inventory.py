@@ -1,4 +1,4 @@
-"""Which of qorch's keys IonQ's list of jobs shows, from the newest job back to what is known already."""
+"""Reads the idempotency keys in IonQ's list of jobs, from the newest job back to those that are known already."""
 
 import datetime
 from collections.abc import Collection
@@ -12,10 +12,10 @@ SKEW = datetime.timedelta(minutes=1)
 async def list_keys(
     client: IonqClient, *, since: datetime.datetime, known: Collection[str]
 ) -> dict[str, str | None] | None:
-    """The keys of all jobs that were submitted after ``since``, and after those with the ids ``known``, with job ids.
+    """The keys of all jobs submitted after ``since`` and after those with the ids ``known``, each with its job id.
 
-    A job's circuits may be listed beside it, and carry its key as well. None where the server has no list of jobs.
-    Raises BusyError where it cannot be read so far.
+    A job's children may be listed beside it, with the same key. None if the server has no list of jobs. Raises
+    BusyError if the list cannot be read that far.
     """
     seen: dict[str, str | None] = {}
     edge = _Edge(since, known)
@@ -33,7 +33,7 @@ async def list_keys(
 
 
 class _Edge:
-    """Where the list comes to what need not be read: only while it was seen to run from new to old."""
+    """Finds the page after which no further one is needed, as long as the list runs from new to old."""
 
     def __init__(self, since: datetime.datetime, known: Collection[str]) -> None:
         self._since = since

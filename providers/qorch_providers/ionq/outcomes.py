@@ -86,7 +86,7 @@ def is_not_offered(response: HttpResponse) -> bool:
 
 
 def is_tls_wanted(response: HttpResponse) -> bool:
-    """Whether the answer is that of a port for https which was spoken to in http."""
+    """Whether the server answers that it expects https on this port."""
     return response.status == 400 and _WANTS_TLS.search(response.body[:_PAGE_BYTES]) is not None
 
 

@@ -13,16 +13,16 @@ from qorch_providers.ionq.families import Family
 SKEW = datetime.timedelta(minutes=1)
 """How far IonQ's times may be from its own Date header, and be believed."""
 MOST_PAGES = 1000
-"""Of one search: 25,000 jobs."""
+"""Most pages of one search: 25,000 jobs."""
 MOST_VAIN_PAGES = 20
-"""Pages of one search on which there was nothing but jobs made since it began, or seen before."""
+"""Most pages of one search with nothing but jobs made since it began, or seen before."""
 
 
 class Searches:
-    """The searches of one client. A search that lost an answer goes on, when it is asked for again, where it was.
+    """The searches of one client. A search that was interrupted continues at the same page when it is asked for again.
 
-    Begun anew each time, a search of ten pages would hardly ever end where every second answer is lost.
-    ``was_moving``: whether the last search that failed had read some pages before an answer was lost.
+    Otherwise a search of ten pages would hardly ever finish on a network that loses every second answer.
+    ``was_moving``: whether the last search that failed had read some pages before it was interrupted.
     """
 
     def __init__(self, client: IonqClient) -> None:
@@ -35,9 +35,9 @@ class Searches:
         """The ids of the jobs with these keys that were submitted after ``since``, by key.
 
         Reads until all are found or everything further is older: a key that is missing in the answer was in no job
-        when the search began. Raises BusyError where the list cannot be read so far, NoListError where there is none,
-        and UnknownOutcomeError where nothing tells a job from its children, which carry its metadata, and where the
-        list is too long, or grows faster than it can be read.
+        when the search began. Raises BusyError if the list cannot be read that far, NoListError if there is none, and
+        UnknownOutcomeError if a job cannot be told from its children, which carry its metadata, or if the list is too
+        long, or grows faster than it can be read.
         """
         search = self._halted.pop((keys, since), None) or _Search(self._client, keys, since)
         before = search.n_pages
@@ -46,14 +46,14 @@ class Searches:
         except BusyError as error:
             is_lost = isinstance(error, UnreachableError)
             self.was_moving = is_lost and search.n_pages > before
-            # An answer that is an error may be one to the place where the search was: then it begins anew.
+            # An error in the answer may be about the cursor of this page: then the search begins anew.
             if is_lost or error.retry_after_seconds is not None:
                 self._halted = {(keys, since): search}
             raise
 
 
 class _Search:
-    """One search, page by page: what was read of a page counts once all of the page was dealt with."""
+    """One search, page by page; a page counts as read once all of its jobs are sorted."""
 
     def __init__(self, client: IonqClient, keys: frozenset[str], since: datetime.datetime) -> None:
         self._client = client
@@ -66,7 +66,7 @@ class _Search:
 
     @property
     def n_pages(self) -> int:
-        """How many pages were dealt with, and led to another one."""
+        """How many pages were read and had a successor."""
         return len(self._cursors)
 
     async def go_on(self) -> dict[str, str]:
@@ -90,7 +90,7 @@ class _Search:
             self._turn(page.cursor)
 
     def _turn(self, cursor: str) -> None:
-        """Go to the next page. Raises where that leads nowhere."""
+        """Go to the next page. Raises BusyError if it was read before, UnknownOutcomeError after too many pages."""
         if cursor in self._cursors:
             raise BusyError("IonQ's list of jobs leads back to a page that was read before; it is asked again")
         self._cursors.append(cursor)
@@ -157,7 +157,7 @@ class _Age:
         return is_old and self._is_descending and self._first is not None and self._first != self._last
 
     def _choose_times(self, jobs: Sequence[IonqJob]) -> list[datetime.datetime | None]:
-        """When those of a page's jobs were made that tell something of the list."""
+        """The times of the page's jobs that show the list's order: not of jobs seen before or made since it began."""
         known = [job.status.submitted_at for job in jobs if job.status.submitted_at is not None]
         # Within one page nothing moves.
         self._is_descending = self._is_descending and known == sorted(known, reverse=True)

@@ -55,7 +55,7 @@ class Engine(Protocol):
         ...
 
     def take_compile_intervals(self) -> list[tuple[int, int]]:
-        """When kernels were compiled since the last time: begins and ends in nanoseconds, which may overlap."""
+        """Begins and ends of compilations since the last call, in nanoseconds; they may overlap."""
         ...
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Engine(Protocol):
 def make_engine(options: Options, *, threads: int, now_ns: Callable[[], int]) -> tuple[str, Engine]:
     """The engine and its name; ``now_ns`` is the clock.
 
-    Raises MissingPackageError, or UsageError where there is no CUDA device.
+    Raises MissingPackageError, or UsageError if there is no CUDA device.
     """
     name = choose_engine(options)
     if name == NUMBA:

@@ -79,7 +79,7 @@ def woven(function: Callable[..., Any]) -> Any:
 
 
 class Compilations:
-    """Says that kernels are being compiled, where they were not compiled before on this machine, and how long it took.
+    """Warns before kernels are compiled for the first time on this machine, and measures their compilation.
 
     ``now_ns`` is the clock.
     """
@@ -90,12 +90,12 @@ class Compilations:
         self._watch = _LockWatch(now_ns)
 
     def take_intervals(self) -> list[tuple[int, int]]:
-        """When kernels were compiled, or read from disk, since the last time: begins and ends, which may overlap."""
+        """Begins and ends of compilations, or reads from disk, since the last call; they may overlap."""
         return self._watch.take()
 
     @contextlib.contextmanager
     def first_use(self, variant: str) -> Iterator[None]:
-        """While a variant of the kernels is used, which may be the first time."""
+        """Around a use of a variant of the kernels, which may be its first."""
         if variant in self._known:
             yield
             return
@@ -111,7 +111,7 @@ class Compilations:
 
 
 class _LockWatch(event.Listener):  # type: ignore[misc]
-    """Notes when threads wait for Numba's compiler, or are in it."""
+    """Records when threads wait for Numba's compiler, or are in it."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns

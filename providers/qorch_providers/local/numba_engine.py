@@ -36,7 +36,7 @@ class NumbaEngine:
     """Runs programs at rows of angles. A row's bits depend on nothing but the row."""
 
     def __init__(self, *, threads: int, now_ns: Callable[[], int]) -> None:
-        """No thread is started yet. ``now_ns``: the clock, for how long kernels are compiled."""
+        """No thread is started yet. ``now_ns``: the clock that measures how long kernels are compiled."""
         self._team = ThreadTeam(threads)
         self._memory_bytes = memory_bytes()
         self._compilations = Compilations(now_ns)

@@ -1,11 +1,11 @@
-"""Takes over lost jobs (see ``lost_jobs``) when the run comes to their position, where their rows are known again."""
+"""Adopts orphaned jobs (see ``orphans``) when the run reaches their position, where their rows are known again."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from qorch.engine.journal import Journal
-from qorch.engine.remote.lost_jobs import LostJobs
+from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.submission import Submission
 from qorch.errors import RunChangedError
@@ -20,7 +20,7 @@ from qorch.records import JobRecord, Write
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """What a call is about to buy. ``jobs``: as it is planned; ``whole``: the plan of a call that has nothing yet."""
+    """What a call is about to buy. ``jobs``: its plan; ``whole``: makes the plan it would have with no results."""
 
     run_id: str
     position: Position
@@ -32,14 +32,14 @@ class Wanted:
 
 
 class Adoption:
-    """A lost job is taken where its rows are those that the program has at its position now, and nothing else is."""
+    """Adopts an orphaned job if its rows are those that the program has at its position now, and no other job."""
 
     def __init__(
         self,
         backend: RemoteBackend,
         journal: Journal,
         *,
-        lost: LostJobs,
+        orphans: Orphans,
         recovery: Recovery,
         clock: Clock,
         rebuy: bool,
@@ -47,33 +47,33 @@ class Adoption:
         """``rebuy``: paid jobs that carry other rows are given up, instead of stopping the run."""
         self._backend = backend
         self._journal = journal
-        self._lost = lost
+        self._orphans = orphans
         self._recovery = recovery
         self._clock = clock
         self._stops_on_change = backend.capabilities.charges and not rebuy
 
     async def take(self, wanted: Wanted) -> bool:
-        """Take over the call's lost jobs, one or more that share no row, and wait for them; whether there were any.
+        """Adopt orphaned jobs of the call that share no row, and wait for their results; False if the call has none.
 
-        The call is then looked up again, and asks again. Raises RunChangedError where a paid job carries other rows
-        than the program has now, UnknownOutcomeError where one is held, and what the provider's answers raise.
+        The caller looks its results up again, and asks again. Raises RunChangedError if a paid job carries other rows
+        than the program has now, UnknownOutcomeError if a job is held, and what the provider's answers raise.
         """
-        jobs = sorted(await self._lost.at(wanted.position), key=lambda job: job_ordinal(job.job_id))
+        jobs = sorted(await self._orphans.at(wanted.position), key=lambda job: job_ordinal(job.job_id))
         if not jobs:
             return False
         writes: list[Write] = []
         taken: set[tuple[int, int]] = set()
         records = []
         for job in jobs:
-            label = await self._lost.label_of(job) or JobLabel()
+            label = await self._orphans.label_of(job) or JobLabel()
             submission = self._match(wanted, job, label)
             if submission is None:
                 writes.append(self._give_up(wanted, job, label))
-                self._lost.forget(job)
+                self._orphans.forget(job)
                 continue
             rows = _rows_of(submission.job)
             if rows & taken:
-                # It bought again what an earlier job did not bring: that is seen once that one is fetched.
+                # It was sent for rows that an earlier job failed to bring: decided once that job is fetched.
                 continue
             taken |= rows
             record = replace(
@@ -83,7 +83,7 @@ class Adoption:
             )
             records.append(record)
             writes += [record, submission.plan]
-            self._lost.forget(job)
+            self._orphans.forget(job)
         await self._journal.write_ahead(writes)
         for record in records:
             self._recovery.adopt(record)
@@ -91,7 +91,7 @@ class Adoption:
         return True
 
     def _match(self, wanted: Wanted, job: JobRecord, label: JobLabel) -> Submission | None:
-        """The job as the program would send it now; None where it has no such rows to buy."""
+        """The job as the program would send it now; None if the call misses no such rows."""
         contexts = self._contexts(wanted, job, label)
         ordinal = job_ordinal(job.job_id)
         for planned in _candidates(wanted, ordinal, label):
@@ -101,7 +101,7 @@ class Adoption:
         return None
 
     def _contexts(self, wanted: Wanted, job: JobRecord, label: JobLabel) -> tuple[bytes, ...]:
-        """What the device was when the job was bought: where that is not told, its samples are like no others."""
+        """The device's contexts when the job was bought; if unknown, one of its own, so that no sample is pooled."""
         if label.context is not None and len(label.context) == 64:
             return (bytes.fromhex(label.context),) * len(wanted.groups)
         if self._backend.capabilities.charges:
@@ -123,7 +123,7 @@ class Adoption:
 
 
 def _candidates(wanted: Wanted, ordinal: int, label: JobLabel) -> list[PlannedJob]:
-    """What the job may carry: the rows that its label names, or else what is, or was, planned."""
+    """What the job may carry: the rows that its label names; without a label, those of the plans then and now."""
     parts = None if label.rows is None else parse_rows(label.rows)
     if parts is not None:
         chosen = choose(wanted.groups, wanted.missing, parts)
@@ -133,7 +133,7 @@ def _candidates(wanted: Wanted, ordinal: int, label: JobLabel) -> list[PlannedJo
 
 
 def _is_superseded(wanted: Wanted, ordinal: int, label: JobLabel) -> bool:
-    """Whether the call has the job's rows, and does not miss all of them any more."""
+    """Whether the call has results for some of the job's rows already."""
     parts = None if label.rows is None else parse_rows(label.rows)
     if parts is None:
         return any(not _rows_of(job) <= _missing_rows(wanted) for job in wanted.whole()[ordinal : ordinal + 1])
@@ -147,7 +147,7 @@ def _missing_rows(wanted: Wanted) -> set[tuple[int, int]]:
 
 
 def _agree(submission: Submission, label: JobLabel) -> bool:
-    """Whether what the provider tells of a job is true of this one: its digest, or what there is of it."""
+    """Whether a job's label fits this submission: its digest or, without one, its number of rows and of shots."""
     if label.digest is not None:
         return label.digest == submission.digest
     same_rows = label.n_rows is None or label.n_rows == submission.job.n_rows

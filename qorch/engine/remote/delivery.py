@@ -132,7 +132,7 @@ class Delivery:
             self._doubt(answer, error)
 
     def _doubt(self, answer: _Answer, error: InvalidResultError) -> NoReturn:
-        """To ask again costs nothing, and what a proxy cut short may come whole the next time; but not for ever."""
+        """Fetch an unreadable answer again, up to ``fetches`` times: it is free, and a proxy may have cut it short."""
         if answer.fetches >= self._fetches:
             raise error
         raise BusyError(f"{error}; it is fetched again") from error

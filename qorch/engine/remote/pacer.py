@@ -18,7 +18,7 @@ T = TypeVar("T")
 CLOSED_SECONDS = 60.0
 """How long the door stays shut where a backend says that it is closed, and not until when."""
 AVAILABILITY_SECONDS = 60.0
-"""How long it is believed that the backend is open: a job sent to a closed one is in doubt, a question never is."""
+"""How long a backend that said that it is open counts as open. A job that is sent to a closed one is in doubt."""
 RAREST_LOOK_SECONDS = 60.0
 """How seldom the shared state is looked at, at last, where another process's jobs stand in the way."""
 
@@ -34,9 +34,10 @@ class Ticket:
 class Pacer:
     """Shared by all submissions of one engine; the state behind it by all processes on one database.
 
-    While an account refuses, and whenever it was not asked for a minute, the backend is first asked whether it is open:
-    a question is cheaper than a job, and what becomes of it is never in doubt. Every ticket is given back by one of
-    ``accepted``, ``rejected``, ``withdrawn`` and ``refused``, and every job that was not over then by ``finished``.
+    While an account refuses submissions, and if the last question is more than a minute old, the backend is first
+    asked whether it is open: a question is cheaper than a job, and its outcome is never in doubt. Every ticket is given
+    back by one of ``accepted``, ``rejected``, ``withdrawn`` and ``refused``, and every job that was
+    not over then by ``finished``.
     """
 
     def __init__(
@@ -61,8 +62,8 @@ class Pacer:
     async def admit(self) -> Ticket:
         """Wait for the right to submit.
 
-        Raises BusyError where the backend could not be asked whether it is open, UnavailableError where it is not, or
-        what ``stop`` was given.
+        Raises BusyError if the backend could not be asked whether it is open, UnavailableError if it is not, or the
+        error that ``stop`` was given.
         """
         async with self._door:
             admission, ticket = await self._wait()
@@ -130,7 +131,7 @@ class Pacer:
             return False
 
     async def _ask(self, ticket: Ticket) -> Admission:
-        """The answer of the shared state; whoever goes away meanwhile gives back what was granted."""
+        """Ask the shared state for a turn. If the caller is cancelled meanwhile, a granted turn is given back."""
 
         def change(pace: Pace) -> tuple[Pace, Admission]:
             if not self._has_entered:
@@ -164,8 +165,8 @@ class Pacer:
     async def _ask_whether_open(self, ticket: Ticket, *, is_probe: bool) -> None:
         """Give the ticket back and raise unless the backend is open. Of several tickets that want to know, one asks.
 
-        Where no money is at stake, and nothing was refused, a server is taken to be open that is there and does not
-        answer this question.
+        If jobs are free and nothing was refused, a server that can be reached and does not answer this question counts
+        as open.
         """
         try:
             async with self._asking:

@@ -39,7 +39,7 @@ FORGET_SECONDS = 300.0
 LOOK_AGAIN_SECONDS = 0.5
 """How soon to ask again where another process's jobs stand in the way."""
 BEHIND_SECONDS = 60.0
-"""How much older than the state a time may be: whoever asks waits for a turn in the database, and others change it."""
+"""How far a caller's time may lag behind the stored one, which others change while it waits; more means a reboot."""
 SHOW_SECONDS = FORGET_SECONDS / 2
 """How often a process that waits for its own jobs shows that it is there."""
 

@@ -10,7 +10,7 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.remote.adoption import Adoption
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.finder import Finder
-from qorch.engine.remote.lost_jobs import LostJobs
+from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.pacer import Pacer
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.reconcile import Settlement
@@ -29,7 +29,7 @@ class RemoteParts:
     backend: RemoteBackend
     submitter: RemoteSubmitter
     recovery: Recovery
-    lost: LostJobs
+    orphans: Orphans
     adoption: Adoption
     pacer: Pacer
     poller: Poller
@@ -42,7 +42,7 @@ class RemoteParts:
         Raises what ``RemoteBackend.open`` raises once the retries' patience is over.
         """
         await self.retrier.prepare(self.backend.open)
-        self.lost.start(run_id)
+        self.orphans.start(run_id)
         self.recovery.start(run_id)
 
     async def settle_run(self, run_id: str) -> None:
@@ -58,7 +58,7 @@ class RemoteParts:
 
     async def close(self) -> None:
         """Stop asking and submitting; what is at the provider stays there, to be adopted."""
-        await self.lost.close()
+        await self.orphans.close()
         await self.recovery.close()
         await self.poller.close()
         await self.pacer.leave()
@@ -99,6 +99,6 @@ def make_remote_parts(
         return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
 
     recovery = make_recovery()
-    lost = LostJobs(backend, store, journal, retrier=retrier, clock=clock)
-    adoption = Adoption(backend, journal, lost=lost, recovery=recovery, clock=clock, rebuy=policy.rebuy)
-    return RemoteParts(backend, submitter, recovery, lost, adoption, pacer, poller, retrier, make_recovery)
+    orphans = Orphans(backend, store, journal, retrier=retrier, clock=clock)
+    adoption = Adoption(backend, journal, orphans=orphans, recovery=recovery, clock=clock, rebuy=policy.rebuy)
+    return RemoteParts(backend, submitter, recovery, orphans, adoption, pacer, poller, retrier, make_recovery)

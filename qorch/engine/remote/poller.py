@@ -11,13 +11,14 @@ from qorch.policy import OnUnknown, PollPolicy
 from qorch.ports import Clock, RemoteBackend
 
 REMEMBERED = 20
-"""Durations of recent jobs: the shortest of them tells when to ask for the first time. What counts of each is when it
-was last seen not to be over: an outage, or a late question, must not delay those that follow.
+"""How many durations of recent jobs are kept; the shortest decides when a new job is polled for the first time.
+
+A duration is the age at which a job was last seen unfinished, so that an outage or a late poll does not inflate it.
 """
 TOGETHER = 0.5
 """A job whose turn comes within this share of its interval is asked after with those that are due."""
 TRUST = 3.0
-"""So many times a job's age is believed of what the provider expects it to take, which may be wrong."""
+"""The provider's forecast of the remaining time counts up to this multiple of a job's age: it may be wrong."""
 OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.delivery import Delivery
-from qorch.engine.remote.lost_jobs import is_lost
+from qorch.engine.remote.orphans import is_orphan
 from qorch.engine.remote.reconcile import Settlement
 from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position
@@ -92,7 +92,7 @@ class Recovery:
 
     async def _recover(self, job: JobRecord) -> Recovered:
         attempts = self._store.attempts(job.job_id)
-        if is_lost(self._store, job):
+        if is_orphan(self._store, job):
             return Recovered(job, Ending.KEPT, job.error or "")
         plan = self._store.job_plan(job.job_id)
         if plan is None or not attempts:

@@ -14,9 +14,9 @@ from qorch.ports import Clock
 T = TypeVar("T")
 
 _MOMENT_SECONDS = 0.001
-"""Beyond the patience, so that the next look at the clock is after its end."""
+"""Added to a shortened pause, so that the patience is over when the clock is read next."""
 
-_logger = logging.getLogger("qorch.retries")
+_log = logging.getLogger("qorch.retries")
 
 
 class Retrier:
@@ -47,11 +47,11 @@ class Retrier:
         return await self._retrying(self._backoff)(self._counted, call)
 
     async def resume(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The same for a call that itself waits for its turn, as the submissions at the pacer's door do."""
+        """Like ``repeat``, without pauses: for submissions, which the pacer already spaces."""
         return await self._retrying(lambda _: 0.0)(self._counted, call)
 
     async def prepare(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The same for a call that may ask the server nothing: that it succeeds does not show that there is one."""
+        """Like ``repeat``, for a call that may send nothing: its success does not show that a server can be reached."""
         return await self._retrying(self._backoff)(self._noted, call)
 
     def _retrying(self, wait: Callable[[RetryCallState], float]) -> AsyncRetrying:
@@ -73,7 +73,7 @@ class Retrier:
         except RejectedError as error:
             self._was_reached = True
             if isinstance(error, BusyError):
-                # To say when to come again is an answer, too.
+                # An error that names a time for the next try is an answer, too.
                 self._has_answered |= isinstance(error, UnavailableError) or error.retry_after_seconds is not None
             raise
 
@@ -91,7 +91,7 @@ class Retrier:
         return self._clock.monotonic_ns() - started_ns > patience * 1e9
 
     def _shorten(self, seconds: float, started_ns: int) -> float:
-        """The wait, ending with the patience at an address where nothing was reached: a person waits for the error."""
+        """The pause, cut short at the end of the patience if no server was reached: a person waits for the error."""
         if self._was_reached:
             return seconds
         elapsed = (self._clock.monotonic_ns() - started_ns) / 1e9
@@ -112,4 +112,4 @@ class Retrier:
         error = state.outcome.exception() if state.outcome else None
         if now_ns - self._noted_ns >= self._note_ns:
             self._noted_ns = now_ns
-            _logger.warning("%s; trying again (Ctrl-C stops, and loses nothing)", error)
+            _log.warning("%s; trying again (Ctrl-C stops, and loses nothing)", error)

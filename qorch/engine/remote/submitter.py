@@ -140,9 +140,9 @@ class RemoteSubmitter:
             raise
 
     async def _reach(self, sending: _Sending) -> None:
-        """Before the first submission of a session ask whether there is a server at all, and wait for no turn.
+        """Before the first submission of a session, ask whether a server answers at all, without waiting for a turn.
 
-        A wrong address is told soon, and leaves no job in doubt. Raises UnreachableError.
+        A wrong address is then reported soon, and leaves no job in doubt. Raises UnreachableError.
         """
         async with self._reaching:
             if not self._retrier.was_reached:
@@ -155,7 +155,7 @@ class RemoteSubmitter:
         except UnreachableError:
             raise
         except BusyError:
-            return  # the server is there; the pacer deals with the rest
+            return  # a server answered; the pacer deals with the rest
         if availability.is_open:
             self._pacer.saw_open()
 
@@ -246,7 +246,7 @@ class RemoteSubmitter:
         await self._pacer.refused(ticket, retry_after_seconds=wait, is_limit=not is_closed)
 
     async def _post(self, sending: _Sending, attempt: AttemptRecord) -> str:
-        """Send; a caller that goes away meanwhile leaves the answer to be written down, where it comes soon."""
+        """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""
         post = asyncio.ensure_future(self._backend.submit(sending.submission.labelled_request, key=sending.key))
         try:
             return await asyncio.shield(post)
@@ -302,7 +302,7 @@ def _next_step(submission: Submission) -> str:
     place = f"step {submission.position.step}, call {submission.position.call}"
     return (
         f"It was job {submission.job_id} ({submission.job.n_rows} circuits of {place}); what others brought is kept."
-        f" Where the reason is the account or the device, resume the run, which sends these circuits again as a new job"
-        f" (resume=True, or `qorch train WORKLOAD --resume {submission.run_id}`); where it is the circuit, change that,"
+        f" If the reason is the account or the device, resume the run, which sends these circuits again as a new job"
+        f" (resume=True, or `qorch train WORKLOAD --resume {submission.run_id}`); if it is the circuit, change that,"
         " and start a new run"
     )

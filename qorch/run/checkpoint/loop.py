@@ -12,12 +12,12 @@ from qorch.run.resources import Saveable
 
 @dataclass(frozen=True)
 class LoopPlace:
-    """Where the loops of a session are. A program that is run again comes by all of them again, in the same order.
+    """A place in the loops of a program. A resumed program runs all its loops again, in the same order.
 
-    ``ordinal``: which of the loops it is, from 0; inside of `run.epochs`, of those of the epoch. ``batches`` of its
-    ``epoch`` are done; ``random`` as that epoch began, None before the loop. ``within``: ordinal and epoch of the
-    `run.epochs` around it. ``saves``: so many checkpoints the user has made by hand since the last loop began.
-    ``is_ended``: the program left the loop by `break`; that of `run.epochs` where ``random`` is None.
+    ``ordinal``: the number of the loop, from 0; inside of `run.epochs`, within the epoch. ``batches``: how many of its
+    ``epoch`` are done. ``random``: the random states when that epoch began, None before the loop. ``within``: ordinal
+    and epoch of the `run.epochs` around it. ``saves``: how many checkpoints the user has made since the last loop
+    began. ``is_ended``: the program left the loop by `break`; the loop of `run.epochs` if ``random`` is None.
     """
 
     epoch: int
@@ -35,7 +35,7 @@ class LoopPlace:
 
     @property
     def key(self) -> tuple[int, int, int]:
-        """What puts loops in order: outermost loop, its epoch, loop in that epoch."""
+        """The sort key of loops: outermost loop, its epoch, loop in that epoch."""
         return loop_key(self.within, self.ordinal)
 
     @property
@@ -56,7 +56,7 @@ def loop_key(within: tuple[int, int] | None, ordinal: int) -> tuple[int, int, in
 
 
 def before_loop(ordinal: int, *, within: tuple[int, int] | None = None, saves: int = 0) -> LoopPlace:
-    """Between two loops: ``ordinal`` is the one that comes next."""
+    """The place before the loop ``ordinal``."""
     return LoopPlace(0, 0, None, ordinal, within, saves)
 
 
@@ -69,7 +69,7 @@ def _decode_place(items: Sequence[Any]) -> LoopPlace:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved after a step. ``loop`` is None where all loops are the user's own.
+    """The content of a checkpoint. ``loop`` is None if all loops are the user's own.
 
     ``logged``: how many numbers the step had logged, None in older checkpoints. ``rates``: the learning rates that
     the program had set when its first loop began.
@@ -85,14 +85,14 @@ class Checkpoint:
 
     @classmethod
     def decode(cls, content: bytes) -> Self:
-        """The inverse of ``encode_checkpoint``. Raises RunError where the bytes were changed."""
+        """The inverse of ``encode_checkpoint``. Raises RunError if the bytes were changed."""
         tree = decode_state(content)
         loop = None if tree["loop"] is None else _decode_place(tree["loop"])
         rest = {name: tree[name] for name in ("logged", "epoch", "rates") if name in tree}
         return cls(tuple(tree["objects"]), tree["random"], tree["metrics"], loop, **rest)
 
     def restore(self, objects: Sequence[Saveable], generator: Any = None) -> None:
-        """Put all states back. Raises RunError where the number of objects differs."""
+        """Put all states back. Raises RunError if the number of objects differs."""
         if len(self.objects) != len(objects):
             raise RunError(f"the checkpoint holds {len(self.objects)} states; {len(objects)} were given to restore")
         for item, state in zip(objects, self.objects, strict=True):
@@ -114,7 +114,7 @@ def encode_checkpoint(
     epoch: int | None = None,
     rates: list[float] | None = None,
 ) -> bytes:
-    """The states as they are now. Raises UsageError where one is no plain tree."""
+    """The states as they are now. Raises UsageError if one is not a plain tree."""
     tree = {
         "objects": [item if isinstance(item, dict) else item.state_dict() for item in objects],
         "random": capture_random_states(generator),
@@ -134,7 +134,7 @@ def walk(
 
     ``place``: before the loop. ``checkpoint``: one that was made in this loop, whose batches are skipped, or None. A
     shuffling loader draws its order when an epoch begins: the random states of that moment are put back to draw the
-    same order again, and those of the checkpoint once the batches that are done have gone by.
+    same order again, and those of the checkpoint after the batches that are done.
     """
     generator = getattr(loader, "generator", None)
     loop = checkpoint.loop if checkpoint else None
@@ -163,7 +163,7 @@ def count_batches(loader: Iterable[Any]) -> int | None:
 
 
 def batch_size(loader: Any) -> int | None:
-    """The samples of a batch, where a loader says so in torch's way."""
+    """The samples of a batch, from the attributes of a torch loader; None for any other loader."""
     size = getattr(loader, "batch_size", None) or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
     return size if isinstance(size, int) else None
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qorch.engine.engine import Engine
-from qorch.engine.remote.lost_jobs import REASON
+from qorch.engine.remote.orphans import REASON
 from qorch.errors import BusyError, JobFailedError, RunChangedError, UnknownOutcomeError
 from qorch.model.job import JobState
 from qorch.model.label import MOST_TEXT, format_rows, parse_rows

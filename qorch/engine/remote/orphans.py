@@ -1,4 +1,4 @@
-"""Looks, once a session, for jobs that a run bought and its database does not know: it was restored from a backup."""
+"""Orphaned jobs: a provider has them and the database, after a restore from a backup, does not know them."""
 
 import asyncio
 import datetime
@@ -18,19 +18,19 @@ from qorch.ports import Clock, RemoteBackend, Store
 from qorch.records import AttemptRecord, JobRecord, Write
 
 FOUND = "found"
-"""The outcome of the one attempt of a job that was found so."""
+"""The outcome of the attempt that is recorded for an orphaned job."""
 PROBED_STEPS, PROBED_CALLS, PROBED_JOBS = 500, 8, 16
-"""How far from the run's last position jobs are recognised by their keys alone, which have no label."""
+"""How far beyond the run's last position a job without a label is recognised, by its key alone."""
 REASON = "bought by a part of the run that this database does not know; its rows are taken over when the run comes here"
 
-_logger = logging.getLogger("qorch.resume")
+_log = logging.getLogger("qorch.resume")
 
 
-class LostJobs:
-    """The jobs of one run that the provider has and the database does not know, by position.
+class Orphans:
+    """Searches the provider's list for orphaned jobs of one run, once a session, and keeps them by position.
 
-    They are written down as UNKNOWN with the provider's id as soon as they are seen, so that the next look need not go
-    back beyond what is known: whatever the database does not know was accepted after all that it knows.
+    A job that is found is recorded at once, as UNKNOWN with the provider's id, so that the next search ends at what is
+    recorded: every orphaned job was accepted after all jobs that the backup knew.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class LostJobs:
         self._unsaid: str | None = None
 
     def start(self, run_id: str) -> None:
-        """Look in the background, where the run is one that goes on."""
+        """Begin to search in the background; a new run has no jobs to search for."""
         record = self._store.find_run(run_id)
         if record is not None:
             times = [job.changed_at for job in self._store.jobs(run_id)]
@@ -57,36 +57,36 @@ class LostJobs:
             self._task = asyncio.create_task(self._work(run_id, since))
 
     async def wait(self) -> list[JobRecord]:
-        """Wait for the look; every job that was found, now or by an earlier one, and is not taken over yet.
+        """Wait for the search; every orphaned job that it or an earlier session found and that is not adopted yet.
 
-        Raises UnknownOutcomeError where nobody can tell, and jobs cost money; CredentialsError.
+        Raises UnknownOutcomeError if the search failed and jobs cost money; CredentialsError.
         """
         if self._task is not None:
-            # Whoever waits may be cancelled; the look goes on.
+            # A caller may be cancelled; the search goes on.
             await asyncio.shield(self._task)
         return [job for jobs in self._open.values() for job in jobs]
 
     async def at(self, position: Position) -> list[JobRecord]:
-        """The jobs of one call, oldest first, after the look. Called before anything is bought; raises as ``wait``."""
+        """The orphaned jobs of one call, oldest first, after the search. Raises what ``wait`` raises."""
         await self.wait()
         if self._unsaid is not None:
             text, self._unsaid = self._unsaid, None
-            _logger.warning(text)
+            _log.warning(text)
         return list(self._open.get(position, ()))
 
     async def label_of(self, job: JobRecord) -> JobLabel | None:
-        """What a job tells of itself. Raises what ``RemoteBackend.poll`` raises."""
+        """The label that a job has at the provider, None without one. Raises what ``RemoteBackend.poll`` raises."""
         provider_id = job.provider_id or ""
         if provider_id not in self._labels:
             await self._ask([provider_id])
         return self._labels.get(provider_id)
 
     def forget(self, job: JobRecord) -> None:
-        """It was taken over, or given up."""
+        """Forget a job that was adopted, or given up."""
         self._open[job.position] = [other for other in self._open[job.position] if other.job_id != job.job_id]
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop the search."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -94,13 +94,13 @@ class LostJobs:
     async def _work(self, run_id: str, since: datetime.datetime) -> None:
         try:
             if await self._look(run_id, since):
-                # What the lost part sent last may not be in the list yet.
+                # The last jobs that were sent before the restore may not be in the list yet.
                 await self._clock.sleep(self._backend.terms.settle_seconds)
                 await self._look(run_id, since)
         except (BusyError, UnknownOutcomeError) as error:
             self._give_up(run_id, error)
         for job in self._store.open_jobs(run_id):
-            if is_lost(self._store, job):
+            if is_orphan(self._store, job):
                 self._open[job.position].append(job)
 
     def _give_up(self, run_id: str, error: Exception) -> None:
@@ -112,7 +112,7 @@ class LostJobs:
         self._unsaid = f"{told}: {error}. It is free to run them again, so the run goes on"
 
     async def _look(self, run_id: str, since: datetime.datetime) -> int:
-        """Write down what is new; how many jobs."""
+        """Search the list once and record the orphaned jobs in it; how many are new."""
         known = {job.provider_id for job in self._store.jobs(run_id) if job.provider_id is not None}
         seen = await self._retrier.repeat(lambda: self._backend.list_keys(since=since, known=known))
         if seen is None:
@@ -139,7 +139,7 @@ class LostJobs:
         stored = {job.job_id: job for job in self._store.jobs(run_id)}
         for job_id, (key, provider_id) in found.items():
             before = stored.get(job_id)
-            if not _may_be_lost(before):
+            if not _may_be_orphan(before):
                 continue
             attempts = 1 + (0 if before is None else before.attempts)
             status = statuses.get(provider_id)
@@ -162,7 +162,7 @@ class LostJobs:
             writes.append(AttemptRecord(job_id, attempts, key, now, outcome=FOUND))
         if writes:
             await self._journal.write_ahead(writes)
-            _logger.warning(
+            _log.warning(
                 "%s has %d jobs (%d circuits) of run %s that this database does not know, as after it was restored from"
                 " a backup: their results are taken over, and not bought again",
                 self._backend.name, len(writes) // 2, n_rows, run_id,
@@ -175,7 +175,7 @@ class LostJobs:
         return statuses
 
     def _own(self, run_id: str, seen: Mapping[str, str | None]) -> dict[str, str]:
-        """The job ids of this run by key, of keys that are made of them: a label alone proves nothing."""
+        """The run's job ids by key. A label alone proves nothing: the key must be that of its job id."""
         store_id = self._journal.store_id
         named = {
             key: job_id
@@ -188,7 +188,7 @@ class LostJobs:
         return named | (self._probe(run_id, unnamed) if unnamed else {})
 
     def _probe(self, run_id: str, keys: Collection[str]) -> dict[str, str]:
-        """The same of jobs that have no label, for an earlier version sent them: the keys of all near positions."""
+        """The same for jobs of an earlier qorch, without labels: tries the keys of all positions near the last one."""
         store_id = self._journal.store_id
         last = max((job.position.step for job in self._store.jobs(run_id)), default=-1)
         own = {}
@@ -200,21 +200,19 @@ class LostJobs:
 
     def _unknown(self, run_id: str, own: Mapping[str, str]) -> dict[str, str]:
         stored = {job.job_id: job for job in self._store.jobs(run_id)}
-        return {key: job_id for key, job_id in own.items() if _may_be_lost(stored.get(job_id))}
+        return {key: job_id for key, job_id in own.items() if _may_be_orphan(stored.get(job_id))}
 
 
-def is_lost(store: Store, job: JobRecord) -> bool:
-    """Whether a job was found by a look, and nothing says yet what it carries."""
+def is_orphan(store: Store, job: JobRecord) -> bool:
+    """Whether a recorded job was found by a search and is not adopted: its rows are not known yet."""
     attempts = store.attempts(job.job_id)
     is_found = job.provider_id is not None and bool(attempts) and attempts[-1].outcome == FOUND
     return is_found and store.job_plan(job.job_id) is None
 
 
-def _may_be_lost(job: JobRecord | None) -> bool:
-    """Whether the database does not know that the provider has the job: it never heard of it, or before it was sent."""
-    if job is None:
-        return True
-    return job.provider_id is None and job.state in (JobState.PLANNED, JobState.RESERVED, JobState.CANCELLED)
+def _may_be_orphan(job: JobRecord | None) -> bool:
+    """Whether a job that the provider has is not recorded as sent."""
+    return job is None or job.is_unsent
 
 
 def _near(run_id: str, last_step: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""When a training loop waits for qorch, and when it computes by itself."""
+"""Measures when a training loop computes by itself, and not in a call of qorch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from qorch.run.resources import Resources
 from qorch.run.stopping import Lifetime
 
 
-class Waiting:
-    """Spans of a session: its start, what comes before the first step, and the model's time between calls."""
+class IdleTime:
+    """Records the time outside of calls: the start of a session, before its first step, and the model's own code."""
 
     def __init__(self, resources: Resources, life: Lifetime, position: Callable[[], Position]) -> None:
-        """``life`` counts the calls; ``position``: where the run is."""
+        """``life`` counts the calls; ``position`` gives the run's position now."""
         self._use = resources
         self._life = life
         self._position = position
@@ -21,23 +21,23 @@ class Waiting:
         self._has_stepped = False
 
     def begin(self) -> None:
-        """The run is open; until now it was started."""
+        """Record the start of the session, now that the run is open."""
         self._idle_since_ns = self._use.recorder.origin_ns
         self._end_idleness(Phase.START)
 
     def begin_step(self) -> None:
-        """A step begins. What the program did before the first one, such as loading its data, is not time of a step."""
+        """Before the first step, record what the program did until now, such as loading its data, as preparation."""
         if not self._has_stepped:
             self._has_stepped = True
             self._end_idleness(Phase.PREPARE)
 
     def end(self) -> None:
-        """The run is closed."""
+        """Record the model's time up to the end of the run."""
         self._end_idleness(Phase.MODEL)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While this is open, the caller waits for qorch; what lies between is the training loop's own time.
+        """Around a call of qorch; the time between two calls is the training loop's own.
 
         Raises what ``Lifetime.check`` raises.
         """
@@ -52,7 +52,7 @@ class Waiting:
                 self._life.end_call()
 
     def _end_idleness(self, phase: Phase) -> None:
-        """The time since the last call was of this phase."""
+        """Record the time since the last call as this phase."""
         now_ns = self._use.clock.monotonic_ns()
         self._use.recorder.add(phase, self._idle_since_ns, now_ns, self._position())
         self._idle_since_ns = now_ns
