@@ -99,6 +99,6 @@ def make_remote_parts(
         return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
 
     recovery = make_recovery()
-    lost = LostJobs(backend, store, journal, retrier=retrier, clock=clock)
+    lost = LostJobs(backend, store, journal, retrier=retrier, clock=clock, rebuy=policy.rebuy)
     adoption = Adoption(backend, journal, lost=lost, recovery=recovery, clock=clock, rebuy=policy.rebuy)
     return RemoteParts(backend, submitter, recovery, lost, adoption, pacer, poller, retrier, make_recovery)
