@@ -21,9 +21,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _LEAST_BYTES = 512
 
 
-def prepare_database(
-    path: Path, *, clock: Clock, is_claimed: Callable[[str], bool], scripts: Path = MIGRATIONS
-) -> str:
+def prepare_database(path: Path, *, clock: Clock, is_claimed: Callable[[str], bool], scripts: Path = MIGRATIONS) -> str:
     """Make or upgrade the database at ``path``, an existing file; its store id.
 
     ``is_claimed``: whether a process works on a run: one of an older qorch could not write to it after an upgrade.
@@ -58,10 +56,10 @@ def prepare_database(
 
 def _check_unused(connection: Connection, path: Path, is_claimed: Callable[[str], bool]) -> None:
     """Raise StoreUnavailableError if a run is at work on a database that is to be upgraded."""
-    at_work = next((run_id for (run_id,) in connection.execute(text("SELECT run_id FROM runs")) if is_claimed(run_id)), "")
-    if at_work:
+    run_ids = [str(run_id) for (run_id,) in connection.execute(text("SELECT run_id FROM runs"))]
+    for run_id in filter(is_claimed, run_ids):
         raise StoreUnavailableError(
-            f"{path} was made by an older qorch, which is at work on run {at_work} there, and would fail if the database"
+            f"{path} was made by an older qorch, which is at work on run {run_id} there and would fail if the database"
             " were upgraded now: wait until that run has ended, or use the qorch with which it was started"
         )
 

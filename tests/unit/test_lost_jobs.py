@@ -327,9 +327,7 @@ def test_a_list_that_cannot_be_read(sandbox: Sandbox, caplog: pytest.LogCaptureF
     assert any("free to run them again" in record.getMessage() for record in caplog.records) is (capabilities is FREE)
 
 
-def test_who_says_so_goes_on_though_the_list_cannot_be_read(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_who_says_so_goes_on_though_the_list_cannot_be_read(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """With ``rebuy``, which the error names, a paid run is not stuck for good; it is told what it risks."""
     remote = sandbox.remote(capabilities=PAID)
 

@@ -372,7 +372,7 @@ def test_a_database_on_which_an_older_process_works_is_not_upgraded(tmp_path: Pa
     with closing(_open(fresh)) as store:
         store.write(_one_of_each()).result()
     _make_first_release(path, source=fresh)
-    with Locks(path).claim("r"), pytest.raises(StoreUnavailableError, match="at work on run r .* until that run"):
+    with Locks(path).claim("r"), pytest.raises(StoreUnavailableError, match=r"at work on run r .* until that run"):
         _open(path)
     assert _execute(path, "SELECT version_num FROM alembic_version") == [("0001",)]
     assert list(tmp_path.glob("*.backup-*")) == []
@@ -387,13 +387,15 @@ def test_an_upgrade_without_room_for_its_copy_changes_nothing(
     path = tmp_path / "x.db"
     _fill(path)
     scripts = _scripts(tmp_path, next_one=ADD_COLUMN)
-    usage = shutil.disk_usage(tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(StoreFullError, match="where 0 MB are free; it is unchanged"):
-        patch.setattr(upgrade.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-        prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=scripts)
-    with monkeypatch.context() as patch, pytest.raises(StoreFullError, match="the disk is full"):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade.shutil, "disk_usage", lambda _: usage)
+        with pytest.raises(StoreFullError, match="where 0 MB are free; it is unchanged"):
+            prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=scripts)
+    with monkeypatch.context() as patch:
         patch.setattr(upgrade.sqlite3, "connect", _full_disk)
-        upgrade.back_up(path, target=tmp_path / "x.db.backup-1")
+        with pytest.raises(StoreFullError, match="the disk is full"):
+            upgrade.back_up(path, target=tmp_path / "x.db.backup-1")
     assert list(tmp_path.glob("*.backup-*")) == []
     monkeypatch.setattr(upgrade, "LARGE_BYTES", 1000)
     prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=scripts)
