@@ -28,7 +28,7 @@ PACKAGES = (
 
 GIT_SECONDS = 0.5
 HIDDEN = "***"
-_WORDS = r"(?:key|token|secret|passw|pwd|credential|auth(?!or)|bearer)"
+_WORDS = r"(?:key|token|secret|passw|pwd|credential|auth(?!ors?(?![a-z]))|bearer)"
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
 # Up to the last @: a password may have any letter.
 _USER_IN_URL = re.compile(r"(?<=://)\S+(?=@)")

@@ -293,7 +293,7 @@ def test_another_shape_of_loops_is_refused() -> None:
 def test_a_paid_run_goes_on_whatever_an_epoch_runs_again(crash_at: str) -> None:
     """Circuits before and between the loops of an epoch take no position of those that come after: nothing is stuck."""
     store, backend = MemoryStore(WallClock()), FakeBackend(capabilities=replace(FREE, charges=True))
-    start = partial(qorch.start_run, "paid", backend=backend, db=store, seed=1, progress=quiet)
+    start = partial(qorch.start_run, "paid", backend=backend, db=store, seed=1, progress="off")
     with pytest.raises(CrashError), start() as run:
         measure(run, Training(crash_at=crash_at))
     with start(resume=True) as run:
