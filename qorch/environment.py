@@ -28,8 +28,12 @@ PACKAGES = (
 
 GIT_SECONDS = 0.5
 HIDDEN = "***"
-_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_WORDS = r"(?:key|token|secret|passw|pwd|credential|auth(?!ors?(?![a-z]))|bearer)"
+_SECRET = re.compile(_WORDS, re.IGNORECASE)
+# Up to the last @: a password may have any letter.
+_USER_IN_URL = re.compile(r"(?<=://)\S+(?=@)")
+# Within one argument, such as an address with a query, a header, or JSON.
+_ASSIGNED = re.compile(rf"({_WORDS}[\w-]*[\"']?\s*[=:]\s*[\"']?(?:(?:bearer|basic)\s+)?)[^\s&\"',;}}]+", re.IGNORECASE)
 
 
 @functools.cache
@@ -53,13 +57,14 @@ def describe_environment() -> dict[str, Any]:
 
 
 def _describe() -> dict[str, Any]:
+    folder = _program_folder()
     return {
         "qorch": _version("qorch"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "packages": {name: _version(name) for name in PACKAGES},
         "argv": hide_secrets(sys.argv),
-        "git": read_commit(_program_folder()),
+        "git": None if folder is None else read_commit(folder),
     }
 
 
@@ -74,7 +79,7 @@ def _version(package: str) -> str | None:
 
 
 def hide_secrets(arguments: list[str]) -> list[str]:
-    """The arguments, without the values of options that are named like secrets, and users of URLs."""
+    """The arguments, without the values of what is named like a secret, and the users of URLs."""
     shown: list[str] = []
     hides_next = False
     for argument in arguments:
@@ -85,15 +90,18 @@ def hide_secrets(arguments: list[str]) -> list[str]:
         elif is_secret and equals:
             shown.append(f"{name}={HIDDEN}")
         else:
-            shown.append(_USER_IN_URL.sub(HIDDEN, argument))
+            shown.append(_ASSIGNED.sub(rf"\1{HIDDEN}", _USER_IN_URL.sub(HIDDEN, argument)))
         hides_next = is_secret and not equals
     return shown
 
 
-def _program_folder() -> Path:
-    """The folder of the program's file; in an interactive session the working directory."""
+def _program_folder() -> Path | None:
+    """The folder of the program's file; in an interactive session the working directory, None if that was deleted."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(file).resolve().parent if file else Path.cwd()
+    try:
+        return Path(file).resolve().parent if file else Path.cwd()
+    except OSError:
+        return None
 
 
 def read_commit(folder: Path) -> dict[str, Any] | None:

@@ -96,10 +96,18 @@ def start_run(
         if isinstance(device, SlowStarter):
             recorder.watch(device.take_slow_starts)
         store = _enter_store(stack, db or config.db, clock=clock)
-        found = _without_budget(store.find_run(name), device, budget) if resume else None
+
+        def go_on(run: RunRecord) -> RunRecord:
+            return _continued(_without_budget(run, device, budget), device, seed, settings=stored_settings)
+
+        found = store.find_run(name) if resume else None
         new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
-        record = _continued(new, device, seed, settings=stored_settings) if found else new
+        record = go_on(new) if found else new
         stack.enter_context(store.claim_run(record.run_id))
+        if found:
+            # Until now another process may have worked on it, or have cancelled it.
+            found = store.find_run(record.run_id) or replace(record, state=RunState.DELETED)
+            record = go_on(found)
         used = UsedSettings(record.run_id, store.sessions(record.run_id), allowed=allowed)
         used.see("shots", "exact" if default_shots is None else default_shots)
         used.see_settings(json.loads(stored_settings))
@@ -204,12 +212,12 @@ def _as_budget(budget: str | Money | None) -> Money | None:
     return parse_money(budget if isinstance(budget, str) else repr(budget))
 
 
-def _without_budget(record: RunRecord | None, device: Backend, budget: str | Money | None) -> RunRecord | None:
+def _without_budget(record: RunRecord, device: Backend, budget: str | Money | None) -> RunRecord:
     """A run that goes on without the budget that it was started with, if that is asked for.
 
     Raises UsageError if it is not, and the backend charges.
     """
-    if record is None or record.budget_micros is None:
+    if record.budget_micros is None:
         return record
     if budget == NO_BUDGET:
         return replace(record, budget_micros=None, currency=None)

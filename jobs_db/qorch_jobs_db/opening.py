@@ -3,12 +3,13 @@
 import re
 import secrets
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from qorch.errors import StoreCorruptError, StoreTooNewError
+from qorch.errors import StoreCorruptError, StoreTooNewError, StoreUnavailableError
 from qorch.ports import Clock
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
@@ -20,11 +21,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _LEAST_BYTES = 512
 
 
-def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) -> str:
+def prepare_database(path: Path, *, clock: Clock, is_claimed: Callable[[str], bool], scripts: Path = MIGRATIONS) -> str:
     """Make or upgrade the database at ``path``, an existing file; its store id.
 
+    ``is_claimed``: whether a process works on a run: one of an older qorch could not write to it after an upgrade.
     Raises StoreCorruptError for what is no qorch database, StoreTooNewError for one of a newer qorch,
-    StoreUnavailableError where it cannot be written.
+    StoreUnavailableError where it cannot be written, or cannot be upgraded now.
     """
     # Never open the file but through SQLite: closing it would drop the locks that another store of this process
     # holds on it. SQLite takes what is smaller than a page's header for empty.
@@ -39,8 +41,9 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
             revision = _revision(connection, path=path, clock=clock, scripts=scripts)
             # Asked for before the upgrade, which must not change the database of another program.
             store_id = _store_id(connection, path)
-        if revision == _revisions(scripts)[-1]:
-            return store_id
+            if revision == _revisions(scripts)[-1]:
+                return store_id
+            _check_unused(connection, path, is_claimed)
         from qorch_jobs_db.upgrade import upgrade_database
 
         upgrade_database(engine, path=path, scripts=scripts, now=clock.now())
@@ -49,6 +52,16 @@ def prepare_database(path: Path, *, clock: Clock, scripts: Path = MIGRATIONS) ->
     finally:
         engine.dispose()
     return store_id
+
+
+def _check_unused(connection: Connection, path: Path, is_claimed: Callable[[str], bool]) -> None:
+    """Raise StoreUnavailableError if a run is at work on a database that is to be upgraded."""
+    run_ids = [str(run_id) for (run_id,) in connection.execute(text("SELECT run_id FROM runs"))]
+    for run_id in filter(is_claimed, run_ids):
+        raise StoreUnavailableError(
+            f"{path} was made by an older qorch, which is at work on run {run_id} there and would fail if the database"
+            " were upgraded now: wait until that run has ended, or use the qorch with which it was started"
+        )
 
 
 def _set_up(path: Path) -> None:

@@ -101,7 +101,7 @@ def open_store(url: str, *, clock: Clock) -> "SqlStore":
         create_file(path)
         locks = Locks(path)
         with closing(locks.turn("open", patience_seconds=BUSY_SECONDS)) as turn, turn:
-            store_id = prepare_database(path, clock=clock)
+            store_id = prepare_database(path, clock=clock, is_claimed=locks.is_claimed)
     except OSError as error:
         raise store_error(error, location=str(path)) from error
     return SqlStore(path, store_id=store_id, locks=locks, clock=clock)
@@ -312,9 +312,10 @@ class SqlStore:
 
     def room(self) -> StoreRoom:
         """See Store."""
-        running = [run.run_id for run in self.runs() if run.state == RunState.RUNNING]
+        # Whatever its state: a run that is resumed or recovered has its process long before it is stored as running.
+        is_in_use = any(self._locks.is_claimed(run.run_id) for run in self.runs())
         with self._reading() as connection:
-            return measure(connection, self._path, is_in_use=any(map(self._locks.is_claimed, running)))
+            return measure(connection, self._path, is_in_use=is_in_use)
 
     def shrink(self) -> int:
         """See Store. A database of an older qorch is written anew, once, if no run works on it."""

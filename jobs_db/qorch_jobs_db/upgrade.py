@@ -1,7 +1,9 @@
 """Upgrade an older database with Alembic, behind a backup."""
 
 import datetime as dt
+import logging
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -9,16 +11,26 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect
 
-from qorch.errors import StoreError
+from qorch.errors import StoreError, StoreFullError
+from qorch_jobs_db.faults import store_error
+from qorch_jobs_db.room import file_bytes
 from qorch_jobs_db.views import create_views, drop_views
+
+LARGE_BYTES = 100_000_000
+"""The upgrade of a larger database takes more than a moment, and its copy room that a user should know of."""
+_MORE_ROOM = 1.1
+"""Room that an upgrade needs, in sizes of the database: for the copy, and for the tables that are written anew."""
+
+_logger = logging.getLogger("qorch.store")
 
 
 def upgrade_database(engine: Engine, *, path: Path, scripts: Path, now: dt.datetime) -> Path:
     """Bring the database to the newest revision in ``scripts``, in one transaction; the path of the backup.
 
-    Raises StoreError where a migration fails; the database is then as it was.
+    Raises StoreError where a migration fails, StoreFullError where there is no room; the database is then as it was.
     """
     backup = path.with_name(f"{path.name}.backup-{now:%Y%m%dT%H%M%S%f}")
+    _prepare(path, backup)
     back_up(path, target=backup)
     try:
         with engine.begin() as connection:
@@ -30,12 +42,36 @@ def upgrade_database(engine: Engine, *, path: Path, scripts: Path, now: dt.datet
     return backup
 
 
+def _prepare(path: Path, backup: Path) -> None:
+    """See that there is room, and say what takes long and stays. Raises StoreFullError."""
+    size = file_bytes(path)
+    free = shutil.disk_usage(path.parent).free
+    if free < size * _MORE_ROOM:
+        raise StoreFullError(
+            f"{path} was made by an older qorch, and upgrading it needs {size * _MORE_ROOM / 1e6:,.0f} MB beside it for"
+            f" a copy, where {free / 1e6:,.0f} MB are free; it is unchanged: free more, or give another path with --db"
+        )
+    if size > LARGE_BYTES:
+        _logger.warning(
+            "upgrading %s (%s MB), once, which takes a while; a copy as it is now stays at %s until you delete it",
+            path, f"{size / 1e6:,.0f}", backup,
+        )  # fmt: skip
+
+
 def back_up(path: Path, *, target: Path) -> None:
-    """Copy a live database to a new file that only its owner may read."""
+    """Copy a live database to a new file that only its owner may read.
+
+    Raises StoreError where that fails; nothing of the copy is left then.
+    """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     source_link, target_link = sqlite3.connect(str(path)), sqlite3.connect(str(target))
     try:
         source_link.backup(target_link)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, sqlite3.Error):
+            raise store_error(error, location=str(target)) from error
+        raise
     finally:
         source_link.close()
         target_link.close()

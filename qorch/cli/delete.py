@@ -31,11 +31,12 @@ def delete(
 
     with open_database(db) as store:
         found = {record.run_id: record for record in (require_run(store, run) for run in runs)}
-        books = {run_id: _keeps_books(store, record, force=force) for run_id, record in found.items()}
+        for run_id, record in found.items():
+            if store.is_claimed(run_id):
+                raise UsageError(f"a process works on run {run_id}; stop it first: qorch cancel {run_id}")
+            _keeps_books(store, record, force=force)
         _confirm(list(found), is_sure=yes or as_json)
-        for run_id, keeps in books.items():
-            with store.claim_run(run_id):
-                store.delete_run(run_id, keep_books=keeps)
+        books = {run_id: _delete(store, run_id, force=force) for run_id in found}
         freed = store.shrink()
     if as_json:
         print_json({"deleted": list(found), "in_books": [run for run, keeps in books.items() if keeps], "bytes": freed})
@@ -43,6 +44,16 @@ def delete(
     for run_id, keeps in books.items():
         print(f"run {run_id} is deleted" + ("; its jobs and what they cost stay in the books" if keeps else ""))
     print(f"the database is {format_bytes(freed)} smaller")
+
+
+def _delete(store: "Store", run_id: str, *, force: bool) -> bool:
+    """Delete a run; whether it leaves books. While the user was asked, somebody may have gone on with it."""
+    from qorch.cli.database import require_run
+
+    with store.claim_run(run_id):
+        keeps = _keeps_books(store, require_run(store, run_id), force=force)
+        store.delete_run(run_id, keep_books=keeps)
+    return keeps
 
 
 def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
@@ -53,8 +64,6 @@ def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
     run_id = record.run_id
     if record.state == RunState.DELETED:
         raise UsageError(f"run {run_id} is deleted already; its books stay")
-    if store.is_claimed(run_id):
-        raise UsageError(f"a process works on run {run_id}; stop it first: qorch cancel {run_id}")
     is_paid, open_jobs = may_have_paid(store, record), len(store.open_jobs(run_id))
     if force or not (is_paid or open_jobs):
         return is_paid

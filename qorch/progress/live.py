@@ -99,6 +99,7 @@ class Terminal:
             if live is not None:
                 live.update(self._lines_now())
                 live.stop()
+                self._redirection.flush()
                 self._redirection.end()
                 atexit.unregister(self.end)
             self._lines, self._are_named = [], False
@@ -186,6 +187,11 @@ class Redirection:
             if id(handler.stream) in above_of:
                 self._handlers.append((handler, handler.stream))
                 handler.stream = above_of[id(handler.stream)]
+
+    def flush(self) -> None:
+        """Print what was written without the end of its line yet: it would be lost."""
+        for _, above in self._replaced.values():
+            above.flush()
 
     def end(self) -> None:
         """Restore the streams, except those that the program has replaced meanwhile."""

@@ -24,6 +24,8 @@ from qorch.run.checkpoint.loop import (
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Resources, Saveable
 
+ASIDE_CALLS = 1_000_000
+"""What a resumed program runs again on its way to its place has calls beyond those, so many for each session."""
 MOST_COMPARED = 32
 """How many loops of a session, and of an epoch, are compared with those that the run was started with."""
 
@@ -271,6 +273,8 @@ class Loops:
         is_left = place.is_ended and place.random is None and not self._use.used.allows("epochs")
         epoch = place.within[1] if place.within else 0
         self._is_back = is_left or place.begins_epoch or place.within is None or epoch >= count
+        if not self._is_back:
+            self._step_aside(0)
         return count if is_left else epoch
 
     def _come_to(self, before: LoopPlace, save: Sequence[Saveable]) -> tuple[bool, Checkpoint | None]:
@@ -285,8 +289,11 @@ class Loops:
                 f"run {self._use.record.run_id} was started with run.epochs around this loop, and the program has"
                 " run.steps alone now; restore what it was, or start a new run without resume"
             )
+        aside = self._run.position().call
         checkpoint = self._restore(save)
         if place.key > before.key:
+            if place.within is not None:
+                self._step_aside(aside)
             return True, None
         self._is_back = True
         if place.random is None:
@@ -298,6 +305,15 @@ class Loops:
         if restores and not self._is_back and self._saved is not None:
             self._restore(objects)
         self._is_back = True
+
+    def _step_aside(self, call: int) -> None:
+        """What is run again in an epoch, up to the place, must not take the positions of what comes after the place.
+
+        ``call``: after those that were run again so far.
+        """
+        place = self._run.position()
+        aside = place.call + ASIDE_CALLS * self._use.session.ordinal
+        self._run.go_to(replace(place, call=max(call, aside)))
 
     def _restore(self, objects: Sequence[Saveable]) -> Checkpoint:
         """Restore the states of the last checkpoint, over whatever the program did since it began."""

@@ -65,13 +65,22 @@ class MetricLog:
     """The numbers of a run: those of the step so far, those to be stored, and the newest of every name."""
 
     def __init__(self, resources: Resources) -> None:
-        """Begin with the newest numbers of the run's earlier sessions."""
+        """The numbers of earlier sessions are read only if they are asked for: a long run has logged millions."""
         self._run_id = resources.record.run_id
         self._clock = resources.clock
+        self._store = resources.store
         self._unstored: list[MetricRecord] = []
-        self.newest = newest_metrics(resources.store.metrics(self._run_id)) if resources.is_resumed else {}
+        self._before: dict[str, float] | None = None if resources.is_resumed else {}
+        self._logged: dict[str, float] = {}
         self.of_step: dict[str, float] = {}
         self.count = 0
+
+    @property
+    def newest(self) -> dict[str, float]:
+        """The newest value of every name."""
+        if self._before is None:
+            self._before = newest_metrics(self._store.metrics(self._run_id))
+        return self._before | self._logged
 
     def begin_step(self) -> None:
         """Count the numbers of a new step from 0."""
@@ -80,7 +89,7 @@ class MetricLog:
 
     def go_back(self, newest: Mapping[str, float], count: int) -> None:
         """Go back to a checkpoint, before which ``count`` numbers of its step had been logged."""
-        self.newest = dict(newest)
+        self._before, self._logged = dict(newest), {}
         self.of_step = {}
         self.count = count
 
@@ -90,7 +99,7 @@ class MetricLog:
         for name, value in numbers:
             self._unstored.append(MetricRecord(self._run_id, step, self.count, name, value, now, epoch))
             self.count += 1
-            self.of_step[name] = self.newest[name] = value
+            self.of_step[name] = self._logged[name] = value
 
     def drain(self) -> Iterator[MetricRecord]:
         """The numbers that are not stored yet; they count as stored afterwards."""

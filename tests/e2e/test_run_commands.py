@@ -184,6 +184,20 @@ def test_what_was_paid_for_is_kept_unless_forced(typed: Any) -> None:
     assert typed("delete", "spent").code == 2
 
 
+def test_what_is_bought_while_the_user_is_asked_is_kept(typed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question may stand for hours; meanwhile another process goes on with the run, and pays."""
+    fill(typed.database, [replace(make_run("r"), state=RunState.STOPPED, charges=True)])
+
+    def buy(*_arguments: object, **_settings: object) -> None:
+        fill(typed.database, [replace(make_job("r/0.0.0"), state=JobState.DONE, provider_id="p-1"), make_block(4)])
+
+    monkeypatch.setattr("qorch.cli.delete._confirm", buy)
+    refused = typed("delete", "r")
+    assert (refused.code, "paid results" in refused.error) == (2, True)
+    with closing(open_store(str(typed.database), clock=WallClock())) as store:
+        assert store.cache_statistics().blocks == 1
+
+
 def test_a_run_at_work_is_never_deleted(typed: Any) -> None:
     """Not even with --force."""
     fill(typed.database, [make_run("busy")])

@@ -91,3 +91,16 @@ def submitted(seconds: float) -> str:
 def page(jobs: Sequence[object], cursor: str | None = None) -> dict[str, object]:
     """A page of the list."""
     return {"jobs": list(jobs), "next": cursor}
+
+
+def serve_offsets(jobs: list[dict[str, object]], *, growth: int = 0) -> Callable[[Request], Answer]:
+    """The list with the offset of the next page for a cursor; ``growth``: new jobs at its head with every page."""
+
+    def decide(request: Request) -> Answer:
+        start = int(dict(request.query).get("next", "0"))
+        answer = reply(200, page(jobs[start : start + 25], str(start + 25) if start + 25 < len(jobs) else None))
+        for _ in range(growth):
+            jobs.insert(0, job_document(f"new{len(jobs)}", submitted_at=submitted(10_000.0 + len(jobs))))
+        return answer
+
+    return decide

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -67,6 +68,41 @@ def test_secrets_among_the_arguments_are_hidden() -> None:
         "train.py", "--api-key", HIDDEN, f"--token={HIDDEN}", f"IONQ_API_KEY={HIDDEN}", "--url",
         f"http://{HIDDEN}@host/x", "--lr", "0.1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://host/x?page=1&token=abc&y=2", f"https://host/x?page=1&token={HIDDEN}&y=2"),
+        ("--url=https://host/?api_key=abc", f"--url=https://host/?api_key={HIDDEN}"),
+        ("postgres://me:a/b@c@host/db", f"postgres://{HIDDEN}@host/db"),
+        ("Authorization: Bearer abc.d-e", f"Authorization: Bearer {HIDDEN}"),
+        ('{"api_key": "abc", "lr": 0.1}', f'{{"api_key": "{HIDDEN}", "lr": 0.1}}'),
+        ("--authors=me", "--authors=me"),
+        ("data:train", "data:train"),
+    ],
+)
+def test_secrets_within_an_argument_are_hidden(given: str, shown: str) -> None:
+    """In the query of an address, a header and JSON; a password may have any letter."""
+    assert hide_secrets([given]) == [shown]
+
+
+def test_a_run_starts_where_the_working_directory_was_deleted(tmp_path: Path) -> None:
+    """In an interactive session on a machine whose scratch folders are swept: only the commit is unknown."""
+    code = """
+import os, sys
+os.chdir(sys.stdin.readline().strip())
+os.rmdir(os.getcwd())
+from qorch.environment import describe_environment
+found = describe_environment()
+print(found["python"] is not None, found["git"])
+"""
+    folder = tmp_path / "swept"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=f"{folder}\n", capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True None\n", done.stderr
 
 
 def test_a_run_records_its_environment() -> None:

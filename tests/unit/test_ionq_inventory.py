@@ -13,7 +13,7 @@ from qorch.model.label import JobLabel
 from qorch_providers.ionq import IonqBackend
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ionq_servers import KEY, SINCE, drive, job_document, page, request_of, routed, submitted
+from ionq_servers import KEY, SINCE, drive, job_document, page, request_of, routed, serve_offsets, submitted
 from scripted_server import Answer, Request, ScriptedServer, reply
 
 TARGETS = ("simulator,deadline=2", "qpu.forte-1,deadline=2")
@@ -76,6 +76,33 @@ def test_a_list_in_another_order_is_read_to_its_end(is_ascending: bool) -> None:
     found, n_pages = look(TARGETS[0], [[listed(k, seconds=s)] for k, s in enumerate(seconds)], known=["job-1"])
     assert found is not None
     assert (len(found), n_pages) == (3, 3)
+
+
+@pytest.mark.parametrize(("growth", "most"), [(5, 6), (20, 20)])
+def test_a_list_that_grows_while_it_is_read_is_left_at_the_known_job(growth: int, most: int) -> None:
+    """Strangers' jobs move the list by some places with every page, and there are thousands of old ones."""
+    old = [job_document(f"old{number}", submitted_at=submitted(-9000.0 - number)) for number in range(2000)]
+    jobs = [*(listed(number, seconds=10.0 * number) for number in range(60, 0, -1)), *old]
+
+    async def work(backend: IonqBackend, server: ScriptedServer) -> tuple[Found, int]:
+        return await backend.list_keys(since=SINCE, known=["job-1"]), len(server.requests)
+
+    found, asked = drive(routed({"GET /v0.4/jobs": serve_offsets(jobs, growth=growth)}), work)
+    assert found is not None
+    assert len(found) == 60
+    assert asked <= most
+
+
+def test_a_list_that_grows_faster_than_it_is_read_is_given_up() -> None:
+    """After some twenty pages it is in doubt what is there, instead of a thousand pages again and again."""
+    jobs = [listed(number, seconds=10.0 * number) for number in range(60, 0, -1)]
+
+    async def work(backend: IonqBackend, server: ScriptedServer) -> int:
+        with pytest.raises(UnknownOutcomeError, match="grows as fast"):
+            await backend.list_keys(since=SINCE, known=["job-1"])
+        return len(server.requests)
+
+    assert drive(routed({"GET /v0.4/jobs": serve_offsets(jobs, growth=40)}), work) <= 25
 
 
 @pytest.mark.parametrize("options", TARGETS)

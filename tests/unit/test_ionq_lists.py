@@ -24,6 +24,7 @@ from ionq_servers import (
     page,
     request_of,
     routed,
+    serve_offsets,
     submitted,
 )
 from scripted_server import Answer, Request, ScriptedServer, reply, reset
@@ -283,19 +284,6 @@ def make_list(n_new: int, n_old: int) -> list[dict[str, object]]:
     """Jobs of others from new to old: so many after SINCE, so many long before it."""
     ages = [*(10.0 * (n_new - number) for number in range(n_new)), *(-9000.0 - number for number in range(n_old))]
     return [job_document(f"other{number}", submitted_at=submitted(age)) for number, age in enumerate(ages)]
-
-
-def serve_offsets(jobs: list[dict[str, object]], *, growth: int = 0) -> Callable[[Request], Answer]:
-    """The list with the offset of the next page for a cursor; ``growth``: new jobs at its head with every page."""
-
-    def decide(request: Request) -> Answer:
-        start = int(dict(request.query).get("next", "0"))
-        answer = reply(200, page(jobs[start : start + 25], str(start + 25) if start + 25 < len(jobs) else None))
-        for _ in range(growth):
-            jobs.insert(0, job_document(f"new{len(jobs)}", submitted_at=submitted(10_000.0 + len(jobs))))
-        return answer
-
-    return decide
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -332,6 +332,26 @@ def test_a_list_that_cannot_be_read(sandbox: Sandbox, caplog: pytest.LogCaptureF
     assert any("free to run them again" in record.getMessage() for record in caplog.records) is (capabilities is FREE)
 
 
+def test_who_says_so_goes_on_though_the_list_cannot_be_read(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """With ``rebuy``, which the error names, a paid run is not stuck for good; it is told what it risks."""
+    remote = sandbox.remote(capabilities=PAID)
+
+    async def work() -> None:
+        await buy(sandbox, remote, 4)
+        remote.faults = lambda call: Fault.BUSY if call == "list" else None
+        engine = await resumed(sandbox, remote, policy=IMPATIENT)
+        with pytest.raises(UnknownOutcomeError, match="go on with rebuy=True"):
+            await sandbox.execute(engine, 4, step=1, is_replayed=True)
+        await engine.close()
+        engine = await resumed(sandbox, remote, policy=dataclasses.replace(IMPATIENT, rebuy=True))
+        await sandbox.execute(engine, 4, step=1, is_replayed=True)
+
+    with caplog.at_level(logging.WARNING, "qorch.resume"):
+        sandbox.run(work())
+    assert len(accepted(sandbox)) == 2
+    assert "They may be bought again, so the run goes on" in caplog.text
+
+
 @pytest.mark.parametrize("rows", [[[0]], [[0, 1, 2, 7], [3]], [[5, 4, 3]], [list(range(100)), [1, 3, 5]]])
 def test_rows_as_text(rows: list[list[int]]) -> None:
     """What is written is read again, in the same order."""

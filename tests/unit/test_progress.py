@@ -187,6 +187,18 @@ def test_prints_and_log_lines_appear_above_the_line(monkeypatch: pytest.MonkeyPa
     assert handler.stream is screen
 
 
+def test_a_line_without_an_end_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was printed with ``end=""`` before the run ended stands after its line."""
+    screen = sit_at_terminal(monkeypatch)
+    show = make_progress(name="run")
+    show(many(0))
+    print("and so", end="")
+    show(many(1, seconds=5.0))
+    show.close()
+    assert screen.lines[-1] == "and so"
+    assert sys.stdout is screen
+
+
 def test_several_runs_have_a_named_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """One inside the other, or side by side in threads; each leaves its last line."""
     screen = sit_at_terminal(monkeypatch)

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
 from qorch import wiring
@@ -14,8 +16,9 @@ from qorch.errors import RunChangedError, UsageError
 from qorch.policy import RunPolicy
 from qorch.ports import WallClock
 from qorch.run.checkpoint.codec import encode_state
+from qorch.run.loop import ASIDE_CALLS
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FakeBackend
+from qorch.testing.fake_backend import FREE, FakeBackend
 from qorch.testing.memory_store import MemoryStore
 
 N_EPOCHS = 4
@@ -284,3 +287,45 @@ def test_another_shape_of_loops_is_refused() -> None:
     train(store, per_epoch, crash_at="step 1.2")
     with pytest.raises(RunChangedError, match=r"started with run\.epochs"), start(store, resume=True) as run:
         list(run.steps(Training().loader, epochs=N_EPOCHS, save=Training().saved))
+
+
+@pytest.mark.parametrize("crash_at", ["validation 0", "validation 1", "inner 1.1", "between 1"])
+def test_a_paid_run_goes_on_whatever_an_epoch_runs_again(crash_at: str) -> None:
+    """Circuits before and between the loops of an epoch take no position of those that come after: nothing is stuck."""
+    store, backend = MemoryStore(WallClock()), FakeBackend(capabilities=replace(FREE, charges=True))
+    start = partial(qorch.start_run, "paid", backend=backend, db=store, seed=1, progress="off")
+    with pytest.raises(CrashError), start() as run:
+        measure(run, Training(crash_at=crash_at))
+    with start(resume=True) as run:
+        measure(run, Training())
+    stored = store.block_results(range(1, 100))
+    whole = MemoryStore(WallClock())
+    with start(db=whole) as run:
+        measure(run, Training())
+    places = {(job.position.step, job.position.call) for job in store.jobs() if job.position.call < ASIDE_CALLS}
+    assert places == {(job.position.step, job.position.call) for job in whole.jobs()}
+    # At most what stands before the place in one epoch is run again.
+    assert len(whole.jobs()) <= len(stored) <= len(whole.jobs()) + 2
+
+
+def measure(run: qorch.Run, training: Training) -> None:
+    """Two epochs with two loops each; every circuit has an angle of its own."""
+    for epoch in run.epochs(2, save=training.saved):
+        run.execute(turn(100 * epoch))
+        for index, _ in enumerate(run.steps(range(2))):
+            training.at(f"step {epoch}.{index}")
+            run.execute(turn(10 + 100 * epoch + index))
+        training.at(f"between {epoch}")
+        run.execute(turn(20 + 100 * epoch))
+        for index, _ in enumerate(run.steps(range(2))):
+            training.at(f"inner {epoch}.{index}")
+            run.execute(turn(30 + 100 * epoch + index))
+        run.execute(turn(40 + 100 * epoch))
+        training.at(f"validation {epoch}")
+
+
+def turn(angle: float) -> qorch.Pub:
+    """One row of one qubit."""
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("a"), 0)
+    return qorch.Pub(circuit, [[angle]], observables=["Z0"], shots=10)

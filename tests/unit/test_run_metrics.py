@@ -14,6 +14,7 @@ import torch
 import qorch
 from qorch.errors import RunError, UsageError
 from qorch.ports import Store, WallClock
+from qorch.records import MetricRecord
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 from qorch.wiring import open_store
@@ -152,3 +153,25 @@ def test_a_resumed_run_knows_its_numbers(store: Store) -> None:
         run.log(loss=0.5)
     with start(store, resume=True) as run:
         assert run.metrics == {"loss": 0.5}
+
+
+def test_a_resume_does_not_read_all_numbers() -> None:
+    """A night logs millions; they are read only if somebody asks for them and no checkpoint has them."""
+    store = MemoryStore(WallClock())
+    with start(store) as run:
+        for _ in run.steps(range(2), save=({"best": 1.0},)):
+            run.log(loss=0.5)
+    read: list[str] = []
+
+    class Watched(MemoryStore):
+        def metrics(self, run_id: str) -> list[MetricRecord]:
+            read.append(run_id)
+            return MemoryStore.metrics(self, run_id)
+
+    store.__class__ = Watched
+    with start(store, resume=True) as run:
+        run.log(begun=1.0)
+        assert list(run.steps(range(2), save=({},))) == []
+        run.log(test=0.25)
+        assert run.metrics == {"loss": 0.5, "test": 0.25}
+        assert read == []

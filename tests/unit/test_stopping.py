@@ -15,7 +15,7 @@ import qorch
 from qorch.errors import RunBusyError, RunError, RunStoppedError, UsageError
 from qorch.model.job import JobState
 from qorch.ports import Clock, WallClock
-from qorch.records import RunState, StopRequest
+from qorch.records import RunMove, RunState, StopRequest
 from qorch.run.resources import Progress
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
@@ -151,6 +151,26 @@ def test_a_new_session_was_not_asked(store: MemoryStore) -> None:
         time.sleep(1.2)
         run.execute(pub())
     assert store.runs()[0].state == RunState.DONE
+
+
+class CancelledInBetween(MemoryStore):
+    """Its runs are cancelled by another process just before somebody claims one that is resumed."""
+
+    def claim_run(self, run_id: str) -> Any:
+        """See Store."""
+        if self.find_run(run_id) is not None:
+            self.write([RunMove(run_id, RunState.CANCELLED)]).result()
+        return super().claim_run(run_id)
+
+
+def test_a_run_that_is_cancelled_as_it_is_resumed_stays_cancelled() -> None:
+    """What was read before the run was claimed is read again: it neither trains on nor becomes another state."""
+    store = CancelledInBetween(WallClock())
+    start(store).stop()
+    with pytest.raises(UsageError, match="was cancelled, which is for good"):
+        start(store, resume=True)
+    assert store.runs()[0].state == RunState.CANCELLED
+    assert store.sessions(store.runs()[0].run_id)[1:] == []
 
 
 class Counting(MemoryStore):

@@ -10,12 +10,20 @@ import stat
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from qorch.errors import StoreCorruptError, StoreError, StoreTooNewError, StoreUnavailableError, UsageError
+from qorch.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreTooNewError,
+    StoreUnavailableError,
+    UsageError,
+)
 from qorch.model.job import JobState
 from qorch.model.timing import Phase, Span
 from qorch.ports import WallClock
@@ -31,7 +39,8 @@ from qorch.records import (
 )
 from qorch.testing.store_records import HERE, NOW, make_block, make_job, make_plan, make_run, start_python
 from qorch.testing.store_sharing import make_claims
-from qorch_jobs_db import SqlStore, open_store, sqlite_version
+from qorch_jobs_db import SqlStore, open_store, sqlite_version, upgrade
+from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import MIGRATIONS, prepare_database
 from qorch_jobs_db.sqlite import choose_journal, database_path, write_engine
 from qorch_jobs_db.upgrade import migrate
@@ -265,7 +274,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     _fill(path)
     before = _execute(path, "SELECT value FROM meta ORDER BY name")
-    prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, next_one=ADD_COLUMN))
+    prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=_scripts(tmp_path, next_one=ADD_COLUMN))
     assert _execute(path, "SELECT version_num FROM alembic_version") == [("0004",)]
     assert _execute(path, "SELECT run_id, note FROM runs") == [("r", "-")]
     assert _execute(path, "SELECT value FROM meta ORDER BY name") == before
@@ -311,6 +320,11 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
     assert _execute(backup, "SELECT COUNT(*) FROM spans") == [(1,)]
 
 
+def _never(run_id: str) -> bool:
+    del run_id
+    return False
+
+
 def _one_of_each() -> list[Write]:
     return [
         replace(make_run("r"), summary='{"charges": true}'),
@@ -352,12 +366,59 @@ def _rows(path: Path, table: str) -> list[tuple[object, ...]]:
         return list(link.execute(f"SELECT * FROM {table}"))  # noqa: S608 (our own name)
 
 
+def test_a_database_on_which_an_older_process_works_is_not_upgraded(tmp_path: Path) -> None:
+    """Its next write would fail, in the middle of a training; once it has ended the database is opened as ever."""
+    path, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
+    with closing(_open(fresh)) as store:
+        store.write(_one_of_each()).result()
+    _make_first_release(path, source=fresh)
+    with Locks(path).claim("r"), pytest.raises(StoreUnavailableError, match=r"at work on run r .* until that run"):
+        _open(path)
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert list(tmp_path.glob("*.backup-*")) == []
+    with closing(_open(path)) as store:
+        assert store.check() == []
+
+
+def test_an_upgrade_without_room_for_its_copy_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says how much it needs; a copy that fails half way is not left on the full disk; a large one is told of."""
+    path = tmp_path / "x.db"
+    _fill(path)
+    scripts = _scripts(tmp_path, next_one=ADD_COLUMN)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade.shutil, "disk_usage", lambda _: usage)
+        with pytest.raises(StoreFullError, match="where 0 MB are free; it is unchanged"):
+            prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=scripts)
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade.sqlite3, "connect", _full_disk)
+        with pytest.raises(StoreFullError, match="the disk is full"):
+            upgrade.back_up(path, target=tmp_path / "x.db.backup-1")
+    assert list(tmp_path.glob("*.backup-*")) == []
+    monkeypatch.setattr(upgrade, "LARGE_BYTES", 1000)
+    prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=scripts)
+    (backup,) = tmp_path.glob("x.db.backup-*")
+    assert f"stays at {backup} until you delete it" in caplog.text
+
+
+def _full_disk(_path: str) -> object:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorname = "SQLITE_FULL"
+
+    def fail(_target: object) -> None:
+        raise error
+
+    return SimpleNamespace(backup=fail, close=lambda: None)
+
+
 def test_a_failing_upgrade_changes_nothing(tmp_path: Path) -> None:
     """The transaction is rolled back, also a table that was dropped, and the message names the backup."""
     path = tmp_path / "x.db"
     _fill(path)
     with pytest.raises(StoreError, match="backup-"):
-        prepare_database(path, clock=WallClock(), scripts=_scripts(tmp_path, next_one=BREAK))
+        prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=_scripts(tmp_path, next_one=BREAK))
     with closing(_open(path)) as store:
         assert store.check() == []
         assert store.runs() == [make_run("r")]
@@ -371,7 +432,7 @@ def test_the_views_answer_plain_questions(tmp_path: Path) -> None:
     with closing(_open(path)) as store:
         store.write([replace(make_run("s"), created_at=NOW)]).result()
     assert _execute(path, "SELECT run_id, jobs, steps FROM run_overview ORDER BY run_id") == [
-        ("r", 1, 0),
+        ("r", 0, 0),  # its only job was never sent
         ("s", 0, 0),
     ]
     assert _execute(path, "SELECT run_name, state FROM job_overview") == [("name", "planned")]

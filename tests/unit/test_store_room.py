@@ -12,7 +12,7 @@ import pytest
 
 from qorch.model.identity import Position
 from qorch.ports import WallClock
-from qorch.records import RunState
+from qorch.records import RunMove, RunState
 from qorch.testing.store_records import HERE, make_block, make_job, make_run, start_python
 from qorch_jobs_db import SqlStore, open_store, room
 
@@ -126,13 +126,15 @@ def test_an_older_database_is_written_anew_when_it_is_pruned(path: Path) -> None
         assert _pragma(path, "auto_vacuum") == 0
         store.write([replace(make_run("r"), charges=False), make_job("r/0.0.0")])
         store.write([replace(make_block(300, outcomes=20), position=Position(i, 0)) for i in range(40)]).result()
-        kept = store.runs()
         held = store.cache_statistics().bytes
         store.prune(run_id="r")
+        # A run that is resumed has its process before it is stored as running, and one that is recovered always has.
+        store.write([RunMove("r", RunState.STOPPED)]).result()
         with store.claim_run("r"):
             assert "no run is at work" in store.room().obstacle
             assert store.shrink() == 0
         assert (store.room().obstacle, store.room().is_rewritten) == ("", True)
+        kept = store.runs()
         assert store.shrink() > 0.8 * held
         assert not store.room().is_rewritten
         assert store.runs() == kept

@@ -60,7 +60,7 @@ class _Search:
         self._keys = keys
         self._families: dict[str, Family] = {}
         self._by_name = {job_name(key): key for key in keys}
-        self._age = _Age(since)
+        self._age = Age(since)
         self._cursors: list[str] = []
         self._is_read = False
 
@@ -94,11 +94,7 @@ class _Search:
         if cursor in self._cursors:
             raise BusyError("IonQ's list of jobs leads back to a page that was read before; it is asked again")
         self._cursors.append(cursor)
-        if self._age.vain_pages >= MOST_VAIN_PAGES:
-            raise UnknownOutcomeError(
-                f"IonQ's list of jobs grows as fast as it is read: {MOST_VAIN_PAGES} pages of it had only jobs"
-                " that were made since the search began"
-            )
+        self._age.check()
         if len(self._cursors) >= MOST_PAGES:
             raise UnknownOutcomeError(f"IonQ's list of jobs has more than {MOST_PAGES} pages that matter")
 
@@ -126,24 +122,33 @@ def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) ->
     return job.key or named
 
 
-class _Age:
+class Age:
     """Tells when a list that is read page by page has left the time that matters.
 
     The order of the list is not promised. Only while it was seen to run from new to old, a whole page of old jobs
     says that all further ones are old too. A list that grows at its head while it is read moves: jobs that were seen
     before, and those that are newer than all that it began with, say nothing of its order or its end.
 
-    ``vain_pages``: how many pages had only such jobs.
+    ``vain_pages``: how many pages had only such jobs. ``newest``: the time of the newest job on the first page.
     """
 
     def __init__(self, since: datetime.datetime) -> None:
+        """``since``: what is older does not matter, by this machine's clock."""
         self.vain_pages = 0
         self._since = since
         self._seen: set[str] = set()
-        self._newest: datetime.datetime | None = None
+        self.newest: datetime.datetime | None = None
         self._first: datetime.datetime | None = None
         self._last: datetime.datetime | None = None
-        self._is_descending = True
+        self.is_descending = True
+
+    def check(self) -> None:
+        """Raise UnknownOutcomeError where the list grows as fast as it is read."""
+        if self.vain_pages >= MOST_VAIN_PAGES:
+            raise UnknownOutcomeError(
+                f"IonQ's list of jobs grows as fast as it is read: {MOST_VAIN_PAGES} pages of it had only jobs"
+                " that were made since the search began"
+            )
 
     def is_past(self, page: Page) -> bool:
         """Whether this page and all further ones are older."""
@@ -154,19 +159,19 @@ class _Age:
         behind = min((page.server_time or page.received_at) - page.received_at, datetime.timedelta())
         oldest_wanted = self._since + behind - SKEW
         is_old = bool(times) and all(time is not None and time < oldest_wanted for time in times)
-        return is_old and self._is_descending and self._first is not None and self._first != self._last
+        return is_old and self.is_descending and self._first is not None and self._first != self._last
 
     def _choose_times(self, jobs: Sequence[IonqJob]) -> list[datetime.datetime | None]:
         """The times of the page's jobs that show the list's order: not of jobs seen before or made since it began."""
         known = [job.status.submitted_at for job in jobs if job.status.submitted_at is not None]
         # Within one page nothing moves.
-        self._is_descending = self._is_descending and known == sorted(known, reverse=True)
+        self.is_descending = self.is_descending and known == sorted(known, reverse=True)
         times = [job.status.submitted_at for job in jobs if job.job_id not in self._seen]
         self._seen.update(job.job_id for job in jobs)
-        newest = self._newest
+        newest = self.newest
         if newest is None:
-            self._newest = max(known, default=None)
-        elif self._is_descending:
+            self.newest = max(known, default=None)
+        elif self.is_descending:
             times = [time for time in times if time is None or time <= newest]
             self.vain_pages += bool(jobs) and not times
         return times
@@ -174,7 +179,7 @@ class _Age:
     def _see(self, time: datetime.datetime | None) -> None:
         if time is None:
             return
-        self._is_descending = self._is_descending and (self._last is None or time <= self._last)
+        self.is_descending = self.is_descending and (self._last is None or time <= self._last)
         self._first = self._first or time
         self._last = time
 

@@ -34,14 +34,22 @@ class Orphans:
     """
 
     def __init__(
-        self, backend: RemoteBackend, store: Store, journal: Journal, *, retrier: Retrier, clock: Clock
+        self,
+        backend: RemoteBackend,
+        store: Store,
+        journal: Journal,
+        *,
+        retrier: Retrier,
+        clock: Clock,
+        rebuy: bool,
     ) -> None:
-        """Nothing is asked before ``start``."""
+        """Nothing is asked before ``start``. ``rebuy``: paid rows may be bought again if nobody can tell."""
         self._backend = backend
         self._store = store
         self._journal = journal
         self._retrier = retrier
         self._clock = clock
+        self._stops_in_doubt = backend.capabilities.charges and not rebuy
         self._labels: dict[str, JobLabel | None] = {}
         self._open: dict[Position, list[JobRecord]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
@@ -59,7 +67,7 @@ class Orphans:
     async def wait(self) -> list[JobRecord]:
         """Wait for the search; every orphaned job that it or an earlier session found and that is not adopted yet.
 
-        Raises UnknownOutcomeError if the search failed and jobs cost money; CredentialsError.
+        Raises UnknownOutcomeError if the search failed and jobs cost money, unless ``rebuy``; CredentialsError.
         """
         if self._task is not None:
             # A caller may be cancelled; the search goes on.
@@ -105,11 +113,13 @@ class Orphans:
 
     def _give_up(self, run_id: str, error: Exception) -> None:
         told = f"whether {self._backend.name} has jobs of run {run_id} that this database does not know cannot be told"
-        if self._backend.capabilities.charges:
+        if self._stops_in_doubt:
             raise UnknownOutcomeError(
-                f"{told}: {error}. Nothing is bought before that is known; resume the run again"
+                f"{told}: {error}. Nothing is bought before that is known; resume the run again, or, if this database"
+                " was never restored from a backup, go on with rebuy=True (--rebuy)"
             ) from error
-        self._unsaid = f"{told}: {error}. It is free to run them again, so the run goes on"
+        reason = "They may be bought again" if self._backend.capabilities.charges else "It is free to run them again"
+        self._unsaid = f"{told}: {error}. {reason}, so the run goes on"
 
     async def _look(self, run_id: str, since: datetime.datetime) -> int:
         """Search the list once and record the orphaned jobs in it; how many are new."""

@@ -99,6 +99,6 @@ def make_remote_parts(
         return Recovery(store, journal, settlement=settlement, delivery=delivery, clock=clock)
 
     recovery = make_recovery()
-    orphans = Orphans(backend, store, journal, retrier=retrier, clock=clock)
+    orphans = Orphans(backend, store, journal, retrier=retrier, clock=clock, rebuy=policy.rebuy)
     adoption = Adoption(backend, journal, orphans=orphans, recovery=recovery, clock=clock, rebuy=policy.rebuy)
     return RemoteParts(backend, submitter, recovery, orphans, adoption, pacer, poller, retrier, make_recovery)

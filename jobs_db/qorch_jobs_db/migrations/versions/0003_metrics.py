@@ -23,13 +23,12 @@ def upgrade() -> None:
         steps.add_column(sa.Column("begun_at", sa.Text()))
         steps.add_column(sa.Column("epoch", sa.Integer()))
     with op.batch_alter_table("sessions") as sessions:
+        sessions.add_column(sa.Column("is_command", sa.Integer(), nullable=False, server_default="0"))
         sessions.add_column(sa.Column("used_settings", sa.Text(), nullable=False, server_default="{}"))
     with op.batch_alter_table("runs") as runs:
         runs.add_column(sa.Column("charges", sa.Integer()))
         runs.add_column(sa.Column("environment", sa.Text(), nullable=False, server_default="{}"))
         runs.add_column(sa.Column("stop_asked_at", sa.Text()))
-    with op.batch_alter_table("sessions") as sessions:
-        sessions.add_column(sa.Column("is_command", sa.Integer(), nullable=False, server_default="0"))
     _note_charges()
     _add_up_results()
 
