@@ -24,12 +24,14 @@ from qorch.records import (
     BlockKeys,
     BlockRecord,
     CacheStatistics,
+    Change,
     CheckpointRecord,
     JobPlan,
     JobRecord,
     LedgerRecord,
     MetricRecord,
     RawRecord,
+    RunHolder,
     RunRecord,
     RunState,
     RunTotals,
@@ -130,7 +132,7 @@ class SqlStore:
         # pages where one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
         self._writer = Writer(
-            self._write_engine, location=str(path), turn=turn, now=clock.now, check=LogWatch(path).check
+            self._write_engine, location=str(path), turn=turn, clock=clock, check=LogWatch(path).check
         )
         atexit.register(self.close)
 
@@ -154,8 +156,8 @@ class SqlStore:
         self._check_process()
         return self._writer.submit(writes)
 
-    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _R]]) -> "Future[_R]":
-        """See Store; ``change`` is called in the writer's thread."""
+    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_R]]) -> "Future[_R]":
+        """See Store; ``change`` is called in the writer's thread, and the time is the machine's monotonic clock."""
         self._check_process()
         return self._writer.run(lambda link: change_account(link, account, change))
 
@@ -176,10 +178,10 @@ class SqlStore:
         query = select(RUNS.c.stop_asked_at).where(RUNS.c.run_id == run_id)
         return next(iter(self._fetch(query, lambda row: parse_time_or_none(row.stop_asked_at))), None)
 
-    def is_claimed(self, run_id: str) -> bool:
-        """See Store; it looks by a shared lock, for a moment."""
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """See Store. Raises StoreUnavailableError if that cannot be found out."""
         self._check_process()
-        return self._locks.is_claimed(run_id)
+        return self._locks.holder_of(run_id)
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
@@ -335,7 +337,7 @@ class SqlStore:
         """See Store."""
         running = [run.run_id for run in self.runs() if run.state == RunState.RUNNING]
         with self._reading() as connection:
-            return measure(connection, self._path, is_in_use=any(map(self._locks.is_claimed, running)))
+            return measure(connection, self._path, is_in_use=any(map(self._locks.holder_of, running)))
 
     def shrink(self) -> int:
         """See Store. A database of an older qorch is written anew, once, if no run works on it."""

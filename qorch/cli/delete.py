@@ -54,7 +54,7 @@ def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
     run_id = record.run_id
     if record.state == RunState.DELETED:
         raise UsageError(f"run {run_id} is deleted already; its books stay")
-    if store.is_claimed(run_id):
+    if store.holder_of(run_id):
         raise UsageError(f"a process works on run {run_id}; stop it first: qorch cancel {run_id}")
     is_paid, open_jobs = may_have_paid(store, record), len(store.open_jobs(run_id))
     if force or not (is_paid or open_jobs):
