@@ -20,6 +20,7 @@ from qorch.records import MetricRecord, RunRecord, RunState, RunTotals, StepReco
 from qorch.run.checkpoint.loop import Checkpoint
 from qorch.run.resources import Stateful
 from qorch.run.totals import state_now
+from qorch.stores import database_file
 from qorch.wiring import NEWEST, open_store
 
 if TYPE_CHECKING:
@@ -194,25 +195,23 @@ def open_run(name_or_id: str, *, db: str | os.PathLike[str] | Store | None = Non
     Claims nothing and writes nothing, also while a process works on the run. Raises UnknownNameError where there is no
     such run or database, StoreError where the database cannot be read.
     """
-    place = _find_place(db)
-    if isinstance(place, Path) and not place.exists():
-        raise UnknownNameError(f"there is no run '{name_or_id}': there is no database at {place}")
-    where = _as_place(place)
-    with _opened(where) as store:
+    place, missing = _find_place(db)
+    if missing:
+        raise UnknownNameError(f"there is no run '{name_or_id}': there is no database at {missing}")
+    with _opened(place) as store:
         record = require_record(store, name_or_id)
         if record.state == RunState.DELETED:
             raise UnknownNameError(f"run {record.run_id} was deleted; see `qorch jobs --run {record.run_id}`")
-        return StoredRun(replace(record, state=state_now(store, record)), store.run_totals()[record.run_id], where)
+        return StoredRun(replace(record, state=state_now(store, record)), store.run_totals()[record.run_id], place)
 
 
 def runs(*, db: str | os.PathLike[str] | Store | None = None) -> list[StoredRun]:
     """All runs, newest first; none where there is no database yet. Raises StoreError where it cannot be read."""
-    place = _find_place(db)
-    if isinstance(place, Path) and not place.exists():
+    place, missing = _find_place(db)
+    if missing:
         return []
-    where = _as_place(place)
-    with _opened(where) as store:
-        return list_runs(store, where)
+    with _opened(place) as store:
+        return list_runs(store, place)
 
 
 def list_runs(store: Store, place: str | Store) -> list[StoredRun]:
@@ -233,19 +232,20 @@ def require_record(store: Store, name_or_id: str) -> RunRecord:
     return found
 
 
-def _find_place(db: str | os.PathLike[str] | Store | None) -> Path | Store:
-    """The database file, or the store that is open already. Raises UsageError for anything else."""
-    from qorch_jobs_db.sqlite import database_path
+def _find_place(db: str | os.PathLike[str] | Store | None) -> tuple[str | Store, Path | None]:
+    """Where the database is, or the store that is open already; and the file, if it does not exist.
 
+    Raises UsageError for anything else.
+    """
     if db is not None and not isinstance(db, str | os.PathLike):
         if not hasattr(db, "run_totals"):
             raise UsageError(f"db is a {type(db).__name__}; give the path of a database, its URL, or a Store")
-        return db
-    return database_path(os.fspath(db or read_config().db))
-
-
-def _as_place(place: Path | Store) -> str | Store:
-    return str(place) if isinstance(place, Path) else place
+        return db, None
+    url = os.fspath(db or read_config().db)
+    file = database_file(url)
+    if file is None:
+        return url, None
+    return str(file), None if file.exists() else file
 
 
 @contextmanager
