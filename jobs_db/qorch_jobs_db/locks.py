@@ -22,8 +22,7 @@ from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001
 _GLANCE_SECONDS = 0.05
-"""Longer than a process holds the shared lock by which it looks where the kernel cannot be asked: on that no claim may
-fail."""
+"""How long a claim tries: longer than others hold the shared lock by which they look if the kernel cannot be asked."""
 _MAX_NAME = 200
 _SIGNATURE_BYTES = 512
 _FLOCK = "hhqqi4x"

@@ -125,7 +125,7 @@ class VirtualClock:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, *, start: datetime.datetime = START, monotonic_seconds: float = 0.0
     ) -> None:
-        """``start`` and ``monotonic_seconds``: the wall clock, and the monotonic clock in seconds, at the loop's time 0."""
+        """``start``: the wall clock at the loop's time 0; ``monotonic_seconds``: the monotonic clock then."""
         self._loop = loop
         self._monotonic_seconds = monotonic_seconds
         self._start = start

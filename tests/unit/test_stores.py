@@ -68,7 +68,7 @@ def test_paths_and_sqlite_urls_are_one_store(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_says_what_is_installed() -> None:
     """Without the password in the URL."""
-    with pytest.raises(UnknownNameError, match="no store for oracle databases; installed are: .*sqlite") as caught:
+    with pytest.raises(UnknownNameError, match=r"no store for oracle databases; installed are: .*sqlite") as caught:
         open_store("oracle://user:secret@host/lab", clock=WallClock())
     assert "secret" not in str(caught.value)
 
