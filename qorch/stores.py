@@ -59,7 +59,7 @@ def database_file(db: str | os.PathLike[str]) -> Path | None:
 
 def _find_entry(url: str) -> EntryPoint:
     found = _URL.match(url)
-    scheme = found["scheme"].lower() if found else SQLITE
+    scheme = found["scheme"] if found else SQLITE
     known = store_entry_points()
     if scheme not in known:
         raise UnknownNameError(

@@ -60,7 +60,7 @@ def test_paths_and_sqlite_urls_are_one_store(tmp_path: Path) -> None:
     with closing(open_store(path, clock=WallClock())) as store:
         assert isinstance(store, SqlStore)
         store.write([make_run("r")]).result()
-    for url in (str(path), f"sqlite:///{path}", f"SQLite+pysqlite:///{path}"):
+    for url in (str(path), f"sqlite:///{path}", f"sqlite+pysqlite:///{path}"):
         with closing(wiring.open_store(url, clock=WallClock())) as store:
             assert [run.run_id for run in store.runs()] == ["r"]
         assert database_file(url) == path
