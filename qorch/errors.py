@@ -65,7 +65,7 @@ class MoneyError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """No backend, workload, run or gradient has that name."""
+    """No backend, kind of store, workload, run or gradient has that name."""
 
 
 class MissingPackageError(UsageError):

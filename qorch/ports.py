@@ -20,12 +20,14 @@ from qorch.records import (
     BlockKeys,
     BlockRecord,
     CacheStatistics,
+    Change,
     CheckpointRecord,
     JobPlan,
     JobRecord,
     LedgerRecord,
     MetricRecord,
     RawRecord,
+    RunHolder,
     RunRecord,
     RunTotals,
     SessionRecord,
@@ -233,8 +235,8 @@ class Store(Protocol):
         """When the process that works on a run was asked to stop; None if it was not. A cheap read."""
         ...
 
-    def is_claimed(self, run_id: str) -> bool:
-        """Whether a process works on a run. Asking never makes a claim of another process fail."""
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
         ...
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
@@ -292,11 +294,14 @@ class Store(Protocol):
         """The newest answer that was kept of a job. Raises StoreCorruptError on a bad checksum."""
         ...
 
-    def update_account(self, account: str, change: "Callable[[bytes | None], tuple[bytes | None, T]]") -> "Future[T]":
-        """Change what all processes share about an account, one after the other.
+    def update_account(self, account: str, change: "Callable[[bytes | None, int], Change[T]]") -> "Future[T]":
+        """Change what all processes share about an account, one after the other, and write records with it.
 
-        ``change`` is pure, gets the state (None at first) and returns the new one and a value, which the future gets;
-        it may be called again where a transaction has to be repeated. State None deletes it.
+        ``change(state, now_ns)`` is pure. It gets the state (None at first) and the time of the store in nanoseconds:
+        one clock for all processes that use the store, however far apart their own clocks are, so compare it with no
+        other clock. The state and the records of the Change that it returns are written in one transaction, and the
+        future gets the value. If ``change`` raises, or a record cannot be stored, the future gets that error, and
+        neither state nor records are changed. It may be called again if a transaction has to be repeated.
         """
         ...
 

@@ -1,7 +1,9 @@
 """What is recorded: one frozen value per kind of row, the same for every store."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.identity import Position
@@ -292,6 +294,29 @@ Write = (
     | RunMove
     | StopRequest
 )
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Change(Generic[T]):
+    """What a change of shared state comes to: the new ``state`` (None deletes it) and the ``value`` for the caller.
+
+    ``writes``: records that are written in the same transaction.
+    """
+
+    state: bytes | None
+    value: T
+    writes: Sequence[Write] = ()
+
+
+@dataclass(frozen=True)
+class RunHolder:
+    """The process that has the right to work on a run. ``pid`` and ``host`` are None if it could not leave them."""
+
+    pid: int | None
+    host: str | None
 
 
 BLOCK_OVERHEAD_BYTES = 1_000

@@ -20,6 +20,7 @@ from qorch.records import CheckpointRecord, MetricRecord, RunRecord, RunState, R
 from qorch.run.checkpoint.loop import Checkpoint
 from qorch.run.resources import Stateful
 from qorch.run.totals import state_now
+from qorch.stores import database_file
 from qorch.wiring import open_store
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class StoredRun:
 
     record: RunRecord
     totals: RunTotals
-    place: Path | Store
+    place: str | Store
 
     def __repr__(self) -> str:
         """Its id, state and size."""
@@ -189,9 +190,9 @@ def open_run(name_or_id: str, *, db: str | os.PathLike[str] | Store | None = Non
     Claims nothing and writes nothing, also while a process works on the run. Raises UnknownNameError if there is no
     such run or database, StoreError if the database cannot be read.
     """
-    place = _find_place(db)
-    if isinstance(place, Path) and not place.exists():
-        raise UnknownNameError(f"there is no run '{name_or_id}': there is no database at {place}")
+    place, missing = _find_place(db)
+    if missing:
+        raise UnknownNameError(f"there is no run '{name_or_id}': there is no database at {missing}")
     with _opened(place) as store:
         record = require_record(store, name_or_id)
         if record.state == RunState.DELETED:
@@ -201,14 +202,14 @@ def open_run(name_or_id: str, *, db: str | os.PathLike[str] | Store | None = Non
 
 def runs(*, db: str | os.PathLike[str] | Store | None = None) -> list[StoredRun]:
     """All runs, newest first; none if there is no database yet. Raises StoreError if it cannot be read."""
-    place = _find_place(db)
-    if isinstance(place, Path) and not place.exists():
+    place, missing = _find_place(db)
+    if missing:
         return []
     with _opened(place) as store:
         return list_runs(store, place)
 
 
-def list_runs(store: Store, place: Path | Store) -> list[StoredRun]:
+def list_runs(store: Store, place: str | Store) -> list[StoredRun]:
     """All runs of an open store, newest first; ``place``: the store, or the file from which they read later."""
     totals = store.run_totals()
     return [
@@ -226,20 +227,25 @@ def require_record(store: Store, name_or_id: str) -> RunRecord:
     return found
 
 
-def _find_place(db: str | os.PathLike[str] | Store | None) -> Path | Store:
-    """The database file, or the store that is open already. Raises UsageError for anything else."""
-    from qorch_jobs_db.sqlite import database_path
+def _find_place(db: str | os.PathLike[str] | Store | None) -> tuple[str | Store, Path | None]:
+    """Where the database is, or the store that is open already; and the file, if it does not exist.
 
+    Raises UsageError for anything else.
+    """
     if db is not None and not isinstance(db, str | os.PathLike):
         if not hasattr(db, "run_totals"):
             raise UsageError(f"db is a {type(db).__name__}; give the path of a database, its URL, or a Store")
-        return db
-    return database_path(os.fspath(db or read_config().db))
+        return db, None
+    url = os.fspath(db or read_config().db)
+    file = database_file(url)
+    if file is None:
+        return url, None
+    return str(file), None if file.exists() else file
 
 
 @contextmanager
-def _opened(place: Path | Store) -> Iterator[Store]:
-    if not isinstance(place, Path):
+def _opened(place: str | Store) -> Iterator[Store]:
+    if not isinstance(place, str):
         yield place
         return
     with closing(open_store(place, clock=WallClock())) as store:

@@ -31,6 +31,7 @@ from qorch.run.portal import Portal
 from qorch.run.resources import Progress, Resources
 from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
+from qorch.stores import open_store as open_store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
@@ -296,10 +297,3 @@ def _continued(record: RunRecord, device: Backend, seed: int | None, *, settings
 def _with_charges(summary: str, device: Backend) -> str:
     """The summary, and whether the run's jobs cost money: reports are made without the backend."""
     return json.dumps(json.loads(summary) | {"charges": device.capabilities.charges})
-
-
-def open_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:
-    """Open (and where needed create) a database. Raises StoreError."""
-    from qorch_jobs_db import open_store as open_sql_store
-
-    return open_sql_store(os.fspath(db), clock=clock)

@@ -1,8 +1,15 @@
-"""Rights kept by the kernel: flock on files beside the database, freed when their process dies."""
+"""Rights kept by the kernel: locks on files beside the database, freed when their process dies.
+
+The right to a run is a flock and, on Linux, a record lock of the open file as well: the kernel answers whether
+somebody has a record lock (F_OFD_GETLK), which nobody can ask of a flock without taking it for a moment.
+"""
 
 import fcntl
 import hashlib
 import os
+import socket
+import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,12 +17,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 from qorch.errors import RunBusyError, StoreUnavailableError
+from qorch.records import RunHolder
 from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001
 _GLANCE_SECONDS = 0.05
-"""How long a claim waits for the shared lock of `is_claimed`, which is held for less."""
+"""How long a claim tries: longer than others hold the shared lock by which they look if the kernel cannot be asked."""
 _MAX_NAME = 200
+_SIGNATURE_BYTES = 512
+_FLOCK = "hhqqi4x"
+"""The C struct flock of 64-bit Linux: type, whence, start, length, pid."""
+_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_HAS_RECORD_LOCKS = sys.platform == "linux" and sys.maxsize > 2**32
 _CLOSED = -1
 # Descriptors of this process that may be locked. A file description is shared with a forked child, so the child
 # must close its copy: the set has to be where the hook of the process-wide fork can find it.
@@ -52,23 +65,26 @@ class Locks:
         _kept.add(descriptor)
         try:
             if not _lock_soon(descriptor):
-                raise _busy(run_id, descriptor)
-            _sign(descriptor)
+                raise _busy(run_id, _read_signature(descriptor))
+            # Signed before others can see by the record lock that the run is taken: they find this name, not an older.
+            _sign(descriptor, f"{os.getpid()} {socket.gethostname()}")
+            if not _show(descriptor):
+                _sign(descriptor, str(os.getpid()))
             yield
         finally:
             _close(descriptor)
 
-    def is_claimed(self, run_id: str) -> bool:
-        """Whether a process holds the right to a run. Raises StoreUnavailableError if the lock file cannot be read."""
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """The process that holds the right to a run. Raises StoreUnavailableError if that cannot be found out."""
         try:
             descriptor = os.open(self._path(f"run-{_file_name(run_id)}"), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
             raise store_error(error, location=str(self._folder)) from error
         _kept.add(descriptor)
         try:
-            return not _try_lock(descriptor, fcntl.LOCK_SH)
+            return _read_signature(descriptor) if _is_taken(descriptor) else None
         finally:
             _close(descriptor)
 
@@ -147,27 +163,61 @@ def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise StoreUnavailableError(
-            f"the file system has no file locks ({error.strerror}); put the database on a local disk"
-        ) from error
+        raise _no_locks(error) from error
     return True
 
 
-def _sign(descriptor: int) -> None:
-    # The pid is a courtesy to whoever finds the run taken: a full disk does not weaken the claim.
+def _no_locks(error: OSError) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"the file system has no file locks ({error.strerror}); put the database on a local disk"
+    )
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Whether another open file has the right.
+
+    The last signature tells how to ask: only one with a host was left by a process that took the record lock as well.
+    """
+    if not _HAS_RECORD_LOCKS or _read_signature(descriptor).host is None:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    except OSError as error:
+        raise _no_locks(error) from error
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+
+
+def _show(descriptor: int) -> bool:
+    """Take the record lock, of which others can ask, beside the flock, which gives the right; whether that worked."""
+    if not _HAS_RECORD_LOCKS:
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    except OSError:
+        return False
+    return True
+
+
+def _sign(descriptor: int, signature: str) -> None:
+    # The name is a courtesy to other processes that find the run taken: a full disk does not weaken the claim.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        os.pwrite(descriptor, signature.encode(), 0)
 
 
-def _busy(run_id: str, descriptor: int) -> RunBusyError:
-    signature = os.pread(descriptor, 32, 0).decode("ascii", "replace")
-    pid = int(signature) if signature.isdecimal() else None
-    if pid == os.getpid():
-        return RunBusyError.in_this_process(run_id, pid=pid)
-    holder = "unknown" if pid is None else pid
-    text = f"another process (pid {holder}) works on run '{run_id}'; wait for it, or stop it and resume"
-    return RunBusyError(text, pid=pid)
+def _read_signature(descriptor: int) -> RunHolder:
+    """The process that signed last, by its pid and, if it took the record lock, its host."""
+    pid, _, host = os.pread(descriptor, _SIGNATURE_BYTES, 0).decode("utf-8", "replace").partition(" ")
+    return RunHolder(int(pid) if pid.isdecimal() else None, host or None)
+
+
+def _busy(run_id: str, holder: RunHolder) -> RunBusyError:
+    is_here = holder.host in {None, socket.gethostname()}
+    if holder.pid == os.getpid() and is_here:
+        return RunBusyError.in_this_process(run_id, pid=holder.pid)
+    where = "unknown" if holder.pid is None else f"{holder.pid}" if is_here else f"{holder.pid} on {holder.host}"
+    text = f"another process (pid {where}) works on run '{run_id}'; wait for it, or stop it and resume"
+    return RunBusyError(text, pid=holder.pid)
 
 
 def _file_name(run_id: str) -> str:

@@ -1,6 +1,5 @@
 """The SQL of writing: upserts for what moves, inserts for what only grows; each compiled to text once."""
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,8 +21,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
-from qorch.records import ReleasedRows, RunMove, StopRequest
-from qorch_jobs_db.encoding import Changes, Parameters, SqlValue, time_or_none, time_text
+from qorch.ports import Clock
+from qorch.records import Change, ReleasedRows, RunMove, StopRequest
+from qorch_jobs_db.encoding import Changes, Parameters, SqlValue, encode, time_or_none, time_text
 from qorch_jobs_db.schema import (
     ACCOUNTS,
     ATTEMPTS,
@@ -156,19 +156,19 @@ _COUNTED = [_columns(ROW_BLOCKS).index(name) for name in ("run_id", "n_rows", "n
 
 @dataclass(frozen=True)
 class Link:
-    """The writer's connection, a cursor of its driver, and what to say to that."""
+    """The writer's connection, a cursor of its driver, and what to say to that; ``clock`` is the store's own time."""
 
     connection: Connection
     cursor: DBAPICursor
     texts: Texts
-    now: Callable[[], dt.datetime]
+    clock: Clock
 
 
-def connect(engine: Engine, *, now: Callable[[], dt.datetime]) -> Link:
-    """Open the writer's connection; ``now`` dates what is written."""
+def connect(engine: Engine, *, clock: Clock) -> Link:
+    """Open the writer's connection; ``clock`` dates what is written, and changes of shared state are told its time."""
     texts = compile_texts(engine.dialect)
     connection = engine.connect()
-    return Link(connection, connection.connection.cursor(), texts, now)
+    return Link(connection, connection.connection.cursor(), texts, clock)
 
 
 class ChangeError(Exception):
@@ -226,7 +226,7 @@ def _release(link: Link, released: ReleasedRows) -> None:
 def claim_rows(link: Link, run_id: str, claims: ByteArray) -> list[str]:
     """Claim what is free; for each of ``(R, 32)`` claims the id of the run that has it."""
     wanted = _blobs(claims)
-    stamp = time_text(link.now())
+    stamp = time_text(link.clock.now())
     rows = [(claim, run_id, stamp) for claim in wanted]
     link.cursor.executemany(link.texts.claim, rows)
     owners = []
@@ -242,21 +242,27 @@ def _blobs(claims: ByteArray) -> Sequence[bytes]:
     return [content[start : start + width] for start in range(0, len(content), width)]
 
 
-def change_account(link: Link, account: str, change: Callable[[bytes | None], tuple[bytes | None, _T]]) -> _T:
-    """Replace an account's state by what ``change`` makes of it. Raises ChangeError where that raises."""
+def change_account(link: Link, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> _T:
+    """Replace an account's state by what ``change`` makes of it, and write the records that it returns.
+
+    Raises ChangeError if ``change`` raises, or a record cannot be encoded.
+    """
     cursor, texts = link.cursor, link.texts
     cursor.execute(texts.read_account, (account,))
     found = cursor.fetchall()
     before = found[0][0] if found else None
+    stamp = time_text(link.clock.now())
     try:
-        after, value = change(before)
+        made = change(before, link.clock.monotonic_ns())
+        changes = encode(made.writes, stamp=stamp)
     except Exception as error:
         raise ChangeError from error
-    if after is None:
+    apply_changes(link, changes)
+    if made.state is None:
         cursor.execute(texts.drop_account, (account,))
-    elif after != before:
-        cursor.execute(texts.put_account, (account, after, time_text(link.now())))
-    return value
+    elif made.state != before:
+        cursor.execute(texts.put_account, (account, made.state, stamp))
+    return made.value
 
 
 def _add_results(link: Link, rows: Sequence[Parameters]) -> None:

@@ -23,12 +23,14 @@ from qorch.records import (
     BlockKeys,
     BlockRecord,
     CacheStatistics,
+    Change,
     CheckpointRecord,
     JobPlan,
     JobRecord,
     LedgerRecord,
     MetricRecord,
     RawRecord,
+    RunHolder,
     RunRecord,
     RunState,
     RunTotals,
@@ -101,7 +103,9 @@ def open_store(url: str, *, clock: Clock) -> "SqlStore":
         create_file(path)
         locks = Locks(path)
         with closing(locks.turn("open", patience_seconds=BUSY_SECONDS)) as turn, turn:
-            store_id = prepare_database(path, clock=clock, is_claimed=locks.is_claimed)
+            store_id = prepare_database(
+                path, clock=clock, is_claimed=lambda run_id: locks.holder_of(run_id) is not None
+            )
     except OSError as error:
         raise store_error(error, location=str(path)) from error
     return SqlStore(path, store_id=store_id, locks=locks, clock=clock)
@@ -128,7 +132,7 @@ class SqlStore:
         # pages where one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
         self._writer = Writer(
-            self._write_engine, location=str(path), turn=turn, now=clock.now, check=LogWatch(path).check
+            self._write_engine, location=str(path), turn=turn, clock=clock, check=LogWatch(path).check
         )
         atexit.register(self.close)
 
@@ -152,8 +156,8 @@ class SqlStore:
         self._check_process()
         return self._writer.submit(writes)
 
-    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _R]]) -> "Future[_R]":
-        """See Store; ``change`` is called in the writer's thread."""
+    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_R]]) -> "Future[_R]":
+        """See Store; ``change`` is called in the writer's thread, and the time is the machine's monotonic clock."""
         self._check_process()
         return self._writer.run(lambda link: change_account(link, account, change))
 
@@ -174,10 +178,10 @@ class SqlStore:
         query = select(RUNS.c.stop_asked_at).where(RUNS.c.run_id == run_id)
         return next(iter(self._fetch(query, lambda row: parse_time_or_none(row.stop_asked_at))), None)
 
-    def is_claimed(self, run_id: str) -> bool:
-        """See Store; it looks by a shared lock, for a moment."""
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """See Store. Raises StoreUnavailableError if that cannot be found out."""
         self._check_process()
-        return self._locks.is_claimed(run_id)
+        return self._locks.holder_of(run_id)
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
@@ -313,7 +317,7 @@ class SqlStore:
     def room(self) -> StoreRoom:
         """See Store."""
         # Whatever its state: a run that is resumed or recovered has its process long before it is stored as running.
-        is_in_use = any(self._locks.is_claimed(run.run_id) for run in self.runs())
+        is_in_use = any(self._locks.holder_of(run.run_id) is not None for run in self.runs())
         with self._reading() as connection:
             return measure(connection, self._path, is_in_use=is_in_use)
 

@@ -1,6 +1,5 @@
 """The one thread that writes: what waits goes into one transaction, so that one fsync serves many calls."""
 
-import datetime as dt
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from qorch.errors import QorchError, StoreError
+from qorch.ports import Clock
 from qorch.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
 from qorch_jobs_db.faults import StoreFault, fault_of, store_error
@@ -46,7 +46,7 @@ class Writer:
         *,
         location: str,
         turn: Turn,
-        now: Callable[[], dt.datetime],
+        clock: Clock,
         check: Callable[[], None],
     ) -> None:
         """Start the thread."""
@@ -55,7 +55,7 @@ class Writer:
         self._engine = engine
         self._location = location
         self._turn = turn
-        self._now = now
+        self._clock = clock
         self._link: Link | None = None
         self._failure: StoreError | None = None
         self._is_closed = False
@@ -120,7 +120,7 @@ class Writer:
         for call in calls:
             try:
                 if call.work is None:
-                    stamp = stamp or time_text(self._now())
+                    stamp = stamp or time_text(self._clock.now())
                     call.changes.add(encode(call.writes, stamp=stamp))
             except Exception as error:  # whatever a malformed record raises belongs to its caller
                 call.future.set_exception(_as_store_error(error))
@@ -146,7 +146,7 @@ class Writer:
         """What each call came to, all of them durable; or why none is."""
         try:
             with self._turn:
-                self._link = link = self._link or connect(self._engine, now=self._now)
+                self._link = link = self._link or connect(self._engine, clock=self._clock)
                 with link.connection.begin():
                     outcomes = _apply(link, calls)
                 self._check()

@@ -105,15 +105,6 @@ def _ask(store: "Store", run_id: str) -> None:
     store.write([StopRequest(run_id, WallClock().now())]).result()
 
 
-def _holder(store: "Store", run_id: str) -> int | None:
-    """The process that has the run now; None if there is none, or it is not known."""
-    try:
-        with store.claim_run(run_id):
-            return None
-    except RunBusyError as error:
-        return error.pid
-
-
 def _end_command(store: "Store", run_id: str) -> int | None:
     """Send SIGTERM to the process that works on the run if it is the command ``qorch``; its pid.
 
@@ -127,7 +118,8 @@ def _end_command(store: "Store", run_id: str) -> int | None:
         try:
             # Asked after the handle was opened: if the process has the run now, the handle is not that of a later
             # process with the same pid.
-            if _holder(store, run_id) == session.pid:
+            holder = store.holder_of(run_id)
+            if holder is not None and holder.pid == session.pid and holder.host in {None, session.host}:
                 _send_sigterm(session.pid, handle)
                 return session.pid
         finally:

@@ -32,10 +32,10 @@ def complete_runs(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def _run_ids(db: str | None) -> list[str]:
-    from qorch.cli.database import is_there, locate_database, open_database
+    from qorch.cli.database import find_missing, open_database
 
     with suppress(Exception):  # a shell that waits for names has no use for an error
-        if is_there(locate_database(db)):
+        if find_missing(db) is None:
             with open_database(db) as store:
                 return [run.run_id for run in store.runs()]
     return []

@@ -11,11 +11,11 @@ from qorch.records import RunRecord
 
 @contextmanager
 def open_database(db: str | None) -> Iterator[Store]:
-    """The store at ``--db``, or else the configured one. Raises UsageError where ``--db`` names no file."""
+    """The store at ``--db``, or else the configured one. Raises UsageError if ``--db`` names a file that is missing."""
     from qorch.wiring import open_store
 
-    if db is not None and not is_there(locate_database(db)):
-        raise UsageError(f"there is no database at {locate_database(db)}; `qorch train --db …` makes one")
+    if db is not None and (missing := find_missing(db)):
+        raise UsageError(f"there is no database at {missing}; `qorch train --db …` makes one")
     store = open_store(database_url(db), clock=WallClock())
     try:
         yield store
@@ -30,11 +30,15 @@ def database_url(db: str | None) -> str:
     return db or read_config().db
 
 
-def locate_database(db: str | None) -> Path:
-    """The file of the database. Raises UsageError for a URL of another kind."""
-    from qorch_jobs_db.sqlite import database_path
+def find_missing(db: str | None) -> Path | None:
+    """The file of a database that does not exist yet; None if it exists, or the store is not a file.
 
-    return database_path(database_url(db))
+    Raises UsageError for a URL that names no store.
+    """
+    from qorch.stores import database_file
+
+    database = database_file(database_url(db))
+    return None if database is None or is_there(database) else database
 
 
 def is_there(database: Path) -> bool:

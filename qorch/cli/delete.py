@@ -32,7 +32,7 @@ def delete(
     with open_database(db) as store:
         found = {record.run_id: record for record in (require_run(store, run) for run in runs)}
         for run_id, record in found.items():
-            if store.is_claimed(run_id):
+            if store.holder_of(run_id):
                 raise UsageError(f"a process works on run {run_id}; stop it first: qorch cancel {run_id}")
             _keeps_books(store, record, force=force)
         _confirm(list(found), is_sure=yes or as_json)

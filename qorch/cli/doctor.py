@@ -13,10 +13,10 @@ def doctor(db: DbOption = None, as_json: JsonOption = False) -> None:
 
     Exits with 1 where something will not work.
     """
-    from qorch.cli.database import locate_database
+    from qorch.cli.database import database_url
     from qorch.cli.health import FAIL, examine
 
-    findings = examine(locate_database(db))
+    findings = examine(database_url(db))
     if as_json:
         print_json({"checks": [asdict(finding) for finding in findings]})
     else:

@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -35,8 +36,11 @@ class Finding:
     message: str
 
 
-def examine(database: Path) -> list[Finding]:
-    """All checks, of this machine and of the database at that path."""
+def examine(db: str) -> list[Finding]:
+    """All checks, of this machine and of the database. Raises UsageError for a URL that names no store."""
+    from qorch.stores import database_file
+
+    database = database_file(db)
     return [
         check_python(),
         check_platform(),
@@ -44,10 +48,7 @@ def examine(database: Path) -> list[Finding]:
         *check_extras(),
         check_cores(),
         check_memory(),
-        check_sqlite(),
-        check_file_system(database),
-        check_disk(database),
-        *check_database(database),
+        *(check_database(db) if database is None else check_file(database)),
     ]
 
 
@@ -165,34 +166,49 @@ def check_disk(database: Path) -> Finding:
     return Finding("disk", status, f"{format_bytes(free)} free at {folder}")
 
 
-def check_database(database: Path) -> Iterator[Finding]:
-    """Whether the database can be opened and is sound, and that nobody else can read it."""
-    from qorch.ports import WallClock
-    from qorch_jobs_db import open_store
-
+def check_file(database: Path) -> Iterator[Finding]:
+    """SQLite, the disk, and the database in that file, which nobody else should be able to read."""
+    yield check_sqlite()
+    yield check_file_system(database)
+    yield check_disk(database)
     try:
         if not is_there(database):
             yield _check_new_database(database)
             return
         mode = stat.S_IMODE(database.stat().st_mode)
-        store = open_store(str(database), clock=WallClock())
-        try:
-            damage = store.check()
-            figures, room = store.cache_statistics(), store.room()
-        finally:
-            store.close()
+    except QorchError as error:
+        yield Finding("database", FAIL, str(error))
+        return
+    found = list(check_database(str(database)))
+    yield from found
+    if any(finding.name == "results" for finding in found):
+        yield check_mode(database, mode)
+
+
+def check_database(db: str) -> Iterator[Finding]:
+    """Whether the database can be opened and is sound, and what its results take."""
+    from qorch.ports import WallClock
+    from qorch.stores import SelfCheckingStore, open_store
+
+    try:
+        with closing(open_store(db, clock=WallClock())) as store:
+            damage = store.check() if isinstance(store, SelfCheckingStore) else []
+            figures, room, location = store.cache_statistics(), store.room(), store.location
     except QorchError as error:
         yield Finding("database", FAIL, str(error))
         return
     if damage:
-        yield Finding("database", FAIL, f"{database} is damaged ({damage[0]}); restore a backup")
+        yield Finding("database", FAIL, f"{location} is damaged ({damage[0]}); restore a backup")
     else:
-        yield Finding("database", OK, f"{database} is sound")
+        yield Finding("database", OK, f"{location} is sound")
     yield check_results(figures, room)
+
+
+def check_mode(database: Path, mode: int) -> Finding:
+    """Whether other users of the machine can read the file."""
     if mode & 0o077:
-        yield Finding("database mode", WARN, f"{mode:04o}: others can read what you ran; chmod 600 {database}")
-    else:
-        yield Finding("database mode", OK, f"{mode:04o}")
+        return Finding("database mode", WARN, f"{mode:04o}: others can read what you ran; chmod 600 {database}")
+    return Finding("database mode", OK, f"{mode:04o}")
 
 
 def check_results(figures: CacheStatistics, room: StoreRoom) -> Finding:

@@ -133,11 +133,11 @@ def _train_or_resume(
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
-    from qorch.cli.database import is_there, locate_database, open_database, require_run
+    from qorch.cli.database import find_missing, open_database, require_run
     from qorch.records import RunState
 
-    if not is_there(locate_database(db)):
-        raise UnknownNameError(f"there is no run to resume at {locate_database(db)}; see `qorch runs`")
+    if missing := find_missing(db):
+        raise UnknownNameError(f"there is no run to resume at {missing}; see `qorch runs`")
     with open_database(db) as store:
         if resume != LATEST:
             return require_run(store, resume)

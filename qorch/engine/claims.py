@@ -75,12 +75,14 @@ class Claims:
             await asyncio.wrap_future(self._store.write([ReleasedRows(self._run_id, claims)]))
 
     async def _bury(self, owner: str) -> None:
-        """Where a run's process has died, settle its open jobs and free its rows."""
+        """If a run's process has died, settle its open jobs and free its rows."""
+        if self._store.holder_of(owner) is not None:
+            return
         try:
             with self._store.claim_run(owner):
                 await self._settle(owner)
                 await asyncio.wrap_future(self._store.write([ReleasedRows(owner)]))
-        except RunBusyError:
+        except RunBusyError:  # it has been resumed, or another run settles its jobs
             return
 
 

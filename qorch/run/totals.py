@@ -117,7 +117,7 @@ def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | Non
 
 def state_now(store: Store, run: RunRecord) -> str:
     """The state of a run: as stored, but INTERRUPTED if it is stored as running and its process has died."""
-    if run.state != RunState.RUNNING or store.is_claimed(run.run_id):
+    if run.state != RunState.RUNNING or store.holder_of(run.run_id):
         return run.state
     return INTERRUPTED
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from qorch.model.arrays import ByteArray
 from qorch.ports import Clock
-from qorch.records import BlockRecord, Trimmed, Write
+from qorch.records import BlockRecord, Change, Trimmed, Write
 from qorch.testing.memory_store import MemoryStore
 
 _T = TypeVar("_T")
@@ -58,7 +58,7 @@ class FragileStore(MemoryStore):
     """
 
     def __init__(self, clock: Clock, sync: Sync, *, store_id: str = _STORE_ID) -> None:
-        """An empty store; ``clock`` dates blocks that have no time."""
+        """An empty store; ``clock`` is the store's own, see MemoryStore."""
         super().__init__(clock, store_id=store_id)
         self._sync = sync
         self._journal: list[_Replay] = []
@@ -79,12 +79,18 @@ class FragileStore(MemoryStore):
             dated = [_date(record, self._clock.now) for record in writes]
             return self._queue(super().write(dated), lambda store: MemoryStore.write(store, dated))
 
-    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _T]]) -> "Future[_T]":
+    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
         """See Store."""
+        made: list[Change[_T]] = []
+
+        def change_once(state: bytes | None, now_ns: int) -> Change[_T]:
+            found = change(state, now_ns)
+            made.append(replace(found, writes=[_date(record, self._clock.now) for record in found.writes]))
+            return made[0]
+
         with self._lock:
-            done = super().update_account(account, change)
-            state = self._tables.accounts.get(account)
-            return self._queue(done, lambda store: store.set_account(account, state))
+            done = super().update_account(account, change_once)
+            return self._queue(done, lambda store: MemoryStore.update_account(store, account, lambda *_: made[0]))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from qorch.records import (
     BlockKeys,
     BlockRecord,
     CacheStatistics,
+    Change,
     CheckpointRecord,
     JobPlan,
     JobRecord,
@@ -28,6 +30,7 @@ from qorch.records import (
     MetricRecord,
     RawRecord,
     ReleasedRows,
+    RunHolder,
     RunMove,
     RunRecord,
     RunState,
@@ -70,7 +73,10 @@ class MemoryStore:
     """``qorch.ports.Store`` over dictionaries; every write is in effect when ``write`` returns."""
 
     def __init__(self, clock: Clock, *, store_id: str | None = None) -> None:
-        """An empty store; ``clock`` dates blocks that have no time. ``store_id`` is random where it is not given."""
+        """An empty store; ``store_id`` is random if it is not given.
+
+        ``clock`` is the store's own: it dates blocks that have no time, and is what changes of shared state are told.
+        """
         self._clock = clock
         self._store_id = store_id or secrets.token_hex(16)
         self._tables = _Tables()
@@ -99,32 +105,25 @@ class MemoryStore:
             except StoreError as error:
                 future.set_exception(error)
             else:
-                for record in sorted(writes, key=_generation):
-                    self._apply(record)
-                self._drop_plans(writes)
+                self._apply_all(writes)
                 future.set_result(None)
         return future
 
-    def update_account(self, account: str, change: Callable[[bytes | None], tuple[bytes | None, _T]]) -> "Future[_T]":
+    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
         """See Store; the future is done."""
         future: Future[_T] = Future()
         with self._lock:
             self._check_open()
             try:
-                state, value = change(self._tables.accounts.get(account))
+                made = change(self._tables.accounts.get(account), self._clock.monotonic_ns())
+                self._check_references(made.writes)
             except Exception as error:  # whatever it raises belongs to the caller
                 future.set_exception(error)
             else:
-                self.set_account(account, state)
-                future.set_result(value)
+                self._apply_all(made.writes)
+                self._keep_account(account, made.state)
+                future.set_result(made.value)
         return future
-
-    def set_account(self, account: str, state: bytes | None) -> None:
-        """Give an account this state at once, or none."""
-        if state is None:
-            self._tables.accounts.pop(account, None)
-        else:
-            self._tables.accounts[account] = state
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store; the future is done."""
@@ -155,9 +154,9 @@ class MemoryStore:
         run = self._read().runs.get(run_id)
         return None if run is None else run.stop_asked_at
 
-    def is_claimed(self, run_id: str) -> bool:
-        """See Store."""
-        return run_id in self._claimed
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """See Store; it is this process, or none."""
+        return RunHolder(os.getpid(), socket.gethostname()) if run_id in self._claimed else None
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """See Store."""
@@ -331,6 +330,17 @@ class MemoryStore:
             job_id = record.job_id if isinstance(record, _OfJob) else None
             if job_id is not None and job_id not in self._tables.jobs and job_id not in jobs:
                 raise StoreError(f"job '{job_id}' is not stored; write its JobRecord first")
+
+    def _keep_account(self, account: str, state: bytes | None) -> None:
+        if state is None:
+            self._tables.accounts.pop(account, None)
+        else:
+            self._tables.accounts[account] = state
+
+    def _apply_all(self, writes: Sequence[Write]) -> None:
+        for record in sorted(writes, key=_generation):
+            self._apply(record)
+        self._drop_plans(writes)
 
     def _apply(self, record: Write) -> None:
         tables = self._tables

@@ -37,6 +37,8 @@ DONE = "done"
 KILLED = "killed"
 MOST_STEPS = 600_000
 MOST_DAYS = 120.0
+HOST_SECONDS = 3 * HOUR
+"""How far apart the monotonic clocks of processes are that are started one after the other."""
 RESTARTS = 5
 """How often whoever owns a run starts it again after an error, before giving up."""
 RARE_POLLS = PollPolicy(share=0.5, shortest_seconds=0.1, longest_seconds=1800.0)
@@ -215,7 +217,8 @@ class World:
     def _start(self, run: RunStory) -> None:
         loop = ProcessLoop(self.timeline)
         loop.set_exception_handler(lambda _, context: self.violations.append(f"uncaught: {context}"))
-        clock = VirtualClock(loop)
+        # As on hosts that were started hours apart: what processes share may be dated by the store's clock alone.
+        clock = VirtualClock(loop, monotonic_seconds=HOST_SECONDS * len(self._clocks))
         clock.skew_seconds = self.skew_seconds
         self._clocks.append(clock)
         run.results = []

@@ -1,6 +1,8 @@
 """The part of the Store contract that is about runs as a whole: their totals, and deleting them."""
 
 import math
+import os
+import socket
 from dataclasses import replace
 
 import pytest
@@ -88,11 +90,14 @@ class StoreRunsConformance:
         assert _read_everything(store, "kept") == before
 
     def test_looking_whether_a_run_is_claimed_takes_no_claim(self, store: Store) -> None:
-        """True exactly while a claim is held."""
-        assert not store.is_claimed("r")
+        """The holder is told while it has the claim, and at no other time."""
+        assert store.holder_of("r") is None
         with store.claim_run("r"):
-            assert store.is_claimed("r")
-        assert not store.is_claimed("r")
+            holder = store.holder_of("r")
+            assert holder is not None
+            assert holder.pid == os.getpid()
+            assert holder.host in {None, socket.gethostname()}
+        assert store.holder_of("r") is None
 
 
 def _write_whole_run(store: Store, run_id: str) -> None:

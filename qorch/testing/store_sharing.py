@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,31 @@ import pytest
 from qorch.errors import BudgetError, RunBusyError, StoreError
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import KEY_BYTES
+from qorch.model.job import JobState
 from qorch.ports import Store
-from qorch.records import ReleasedRows, RunMove, RunState, StopRequest
+from qorch.records import Change, ReleasedRows, RunMove, RunState, StopRequest, Write
 from qorch.testing.store_fixtures import StoreFixtures
-from qorch.testing.store_records import NOW, make_job, make_run, start_python
+from qorch.testing.store_records import HERE, NOW, make_block, make_job, make_plan, make_run, start_python
 
 _PATIENCE_SECONDS = 120
 _INCREMENT = """
 import json
-def grow(state):
+from qorch.records import Change
+def grow(state, _now_ns):
     count = int(state or b"0") + 1
-    return str(count).encode(), count
+    return Change(str(count).encode(), count)
 print(json.dumps([store.update_account("a", grow).result() for _ in range(200)]))
 store.close()
+"""
+_RESERVE = """
+from qorch.testing.store_sharing import reserve
+while True:
+    print(store.update_account("a", reserve).result(), flush=True)
+"""
+_LOOK = """
+print("looking", flush=True)
+while True:
+    store.holder_of("r")
 """
 _CLAIM = """
 import json, sys
@@ -40,25 +53,36 @@ store.close()
 """
 
 
-def grow(state: bytes | None) -> tuple[bytes, int]:
+def grow(state: bytes | None, _now_ns: int) -> Change[int]:
     """Count the changes of an account."""
     count = int(state or b"0") + 1
-    return str(count).encode(), count
+    return Change(str(count).encode(), count)
 
 
-def refuse(_state: bytes | None) -> tuple[bytes, int]:
-    """Change nothing, as where money is short."""
+def reserve(state: bytes | None, _now_ns: int) -> Change[int]:
+    """Count one more, and write a job of that number with it."""
+    count = int(state or b"0") + 1
+    return Change(str(count).encode(), count, writes=[make_job(f"r/1.0.{count}")])
+
+
+def refuse(_state: bytes | None, _now_ns: int) -> Change[int]:
+    """Change nothing, as if money were short."""
     raise BudgetError("no money left")
 
 
-def read(state: bytes | None) -> tuple[bytes | None, bytes | None]:
+def read(state: bytes | None, _now_ns: int) -> Change[bytes | None]:
     """The state as it is."""
-    return state, state
+    return Change(state, state)
 
 
-def forget(_state: bytes | None) -> tuple[None, str]:
+def tell_time(state: bytes | None, now_ns: int) -> Change[int]:
+    """The time of the store; the state stays."""
+    return Change(state, now_ns)
+
+
+def forget(_state: bytes | None, _now_ns: int) -> Change[str]:
     """Delete the account."""
-    return None, "gone"
+    return Change(None, "gone")
 
 
 def make_claims(*numbers: int) -> ByteArray:
@@ -105,7 +129,7 @@ class StoreSharingConformance(StoreFixtures):
     def test_an_account_keeps_any_bytes(self, store: Store) -> None:
         """Also none at all, which is not the same as no account."""
         for state in (b"", b"\x00\xff" * 5000):
-            store.update_account("a", lambda _, state=state: (state, None)).result()  # type: ignore[misc]
+            store.update_account("a", lambda _, _now_ns, state=state: Change(state, None)).result()  # type: ignore[misc]
             assert store.update_account("a", read).result() == state
 
     def test_a_deleted_account_starts_anew(self, store: Store) -> None:
@@ -124,6 +148,71 @@ class StoreSharingConformance(StoreFixtures):
         assert [futures[0].result(), futures[2].result()] == [1, 2]
         written.result()
         assert [job.job_id for job in store.jobs("r")] == ["r/0.0.0", "r/0.0.1"]
+
+    def test_a_change_is_told_the_time_of_the_store(self, store: Store) -> None:
+        """In nanoseconds, which do not go back."""
+        times = [store.update_account("a", tell_time).result() for _ in range(20)]
+        assert all(type(now_ns) is int for now_ns in times)
+        assert times == sorted(times)
+
+    def test_a_change_writes_records_with_the_state(self, store: Store) -> None:
+        """Of every kind, and in the order of the calls around it."""
+        job = make_job("r/0.0.1")
+        sent = replace(job, state=JobState.SUBMITTED)
+        store.write([job])
+        done = store.update_account("a", lambda *_: Change(b"1", "value", [sent, make_block(2), make_plan()]))
+        counts = store.write([make_job("r/0.0.2")]), store.update_account("a", read)
+        assert (done.result(), counts[1].result()) == ("value", b"1")
+        assert [found.job_id for found in store.jobs("r")] == ["r/0.0.0", "r/0.0.1", "r/0.0.2"]
+        assert [found.state for found in store.jobs("r")][1] is JobState.SUBMITTED
+        assert len(store.blocks_at("r", HERE)) == 1
+        assert store.job_plan("r/0.0.0") is not None
+
+    def test_a_refused_change_leaves_neither_state_nor_records(self, store: Store) -> None:
+        """Whether the change raises or one of its records cannot be stored; the neighbours of the call are applied."""
+        bad: list[Write] = [make_job("r/0.0.1"), make_job("nobody/0.0.0")]
+        before = store.update_account("a", reserve)
+        refused = store.update_account("a", refuse)
+        failed = store.update_account("a", lambda *_: Change(b"77", 0, bad))
+        unfit = store.update_account("a", lambda *_: Change(b"77", 0, [make_job("r/0.0.1"), "no record"]))  # type: ignore[list-item]
+        after = store.update_account("a", reserve)
+        with pytest.raises(BudgetError):
+            refused.result()
+        for future in (failed, unfit):
+            with pytest.raises(StoreError):
+                future.result()
+        assert (before.result(), after.result()) == (1, 2)
+        assert store.update_account("a", read).result() == b"2"
+        assert [job.job_id for job in store.jobs()] == ["r/0.0.0", "r/1.0.1", "r/1.0.2"]
+
+    def test_a_killed_process_leaves_state_and_records_together(self, store: Store, opening_code: str) -> None:
+        """Each number that was counted has its job, and each job its number."""
+        self.needs_persistence()
+        process = start_python(f"{opening_code}\n{_RESERVE}")
+        assert process.stdout is not None
+        seen = [int(process.stdout.readline()) for _ in range(30)]
+        process.kill()
+        process.communicate(timeout=_PATIENCE_SECONDS)
+        count = int(store.update_account("a", read).result() or b"0")
+        assert count >= seen[-1] == 30
+        assert [job.job_id for job in store.jobs("r")][1:] == [f"r/1.0.{number}" for number in range(1, count + 1)]
+
+    def test_looking_makes_no_claim_fail(self, store: Store, opening_code: str) -> None:
+        """Two processes look without a pause who holds a run, and it is claimed 200 times meanwhile."""
+        self.needs_persistence()
+        lookers = [start_python(f"{opening_code}\n{_LOOK}") for _ in range(2)]
+        try:
+            for looker in lookers:
+                assert looker.stdout is not None
+                assert looker.stdout.readline() == "looking\n"
+            for _ in range(200):
+                with store.claim_run("r"):
+                    assert store.holder_of("r") is not None
+            assert [looker.poll() for looker in lookers] == [None, None]
+        finally:
+            for looker in lookers:
+                looker.kill()
+                looker.communicate(timeout=_PATIENCE_SECONDS)
 
     def test_threads_change_an_account_at_once(self, store: Store) -> None:
         """No change is lost, and no value comes twice."""

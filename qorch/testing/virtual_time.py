@@ -122,15 +122,18 @@ def run_together(
 class VirtualClock:
     """`qorch.ports.Clock` on a virtual loop; ``skew_seconds`` moves its wall clock, never its durations."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, start: datetime.datetime = START) -> None:
-        """``start``: the wall clock at the loop's time 0."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, start: datetime.datetime = START, monotonic_seconds: float = 0.0
+    ) -> None:
+        """``start``: the wall clock at the loop's time 0; ``monotonic_seconds``: the monotonic clock then."""
         self._loop = loop
+        self._monotonic_seconds = monotonic_seconds
         self._start = start
         self.skew_seconds = 0.0
 
     def monotonic_ns(self) -> int:
         """See Clock."""
-        return round(self._loop.time() * 1e9)
+        return round((self._monotonic_seconds + self._loop.time()) * 1e9)
 
     def now(self) -> datetime.datetime:
         """See Clock."""

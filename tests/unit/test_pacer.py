@@ -12,10 +12,12 @@ from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer
 from qorch.engine.remote.pacing import Pace
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.policy import Rate
-from qorch.ports import Capabilities
+from qorch.ports import Capabilities, Clock
+from qorch.records import Change
 from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.fragile_store import FragileStore
-from qorch.testing.sandbox import Sandbox
+from qorch.testing.sandbox import Sandbox, most_within
+from qorch.testing.virtual_time import VirtualClock
 
 
 @pytest.fixture
@@ -26,12 +28,14 @@ def sandbox() -> Iterator[Sandbox]:
     made.close()
 
 
-def pacer_of(sandbox: Sandbox, *, holder: str = "a", remote: FakeRemote | None = None) -> Pacer:
-    """The pacer of a run."""
+def pacer_of(
+    sandbox: Sandbox, *, holder: str = "a", remote: FakeRemote | None = None, clock: Clock | None = None
+) -> Pacer:
+    """The pacer of a run; ``clock``: of its process, if that is not the sandbox's."""
     pacer = Pacer(
         remote or sandbox.remote(),
         sandbox.store,
-        clock=sandbox.clock,
+        clock=clock or sandbox.clock,
         holder=holder,
         random=np.random.default_rng(1),
     )
@@ -43,9 +47,9 @@ def pace_of(sandbox: Sandbox) -> Pace:
     """What is shared now."""
     seen: list[bytes | None] = []
 
-    def look(state: bytes | None) -> tuple[bytes | None, None]:
+    def look(state: bytes | None, _now_ns: int) -> Change[None]:
         seen.append(state)
-        return state, None
+        return Change(state, None)
 
     sandbox.store.update_account(HOLD.account, look)
     return pacing.decode_pace(seen[0])
@@ -116,6 +120,34 @@ def test_two_pacers_share_one_rate(sandbox: Sandbox) -> None:
     assert len(left) == 20
     assert all(late - early >= 60.0 for early, late in zip(left, left[4:], strict=False))
     assert sandbox.loop.time() < 5 * 62.0
+
+
+@pytest.mark.parametrize("hours", [3.0, -3.0])
+def test_processes_whose_clocks_are_far_apart_keep_one_rate(sandbox: Sandbox, hours: float) -> None:
+    """The rate is kept by the clock of the store: two hosts that were started at different times share one window."""
+    terms = dataclasses.replace(HOLD, rate=Rate(5, 60.0))
+    clocks = [VirtualClock(sandbox.loop, monotonic_seconds=8 * 3600.0 + moved) for moved in (0.0, hours * 3600.0)]
+    left: list[float] = []
+
+    async def send(pacer: Pacer) -> None:
+        for _ in range(15):
+            await pacer.admit()
+            left.append(sandbox.loop.time())
+            await asyncio.sleep(0.2)
+            await pacer.accepted()
+            await pacer.finished()
+
+    async def work() -> None:
+        pacers = [
+            pacer_of(sandbox, holder=name, remote=sandbox.remote(terms=terms), clock=clock)
+            for name, clock in zip("ab", clocks, strict=True)
+        ]
+        await asyncio.gather(*(send(pacer) for pacer in pacers))
+
+    sandbox.run(work())
+    assert len(left) == 30
+    assert most_within(left, seconds=60.0) == 5
+    assert sandbox.loop.time() < 6 * 62.0
 
 
 def test_a_free_place_wakes_who_waits_for_it(sandbox: Sandbox) -> None:

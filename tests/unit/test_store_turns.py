@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import socket
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from qorch.errors import RunBusyError
+from qorch.records import RunHolder
 from qorch.testing.store_records import start_python
 from qorch_jobs_db.locks import Locks, Turn
 
@@ -83,6 +87,43 @@ def test_a_deleted_lock_file_is_noticed(turn: Turn, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         turn.__enter__()
     turn.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel cannot be asked")
+def test_a_look_takes_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is asked, and the file says which process on which host it is."""
+    locks = Locks(tmp_path / "x.db")
+    with locks.claim("r"):
+        monkeypatch.setattr("qorch_jobs_db.locks._try_lock", None)
+        assert locks.holder_of("r") == RunHolder(os.getpid(), socket.gethostname())
+    assert locks.holder_of("r") is None
+    assert locks.holder_of("never claimed") is None
+
+
+def test_a_claim_of_an_older_qorch_is_seen(tmp_path: Path) -> None:
+    """It is a flock alone, on a file with a pid and no host."""
+    locks = Locks(tmp_path / "x.db")
+    with locks.claim("r"):
+        pass
+    file = tmp_path / "x.db.locks" / "run-r.lock"
+    file.write_text("12345")
+    descriptor = os.open(file, os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert locks.holder_of("r") == RunHolder(12345, None)
+    with pytest.raises(RunBusyError, match=r"pid 12345\)"), locks.claim("r"):
+        pass
+    os.close(descriptor)
+    assert locks.holder_of("r") is None
+
+
+def test_a_holder_on_another_host_is_named_with_it(tmp_path: Path) -> None:
+    """Containers that share a folder have process numbers of their own."""
+    locks = Locks(tmp_path / "x.db")
+    with locks.claim("r"):
+        (tmp_path / "x.db.locks" / "run-r.lock").write_text(f"{os.getpid()} elsewhere")
+        assert locks.holder_of("r") == RunHolder(os.getpid(), "elsewhere")
+        with pytest.raises(RunBusyError, match=r"another process \(pid \d+ on elsewhere\)"), locks.claim("r"):
+            pass
 
 
 def test_a_forked_child_does_not_keep_the_turn_of_a_killed_parent(tmp_path: Path) -> None:

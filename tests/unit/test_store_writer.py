@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from qorch.errors import BudgetError, StoreError, StoreFullError, StoreUnavailableError
 from qorch.ports import WallClock
+from qorch.records import Change
 from qorch.testing.store_records import HERE, make_block, make_job, make_run
 from qorch.testing.store_sharing import grow, make_claims, read, refuse
 from qorch_jobs_db import SqlStore, open_store
@@ -135,7 +136,7 @@ def test_a_state_that_is_no_bytes_fails_alone(store: SqlStore) -> None:
     """What the database cannot hold is refused, and the account is as it was."""
     store.update_account("a", grow).result()
     with pytest.raises(StoreError, match=r"x\.db"):
-        store.update_account("a", lambda _: ([], 0)).result()  # type: ignore[arg-type,return-value]
+        store.update_account("a", lambda *_: Change([], 0)).result()  # type: ignore[arg-type]
     assert store.update_account("a", read).result() == b"1"
 
 

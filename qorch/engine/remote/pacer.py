@@ -10,8 +10,9 @@ import numpy as np
 
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacing import Admission, Pace
-from qorch.errors import BusyError, CredentialsError, RunBusyError, UnavailableError, UnreachableError
+from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.ports import Clock, RemoteBackend, Store
+from qorch.records import Change
 
 T = TypeVar("T")
 
@@ -25,7 +26,10 @@ RAREST_LOOK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Ticket:
-    """The right to one submission; ``refusals``: how many this process had met when it was given."""
+    """The right to one submission, given at ``admitted_at`` by the store's time.
+
+    ``refusals``: how many this process had met before.
+    """
 
     admitted_at: float
     refusals: int = 0
@@ -33,6 +37,8 @@ class Ticket:
 
 class Pacer:
     """Shared by all submissions of one engine; the state behind it by all processes on one database.
+
+    The times in that state are the store's, which need not agree with the clock of this process.
 
     While an account refuses submissions, and if the last question is more than a minute old, the backend is first
     asked whether it is open: a question is cheaper than a job, and its outcome is never in doubt. Every ticket is given
@@ -93,10 +99,10 @@ class Pacer:
             if self._failure is not None:
                 raise self._failure
             self._freed.clear()
-            ticket = Ticket(self._now(), self._refusals)
-            admission = await self._ask(ticket)
+            refusals = self._refusals
+            admission, asked_at = await self._ask()
             if admission.wait_seconds == 0:
-                return admission, ticket
+                return admission, Ticket(asked_at, refusals)
             seconds = admission.wait_seconds
             if seconds == pacing.LOOK_AGAIN_SECONDS:
                 if await self._dismiss_dead():
@@ -110,11 +116,10 @@ class Pacer:
 
         Nobody waits for what they have in progress. What they may have sent still counts where a rate is kept.
         """
-        holders = await asyncio.wrap_future(self._update(lambda pace: (pace, tuple(pace.holders))))
-        dead = [holder for holder in holders if holder != self._holder and self._is_dead(holder)]
-        now = self._now()
+        holders = await asyncio.wrap_future(self._update(lambda pace, _: (pace, tuple(pace.holders))))
+        dead = [holder for holder in holders if holder != self._holder and self._store.holder_of(holder) is None]
 
-        def dismiss(pace: Pace) -> Pace:
+        def dismiss(pace: Pace, now: float) -> Pace:
             for holder in dead:
                 pace = pacing.leave(pace, holder, now=now)
             return pace
@@ -123,34 +128,27 @@ class Pacer:
             await self._move(dismiss)
         return bool(dead)
 
-    def _is_dead(self, holder: str) -> bool:
-        try:
-            with self._store.claim_run(holder):
-                return True
-        except RunBusyError:
-            return False
+    async def _ask(self) -> tuple[Admission, float]:
+        """The answer of the shared state, and its time. A caller that goes away meanwhile gives back what it got."""
 
-    async def _ask(self, ticket: Ticket) -> Admission:
-        """Ask the shared state for a turn. If the caller is cancelled meanwhile, a granted turn is given back."""
-
-        def change(pace: Pace) -> tuple[Pace, Admission]:
+        def change(pace: Pace, now: float) -> tuple[Pace, tuple[Admission, float]]:
             if not self._has_entered:
-                pace = pacing.enter(pace, self._holder, now=ticket.admitted_at)
-            return pacing.admit(pace, self._holder, now=ticket.admitted_at, terms=self._terms)
+                pace = pacing.enter(pace, self._holder, now=now)
+            pace, admission = pacing.admit(pace, self._holder, now=now, terms=self._terms)
+            return pace, (admission, now)
 
         asking = asyncio.wrap_future(self._update(change))
         try:
-            admission = await asyncio.shield(asking)
+            answer = await asyncio.shield(asking)
         except asyncio.CancelledError:
             asking.add_done_callback(lambda _: self._give_back(asking))
             raise
         self._has_entered = True
-        return admission
+        return answer
 
-    def _give_back(self, asking: "asyncio.Future[Admission]") -> None:
-        if not asking.cancelled() and asking.exception() is None and asking.result().wait_seconds == 0:
-            now = self._now()
-            self._update(lambda pace: (pacing.withdraw(pace, self._holder, now=now), None))
+    def _give_back(self, asking: "asyncio.Future[tuple[Admission, float]]") -> None:
+        if not asking.cancelled() and asking.exception() is None and asking.result()[0].wait_seconds == 0:
+            self._update(lambda pace, now: (pacing.withdraw(pace, self._holder, now=now), None))
             self._freed.set()
 
     async def _pause(self, seconds: float, event: asyncio.Event) -> None:
@@ -192,18 +190,15 @@ class Pacer:
 
     async def accepted(self) -> None:
         """The submission was accepted."""
-        now = self._now()
-        await self._move(lambda pace: pacing.accept(pace, self._holder, now=now, terms=self._terms))
+        await self._move(lambda pace, now: pacing.accept(pace, self._holder, now=now, terms=self._terms))
 
     async def rejected(self) -> None:
         """The submission was refused for what it is, or nobody waits for its answer."""
-        now = self._now()
-        await self._move(lambda pace: pacing.reject(pace, self._holder, now=now))
+        await self._move(lambda pace, now: pacing.reject(pace, self._holder, now=now))
 
     async def withdrawn(self) -> None:
         """The submission was not sent."""
-        now = self._now()
-        await self._move(lambda pace: pacing.withdraw(pace, self._holder, now=now))
+        await self._move(lambda pace, now: pacing.withdraw(pace, self._holder, now=now))
 
     async def refused(
         self,
@@ -215,9 +210,9 @@ class Pacer:
     ) -> None:
         """The submission met a limit or trouble; ``is_over``: its job is provably not in progress."""
         self.shut()
-        now, jitter = self._now(), float(self._random.uniform())
+        jitter = float(self._random.uniform())
         await self._move(
-            lambda pace: pacing.refuse(
+            lambda pace, now: pacing.refuse(
                 pace,
                 self._holder,
                 now=now,
@@ -232,13 +227,11 @@ class Pacer:
 
     async def finished(self) -> None:
         """A job in progress is over."""
-        now = self._now()
-        await self._move(lambda pace: pacing.finish(pace, self._holder, now=now))
+        await self._move(lambda pace, now: pacing.finish(pace, self._holder, now=now))
 
     async def leave(self) -> None:
         """This process submits nothing more."""
-        now = self._now()
-        await self._move(lambda pace: pacing.leave(pace, self._holder, now=now))
+        await self._move(lambda pace, now: pacing.leave(pace, self._holder, now=now))
 
     def stop(self, error: Exception) -> None:
         """Let nothing through any more: whoever waits, or comes, gets this error."""
@@ -246,16 +239,15 @@ class Pacer:
         self._freed.set()
         self._stopped.set()
 
-    async def _move(self, move: Callable[[Pace], Pace]) -> None:
-        await asyncio.wrap_future(self._update(lambda pace: (move(pace), None)))
+    async def _move(self, move: Callable[[Pace, float], Pace]) -> None:
+        await asyncio.wrap_future(self._update(lambda pace, now: (move(pace, now), None)))
         self._freed.set()
 
-    def _update(self, change: "Callable[[Pace], tuple[Pace, T]]") -> "Future[T]":
-        def change_state(state: bytes | None) -> tuple[bytes | None, T]:
-            pace, value = change(pacing.decode_pace(state))
-            return pacing.encode_pace(pace), value
+    def _update(self, change: "Callable[[Pace, float], tuple[Pace, T]]") -> "Future[T]":
+        """Change the shared state; ``change`` gets it, and the store's time in seconds."""
+
+        def change_state(state: bytes | None, now_ns: int) -> Change[T]:
+            pace, value = change(pacing.decode_pace(state), now_ns / 1e9)
+            return Change(pacing.encode_pace(pace), value)
 
         return self._store.update_account(self._terms.account, change_state)
-
-    def _now(self) -> float:
-        return self._clock.monotonic_ns() / 1e9

@@ -2,8 +2,8 @@
 
 Additive increase, multiplicative decrease of the jobs in progress; a window for hard rate limits, configured or
 learned; pauses as long as a server asks for, or with full jitter where it does not say; while it refuses, one probe at
-a time. All times are seconds of the monotonic clock, which several processes of one machine can compare, and which no
-jump of the wall clock moves; times from before a restart of the machine are dropped.
+a time. All times are seconds of the store that keeps the state (see ``Store.update_account``), which all processes
+share, however far apart their own clocks are; times from before a restart of that clock are dropped.
 
 An undeclared limit is learned: where a server asks to wait, submissions afterwards leave one at a time, and what it
 takes until it asks again is what its window holds. So it refuses twice, and not once per window.
@@ -39,7 +39,7 @@ FORGET_SECONDS = 300.0
 LOOK_AGAIN_SECONDS = 0.5
 """How soon to ask again where another process's jobs stand in the way."""
 BEHIND_SECONDS = 60.0
-"""How far a caller's time may lag behind the stored one, which others change while it waits; more means a reboot."""
+"""How much older than the state a time may be without being taken for that of a clock that was started anew."""
 SHOW_SECONDS = FORGET_SECONDS / 2
 """How often a process that waits for its own jobs shows that it is there."""
 
@@ -255,7 +255,7 @@ def _rates(pace: Pace, terms: Terms) -> list[Rate]:
 
 def _forget(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
     """Drop silent processes, and what has left every window."""
-    if now < pace.changed_at - BEHIND_SECONDS:  # the machine was started anew, and its clock with it
+    if now < pace.changed_at - BEHIND_SECONDS:  # the store's clock was started anew, as that of SQLite by a reboot
         pace = Pace(limit=pace.limit)
     learned = pace.learned if pace.learned and now - pace.learned.at < LEARNED_SECONDS else None
     rates = _rates(msgspec.structs.replace(pace, learned=learned), terms)
