@@ -404,7 +404,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the run: done, stopped by Ctrl-C, or failed."""
+        """Close the run: done, stopped by Ctrl-C or ``sys.exit()``, or failed."""
         if self._token is not None:
             deactivate(self._token)
             self._token = None
