@@ -1,7 +1,12 @@
 """Whether a backend can do what is asked of it, before anything is written or sent."""
 
+import numpy.typing as npt
+
 from qorch.errors import ShotsError, UsageError
+from qorch.model.arrays import FloatArray, as_numbers
+from qorch.model.kinds import check_kind
 from qorch.model.money import Money
+from qorch.model.pub import Pub
 from qorch.ports import Backend, RemoteBackend
 
 
@@ -20,6 +25,12 @@ def check_exact_gradients(backend: Backend) -> None:
     if not limits.exact_gradients:
         how = "gradient='parameter-shift'" + (" with shots=None" if limits.exact else "")
         raise UsageError(f"{backend.name} has no exact gradients; use {how}")
+
+
+def as_cotangents(cotangents: npt.ArrayLike, pub: Pub) -> FloatArray:
+    """Cotangents of a pub; the backend checks their shape. Raises UsageError unless it is one, and they are numbers."""
+    check_kind(pub, Pub, "pub", wanted="a qorch.Pub")
+    return as_numbers(cotangents, what="cotangents")
 
 
 def check_budget(backend: Backend, budget: Money | None) -> None:

@@ -15,10 +15,11 @@ from qorch.audit.report import Report, make_report
 from qorch.config import LATEST, read_config
 from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.kinds import check_kind
 from qorch.ports import Store, WallClock
 from qorch.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
-from qorch.run.checkpoint.loop import Checkpoint
-from qorch.run.resources import Stateful
+from qorch.run.checkpoint.loop import Checkpoint, load_states
+from qorch.run.resources import Saveable
 from qorch.run.totals import state_now
 from qorch.stores import database_file
 from qorch.wiring import open_store
@@ -143,7 +144,7 @@ class StoredRun:
         """The states of the newest checkpoint, in the order of ``save=``. Raises RunError without a checkpoint."""
         return Checkpoint.decode(self._newest_checkpoint().content).objects
 
-    def load_state(self, *objects: Stateful | None) -> int:
+    def load_state(self, *objects: Saveable | None) -> int:
         """Give a model, an optimiser, … the states of the newest checkpoint; the number of its last step.
 
         In the order of ``save=``; None leaves a state out. Random states stay as they are. Raises RunError without a
@@ -156,9 +157,7 @@ class StoredRun:
                 f"the checkpoint of run {self.run_id} holds {len(states)} states, and {len(objects)}"
                 " objects were given: give them in the order of save=, with None for what is not wanted"
             )
-        for ordinal, (item, state) in enumerate(zip(objects, states, strict=True)):
-            if item is not None:
-                _load(item, state, f"object {ordinal}, a {type(item).__name__}, does not take state {ordinal}")
+        load_states(objects, states)
         return record.position.step
 
     def export(self, file: str | os.PathLike[str], *, state: int = 0) -> None:
@@ -173,7 +172,7 @@ class StoredRun:
             raise RunError(f"the checkpoint of run {self.run_id} holds {len(states)} states; there is no state {state}")
         try:
             torch.save(_as_tensors(states[state]), os.fspath(file))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, TypeError) as error:
             raise UsageError(f"cannot write {os.fspath(file)} ({error}); choose another file") from error
 
     def _newest_checkpoint(self) -> CheckpointRecord:
@@ -190,6 +189,7 @@ def open_run(name_or_id: str, *, db: str | os.PathLike[str] | Store | None = Non
     Claims nothing and writes nothing, also while a process works on the run. Raises UnknownNameError if there is no
     such run or database, StoreError if the database cannot be read.
     """
+    check_kind(name_or_id, str, "the run", wanted="its name or id")
     place, missing = _find_place(db)
     if missing:
         raise UnknownNameError(f"there is no run '{name_or_id}': there is no database at {missing}")
@@ -257,19 +257,12 @@ def _decode(text: str) -> dict[str, Any]:
     return found
 
 
-def _load(item: Stateful, state: Any, problem: str) -> None:
-    try:
-        item.load_state_dict(state)
-    except Exception as error:  # torch and its optimisers raise whatever they like
-        raise RunError(f"{problem}: {' '.join(str(error).split())}") from error
-
-
 def _as_tensors(tree: Any) -> Any:
     """The tree with tensors for arrays, which ``torch.load`` takes without trusting the file."""
     import torch
 
     if isinstance(tree, np.ndarray):
-        return torch.from_numpy(tree)
+        return torch.from_numpy(tree) if tree.dtype.kind in "biufc" else tree.tolist()
     if isinstance(tree, dict):
         return {key: _as_tensors(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):

@@ -16,6 +16,7 @@ from qorch.gradients.parameter_shift import Gradient
 from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import Circuit
+from qorch.model.kinds import check_kind
 from qorch.model.observable import Distribution, Observables, ObservablesLike, as_observables
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
 from qorch.model.result import PubResult
@@ -149,6 +150,9 @@ class QuantumLayer(torch.nn.Module):
     ) -> None:
         """Compile the circuit and check that everything fits; nothing is executed."""
         super().__init__()
+        check_kind(gradient, str, "gradient", wanted=f"one of {', '.join(GRADIENTS)}")
+        check_kind(eager, bool, "eager", wanted="True or False")
+        check_kind(run, Run | None, "run", wanted="a run, or leave it out")
         if gradient not in GRADIENTS:
             raise UnknownNameError(f"there is no gradient '{gradient}'; choose one of {', '.join(GRADIENTS)}")
         self.circuit: Circuit = as_circuit(circuit)
@@ -298,6 +302,8 @@ class QuantumLayer(torch.nn.Module):
 
 
 def _first_weights(initial: Initial | None, width: int, dtype: torch.dtype | None) -> torch.Tensor:
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise UsageError(f"dtype is {dtype!r}; weights are real numbers, such as torch.float64")
     weights = torch.empty(width, dtype=dtype)
     if initial is None:
         return weights.uniform_(-math.pi, math.pi)

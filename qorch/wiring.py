@@ -11,6 +11,8 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from qorch.audit.report import make_report
 from qorch.backends import find_backend
 from qorch.config import LATEST, read_config
@@ -18,6 +20,7 @@ from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import ShotsError, UsageError
 from qorch.limits import check_budget
+from qorch.model.kinds import check_kind
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.timing import Phase
@@ -75,6 +78,7 @@ def start_run(
     process works on the run, RunChangedError if the run was started with other shots or settings: all before anything
     is executed.
     """
+    _check_kinds(db=db, clock=clock, resume=resume, rebuy=rebuy, workload=workload, settings=settings)
     begin_describing()
     config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
@@ -142,6 +146,20 @@ def start_run(
     return run
 
 
+def _check_kinds(
+    *, db: object, clock: object, resume: object, rebuy: object, workload: object, settings: object
+) -> None:
+    """Raise UsageError for what would be taken for something else, or fail late."""
+    for name, value in (("resume", resume), ("rebuy", rebuy)):
+        check_kind(value, int | np.bool_ | None, name, wanted="True or False")
+    check_kind(workload, str | None, "workload", wanted="its name, or leave it out")
+    check_kind(settings, dict | None, "settings", wanted="a dict")
+    if not (db is None or isinstance(db, str | os.PathLike) or hasattr(db, "claim_run")):
+        raise UsageError(f"db is a {type(db).__name__}; give the path of a database, its URL, or a Store")
+    if not (clock is None or hasattr(clock, "monotonic_ns")):
+        raise UsageError(f"clock is a {type(clock).__name__}; give a Clock, or leave it out")
+
+
 def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
     """Measure imports until the end of the first step, when the spans are first drained."""
     watch = ImportWatch(clock)
@@ -163,7 +181,7 @@ def _choose_display(
         display = make_progress(name=name)
         release.callback(display.close)
         return display
-    if progress == "off":
+    if isinstance(progress, str) and progress == "off":
         return no_progress
     if not callable(progress):
         raise UsageError(f"progress is {progress!r}; give a function that takes a Progress, 'off', or None")
@@ -180,8 +198,6 @@ def _as_default_shots(shots: int | None) -> int | None:
 def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:
     """The store, which the stack closes where it was opened here."""
     if not isinstance(db, str | os.PathLike):
-        if not hasattr(db, "claim_run"):
-            raise UsageError(f"db is a {type(db).__name__}; give the path of a database, its URL, or a Store")
         return db
     return stack.enter_context(closing(open_store(db, clock=clock)))
 
@@ -208,7 +224,7 @@ def _begin_session(
 def _as_budget(budget: str | Money | None) -> Money | None:
     if budget is None or isinstance(budget, Money):
         return budget
-    if budget == NO_BUDGET:
+    if isinstance(budget, str) and budget == NO_BUDGET:
         return None
     return parse_money(budget if isinstance(budget, str) else repr(budget))
 

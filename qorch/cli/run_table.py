@@ -25,9 +25,10 @@ _GROUPS = ("metrics", "settings")
 _HIDDEN_SETTINGS = frozenset({"name", "workload", "backend", "seed", "cache"})
 """Settings of `qorch train` that are columns of their own."""
 _COMPARED = ("workload", "backend", "seed", "cache")
-_FILTER = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|>=|<=|=|>|<)\s*(?P<value>.*)", re.DOTALL)
+_FILTER = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|>=|<=|==|=|>|<)\s*(?P<value>.*)", re.DOTALL)
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
+    "==": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
     ">=": operator.ge,

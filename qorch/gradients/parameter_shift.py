@@ -13,7 +13,8 @@ from qorch.gradients.shift_rules import shift_rule
 from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.circuit import Circuit
 from qorch.model.counts import Counts
-from qorch.model.pub import Batch, Pub
+from qorch.model.kinds import as_items
+from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult, SampledDistribution
 
 BoolArray = npt.NDArray[np.bool_]
@@ -108,9 +109,10 @@ def wanted_parameters(pub: Pub, names: Sequence[str] | None) -> BoolArray | None
     """Which parameters these names are, ``(P,)``; None is all. Raises UnknownNameError for one that is not there."""
     if names is None:
         return None
+    names = [names] if isinstance(names, str) else as_items(names, "wanted", wanted="names of parameters")
     known = pub.circuit.parameters
     for name in names:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise UnknownNameError(f"the circuit has no parameter '{name}'; it has {', '.join(known)}")
     return np.array([name in names for name in known])
 
@@ -241,7 +243,12 @@ def expand_all(
     pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]
 ) -> tuple[Batch, list[Recombination]]:
     """The forward and shifted rows of several pubs as one batch, and how each is recombined; see ``expand``."""
-    expanded = [expand(pub, wanted=mask) for pub, mask in zip(pubs, wanted, strict=True)]
+    items, masks = as_batch(pubs).pubs, as_items(wanted, "wanted", wanted="one array of bools, or None, for each pub")
+    if len(masks) != len(items):
+        raise UsageError(
+            f"wanted has {len(masks)} entries for {len(items)} pubs; give one array of bools, or None, each"
+        )
+    expanded = [expand(pub, wanted=mask) for pub, mask in zip(items, masks, strict=True)]
     return Batch(tuple(part for small, _ in expanded for part in small.pubs)), [after for _, after in expanded]
 
 

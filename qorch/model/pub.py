@@ -24,7 +24,7 @@ CircuitLike = Circuit | Any
 
 def as_shots(shots: Shots) -> Shots:
     """Check a number of shots. Raises ShotsError unless it is None, ``"run"`` or from 1 to 10^9."""
-    if shots is None or shots in get_args(RunDefault):
+    if shots is None or (isinstance(shots, str) and shots in get_args(RunDefault)):
         return shots
     if isinstance(shots, bool) or not isinstance(shots, int | np.integer):
         raise ShotsError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values")
@@ -139,9 +139,10 @@ def as_batch(pubs: Batch | Pub | Iterable[Pub]) -> Batch:
     """A batch from one pub or several. Raises UsageError where there is none."""
     if isinstance(pubs, Batch):
         return pubs
-    if not isinstance(pubs, Pub | Iterable):
-        raise UsageError(f"there is nothing to execute in a {type(pubs).__name__}; give pubs")
-    items = (pubs,) if isinstance(pubs, Pub) else tuple(pubs)
+    try:
+        items = (pubs,) if isinstance(pubs, Pub) else tuple(pubs)
+    except TypeError as error:
+        raise UsageError(f"there is nothing to execute in a {type(pubs).__name__}; give pubs") from error
     if not items:
         raise UsageError("there is nothing to execute: the list of pubs is empty")
     for item in items:

@@ -12,6 +12,7 @@ from qorch.errors import UsageError
 from qorch.model.arrays import FloatArray, IntArray, freeze
 from qorch.model.counts import Counts
 from qorch.model.frequencies import frequencies
+from qorch.model.kinds import check_kind
 from qorch.model.money import Money
 from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
@@ -79,6 +80,8 @@ class PubResult:
         """
         if not self.samples:
             raise UsageError("an exact result has no counts; ask for a number of shots")
+        for name, number in (("row", row), ("basis", basis)):
+            check_kind(number, int | np.integer, name, wanted="a whole number")
         if not 0 <= basis < len(self.samples):
             raise UsageError(f"there is no basis {basis}; the pub was measured in {len(self.samples)}")
         if not -self.n_rows <= row < self.n_rows:

@@ -16,7 +16,7 @@ from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Recorder
 from qorch.errors import RunError, ShotsError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine
-from qorch.limits import check_exact_gradients
+from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.pub import Batch, Pub, as_batch, as_shots
@@ -98,7 +98,7 @@ class Evaluation:
         """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``; see ``Run.exact_vjp``."""
         self._assert_open()
         check_exact_gradients(self.backend)
-        return self.backend.exact_vjp(pub, cotangents)
+        return self.backend.exact_vjp(pub, as_cotangents(cotangents, pub))
 
     def _assert_open(self) -> None:
         if self._is_over:
@@ -150,7 +150,7 @@ def evaluate_on(
 
 
 def _as_shots(shots: EvaluationShots) -> EvaluationShots:
-    checked = shots if shots == "layer" else as_shots(shots)
+    checked = shots if isinstance(shots, str) and shots == "layer" else as_shots(shots)
     if checked == "run":
         raise ShotsError("there is no run here; give a number of shots, None for exact values, or 'layer'")
     return checked

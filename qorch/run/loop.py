@@ -1,11 +1,13 @@
 """The loops of a run: steps, epochs and checkpoints, and how a resumed program returns to its last checkpoint."""
 
+import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
+from weakref import WeakSet
 
 from qorch.errors import QorchError, RunChangedError, UsageError
 from qorch.model.identity import Position
@@ -14,13 +16,16 @@ from qorch.records import CheckpointRecord, Write
 from qorch.run.checkpoint.loop import (
     Checkpoint,
     LoopPlace,
+    as_saveables,
     batch_size,
     before_loop,
+    check_loader,
     count_batches,
     encode_checkpoint,
     optimizer_groups,
     walk,
 )
+from qorch.run.checkpoint.random_state import LoaderGenerators, loader_generators
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Resources, Saveable
 
@@ -85,11 +90,11 @@ class Loops:
         self._is_back = not resources.is_resumed
         self._outer: _Epoch | None = None
         self._left: _Left | None = None
+        self._open: WeakSet[Generator[Any, None, None]] = WeakSet()
         self._loops_begun = 0
         self._epochs_begun = 0
         self._saves = 0
-        self._generator: Any = None
-        self._generator_state: Any = None
+        self._generators = LoaderGenerators()
         self._rates: list[float] | None = None
         self._is_restored_by_hand = False
         self._has_told = False
@@ -101,43 +106,62 @@ class Loops:
 
         Raises RunChangedError. Of very many loops, only the first ones are recorded.
         """
-        outer = self._outer
-        if max(self._loops_begun, outer.loops_begun if outer else 0) > MOST_COMPARED:
-            return
-        scope = f"{outer.ordinal}.{outer.loops_begun - 1}" if outer else str(self._loops_begun - 1)
-        self._use.used.see(name, value, scope=scope if self._loops_begun else "own")
+        if max(self._loops_begun, self._outer.loops_begun if self._outer else 0) <= MOST_COMPARED:
+            self._use.used.see(name, value, scope=self._scope)
+
+    @property
+    def _scope(self) -> str:
+        """Which loop runs or ran last; loops of the epochs of `run.epochs` have the same ones."""
+        if self._outer is not None:
+            return f"{self._outer.ordinal}.{self._outer.loops_begun - 1}"
+        return str(self._loops_begun - 1) if self._loops_begun else "own"
 
     def epochs(self, count: int, *, save: Sequence[Saveable]) -> Iterator[int]:
         """See Run.epochs."""
         self._enter()
-        count = as_whole(count, "epochs")
+        count, save = as_whole(count, "epochs"), as_saveables(save)
         if self._outer is not None:
             raise UsageError("run.epochs cannot stand inside of run.epochs; use range for the inner loop")
         ordinal, self._loops_begun = self._loops_begun, self._loops_begun + 1
         self._use.used.see("epochs", count, scope=str(ordinal))
         for epoch in range(self._first_epoch(ordinal, count, save), count):
-            self._outer = _Epoch(ordinal, epoch, count, tuple(save))
+            self._outer = _Epoch(ordinal, epoch, count, save)
             self.epoch, self._saves = epoch, 0
             end = before_loop(0, within=(ordinal, epoch + 1))
             try:
                 yield epoch
             except GeneratorExit:
+                self.end_held()
                 self._outer = None
                 self._leave(save, replace(end, is_ended=True))
                 raise
+            self.end_held()
             self._enter()
             self._outer, self._is_back = None, True
             self._save(save, end)
 
     def steps(self, loader: Iterable[Any], *, epochs: int, save: Sequence[Saveable]) -> Iterator[Any]:
         """See Run.steps."""
+        loop = self._steps(loader, epochs, save)
+        self._open.add(loop)
+        return loop
+
+    def end_held(self) -> None:
+        """Close loops that were left by `break`, and that a variable still holds, such as a progress bar."""
+        for loop in list(self._open):
+            if inspect.getgeneratorstate(loop) == inspect.GEN_SUSPENDED:
+                loop.close()
+
+    def _steps(self, loader: Iterable[Any], epochs: int, save: Sequence[Saveable]) -> Generator[Any, None, None]:
         self._enter()
-        epochs = as_whole(epochs, "epochs")
+        epochs, save = as_whole(epochs, "epochs"), as_saveables(save)
+        check_loader(loader)
         if self._outer is not None and save:
             raise UsageError("inside of run.epochs, give save to it: run.epochs(5, save=(model, optimizer))")
         before = self._begin_loop(loader, epochs)
         objects = self._outer.save if self._outer else save
         is_done, checkpoint = self._come_to(before, objects)
+        self._generators.put_back(self._scope)
         if is_done:
             return
         self._count_steps(loader, epochs, done=checkpoint.loop if checkpoint else None)
@@ -162,6 +186,7 @@ class Loops:
     def checkpoint(self, objects: Sequence[Saveable]) -> None:
         """See Run.checkpoint. A resumed program saves nothing before it has returned to the last checkpoint."""
         self._enter()
+        objects = as_saveables(objects)
         self._saves += 1
         here = self._here()
         ahead = self._ahead
@@ -174,6 +199,7 @@ class Loops:
     def restore(self, objects: Sequence[Saveable]) -> None:
         """See Run.restore."""
         self._enter()
+        objects = as_saveables(objects)
         if self._saved is not None:
             self._restore(objects)
         self._is_restored_by_hand = True
@@ -222,10 +248,7 @@ class Loops:
         self.see("epochs", epochs)
         self.see("batch_size", batch_size(loader))
         self.see("batches", count_batches(loader))
-        self._generator = getattr(loader, "generator", None) or self._generator
-        if self._generator is not None and self._generator_state is not None:
-            self._generator.set_state(self._generator_state)
-            self._generator_state = None
+        self._generators.hold(self._scope, loader_generators(loader), is_repeated=outer is not None)
         return before
 
     def _count_steps(self, loader: Iterable[Any], epochs: int, *, done: LoopPlace | None) -> None:
@@ -320,8 +343,8 @@ class Loops:
         record = cast("CheckpointRecord", self._saved)
         self._note_rates(objects)
         checkpoint = Checkpoint.decode(record.content)
-        checkpoint.restore(objects, self._generator)
-        self._generator_state = checkpoint.random.get("generator") if self._generator is None else None
+        checkpoint.restore(objects)
+        self._generators.take(checkpoint.generators)
         self._keep_rates(objects, checkpoint.rates)
         self._run.go_to(record.position)
         self._metrics.go_back(checkpoint.metrics, self._count_logged(record, checkpoint))
@@ -365,7 +388,8 @@ class Loops:
             objects,
             metrics=self._metrics.newest,
             loop=place,
-            generator=self._generator,
+            own_generators=self._generators.of(self._scope),
+            generators=self._generators.capture(),
             logged=self._metrics.count,
             epoch=self.epoch,
             rates=self._rates,

@@ -17,9 +17,10 @@ from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters
-from qorch.limits import check_exact_gradients
+from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
+from qorch.model.kinds import check_kind
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
@@ -70,7 +71,7 @@ class Run:
         use = self._use
         try:
             use.portal.call(self._engine.open())
-            use.store.write([use.record, use.session]).result()
+            use.store.write([use.record, replace(use.session, used_settings=use.used.encode())]).result()
             self._life.open()
         except BaseException:
             with suppress(QorchError, CancelledError):
@@ -145,17 +146,19 @@ class Run:
 
         Raises what ``execute`` raises, and UnknownNameError for a parameter that the circuit does not have.
         """
+        check_kind(pub, Pub, "pub", wanted="a qorch.Pub")
         return self.gradients([pub], [wanted_parameters(pub, wanted)])[0]
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian of a pub, ``(N, P)``, computed by a simulator.
 
-        Raises UsageError where the backend has no exact gradients.
+        Raises UsageError where the backend has no exact gradients, ParameterError for cotangents of another shape.
         """
         check_exact_gradients(self.backend)
+        numbers = as_cotangents(cotangents, pub)
         self._see("gradient", "exact")
         with self._idle_time.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
-            return self.backend.exact_vjp(pub, cotangents)
+            return self.backend.exact_vjp(pub, numbers)
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
@@ -224,7 +227,8 @@ class Run:
     def _step(self, number: int) -> Iterator[None]:
         with self._lock:
             self._life.check()
-            if self._in_step or number <= self._position.step:
+            self._check_no_step("numbers must rise, and no step stands inside of another one")
+            if number <= self._position.step:
                 raise UsageError(f"step {number} cannot follow step {self._position.step}: numbers must rise")
             self._position = Position(number, 0)
             self._in_step = True
@@ -249,6 +253,13 @@ class Run:
             self._life.check()
             if not self._loops.is_repeating():
                 self._metrics.add(numbers, step=self.current_step, epoch=self._loops.epoch)
+
+    def _check_no_step(self, why: str) -> None:
+        if self._in_step:
+            raise UsageError(
+                f"step {self._position.step} has not ended: {why}. If a loop over run.steps was left by `break` and a"
+                " variable, such as a progress bar, still holds it, close() it first"
+            )
 
     def _leave_step(self) -> Callable[[], None]:
         ended = self._steps.end(self._position, epoch=self._loops.epoch)
@@ -286,6 +297,7 @@ class Run:
 
         Raises RunChangedError if the run was started with another number, UsageError inside of another such loop.
         """
+        self._check_no_step("run.epochs cannot stand inside of a step")
         return self._loops.epochs(count, save=save)
 
     def steps(self, loader: Iterable[Any], *, epochs: int = 1, save: Sequence[Saveable] = ()) -> Iterator[Any]:
@@ -306,8 +318,7 @@ class Run:
         Atomic and durable on return. A resumed program restores the last checkpoint in the call that stored it.
         Raises UsageError inside a step, or for a state that is not a plain tree.
         """
-        if self._in_step:
-            raise UsageError("a checkpoint inside a step would repeat half of it; save it after the step")
+        self._check_no_step("a checkpoint inside a step would repeat half of it; save it after the step")
         self._loops.checkpoint(objects)
 
     def restore(self, *objects: Saveable) -> int:
@@ -338,6 +349,7 @@ class Run:
     def _end_loops(self, state: str) -> None:
         """Record a step that was left by `break`; a step that was left by an error is repeated by a resume."""
         if state == RunState.DONE and sys.exception() is self._error_at_start and not self._life.is_over:
+            self._loops.end_held()
             self._loops.settle_break()
         self._loops.forget_break()
 
@@ -386,14 +398,14 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the run: done, stopped by Ctrl-C, or failed."""
+        """Close the run: done, stopped by Ctrl-C or ``sys.exit()``, or failed."""
         if self._token is not None:
             deactivate(self._token)
             self._token = None
         if error is None:
             self.close()
             return
-        is_interrupted = isinstance(error, KeyboardInterrupt)
+        is_interrupted = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not error.code)
         name = name_to_resume(self._use.store, self._use.record)
         self.close(state=RunState.STOPPED if is_interrupted else RunState.FAILED)
         has_begun = is_interrupted or self._position != Position(-1, 0)

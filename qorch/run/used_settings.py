@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qorch.errors import RunChangedError, UnknownNameError
+from qorch.model.kinds import as_items
 from qorch.records import SessionRecord
 
 CHANGES = {
@@ -21,8 +22,9 @@ CHANGES = {
 
 def as_changes(names: str | Iterable[str]) -> frozenset[str]:
     """The names in ``allow_changes``, one or several. Raises UnknownNameError for any other name."""
-    chosen = frozenset([names] if isinstance(names, str) else names)
-    unknown = sorted(str(name) for name in chosen if name not in CHANGES)
+    listed = [names] if isinstance(names, str) else as_items(names, "allow_changes", wanted="a list of names")
+    chosen = frozenset(map(str, listed))
+    unknown = sorted(chosen - CHANGES.keys())
     if unknown:
         raise UnknownNameError(f"allow_changes has '{unknown[0]}'; it takes {', '.join(CHANGES)}")
     return chosen
@@ -38,8 +40,10 @@ class UsedSettings:
         self._before: dict[str, Any] = {}
         for session in sessions:
             self._before |= json.loads(session.used_settings)
+        # What may differ is unknown from now on, also if this session ends before it uses anything.
+        self._forgotten = {key: None for key in self._before if key.partition(" ")[0] in allowed}
         self._now: dict[str, Any] = {}
-        self._text = "{}"
+        self._text = json.dumps(self._forgotten)
 
     def allows(self, name: str) -> bool:
         """Whether the user allowed this setting to differ from what the run was started with."""
@@ -58,7 +62,7 @@ class UsedSettings:
         elif name not in self._allowed and self._before.get(key) not in (value, None):
             raise RunChangedError(self._describe(name, scope, value))
         self._now[key] = value
-        self._text = json.dumps(self._now)
+        self._text = json.dumps(self._forgotten | self._now)
 
     def see_settings(self, settings: Mapping[str, Any]) -> None:
         """The settings that the program gives to `start_run`, one by one. Raises RunChangedError."""

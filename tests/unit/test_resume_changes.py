@@ -14,6 +14,7 @@ from qorch import wiring
 from qorch.errors import RunChangedError, UnknownNameError
 from qorch.policy import RunPolicy
 from qorch.ports import WallClock
+from qorch.run.used_settings import UsedSettings
 from qorch.testing.fake_backend import FakeBackend
 from qorch.testing.memory_store import MemoryStore
 
@@ -137,6 +138,18 @@ def test_shots_and_settings_of_start_run_stay_as_they_were() -> None:
     assert store.runs()[0].settings == '{"lr": 0.2}'
     with pytest.raises(UnknownNameError, match="takes shots, settings, epochs"):
         again(shots=20, allow_changes="epoch")
+
+
+def test_what_may_differ_may_also_differ_after_a_kill() -> None:
+    """A session that is allowed another number of epochs stores that as it begins, before its first loop."""
+    store = MemoryStore(WallClock())
+    with start(store) as run:
+        list(run.epochs(1))
+    with start(store, resume=True, allow_changes="epochs") as run:
+        killed_now = store.sessions(run.run_id)
+    UsedSettings(run.run_id, killed_now, allowed=frozenset()).see("epochs", 3, scope="0")
+    with pytest.raises(RunChangedError):
+        UsedSettings(run.run_id, killed_now[:1], allowed=frozenset()).see("epochs", 3, scope="0")
 
 
 def test_what_a_program_changes_by_itself_is_no_change() -> None:

@@ -153,7 +153,7 @@ def test_progress_counts_the_steps_of_earlier_loops() -> None:
 
 def test_an_older_checkpoint_is_that_of_the_first_loop() -> None:
     """Before loops were numbered there was one."""
-    tree = decode_state(encode_checkpoint([], metrics={}, loop=None, generator=None))
+    tree = decode_state(encode_checkpoint([], metrics={}, loop=None))
     found = Checkpoint.decode(encode_state(tree | {"loop": [1, 2, tree["random"]]}))
     assert found.loop is not None
     assert (found.loop.epoch, found.loop.batches, found.loop.ordinal) == (1, 2, 0)

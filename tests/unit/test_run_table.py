@@ -63,6 +63,7 @@ def test_reversing_turns_any_order() -> None:
     [
         (("lr=0.05",), "a"),
         (("lr=5e-2",), "a"),
+        (("lr == 0.05",), "a"),
         (("lr != 0.05",), "bc"),
         (("test_accuracy>0.9",), "b"),
         (("test_accuracy>=0.9", "lr<0.1"), "a"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import sys
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,15 @@ def test_a_step_has_a_whole_number(number: Any) -> None:
             pass
         with run.step(int(np.int64(0))):
             pass
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, RunState.STOPPED), (None, RunState.STOPPED), (1, RunState.FAILED)])
+def test_a_program_that_ends_inside_of_a_run_has_stopped_it(code: int | None, state: str) -> None:
+    """Unless it says that something was wrong."""
+    store = MemoryStore(WallClock())
+    with pytest.raises(SystemExit), start(store):
+        sys.exit(code)
+    assert store.runs()[0].state == state
 
 
 def test_nothing_to_execute_is_refused() -> None:

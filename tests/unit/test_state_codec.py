@@ -68,7 +68,7 @@ def test_random_states_continue() -> None:
     import random
 
     generator = torch.Generator().manual_seed(5)
-    stored = encode_state(capture_random_states(generator))
+    stored = encode_state(capture_random_states([generator]))
 
     def draw() -> list[float]:
         return [
@@ -80,7 +80,7 @@ def test_random_states_continue() -> None:
 
     first = draw()
     assert draw() != first
-    restore_random_states(decode_state(stored), generator)
+    restore_random_states(decode_state(stored), [generator])
     assert draw() == first
 
 

@@ -145,11 +145,16 @@ def test_an_exported_file_is_safe_to_load(trained: tuple[Path, torch.nn.Module],
 
 
 def test_any_state_that_a_checkpoint_takes_can_be_exported(tmp_path: Path) -> None:
-    """Arrays become tensors; nested values, bytes and large integers stay."""
+    """Arrays become tensors, of texts lists; nested values, bytes and large integers stay."""
 
     class Odd:
         def state_dict(self) -> dict[str, Any]:
-            return {"array": np.arange(3.0), "tree": [(1, None), {"big": 2**80, "raw": b"\x00\xff"}], 5: True}
+            return {
+                "array": np.arange(3.0),
+                "names": np.array(["a", "b"]),
+                "tree": [(1, None), {"big": 2**80, "raw": b"\x00\xff"}],
+                5: True,
+            }
 
         def load_state_dict(self, _state: Any) -> None:
             raise KeyError("moved")
@@ -161,9 +166,19 @@ def test_any_state_that_a_checkpoint_takes_can_be_exported(tmp_path: Path) -> No
     stored.export(tmp_path / "odd.pt")
     found = torch.load(tmp_path / "odd.pt", weights_only=True)
     assert torch.equal(found.pop("array"), torch.arange(3.0, dtype=torch.float64))
-    assert found == {"tree": [(1, None), {"big": 2**80, "raw": b"\x00\xff"}], 5: True}
+    assert found == {"names": ["a", "b"], "tree": [(1, None), {"big": 2**80, "raw": b"\x00\xff"}], 5: True}
     with pytest.raises(RunError, match="a Odd, does not take state 0"):
         stored.load_state(Odd())
+
+
+def test_a_dict_takes_its_state_back() -> None:
+    """As it was saved, beside a model that is left out."""
+    store, best = MemoryStore(WallClock()), {"loss": 0.5}
+    with qorch.start_run("dicts", backend=FakeBackend(), db=store, progress="off") as run:
+        run.checkpoint(torch.nn.Linear(1, 1), best)
+    found = {"old": 1.0}
+    qorch.open_run("dicts", db=store).load_state(None, found)
+    assert found == best
 
 
 def test_what_is_not_there_is_a_qorch_error(trained: tuple[Path, torch.nn.Module], tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
 """Checkpoints of a training loop: the user's states, the random states, and the place in the data."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-from qorch.errors import RunError
+from qorch.errors import RunError, UsageError
+from qorch.model.kinds import as_items
 from qorch.run.checkpoint.codec import decode_state, encode_state
-from qorch.run.checkpoint.random_state import capture_random_states, restore_random_states
+from qorch.run.checkpoint.random_state import (
+    NEXT_LOOP,
+    capture_random_states,
+    loader_generators,
+    restore_random_states,
+)
 from qorch.run.resources import Saveable
 
 
@@ -72,7 +78,7 @@ class Checkpoint:
     """The content of a checkpoint. ``loop`` is None if all loops are the user's own.
 
     ``logged``: how many numbers the step had logged, None in older checkpoints. ``rates``: the learning rates that
-    the program had set when its first loop began.
+    the program had set when its first loop began. ``generators``: those of loaders, see LoaderGenerators.
     """
 
     objects: tuple[Any, ...]
@@ -82,26 +88,24 @@ class Checkpoint:
     logged: int | None = None
     epoch: int | None = None
     rates: list[float] | None = None
+    generators: Any = field(default_factory=dict)
 
     @classmethod
     def decode(cls, content: bytes) -> Self:
         """The inverse of ``encode_checkpoint``. Raises RunError if the bytes were changed."""
         tree = decode_state(content)
         loop = None if tree["loop"] is None else _decode_place(tree["loop"])
-        rest = {name: tree[name] for name in ("logged", "epoch", "rates") if name in tree}
+        rest = {name: tree[name] for name in ("logged", "epoch", "rates", "generators") if name in tree}
+        if "generators" not in tree and "generator" in tree["random"]:
+            rest["generators"] = {NEXT_LOOP: [[None, tree["random"]["generator"]]]}
         return cls(tuple(tree["objects"]), tree["random"], tree["metrics"], loop, **rest)
 
-    def restore(self, objects: Sequence[Saveable], generator: Any = None) -> None:
-        """Put all states back. Raises RunError if the number of objects differs."""
+    def restore(self, objects: Sequence[Saveable]) -> None:
+        """Put all states back. Raises RunError if the number of objects differs, or one does not take its state."""
         if len(self.objects) != len(objects):
             raise RunError(f"the checkpoint holds {len(self.objects)} states; {len(objects)} were given to restore")
-        for item, state in zip(objects, self.objects, strict=True):
-            if isinstance(item, dict):
-                item.clear()
-                item.update(state)
-            else:
-                item.load_state_dict(state)
-        restore_random_states(self.random, generator)
+        load_states(objects, self.objects)
+        restore_random_states(self.random)
 
 
 def encode_checkpoint(
@@ -109,20 +113,25 @@ def encode_checkpoint(
     *,
     metrics: dict[str, float],
     loop: LoopPlace | None,
-    generator: Any,
+    own_generators: Sequence[Any] = (),
     logged: int = 0,
     epoch: int | None = None,
     rates: list[float] | None = None,
+    generators: Any = None,
 ) -> bytes:
-    """The states as they are now. Raises UsageError if one is not a plain tree."""
+    """The states as they are now. Raises UsageError if one is not a plain tree.
+
+    ``own_generators``: of the loader whose loop runs; ``generators``: the states of those of all loaders.
+    """
     tree = {
         "objects": [item if isinstance(item, dict) else item.state_dict() for item in objects],
-        "random": capture_random_states(generator),
+        "random": capture_random_states(own_generators),
         "metrics": metrics,
         "loop": None if loop is None else [getattr(loop, item.name) for item in fields(loop)],
         "logged": logged,
         "epoch": epoch,
         "rates": rates,
+        "generators": generators or {},
     }
     return encode_state(tree)
 
@@ -136,29 +145,63 @@ def walk(
     shuffling loader draws its order when an epoch begins: the random states of that moment are put back to draw the
     same order again, and those of the checkpoint after the batches that are done.
     """
-    generator = getattr(loader, "generator", None)
+    generators = loader_generators(loader)
     loop = checkpoint.loop if checkpoint else None
     for epoch in range(loop.epoch if loop else 0, epochs):
         if loop:
-            restore_random_states(loop.random, generator)
-        random = capture_random_states(generator)
+            restore_random_states(loop.random, generators)
+        random = capture_random_states(generators)
         batches = iter(loader)
         done = loop.batches if loop else 0
         if loop and checkpoint:
             for _ in range(done):
                 next(batches, None)
-            restore_random_states(checkpoint.random, generator)
+            restore_random_states(checkpoint.random, generators)
             loop = None
         for batch in batches:
             done += 1
             yield replace(place, epoch=epoch, batches=done, random=random), batch
 
 
+def load_states(objects: Sequence[Saveable | None], states: Sequence[Any]) -> None:
+    """Give objects their states, except to None. Raises RunError, with the place, for one that does not take it."""
+    for ordinal, (item, state) in enumerate(zip(objects, states, strict=True)):
+        try:
+            if isinstance(item, dict):
+                fresh = dict(state)
+                item.clear()
+                item.update(fresh)
+            elif item is not None:
+                item.load_state_dict(state)
+        except Exception as error:  # torch and its optimisers raise whatever they like
+            problem = f"object {ordinal}, a {type(item).__name__}, does not take state {ordinal} of the checkpoint"
+            raise RunError(f"{problem}: {' '.join(str(error).split())}") from error
+
+
+def as_saveables(objects: Sequence[Saveable]) -> tuple[Saveable, ...]:
+    """The objects to save. Raises UsageError for one that has no state."""
+    items = as_items(objects, "save", wanted="a list, such as save=(model, optimizer)")
+    for item in items:
+        if not isinstance(item, dict) and not (hasattr(item, "state_dict") and hasattr(item, "load_state_dict")):
+            raise UsageError(
+                f"a {type(item).__name__} cannot be saved; give what has state_dict and load_state_dict, such as a"
+                " model and an optimizer, and plain dicts"
+            )
+    return items
+
+
+def check_loader(loader: Iterable[Any]) -> None:
+    """Raise UsageError for what no loop can go over."""
+    has_items = hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
+    if not has_items or getattr(loader, "ndim", None) == 0:
+        raise UsageError(f"run.steps got a {type(loader).__name__}; give a loader, or a list of batches")
+
+
 def count_batches(loader: Iterable[Any]) -> int | None:
     """The batches of an epoch; None for a loader without a length."""
     try:
         return len(loader)  # type: ignore[arg-type]
-    except TypeError:  # also of a torch loader, over data without a length
+    except (TypeError, NotImplementedError):  # also of a torch loader, over data without a length
         return None
 
 
