@@ -51,9 +51,9 @@ class HttpClient:
     ) -> None:
         """``base``: where calls go that name no other of the ``origins``.
 
-        ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets`` go nowhere, and are hidden
-        in answers and messages, such as a key that is exchanged for tokens. ``deadline_seconds`` ends any call,
-        whatever it is at. ``most_connections``: of each origin.
+        ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets``: what is to be hidden in
+        answers and messages though no header has it, such as a key that is exchanged for tokens. ``deadline_seconds``
+        ends any call, whatever it is at. ``most_connections``: of each origin.
 
         Raises UsageError for a URL that is not https (http: to this machine only) and for values no header may have.
         """

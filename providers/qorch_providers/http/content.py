@@ -9,7 +9,7 @@ from qorch_providers.http.safety import check_header_value
 
 @dataclass(frozen=True)
 class Content:
-    """``data`` is sent as it is. It may hold a secret, such as a key that is exchanged for a token: no repr shows it."""
+    """``data`` is sent as it is. No repr shows it: it may be a key that is exchanged for a token."""
 
     data: bytes = field(repr=False)
     media_type: str = "application/json"

@@ -12,7 +12,7 @@ _SEPARATORS = re.compile(r"[/\\]")
 
 
 def encode_url(base_url: str, path: str | Sequence[str], query: Sequence[tuple[str, str]]) -> str:
-    """The URL as it goes over the wire: ``path`` as ``encode_path`` takes it, every name and value of ``query`` encoded.
+    """The URL as it goes over the wire: ``path`` as ``encode_path`` takes it, ``query`` encoded.
 
     Raises UsageError for a path that could lead elsewhere.
     """
