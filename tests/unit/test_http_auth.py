@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,7 +127,7 @@ class TokenServer:
         is_valid = request.headers.get("authorization") == f"Bearer {TOKEN}-{self.valid}"
         return self.later(request) if is_valid else reply(401, {"message": f"expired: {request.headers}"})
 
-    def open_client(self, url: str, *, clock: "StillClock | None" = None) -> HttpClient:
+    def open_client(self, url: str, *, clock: "StillClock | None" = None, deadline_seconds: float = 5.0) -> HttpClient:
         """A client whose base takes tokens, which are fetched from another of its origins."""
 
         async def fetch() -> Token:
@@ -143,7 +143,7 @@ class TokenServer:
             origins={"identity": Origin(url)},
             secrets=[KEY],
             clock=clock,
-            deadline_seconds=5.0,
+            deadline_seconds=deadline_seconds,
         )
         return client
 
@@ -291,10 +291,12 @@ def test_what_is_lost_on_the_second_try_is_lost() -> None:
 
     async def main() -> None:
         async with ScriptedServer(service.answer) as server:
-            client = service.open_client(server.url)
+            clock = StillClock()
+            client = service.open_client(server.url, clock=clock)
             with pytest.raises(NoAnswerError):
                 await client.send("POST", "/jobs", content=b"{}")
             service.valid = 3
+            clock.added_seconds += REST_SECONDS + 1
             with pytest.raises(UnreachableError):
                 await client.ask("GET", "/jobs")
             await client.aclose()
@@ -355,24 +357,28 @@ def test_a_request_without_credentials_was_not_sent(name: str) -> None:
         assert [item.retry_after_seconds for item in (sent, asked)] == [3.0, 3.0]  # type: ignore[attr-defined]
 
 
+async def trouble_of(call: Coroutine[None, None, HttpResponse]) -> Exception:
+    """What a call raises, or all that can be printed of its answer; no frame of the test's server is in it."""
+    try:
+        response = await call
+    except Exception as error:
+        return error
+    return AssertionError(repr(response), response.body, dict(response.headers))
+
+
 async def fail_with_secrets() -> list[Exception]:
     """Errors of all kinds from a client that holds a key and a token."""
-    service, errors = TokenServer(), []
+    service = TokenServer()
     async with ScriptedServer(service.answer) as server:
-        client = service.open_client(server.url)
-        for later in (reset(), hang(), reply(200, {"echo": f"{TOKEN}-1"})):
-            service.later = lambda request, later=later: later  # type: ignore[misc]
-            for call in (client.send("POST", "/jobs", content=b"{}"), client.ask("GET", "/jobs")):
-                try:
-                    async with asyncio.timeout(5.5):
-                        response = await call
-                        errors.append(AssertionError(repr(response), response.body, dict(response.headers)))
-                except Exception as error:
-                    errors.append(error)
+        client = service.open_client(server.url, deadline_seconds=0.5)
+        errors: list[Exception] = [AssertionError(repr(client))]
+        for answer in (reset(), hang(), reply(200, {"echo": f"{TOKEN}-1"}, {"X-Echo": f"Bearer {TOKEN}-1"})):
+            service.later = lambda request, answer=answer: answer  # type: ignore[misc]
+            errors.append(await trouble_of(client.send("POST", "/jobs", content=b"{}")))
+            errors.append(await trouble_of(client.ask("GET", "/jobs")))
         service.valid, service.refuses = 2, True
-        errors += [item for item in await ask_all(client, 3) if isinstance(item, Exception)]
+        errors += [await trouble_of(client.ask("GET", "/jobs")) for _ in range(2)]
         await client.aclose()
-        errors.append(AssertionError(repr(client), repr(client.__dict__)))
     return errors
 
 
@@ -380,8 +386,10 @@ def test_keys_and_tokens_appear_nowhere(caplog: pytest.LogCaptureFixture) -> Non
     """Not in a log at DEBUG of any library, an error, its causes, a traceback with variables, an answer or a repr."""
     caplog.set_level(logging.DEBUG)
     errors = asyncio.run(fail_with_secrets())
-    assert len(errors) == 10
-    texts = "\n".join([*map(every_text_of, errors[:-1]), caplog.text])
+    assert [type(error).__name__ for error in errors] == [
+        *("AssertionError", "NoAnswerError", "UnreachableError", "NoAnswerError", "UnreachableError"),
+        *("AssertionError", "AssertionError", "CredentialsError", "CredentialsError"),
+    ]
+    texts = "\n".join([*map(every_text_of, errors), caplog.text])
     assert TOKEN not in texts
     assert KEY not in texts
-    assert TOKEN not in str(errors[-1].args[0])

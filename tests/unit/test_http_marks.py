@@ -1,6 +1,7 @@
 """The marks of an answer: in order, within the wall time, and each delay in the phase where it was."""
 
 import asyncio
+import itertools
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -123,7 +124,9 @@ def test_a_delay_is_seen_in_its_phase(phase: str) -> None:
         return response.marks
 
     moments = known(asyncio.run(main()))
-    seconds = {name: (end - start) / 1e9 for name, start, end in zip(PHASES, moments, moments[1:], strict=True)}
+    seconds = {
+        name: (end - start) / 1e9 for name, (start, end) in zip(PHASES, itertools.pairwise(moments), strict=True)
+    }
     assert seconds[phase] > 0.9 * DELAY_SECONDS
     assert max(seconds, key=lambda name: seconds[name]) == phase
 

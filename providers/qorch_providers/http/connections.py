@@ -4,10 +4,12 @@ httpx is used at the level of its transport. Its client would keep cookies, read
 the log. aiohttp's pool makes a call some ten times cheaper than httpx's own at 200 connections.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import cast
+from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -18,7 +20,7 @@ from qorch_providers.http.auth import AuthHeaders, Outgoing
 from qorch_providers.http.body import Body
 from qorch_providers.http.content import Content
 from qorch_providers.http.errors import AnswerLostError, RequestUnsentError
-from qorch_providers.http.marks import CURRENT, Exchange, Marks, keep_url, trace_exchanges
+from qorch_providers.http.marks import CURRENT, Exchange, MarkedRequest, Marks
 from qorch_providers.http.origins import Origin
 from qorch_providers.http.response import HttpResponse
 from qorch_providers.http.safety import mask
@@ -41,30 +43,29 @@ class Connections:
     ) -> None:
         """``connect_seconds``: at most for a connection, free or new; what fails until then provably sent nothing."""
         self.origin = origin
-        self._headers = {**_COMMON, **{name.lower(): value for name, value in origin.headers.items()}}
+        own = {name.lower(): value for name, value in origin.headers.items()}
+        self._headers = {**_COMMON, **own, "host": httpx.URL(origin.url).netloc.decode("ascii")}
         self._clock = clock
         self._connect_seconds = connect_seconds
         self._most_bytes = most_bytes
         self._most_connections = most_connections
         self._has_connected = False
+        self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._transport: AiohttpTransport | None = None
 
     def prepare(self, method: str, url: str, content: Content | None) -> Outgoing:
         """The request as it will leave, but for its credentials."""
-        address = httpx.URL(url)
-        headers = {**self._headers, "host": address.netloc.decode("ascii")}
-        if content is not None:
-            headers["content-type"] = content.media_type
-        return Outgoing(method, str(address), headers, content.data if content is not None else b"")
+        if content is None:
+            return Outgoing(method, url, self._headers, b"")
+        return Outgoing(method, url, {**self._headers, "content-type": content.media_type}, content.data)
 
     async def exchange(
         self, outgoing: Outgoing, credentials: AuthHeaders, *, begun_ns: int, echoes: Sequence[str]
     ) -> HttpResponse:
         """The answer, without the ``echoes``. Raises what aiohttp and httpx do, and AnswerLostError."""
-        is_streamed = len(outgoing.body) > _PIECE_BYTES
-        exchange = Exchange(outgoing.url, clock=self._clock, is_streamed=is_streamed)
+        exchange = Exchange(outgoing.url, clock=self._clock, used=self._used)
         CURRENT.set(exchange)
-        response = await self._opened().handle_async_request(self._encode(outgoing, credentials, exchange, is_streamed))
+        response = await self._opened().handle_async_request(self._encode(outgoing, credentials))
         first_byte_ns, sent_ns = self._clock.monotonic_ns(), exchange.sent_ns
         self._has_connected = True
         try:
@@ -98,14 +99,12 @@ class Connections:
             return RequestUnsentError(f"no connection to {self.origin.url} ({text}); nothing was sent")
         return AnswerLostError(f"the connection broke before a whole answer came ({text})")
 
-    def _encode(
-        self, outgoing: Outgoing, credentials: AuthHeaders, exchange: Exchange, is_streamed: bool
-    ) -> httpx.Request:
+    def _encode(self, outgoing: Outgoing, credentials: AuthHeaders) -> httpx.Request:
         headers: Mapping[str, str] = {**outgoing.headers, **credentials.plain, **credentials.secret}
         sent: bytes | AsyncGenerator[bytes, None] | None = outgoing.body or None
-        if is_streamed:
+        if len(outgoing.body) > _PIECE_BYTES:
             headers = {**headers, "content-length": str(len(outgoing.body))}
-            sent = _pieces(outgoing.body, exchange)
+            sent = _pieces(outgoing.body)
         timeouts = self._choose_timeouts(outgoing.method)
         return httpx.Request(
             outgoing.method, outgoing.url, headers=headers, content=sent, extensions={"timeout": timeouts}
@@ -135,11 +134,10 @@ class Connections:
         return self._transport
 
 
-async def _pieces(content: bytes, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
     """A large body bit by bit: in one piece it would stop the event loop, of which aiohttp warns."""
     for start in range(0, len(content), _PIECE_BYTES):
         yield content[start : start + _PIECE_BYTES]
-    exchange.note_sent()
 
 
 def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.ClientSession:
@@ -148,8 +146,8 @@ def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.Cli
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
-        trace_configs=[trace_exchanges()],
-        middlewares=(keep_url,),
+        skip_auto_headers=["content-type"],
+        request_class=MarkedRequest,
     )
     # aiohttp repeats a GET or PUT on a broken connection unseen; here whoever retries also counts.
     session._retry_connection = False
