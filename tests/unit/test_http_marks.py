@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,26 @@ def test_after_a_redirect_the_marks_are_those_of_the_last_request() -> None:
     assert [begun_ns, *marks, done_ns] == sorted([begun_ns, *marks, done_ns])
 
 
-async def listen(serve: Serve) -> tuple[asyncio.Server, int]:
-    """A server that deals with each connection so."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    return server, server.sockets[0].getsockname()[1]
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[int]:
+    """The port of a server that deals with each connection so; all of it is over at the end."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
 
 
 def slow_server(phase: str) -> Serve:
@@ -96,7 +113,6 @@ def slow_server(phase: str) -> Serve:
         await late("read")
         writer.write(b"hello")
         await writer.drain()
-        writer.close()
 
     return serve
 
@@ -117,10 +133,8 @@ def test_a_delay_is_seen_in_its_phase(phase: str) -> None:
             return await look_up(*args, **{**settings, "family": socket.AF_INET})
 
         loop.getaddrinfo = slow_look_up  # type: ignore[method-assign]
-        server, port = await listen(slow_server(phase))
-        (response,), _, _ = await call(f"http://localhost:{port}", content=LARGE)
-        server.close()
-        await server.wait_closed()
+        async with listening(slow_server(phase)) as port:
+            (response,), _, _ = await call(f"http://localhost:{port}", content=LARGE)
         return response.marks
 
     moments = known(asyncio.run(main()))
@@ -138,16 +152,14 @@ def test_an_answer_before_the_end_of_the_request_has_no_sent_mark() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(head(413, 0))
         await writer.drain()
-        while await reader.read(2**20):
-            await asyncio.sleep(0)
-            if reader.at_eof():
-                break
-        writer.close()
+        await refused.wait()
+
+    refused = asyncio.Event()
 
     async def main() -> HttpResponse:
-        server, port = await listen(refuse)
-        (response,), _, _ = await call(f"http://127.0.0.1:{port}", content=LARGE)
-        server.close()
+        async with listening(refuse) as port:
+            (response,), _, _ = await call(f"http://127.0.0.1:{port}", content=LARGE)
+            refused.set()
         return response
 
     response = asyncio.run(main())

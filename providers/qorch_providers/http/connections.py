@@ -50,7 +50,7 @@ class Connections:
         self._most_bytes = most_bytes
         self._most_connections = most_connections
         self._has_connected = False
-        self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
         self._transport: AiohttpTransport | None = None
 
     def prepare(self, method: str, url: str, content: Content | None) -> Outgoing:

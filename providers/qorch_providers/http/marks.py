@@ -34,7 +34,7 @@ class Marks:
 class Exchange:
     """One request on the wire: its URL to the letter, and what is seen of it."""
 
-    def __init__(self, url: str, *, clock: Clock, used: "WeakSet[asyncio.BaseTransport]") -> None:
+    def __init__(self, url: str, *, clock: Clock, used: "WeakSet[asyncio.BaseProtocol]") -> None:
         """``used``: the connections that had an exchange before; this one's is added."""
         self.url = url
         self.connected_ns: int | None = None
@@ -42,10 +42,10 @@ class Exchange:
         self._clock = clock
         self._used = used
 
-    def note_connection(self, transport: asyncio.BaseTransport | None) -> None:
+    def note_connection(self, connection: asyncio.BaseProtocol | None) -> None:
         """A connection is there, a new one or one that was used before."""
-        if transport is not None and transport not in self._used:
-            self._used.add(transport)
+        if connection is not None and connection not in self._used:
+            self._used.add(connection)
             self.connected_ns = self._clock.monotonic_ns()
 
     def note_sent(self) -> None:
@@ -58,7 +58,7 @@ CURRENT: ContextVar[Exchange] = ContextVar("qorch_http_exchange")
 
 
 class MarkedRequest(aiohttp.ClientRequest):
-    """A request of aiohttp that notes its moments. Its callbacks for tracing would cost a quarter more CPU per call."""
+    """A request of aiohttp that notes its moments. Its callbacks for tracing would cost more CPU per call."""
 
     def __init__(self, method: str, url: URL, **settings: Any) -> None:
         """The URL is sent as it was signed: aiohttp's own reading undoes escapes that it takes for needless."""
@@ -68,7 +68,7 @@ class MarkedRequest(aiohttp.ClientRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """The head of the request, and all of it if it has no body."""
-        self._exchange.note_connection(conn.transport)
+        self._exchange.note_connection(conn.protocol)
         response = await super().send(conn)
         if not self.body:
             self._exchange.note_sent()
