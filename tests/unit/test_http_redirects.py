@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qorch.ports import WallClock
-from qorch_providers.http import HttpClient, HttpResponse, NoAnswerError
+from qorch_providers.http import AnswerLostError, HttpClient, HttpResponse
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted_server import Answer, Request, ScriptedServer, hang, reply
@@ -111,7 +111,7 @@ def test_one_deadline_bounds_all_redirects() -> None:
     async def main() -> None:
         async with ScriptedServer(lambda request: hang() if request.path == "/b" else redirect("/b")) as server:
             client = open_client(server.url, deadline_seconds=0.5)
-            with pytest.raises(NoAnswerError, match=r"POST /a: no whole answer in 0\.5 seconds"):
+            with pytest.raises(AnswerLostError, match=r"POST /a: no whole answer in 0\.5 seconds"):
                 await client.request("POST", "/a", content=b"{}")
             await client.aclose()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qorch.errors import UsageError
 from qorch_providers.http import (
-    NoAnswerError,
+    AnswerLostError,
     TooLargeError,
     check_header_value,
     check_origin,
@@ -191,19 +191,19 @@ def test_one_byte_too_much_is_refused(encoding: str) -> None:
 @pytest.mark.parametrize("cut", [1, 8, 20])
 def test_compressed_bodies_that_end_early_are_refused(cut: int) -> None:
     """A gzip stream without its end is no answer."""
-    with pytest.raises(NoAnswerError, match="ends in the middle"):
+    with pytest.raises(AnswerLostError, match="ends in the middle"):
         read_body(gzip.compress(b"x" * 1000)[:-cut], "gzip", most_bytes=10**6, chunk=7)
 
 
 def test_damaged_and_overlong_compression_is_refused() -> None:
     """Broken streams, bytes behind the end and encodings that were not asked for are no answers."""
     packed = gzip.compress(b"x" * 1000)
-    with pytest.raises(NoAnswerError, match="damaged"):
+    with pytest.raises(AnswerLostError, match="damaged"):
         read_body(b"x" * 100, "gzip", most_bytes=10**6, chunk=100)
-    with pytest.raises(NoAnswerError, match="follow the end"):
+    with pytest.raises(AnswerLostError, match="follow the end"):
         read_body(packed + packed, "gzip", most_bytes=10**6, chunk=10**6)
     for encoding in ("br", "gzip, gzip", "zstd"):
-        with pytest.raises(NoAnswerError, match="not asked for"):
+        with pytest.raises(AnswerLostError, match="not asked for"):
             read_body(packed, encoding, most_bytes=10**6, chunk=100)
 
 

@@ -1,19 +1,43 @@
 """HTTP for all REST backends: one call, one try, a hard end in time and size, and no secret that gets out."""
 
+from qorch_providers.http.auth import Auth, AuthHeaders, Outgoing, StaticAuth
+from qorch_providers.http.bearer import BearerToken, Token
 from qorch_providers.http.body import MOST_BYTES
 from qorch_providers.http.client import HttpClient
-from qorch_providers.http.errors import NoAnswerError, NotSentError, TooLargeError
+from qorch_providers.http.content import Content
+from qorch_providers.http.errors import (
+    AnswerLostError,
+    NoAnswerError,
+    NotSentError,
+    RequestUnsentError,
+    TooLargeError,
+    TransportError,
+)
+from qorch_providers.http.marks import Marks
+from qorch_providers.http.origins import Origin
 from qorch_providers.http.redirects import redirect_target
 from qorch_providers.http.response import HttpResponse, retry_after_seconds, server_time
 from qorch_providers.http.safety import check_header_value, check_origin, is_safe_id, mask
 
 __all__ = [
     "MOST_BYTES",
+    "AnswerLostError",
+    "Auth",
+    "AuthHeaders",
+    "BearerToken",
+    "Content",
     "HttpClient",
     "HttpResponse",
+    "Marks",
     "NoAnswerError",
     "NotSentError",
+    "Origin",
+    "Outgoing",
+    "RequestUnsentError",
+    "StaticAuth",
+    "Token",
     "TooLargeError",
+    "TransportError",
     "check_header_value",
     "check_origin",
     "is_safe_id",

@@ -3,7 +3,7 @@
 import io
 import zlib
 
-from qorch_providers.http.errors import NoAnswerError, TooLargeError
+from qorch_providers.http.errors import AnswerLostError, TooLargeError
 
 MOST_BYTES = 32 * 2**20
 """Of one answer, after decompression."""
@@ -18,10 +18,10 @@ class Body:
     """Collects one answer. At no moment is more decompressed than what may be kept and a step."""
 
     def __init__(self, encoding: str, *, most_bytes: int) -> None:
-        """``encoding``: the header Content-Encoding. Raises NoAnswerError for one that was not asked for."""
+        """``encoding``: the header Content-Encoding. Raises AnswerLostError for one that was not asked for."""
         encoding = encoding.strip().lower()
         if encoding not in _PLAIN | _COMPRESSED:
-            raise NoAnswerError("the answer is encoded in a way that was not asked for; expected gzip or nothing")
+            raise AnswerLostError("the answer is encoded in a way that was not asked for; expected gzip or nothing")
         # 32 lets zlib tell gzip and zlib headers apart by itself.
         self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in _COMPRESSED else None
         self._most_bytes = most_bytes
@@ -31,7 +31,7 @@ class Body:
         self._n_kept = 0
 
     def add(self, chunk: bytes) -> None:
-        """The next bytes from the wire. Raises TooLargeError, or NoAnswerError for broken compression."""
+        """The next bytes from the wire. Raises TooLargeError, or AnswerLostError for broken compression."""
         self._n_received += len(chunk)
         if self._n_received > self._most_bytes:
             raise self._too_large()
@@ -41,9 +41,9 @@ class Body:
             self._decompress(self._decoder, chunk)
 
     def finish(self) -> bytes:
-        """All of it. Raises NoAnswerError where compressed data ended early."""
+        """All of it. Raises AnswerLostError where compressed data ended early."""
         if self._decoder is not None and self._n_received and not self._decoder.eof:
-            raise NoAnswerError("the compressed answer ends in the middle")
+            raise AnswerLostError("the compressed answer ends in the middle")
         return self._buffer.getvalue()
 
     def _decompress(self, decoder: "zlib._Decompress", chunk: bytes) -> None:
@@ -52,9 +52,9 @@ class Body:
             try:
                 plain = decoder.decompress(chunk, _STEP_BYTES)
             except zlib.error as error:
-                raise NoAnswerError("the compressed answer is damaged") from error
+                raise AnswerLostError("the compressed answer is damaged") from error
             if decoder.unused_data:
-                raise NoAnswerError("bytes follow the end of the compressed answer")
+                raise AnswerLostError("bytes follow the end of the compressed answer")
             self._keep(plain)
             chunk = decoder.unconsumed_tail
             # A full step may have left output inside zlib even where all input is used up.

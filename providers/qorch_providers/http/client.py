@@ -1,196 +1,259 @@
-"""One client for all REST backends: httpx on aiohttp's connections, one try per call, classified failures.
-
-httpx is used at the level of its transport. Its client would keep cookies, read the environment and print every URL to
-the log. aiohttp's pool makes a call some ten times cheaper than httpx's own at 200 connections.
-"""
+"""One client for all REST backends: one try per call, failures that say whether the request left, secrets kept in."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from typing import cast
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
-import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
-
-from qorch.errors import UsageError
+from qorch.errors import BusyError, CredentialsError, UnreachableError, UsageError
 from qorch.ports import Clock
-from qorch_providers.http.body import MOST_BYTES, Body
-from qorch_providers.http.errors import NoAnswerError, NotSentError
+from qorch_providers.http.auth import AuthHeaders, Outgoing, StaticAuth
+from qorch_providers.http.body import MOST_BYTES
+from qorch_providers.http.connections import Connections
+from qorch_providers.http.content import Content
+from qorch_providers.http.errors import (
+    AnswerLostError,
+    NoAnswerError,
+    NotSentError,
+    RequestUnsentError,
+    TooLargeError,
+    TransportError,
+)
+from qorch_providers.http.origins import Origin
+from qorch_providers.http.paths import encode_path, encode_url
 from qorch_providers.http.redirects import MOST_HOPS, next_url
 from qorch_providers.http.response import HttpResponse
-from qorch_providers.http.safety import check_header_value, check_origin, is_safe_path, mask
+from qorch_providers.http.safety import mask
 
-# Below every usual server's own limit: a POST on a connection that the server is just closing has no known outcome.
-KEEP_ALIVE_SECONDS = 4.0
-FIRST_CONNECT_SECONDS = 6.0
-"""Longest wait for the first connection of a client, name look-up included, if the call is a GET.
-
-At a wrong address a person waits for the error.
-"""
 _LEAST_SECRET = 16
-_PIECE_BYTES = 2**18
+_QUESTIONS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REFUSED = frozenset({401, 403})
 
 
 class HttpClient:
-    """Calls to one origin. Everything happens in one event loop, which the first call decides.
+    """Calls to a list of origins. Everything happens in one event loop, which the first call decides.
 
-    It follows no redirect but those within the origin that keep method and body (307, 308), keeps no cookie, reads
-    nothing of the environment and repeats nothing. The vendors' exceptions hold the request with its secret headers, so
-    they are told in words and not chained.
+    It has two doors: ``send`` for a submission, ``ask`` for everything that may be repeated. It follows no redirect but
+    those within the origin that keep method and body (307, 308), keeps no cookie, reads nothing of the environment and
+    repeats nothing, except once what was answered 401 or 403 if its credentials could be renewed.
     """
 
     def __init__(
         self,
-        base_url: str,
+        base: str | Origin,
         *,
-        headers: Mapping[str, str],
         clock: Clock,
         deadline_seconds: float,
+        headers: Mapping[str, str] | None = None,
+        origins: Mapping[str, Origin] | None = None,
+        secrets: Sequence[str] = (),
         most_bytes: int = MOST_BYTES,
         most_connections: int = 100,
     ) -> None:
-        """``headers`` are secret and go with every call; ``deadline_seconds`` ends any call, whatever it is at.
+        """``base``: where calls go that name no other of the ``origins``.
+
+        ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets``: what is to be hidden in
+        answers and messages though no header has it, such as a key that is exchanged for tokens. ``deadline_seconds``
+        ends any call, whatever it is at. ``most_connections``: of each origin.
 
         Raises UsageError for a URL that is not https (http: to this machine only) and for values no header may have.
         """
-        self._base_url = check_origin(base_url)
-        for name, value in headers.items():
-            check_header_value(name, value)
-        common = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "qorch", **headers}
-        self._headers = httpx.Headers(common)
-        self._json_headers = httpx.Headers({**common, "content-type": "application/json"})
-        # "apiKey K" is secret as a whole, and so is its last word alone.
-        self._secrets = [*headers.values(), *(value.split()[-1] for value in headers.values())]
-        # A short word, such as the dummy key of an emulator, may stand in an answer for other reasons.
-        self._echoes = [secret for secret in self._secrets if len(secret) >= _LEAST_SECRET]
+        if isinstance(base, Origin):
+            if headers is not None:
+                raise UsageError("secret headers beside an Origin; put them into its auth, as StaticAuth(headers)")
+        else:
+            base = Origin(base, StaticAuth(headers or {}))
+        self._base_url = base.url
+        self._secrets = tuple(secrets)
         self._clock = clock
         self._deadline_seconds = deadline_seconds
-        self._most_bytes = most_bytes
-        self._most_connections = most_connections
-        # A connection has half of the time: what fails until then provably sent nothing.
-        self._connect_seconds = deadline_seconds / 2
-        self._has_connected = False
-        self._transport: AiohttpTransport | None = None
         self._is_closed = False
+        self._connections = {
+            name: Connections(
+                origin,
+                clock=clock,
+                # A connection has half of the time: what fails until then provably sent nothing.
+                connect_seconds=deadline_seconds / 2,
+                most_bytes=most_bytes,
+                most_connections=most_connections,
+            )
+            for name, origin in {**(origins or {}), "": base}.items()
+        }
 
     def __repr__(self) -> str:
         """Never the headers."""
         return f"HttpClient({self._base_url!r})"
 
-    async def request(
-        self, method: str, path: str, *, content: bytes | None = None, query: Sequence[tuple[str, str]] = ()
+    async def send(
+        self,
+        method: str,
+        path: str | Sequence[str],
+        *,
+        content: bytes | Content | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        origin: str = "",
     ) -> HttpResponse:
-        """One call, whatever its status. ``path`` starts with "/"; ``content`` is JSON; ``query`` is encoded here.
+        """Submit something that must not be done twice; see ``request``.
 
-        Raises NotSentError where provably no byte left, NoAnswerError (TooLargeError) where the request may have
-        arrived, UsageError for a path that could lead elsewhere.
+        Raises NotSentError (a RejectedError) if provably nothing left, NoAnswerError (an UnknownOutcomeError) if it may
+        have arrived, UsageError for a method that submits nothing.
         """
-        url = self._url(path, query)
+        if method.upper() in _QUESTIONS:
+            raise UsageError(f"{method} submits nothing; ask() is for questions")
+        try:
+            return await self.request(method, path, content=content, query=query, origin=origin)
+        except RequestUnsentError as error:
+            raise NotSentError(str(error)) from error
+        except TransportError as error:
+            raise NoAnswerError(str(error)) from error
+
+    async def ask(
+        self,
+        method: str,
+        path: str | Sequence[str],
+        *,
+        content: bytes | Content | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        origin: str = "",
+    ) -> HttpResponse:
+        """Ask, or do what may be done twice, with any method; see ``request``.
+
+        Raises UnreachableError if no answer came, BusyError if it was too large: either way it may be asked again.
+        """
+        try:
+            return await self.request(method, path, content=content, query=query, origin=origin)
+        except TooLargeError as error:
+            raise BusyError(str(error)) from error
+        except TransportError as error:
+            raise UnreachableError(str(error)) from error
+
+    async def request(
+        self,
+        method: str,
+        path: str | Sequence[str],
+        *,
+        content: bytes | Content | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        origin: str = "",
+    ) -> HttpResponse:
+        """One call, whatever its status, and whatever its failure means for a job: adapters use ``send`` or ``ask``.
+
+        ``path`` starts with "/" and is plain, or is a list of segments of any text, which are encoded; ``content`` in
+        bytes is JSON; ``query`` is encoded here; ``origin`` names one of the origins.
+
+        Raises RequestUnsentError if provably no byte left, AnswerLostError (TooLargeError) if the request may have
+        arrived, CredentialsError and BusyError if its credentials could not be had, and UsageError for a path that
+        could lead elsewhere.
+        """
+        connections = self._find(origin)
+        url = encode_url(connections.origin.url, path, query)
         if self._is_closed:
-            raise NotSentError(f"the connection to {self._base_url} is closed; open the backend again")
-        problem: NotSentError | NoAnswerError
+            raise RequestUnsentError(f"the connection to {connections.origin.url} is closed; open the backend again")
+        name = f"{method} {encode_path(path)}"
+        body = Content(content) if isinstance(content, bytes) else content
+        call = _Call(method, body, connections, secrets=self._secrets, begun_ns=self._clock.monotonic_ns())
+        problem: Exception
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return await self._follow(method, url, content)
+                return await call.follow(url)
         except TimeoutError:
-            problem = NoAnswerError(f"{method} {path}: no whole answer in {self._deadline_seconds:g} seconds")
-        except NoAnswerError as error:
-            problem = type(error)(f"{method} {path}: {error}")
+            kind = AnswerLostError if call.may_have_left else RequestUnsentError
+            problem = kind(f"{name}: no whole answer in {self._deadline_seconds:g} seconds")
+        except TransportError as error:
+            problem = type(error)(f"{name}: {error}")
+        except (CredentialsError, BusyError, UsageError) as error:
+            # New in _Call, and free of secrets; the frames that it came through are not.
+            problem = error.with_traceback(None)
         except Exception as error:
-            # Whatever a transport raises; only what is known to happen before sending counts as not sent.
-            problem = self._describe(error, f"{method} {path}")
+            told = connections.describe(error, call.secrets)
+            problem = type(told)(f"{name}: {told}")
         raise problem
 
     async def aclose(self) -> None:
         """Close all connections; may be called twice."""
         self._is_closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
+        for connections in self._connections.values():
+            await connections.aclose()
 
-    def _url(self, path: str, query: Sequence[tuple[str, str]]) -> str:
-        if not is_safe_path(path):
-            raise UsageError(f"{path[:100]!r} is no path below {self._base_url}; expected plain segments after '/'")
-        encoded = urlencode(query, quote_via=quote)
-        return f"{self._base_url}{path}?{encoded}" if encoded else f"{self._base_url}{path}"
+    def _find(self, origin: str) -> Connections:
+        try:
+            return self._connections[origin]
+        except KeyError:
+            known = ", ".join(sorted(name for name in self._connections if name))
+            raise UsageError(f"{origin!r} is not an origin of this client; it has {known or 'one only'}") from None
 
-    async def _follow(self, method: str, url: str, content: bytes | None) -> HttpResponse:
+
+class _Call:
+    """One call with what it knows: a few redirects, and one more try if the credentials were refused and renewed."""
+
+    def __init__(
+        self, method: str, content: Content | None, connections: Connections, *, secrets: Sequence[str], begun_ns: int
+    ) -> None:
+        self.may_have_left = False
+        self.secrets = [*secrets]
+        self._method = method
+        self._content = content
+        self._connections = connections
+        self._begun_ns = begun_ns
+        self._credentials = AuthHeaders()
+
+    async def follow(self, url: str) -> HttpResponse:
+        """The answer; a second 401 or 403 is one, too."""
+        response = await self._follow_redirects(url)
+        if response.status not in _REFUSED:
+            return response
+        # The server says that it did not process it: whatever goes wrong from here on, nothing arrived.
+        self.may_have_left = False
+        return await self._follow_redirects(url) if await self._renew() else response
+
+    async def _follow_redirects(self, url: str) -> HttpResponse:
         """The answer at the end of a few redirects; a redirect that leads elsewhere is the answer itself."""
-        origin = "{0.scheme}://{0.netloc}".format(urlsplit(self._base_url))
-        response = await self._exchange(method, url, content)
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(url))
+        response = await self._exchange(url)
         for _ in range(MOST_HOPS):
             target = next_url(response, url, origin=origin)
             if target is None:
                 break
             url = target
-            response = await self._exchange(method, url, content)
+            response = await self._exchange(url)
         return response
 
-    async def _exchange(self, method: str, url: str, content: bytes | None) -> HttpResponse:
-        headers = self._headers if content is None else self._json_headers
-        sent: bytes | AsyncGenerator[bytes, None] | None = content
-        if content is not None and len(content) > _PIECE_BYTES:
-            headers = httpx.Headers([*headers.items(), ("content-length", str(len(content)))])
-            sent = _pieces(content)
-        request = httpx.Request(
-            method, url, headers=headers, content=sent, extensions={"timeout": self._choose_timeouts(method)}
-        )
-        response = await self._opened().handle_async_request(request)
-        self._has_connected = True
+    async def _exchange(self, url: str) -> HttpResponse:
+        outgoing = self._connections.prepare(self._method, url, self._content)
+        credentials = await self._sign(outgoing)
+        self._credentials = credentials
+        # "apiKey K" is secret as a whole, and so is its last word alone.
+        values = credentials.secret.values()
+        self.secrets += [*values, *(value.split()[-1] for value in values)]
+        # A short word, such as the dummy key of an emulator, may stand in an answer for other reasons.
+        echoes = [secret for secret in dict.fromkeys(self.secrets) if len(secret) >= _LEAST_SECRET]
+        self.may_have_left = True
+        return await self._connections.exchange(outgoing, credentials, begun_ns=self._begun_ns, echoes=echoes)
+
+    async def _sign(self, outgoing: Outgoing) -> AuthHeaders:
         try:
-            body = Body(response.headers.get("content-encoding", ""), most_bytes=self._most_bytes)
-            # A generator, though httpx's types do not say so; left unclosed it would outlive the call.
-            chunks = cast("AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream)))
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    body.add(chunk)
-            return self._received(response, body.finish())
-        finally:
-            await response.aclose()
+            credentials = await self._connections.origin.auth.sign(outgoing)
+            credentials.check()
+        except Exception as error:
+            problem = self._translate(error)
+        else:
+            return credentials
+        raise problem
 
-    def _choose_timeouts(self, method: str) -> dict[str, float | None]:
-        seconds = self._connect_seconds
-        if method == "GET" and not self._has_connected:
-            seconds = min(FIRST_CONNECT_SECONDS, seconds)
-        return {"pool": seconds, "connect": seconds, "read": None, "write": None}
+    async def _renew(self) -> bool:
+        try:
+            return await self._connections.origin.auth.renew(self._credentials)
+        except Exception as error:
+            problem = self._translate(error)
+        raise problem
 
-    def _received(self, response: httpx.Response, body: bytes) -> HttpResponse:
-        """What came back, without our own secrets: answers are stored and quoted, and a server may echo anything."""
-        headers = {name: mask(value, self._echoes) for name, value in response.headers.items()}
-        for secret in self._echoes:
-            body = body.replace(secret.encode(), b"***")
-        return HttpResponse(response.status_code, headers, body, self._clock.now())
-
-    def _opened(self) -> AiohttpTransport:
-        if self._transport is None:
-            context = httpx.create_ssl_context(verify=self._base_url.startswith("https:"), trust_env=False)
-            self._transport = AiohttpTransport(
-                verify=context, trust_env=False, client=lambda: _open_session(context, self._most_connections)
-            )
-        return self._transport
-
-    def _describe(self, error: Exception, call: str) -> NotSentError | NoAnswerError:
-        cause = error.__cause__ or error
-        words = "".join(letter if letter.isprintable() else " " for letter in str(cause)[:2000])
-        text = mask(f"{type(cause).__name__}: {words}", self._secrets)[:300]
-        # httpx-aiohttp calls every lost connection a failed connect; only aiohttp's own class tells them apart.
-        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-            return NotSentError(f"{call}: no connection to {self._base_url} ({text}); nothing was sent")
-        return NoAnswerError(f"{call}: the connection broke before a whole answer came ({text})")
-
-
-async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
-    """A large body bit by bit: in one piece it would stop the event loop, of which aiohttp warns."""
-    for start in range(0, len(content), _PIECE_BYTES):
-        yield content[start : start + _PIECE_BYTES]
-
-
-def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=most_connections, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=context)
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    # aiohttp repeats a GET or PUT on a broken connection unseen; here whoever retries also counts.
-    session._retry_connection = False
-    return session
+    def _translate(self, error: Exception) -> Exception:
+        """What a hook's failure says of the request, which has not left: an error without the hook's own frames."""
+        text = mask(str(error), self.secrets)
+        if isinstance(error, BusyError):
+            kind = UnreachableError if isinstance(error, UnreachableError) else BusyError
+            return kind(text, retry_after_seconds=error.retry_after_seconds)
+        if isinstance(error, CredentialsError | UsageError):
+            kind_kept = CredentialsError if isinstance(error, CredentialsError) else UsageError
+            return kind_kept(text)
+        # Not in its own words, which may be a library's, and hold anything.
+        return RequestUnsentError(f"no credentials for the request ({type(error).__name__}); nothing was sent")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
+from qorch_providers.http.marks import Marks
+
 LONGEST_WAIT_SECONDS = 3600.0
 """No server makes us wait longer than this before we ask again."""
 
@@ -21,6 +23,7 @@ class HttpResponse:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     received_at: datetime.datetime
+    marks: Marks
 
     @property
     def is_success(self) -> bool:

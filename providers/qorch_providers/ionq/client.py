@@ -10,16 +10,7 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, UnreachableError
 from qorch.model.job import Availability
-from qorch_providers.http import (
-    HttpClient,
-    HttpResponse,
-    NoAnswerError,
-    NotSentError,
-    TooLargeError,
-    is_safe_id,
-    mask,
-    server_time,
-)
+from qorch_providers.http import HttpClient, HttpResponse, NotSentError, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import URL_NAME, Access
 from qorch_providers.ionq.documents import (
     IonqJob,
@@ -90,7 +81,7 @@ class IonqClient:
         """POST a job, once; its id. Raises what ``read_submission`` does, NotSentError and NoAnswerError."""
         self.calls["submit"] += 1
         try:
-            response = await self._http.request("POST", self._jobs, content=body)
+            response = await self._http.send("POST", self._jobs, content=body)
         except NotSentError as error:
             raise NotSentError(self._tell_unreachable(error)) from error
         self._has_answered = True
@@ -213,10 +204,8 @@ class IonqClient:
 
     async def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse:
         try:
-            response = await self._http.request(method, path, query=query)
-        except TooLargeError as error:
-            raise BusyError(str(error)) from error
-        except (NotSentError, NoAnswerError) as error:
+            response = await self._http.ask(method, path, query=query)
+        except UnreachableError as error:
             raise UnreachableError(self._tell_unreachable(error)) from error
         if is_tls_wanted(response):
             words = f"{method} {path}: the server at {self._base_url} wants https"

@@ -1,0 +1,82 @@
+"""When the parts of one call happened, noted where aiohttp takes a connection and writes to it."""
+
+import asyncio
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
+from yarl import URL
+
+from qorch.ports import Clock
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Nanoseconds on the clock's monotonic time, in order; None if a moment was not observed.
+
+    ``begun_ns``: the call was made, before credentials were fetched. The others are of the request that got the answer,
+    the last one after a redirect or a refused token. ``connected_ns``: a connection was made, name look-up and TLS
+    included; None if one was reused. ``sent_ns``: the last byte was handed to the connection; None if the answer
+    came earlier. ``first_byte_ns``: the status and the headers of the answer were read. ``done_ns``: its body was.
+    """
+
+    begun_ns: int
+    connected_ns: int | None
+    sent_ns: int | None
+    first_byte_ns: int
+    done_ns: int
+
+
+class Exchange:
+    """One request on the wire: its URL to the letter, and what is seen of it."""
+
+    def __init__(self, url: str, *, clock: Clock, used: "WeakSet[asyncio.BaseProtocol]") -> None:
+        """``used``: the connections that had an exchange before; this one's is added."""
+        self.url = url
+        self.connected_ns: int | None = None
+        self.sent_ns: int | None = None
+        self._clock = clock
+        self._used = used
+
+    def note_connection(self, connection: asyncio.BaseProtocol | None) -> None:
+        """A connection is there, a new one or one that was used before."""
+        if connection is not None and connection not in self._used:
+            self._used.add(connection)
+            self.connected_ns = self._clock.monotonic_ns()
+
+    def note_sent(self) -> None:
+        """The last byte was handed over."""
+        self.sent_ns = self._clock.monotonic_ns()
+
+
+CURRENT: ContextVar[Exchange] = ContextVar("qorch_http_exchange")
+"""The exchange of this task: httpx's transport hands nothing of ours through to aiohttp."""
+
+
+class MarkedRequest(aiohttp.ClientRequest):
+    """A request of aiohttp that notes its moments. Its callbacks for tracing would cost more CPU per call."""
+
+    def __init__(self, method: str, url: URL, **settings: Any) -> None:
+        """The URL is sent as it was signed: aiohttp's own reading undoes escapes that it takes for needless."""
+        super().__init__(method, url, **settings)
+        self._exchange = CURRENT.get()
+        self.url = URL(self._exchange.url, encoded=True)
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """The head of the request, and all of it if it has no body."""
+        self._exchange.note_connection(conn.protocol)
+        response = await super().send(conn)
+        if not self.body:
+            self._exchange.note_sent()
+        return response
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """The body."""
+        await super().write_bytes(writer, conn, content_length)
+        self._exchange.note_sent()
