@@ -122,6 +122,8 @@ def badly_ended(world: World, run: RunStory) -> Iterator[str]:
         "RunStoppedError": run.deaths > 0,
         "UnknownOutcomeError": is_in_doubt
         or conditions.accept_seconds > conditions.settle_seconds
+        # A resumed run that pays buys nothing while the list cannot be read: its database may have been restored.
+        or (conditions.charges and run.restarts > 0 and bool(conditions.outages))
         or (conditions.charges and conditions.spoil_for_good > 0),
         "JobFailedError": conditions.failure > 0 or conditions.loss > 0,
         "InvalidResultError": not conditions.charges and conditions.spoil_for_good > 0,

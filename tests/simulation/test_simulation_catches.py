@@ -19,7 +19,7 @@ from qorch.engine.remote.reconcile import Settlement
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
-from qorch.policy import OnUnknown
+from qorch.policy import OnUnknown, Rate
 from qorch.records import AttemptRecord, JobRecord, Write
 from qorch.testing.fake_provider import Fault
 from qorch.testing.judge import judge
@@ -85,7 +85,7 @@ class _Hasty:
 def resent_at_once(patch: pytest.MonkeyPatch) -> None:
     """A submission without an answer is simply tried again."""
 
-    async def settle(self: RemoteSubmitter, sending: Any, ticket: Any, reason: str) -> str:
+    async def settle(self: RemoteSubmitter, sending: Any, attempt: Any, ticket: Any, reason: str) -> str:
         sending.is_counted = False
         await self._pacer.refused(ticket)
         raise BusyError(reason)
@@ -190,6 +190,9 @@ OUTAGES = {
 }
 """Many answers are lost, and the lists cannot be read for longer than the patience lasts."""
 
+SLOW_WINDOW = {"rate": Rate(2, 30.0), "is_rate_declared": True, "round_trip_seconds": 2.0}
+"""A process that starts asks first whether the backend is open: only slow answers leave a window to be missed."""
+
 MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (no_wait_for_the_disk, "before its intent was on disk", {}),
     (no_intent, "before its intent was on disk", {}),
@@ -203,7 +206,7 @@ MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (unseen_is_failed, "bought", {}),
     (trusted_clock, "have the key|bought|in the store", {}),
     (no_rate, "arrived within", {}),
-    (careless_start, "arrived within", {}),
+    (careless_start, "arrived within", SLOW_WINDOW),
     (rows_not_stored, "bought", {}),
     (lost_rows_forgotten, "for no reason", {}),
     (impatient, "TimeoutError", {}),
