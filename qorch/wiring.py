@@ -116,12 +116,8 @@ def start_run(
         used = UsedSettings(record.run_id, store.sessions(record.run_id), allowed=allowed)
         used.see("shots", "exact" if default_shots is None else default_shots)
         used.see_settings(json.loads(stored_settings))
-        if found and found.state == RunState.DONE and not allowed:
-            _log.warning(
-                "run %s is complete already: its loops are not run again. To train longer, give more epochs and"
-                " allow_changes=['epochs']; for a new run, leave out resume",
-                record.run_id,
-            )
+        if found and not allowed:
+            _say_if_complete(found)
         portal = stack.enter_context(closing(Portal()))
         run = Run(
             Resources(
@@ -144,6 +140,15 @@ def start_run(
         # From here on the run owns what was opened; before, any error closes it again.
         release.push(stack.pop_all())
     return run
+
+
+def _say_if_complete(found: RunRecord) -> None:
+    if found.state == RunState.DONE:
+        _log.warning(
+            "run %s is complete already: its loops are not run again. To train longer, give more epochs and"
+            " allow_changes=['epochs']; for a new run, leave out resume",
+            found.run_id,
+        )
 
 
 def _check_kinds(

@@ -22,10 +22,10 @@ from qorch.run.checkpoint.loop import (
     check_loader,
     count_batches,
     encode_checkpoint,
-    optimizer_groups,
     walk,
 )
 from qorch.run.checkpoint.random_state import LoaderGenerators, loader_generators
+from qorch.run.learning_rates import LearningRates
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Resources, Saveable
 
@@ -95,7 +95,8 @@ class Loops:
         self._epochs_begun = 0
         self._saves = 0
         self._generators = LoaderGenerators()
-        self._rates: list[float] | None = None
+        is_allowed = resources.used.allows("learning_rate")
+        self._rates = LearningRates(resources.record.run_id, is_change_allowed=is_allowed)
         self._is_restored_by_hand = False
         self._has_told = False
         self.total_steps: int | None = None
@@ -284,7 +285,7 @@ class Loops:
 
     def _first_epoch(self, ordinal: int, count: int, save: Sequence[Saveable]) -> int:
         """The epoch with which `run.epochs` goes on; ``count`` if all are done. Restores what was saved."""
-        self._note_rates(save)
+        self._rates.note(save)
         place = self._ahead
         if place is None or place.top < ordinal:
             self._come_back(save, restores=place is None)
@@ -302,7 +303,7 @@ class Loops:
 
     def _come_to(self, before: LoopPlace, save: Sequence[Saveable]) -> tuple[bool, Checkpoint | None]:
         """Whether a loop is done already, and the checkpoint that was made in it. Restores what was saved."""
-        self._note_rates(save)
+        self._rates.note(save)
         place = self._ahead
         if place is None or place.key < before.key:
             self._come_back(save, restores=place is None)
@@ -341,11 +342,11 @@ class Loops:
     def _restore(self, objects: Sequence[Saveable]) -> Checkpoint:
         """Restore the states of the last checkpoint, over whatever the program did since it began."""
         record = cast("CheckpointRecord", self._saved)
-        self._note_rates(objects)
+        self._rates.note(objects)
         checkpoint = Checkpoint.decode(record.content)
         checkpoint.restore(objects)
         self._generators.take(checkpoint.generators)
-        self._keep_rates(objects, checkpoint.rates)
+        self._rates.keep(objects, checkpoint.rates)
         self._run.go_to(record.position)
         self._metrics.go_back(checkpoint.metrics, self._count_logged(record, checkpoint))
         self.epoch = checkpoint.epoch
@@ -355,27 +356,6 @@ class Loops:
         if checkpoint.logged is not None:
             return checkpoint.logged
         return sum(metric.step == record.position.step for metric in self._use.store.metrics(record.run_id))
-
-    def _note_rates(self, objects: Sequence[Saveable]) -> None:
-        if self._rates is None and objects:
-            self._rates = [float(group["lr"]) for group in optimizer_groups(objects)]
-
-    def _keep_rates(self, objects: Sequence[Saveable], before: list[float] | None) -> None:
-        """Keep the learning rates of the checkpoint; the program's own only if the user allowed that."""
-        groups = optimizer_groups(objects)
-        if before is None or self._rates is None or before == self._rates or len(groups) != len(self._rates):
-            return
-        if self._use.used.allows("learning_rate"):
-            for group, rate in zip(groups, self._rates, strict=True):
-                group["lr"] = rate
-            return
-        _log.warning(
-            "the learning rate goes on with %s, that of the checkpoint; the program set %s now, and %s when run %s was"
-            " started. To train on with the new one: start_run(..., allow_changes=['learning_rate'])",
-            *(_listed(rates) for rates in ([float(group["lr"]) for group in groups], self._rates, before)),
-            self._use.record.run_id,
-        )
-        self._rates = before
 
     def _save(self, objects: Sequence[Saveable], place: LoopPlace | None) -> None:
         self._run.settle([self._record(self._run.position(), self._encode(objects, place))])
@@ -392,7 +372,7 @@ class Loops:
             generators=self._generators.capture(),
             logged=self._metrics.count,
             epoch=self.epoch,
-            rates=self._rates,
+            rates=self._rates.noted,
         )
 
     def _leave(
@@ -409,7 +389,3 @@ class Loops:
         ending = end_step() if end_step is not None else inner.end_step if inner is not None else None
         self._is_back = True
         self._left = _Left(self._run.position(), content, ending)
-
-
-def _listed(rates: Sequence[float]) -> str:
-    return ", ".join(f"{rate:g}" for rate in sorted(set(rates)))
