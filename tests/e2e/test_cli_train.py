@@ -70,7 +70,7 @@ def test_own_options_reach_the_workload_and_come_back_with_resume(typed: Any) ->
 
 def test_a_resumed_run_refuses_other_settings(trained: Any, typed: Any) -> None:
     """The line names the setting as it was and as it is given now."""
-    for option, before, now in (("--epochs", "1", "0"), ("--seed", "0", "3"), ("--classes", "3,6", "3,5")):
+    for option, before, now in (("--batch-size", "16", "8"), ("--seed", "0", "3"), ("--classes", "3,6", "3,5")):
         outcome = typed("train", "digits", "--db", str(trained.database), "--resume", option, now)
         assert outcome.code == 2
         assert f"{option} {before}" in outcome.error
