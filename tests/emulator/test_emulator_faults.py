@@ -185,6 +185,7 @@ def test_an_unavailable_window(open_bench: Callable[..., Bench]) -> None:
     timer = HandTimer()
     bench = open_bench(timer, faults="unavailable@10s..60s", queue="20")
     job_id = bench.submit([])
+    timer.wait_for_sleeper()
     timer.advance(10.0)
     assert {each["status"] for each in bench.get("/backends")} == {"unavailable"}
     refused = bench.post([])

@@ -69,6 +69,7 @@ def test_a_time_scale_shortens_the_wait_and_not_the_report(open_bench: Callable[
     bench = open_bench(timer, queue="60", execute="30", time_scale=100)
     before = datetime.datetime.now(datetime.UTC)
     job_id = bench.submit([])
+    timer.wait_for_sleeper()
     timer.advance(0.89)
     assert bench.get(f"/jobs/{job_id}")["status"] == "started"
     timer.advance(0.01)
