@@ -30,7 +30,7 @@ T = TypeVar("T")
 Work = Callable[[RemoteBackend, RunningEmulator], Awaitable[T]]
 
 
-def run_with(work: Work[T], settings: Settings | None = None, *, options: str = "simulator,deadline=2") -> T:
+def run_with(work: Work[T], settings: Settings | None = None, *, options: str = "simulator,deadline=5") -> T:
     """Work with an open backend on an emulator of these settings."""
 
     async def main(emulator: RunningEmulator) -> T:
