@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from qorch.model.money import Money
     from qorch.model.observable import Observable, probabilities
     from qorch.model.pub import Batch, Pub
-    from qorch.model.qiskit_circuit import compile_circuit
+    from qorch.model.qiskit.compile import compile_circuit
     from qorch.model.result import PubResult
-    from qorch.policy import CachePolicy
+    from qorch.ports.policy import CachePolicy
     from qorch.run.run import Run
     from qorch.stored_run import open_run, runs
     from qorch.torch import QuantumLayer
@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "qorch.model.pub",
-    "CachePolicy": "qorch.policy",
+    "CachePolicy": "qorch.ports.policy",
     "Circuit": "qorch.model.circuit",
     "Gradient": "qorch.gradients.parameter_shift",
     "Money": "qorch.model.money",
@@ -35,7 +35,7 @@ _HOMES = {
     "QorchError": "qorch.errors",
     "QuantumLayer": "qorch.torch",
     "Run": "qorch.run.run",
-    "compile_circuit": "qorch.model.qiskit_circuit",
+    "compile_circuit": "qorch.model.qiskit.compile",
     "open_run": "qorch.stored_run",
     "probabilities": "qorch.model.observable",
     "runs": "qorch.stored_run",

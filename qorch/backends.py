@@ -4,7 +4,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from qorch.config import Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
-from qorch.ports import Backend, Clock
+from qorch.ports.backend import Backend
+from qorch.ports.clock import Clock
 
 
 def backend_entry_points() -> dict[str, EntryPoint]:

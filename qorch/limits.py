@@ -7,7 +7,7 @@ from qorch.model.arrays import FloatArray, as_numbers
 from qorch.model.kinds import check_kind
 from qorch.model.money import Money
 from qorch.model.pub import Pub
-from qorch.ports import Backend, RemoteBackend
+from qorch.ports.backend import Backend, RemoteBackend
 
 
 def check_shots(backend: Backend, shots: int | None) -> None:

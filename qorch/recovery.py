@@ -17,9 +17,11 @@ from qorch.engine.remote.reconcile import CLOCK_DOUBT
 from qorch.engine.remote.recovery import Ending, Recovered
 from qorch.errors import BackendError, QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
-from qorch.policy import RunPolicy
-from qorch.ports import Clock, RemoteBackend, Store
-from qorch.records import JobRecord, RunRecord
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RunPolicy
+from qorch.ports.records import JobRecord, RunRecord
+from qorch.ports.store import Store
 
 
 @dataclass(frozen=True)

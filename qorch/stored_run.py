@@ -16,8 +16,9 @@ from qorch.config import LATEST, read_config
 from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.kinds import check_kind
-from qorch.ports import Store, WallClock
-from qorch.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
+from qorch.ports.clock import WallClock
+from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
+from qorch.ports.store import Store
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable
 from qorch.run.totals import state_now

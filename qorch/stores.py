@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from qorch.errors import MissingPackageError, UnknownNameError
-from qorch.ports import Clock, Store
+from qorch.ports.clock import Clock
+from qorch.ports.store import Store
 
 SQLITE = "sqlite"
 """The scheme of a bare path, and the one whose databases are files."""

@@ -20,7 +20,7 @@ from qorch.model.kinds import check_kind
 from qorch.model.observable import Distribution, Observables, ObservablesLike, as_observables
 from qorch.model.pub import CircuitLike, Pub, Shots, as_circuit, as_shots
 from qorch.model.result import PubResult
-from qorch.ports import Backend
+from qorch.ports.backend import Backend
 from qorch.run.active import PubExecutor, active_run, find_active
 from qorch.run.evaluation import Evaluation, EvaluationShots, evaluate_on
 from qorch.run.run import Run

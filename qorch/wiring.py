@@ -25,10 +25,12 @@ from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
-from qorch.policy import RunPolicy, as_cache_policy
-from qorch.ports import Backend, Clock, SlowStarter, Store, WallClock
+from qorch.ports.backend import Backend, SlowStarter
+from qorch.ports.clock import Clock, WallClock
+from qorch.ports.policy import RunPolicy, as_cache_policy
+from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
+from qorch.ports.store import Store
 from qorch.progress.display import make_progress, no_progress
-from qorch.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.run.import_watch import ImportWatch
 from qorch.run.portal import Portal
 from qorch.run.resources import Progress, Resources

@@ -14,7 +14,7 @@ from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
 from qorch.model.timing import Phase, Span
-from qorch.records import (
+from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from qorch.model.job import OVER_STATES
-from qorch.records import RunState
+from qorch.ports.records import RunState
 from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, LEDGER, METADATA, RUNS
 
 _OF_RUNS = [table for table in METADATA.tables.values() if "run_id" in table.columns and table is not RUNS]

@@ -12,7 +12,7 @@ import numpy as np
 
 from qorch.errors import StoreError, UsageError
 from qorch.model.job import OVER_STATES
-from qorch.records import (
+from qorch.ports.records import (
     AttemptRecord,
     BlockRecord,
     CheckpointRecord,
@@ -110,7 +110,7 @@ def _add_rare(changes: Changes, record: Write) -> None:
     elif isinstance(record, ReleasedRows):
         changes.released.append(record)
     else:
-        raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.ports")
+        raise StoreError(f"cannot store a {type(record).__name__}; write those of qorch.ports.records")
 
 
 def time_text(moment: dt.datetime) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from qorch.errors import RunBusyError, StoreUnavailableError
-from qorch.records import RunHolder
+from qorch.ports.records import RunHolder
 from qorch_jobs_db.faults import store_error
 
 _POLL_SECONDS = 0.001

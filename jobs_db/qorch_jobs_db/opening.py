@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from qorch.errors import StoreCorruptError, StoreTooNewError, StoreUnavailableError
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.schema import ALEMBIC_VERSION, META, METADATA

@@ -8,7 +8,7 @@ import numpy as np
 
 from qorch.model.arrays import AnyArray, freeze
 from qorch.model.measurement import Measurement
-from qorch.records import BlockPlan, JobPlan, RawRecord
+from qorch.ports.records import BlockPlan, JobPlan, RawRecord
 from qorch_jobs_db.blocks import pack, seal, shrink, unpack, unseal
 
 _ARRAYS_PER_BLOCK = 9

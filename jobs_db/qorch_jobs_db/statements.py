@@ -21,8 +21,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
-from qorch.ports import Clock
-from qorch.records import Change, ReleasedRows, RunMove, StopRequest
+from qorch.ports.clock import Clock
+from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest
 from qorch_jobs_db.encoding import Changes, Parameters, SqlValue, encode, time_or_none, time_text
 from qorch_jobs_db.schema import (
     ACCOUNTS,

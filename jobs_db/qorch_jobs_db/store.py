@@ -17,8 +17,8 @@ from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.measurement import BlockResult
-from qorch.ports import Clock
-from qorch.records import (
+from qorch.ports.clock import Clock
+from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from qorch.errors import QorchError, StoreError
-from qorch.ports import Clock
-from qorch.records import Write
+from qorch.ports.clock import Clock
+from qorch.ports.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
 from qorch_jobs_db.faults import StoreFault, fault_of, store_error
 from qorch_jobs_db.locks import Turn

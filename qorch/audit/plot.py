@@ -9,7 +9,7 @@ import numpy as np
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray
 from qorch.model.text import printable
-from qorch.records import MetricRecord, StepRecord
+from qorch.ports.records import MetricRecord, StepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
-from qorch.ports import Store
-from qorch.records import JobRecord, RunRecord, SessionRecord, SpanRecord
+from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
+from qorch.ports.store import Store
 from qorch.run.totals import count_rows, newest_metrics, state_now
 
 

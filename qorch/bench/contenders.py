@@ -19,7 +19,8 @@ from qorch.gradients.parameter_shift import expand
 from qorch.model.job import JobRequest
 from qorch.planning.lowering import lower
 from qorch.planning.packing import pack, unexecuted
-from qorch.ports import Backend, WallClock
+from qorch.ports.backend import Backend
+from qorch.ports.clock import WallClock
 from qorch.run.run import Run
 from qorch.wiring import start_run
 

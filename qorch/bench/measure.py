@@ -14,7 +14,7 @@ from qorch.bench.contenders import GRADIENT, Contender, contenders
 from qorch.bench.gradient_peers import GRADIENT_PEERS
 from qorch.bench.peers import Task
 from qorch.bench.shapes import Shape
-from qorch.ports import Clock, WallClock
+from qorch.ports.clock import Clock, WallClock
 
 LARGE_QUBITS = 16
 LARGE_BATCH = 8

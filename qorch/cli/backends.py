@@ -11,7 +11,7 @@ from qorch.errors import QorchError
 
 if TYPE_CHECKING:
     from qorch.model.job import Availability
-    from qorch.ports import Backend
+    from qorch.ports.backend import Backend
 
 
 def backends(
@@ -45,7 +45,7 @@ async def _describe(name: str) -> dict[str, Any]:
     """
     from qorch.backends import open_backend
     from qorch.config import read_config
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
 
     try:
         backend = open_backend(name, config=read_config(), clock=WallClock())
@@ -68,7 +68,7 @@ async def _describe(name: str) -> dict[str, Any]:
 
 
 async def _ask(backend: "Backend") -> "Availability | None":
-    from qorch.ports import RemoteBackend
+    from qorch.ports.backend import RemoteBackend
 
     if not isinstance(backend, RemoteBackend):
         return None

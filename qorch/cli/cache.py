@@ -11,7 +11,7 @@ from qorch.cli.output import format_bytes, print_aside, print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
-    from qorch.ports import Store
+    from qorch.ports.store import Store
 
 app = typer.Typer(help="Look at stored results, or delete them.", rich_markup_mode=None)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -65,7 +65,7 @@ def prune(
     smaller by what it held.
     """
     from qorch.cli.database import open_database, require_run
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
 
     if run is None and older_than is None:
         raise UsageError("say what to prune: --run RUN, --older-than 30d (0d is everything), or both")

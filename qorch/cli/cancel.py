@@ -13,8 +13,8 @@ from qorch.cli.output import print_json
 from qorch.errors import RunBusyError, UsageError
 
 if TYPE_CHECKING:
-    from qorch.ports import Store
-    from qorch.records import RunRecord
+    from qorch.ports.records import RunRecord
+    from qorch.ports.store import Store
     from qorch.recovery import Cancellation
 
 PATIENCE_SECONDS = 10.0
@@ -36,7 +36,7 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
     Only a process that is the command `qorch train` is ended.
     """
     from qorch.cli.database import open_database, require_run
-    from qorch.records import RunState
+    from qorch.ports.records import RunState
 
     with open_database(db) as store:
         record = require_run(store, run)
@@ -69,7 +69,7 @@ def _say(jobs: "Cancellation") -> str:
 def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
     """Ask the provider to cancel what it still has of a run. Jobs of this machine ended with it."""
     from qorch.config import read_config
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
     from qorch.recovery import Cancellation, cancel_jobs
 
     if not store.open_jobs(record.run_id):
@@ -92,15 +92,15 @@ def _cancel(store: "Store", run_id: str) -> _Worker:
 
 
 def _mark(store: "Store", run_id: str) -> None:
-    from qorch.records import RunMove, RunState
+    from qorch.ports.records import RunMove, RunState
 
     with store.claim_run(run_id):
         store.write([RunMove(run_id, RunState.CANCELLED)]).result()
 
 
 def _ask(store: "Store", run_id: str) -> None:
-    from qorch.ports import WallClock
-    from qorch.records import StopRequest
+    from qorch.ports.clock import WallClock
+    from qorch.ports.records import StopRequest
 
     store.write([StopRequest(run_id, WallClock().now())]).result()
 

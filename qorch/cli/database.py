@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qorch.errors import StoreUnavailableError, UsageError
-from qorch.ports import Store, WallClock
-from qorch.records import RunRecord
+from qorch.ports.clock import WallClock
+from qorch.ports.records import RunRecord
+from qorch.ports.store import Store
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from qorch.cli.output import format_bytes, print_aside, print_json
 from qorch.errors import QorchError, UsageError
 
 if TYPE_CHECKING:
-    from qorch.ports import Store
-    from qorch.records import RunRecord
+    from qorch.ports.records import RunRecord
+    from qorch.ports.store import Store
 
 _FORCE = Annotated[
     bool, typer.Option("--force", help="Also runs with paid results or open jobs; what was paid stays in the books.")
@@ -58,7 +58,7 @@ def _delete(store: "Store", run_id: str, *, force: bool) -> bool:
 
 def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
     """Whether a run leaves books. Raises UsageError for a run that must not be deleted."""
-    from qorch.records import RunState
+    from qorch.ports.records import RunState
     from qorch.run.totals import may_have_paid
 
     run_id = record.run_id

@@ -17,7 +17,7 @@ from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
 from qorch.errors import QorchError
-from qorch.records import CacheStatistics, StoreRoom
+from qorch.ports.records import CacheStatistics, StoreRoom
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 MIN_FREE_DISK_BYTES = 2**30
@@ -187,7 +187,7 @@ def check_file(database: Path) -> Iterator[Finding]:
 
 def check_database(db: str) -> Iterator[Finding]:
     """Whether the database can be opened and is sound, and what its results take."""
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
     from qorch.stores import SelfCheckingStore, open_store
 
     try:

@@ -11,8 +11,8 @@ from qorch.model.text import printable
 
 if TYPE_CHECKING:
     from qorch.model.job import JobState
-    from qorch.ports import Store
-    from qorch.records import JobRecord
+    from qorch.ports.records import JobRecord
+    from qorch.ports.store import Store
 
 
 def jobs(

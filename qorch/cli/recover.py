@@ -10,7 +10,7 @@ from qorch.cli.output import print_aside, print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
-    from qorch.ports import Store
+    from qorch.ports.store import Store
     from qorch.recovery import RunRecovery
 
 
@@ -35,7 +35,7 @@ def recover(
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
     from qorch.model.job import JobState
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
     from qorch.recovery import recover_runs
 
     with open_database(db) as store:
@@ -55,7 +55,7 @@ def recover(
 def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRecovery]":
     """Write down what a person found; what was released."""
     from qorch.engine.remote.recovery import Ending, Recovered
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
     from qorch.recovery import RunRecovery, adopt_job, release_job
 
     found = [text.rpartition("=") for text in adopt]

@@ -70,7 +70,7 @@ def runs(
 
 
 def _read_run_state(text: str) -> str:
-    from qorch.records import RunState
+    from qorch.ports.records import RunState
     from qorch.run.totals import INTERRUPTED
 
     states = (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from qorch.errors import ShotsError, UsageError
-from qorch.policy import as_cache_policy
-from qorch.records import RunRecord
+from qorch.ports.policy import as_cache_policy
+from qorch.ports.records import RunRecord
 
 if TYPE_CHECKING:
     from qorch.workloads.base import Workload

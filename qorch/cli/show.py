@@ -9,7 +9,7 @@ from qorch.cli.output import print_json, print_table
 from qorch.model.text import printable
 
 if TYPE_CHECKING:
-    from qorch.ports import Store
+    from qorch.ports.store import Store
 
 
 def show(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> None:

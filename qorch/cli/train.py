@@ -19,8 +19,8 @@ from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageErr
 
 if TYPE_CHECKING:
     from qorch.cli.settings import Settings
-    from qorch.ports import Backend
-    from qorch.records import RunRecord
+    from qorch.ports.backend import Backend
+    from qorch.ports.records import RunRecord
     from qorch.run.run import Run
     from qorch.workloads.base import Options, Training, Workload
 
@@ -112,7 +112,7 @@ def _train_or_resume(
 ) -> str:
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
-    from qorch.records import RunState
+    from qorch.ports.records import RunState
     from qorch.wiring import NO_BUDGET
 
     has_no_budget = given.get("budget") == NO_BUDGET
@@ -134,7 +134,7 @@ def _train_or_resume(
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
     from qorch.cli.database import find_missing, open_database, require_run
-    from qorch.records import RunState
+    from qorch.ports.records import RunState
 
     if missing := find_missing(db):
         raise UnknownNameError(f"there is no run to resume at {missing}; see `qorch runs`")
@@ -202,7 +202,7 @@ def _open_backend(settings: "Settings") -> "Backend":
     from qorch.config import read_config
     from qorch.limits import check_budget, check_exact_gradients, check_shots
     from qorch.model.money import parse_money
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
 
     budget = None if settings.budget is None else parse_money(settings.budget)
     backend = open_backend(settings.backend, config=read_config(), clock=WallClock())

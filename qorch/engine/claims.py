@@ -13,8 +13,9 @@ from qorch.model.arrays import ByteArray, IntArray
 from qorch.model.identity import KEY_BYTES
 from qorch.planning.lowering import RowGroup
 from qorch.planning.packing import Missing, keep
-from qorch.ports import Clock, Store
-from qorch.records import ReleasedRows
+from qorch.ports.clock import Clock
+from qorch.ports.records import ReleasedRows
+from qorch.ports.store import Store
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0

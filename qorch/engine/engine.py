@@ -32,9 +32,11 @@ from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
 from qorch.planning.lowering import LoweredBatch, RowGroup, lower
 from qorch.planning.packing import Missing, PlannedJob, pack, unexecuted
-from qorch.policy import CachePolicy, RunPolicy
-from qorch.ports import Backend, Clock, RemoteBackend, Store
-from qorch.records import Write
+from qorch.ports.backend import Backend, RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import CachePolicy, RunPolicy
+from qorch.ports.records import Write
+from qorch.ports.store import Store
 
 _STOPPED = "the run was stopped; start it again with resume=True to go on"
 

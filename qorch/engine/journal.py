@@ -7,8 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from qorch.engine.trimmer import Trimmer
-from qorch.ports import Clock, Store
-from qorch.records import BlockRecord, Write
+from qorch.ports.clock import Clock
+from qorch.ports.records import BlockRecord, Write
+from qorch.ports.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,9 +12,10 @@ from qorch.model.identity import idempotency_key
 from qorch.model.job import JobRequest, JobResult, JobState, RawResult
 from qorch.model.timing import Phase
 from qorch.planning.packing import PlannedJob
-from qorch.policy import RetryPolicy
-from qorch.ports import Backend, Clock
-from qorch.records import AttemptRecord, JobRecord
+from qorch.ports.backend import Backend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RetryPolicy
+from qorch.ports.records import AttemptRecord, JobRecord
 
 Assemble = Callable[[PlannedJob, JobResult], None]
 """What takes verified results of a job; called in the engine's thread."""

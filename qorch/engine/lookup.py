@@ -13,9 +13,9 @@ from qorch.model.result import Source
 from qorch.planning.lowering import LoweredBatch, RowGroup
 from qorch.planning.packing import Hit, Missing, keep, replay, unexecuted
 from qorch.planning.sample_index import EXACT, Match, SampleIndex, duplicate_rows
-from qorch.policy import CachePolicy
-from qorch.ports import Store
-from qorch.records import BlockRecord
+from qorch.ports.policy import CachePolicy
+from qorch.ports.records import BlockRecord
+from qorch.ports.store import Store
 
 _log = logging.getLogger("qorch.lookup")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from qorch.model.identity import Position
 from qorch.model.timing import Phase, Span
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 
 SpanSource = Callable[[], list[tuple[Phase, int, int]]]
 """A function that returns what it measured since its last call: phases with begin and end in clock nanoseconds."""

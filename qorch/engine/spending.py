@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from qorch.limits import where_to_limit
 from qorch.planning.packing import PlannedJob
-from qorch.ports import Backend
+from qorch.ports.backend import Backend
 
 _log = logging.getLogger("qorch.runs")
 

@@ -12,7 +12,7 @@ from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, JobStat
 from qorch.model.label import JobLabel, LabelledRows, digest_rows, format_rows
 from qorch.planning.lowering import RowGroup
 from qorch.planning.packing import PlannedJob
-from qorch.records import BlockPlan, BlockRecord, JobPlan, JobRecord
+from qorch.ports.records import BlockPlan, BlockRecord, JobPlan, JobRecord
 
 
 @dataclass(frozen=True, eq=False)

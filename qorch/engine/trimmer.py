@@ -8,8 +8,9 @@ from threading import Lock
 
 from qorch.config import KEEP_FREE, format_size
 from qorch.errors import StoreError
-from qorch.ports import Clock, Store
-from qorch.records import BlockRecord, Trimmed, Write
+from qorch.ports.clock import Clock
+from qorch.ports.records import BlockRecord, Trimmed, Write
+from qorch.ports.store import Store
 
 _log = logging.getLogger("qorch.store")
 

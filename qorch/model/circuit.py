@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from qorch.errors import ParameterError
 from qorch.model.arrays import FloatArray, IntArray, freeze
-from qorch.model.expression import NonlinearAngle
 from qorch.model.gates import GATES, MAX_QUBITS_PER_GATE
+from qorch.model.qiskit.expression import NonlinearAngle
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

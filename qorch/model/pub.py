@@ -37,7 +37,7 @@ def as_circuit(circuit: CircuitLike) -> Circuit:
     """The compiled circuit; a Qiskit circuit is compiled. Raises CircuitError where it cannot be."""
     if isinstance(circuit, Circuit):
         return circuit
-    from qorch.model.qiskit_circuit import compile_circuit
+    from qorch.model.qiskit.compile import compile_circuit
 
     return compile_circuit(circuit)
 

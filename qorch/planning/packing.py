@@ -12,8 +12,8 @@ from qorch.model.label import Part
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.result import Source
 from qorch.planning.lowering import RowGroup
-from qorch.ports import Capabilities
-from qorch.records import BlockRecord
+from qorch.ports.backend import Capabilities
+from qorch.ports.records import BlockRecord
 
 FULL = 1.0 + 1e-9
 """The load of a full job, and what adding up its parts may round."""

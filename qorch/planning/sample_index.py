@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
-from qorch.records import BlockKeys
+from qorch.ports.records import BlockKeys
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qorch.model.arrays import FloatArray
     from qorch.model.pub import Batch, Pub
     from qorch.model.result import PubResult
-    from qorch.ports import Backend
+    from qorch.ports.backend import Backend
 
 
 class PubExecutor(Protocol):

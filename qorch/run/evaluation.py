@@ -22,9 +22,11 @@ from qorch.model.identity import Position
 from qorch.model.pub import Batch, Pub, as_batch, as_shots
 from qorch.model.result import PubResult
 from qorch.model.whole import as_whole
-from qorch.policy import CachePolicy, RunPolicy
-from qorch.ports import Backend, Clock, RemoteBackend, Store, WallClock
-from qorch.records import Write
+from qorch.ports.backend import Backend, RemoteBackend
+from qorch.ports.clock import Clock, WallClock
+from qorch.ports.policy import CachePolicy, RunPolicy
+from qorch.ports.records import Write
+from qorch.ports.store import Store
 from qorch.run.active import activate, deactivate
 from qorch.run.portal import Portal
 

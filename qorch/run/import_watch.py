@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 
 
 class ImportWatch(MetaPathFinder):

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from qorch.errors import QorchError, RunChangedError, UsageError
 from qorch.model.identity import Position
 from qorch.model.whole import as_whole
-from qorch.records import CheckpointRecord, Write
+from qorch.ports.records import CheckpointRecord, Write
 from qorch.run.checkpoint.loop import (
     Checkpoint,
     LoopPlace,

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, SupportsFloat
 
 from qorch.errors import UsageError
-from qorch.records import MetricRecord
+from qorch.ports.records import MetricRecord
 from qorch.run.resources import Resources
 from qorch.run.totals import newest_metrics
 

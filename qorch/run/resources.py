@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.money import Money
-from qorch.policy import RunPolicy
-from qorch.ports import Backend, Clock, Store
-from qorch.records import RunRecord, SessionRecord
+from qorch.ports.backend import Backend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RunPolicy
+from qorch.ports.records import RunRecord, SessionRecord
+from qorch.ports.store import Store
 from qorch.run.portal import Portal
 from qorch.run.used_settings import UsedSettings
 

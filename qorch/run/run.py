@@ -25,8 +25,8 @@ from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
-from qorch.ports import Backend, RemoteBackend
-from qorch.records import RunMove, RunState, SpanRecord, Write
+from qorch.ports.backend import Backend, RemoteBackend
+from qorch.ports.records import RunMove, RunState, SpanRecord, Write
 from qorch.run.active import activate, deactivate
 from qorch.run.idle_time import IdleTime
 from qorch.run.loop import LoopHooks, Loops

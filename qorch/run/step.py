@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from qorch.engine.recorder import Totals
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
-from qorch.ports import Store
-from qorch.records import StepRecord
+from qorch.ports.records import StepRecord
+from qorch.ports.store import Store
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Progress, Resources, StepTimer
 from qorch.run.totals import credit_bought, finished_step, rows_bought

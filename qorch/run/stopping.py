@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from qorch.errors import RunError, RunStoppedError, StoreError
-from qorch.ports import Store
-from qorch.records import RunRecord, RunState
+from qorch.ports.records import RunRecord, RunState
+from qorch.ports.store import Store
 
 LOOK_SECONDS = 0.5
 """Time between two reads of the database: a run ends at most a little later than that after `qorch cancel`."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
-from qorch.ports import Store
-from qorch.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
+from qorch.ports.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
+from qorch.ports.store import Store
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from qorch.errors import RunChangedError, UnknownNameError
 from qorch.model.kinds import as_items
-from qorch.records import SessionRecord
+from qorch.ports.records import SessionRecord
 
 CHANGES = {
     "shots": "shots",

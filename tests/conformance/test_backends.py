@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qorch.ports import Backend, WallClock
-from qorch.testing.backend_conformance import BackendConformance
+from qorch.ports.backend import Backend
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import BackendConformance
 from qorch_providers.aer import open_backend
 
 

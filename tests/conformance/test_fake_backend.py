@@ -1,8 +1,8 @@
 """The fake backend is held to the contract of every other."""
 
-from qorch.ports import Backend
-from qorch.testing.backend_conformance import BackendConformance
-from qorch.testing.fake_backend import FakeBackend
+from qorch.ports.backend import Backend
+from qorch.testing.conformance.backend import BackendConformance
+from qorch.testing.fakes.backend import FakeBackend
 
 
 class TestFakeBackend(BackendConformance):

@@ -1,7 +1,8 @@
 """The shipped conformance suite over the local backend: both engines, both precisions."""
 
-from qorch.ports import Backend, WallClock
-from qorch.testing.backend_conformance import BackendConformance
+from qorch.ports.backend import Backend
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import BackendConformance
 from qorch_providers.local import open_backend
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from qorch.ports import Store, WallClock
-from qorch.testing.fragile_store import FragileStore, SyncAtOnce
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.store_conformance import StoreConformance
+from qorch.ports.clock import WallClock
+from qorch.ports.store import Store
+from qorch.testing.conformance.store import StoreConformance
+from qorch.testing.fakes.fragile_store import FragileStore, SyncAtOnce
+from qorch.testing.fakes.store import MemoryStore
 from qorch_jobs_db import SqlStore, open_store
 
 
@@ -68,6 +69,6 @@ class TestSqlStore(StoreConformance):
     def opening_code(self, tmp_path: Path) -> str:
         """The same file in another process."""
         return (
-            "from qorch.ports import WallClock\nfrom qorch_jobs_db import open_store\n"
+            "from qorch.ports.clock import WallClock\nfrom qorch_jobs_db import open_store\n"
             f"store = open_store({str(tmp_path / 'folder' / 'x.db')!r}, clock=WallClock())"
         )

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from qorch.model.job import OPEN_STATES, JobState
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 

@@ -23,7 +23,9 @@ from qorch.errors import QorchError, UnknownOutcomeError
 from qorch.model.circuit import Circuit, build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Pub
-from qorch.ports import RemoteBackend, Store, WallClock
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import WallClock
+from qorch.ports.store import Store
 from qorch.wiring import open_store, start_run
 from qorch_providers.ionq import open_backend
 

@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from qorch.model.job import JobStatus, RemoteState
-from qorch.ports import RemoteBackend, Store
-from qorch.records import JobRecord, Write
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.records import JobRecord, Write
+from qorch.ports.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

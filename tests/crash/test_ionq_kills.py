@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from qorch.model.job import JobState
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.recovery import adopt_job, release_job
 from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import RunningEmulator

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.wiring import open_store
 
 HERE = Path(__file__).parent

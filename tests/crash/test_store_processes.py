@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from qorch.errors import RunBusyError
-from qorch.ports import WallClock
-from qorch.testing.store_records import make_job, make_run, start_python
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.store_records import make_job, make_run, start_python
 from qorch_jobs_db import open_store
 
 PATIENCE_SECONDS = 240
@@ -19,7 +19,8 @@ import json, os, sys, time
 from qorch.errors import StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
-from qorch.ports import JobRecord, WallClock
+from qorch.ports.clock import WallClock
+from qorch.ports.records import JobRecord
 from qorch_jobs_db import open_store
 clock = WallClock()
 store = open_store(sys.stdin.readline().strip(), clock=clock)

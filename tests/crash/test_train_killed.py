@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.wiring import open_store
 
 SMALL = ["--limit", "40", "--epochs", "3", "--batch-size", "8", "--shots", "256", "--seed", "3"]

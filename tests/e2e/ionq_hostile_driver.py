@@ -19,7 +19,7 @@ from qorch.errors import QorchError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Pub
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 
 KINDS = ("gzip-bomb", "deep-json")
 ROUTES = ("post", "list", "get", "results")

@@ -14,7 +14,7 @@ import numpy as np
 import qorch
 from qorch.bench.shapes import all_shapes
 from qorch.model.pub import Pub
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.run import Run
 
 SHOTS = 1024

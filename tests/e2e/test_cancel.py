@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import Settings, start
 

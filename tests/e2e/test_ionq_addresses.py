@@ -18,7 +18,7 @@ from qorch.errors import QorchError, UnreachableError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Pub
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 
 MOST_SECONDS = 15.0
 TARGETS = ("simulator", "qpu.forte-1")

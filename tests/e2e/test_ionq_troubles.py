@@ -21,7 +21,7 @@ from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobState
 from qorch.model.pub import Pub
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import Settings, start
 

@@ -24,7 +24,7 @@ import logging, os, sys, threading
 import numpy as np
 import qorch
 from qiskit.circuit import Parameter, QuantumCircuit
-from qorch.testing.fake_backend import FakeBackend
+from qorch.testing.fakes.backend import FakeBackend
 
 logging.basicConfig(format="%(message)s", level=logging.INFO)
 angle = Parameter("a")

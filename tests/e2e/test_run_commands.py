@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from qorch.model.job import JobState
-from qorch.ports import WallClock
-from qorch.records import LedgerRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord, Write
-from qorch.testing.store_records import NOW, make_block, make_job, make_run
+from qorch.ports.clock import WallClock
+from qorch.ports.records import LedgerRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord, Write
+from qorch.testing.conformance.store_records import NOW, make_block, make_job, make_run
 from qorch_jobs_db import open_store
 
 N_RUNS, N_STEPS, N_JOBS = 400, 12, 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from qorch_providers.emulators.sabotage import DRIP_SECONDS
+from qorch_providers.emulators.kit.sabotage import DRIP_SECONDS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import Bench, Gate

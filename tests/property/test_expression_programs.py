@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
-from qorch.model.qiskit_circuit import compile_circuit
+from qorch.model.qiskit.compile import compile_circuit
 
 X = ParameterVector("x", 3)
 NUMBERS = st.floats(0.25, 3.0).map(lambda number: round(number, 3))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.errors import InvalidResultError
-from qorch_providers.ionq.distributions import Distribution, _split_any, _split_plainly, reader_of
-from qorch_providers.ionq.draws import draw_counts
+from qorch_providers.ionq.results.distributions import Distribution, _split_any, _split_plainly, reader_of
+from qorch_providers.ionq.results.sampling import draw_counts
 
 SEEDS = st.integers(0, 2**32 - 1)
 

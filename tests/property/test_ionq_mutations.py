@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from qorch.errors import InvalidResultError
-from qorch_providers.ionq.answers import encode_answer
 from qorch_providers.ionq.options import parse_options
-from qorch_providers.ionq.results import read_answer
+from qorch_providers.ionq.results.archive import encode_answer
+from qorch_providers.ionq.results.reading import read_answer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))
 from ionq_answers import answer, flat, job, registered, single, whole

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES
-from qorch_providers.ionq.native_compiler import compile_native
+from qorch_providers.ionq.circuits.native_compiler import compile_native
+from qorch_providers.ionq.circuits.qis import compile_qis
+from qorch_providers.ionq.circuits.templates import template_of
 from qorch_providers.ionq.options import MS, parse_options
-from qorch_providers.ionq.qis import compile_qis
-from qorch_providers.ionq.templates import template_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))
 from ionq_circuits import bind, samples

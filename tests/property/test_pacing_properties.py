@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacing import Pace, decode_pace, encode_pace
-from qorch.policy import OnUnknown, Rate, Terms
+from qorch.ports.policy import OnUnknown, Rate, Terms
 
 HOLDERS = ("a", "b", "c")
 MOVES = st.lists(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.planning.sample_index import EXACT, SampleIndex, duplicate_rows, occurrence_numbers
-from qorch.records import BlockKeys
+from qorch.ports.records import BlockKeys
 
 KEYS = np.random.default_rng(7).integers(0, 256, (5, 32)).astype(np.uint8)
 

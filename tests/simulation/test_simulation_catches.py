@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from simulation.checks import judge
+from simulation.world import World
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote import pacing, poller, reconcile, submitter
@@ -19,11 +21,9 @@ from qorch.engine.remote.reconcile import Settlement
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
-from qorch.policy import OnUnknown, Rate
-from qorch.records import AttemptRecord, JobRecord, Write
-from qorch.testing.fake_provider import Fault
-from qorch.testing.judge import judge
-from qorch.testing.simulation import World
+from qorch.ports.policy import OnUnknown, Rate
+from qorch.ports.records import AttemptRecord, JobRecord, Write
+from qorch.testing.fakes.provider import Fault
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 MOST_SEEDS = 200

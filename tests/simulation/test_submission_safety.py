@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 import pytest
+from simulation.checks import judge
+from simulation.conditions import DAY
+from simulation.world import World
 
-from qorch.policy import OnUnknown
-from qorch.ports import WallClock
-from qorch.testing.judge import judge
-from qorch.testing.simulation import World
-from qorch.testing.weather import DAY
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import OnUnknown
 
 SEEDS = 500
 PARTS = 4
@@ -34,7 +34,7 @@ def tally(seeds: Iterable[int], *, change: dict[str, object] | None = None) -> T
     total = Tally()
     for seed in seeds:
         world = World(seed, change=change).run()
-        alone = f"run it alone: python -m qorch.testing.simulation {seed}"
+        alone = f"run it alone: python -m simulation.world {seed}"
         total.wrong += [f"seed {seed}: {line} ({alone})" for line in judge(world)]
         total.met.update(world.dice.thrown)
         total.met.update(world.notes)

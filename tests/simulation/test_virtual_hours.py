@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox, most_within
 
 from qorch.engine.engine import Engine
 from qorch.errors import CredentialsError, JobFailedError
 from qorch.model.job import JobState
-from qorch.policy import Rate, RunPolicy, Terms
-from qorch.testing.fake_provider import HOLD, FakeRemote
-from qorch.testing.sandbox import Sandbox, most_within
+from qorch.ports.policy import Rate, RunPolicy, Terms
+from qorch.testing.fakes.provider import HOLD, FakeRemote
 
 FIVE_A_MINUTE = Rate(5, 60.0)
 ROUND_TRIP = 0.1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import HttpClient, TooLargeError
 
 sys.path.insert(0, str(Path(__file__).parent))

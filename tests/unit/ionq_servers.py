@@ -11,8 +11,8 @@ import numpy as np
 
 from qorch.model.circuit import build_gate_list
 from qorch.model.job import JobRequest
-from qorch.ports import WallClock
-from qorch.testing.backend_conformance import block_of, gate_triple
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import block_of, gate_triple
 from qorch_providers.ionq import IonqBackend, open_backend
 
 sys.path.insert(0, str(Path(__file__).parent))

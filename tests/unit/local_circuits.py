@@ -8,7 +8,8 @@ from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES
 from qorch.model.job import JobRequest
 from qorch.model.measurement import BlockResult, RowBlock
-from qorch.ports import Backend, WallClock
+from qorch.ports.backend import Backend
+from qorch.ports.clock import WallClock
 from qorch_providers.local import open_backend
 
 

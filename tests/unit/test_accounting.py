@@ -16,12 +16,13 @@ from qorch.audit.report import make_report
 from qorch.errors import BackendError, QorchError, UsageError
 from qorch.model.job import JobState
 from qorch.model.money import Money
-from qorch.ports import Store, WallClock
-from qorch.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
+from qorch.ports.clock import WallClock
+from qorch.ports.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
+from qorch.ports.store import Store
 from qorch.run.totals import INTERRUPTED, add_session, count_rows, state_now
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.store_records import NOW, make_job, make_run
+from qorch.testing.conformance.store_records import NOW, make_job, make_run
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 from qorch.wiring import open_store
 
 ROWS = 8

@@ -27,7 +27,7 @@ from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.aer import limits, open_backend
 from qorch_providers.aer.answers import decode_answer
 from qorch_providers.aer.frames import Answer, Ready, decode_frame, encode_frame
@@ -108,7 +108,7 @@ def test_missing_packages_have_their_pip_line(monkeypatch: pytest.MonkeyPatch) -
 def test_the_parent_imports_no_sdk() -> None:
     """Opening the backend loads neither qiskit nor torch."""
     script = (
-        "import sys\nfrom qorch.ports import WallClock\nfrom qorch_providers.aer import open_backend\n"
+        "import sys\nfrom qorch.ports.clock import WallClock\nfrom qorch_providers.aer import open_backend\n"
         "open_backend('', clock=WallClock())\n"
         "print([name for name in ('qiskit', 'qiskit_aer', 'torch') if name in sys.modules])"
     )

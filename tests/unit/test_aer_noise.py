@@ -12,8 +12,8 @@ from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, therm
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.job import JobResult
 from qorch.model.measurement import RowBlock
-from qorch.ports import WallClock
-from qorch.testing.backend_conformance import (
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import (
     angles_for,
     assert_same_counts,
     block_of,

@@ -19,7 +19,7 @@ from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.aer import AerBackend, open_backend
 from qorch_providers.aer.pool import MAX_WORKERS_PER_JOB
 
@@ -208,7 +208,7 @@ ORPHANS = """
     import asyncio, os, sys, time
     sys.path.insert(0, {here!r})
     from test_aer_workers import long_request, request_of, run, wait_busy
-    from qorch.ports import WallClock
+    from qorch.ports.clock import WallClock
     from qorch_providers.aer import open_backend
 
     async def main():
@@ -307,7 +307,7 @@ def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
             sys.path[:0] = {PATHS.split(os.pathsep)!r} + [{str(Path(__file__).parent)!r}]
             import asyncio
             from test_aer_workers import request_of, run
-            from qorch.ports import WallClock
+            from qorch.ports.clock import WallClock
             from qorch_providers.aer import open_backend
 
             print("started")

@@ -26,7 +26,7 @@ from qiskit.quantum_info import Clifford, Operator, SparsePauliOp, random_unitar
 from qorch.errors import CircuitError
 from qorch.model.circuit import FIXED, Circuit
 from qorch.model.gates import GATES
-from qorch.model.qiskit_circuit import compile_circuit
+from qorch.model.qiskit.compile import compile_circuit
 
 STANDARD = get_standard_gate_name_mapping()
 DECOMPOSED = [

@@ -11,11 +11,11 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 
 from qorch.errors import ParameterError
 from qorch.model.circuit import Circuit
-from qorch.model.qiskit_circuit import compile_circuit
+from qorch.model.qiskit.compile import compile_circuit
 
 SCRIPT = """
 from qiskit.circuit import ParameterVector, QuantumCircuit
-from qorch.model.qiskit_circuit import compile_circuit
+from qorch.model.qiskit.compile import compile_circuit
 x = ParameterVector("x", 6)
 circuit = QuantumCircuit(2)
 circuit.rx(0.1 * x[3] + x[0] / 3 - x[5] + x[1] * 2, 0)

@@ -5,10 +5,10 @@ import torch
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 
 def quiet(progress: Progress) -> None:

@@ -12,9 +12,9 @@ import pytest
 import qorch
 from qorch import environment
 from qorch.environment import HIDDEN, describe_environment, hide_secrets, read_commit
-from qorch.ports import WallClock
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.clock import WallClock
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 GIT = shutil.which("git")
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox
 
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.retrying import Retrier
 from qorch.errors import BusyError, CredentialsError, InvalidResultError, UnknownOutcomeError
-from qorch.policy import RetryPolicy
-from qorch.testing.sandbox import Sandbox
+from qorch.ports.policy import RetryPolicy
 from qorch.testing.virtual_time import START
 
 

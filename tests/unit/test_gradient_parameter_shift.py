@@ -17,7 +17,7 @@ from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.gates import GATES, Gate
 from qorch.model.observable import Distribution, group_observables, probabilities
 from qorch.model.pub import Pub
-from qorch.model.qiskit_circuit import compile_circuit
+from qorch.model.qiskit.compile import compile_circuit
 from qorch.model.result import PubResult, Source
 from qorch.planning.estimation import add_counts, empty_moments, expectations
 

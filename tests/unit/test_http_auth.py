@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qorch.errors import BusyError, CredentialsError, QorchError, UnknownOutcomeError, UnreachableError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import (
     AuthHeaders,
     BearerToken,

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from qorch.errors import BackendError, UsageError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import AnswerLostError, HttpClient, HttpResponse, RequestUnsentError
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.errors import BackendError, BusyError, RejectedError, UnknownOutcomeError, UnreachableError, UsageError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import AuthHeaders, HttpClient, NoAnswerError, NotSentError, Origin, Outgoing
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import HttpClient, HttpResponse, Marks
 
 sys.path.insert(0, str(Path(__file__).parent))

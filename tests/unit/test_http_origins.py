@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorch.errors import UsageError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import Content, HttpClient, Origin, StaticAuth
 from qorch_providers.http.paths import encode_path, encode_url
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.http import AnswerLostError, HttpClient, HttpResponse
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -7,7 +7,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 from qorch.model.identity import Position, idempotency_key, job_id_of, row_keys, stream_of
 from qorch.model.measurement import Measurement
-from qorch.model.qiskit_circuit import compile_circuit
+from qorch.model.qiskit.compile import compile_circuit
 
 
 def gates_of(name: str):

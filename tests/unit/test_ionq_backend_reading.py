@@ -21,11 +21,11 @@ from qorch.errors import (
     UnreachableError,
 )
 from qorch.model.job import RawResult, RemoteState
-from qorch.ports import RemoteBackend
+from qorch.ports.backend import RemoteBackend
 from qorch_providers.ionq import IonqBackend
-from qorch_providers.ionq.answers import decode_answer
 from qorch_providers.ionq.backend import QPU_QUBITS
-from qorch_providers.ionq.client import NoListError
+from qorch_providers.ionq.results.archive import decode_answer
+from qorch_providers.ionq.wire.client import NoListError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_servers import (

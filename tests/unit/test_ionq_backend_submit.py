@@ -21,8 +21,9 @@ from qorch.errors import (
     UsageError,
 )
 from qorch.model.job import JobRequest
-from qorch.policy import OnUnknown, Rate
-from qorch.ports import RemoteBackend, WallClock
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import OnUnknown, Rate
 from qorch_providers.http import NotSentError
 from qorch_providers.ionq import open_backend
 from qorch_providers.ionq.access import read_access

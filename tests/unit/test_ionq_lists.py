@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from qorch.errors import BackendError, BusyError, UnknownOutcomeError, UnreachableError
-from qorch.ports import RemoteBackend, WallClock
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import WallClock
 from qorch_providers.ionq import IonqBackend, open_backend
-from qorch_providers.ionq.client import NoListError
-from qorch_providers.ionq.illness import CHECK_SECONDS, CHECKS
+from qorch_providers.ionq.jobs.list_health import CHECK_SECONDS, CHECKS
+from qorch_providers.ionq.wire.client import NoListError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_servers import (

@@ -17,12 +17,12 @@ from qiskit.quantum_info import SparsePauliOp
 
 import qorch
 from qorch.errors import QorchError, RunError, ShotsError, UnknownNameError, UsageError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.evaluation import Evaluation
 from qorch.run.resources import Progress
 from qorch.run.run import Run
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 X, W = ParameterVector("x", 2), ParameterVector("w", 3)
 LABELS = ["IIZ", "XZI", "ZIY"]

@@ -13,11 +13,11 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 import qorch
 from qorch.errors import ParameterError, UsageError
 from qorch.model.circuit import Circuit
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
 from qorch.run.run import Run
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 X, W = ParameterVector("x", 2), ParameterVector("w", 3)
 

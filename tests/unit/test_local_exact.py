@@ -9,7 +9,7 @@ import pytest
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES_BY_NAME
-from qorch.testing.backend_conformance import block_of, values_of
+from qorch.testing.conformance.backend import block_of, values_of
 from qorch.testing.reference import reference_parities, reference_probabilities
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -16,12 +16,12 @@ from qorch.model.circuit import GateList, build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.observable import X, Z, parse_observable
 from qorch.model.pub import Pub
-from qorch.ports import WallClock
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.clock import WallClock
+from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.reference import gate_matrix, reference_probabilities, reference_state
 from qorch_providers.local import limits
 from qorch_providers.local.observables import WeightedStrings
-from qorch_providers.local.program import Program
+from qorch_providers.local.program.program import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
 from local_circuits import open_local, random_gates
@@ -226,9 +226,9 @@ def test_short_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **names: object) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr("qorch_providers.local.torch_engine._apply", fail)
-    monkeypatch.setattr("qorch_providers.local.torch_engine._half_turns", fail)
-    monkeypatch.setattr("qorch_providers.local.numba_engine.make_work", raise_memory_error)
+    monkeypatch.setattr("qorch_providers.local.torch_engine.engine._apply", fail)
+    monkeypatch.setattr("qorch_providers.local.torch_engine.engine._half_turns", fail)
+    monkeypatch.setattr("qorch_providers.local.numba_engine.engine.make_work", raise_memory_error)
     for options in ("", "engine=torch"):
         with pytest.raises(BackendError, match="3 rows of 2 qubits do not fit into memory; send fewer rows"):
             open_local(options).exact_vjp(pub, np.ones((3, 1)))

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import qorch_providers.local as package
-from qorch_providers.local.jit import KernelFiles
+from qorch_providers.local.numba_engine.jit import KernelFiles
 
 SCRIPT = """
 import sys
-from qorch_providers.local import jit
-from qorch_providers.local.evolution import highest_bit
+from qorch_providers.local.numba_engine import jit
+from qorch_providers.local.numba_engine.evolution import highest_bit
 print(jit.cache_folder())
 print(highest_bit(6))
 print(sum(highest_bit.stats.cache_hits.values()))

@@ -15,7 +15,7 @@ from qorch.model.arrays import FloatArray
 from qorch.model.circuit import FIXED, GateList
 from qorch.model.gates import GATES
 from qorch.model.measurement import Measurement
-from qorch.testing.backend_conformance import assert_same_counts, block_of, counts_of, rows_of
+from qorch.testing.conformance.backend import assert_same_counts, block_of, counts_of, rows_of
 from qorch.testing.reference import chi_square_sigmas
 
 sys.path.insert(0, str(Path(__file__).parent))

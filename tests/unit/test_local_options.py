@@ -108,7 +108,7 @@ WITHOUT_NUMBA = """
 import importlib.util, sys
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "numba" else found(name, *rest)
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.local import open_backend
 backend = open_backend("", clock=WallClock())
 print("torch" in sys.modules, "numba" in sys.modules)
@@ -120,7 +120,7 @@ except Exception as error:
 BROKEN_NUMBA = """
 import sys
 from qorch.errors import MissingPackageError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.local import open_backend
 backend = open_backend("", clock=WallClock())
 print(type(backend._engine).__name__)
@@ -134,7 +134,7 @@ print([finding for finding in check_extras() if finding.name == "extra fast"])
 """
 WITH_NUMBA = """
 import sys
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.local import open_backend
 open_backend("", clock=WallClock())
 print("torch" in sys.modules, "numba" in sys.modules)

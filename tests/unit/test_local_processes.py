@@ -12,13 +12,13 @@ import pytest
 
 from qorch.errors import BackendError, RejectedError
 from qorch.model.job import JobRequest
-from qorch.ports import WallClock
-from qorch.testing.backend_conformance import block_of
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import block_of
 from qorch_providers.local import open_backend
 from qorch_providers.local.durations import SHORT_NS, Durations
-from qorch_providers.local.pool import ThreadTeam
-from qorch_providers.local.program import Program
-from qorch_providers.local.programs import Programs
+from qorch_providers.local.numba_engine.threads import ThreadTeam
+from qorch_providers.local.program.cache import Programs
+from qorch_providers.local.program.program import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
 from local_circuits import open_local, random_gates
@@ -27,7 +27,7 @@ SCRIPT = """
 import hashlib, os, sys
 import numpy as np
 from local_circuits import open_local, random_gates, run_blocks
-from qorch.testing.backend_conformance import block_of, counts_of
+from qorch.testing.conformance.backend import block_of, counts_of
 def digest():
     gates = random_gates(np.random.default_rng(1), 5, 30)
     block = block_of(gates, np.random.default_rng(2).uniform(-3, 3, (40, gates.n_columns)), shots=500)

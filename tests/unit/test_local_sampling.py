@@ -10,10 +10,10 @@ from scipy import stats
 
 from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES_BY_NAME
-from qorch.testing.backend_conformance import assert_same_counts, block_of, counts_of, rows_of
+from qorch.testing.conformance.backend import assert_same_counts, block_of, counts_of, rows_of
 from qorch.testing.reference import reference_probabilities
-from qorch_providers.local.draws import draw_of_shot, fill_draws, fill_fine_draws, philox
-from qorch_providers.local.torch_draws import uniform_words
+from qorch_providers.local.numba_engine.philox import draw_of_shot, fill_draws, fill_fine_draws, philox
+from qorch_providers.local.torch_engine.philox import uniform_words
 
 sys.path.insert(0, str(Path(__file__).parent))
 from local_circuits import open_local, random_gates, run_blocks

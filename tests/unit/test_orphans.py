@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox
 
 from qorch.engine.engine import Engine
 from qorch.engine.remote.orphans import REASON
@@ -13,10 +14,9 @@ from qorch.errors import BusyError, JobFailedError, RunChangedError, UnknownOutc
 from qorch.model.job import JobState
 from qorch.model.label import MOST_TEXT, format_rows, parse_rows
 from qorch.model.result import Source
-from qorch.policy import RetryPolicy, RunPolicy
-from qorch.testing.fake_provider import FREE, PAID, AcceptedJob, FakeRemote, Fault
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.sandbox import Sandbox
+from qorch.ports.policy import RetryPolicy, RunPolicy
+from qorch.testing.fakes.provider import FREE, PAID, AcceptedJob, FakeRemote, Fault
+from qorch.testing.fakes.store import MemoryStore
 
 STORE_ID = "5a" * 16
 IMPATIENT = RunPolicy(retry=RetryPolicy(patience_seconds=60.0, first_patience_seconds=60.0))

@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox, most_within
 
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer
 from qorch.engine.remote.pacing import Pace
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
-from qorch.policy import Rate
-from qorch.ports import Capabilities, Clock
-from qorch.records import Change
-from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote
-from qorch.testing.fragile_store import FragileStore
-from qorch.testing.sandbox import Sandbox, most_within
+from qorch.ports.backend import Capabilities
+from qorch.ports.clock import Clock
+from qorch.ports.policy import Rate
+from qorch.ports.records import Change
+from qorch.testing.fakes.fragile_store import FragileStore
+from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.virtual_time import VirtualClock
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacing import Pace
-from qorch.policy import OnUnknown, Rate, Terms
+from qorch.ports.policy import OnUnknown, Rate, Terms
 
 TERMS = Terms("account", OnUnknown.HOLD, settle_seconds=30.0, most_jobs=100)
 FIVE = dataclasses.replace(TERMS, rate=Rate(5, 60.0))

@@ -1,7 +1,7 @@
 """What processes that share an account's pace may do to each other: come late, be killed, start again."""
 
 from qorch.engine.remote.pacing import BEHIND_SECONDS, Pace, admit, enter, leave
-from qorch.policy import OnUnknown, Rate, Terms
+from qorch.ports.policy import OnUnknown, Rate, Terms
 
 TERMS = Terms(account="a", on_unknown=OnUnknown.HOLD, settle_seconds=1.0, most_jobs=3, rate=Rate(5, 1.0))
 

@@ -9,10 +9,10 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch.errors import MoneyError, UsageError
 from qorch.model.money import Money
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 PAID = replace(FREE, charges=True)
 FIVE = Money("USD", 5_000_000)

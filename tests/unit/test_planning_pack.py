@@ -10,7 +10,7 @@ from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Batch, Pub
 from qorch.planning.lowering import RowGroup, lower
 from qorch.planning.packing import Missing, PlannedJob, pack, unexecuted
-from qorch.ports import Capabilities
+from qorch.ports.backend import Capabilities
 
 
 def capabilities(*, slots: int = 2, charges: bool = False, max_rows_per_job: int = 10_000) -> Capabilities:

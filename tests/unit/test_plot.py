@@ -9,8 +9,8 @@ import pytest
 
 from qorch.audit.plot import draw, places
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
-from qorch.records import MetricRecord, StepRecord
-from qorch.testing.store_records import NOW
+from qorch.ports.records import MetricRecord, StepRecord
+from qorch.testing.conformance.store_records import NOW
 
 
 def step(number: int, begin: float | None, end: float, *, session: int = 0) -> StepRecord:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox
 
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.retrying import Retrier
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
-from qorch.policy import OnUnknown, PollPolicy, RetryPolicy
-from qorch.testing.fake_provider import HOLD
-from qorch.testing.sandbox import Sandbox
+from qorch.ports.policy import OnUnknown, PollPolicy, RetryPolicy
+from qorch.testing.fakes.provider import HOLD
 
 POLICY = PollPolicy(share=0.05, shortest_seconds=0.05, longest_seconds=120.0)
 

@@ -14,14 +14,14 @@ from qorch import wiring
 from qorch.errors import CircuitError, ObservableError, RunError, ShotsError, UnknownNameError, UsageError
 from qorch.gradients.parameter_shift import recombine
 from qorch.model.result import PubResult
-from qorch.policy import RunPolicy
-from qorch.ports import WallClock
-from qorch.records import RunState
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import RunPolicy
+from qorch.ports.records import RunState
 from qorch.run.checkpoint.codec import decode_state, encode_state
 from qorch.run.resources import Progress
 from qorch.run.run import Run
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 X, W = ParameterVector("x", 2), ParameterVector("w", 3)
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox, pub_of
 
 from qorch.engine.engine import Engine
 from qorch.engine.submission import Submission
@@ -17,10 +18,9 @@ from qorch.model.pub import as_batch
 from qorch.model.result import Source
 from qorch.planning.lowering import lower
 from qorch.planning.packing import pack, unexecuted
-from qorch.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
-from qorch.records import AttemptRecord, JobPlan, JobRecord, RunRecord
-from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote, Letter
-from qorch.testing.sandbox import Sandbox, pub_of
+from qorch.ports.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RunRecord
+from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Letter
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
 HERE = Position(0, 0)

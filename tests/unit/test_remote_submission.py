@@ -7,6 +7,7 @@ from concurrent.futures import Future
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox
 
 from qorch.engine.engine import Engine
 from qorch.errors import (
@@ -18,13 +19,12 @@ from qorch.errors import (
     UnknownOutcomeError,
 )
 from qorch.model.job import JobState
-from qorch.policy import OnUnknown, RetryPolicy, RunPolicy
-from qorch.ports import Capabilities
-from qorch.records import AttemptRecord, JobRecord, Write
-from qorch.testing.fake_provider import FREE, HOLD, PAID, FakeRemote, Fault
-from qorch.testing.fragile_store import FragileStore
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.sandbox import Sandbox
+from qorch.ports.backend import Capabilities
+from qorch.ports.policy import OnUnknown, RetryPolicy, RunPolicy
+from qorch.ports.records import AttemptRecord, JobRecord, Write
+from qorch.testing.fakes.fragile_store import FragileStore
+from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Fault
+from qorch.testing.fakes.store import MemoryStore
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
 

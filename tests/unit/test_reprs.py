@@ -7,10 +7,10 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
 from qorch.model.observable import as_observable
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 LONGEST = 100
 X = ParameterVector("x", 8)

@@ -12,11 +12,11 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch import wiring
 from qorch.errors import RunChangedError, UnknownNameError
-from qorch.policy import RunPolicy
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import RunPolicy
 from qorch.run.used_settings import UsedSettings
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 CIRCUIT = QuantumCircuit(1)
 CIRCUIT.ry(Parameter("a"), 0)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from simulation.harness import Sandbox
 
 from qorch.engine.remote.retrying import Retrier
 from qorch.errors import (
@@ -16,8 +17,7 @@ from qorch.errors import (
     UnknownOutcomeError,
     UnreachableError,
 )
-from qorch.policy import RetryPolicy
-from qorch.testing.sandbox import Sandbox
+from qorch.ports.policy import RetryPolicy
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult, Source
 from qorch.planning.lowering import lower
 from qorch.planning.packing import unexecuted
-from qorch.policy import CachePolicy, RunPolicy
-from qorch.records import RunRecord
-from qorch.testing.fake_provider import FakeProvider, FakeRemote, Fault
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.policy import CachePolicy, RunPolicy
+from qorch.ports.records import RunRecord
+from qorch.testing.fakes.provider import FakeProvider, FakeRemote, Fault
+from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 T = TypeVar("T")

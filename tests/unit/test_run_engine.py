@@ -27,10 +27,11 @@ from qorch.errors import (
     WorkerLostError,
 )
 from qorch.model.job import JobRequest, JobState
-from qorch.ports import Store, WallClock
+from qorch.ports.clock import WallClock
+from qorch.ports.store import Store
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 from qorch.wiring import open_store
 
 PAID = dataclasses.replace(FREE, charges=True)

@@ -13,13 +13,13 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch import wiring
 from qorch.errors import RunChangedError, UsageError
-from qorch.policy import RunPolicy
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import RunPolicy
 from qorch.run.checkpoint.codec import encode_state
 from qorch.run.loop import ASIDE_CALLS
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 N_EPOCHS = 4
 N_BATCHES = 3

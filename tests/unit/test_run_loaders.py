@@ -10,10 +10,10 @@ import torch
 import qorch
 from qorch import wiring
 from qorch.errors import RunError, UsageError
-from qorch.policy import RunPolicy
-from qorch.ports import WallClock
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import RunPolicy
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 N_EPOCHS = 3
 

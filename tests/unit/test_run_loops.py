@@ -9,13 +9,13 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
 from qorch import wiring
-from qorch.policy import RunPolicy
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
+from qorch.ports.policy import RunPolicy
 from qorch.run.checkpoint.codec import decode_state, encode_state
 from qorch.run.checkpoint.loop import Checkpoint, encode_checkpoint
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 N_EPOCHS = 3
 N_BATCHES = 3

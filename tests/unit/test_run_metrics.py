@@ -13,10 +13,11 @@ import torch
 
 import qorch
 from qorch.errors import RunError, UsageError
-from qorch.ports import Store, WallClock
-from qorch.records import MetricRecord
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.clock import WallClock
+from qorch.ports.records import MetricRecord
+from qorch.ports.store import Store
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 from qorch.wiring import open_store
 
 GRADED = torch.tensor([0.5], requires_grad=True)

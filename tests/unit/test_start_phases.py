@@ -12,10 +12,10 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch.audit.report import make_report
 from qorch.model.timing import ONCE, Phase
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.import_watch import ImportWatch
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 
 class CountingClock(WallClock):

@@ -10,11 +10,11 @@ import pytest
 
 import qorch
 from qorch.errors import RunError, UsageError
-from qorch.ports import WallClock
-from qorch.records import RunState
+from qorch.ports.clock import WallClock
+from qorch.ports.records import RunState
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 WRONG: dict[str, dict[str, Any]] = {
     "a seed with a fraction": {"seed": 1.5},

@@ -4,9 +4,9 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
-from qorch.ports import WallClock
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.clock import WallClock
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 
 class CrashError(Exception):

@@ -14,11 +14,11 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch.errors import RunBusyError, RunError, RunStoppedError, UsageError
 from qorch.model.job import JobState
-from qorch.ports import Clock, WallClock
-from qorch.records import RunMove, RunState, StopRequest
+from qorch.ports.clock import Clock, WallClock
+from qorch.ports.records import RunMove, RunState, StopRequest
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 SOON_SECONDS = 2.0
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qorch.errors import StoreCorruptError
 from qorch.model.measurement import BlockResult
-from qorch.testing.store_records import assert_same_result, make_block, sampled_results
+from qorch.testing.conformance.store_records import assert_same_result, make_block, sampled_results
 from qorch_jobs_db.blocks import decode_places, decode_result, encode_places, encode_result
 
 LABEL = b"block 1"

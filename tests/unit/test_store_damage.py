@@ -9,9 +9,9 @@ import pytest
 
 from qorch.errors import StoreCorruptError
 from qorch.model.identity import Position
-from qorch.ports import WallClock
-from qorch.records import CheckpointRecord, RawRecord
-from qorch.testing.store_records import (
+from qorch.ports.clock import WallClock
+from qorch.ports.records import CheckpointRecord, RawRecord
+from qorch.testing.conformance.store_records import (
     CONTEXT,
     GATES,
     HERE,

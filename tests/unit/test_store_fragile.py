@@ -12,12 +12,12 @@ import pytest
 from qorch.errors import RunBusyError, StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
-from qorch.ports import WallClock
-from qorch.records import ReleasedRows
-from qorch.testing.fragile_store import FragileStore, SyncAtOnce
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.store_records import HERE, make_block, make_job, make_plan, make_run
-from qorch.testing.store_sharing import grow, make_claims, read, refuse
+from qorch.ports.clock import WallClock
+from qorch.ports.records import ReleasedRows
+from qorch.testing.conformance.store_records import HERE, make_block, make_job, make_plan, make_run
+from qorch.testing.conformance.store_sharing import grow, make_claims, read, refuse
+from qorch.testing.fakes.fragile_store import FragileStore, SyncAtOnce
+from qorch.testing.fakes.store import MemoryStore
 
 Step = Callable[[MemoryStore], Future[Any]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qorch.audit.report import make_report
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_jobs_db import open_store
 
 KEPT = Path(__file__).parents[1] / "kept"

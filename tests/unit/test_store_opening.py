@@ -26,8 +26,8 @@ from qorch.errors import (
 )
 from qorch.model.job import JobState
 from qorch.model.timing import Phase, Span
-from qorch.ports import WallClock
-from qorch.records import (
+from qorch.ports.clock import WallClock
+from qorch.ports.records import (
     AttemptRecord,
     CheckpointRecord,
     LedgerRecord,
@@ -37,8 +37,8 @@ from qorch.records import (
     StepRecord,
     Write,
 )
-from qorch.testing.store_records import HERE, NOW, make_block, make_job, make_plan, make_run, start_python
-from qorch.testing.store_sharing import make_claims
+from qorch.testing.conformance.store_records import HERE, NOW, make_block, make_job, make_plan, make_run, start_python
+from qorch.testing.conformance.store_sharing import make_claims
 from qorch_jobs_db import SqlStore, open_store, sqlite_version, upgrade
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import MIGRATIONS, prepare_database

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from qorch.model.identity import Position
-from qorch.ports import WallClock
-from qorch.records import RunMove, RunState
-from qorch.testing.store_records import HERE, make_block, make_job, make_run, start_python
+from qorch.ports.clock import WallClock
+from qorch.ports.records import RunMove, RunState
+from qorch.testing.conformance.store_records import HERE, make_block, make_job, make_run, start_python
 from qorch_jobs_db import SqlStore, open_store, room
 
 KEPT = Path(__file__).parents[1] / "kept" / "revision-0002.db.xz"
 N_BLOCKS = 120
 TRIM = """
 import sys
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_jobs_db import open_store
 store = open_store(sys.stdin.readline().strip(), clock=WallClock())
 print("open", flush=True)

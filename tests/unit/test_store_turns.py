@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from qorch.errors import RunBusyError
-from qorch.records import RunHolder
-from qorch.testing.store_records import start_python
+from qorch.ports.records import RunHolder
+from qorch.testing.conformance.store_records import start_python
 from qorch_jobs_db.locks import Locks, Turn
 
 FORK = """

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from qorch.model.job import JobState
-from qorch.ports import WallClock
-from qorch.records import AttemptRecord, MetricRecord, RunState, SessionRecord, StepRecord
-from qorch.testing.store_records import NOW, make_job, make_run
+from qorch.ports.clock import WallClock
+from qorch.ports.records import AttemptRecord, MetricRecord, RunState, SessionRecord, StepRecord
+from qorch.testing.conformance.store_records import NOW, make_job, make_run
 from qorch_jobs_db import open_store
 
 ENDED = NOW + dt.timedelta(seconds=1.5)

@@ -16,10 +16,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from qorch.errors import BudgetError, StoreError, StoreFullError, StoreUnavailableError
-from qorch.ports import WallClock
-from qorch.records import Change
-from qorch.testing.store_records import HERE, make_block, make_job, make_run
-from qorch.testing.store_sharing import grow, make_claims, read, refuse
+from qorch.ports.clock import WallClock
+from qorch.ports.records import Change
+from qorch.testing.conformance.store_records import HERE, make_block, make_job, make_run
+from qorch.testing.conformance.store_sharing import grow, make_claims, read, refuse
 from qorch_jobs_db import SqlStore, open_store
 from qorch_jobs_db.statements import compile_texts
 

@@ -13,12 +13,12 @@ import torch
 
 import qorch
 from qorch.errors import MissingPackageError, QorchError, RunError, UnknownNameError, UsageError
-from qorch.ports import WallClock
-from qorch.records import MetricRecord, RunRecord, RunState
+from qorch.ports.clock import WallClock
+from qorch.ports.records import MetricRecord, RunRecord, RunState
 from qorch.run.totals import INTERRUPTED
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.store_records import NOW
+from qorch.testing.conformance.store_records import NOW
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 from qorch_jobs_db import open_store
 
 

@@ -15,10 +15,10 @@ from qorch import wiring
 from qorch.cli.database import find_missing, open_database
 from qorch.cli.health import FAIL, examine
 from qorch.errors import MissingPackageError, UnknownNameError
-from qorch.ports import Clock, WallClock
+from qorch.ports.clock import Clock, WallClock
 from qorch.stores import database_file, open_store
-from qorch.testing.memory_store import MemoryStore
-from qorch.testing.store_records import make_run
+from qorch.testing.conformance.store_records import make_run
+from qorch.testing.fakes.store import MemoryStore
 from qorch_jobs_db import SqlStore
 
 URL = "shelf+driver://user:secret@host/lab"

@@ -12,10 +12,10 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 import qorch
 from qorch.config import KEEP_FREE_BYTES, format_size, read_config
 from qorch.errors import UsageError
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
-from qorch.testing.fake_backend import FREE, FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 from qorch_jobs_db import SqlStore, open_store
 
 N_QUBITS = 4

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from simulation.harness import Sandbox
 
 from qorch.audit.report import make_report
 from qorch.cli.main import run_command
@@ -14,11 +15,10 @@ from qorch.engine.engine import Engine
 from qorch.errors import JobFailedError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
-from qorch.ports import WallClock
-from qorch.records import JobRecord, RunRecord
+from qorch.ports.clock import WallClock
+from qorch.ports.records import JobRecord, RunRecord
 from qorch.recovery import release_job
-from qorch.testing.fake_provider import PAID
-from qorch.testing.sandbox import Sandbox
+from qorch.testing.fakes.provider import PAID
 from qorch.wiring import open_store
 
 HERE = Position(0, 0)

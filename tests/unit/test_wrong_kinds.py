@@ -12,9 +12,9 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
 from qorch.errors import QorchError, UsageError
-from qorch.ports import WallClock
-from qorch.testing.fake_backend import FakeBackend
-from qorch.testing.memory_store import MemoryStore
+from qorch.ports.clock import WallClock
+from qorch.testing.fakes.backend import FakeBackend
+from qorch.testing.fakes.store import MemoryStore
 
 WRONG: dict[str, Any] = {
     "nothing": None,

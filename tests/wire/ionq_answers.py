@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from qorch.model.job import RawResult
-from qorch_providers.ionq.answers import encode_answer
+from qorch_providers.ionq.results.archive import encode_answer
 
 CHILDREN = (
     "5b6a2b0e-31f2-4b8e-9c57-0a4f0f8f4d11",

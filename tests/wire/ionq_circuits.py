@@ -12,7 +12,7 @@ from qorch.model.gates import GATES, GATES_BY_NAME
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.observable import X, Y
-from qorch_providers.ionq.wires import Slot, WireCircuit
+from qorch_providers.ionq.circuits.slots import Slot, WireCircuit
 
 IDENTITY = np.eye(2, dtype=complex)
 PAULI_X = np.array([[0, 1], [1, 0]], dtype=complex)

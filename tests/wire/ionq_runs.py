@@ -16,9 +16,10 @@ from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.job import JobRequest, JobState
 from qorch.model.pub import Pub
 from qorch.model.result import PubResult
-from qorch.ports import Store, WallClock
+from qorch.ports.clock import WallClock
+from qorch.ports.store import Store
 from qorch.run.run import Run
-from qorch.testing.backend_conformance import gate_triple
+from qorch.testing.conformance.backend import gate_triple
 from qorch.testing.reference import reference_parities, reference_probabilities
 from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import RunningEmulator

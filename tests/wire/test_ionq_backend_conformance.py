@@ -12,8 +12,9 @@ from qorch.errors import InvalidResultError
 from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobRequest, RawResult, RemoteState
-from qorch.ports import Backend, RemoteBackend, WallClock
-from qorch.testing.backend_conformance import (
+from qorch.ports.backend import Backend, RemoteBackend
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import (
     BackendConformance,
     angles_for,
     block_of,

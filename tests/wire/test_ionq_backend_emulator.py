@@ -20,8 +20,9 @@ from qorch.errors import (
 )
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobRequest, JobResult, RawResult, RemoteState
-from qorch.ports import RemoteBackend, WallClock
-from qorch.testing.backend_conformance import block_of, circuit_of_gate
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.backend import block_of, circuit_of_gate
 from qorch.testing.reference import reference_probabilities
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 from qorch_providers.ionq import open_backend

@@ -10,7 +10,7 @@ import pytest
 
 from qorch.errors import CircuitError, ShotsError
 from qorch.model.measurement import Measurement
-from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
+from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, rows_per_job
 from qorch_providers.ionq.options import parse_options
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -179,10 +179,10 @@ def test_gates_are_checked_before_anything_is_sent(monkeypatch):
     check_gates(BELL, options)
     with pytest.raises(CircuitError, match=r"30 qubits.*at most 29"):
         check_gates(gate_list(30), options)
-    monkeypatch.setattr("qorch_providers.ionq.limits.MAX_GATES", 100)
+    monkeypatch.setattr("qorch_providers.ionq.circuits.limits.MAX_GATES", 100)
     check_gates(gate_list(1, *[("h", (0,), ())] * 100), options)
     with pytest.raises(CircuitError, match=r"101 IonQ gates.*at most 100.*shorter"):
         check_gates(gate_list(1, *[("h", (0,), ())] * 101), options)
-    monkeypatch.setattr("qorch_providers.ionq.limits.MAX_BODY_BYTES", 25_000)
+    monkeypatch.setattr("qorch_providers.ionq.circuits.limits.MAX_BODY_BYTES", 25_000)
     with pytest.raises(CircuitError, match=r"bytes of JSON.*at most 25000.*shorter"):
         check_gates(gate_list(1, *[("rx", (0,), (None,))] * 99), options)

@@ -10,11 +10,11 @@ import pytest
 
 from qorch.errors import ParameterError
 from qorch.testing.reference import gate_matrix, reference_probabilities
-from qorch_providers.ionq.native_compiler import compile_native
+from qorch_providers.ionq.circuits.native_compiler import compile_native
+from qorch_providers.ionq.circuits.qis import compile_qis
+from qorch_providers.ionq.circuits.slots import iterate_gates
+from qorch_providers.ionq.circuits.templates import template_of
 from qorch_providers.ionq.options import MS, ZZ, parse_options
-from qorch_providers.ionq.qis import compile_qis
-from qorch_providers.ionq.templates import template_of
-from qorch_providers.ionq.wires import iterate_gates
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_circuits import apply, bind, every_gate, gate_list, random_gates, samples, unitary

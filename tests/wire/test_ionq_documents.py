@@ -9,7 +9,7 @@ import pytest
 
 from qorch.errors import InvalidResultError
 from qorch.model.job import Availability, RemoteState
-from qorch_providers.ionq.documents import (
+from qorch_providers.ionq.wire.documents import (
     decode_accepted,
     decode_availability,
     decode_error,

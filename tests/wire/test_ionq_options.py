@@ -3,7 +3,7 @@
 import pytest
 
 from qorch.errors import UnknownNameError, UsageError
-from qorch.policy import OnUnknown, Rate
+from qorch.ports.policy import OnUnknown, Rate
 from qorch_providers.ionq.options import Options, parse_options
 
 

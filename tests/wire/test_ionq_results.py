@@ -12,9 +12,9 @@ from qorch.errors import InvalidResultError
 from qorch.model.job import RawResult
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.testing.reference import chi_square_sigmas, reference_parities
-from qorch_providers.ionq.answers import decode_answer, encode_answer
 from qorch_providers.ionq.options import parse_options
-from qorch_providers.ionq.results import read_answer
+from qorch_providers.ionq.results.archive import decode_answer, encode_answer
+from qorch_providers.ionq.results.reading import read_answer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_answers import CHILDREN, OLD_JOB, answer, flat, job, registered, single, whole

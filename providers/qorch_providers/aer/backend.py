@@ -14,7 +14,8 @@ from qorch.model.job import JobRequest, JobResult, RawResult
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
-from qorch.ports import Capabilities, Clock
+from qorch.ports.backend import Capabilities
+from qorch.ports.clock import Clock
 from qorch_providers.aer import limits
 from qorch_providers.aer.answers import decode_answer
 from qorch_providers.aer.kept_noise import kept_file

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from qorch.model.arrays import AnyArray
 from qorch.model.circuit import GateList
 from qorch.model.measurement import BlockResult
-from qorch.ports import WallClock
+from qorch.ports.clock import WallClock
 from qorch_providers.aer.frames import (
     PREFIX,
     Answer,

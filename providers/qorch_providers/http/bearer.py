@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from qorch.errors import BusyError, CredentialsError, UsageError
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 from qorch_providers.http.auth import AuthHeaders, Outgoing
 from qorch_providers.http.safety import check_header_value
 

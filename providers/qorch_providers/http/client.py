@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from qorch.errors import BusyError, CredentialsError, UnreachableError, UsageError
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 from qorch_providers.http.auth import AuthHeaders, Outgoing, StaticAuth
 from qorch_providers.http.body import MOST_BYTES
 from qorch_providers.http.connections import Connections

@@ -15,7 +15,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 from qorch_providers.http.auth import AuthHeaders, Outgoing
 from qorch_providers.http.body import Body
 from qorch_providers.http.content import Content

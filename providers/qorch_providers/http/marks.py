@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from yarl import URL
 
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
 
 
 @dataclass(frozen=True)

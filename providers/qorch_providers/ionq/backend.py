@@ -15,19 +15,20 @@ from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
-from qorch.policy import OnUnknown, Terms
-from qorch.ports import Capabilities, Clock, RemoteBackend
+from qorch.ports.backend import Capabilities, RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import OnUnknown, Terms
 from qorch_providers.http import HttpClient, NotSentError
 from qorch_providers.ionq.access import CONSOLE, Access, read_access
-from qorch_providers.ionq.bodies import check_gates, encode_job, rows_per_job
-from qorch_providers.ionq.client import IonqClient, NoListError
-from qorch_providers.ionq.collection import collect_answer
-from qorch_providers.ionq.illness import ListIllness
-from qorch_providers.ionq.inventory import list_keys
-from qorch_providers.ionq.limits import MAX_SHOTS, check_measurement
+from qorch_providers.ionq.circuits.job_body import check_gates, encode_job
+from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, rows_per_job
+from qorch_providers.ionq.jobs.inventory import list_keys
+from qorch_providers.ionq.jobs.list_health import ListIllness
+from qorch_providers.ionq.jobs.search import Searches, look_up
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
-from qorch_providers.ionq.results import read_answer
-from qorch_providers.ionq.search import Searches, look_up
+from qorch_providers.ionq.results.collection import collect_answer
+from qorch_providers.ionq.results.reading import read_answer
+from qorch_providers.ionq.wire.client import IonqClient, NoListError
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -65,7 +66,7 @@ def open_backend(
 
 
 class IonqBackend:
-    """See ``qorch.ports.RemoteBackend``. It lives in one event loop."""
+    """See ``qorch.ports.backend.RemoteBackend``. It lives in one event loop."""
 
     def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access, clock: Clock) -> None:
         """Nothing is sent before ``open``."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from qorch.errors import UnknownNameError, UsageError
-from qorch.policy import OnUnknown, Rate
+from qorch.ports.policy import OnUnknown, Rate
 
 QIS, NATIVE = "qis", "native"
 MS, ZZ = "ms", "zz"

@@ -20,15 +20,17 @@ from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
-from qorch.ports import Backend, Capabilities, Clock
+from qorch.ports.backend import Backend, Capabilities
+from qorch.ports.clock import Clock
 from qorch_providers.local import limits
 from qorch_providers.local.answers import decode_answer, encode_answer
 from qorch_providers.local.durations import Durations
-from qorch_providers.local.engines import Sample, make_engine, make_noisy_sampler
+from qorch_providers.local.engines import make_engine, make_noisy_sampler
 from qorch_providers.local.gradients import chain
 from qorch_providers.local.observables import weigh
 from qorch_providers.local.options import TORCH, Options, parse_options
-from qorch_providers.local.programs import Programs
+from qorch_providers.local.port import Sample
+from qorch_providers.local.program.cache import Programs
 
 REVISION = "2"
 """Of what the engines compute: raise it with any change that changes a bit of a result."""
@@ -50,7 +52,7 @@ def open_backend(
 
 
 class LocalBackend:
-    """See ``qorch.ports.Backend``."""
+    """See ``qorch.ports.backend.Backend``."""
 
     def __init__(self, name: str, options: Options, *, clock: Clock, threads: int) -> None:
         """Nothing is started yet."""

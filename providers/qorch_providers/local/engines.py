@@ -1,66 +1,14 @@
-"""What the backend asks of an engine, and the one place where engines are made."""
+"""The one place where engines are made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from qorch.errors import UsageError
-from qorch.model.arrays import FloatArray, UIntArray
-from qorch.model.counts import Counts
-from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.options import NUMBA, Noise, Options, choose_engine
-from qorch_providers.local.program import Program
+from qorch_providers.local.port import Engine
 
 if TYPE_CHECKING:
-    from qorch_providers.local.noise import NoisySampler
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """What to draw: shots ``first_shot`` to ``first_shot + shots`` of the stream of every row.
-
-    ``streams (R,)`` and ``ordinals (R,)`` name the streams; ``scalar`` is the precision of the states.
-    """
-
-    streams: UIntArray
-    ordinals: UIntArray
-    first_shot: int
-    shots: int
-    scalar: npt.DTypeLike
-
-    def take(self, rows: slice) -> "Sample":
-        """The same for some rows."""
-        return replace(self, streams=self.streams[rows], ordinals=self.ordinals[rows])
-
-
-class Engine(Protocol):
-    """Runs programs at rows of angles. A row's result does not depend on the rows beside it."""
-
-    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
-        """Histograms of all rows."""
-        ...
-
-    def evaluate(
-        self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
-    ) -> FloatArray:
-        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` where masks is None."""
-        ...
-
-    def differentiate(
-        self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
-    ) -> FloatArray:
-        """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
-        ...
-
-    def take_compile_intervals(self) -> list[tuple[int, int]]:
-        """Begins and ends of compilations since the last call, in nanoseconds; they may overlap."""
-        ...
-
-    def close(self) -> None:
-        """Release threads."""
-        ...
+    from qorch_providers.local.numba_engine.noise import NoisySampler
 
 
 def make_engine(options: Options, *, threads: int, now_ns: Callable[[], int]) -> tuple[str, Engine]:
@@ -70,10 +18,10 @@ def make_engine(options: Options, *, threads: int, now_ns: Callable[[], int]) ->
     """
     name = choose_engine(options)
     if name == NUMBA:
-        from qorch_providers.local.numba_engine import NumbaEngine
+        from qorch_providers.local.numba_engine.engine import NumbaEngine
 
         return name, NumbaEngine(threads=threads, now_ns=now_ns)
-    from qorch_providers.local.torch_engine import TorchEngine
+    from qorch_providers.local.torch_engine.engine import TorchEngine
 
     return name, TorchEngine(is_cuda=options.is_cuda)
 
@@ -82,8 +30,8 @@ def make_noisy_sampler(engine: Engine, noise: Noise) -> "NoisySampler | None":
     """What samples with noise on the numba engine; None without noise."""
     if noise.is_none:
         return None
-    from qorch_providers.local.noise import NoisySampler
-    from qorch_providers.local.numba_engine import NumbaEngine
+    from qorch_providers.local.numba_engine.engine import NumbaEngine
+    from qorch_providers.local.numba_engine.noise import NoisySampler
 
     if not isinstance(engine, NumbaEngine):
         raise UsageError("noise of the local backend needs its numba engine; leave out cuda and engine=torch")

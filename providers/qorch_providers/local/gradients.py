@@ -7,7 +7,7 @@ import numpy as np
 from qorch.errors import ParameterError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import AngleMap
-from qorch_providers.local.sums import FixedSum, plan_sum
+from qorch_providers.local.sparse import FixedSum, plan_sum
 
 
 def chain(angle_map: AngleMap, slopes: FloatArray, values: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from qorch.model.arrays import FloatArray
 from qorch.model.observable import Distribution, Observable, Observables, X, Y, Z
-from qorch_providers.local.sums import plan_sum
+from qorch_providers.local.sparse import plan_sum
 
 
 @dataclass(frozen=True, eq=False)

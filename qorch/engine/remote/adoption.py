@@ -14,8 +14,9 @@ from qorch.model.job import JobState
 from qorch.model.label import JobLabel, parse_rows
 from qorch.planning.lowering import RowGroup
 from qorch.planning.packing import Missing, PlannedJob, choose
-from qorch.ports import Clock, RemoteBackend
-from qorch.records import JobRecord, Write
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.records import JobRecord, Write
 
 
 @dataclass(frozen=True, eq=False)

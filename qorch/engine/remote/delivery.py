@@ -19,8 +19,9 @@ from qorch.errors import (
 )
 from qorch.model.job import JobResult, JobState, JobStatus, RawResult, RemoteState
 from qorch.model.timing import Phase
-from qorch.ports import Clock, RemoteBackend
-from qorch.records import JobPlan, JobRecord, RawRecord, Write
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.records import JobPlan, JobRecord, RawRecord, Write
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qorch.engine.remote.retrying import Retrier
 from qorch.errors import UnknownOutcomeError
-from qorch.ports import RemoteBackend
+from qorch.ports.backend import RemoteBackend
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,10 @@ from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.model.identity import Position, idempotency_key, job_id_of, position_of
 from qorch.model.job import JobState, JobStatus
 from qorch.model.label import JobLabel
-from qorch.ports import Clock, RemoteBackend, Store
-from qorch.records import AttemptRecord, JobRecord, Write
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.records import AttemptRecord, JobRecord, Write
+from qorch.ports.store import Store
 
 FOUND = "found"
 """The outcome of the attempt that is recorded for an orphaned job."""

@@ -11,8 +11,10 @@ import numpy as np
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacing import Admission, Pace
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
-from qorch.ports import Clock, RemoteBackend, Store
-from qorch.records import Change
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.records import Change
+from qorch.ports.store import Store
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from qorch.policy import Rate, Terms
+from qorch.ports.policy import Rate, Terms
 
 FIRST_LIMIT = 10.0
 """Jobs in progress with which an account starts, before anything is known of it."""

@@ -18,8 +18,10 @@ from qorch.engine.remote.recovery import Ending, Recovery
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.errors import UnknownOutcomeError
-from qorch.policy import RunPolicy
-from qorch.ports import Clock, RemoteBackend, Store
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RunPolicy
+from qorch.ports.store import Store
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from qorch.engine.remote.retrying import Retrier
 from qorch.errors import JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
-from qorch.policy import OnUnknown, PollPolicy
-from qorch.ports import Clock, RemoteBackend
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import OnUnknown, PollPolicy
 
 REMEMBERED = 20
 """How many durations of recent jobs are kept; the shortest decides when a new job is polled for the first time.

@@ -7,9 +7,10 @@ from qorch.engine.journal import Journal
 from qorch.engine.remote.finder import Finder
 from qorch.errors import BackendError, UnknownOutcomeError
 from qorch.model.job import JobState
-from qorch.policy import OnUnknown
-from qorch.ports import Clock, RemoteBackend
-from qorch.records import JobRecord
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import OnUnknown
+from qorch.ports.records import JobRecord
 
 CLOCK_DOUBT = datetime.timedelta(hours=25)
 """How far this machine's wall clock may have been wrong when a job was sent, or the time zone of whoever set it."""

@@ -13,8 +13,9 @@ from qorch.engine.remote.reconcile import Settlement
 from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position
 from qorch.model.job import JobResult, JobState
-from qorch.ports import Clock, Store
-from qorch.records import JobRecord
+from qorch.ports.clock import Clock
+from qorch.ports.records import JobRecord
+from qorch.ports.store import Store
 
 
 class Ending(StrEnum):

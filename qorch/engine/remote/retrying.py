@@ -8,8 +8,8 @@ import numpy as np
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from qorch.errors import BusyError, RejectedError, UnavailableError, UnreachableError
-from qorch.policy import RetryPolicy
-from qorch.ports import Clock
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RetryPolicy
 
 T = TypeVar("T")
 

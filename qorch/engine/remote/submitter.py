@@ -26,9 +26,10 @@ from qorch.model.identity import idempotency_key
 from qorch.model.job import JobResult, JobState
 from qorch.model.timing import Phase
 from qorch.planning.packing import PlannedJob, lost_rows
-from qorch.policy import RetryPolicy
-from qorch.ports import Clock, RemoteBackend
-from qorch.records import AttemptRecord, JobPlan, JobRecord
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RetryPolicy
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
 
 GRACE_SECONDS = 2.0
 """How long a submission on its way may still be answered where its caller has gone."""

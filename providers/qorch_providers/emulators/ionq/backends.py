@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from qorch_providers.emulators.clock import format_iso
+from qorch_providers.emulators.kit.clock import format_iso
 
 QIS_GATES = (
     "x", "y", "z", "rx", "ry", "rz", "h", "s", "si", "v", "vi", "t", "ti",

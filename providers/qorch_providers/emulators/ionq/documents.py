@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qorch_providers.emulators.clock import ScaledClock, format_iso
 from qorch_providers.emulators.ionq.jobs import FINAL, Found, Job
 from qorch_providers.emulators.ionq.money import as_dollars, compute_time_us
 from qorch_providers.emulators.ionq.outcomes import AGGREGATE, AGGREGATE_FORMAT, FORMATS
 from qorch_providers.emulators.ionq.submission import SINGLE
+from qorch_providers.emulators.kit.clock import ScaledClock, format_iso
 
 RESULT_SHAPES = ("both", "url", "artifact")
 PROJECT_ID = "00000000-0000-4000-8000-000000000001"

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.answers import RefusedError
 from qorch_providers.emulators.ionq.outcomes import Outcomes
+from qorch_providers.emulators.kit.answers import RefusedError
 
 PAGE = 25
 _PLACES = 8192  # more than a job and its children: a place in the list is the job's number times this plus the child

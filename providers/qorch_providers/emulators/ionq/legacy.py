@@ -2,10 +2,10 @@
 
 from types import MappingProxyType
 
-from qorch_providers.emulators.clock import ScaledClock
 from qorch_providers.emulators.ionq.documents import execution_ms, failure_document, noise_document, reported_unix
 from qorch_providers.emulators.ionq.jobs import FINAL, Found
 from qorch_providers.emulators.ionq.money import MICROS
+from qorch_providers.emulators.kit.clock import ScaledClock
 
 _STATUSES = MappingProxyType({"submitted": "ready", "started": "running"})
 

@@ -9,8 +9,6 @@ import msgspec
 from aiohttp import web
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.answers import RefusedError, json_answer, raw_answer
-from qorch_providers.emulators.clock import format_iso
 from qorch_providers.emulators.ionq.backends import (
     MACHINES,
     Machine,
@@ -27,7 +25,9 @@ from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.sessions import ORGANIZATION_ID, session_document
 from qorch_providers.emulators.ionq.submission import SINGLE
 from qorch_providers.emulators.ionq.wire import decode_ids, decode_session
-from qorch_providers.emulators.traffic import RECEIVED, STRUCK
+from qorch_providers.emulators.kit.answers import RefusedError, json_answer, raw_answer
+from qorch_providers.emulators.kit.clock import format_iso
+from qorch_providers.emulators.kit.traffic import RECEIVED, STRUCK
 
 Endpoint = Callable[[web.Request], Awaitable[web.Response]]
 _NO_RESULT = "the results of this job were not found; it has none, or not yet"

@@ -7,17 +7,17 @@ from typing import TypedDict
 
 from aiohttp import web
 
-from qorch_providers.emulators.answers import json_answer
-from qorch_providers.emulators.clock import MachineTimer, Timer
-from qorch_providers.emulators.hosting import ThreadedServer, serve_until_stopped
 from qorch_providers.emulators.ionq.routes import Routes, error_body, pretend
 from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
 from qorch_providers.emulators.ionq.truth import truth_document
 from qorch_providers.emulators.ionq.wire import decode_faults
-from qorch_providers.emulators.latency import parse_latency
-from qorch_providers.emulators.rates import RateLimiter, parse_rate_limits
-from qorch_providers.emulators.traffic import Dialect, Traffic
+from qorch_providers.emulators.kit.answers import json_answer
+from qorch_providers.emulators.kit.clock import MachineTimer, Timer
+from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
+from qorch_providers.emulators.kit.latency import parse_latency
+from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
+from qorch_providers.emulators.kit.traffic import Dialect, Traffic
 
 MAX_BODY_BYTES = 10_000_000
 BASE = "/v0.4"

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qorch_providers.emulators.answers import RefusedError
-from qorch_providers.emulators.clock import ScaledClock, Timer
-from qorch_providers.emulators.faults import FaultPlan
 from qorch_providers.emulators.ionq.jobs import Book, Job
 from qorch_providers.emulators.ionq.life import Life
 from qorch_providers.emulators.ionq.money import parse_prices
@@ -16,7 +13,10 @@ from qorch_providers.emulators.ionq.sessions import Sessions
 from qorch_providers.emulators.ionq.settings import Settings, read_faults
 from qorch_providers.emulators.ionq.submission import Submission, read_submission
 from qorch_providers.emulators.ionq.wire import decode_job
-from qorch_providers.emulators.latency import parse_latency
+from qorch_providers.emulators.kit.answers import RefusedError
+from qorch_providers.emulators.kit.clock import ScaledClock, Timer
+from qorch_providers.emulators.kit.faults import FaultPlan
+from qorch_providers.emulators.kit.latency import parse_latency
 
 _LARGE_BYTES = 64 * 1024
 

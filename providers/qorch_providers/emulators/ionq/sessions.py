@@ -4,9 +4,9 @@ import uuid
 from dataclasses import dataclass, field
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.answers import RefusedError
-from qorch_providers.emulators.clock import format_iso
 from qorch_providers.emulators.ionq.wire import SessionWire
+from qorch_providers.emulators.kit.answers import RefusedError
+from qorch_providers.emulators.kit.clock import format_iso
 
 ORGANIZATION_ID = "00000000-0000-4000-8000-000000000002"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 import msgspec
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.faults import Fault, parse_faults
 from qorch_providers.emulators.ionq.documents import RESULT_SHAPES
+from qorch_providers.emulators.kit.faults import Fault, parse_faults
 
 ROUTES = (
     "any", "post", "get", "list", "results", "cancel", "delete", "cost", "estimate", "backends", "sessions", "whoami",

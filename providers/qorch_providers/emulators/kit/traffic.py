@@ -1,0 +1,196 @@
+"""The way of a call through an emulator: network latency, faults, rate limits, the call itself, and counting."""
+
+import asyncio
+import email.utils
+import logging
+import math
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from qorch.errors import UsageError
+from qorch_providers.emulators.kit.answers import RefusedError, raw_answer
+from qorch_providers.emulators.kit.clock import ScaledClock
+from qorch_providers.emulators.kit.faults import CONTENTS, STATUSES, UNAVAILABLE, Fault, FaultPlan, Moment
+from qorch_providers.emulators.kit.latency import Latency
+from qorch_providers.emulators.kit.rates import RateLimiter
+from qorch_providers.emulators.kit.sabotage import spoil
+
+STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
+"""The faults that strike this call."""
+RECEIVED: web.RequestKey[float] = web.RequestKey("received", float)
+"""When the call arrived, in real seconds since 1970."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one provider names its calls and words its errors.
+
+    ``name_call``: the route of a request, as faults and limits name it; None for the emulator's own routes, which
+    nothing disturbs. ``error_body``: the JSON of an error. ``pretend``: status and JSON of the answer to a call of
+    this route that is never done, but answered all the same.
+    """
+
+    name_call: Callable[[web.Request], str | None]
+    error_body: Callable[[int, str], bytes]
+    pretend: Callable[[str], tuple[int, bytes]]
+
+
+class Traffic:
+    """Middleware of one server."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        clock: ScaledClock,
+        network: Latency,
+        limiter: RateLimiter,
+        plan: Callable[[], FaultPlan],
+        rng: np.random.Generator,
+        retry_after: str,
+    ) -> None:
+        """``plan`` is asked at every call, since faults may change; ``retry_after``: `seconds`, `date` or `none`."""
+        self.calls_by_route: Counter[str] = Counter()
+        self.calls_by_status: Counter[str] = Counter()
+        self._dialect = dialect
+        self._clock = clock
+        self._network = network
+        self._limiter = limiter
+        self._plan = plan
+        self._rng = rng
+        self._retry_after = retry_after
+        self._background: set[asyncio.Task[web.Response]] = set()
+
+    @property
+    def calls(self) -> dict[str, dict[str, int]]:
+        """How many calls came, by method and route, and how they ended: a status, or what broke the connection."""
+        return {"by_route": dict(self.calls_by_route), "by_status": dict(self.calls_by_status)}
+
+    def forget(self) -> None:
+        """Count from 0."""
+        self.calls_by_route.clear()
+        self.calls_by_status.clear()
+
+    async def close(self) -> None:
+        """End the calls that go on in the background."""
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    @property
+    def middleware(self) -> Middleware:
+        """What the application is given."""
+
+        @web.middleware
+        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+            route = self._dialect.name_call(request)
+            if route is None:
+                return await self._pass(None, request, handler)
+            return await self._handle(route, request, handler)
+
+        return handle
+
+    async def _handle(self, route: str, request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[RECEIVED] = self._clock.unix()
+        self.calls_by_route[_pattern(request)] += 1
+        half_seconds = self._network.draw_seconds(self._rng) / 2
+        await self._clock.sleep(half_seconds)
+        struck = self._plan().draw(route, now_seconds=self._clock.protocol_seconds())
+        request[STRUCK] = struck
+        fault = next((fault for fault in struck if not fault.concerns_job and fault.kind != UNAVAILABLE), None)
+        answer = await self._do(route, request, handler, fault)
+        await self._clock.sleep(half_seconds)
+        return await self._send(request, answer, fault)
+
+    async def _do(self, route: str, request: web.Request, handler: Handler, fault: Fault | None) -> web.Response:
+        """Do the call, now, later or never; the answer of a sound server."""
+        if fault is None or fault.moment is Moment.AFTER:
+            return await self._pass(route, request, handler)
+        # The body has arrived whatever happens next: what is tested is a call that was sent completely.
+        await _read_body(request)
+        if fault.moment is Moment.DURING:
+            task = asyncio.create_task(self._pass(route, request, handler))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+        status, body = self._dialect.pretend(route)
+        return raw_answer(body, status=status)
+
+    async def _send(self, request: web.Request, answer: web.Response, fault: Fault | None) -> web.StreamResponse:
+        if fault is None:
+            sent: web.StreamResponse = answer
+        elif fault.kind in STATUSES:
+            sent = self._fail(STATUSES[fault.kind])
+        elif fault.kind in CONTENTS and answer.status >= 400:
+            sent = answer
+        else:
+            if fault.kind in ("reset", "hang", "drip", "truncated"):
+                self.calls_by_status[fault.kind] += 1
+                return await spoil(fault.kind, request, answer)
+            sent = await spoil(fault.kind, request, answer)
+        self.calls_by_status[str(sent.status)] += 1
+        sent.headers["x-request-id"] = str(uuid.uuid4())
+        return sent
+
+    async def _pass(self, route: str | None, request: web.Request, handler: Handler) -> web.Response:
+        try:
+            await _read_body(request)
+            self._limit(route)
+            answer = await handler(request)
+        except RefusedError as refusal:
+            return self._refuse(refusal)
+        except UsageError as error:
+            return self._refuse(RefusedError(400, str(error)))
+        except web.HTTPException as error:
+            return self._refuse(RefusedError(error.status, error.reason))
+        except Exception:
+            _log.exception("the emulator failed on %s %s", request.method, request.path)
+            return self._refuse(RefusedError(500, "the emulator itself failed; its log says why"))
+        if not isinstance(answer, web.Response):
+            raise TypeError(f"{request.path} answers with {type(answer).__name__}, not a Response")
+        return answer
+
+    def _limit(self, route: str | None) -> None:
+        if route is None:
+            return
+        wait_seconds = self._limiter.admit(route, now_seconds=self._clock.protocol_seconds())
+        if wait_seconds > 0.0:
+            raise RefusedError(429, "too many requests", retry_after_seconds=wait_seconds / self._clock.scale)
+
+    def _fail(self, status: int) -> web.Response:
+        if status >= 520:
+            body = f"<html><body><h1>Error {status}</h1></body></html>".encode()
+            return web.Response(status=status, body=body, content_type="text/html")
+        return self._refuse(RefusedError(status, f"the emulator was told to answer {status}", retry_after_seconds=1.0))
+
+    def _refuse(self, refusal: RefusedError) -> web.Response:
+        headers = {}
+        if refusal.status in (429, 503) and refusal.retry_after_seconds is not None:
+            headers = self._retry_header(refusal.retry_after_seconds)
+        body = self._dialect.error_body(refusal.status, str(refusal))
+        return raw_answer(body, status=refusal.status, headers=headers)
+
+    def _retry_header(self, seconds: float) -> dict[str, str]:
+        if self._retry_after == "none":
+            return {}
+        # Rounded up: a client that obeys must not come back too early.
+        if self._retry_after == "date":
+            return {"Retry-After": email.utils.formatdate(math.ceil(self._clock.unix() + seconds), usegmt=True)}
+        return {"Retry-After": str(math.ceil(seconds))}
+
+
+async def _read_body(request: web.Request) -> None:
+    if request.can_read_body:
+        await request.read()
+
+
+def _pattern(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource is not None else 'unknown'}"

@@ -1,0 +1,141 @@
+"""A measured circuit serialised once: pieces of JSON with gaps, into which every row's numbers go.
+
+Numbers are the shortest decimals that read back as the same float64. A row is byte-equal to what msgspec makes of its
+bound gates.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+
+from qorch.errors import ParameterError
+from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.circuit import GateList
+from qorch.model.measurement import Measurement
+from qorch_providers.ionq.circuits.native import NativeCircuit
+from qorch_providers.ionq.circuits.native_compiler import compile_native
+from qorch_providers.ionq.circuits.qis import QisCircuit, compile_qis
+from qorch_providers.ionq.circuits.slots import Slot, WireCircuit
+from qorch_providers.ionq.options import NATIVE, Options
+
+MAX_NUMBER_BYTES = 24
+"""The longest shortest decimal of a float64, such as -2.2250738585072014e-308."""
+_GAP = b"\x00"
+_KEPT = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """``pieces (S + 1,)`` of the JSON list of gates, between which the numbers ``order (S,)`` of ``circuit`` go.
+
+    ``n_gates``: gates of one row as they are sent; ``circuit`` has forgotten them.
+    """
+
+    circuit: WireCircuit
+    pieces: tuple[bytes, ...]
+    order: IntArray
+    n_gates: int
+
+    @property
+    def max_row_bytes(self) -> int:
+        """No row is longer."""
+        return sum(len(piece) for piece in self.pieces) + MAX_NUMBER_BYTES * (len(self.pieces) - 1)
+
+    def rows(self, angles: FloatArray, *, before: bytes = b"", after: bytes = b"") -> list[bytes]:
+        """The JSON of the gates at each row of ``angles (R, D)``, between ``before`` and ``after``.
+
+        Raises ParameterError for an angle that is not finite.
+        """
+        values = self.circuit.values(angles)[:, self.order]
+        if not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values))[0, 0])
+            raise ParameterError(f"an angle of row {row} is not finite; check the parameter values")
+        pieces = list(self.pieces)
+        pieces[0], pieces[-1] = before + pieces[0], pieces[-1] + after
+        if len(pieces) == 1 or not len(values):
+            return [before + self.pieces[0] + after] * len(values)
+        return _interleave(pieces, msgspec.json.encode(values.ravel().tolist())[1:-1].split(b","))
+
+
+def _interleave(pieces: list[bytes], numbers: list[bytes]) -> list[bytes]:
+    """For R rows: piece, number, piece, …, piece in one; ``numbers`` holds one row after the other."""
+    n_slots = len(pieces) - 1
+    n_rows = len(numbers) // n_slots
+    width = 2 * n_slots + 1
+    parts = [b""] * (n_rows * width)
+    for slot, piece in enumerate(pieces):
+        parts[2 * slot :: width] = [piece] * n_rows
+    for slot in range(n_slots):
+        parts[2 * slot + 1 :: width] = numbers[slot::n_slots]
+    return [b"".join(parts[start : start + width]) for start in range(0, len(parts), width)]
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTemplate:
+    """How rows of one measured circuit are sent; ``split`` is for those that ``whole`` cannot express."""
+
+    whole: Template
+    split: Template | None = None
+
+    @property
+    def n_gates(self) -> int:
+        """Most gates of one row."""
+        return max(template.n_gates for template in (self.whole, self.split) if template)
+
+    @property
+    def max_row_bytes(self) -> int:
+        """No row is longer."""
+        return max(template.max_row_bytes for template in (self.whole, self.split) if template)
+
+    def rows(self, angles: FloatArray, *, before: bytes = b"", after: bytes = b"") -> list[bytes]:
+        """See Template."""
+        circuit = self.whole.circuit
+        if self.split is None or not isinstance(circuit, NativeCircuit):
+            return self.whole.rows(angles, before=before, after=after)
+        exceeding = circuit.exceeds(angles)
+        whole = iter(self.whole.rows(angles[~exceeding], before=before, after=after))
+        split = iter(self.split.rows(angles[exceeding], before=before, after=after))
+        return [next(split if is_split else whole) for is_split in exceeding.tolist()]
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a template depends on; the arrays themselves do not take part in the comparison."""
+
+    gates_digest: bytes
+    basis_bytes: bytes
+    entangler: str
+    gates: GateList = field(compare=False, repr=False)
+    measurement: Measurement = field(compare=False, repr=False)
+
+
+def template_of(gates: GateList, measurement: Measurement, options: Options) -> MeasuredTemplate:
+    """The template of a circuit measured so, in the gate set of the options; the latest ones are kept."""
+    entangler = options.two_qubit if options.gateset == NATIVE else ""
+    return _build(_Key(gates.digest, measurement.basis.tobytes(), entangler, gates, measurement))
+
+
+@lru_cache(maxsize=_KEPT)
+def _build(key: _Key) -> MeasuredTemplate:
+    gates, basis = key.gates, key.measurement.basis
+    if not key.entangler:
+        return MeasuredTemplate(_serialise(compile_qis(gates, basis=basis)))
+    whole = compile_native(gates, basis=basis, entangler=key.entangler)
+    if not whole.may_exceed:
+        return MeasuredTemplate(_serialise(whole))
+    halves = compile_native(gates, basis=basis, entangler=key.entangler, pieces=2)
+    return MeasuredTemplate(_serialise(whole), _serialise(halves))
+
+
+def _serialise(circuit: QisCircuit | NativeCircuit) -> Template:
+    order: list[int] = []
+
+    def leave_gap(slot: Slot) -> msgspec.Raw:
+        order.append(slot.index)
+        return msgspec.Raw(_GAP)
+
+    text = msgspec.json.encode(circuit.gates, enc_hook=leave_gap)
+    rest = replace(circuit, gates=())
+    return Template(rest, tuple(text.split(_GAP)), np.array(order, dtype=np.int64), len(circuit.gates))

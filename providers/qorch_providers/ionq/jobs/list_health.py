@@ -1,0 +1,47 @@
+"""Detects that the list of jobs stays unreadable while IonQ answers everything else: no job can then be looked for."""
+
+from qorch.errors import BusyError, UnknownOutcomeError
+from qorch.ports.clock import Clock
+from qorch_providers.ionq.wire.client import IonqClient
+
+CHECK_SECONDS = 60.0
+CHECKS = 5
+"""So often on end the server was there, and its list could not be read, before the list is given up."""
+
+
+class ListIllness:
+    """Counts failures to read the list while the server can be reached and is open; an outage is waited out instead."""
+
+    def __init__(self, client: IonqClient, target: str, *, clock: Clock) -> None:
+        """``target``: whose availability tells that the server is there."""
+        self._client = client
+        self._target = target
+        self._clock = clock
+        self._checked_ns: int | None = None
+        self._n_there = 0
+
+    def end(self) -> None:
+        """The list was read."""
+        self._checked_ns, self._n_there = None, 0
+
+    async def note(self, error: BusyError) -> None:
+        """The list could not be read. Raises UnknownOutcomeError once that has been so for too long."""
+        if error.retry_after_seconds is not None:
+            return  # the server says itself when it can be read
+        now_ns = self._clock.monotonic_ns()
+        if self._checked_ns is None:
+            self._checked_ns = now_ns
+        elif now_ns - self._checked_ns >= CHECK_SECONDS * 1e9:
+            self._checked_ns = now_ns
+            self._n_there = self._n_there + 1 if await self._is_there() else 0
+        if self._n_there >= CHECKS:
+            raise UnknownOutcomeError(
+                f"IonQ's list of jobs cannot be read for minutes, while it answers other questions ({error})"
+            ) from error
+
+    async def _is_there(self) -> bool:
+        try:
+            answer = await self._client.availability(self._target)
+        except BusyError:
+            return False
+        return answer is None or answer[0].is_open

@@ -1,0 +1,1 @@
+"""From the documents of a finished job to counts or exact values."""

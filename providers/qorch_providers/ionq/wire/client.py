@@ -1,0 +1,250 @@
+"""IonQ's endpoints, one call each: answers as documents, failures as errors of qorch. It repeats nothing."""
+
+import asyncio
+import datetime
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from qorch.errors import BackendError, BusyError, InvalidResultError, UnreachableError
+from qorch.model.job import Availability
+from qorch_providers.http import HttpClient, HttpResponse, NotSentError, is_safe_id, mask, server_time
+from qorch_providers.ionq.access import URL_NAME, Access
+from qorch_providers.ionq.wire.documents import (
+    IonqJob,
+    RepeatedChildError,
+    decode_availability,
+    decode_job,
+    decode_job_list,
+)
+from qorch_providers.ionq.wire.status import (
+    REFUSED_QUERY,
+    is_missing,
+    is_not_offered,
+    is_tls_wanted,
+    read_failure,
+    read_submission,
+)
+
+AT_ONCE = 4
+"""Calls side by side that one question is split into."""
+
+PAGE_ROWS = 25
+"""Jobs on one page of a list, by default and at most."""
+
+_MOST_PAGES = 1000
+_LARGE_BYTES = 100_000
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the list of jobs: read, and verbatim in ``body``. ``cursor`` names the next page, None on the last."""
+
+    jobs: tuple[IonqJob, ...]
+    cursor: str | None
+    received_at: datetime.datetime
+    server_time: datetime.datetime | None
+    body: bytes = field(repr=False)
+
+
+class NoListError(BackendError):
+    """The server has no list of jobs: there are such among those that speak only a part of IonQ's protocol."""
+
+
+class IonqClient:
+    """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability. ``has_list``: False
+    once the server said that it has no list of jobs.
+
+    Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
+    if the answer cannot be read, CredentialsError if the key was refused.
+    """
+
+    def __init__(self, http: HttpClient, access: Access, *, version: str) -> None:
+        """``http`` is closed with this client."""
+        self.calls: Counter[str] = Counter()
+        self.has_list = True
+        self._has_answered = False
+        self._has_listed = False
+        self._takes_filters = True
+        self._http = http
+        self._base_url = access.base_url
+        self._secrets = (access.key,)
+        self.version = version
+        self._jobs = f"/{version}/jobs"
+
+    async def submit(self, body: bytes) -> str:
+        """POST a job, once; its id. Raises what ``read_submission`` does, NotSentError and NoAnswerError."""
+        self.calls["submit"] += 1
+        try:
+            response = await self._http.send("POST", self._jobs, content=body)
+        except NotSentError as error:
+            raise NotSentError(self._tell_unreachable(error)) from error
+        self._has_answered = True
+        return read_submission(response, secrets=self._secrets)
+
+    async def job(self, job_id: str, *, purpose: str) -> tuple[bytes, IonqJob] | None:
+        """The job's document, verbatim and read; None where IonQ has no such job, or can have none of that id."""
+        if not is_safe_id(job_id):
+            return None
+        response = await self._ask(purpose, f"{self._jobs}/{job_id}")
+        if response is None:
+            return None
+
+        def read(body: bytes) -> IonqJob:
+            job = decode_job(body, version=self.version)
+            # Read here, because an unreadable answer is asked for again here; children named twice are reported later.
+            with suppress(RepeatedChildError):
+                if purpose != "poll":
+                    job.child_ids  # noqa: B018
+            return job
+
+        job = await self._read(response.body, read)
+        if job.job_id != job_id:
+            raise BusyError(f"IonQ was asked for job {job_id} and answered with {job.job_id}; it is asked again")
+        return response.body, job
+
+    async def page(self, query: Sequence[tuple[str, str]], *, cursor: str | None = None, purpose: str) -> Page:
+        """One page of the list of jobs, the first without ``cursor``. Raises NoListError if the server has none."""
+        follow = [("next", cursor)] if cursor else []
+        response = await self._ask_list([*query, ("limit", str(PAGE_ROWS)), *follow], purpose)
+        jobs, cursor = await self._read(response.body, lambda body: decode_job_list(body, version=self.version))
+        self.has_list = self._has_listed = True
+        return Page(tuple(jobs), cursor, response.received_at, server_time(response.headers), response.body)
+
+    async def _ask_list(self, query: Sequence[tuple[str, str]], purpose: str) -> HttpResponse:
+        """One page of the list; without filters if the server takes none, as callers check every entry themselves."""
+        plain = [(name, value) for name, value in query if name == "next"]
+        response = await self._call_as(purpose, query if self._takes_filters else plain)
+        if response.status in REFUSED_QUERY and self._takes_filters and query != plain:
+            response = await self._call_as(purpose, plain)
+            self._takes_filters = response.status != 200
+        # Whatever a server that has listed before says now, it is for a while: a list is never taken for lost.
+        self.has_list = self._has_listed or not is_not_offered(response)
+        if not self.has_list:
+            raise NoListError(f"the server has no list of jobs at {self._jobs}; it answered {response.status}")
+        if response.status != 200:
+            raise read_failure(response, secrets=self._secrets)
+        return response
+
+    async def _call_as(self, purpose: str, query: Sequence[tuple[str, str]]) -> HttpResponse:
+        self.calls[purpose] += 1
+        return await self._call("GET", self._jobs, query)
+
+    async def pages(self, query: Sequence[tuple[str, str]], *, purpose: str) -> AsyncGenerator[Page, None]:
+        """All pages. Raises BusyError instead of ending where the list goes round in circles or has no end."""
+        cursor: str | None = None
+        seen: set[str] = set()
+        for _ in range(_MOST_PAGES):
+            page = await self.page(query, cursor=cursor, purpose=purpose)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
+            if cursor in seen:
+                raise BusyError("IonQ's list of jobs leads back to a page that was read before; it is asked again")
+            seen.add(cursor)
+        raise BusyError(f"IonQ's list of jobs has more than {_MOST_PAGES} pages; it is asked again")
+
+    async def results(self, path: str) -> bytes | None:
+        """The document of probabilities at a path of IonQ's, verbatim; None where there is none (yet)."""
+        # Whoever says so: nothing is taken for lost over it.
+        response = await self._ask("fetch", path, missing=lambda found: found.status in (404, 405, 410, 501))
+        if response is None:
+            return None
+        if not response.body.lstrip().startswith(b"{"):
+            raise BusyError(f"GET {path} was answered with something else than JSON; it is asked again")
+        return response.body
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for the end of a job; fine where it is over, or was never there."""
+        self.calls["cancel"] += 1
+        response = await self._call("PUT", f"{self._jobs}/{job_id}/status/cancel")
+        if not response.is_success and response.status not in (400, 404, 409):
+            raise read_failure(response, secrets=self._secrets)
+
+    async def availability(self, target: str) -> tuple[Availability, str | None] | None:
+        """Whether the target takes jobs, and the id of its characterization; None where IonQ has no such target.
+
+        A server that describes no targets at all is taken to be open.
+        """
+        # v0.3 documents only the list.
+        names = (f"/{target}", "") if self.version != "v0.3" else ("",)
+        for name in names:
+            path = f"/{self.version}/backends{name}"
+            response = await self._ask("availability", path, missing=lambda found: found.status in (404, 405, 501))
+            if response is not None:
+                return await self._read(response.body, lambda body: decode_availability(body, target=target))
+        return Availability(is_open=True, reason="the server describes no targets"), None
+
+    async def aclose(self) -> None:
+        """Close the connections; may be called twice."""
+        await self._http.aclose()
+
+    async def _ask(
+        self,
+        purpose: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        missing: Callable[[HttpResponse], bool] = is_missing,
+    ) -> HttpResponse | None:
+        """The answer; None for one of those that say, by ``missing``, that there is no such thing."""
+        self.calls[purpose] += 1
+        response = await self._call("GET", path, query)
+        if missing(response):
+            return None
+        if response.status != 200:
+            raise read_failure(response, secrets=self._secrets)
+        return response
+
+    async def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse:
+        try:
+            response = await self._http.ask(method, path, query=query)
+        except UnreachableError as error:
+            raise UnreachableError(self._tell_unreachable(error)) from error
+        if is_tls_wanted(response):
+            words = f"{method} {path}: the server at {self._base_url} wants https"
+            raise UnreachableError(self._tell_unreachable(words))
+        self._has_answered = True
+        return response
+
+    def _tell_unreachable(self, problem: Exception | str) -> str:
+        """The problem and, until the server has answered once, what the user should check."""
+        if self._has_answered:
+            return str(problem)
+        return (
+            f"{problem}. Nothing has answered as IonQ's API at {self._base_url} so far: look at {URL_NAME} (host name,"
+            " port, https or http) and at the network; qorch uses no proxy (HTTPS_PROXY is not read)"
+        )
+
+    async def _read(self, body: bytes, decode: Callable[[bytes], Result]) -> Result:
+        try:
+            # Jobs name all their children, thousands of them.
+            return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
+        except InvalidResultError as error:
+            told = mask(str(error), self._secrets)
+        # Not chained: the error's own text is the server's, which may echo the key.
+        raise BusyError(f"IonQ's answer cannot be read ({told}); it is asked again")
+
+
+async def ask_each(
+    ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], *, at_once: int = AT_ONCE
+) -> list[Result]:
+    """The answers in order of the items, at most ``at_once`` asked side by side; the first failure ends all."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def ask_one(item: Item) -> Result:
+        async with gate:
+            return await ask(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask_one(item)) for item in items]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -1,0 +1,57 @@
+"""What the backend asks of an engine."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy.typing as npt
+
+from qorch.model.arrays import FloatArray, UIntArray
+from qorch.model.counts import Counts
+from qorch_providers.local.observables import WeightedStrings
+from qorch_providers.local.program.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What to draw: shots ``first_shot`` to ``first_shot + shots`` of the stream of every row.
+
+    ``streams (R,)`` and ``ordinals (R,)`` name the streams; ``scalar`` is the precision of the states.
+    """
+
+    streams: UIntArray
+    ordinals: UIntArray
+    first_shot: int
+    shots: int
+    scalar: npt.DTypeLike
+
+    def take(self, rows: slice) -> "Sample":
+        """The same for some rows."""
+        return replace(self, streams=self.streams[rows], ordinals=self.ordinals[rows])
+
+
+class Engine(Protocol):
+    """Runs programs at rows of angles. A row's result does not depend on the rows beside it."""
+
+    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+        """Histograms of all rows."""
+        ...
+
+    def evaluate(
+        self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
+    ) -> FloatArray:
+        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` where masks is None."""
+        ...
+
+    def differentiate(
+        self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
+    ) -> FloatArray:
+        """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
+        ...
+
+    def take_compile_intervals(self) -> list[tuple[int, int]]:
+        """Begins and ends of compilations since the last call, in nanoseconds; they may overlap."""
+        ...
+
+    def close(self) -> None:
+        """Release threads."""
+        ...

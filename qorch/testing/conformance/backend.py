@@ -1,0 +1,375 @@
+"""What every backend must do, as a pytest class that adapters of third parties can subclass too.
+
+::
+
+    class TestMine(BackendConformance):
+        def make_backend(self) -> Backend:
+            return open_backend("", clock=WallClock())
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from qorch.errors import BackendError, CircuitError, InvalidResultError, RejectedError
+from qorch.model.arrays import FloatArray, UIntArray
+from qorch.model.circuit import GateList, build_gate_list
+from qorch.model.counts import Counts
+from qorch.model.gates import GATES, GATES_BY_NAME, Gate
+from qorch.model.job import JobRequest, JobResult, RawResult
+from qorch.model.measurement import BlockResult, Measurement, RowBlock
+from qorch.model.observable import X, Y, Z
+from qorch.ports.backend import Backend
+from qorch.testing.reference import chi_square_sigmas, reference_parities, reference_probabilities
+
+T = TypeVar("T")
+Triple = tuple[int, tuple[int, ...], tuple[float | None, ...]]
+MAX_SIGMAS = 6.0
+N_QUBITS = 3
+
+
+def gate_triple(name: str, qubits: tuple[int, ...], *angles: float | None) -> Triple:
+    """One gate for build_gate_list."""
+    return GATES_BY_NAME[name].opcode, qubits, angles
+
+
+def circuit_of_gate(gate: Gate, *, angle: float | None = None) -> GateList:
+    """The gate on qubits in descending order, with free angles or all at ``angle``, between rotations that mix."""
+    before = [gate_triple("u", (q,), 0.4 + q, 1.1 - 0.3 * q, 0.7 * q) for q in range(N_QUBITS)]
+    middle = (gate.opcode, tuple(reversed(range(N_QUBITS)))[: gate.n_qubits], (angle,) * gate.n_angles)
+    after = [gate_triple("u", (q,), 1.3 - 0.2 * q, None, 0.5 + q) for q in range(N_QUBITS)]
+    final = [gate_triple("ry", (q,), 0.9 + 0.1 * q) for q in range(N_QUBITS)]
+    return build_gate_list(N_QUBITS, [*before, middle, *after, *final])
+
+
+def angles_for(gates: GateList, rows: int, *, seed: int = 1) -> FloatArray:
+    """Random angles, ``(rows, D)``."""
+    return np.random.default_rng(seed).uniform(-np.pi, np.pi, (rows, gates.n_columns))
+
+
+def block_of(
+    gates: GateList,
+    angles: FloatArray,
+    *,
+    shots: int | None,
+    basis: Sequence[int] | None = None,
+    masks: UIntArray | None = None,
+    stream: int = 11,
+    shot_offset: int = 0,
+) -> RowBlock:
+    """A block whose rows have the ordinals 0, 1, 2 … of one stream."""
+    letters = np.array([Z] * gates.n_qubits if basis is None else basis, dtype=np.uint8)
+    rows = len(angles)
+    return RowBlock(
+        gates,
+        Measurement(letters, shots is None, masks),
+        angles,
+        shots,
+        np.full(rows, stream, dtype=np.uint64),
+        np.arange(rows, dtype=np.uint64),
+        shot_offset,
+    )
+
+
+def rows_of(block: RowBlock, rows: Sequence[int]) -> RowBlock:
+    """Some rows of a block, with their streams."""
+    chosen = np.asarray(rows)
+    return replace(
+        block,
+        angles=block.angles[chosen],
+        streams=block.streams[chosen],
+        ordinals=block.ordinals[chosen],
+    )
+
+
+async def run_job(backend: Backend, *blocks: RowBlock, job_id: str = "conformance/0.0.0") -> JobResult:
+    """One job from submit to decode."""
+    request = JobRequest(job_id, blocks)
+    return backend.decode(request, await backend.fetch(await backend.submit(request, key=job_id)))
+
+
+def counts_of(result: BlockResult) -> Counts:
+    """The counts of a sampled block."""
+    assert result.counts is not None
+    return result.counts
+
+
+def values_of(result: BlockResult) -> FloatArray:
+    """The values of an exact block."""
+    assert result.values is not None
+    return result.values
+
+
+def assert_same_counts(first: Counts, second: Counts) -> None:
+    """Bit-equal histograms."""
+    assert np.array_equal(first.offsets, second.offsets)
+    assert np.array_equal(first.outcomes, second.outcomes)
+    assert np.array_equal(first.counts, second.counts)
+
+
+def lag_one(samples: FloatArray) -> float:
+    """The correlation of neighbours."""
+    centred = samples - samples.mean()
+    return float((centred[:-1] * centred[1:]).sum() / (centred**2).sum())
+
+
+class BackendConformance:
+    """Subclass it and give ``make_backend``.
+
+    ``is_ideal``: without noise, so that the reference simulator must agree. ``is_seeded``: samples are a function
+    of stream, ordinal and shot. ``continues_streams``: a top-up gives bit for bit the rest of the larger sample.
+    """
+
+    is_ideal = True
+    is_seeded = True
+    continues_streams = True
+    shots = 4_096
+
+    def make_backend(self) -> Backend:
+        """A fresh backend; the suite closes it."""
+        raise NotImplementedError
+
+    def drive(self, work: Callable[[Backend], Awaitable[T]]) -> T:
+        """Run ``work`` on a fresh backend in an event loop of its own, and close it."""
+
+        async def main() -> T:
+            backend = self.make_backend()
+            try:
+                await backend.open()
+                return await work(backend)
+            finally:
+                await backend.close()
+
+        return asyncio.run(main())
+
+    def need(self, *, exact: bool = False, samples: bool = False) -> None:
+        """Skip where the backend does not offer what a test is about."""
+        offered = self.make_backend().capabilities
+        if (exact and not offered.exact) or (samples and not offered.samples):
+            pytest.skip("the backend does not offer this")
+
+    def need_ideal(self) -> None:
+        """Skip under noise."""
+        if not self.is_ideal:
+            pytest.skip("noise changes the distribution")
+
+    def need_seeded(self) -> None:
+        """Skip where samples have no seed."""
+        if not self.is_seeded:
+            pytest.skip("the backend's samples are not seeded")
+
+    def test_qubit_zero_is_the_lowest_bit(self) -> None:
+        """X on qubit 0 of three is seen as the outcome 001, X on qubit 2 as 100."""
+        self.need(samples=True)
+        circuits = [build_gate_list(N_QUBITS, [gate_triple("x", (qubit,))]) for qubit in (0, 2)]
+        blocks = [block_of(gates, np.zeros((1, 0)), shots=200) for gates in circuits]
+        result = self.drive(lambda backend: run_job(backend, *blocks))
+        for block, expected in zip(result.blocks, ("001", "100"), strict=True):
+            seen = counts_of(block).row(0)
+            assert max(seen, key=lambda outcome: seen[outcome]) == expected
+            if self.is_ideal:
+                assert seen == {expected: 200}
+
+    def test_every_gate_agrees_exactly_with_the_reference(self) -> None:
+        """Exact probabilities of every gate, at free and at fixed angles, are those of the independent simulator."""
+        self.need(exact=True)
+        self.need_ideal()
+        circuits = [circuit_of_gate(gate, angle=angle) for angle in (None, 2.1) for gate in GATES]
+        blocks = [block_of(gates, angles_for(gates, 3), shots=None) for gates in circuits]
+        result = self.drive(lambda backend: run_job(backend, *blocks))
+        for gate, block, part in zip(GATES * 2, blocks, result.blocks, strict=True):
+            wanted = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
+            np.testing.assert_allclose(values_of(part), wanted, atol=1e-9, rtol=0, err_msg=gate.name)
+
+    def test_samples_of_every_gate_follow_the_reference(self) -> None:
+        """Histograms of every gate pass a chi-square test against the independent simulator."""
+        self.need(samples=True)
+        self.need_ideal()
+        circuits = [circuit_of_gate(gate) for gate in GATES]
+        blocks = [block_of(gates, angles_for(gates, 2), shots=self.shots) for gates in circuits]
+        result = self.drive(lambda backend: run_job(backend, *blocks))
+        for gate, block, part in zip(GATES, blocks, result.blocks, strict=True):
+            wanted = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
+            for row, histogram in enumerate(counts_of(part).dense()):
+                assert chi_square_sigmas(histogram, wanted[row]) < MAX_SIGMAS, gate.name
+
+    def test_other_bases_are_rotated_to(self) -> None:
+        """A qubit measured in X or Y gives the probabilities of that basis, exactly and sampled."""
+        self.need_ideal()
+        offered = self.make_backend().capabilities
+        gates = circuit_of_gate(GATES_BY_NAME["crx"])
+        angles = angles_for(gates, 2)
+        for basis in ([X, Y, Z], [Y, X, X]):
+            wanted = reference_probabilities(gates, angles, basis=np.array(basis, dtype=np.uint8))
+            if offered.exact:
+                exact = block_of(gates, angles, shots=None, basis=basis)
+                part = self.drive(lambda backend, exact=exact: run_job(backend, exact)).blocks[0]  # type: ignore[misc]
+                np.testing.assert_allclose(values_of(part), wanted, atol=1e-9, rtol=0)
+            if offered.samples:
+                sampled = block_of(gates, angles, shots=self.shots, basis=basis)
+                part = self.drive(lambda backend, sampled=sampled: run_job(backend, sampled)).blocks[0]  # type: ignore[misc]
+                for row, histogram in enumerate(counts_of(part).dense()):
+                    assert chi_square_sigmas(histogram, wanted[row]) < MAX_SIGMAS
+
+    def test_parities_are_those_of_the_probabilities(self) -> None:
+        """Exact parities, the empty and the full mask included, are sums over the exact probabilities."""
+        self.need(exact=True)
+        gates = circuit_of_gate(GATES_BY_NAME["ryy"])
+        angles = angles_for(gates, 4)
+        masks = np.array([0, 1, 4, 5, 7], dtype=np.uint64)
+        both = (block_of(gates, angles, shots=None), block_of(gates, angles, shots=None, masks=masks))
+        probabilities, parities = self.drive(lambda backend: run_job(backend, *both)).blocks
+        wanted = reference_parities(values_of(probabilities), masks)
+        np.testing.assert_allclose(values_of(parities), wanted, atol=1e-9, rtol=0)
+
+    def test_packing_changes_no_bit(self) -> None:
+        """The same rows in one job, in many, or in another order give bit-equal counts."""
+        self.need(samples=True)
+        self.need_seeded()
+        gates = circuit_of_gate(GATES_BY_NAME["rzx"])
+        block = block_of(gates, angles_for(gates, 6), shots=500)
+
+        async def work(backend: Backend) -> None:
+            whole = counts_of((await run_job(backend, block)).blocks[0])
+            singles = await asyncio.gather(*(run_job(backend, rows_of(block, [row])) for row in range(6)))
+            order = [4, 0, 5, 2, 1, 3]
+            mixed = [rows_of(block, order[:4]), rows_of(block, order[4:])]
+            halves = (await run_job(backend, *mixed)).blocks
+            for row, single in enumerate(singles):
+                assert_same_counts(whole.take([row]), counts_of(single.blocks[0]))
+            assert_same_counts(whole.take(order[:4]), counts_of(halves[0]))
+            assert_same_counts(whole.take(order[4:]), counts_of(halves[1]))
+
+        self.drive(work)
+
+    def test_a_top_up_continues_the_stream(self) -> None:
+        """512 shots and 512 more at the offset 512 are the 1,024 shots of one sample; odd splits too."""
+        self.need(samples=True)
+        if not self.continues_streams:
+            pytest.skip("the backend's top-ups are independent samples")
+        gates = circuit_of_gate(GATES_BY_NAME["cry"])
+        angles = angles_for(gates, 3)
+
+        async def work(backend: Backend) -> None:
+            whole = counts_of((await run_job(backend, block_of(gates, angles, shots=1_024))).blocks[0])
+            for split in (512, 333, 1_023):
+                first = block_of(gates, angles, shots=split)
+                rest = block_of(gates, angles, shots=1_024 - split, shot_offset=split)
+                parts = [counts_of(part).dense() for part in (await run_job(backend, first, rest)).blocks]
+                assert np.array_equal(parts[0] + parts[1], whole.dense())
+
+        self.drive(work)
+
+    def test_other_streams_ordinals_and_offsets_are_independent(self) -> None:
+        """Equal rows under other names, or further on in their stream, are uncorrelated samples."""
+        self.need(samples=True)
+        gates = build_gate_list(1, [gate_triple("ry", (0,), None)])
+        angles = np.full((400, 1), np.pi / 2)
+        blocks = [
+            block_of(gates, angles, shots=256),
+            block_of(gates, angles, shots=256, stream=12),
+            block_of(gates, angles, shots=256, shot_offset=256),
+        ]
+        result = self.drive(lambda backend: run_job(backend, *blocks))
+        ones = np.stack([counts_of(part).dense()[:, 1] for part in result.blocks])
+        pairs = ((0, 1), (0, 2), (1, 2))
+        correlations = [float(np.corrcoef(ones[a], ones[b])[0, 1]) for a, b in pairs]
+        assert np.abs([*correlations, lag_one(ones[0])]).max() < MAX_SIGMAS / np.sqrt(400)
+        spread = ones.var(axis=1) / (256 * 0.25)
+        assert self.is_ideal is False or np.abs(spread - 1.0).max() < MAX_SIGMAS * np.sqrt(2 / 399)
+
+    def test_equal_seeds_give_equal_samples(self) -> None:
+        """Another backend, opened anew, gives the same bits for the same streams."""
+        self.need(samples=True)
+        self.need_seeded()
+        gates = circuit_of_gate(GATES_BY_NAME["u"])
+        block = block_of(gates, angles_for(gates, 2), shots=300)
+        first, second = (self.drive(lambda backend: run_job(backend, block)).blocks[0] for _ in range(2))
+        assert_same_counts(counts_of(first), counts_of(second))
+
+    def test_a_cancelled_job_ends_and_others_go_on(self) -> None:
+        """Fetching a cancelled job raises, cancelling again is harmless, and later jobs are served."""
+        self.need(samples=True)
+        gates = circuit_of_gate(GATES_BY_NAME["h"])
+        block = block_of(gates, angles_for(gates, 2), shots=100)
+
+        async def work(backend: Backend) -> None:
+            ids = [await backend.submit(JobRequest(f"job {n}", (block,)), key=str(n)) for n in range(6)]
+            await backend.cancel(ids[5])
+            await backend.cancel(ids[5])
+            await backend.cancel("no such job")
+            with pytest.raises(BackendError, match="cancel"):
+                await backend.fetch(ids[5])
+            for provider_id in ids[:5]:
+                assert (await backend.fetch(provider_id)).content
+            assert counts_of((await run_job(backend, block)).blocks[0]).shots.tolist() == [100, 100]
+
+        self.drive(work)
+
+    def test_too_many_qubits_are_refused_before_anything_runs(self) -> None:
+        """One qubit more than the backend holds is a CircuitError at the check and a rejection at submit."""
+
+        async def work(backend: Backend) -> None:
+            n = backend.capabilities.max_qubits + 1
+            gates = build_gate_list(n, [gate_triple("h", (0,))])
+            block = block_of(gates, np.zeros((1, 0)), shots=10)
+            with pytest.raises(CircuitError, match=f"{n} qubits"):
+                backend.check(gates, block.measurement)
+            with pytest.raises(RejectedError):
+                await backend.submit(JobRequest("too large", (block,)), key="1")
+
+        self.drive(work)
+
+    def test_damaged_answers_are_refused(self) -> None:
+        """An answer that is cut short, or that belongs to another request, is an InvalidResultError."""
+        self.need(samples=True)
+        gates = circuit_of_gate(GATES_BY_NAME["x"])
+        block = block_of(gates, angles_for(gates, 2), shots=50)
+
+        async def work(backend: Backend) -> None:
+            request = JobRequest("sound", (block,))
+            raw = await backend.fetch(await backend.submit(request, key="1"))
+            backend.decode(request, raw)
+            with pytest.raises(InvalidResultError):
+                backend.decode(request, RawResult(raw.content[:-8]))
+            with pytest.raises(InvalidResultError):
+                backend.decode(JobRequest("sound", (replace(block, shots=51),)), raw)
+            with pytest.raises(InvalidResultError):
+                backend.decode(JobRequest("sound", (rows_of(block, [0]),)), raw)
+
+        self.drive(work)
+
+    def test_limits_and_context_are_sound(self) -> None:
+        """Jobs have from one to the allowed number of rows; the context is 32 bytes and repeatable."""
+        gates = circuit_of_gate(GATES_BY_NAME["cx"])
+        first, second = self.make_backend(), self.make_backend()
+        measurement = Measurement(np.zeros(N_QUBITS, dtype=np.uint8), is_exact=False)
+        assert 1 <= first.rows_per_job(gates, measurement, shots=1_000) <= first.capabilities.max_rows_per_job
+        assert len(first.context(gates)) == 32
+        assert first.context(gates) == second.context(gates)
+
+    def test_execution_is_timed_on_the_monotonic_clock(self) -> None:
+        """Where execution was observed, it began before it ended."""
+        self.need(samples=True)
+        gates = circuit_of_gate(GATES_BY_NAME["s"])
+        request = JobRequest("timed", (block_of(gates, angles_for(gates, 1), shots=10),))
+
+        async def work(backend: Backend) -> RawResult:
+            return await backend.fetch(await backend.submit(request, key="1"))
+
+        raw = self.drive(work)
+        if raw.started_ns is not None and raw.ended_ns is not None:
+            assert raw.started_ns < raw.ended_ns
+
+    def test_closing_twice_is_harmless(self) -> None:
+        """The second close does nothing."""
+
+        async def work(backend: Backend) -> None:
+            await backend.close()
+            await backend.close()
+
+        self.drive(work)

@@ -1,0 +1,172 @@
+"""Helpers for tests of stores: records as the engine would write them, and second processes."""
+
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import numpy as np
+from hypothesis import strategies as st
+
+from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.identity import KEY_BYTES, Position
+from qorch.model.job import JobState
+from qorch.model.measurement import BlockResult, Measurement
+from qorch.ports.records import BlockPlan, BlockRecord, JobPlan, JobRecord, RunRecord
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+CONTEXT, MEASUREMENT, GATES = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
+HERE = Position(0, 0)
+
+
+def make_run(run_id: str, *, name: str = "name") -> RunRecord:
+    """A run that was just started."""
+    return RunRecord(run_id, name, "aer", 7, "resume", NOW)
+
+
+def make_job(job_id: str, *, position: Position = HERE, shots: int | None = 100) -> JobRecord:
+    """A job, before its first attempt, of the run that its id begins with."""
+    return JobRecord(job_id, job_id.split("/")[0], position, JobState.PLANNED, 10, shots, NOW)
+
+
+def make_block(rows: int, *, n_qubits: int = 8, outcomes: int = 5) -> BlockRecord:
+    """A sampled block of job ``r/0.0.0``, with ``outcomes`` histogram entries in every row."""
+    random = np.random.default_rng(rows)
+    counts = Counts(
+        n_qubits,
+        np.tile(np.arange(outcomes), rows).astype(smallest_unsigned((1 << n_qubits) - 1)),
+        random.integers(1, 200, rows * outcomes).astype(np.uint8),
+        np.arange(rows + 1, dtype=np.int64) * outcomes,
+    )
+    return BlockRecord(
+        job_id="r/0.0.0",
+        run_id="r",
+        position=HERE,
+        group=0,
+        rows=np.arange(rows, dtype=np.uint64),
+        keys=random.integers(0, 256, (rows, KEY_BYTES)).astype(np.uint8),
+        context=CONTEXT,
+        gates_digest=GATES,
+        measurement_digest=MEASUREMENT,
+        n_qubits=n_qubits,
+        shots=1000,
+        shot_offset=3,
+        streams=np.full(rows, 2**64 - 1, dtype=np.uint64),
+        ordinals=np.arange(rows, dtype=np.uint64),
+        result=BlockResult(counts=counts),
+        created_at=NOW,
+    )
+
+
+def make_plan(*, job_id: str = "r/0.0.0", rows: int = 3) -> JobPlan:
+    """The plan of a job that carries one sampled block."""
+    block = make_block(rows)
+    measurement = Measurement(np.zeros(block.n_qubits, dtype=np.uint8), is_exact=False)
+    planned = BlockPlan(
+        block.group, block.rows, block.keys, CONTEXT, GATES, measurement, block.n_qubits, block.shots,
+        block.shot_offset, block.streams, block.ordinals,
+    )  # fmt: skip
+    return JobPlan(job_id, job_id.split("/")[0], (planned,))
+
+
+@st.composite
+def job_plans(draw: st.DrawFn) -> JobPlan:
+    """Plans of job ``r/0.0.0`` with up to three blocks, sampled and exact, with and without masks."""
+    return JobPlan("r/0.0.0", "r", tuple(draw(st.lists(_block_plans(), max_size=3))))
+
+
+@st.composite
+def _block_plans(draw: st.DrawFn) -> BlockPlan:
+    n_rows = draw(st.integers(0, 5))
+    word = st.integers(0, 2**64 - 1)
+    numbers = st.lists(word, min_size=n_rows, max_size=n_rows).map(lambda found: np.array(found, dtype=np.uint64))
+    n_qubits = draw(st.integers(1, 63))
+    basis = draw(st.lists(st.integers(0, 2), min_size=n_qubits, max_size=n_qubits))
+    masks = draw(st.none() | st.lists(word, max_size=4).map(lambda found: np.array(found, dtype=np.uint64)))
+    keys = draw(st.binary(min_size=n_rows * KEY_BYTES, max_size=n_rows * KEY_BYTES))
+    return BlockPlan(
+        group=draw(st.integers(0, 2**31)),
+        rows=draw(numbers),
+        keys=np.frombuffer(keys, dtype=np.uint8).reshape(n_rows, KEY_BYTES),
+        context=draw(st.binary(max_size=32)),
+        gates_digest=draw(st.binary(max_size=32)),
+        measurement=Measurement(np.array(basis, dtype=np.uint8), draw(st.booleans()), masks),
+        n_qubits=n_qubits,
+        shots=draw(st.none() | st.integers(0, 2**62)),
+        shot_offset=draw(st.integers(0, 2**62)),
+        streams=draw(numbers),
+        ordinals=draw(numbers),
+    )
+
+
+def assert_same_plan(found: JobPlan, written: JobPlan) -> None:
+    """Every field equal, arrays bit for bit and in their types."""
+    assert (found.job_id, found.run_id, len(found.blocks)) == (written.job_id, written.run_id, len(written.blocks))
+    for mine, theirs in zip(found.blocks, written.blocks, strict=True):
+        for name in ("rows", "keys", "streams", "ordinals"):
+            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+            assert getattr(mine, name).dtype == getattr(theirs, name).dtype
+        plain = ("group", "context", "gates_digest", "n_qubits", "shots", "shot_offset")
+        assert [getattr(mine, name) for name in plain] == [getattr(theirs, name) for name in plain]
+        assert mine.measurement.digest == theirs.measurement.digest
+        assert mine.measurement.is_exact == theirs.measurement.is_exact
+        assert (mine.measurement.masks is None) == (theirs.measurement.masks is None)
+
+
+@st.composite
+def sampled_results(draw: st.DrawFn) -> BlockResult:
+    """Histograms of 1 to 6 rows on up to 63 qubits, some rows empty, in every integer type."""
+    n_qubits = draw(st.sampled_from([1, 8, 9, 16, 17, 33, 63]))
+    entry = st.tuples(st.integers(0, (1 << n_qubits) - 1), st.integers(1, 2 ** draw(st.integers(1, 62))))
+    rows = draw(st.lists(st.lists(entry, max_size=6, unique_by=lambda item: item[0]), min_size=1, max_size=6))
+    entries = [item for row in rows for item in sorted(row)]
+    largest = max((count for _, count in entries), default=0)
+    counts = Counts(
+        n_qubits,
+        np.array([outcome for outcome, _ in entries], dtype=smallest_unsigned((1 << n_qubits) - 1)),
+        np.array([count for _, count in entries], dtype=smallest_unsigned(largest)),
+        np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64),
+    )
+    return BlockResult(counts=counts)
+
+
+def assert_same_block(found: BlockRecord, written: BlockRecord) -> None:
+    """Every field equal, arrays bit for bit and in their types."""
+    for name in ("rows", "keys", "streams", "ordinals"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
+        assert getattr(found, name).dtype == getattr(written, name).dtype
+    plain = (
+        "job_id", "run_id", "position", "group", "context", "gates_digest", "measurement_digest", "n_qubits",
+        "shots", "shot_offset", "created_at",
+    )  # fmt: skip
+    assert [getattr(found, name) for name in plain] == [getattr(written, name) for name in plain]
+    assert_same_result(found.result, written.result)
+
+
+def assert_same_result(found: BlockResult, written: BlockResult) -> None:
+    """Equal bit for bit, in the same types, and read-only."""
+    if written.values is not None:
+        assert found.values is not None
+        assert found.values.shape == written.values.shape
+        assert found.values.tobytes() == written.values.tobytes()
+        return
+    assert isinstance(found.counts, Counts)
+    assert isinstance(written.counts, Counts)
+    assert found.counts.n_qubits == written.counts.n_qubits
+    for name in ("outcomes", "counts", "offsets"):
+        mine, theirs = getattr(found.counts, name), getattr(written.counts, name)
+        np.testing.assert_array_equal(mine, theirs)
+        assert mine.dtype == theirs.dtype
+        assert not mine.flags.writeable
+
+
+def start_python(code: str) -> "subprocess.Popen[str]":
+    """Run code in another interpreter that finds the same packages, with pipes for its input and output."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )

@@ -1,0 +1,148 @@
+"""The part of the Store contract that is about runs as a whole: their totals, and deleting them."""
+
+import math
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+
+from qorch.errors import StoreError
+from qorch.model.identity import Position
+from qorch.model.job import JobState
+from qorch.model.timing import Phase, Span
+from qorch.ports.records import (
+    AttemptRecord,
+    CheckpointRecord,
+    LedgerRecord,
+    MetricRecord,
+    RawRecord,
+    RunState,
+    SessionRecord,
+    SpanRecord,
+    StepRecord,
+)
+from qorch.ports.store import Store
+from qorch.testing.conformance.store_records import HERE, NOW, make_block, make_job, make_plan, make_run
+from qorch.testing.conformance.store_sharing import make_claims
+from qorch.testing.fakes.store_runs import total_run
+
+
+class StoreRunsConformance:
+    """What every Store must do with whole runs."""
+
+    def test_totals_of_all_runs_are_those_of_each(self, store: Store) -> None:
+        """Sums, times and the newest metric of every name are what the records of the run say, NaN too."""
+        _write_whole_run(store, "full")
+        store.write([make_run("empty"), MetricRecord("r", -1, 0, "loss", math.inf, NOW)]).result()
+        totals = store.run_totals()
+        assert set(totals) == {"r", "full", "empty"}
+        assert totals["empty"] == total_run(store, "empty")
+        assert totals["r"].metrics == {"loss": math.inf}
+        assert list(totals["full"].metrics) == ["accuracy", "loss", "odd"]
+        assert math.isnan(totals["full"].metrics.pop("odd"))
+        expected = total_run(store, "full")
+        expected.metrics.pop("odd")
+        assert totals["full"] == expected
+        assert (totals["full"].rows_executed, totals["full"].metrics["loss"]) == (10, 0.25)
+
+    def test_a_deleted_run_leaves_nothing(self, store: Store) -> None:
+        """Nothing of it can be read, everything of other runs can, and its id may be used again."""
+        for run_id in ("gone", "kept"):
+            _write_whole_run(store, run_id)
+        before = _read_everything(store, "kept")
+        store.delete_run("gone", keep_books=False)
+        assert store.find_run("gone") is None
+        assert not any(_read_everything(store, "gone"))
+        assert _read_everything(store, "kept") == before
+        assert store.claim_rows("kept", make_claims(3)).result() == ["kept"]
+        _write_whole_run(store, "gone")
+        assert len(store.jobs("gone")) == 2
+
+    def test_books_outlive_a_run(self, store: Store) -> None:
+        """With keep_books its jobs, attempts, ledger and the plans of open jobs stay; it is listed no longer."""
+        _write_whole_run(store, "paid")
+        jobs, ledger, attempts = store.jobs("paid"), store.ledger("paid"), store.attempts("paid/0.0.0")
+        store.delete_run("paid", keep_books=True)
+        found = store.find_run("paid")
+        assert found is not None
+        assert found.state == RunState.DELETED
+        assert "paid" not in {run.run_id for run in store.runs()} | set(store.run_totals())
+        assert store.find_run("name") == store.find_run("r")
+        assert (store.jobs("paid"), store.ledger("paid"), store.attempts("paid/0.0.0")) == (jobs, ledger, attempts)
+        assert store.job_plan("paid/0.0.1") is not None
+        assert not any([*store.sessions("paid"), *store.steps("paid"), *store.metrics("paid"), *store.spans("paid")])
+        assert (store.last_checkpoint("paid"), store.blocks_at("paid", HERE)) == (None, [])
+
+    def test_what_is_not_stored_cannot_be_deleted(self, store: Store) -> None:
+        """A run that is not stored raises StoreError with its name."""
+        with pytest.raises(StoreError, match="nobody"):
+            store.delete_run("nobody", keep_books=False)
+
+    def test_shrinking_loses_nothing(self, store: Store) -> None:
+        """The records are the same, and a second time there is nothing to give back."""
+        _write_whole_run(store, "gone")
+        _write_whole_run(store, "kept")
+        before = _read_everything(store, "kept")
+        store.delete_run("gone", keep_books=False)
+        assert store.shrink() >= 0
+        assert store.shrink() == 0
+        assert _read_everything(store, "kept") == before
+
+    def test_looking_whether_a_run_is_claimed_takes_no_claim(self, store: Store) -> None:
+        """The holder is told while it has the claim, and at no other time."""
+        assert store.holder_of("r") is None
+        with store.claim_run("r"):
+            holder = store.holder_of("r")
+            assert holder is not None
+            assert holder.pid == os.getpid()
+            assert holder.host in {None, socket.gethostname()}
+        assert store.holder_of("r") is None
+
+
+def _write_whole_run(store: Store, run_id: str) -> None:
+    """A run of one session and two steps, with a job that is done, one that is open, and some of everything else."""
+    done, sent = make_job(f"{run_id}/0.0.0"), make_job(f"{run_id}/0.0.1")
+    values = (
+        (-1, 0, "accuracy", 0.1),
+        (0, 0, "loss", 0.5),
+        (1, 0, "loss", 0.75),
+        (1, 1, "loss", 0.25),
+        (1, 2, "odd", math.nan),
+    )
+    store.write(
+        [
+            replace(make_run(run_id), created_at=NOW.replace(year=2025)),
+            SessionRecord(run_id, 0, 1, "host", NOW, wall_ns=1_500_000_000, rows_executed=10, rows_from_cache=3),
+            *(StepRecord(run_id, step, 0, NOW, 5, 1, NOW, 0) for step in range(2)),
+            *(MetricRecord(run_id, step, ordinal, name, value, NOW) for step, ordinal, name, value in values),
+            replace(done, state=JobState.DONE, provider_id="p"),
+            replace(sent, state=JobState.SUBMITTED, provider_id="q"),
+            *(AttemptRecord(job.job_id, 1, f"key of {job.job_id}", NOW) for job in (done, sent)),
+            make_plan(job_id=sent.job_id),
+            RawRecord(done.job_id, run_id, b"answer", NOW),
+            replace(make_block(3), job_id=done.job_id, run_id=run_id),
+            SpanRecord(run_id, 0, Span(Phase.EXECUTE, 0, 1, 0, 0, done.job_id)),
+            CheckpointRecord(run_id, Position(1, 0), b"state", NOW),
+            LedgerRecord(run_id, done.job_id, "spent", "USD", 5, NOW),
+        ]
+    ).result()
+    store.claim_rows(run_id, make_claims(3)).result()
+
+
+def _read_everything(store: Store, run_id: str) -> list[object]:
+    """All that can be read of a run made by ``_write_whole_run``; plans and blocks by their size."""
+    plan = store.job_plan(f"{run_id}/0.0.1")
+    return [
+        store.sessions(run_id),
+        store.steps(run_id),
+        [metric for metric in store.metrics(run_id) if not math.isnan(metric.value)],
+        store.jobs(run_id),
+        store.attempts(f"{run_id}/0.0.0"),
+        0 if plan is None else len(plan.blocks),
+        store.raw_result(f"{run_id}/0.0.0"),
+        len(store.blocks_at(run_id, HERE)),
+        store.spans(run_id),
+        store.last_checkpoint(run_id),
+        store.ledger(run_id),
+    ]

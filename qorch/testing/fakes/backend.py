@@ -1,0 +1,199 @@
+"""A backend in this process for tests: honest samples of the reference simulator, and faults on demand."""
+
+import asyncio
+import hashlib
+import io
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zipfile import BadZipFile
+
+import numpy as np
+
+from qorch.errors import BackendError, CircuitError, InvalidResultError, RejectedError, UsageError
+from qorch.model.arrays import AnyArray, FloatArray
+from qorch.model.circuit import GateList
+from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, RawResult
+from qorch.model.measurement import BlockResult, Measurement, RowBlock
+from qorch.model.pub import Pub
+from qorch.ports.backend import Capabilities
+from qorch.testing.reference import reference_parities, reference_probabilities
+
+FREE = Capabilities(
+    max_qubits=10, max_shots=10**6, max_rows_per_job=1000, slots=1, charges=False, samples=True, exact=True
+)
+
+
+@dataclass(eq=False)
+class FakeBackend:
+    """Implements `qorch.ports.backend.Backend`; made for one event loop after the other.
+
+    ``faults``: which fetch (0, 1, …) raises what. ``held``: jobs are not done before ``release``. ``submitted`` keeps
+    every request, and ``cancelled`` the ids of the cancelled jobs, for tests to count.
+    """
+
+    name: str = "fake"
+    capabilities: Capabilities = FREE
+    rows_in_job: int = 64
+    revision: str = "1"
+    faults: Mapping[int, BackendError] = field(default_factory=dict)
+    held: bool = False
+    submitted: list[JobRequest] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    _jobs: dict[str, JobRequest] = field(default_factory=dict)
+    _fetches: "itertools.count[int]" = field(default_factory=itertools.count)
+    _changed: asyncio.Condition | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all submitted jobs."""
+        return sum(request.n_rows for request in self.submitted)
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """See Backend."""
+        if gates.n_qubits > self.capabilities.max_qubits:
+            raise CircuitError(
+                f"circuit has {gates.n_qubits} qubits; {self.name} holds at most {self.capabilities.max_qubits}"
+            )
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """See Backend."""
+        return self.rows_in_job
+
+    def context(self, gates: GateList) -> bytes:
+        """See Backend."""
+        return hashlib.sha256(f"{self.name}/{self.revision}".encode()).digest()
+
+    async def open(self) -> None:
+        """See Backend."""
+        self._changed = asyncio.Condition()
+
+    async def submit(self, request: JobRequest, *, key: str) -> str:
+        """See Backend."""
+        for block in request.blocks:
+            if block.gates.n_qubits > self.capabilities.max_qubits:
+                raise RejectedError(f"{self.name} holds at most {self.capabilities.max_qubits} qubits")
+        self.submitted.append(request)
+        self.keys.append(key)
+        provider_id = f"fake-{len(self.submitted)}"
+        self._jobs[provider_id] = request
+        return provider_id
+
+    async def fetch(self, provider_id: str) -> RawResult:
+        """See Backend."""
+        fault = self.faults.get(next(self._fetches))
+        if fault is not None:
+            raise fault
+        await self._wait(provider_id)
+        if provider_id in self.cancelled:
+            raise BackendError(f"job {provider_id} was cancelled")
+        request = self._jobs.pop(provider_id)
+        return RawResult(encode_blocks(request))
+
+    async def _wait(self, provider_id: str) -> None:
+        if self._changed is None:
+            raise BackendError("the backend was not opened")
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self.held or provider_id in self.cancelled)
+
+    async def release(self) -> None:
+        """Let held jobs be done."""
+        self.held = False
+        await self._notify()
+
+    async def _notify(self) -> None:
+        if self._changed is not None:
+            async with self._changed:
+                self._changed.notify_all()
+
+    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
+        """See Backend."""
+        return JobResult(decode_blocks(request.shape, raw))
+
+    async def cancel(self, provider_id: str) -> None:
+        """See Backend."""
+        if provider_id in self._jobs:
+            self.cancelled.append(provider_id)
+            await self._notify()
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """See Backend."""
+        raise UsageError(f"{self.name} has no exact gradients")
+
+    async def close(self) -> None:
+        """See Backend."""
+        self._changed = None
+
+
+def encode_blocks(request: JobRequest) -> bytes:
+    """Run all blocks of a request; the answer, sealed with the request's job id."""
+    return _encode(request, [simulate_block(block) for block in request.blocks])
+
+
+def decode_blocks(shape: JobShape, raw: RawResult) -> tuple[BlockResult, ...]:
+    """Read and verify what ``encode_blocks`` made. Raises InvalidResultError."""
+    try:
+        with np.load(io.BytesIO(raw.content), allow_pickle=False) as arrays:
+            if arrays["digest"].tobytes() != _digest(shape.job_id):
+                raise InvalidResultError("the answer belongs to another request")
+            return tuple(_decode_block(block, arrays, index) for index, block in enumerate(shape.blocks))
+    except (BadZipFile, OSError, KeyError, ValueError, EOFError) as error:
+        raise InvalidResultError(f"the answer cannot be read: {error}") from error
+
+
+def simulate_block(block: RowBlock) -> BlockResult:
+    """Run the rows of one block: exact values, or honest samples of each row's own stream."""
+    probabilities = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
+    if block.shots is not None:
+        return BlockResult(counts=_sample(block, probabilities))
+    masks = block.measurement.masks
+    return BlockResult(values=probabilities if masks is None else reference_parities(probabilities, masks))
+
+
+def _sample(block: RowBlock, probabilities: FloatArray) -> Counts:
+    """Shot s of a row takes the s-th number of the row's own stream, so that a top-up goes on where it ended."""
+    shots = block.shots or 0
+    size = 1 << block.gates.n_qubits
+    table = np.zeros((block.n_rows, size), dtype=np.int64)
+    for row in range(block.n_rows):
+        key = np.array([block.streams[row], block.ordinals[row]], dtype=np.uint64)
+        stream = np.random.Generator(np.random.Philox(key=key))
+        uniforms = stream.random(block.shot_offset + shots)[block.shot_offset :]
+        outcomes = np.searchsorted(np.cumsum(probabilities[row]), uniforms, side="right")
+        table[row] = np.bincount(np.minimum(outcomes, size - 1), minlength=size)
+    rows, outcomes = np.nonzero(table)
+    return Counts(
+        block.gates.n_qubits,
+        outcomes.astype(smallest_unsigned(size - 1)),
+        table[rows, outcomes].astype(smallest_unsigned(shots)),
+        np.searchsorted(rows, np.arange(block.n_rows + 1)).astype(np.int64),
+    )
+
+
+def _digest(job_id: str) -> bytes:
+    return hashlib.sha256(job_id.encode()).digest()
+
+
+def _encode(request: JobRequest, results: list[BlockResult]) -> bytes:
+    arrays: dict[str, AnyArray] = {"digest": np.frombuffer(_digest(request.job_id), dtype=np.uint8)}
+    for index, result in enumerate(results):
+        if result.values is not None:
+            arrays[f"values{index}"] = result.values
+        if result.counts is not None:
+            arrays[f"outcomes{index}"] = result.counts.outcomes
+            arrays[f"counts{index}"] = result.counts.counts
+            arrays[f"offsets{index}"] = result.counts.offsets
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    return content.getvalue()
+
+
+def _decode_block(block: BlockShape, arrays: Mapping[str, AnyArray], index: int) -> BlockResult:
+    if block.shots is None:
+        return BlockResult(values=arrays[f"values{index}"])
+    counts = Counts(block.n_qubits, arrays[f"outcomes{index}"], arrays[f"counts{index}"], arrays[f"offsets{index}"])
+    if counts.n_rows != block.n_rows or (counts.shots != block.shots).any():
+        raise InvalidResultError(f"block {index} has other rows or shots than were asked for")
+    return BlockResult(counts=counts)

@@ -1,0 +1,395 @@
+"""A provider and a backend for it, without a network: accepts late, fails on demand, and knows what it accepted."""
+
+import asyncio
+import datetime
+import hashlib
+import heapq
+import itertools
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from qorch.errors import (
+    BusyError,
+    CircuitError,
+    CredentialsError,
+    JobFailedError,
+    JobMissingError,
+    QorchError,
+    RejectedError,
+    UnavailableError,
+    UnknownOutcomeError,
+    UnreachableError,
+    UsageError,
+)
+from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.circuit import GateList
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
+from qorch.model.label import JobLabel
+from qorch.model.measurement import Measurement
+from qorch.model.pub import Pub
+from qorch.ports.backend import Capabilities
+from qorch.ports.clock import Clock
+from qorch.ports.policy import OnUnknown, Rate, Terms
+from qorch.testing.fakes.answers import encode_answer, read_answer
+
+FREE = Capabilities(max_qubits=10, max_shots=10**6, max_rows_per_job=1000, slots=1, charges=False, mixes_shots=False)
+PAID = replace(FREE, charges=True)
+HOLD = Terms("fake-account", OnUnknown.HOLD, settle_seconds=30.0, most_jobs=100)
+
+
+class Fault(StrEnum):
+    """What may happen to one call. LOST_BEFORE and LOST_AFTER: no answer, the job not accepted, or accepted."""
+
+    BUSY = "busy"
+    LIMITED = "busy until a named time"
+    LOST_BEFORE = "lost before"
+    LOST_AFTER = "lost after"
+    REJECTED = "rejected"
+
+
+class Outcome(StrEnum):
+    """What a client was told of a submission; UNKNOWN where it was told nothing, or had died."""
+
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(eq=False)
+class Letter:
+    """One submission as it left a client: what the truth is compared with."""
+
+    key: str
+    request: JobRequest
+    sent_at: float
+    arrives_at: float
+    fault: Fault | None
+    outcome: Outcome = Outcome.UNKNOWN
+    refusal: RejectedError | None = None
+    provider_id: str | None = None
+    answered_at: float | None = None
+
+    def answer(self, outcome: Outcome, at: float) -> None:
+        """Its client was told."""
+        self.outcome = outcome
+        self.answered_at = at
+
+    def outcome_at(self, at: float) -> Outcome:
+        """What its client knew at that time."""
+        return Outcome.UNKNOWN if self.answered_at is None or self.answered_at > at else self.outcome
+
+
+@dataclass(eq=False)
+class AcceptedJob:
+    """One job as the provider knows it; ``seen_at``: from when its lists show it.
+
+    ``spoiled``: so many times its answer cannot be read. ``lost``: the rows of each block that failed.
+    """
+
+    provider_id: str
+    key: str
+    request: JobRequest
+    accepted_at: float
+    seen_at: float
+    done_at: float
+    is_cancelled: bool = False
+    failure: JobFailedError | None = None
+    spoiled: int = 0
+    lost: tuple[IntArray, ...] = ()
+    fetches: int = 0
+
+
+@dataclass(eq=False)
+class FakeProvider:
+    """The server's side, which outlives every client. ``calls`` counts the calls of all clients by name.
+
+    Nothing in it waits: what arrived, was accepted or is done follows from the time, whoever has died meanwhile.
+    ``accept_seconds``: from the arrival of a submission to its acceptance, drawn per job; ``list_seconds``: from there
+    until lists show it; ``run_seconds``: to its end. ``rate``: its hard limit. ``outages`` and ``closures``: when it
+    cannot be reached, and when it takes no jobs, as seconds from and to; ``lockouts``: when it refuses the key;
+    ``lapses``: when it does not find the jobs that are fetched.
+    """
+
+    clock: Clock
+    accept_seconds: Callable[[], float] = lambda: 0.0
+    list_seconds: Callable[[], float] = lambda: 0.0
+    run_seconds: Callable[[], float] = lambda: 1.0
+    failures: Callable[[], JobFailedError | None] = lambda: None
+    losses: Callable[[JobRequest], tuple[IntArray, ...]] = lambda _: ()
+    spoils: Callable[[], int] = lambda: 0
+    wait_seconds: Callable[[], float] = lambda: 30.0
+    rate: Rate | None = None
+    is_up: bool = True
+    outages: Sequence[tuple[float, float]] = ()
+    closures: Sequence[tuple[float, float]] = ()
+    lockouts: Sequence[tuple[float, float]] = ()
+    lapses: Sequence[tuple[float, float]] = ()
+    calls: "Counter[str]" = field(default_factory=Counter)
+    letters: list[Letter] = field(default_factory=list)
+    submitted_at: list[float] = field(default_factory=list)
+    refused_at: list[float] = field(default_factory=list)
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    _taken_at: "deque[float]" = field(default_factory=deque)
+    _jobs: dict[str, AcceptedJob] = field(default_factory=dict)
+    _under_way: list[tuple[float, int, Letter]] = field(default_factory=list)
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def now(self) -> float:
+        """Seconds by the monotonic clock, which is the provider's, too."""
+        return self.clock.monotonic_ns() / 1e9
+
+    @property
+    def jobs(self) -> dict[str, AcceptedJob]:
+        """All jobs by id that were, or will be, accepted of what has arrived."""
+        self._open_letters()
+        return self._jobs
+
+    def post(self, letter: Letter) -> None:
+        """A submission leaves its client: from now on nothing can call it back."""
+        self.letters.append(letter)
+        heapq.heappush(self._under_way, (letter.arrives_at, next(self._numbers), letter))
+
+    def is_reachable(self, at: float) -> bool:
+        """Whether calls arrive at that time."""
+        return self.is_up and not _is_within(self.outages, at)
+
+    def is_open(self, at: float) -> bool:
+        """Whether jobs are taken at that time."""
+        return not _is_within(self.closures, at)
+
+    def is_forgetful(self, at: float) -> bool:
+        """Whether a job that is asked for alone seems not to be there at that time."""
+        return _is_within(self.lapses, at)
+
+    def has_key(self, at: float) -> bool:
+        """Whether the key is good at that time."""
+        return not _is_within(self.lockouts, at)
+
+    def visible(self) -> list[AcceptedJob]:
+        """The jobs that lists show now."""
+        now = self.now()
+        return [job for job in self.jobs.values() if job.seen_at <= now]
+
+    def accepted_twice(self) -> dict[str, int]:
+        """Jobs per key, of the keys that have more than one: what must never be."""
+        counts = Counter(job.key for job in self.jobs.values())
+        return {key: count for key, count in counts.items() if count > 1}
+
+    def _open_letters(self) -> None:
+        now = self.now()
+        while self._under_way and self._under_way[0][0] <= now:
+            _, _, letter = heapq.heappop(self._under_way)
+            self._open(letter)
+
+    def _open(self, letter: Letter) -> None:
+        at = letter.arrives_at
+        if letter.fault is Fault.LOST_BEFORE:
+            return
+        if self.is_reachable(at):
+            self.submitted_at.append(at)
+        letter.refusal = self._refusal(letter, at)
+        if letter.refusal is None:
+            letter.provider_id = self._accept(letter, at)
+
+    def _refusal(self, letter: Letter, at: float) -> RejectedError | None:
+        if not self.is_reachable(at):
+            return UnreachableError("the provider cannot be reached")
+        if not self.has_key(at):
+            return CredentialsError("the provider refused the key; check FAKE_API_KEY")
+        if letter.fault is Fault.BUSY:
+            return BusyError("the provider is busy")
+        if letter.fault is Fault.LIMITED:
+            return BusyError("too many requests", retry_after_seconds=self.wait_seconds())
+        if letter.fault is Fault.REJECTED:
+            return RejectedError(f"the provider refused job {letter.request.job_id}")
+        if not self.is_open(at):
+            return UnavailableError("the provider takes no jobs now")
+        return self._limit(at)
+
+    def _limit(self, at: float) -> BusyError | None:
+        if self.rate is None:
+            return None
+        while self._taken_at and self._taken_at[0] <= at - self.rate.seconds:
+            self._taken_at.popleft()
+        if len(self._taken_at) < self.rate.calls:
+            self._taken_at.append(at)
+            return None
+        self.refused_at.append(at)
+        wait = self._taken_at[0] + self.rate.seconds - at
+        self.waits.append((at, at + wait))
+        return BusyError("too many requests", retry_after_seconds=wait)
+
+    def _accept(self, letter: Letter, at: float) -> str:
+        provider_id = f"job-{len(self._jobs) + 1}"
+        accepted_at = at + self.accept_seconds()
+        self._jobs[provider_id] = AcceptedJob(
+            provider_id,
+            letter.key,
+            letter.request,
+            accepted_at,
+            seen_at=accepted_at + self.list_seconds(),
+            done_at=accepted_at + self.run_seconds(),
+            failure=self.failures(),
+            spoiled=self.spoils(),
+            lost=self.losses(letter.request),
+        )
+        return provider_id
+
+
+@dataclass(eq=False)
+class FakeRemote:
+    """`qorch.ports.RemoteBackend` for a FakeProvider. ``faults(call)`` says what happens to each call, None nothing.
+
+    ``hang_seconds``: how long a client waits for an answer that does not come.
+    """
+
+    provider: FakeProvider
+    clock: Clock
+    terms: Terms = HOLD
+    capabilities: Capabilities = FREE
+    name: str = "fake:remote"
+    rows_in_job: int = 8
+    round_trip_seconds: float = 0.01
+    hang_seconds: float = 0.0
+    has_list: bool = True
+    faults: Callable[[str], Fault | None] = lambda _: None
+
+    @property
+    def calls(self) -> "Counter[str]":
+        """See RemoteBackend; of all clients of the provider."""
+        return self.provider.calls
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """See Backend."""
+        if gates.n_qubits > self.capabilities.max_qubits:
+            raise CircuitError(f"{self.name} holds at most {self.capabilities.max_qubits} qubits")
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """See Backend."""
+        return self.rows_in_job
+
+    def context(self, gates: GateList) -> bytes:
+        """See Backend."""
+        return hashlib.sha256(self.name.encode()).digest()
+
+    async def open(self) -> None:
+        """See Backend."""
+
+    async def close(self) -> None:
+        """See Backend."""
+
+    async def submit(self, request: JobRequest, *, key: str) -> str:
+        """See Backend."""
+        self.provider.calls["submit"] += 1
+        sent_at = self.provider.now()
+        fault = self.faults("submit")
+        letter = Letter(key, request, sent_at, sent_at + self.round_trip_seconds / 2, fault)
+        self.provider.post(letter)
+        await asyncio.sleep(self.round_trip_seconds)
+        self.provider.jobs  # noqa: B018 - what has arrived is opened
+        if letter.refusal is not None:
+            letter.answer(Outcome.REFUSED, self.provider.now())
+            raise letter.refusal
+        if letter.provider_id is None or fault is Fault.LOST_AFTER:
+            await asyncio.sleep(self.hang_seconds)
+            raise UnknownOutcomeError("the connection broke")
+        letter.answer(Outcome.ACCEPTED, self.provider.now())
+        return letter.provider_id
+
+    async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
+        """See RemoteBackend."""
+        await self._ask("poll")
+        jobs, now = self.provider.jobs, self.provider.now()
+        known = [jobs[name] for name in provider_ids if name in jobs]
+        return {job.provider_id: self._status(job) for job in known if job.seen_at <= now}
+
+    async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
+        """See RemoteBackend; the times of jobs are by the provider's clock, ``since`` by the client's."""
+        await self._ask("find")
+        age = (self.provider.clock.now() - since).total_seconds()
+        oldest = self.provider.now() - age
+        return {
+            job.key: job.provider_id for job in self.provider.visible() if job.key in keys and job.accepted_at >= oldest
+        }
+
+    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
+        """See RemoteBackend."""
+        await self._ask("list")
+        age = (self.provider.clock.now() - since).total_seconds()
+        oldest = self.provider.now() - age
+        seen: dict[str, str | None] = {}
+        for job in sorted(self.provider.visible(), key=lambda job: -job.accepted_at):
+            if job.accepted_at < oldest or job.provider_id in known:
+                break
+            seen[job.key] = None if job.request.label is None else job.request.label.job_id
+        return seen if self.has_list else None
+
+    async def fetch(self, provider_id: str) -> RawResult:
+        """See Backend."""
+        await self._ask("fetch")
+        job = self.provider.jobs.get(provider_id)
+        if job is None or self.provider.is_forgetful(self.provider.now()):
+            raise JobMissingError(f"the provider has no job {provider_id}")
+        if job.failure is not None:
+            raise job.failure
+        job.fetches += 1
+        answer = encode_answer(job.request, lost=job.lost)
+        return RawResult(answer[: len(answer) // 2] if job.fetches <= job.spoiled else answer)
+
+    async def availability(self) -> Availability:
+        """See RemoteBackend."""
+        await self._ask("availability")
+        is_open = self.provider.is_open(self.provider.now())
+        return Availability(is_open, "" if is_open else "calibration")
+
+    async def cancel(self, provider_id: str) -> None:
+        """See Backend."""
+        self.provider.jobs[provider_id].is_cancelled = True
+
+    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
+        """See Backend."""
+        return self.read(request.shape, raw)
+
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
+        """See RemoteBackend."""
+        return read_answer(shape, raw.content)
+
+    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """See Backend."""
+        raise UsageError(f"{self.name} has no exact gradients")
+
+    async def _ask(self, name: str) -> None:
+        """A call without effect: whatever happens to it, it may be repeated."""
+        self.provider.calls[name] += 1
+        await asyncio.sleep(self.round_trip_seconds / 2)
+        error = self._trouble(self.faults(name))
+        if error is not None:
+            raise error
+        await asyncio.sleep(self.round_trip_seconds / 2)
+
+    def _trouble(self, fault: Fault | None) -> QorchError | None:
+        now = self.provider.now()
+        if not self.provider.is_reachable(now):
+            return UnreachableError(f"{self.name} cannot be reached")
+        if not self.provider.has_key(now):
+            return CredentialsError(f"{self.name} refused the key; check FAKE_API_KEY")
+        if fault is Fault.LIMITED:
+            return BusyError("too many requests", retry_after_seconds=self.provider.wait_seconds())
+        return None if fault is None else BusyError(f"{self.name} gave no answer")
+
+    def _status(self, job: AcceptedJob) -> JobStatus:
+        if job.is_cancelled:
+            state = RemoteState.CANCELLED
+        elif job.done_at > self.provider.now():
+            state = RemoteState.QUEUED
+        else:
+            state = RemoteState.DONE if job.failure is None else RemoteState.FAILED
+        shots = {block.shots for block in job.request.blocks}
+        label = replace(job.request.label or JobLabel(), n_rows=job.request.n_rows, shots=shots.pop())
+        return JobStatus(state, key=job.key, label=label)
+
+
+def _is_within(windows: Sequence[tuple[float, float]], at: float) -> bool:
+    return any(start <= at < end for start, end in windows)

@@ -1,0 +1,409 @@
+"""A Store in memory: the same contract, for tests. Nothing outlives the object."""
+
+import datetime as dt
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from qorch.errors import RunBusyError, StoreError
+from qorch.model.arrays import ByteArray
+from qorch.model.identity import Position
+from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
+from qorch.model.measurement import BlockResult
+from qorch.ports.clock import Clock
+from qorch.ports.records import (
+    AttemptRecord,
+    BlockKeys,
+    BlockRecord,
+    CacheStatistics,
+    Change,
+    CheckpointRecord,
+    JobPlan,
+    JobRecord,
+    LedgerRecord,
+    MetricRecord,
+    RawRecord,
+    ReleasedRows,
+    RunHolder,
+    RunMove,
+    RunRecord,
+    RunState,
+    RunTotals,
+    SessionRecord,
+    SpanRecord,
+    StepRecord,
+    StopRequest,
+    StoreRoom,
+    Trimmed,
+    Write,
+)
+from qorch.testing.fakes.store_runs import drop_run, missing_run, replace_run, total_run
+from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
+
+_KEPT_CHECKPOINTS = 2
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class _Tables:
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    sessions: dict[tuple[str, int], SessionRecord] = field(default_factory=dict)
+    steps: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
+    metrics: dict[tuple[str, int, int], MetricRecord] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
+    plans: dict[str, JobPlan] = field(default_factory=dict)
+    answers: dict[str, RawRecord] = field(default_factory=dict)
+    accounts: dict[str, bytes] = field(default_factory=dict)
+    row_owners: dict[bytes, str] = field(default_factory=dict)
+    blocks: dict[int, BlockRecord] = field(default_factory=dict)
+    spans: list[SpanRecord] = field(default_factory=list)
+    checkpoints: dict[str, list[CheckpointRecord]] = field(default_factory=dict)
+    ledger: list[LedgerRecord] = field(default_factory=list)
+
+
+class MemoryStore:
+    """``qorch.ports.Store`` over dictionaries; every write is in effect when ``write`` returns."""
+
+    def __init__(self, clock: Clock, *, store_id: str | None = None) -> None:
+        """An empty store; ``store_id`` is random if it is not given.
+
+        ``clock`` is the store's own: it dates blocks that have no time, and is what changes of shared state are told.
+        """
+        self._clock = clock
+        self._store_id = store_id or secrets.token_hex(16)
+        self._tables = _Tables()
+        self._claimed: set[str] = set()
+        self._next_block = 1
+        self._is_closed = False
+        self._lock = threading.RLock()
+
+    @property
+    def store_id(self) -> str:
+        """See Store."""
+        return self._store_id
+
+    @property
+    def location(self) -> str:
+        """See Store."""
+        return "memory"
+
+    def write(self, writes: Sequence[Write]) -> "Future[None]":
+        """See Store."""
+        future: Future[None] = Future()
+        with self._lock:
+            self._check_open()
+            try:
+                self._check_references(writes)
+            except StoreError as error:
+                future.set_exception(error)
+            else:
+                self._apply_all(writes)
+                future.set_result(None)
+        return future
+
+    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
+        """See Store; the future is done."""
+        future: Future[_T] = Future()
+        with self._lock:
+            self._check_open()
+            try:
+                made = change(self._tables.accounts.get(account), self._clock.monotonic_ns())
+                self._check_references(made.writes)
+            except Exception as error:  # whatever it raises belongs to the caller
+                future.set_exception(error)
+            else:
+                self._apply_all(made.writes)
+                self._keep_account(account, made.state)
+                future.set_result(made.value)
+        return future
+
+    def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
+        """See Store; the future is done."""
+        future: Future[list[str]] = Future()
+        with self._lock:
+            self._check_open()
+            if run_id in self._tables.runs:
+                owners = self._tables.row_owners
+                future.set_result([owners.setdefault(claim.tobytes(), run_id) for claim in claims])
+            else:
+                future.set_exception(missing_run(run_id))
+        return future
+
+    @contextmanager
+    def claim_run(self, run_id: str) -> Iterator[None]:
+        """See Store; here it holds between claims of this object only."""
+        with self._lock:
+            if run_id in self._claimed:
+                raise RunBusyError.in_this_process(run_id, pid=os.getpid())
+            self._claimed.add(run_id)
+        try:
+            yield
+        finally:
+            self._claimed.discard(run_id)
+
+    def stop_asked(self, run_id: str) -> dt.datetime | None:
+        """See Store."""
+        run = self._read().runs.get(run_id)
+        return None if run is None else run.stop_asked_at
+
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """See Store; it is this process, or none."""
+        return RunHolder(os.getpid(), socket.gethostname()) if run_id in self._claimed else None
+
+    def find_run(self, name_or_id: str) -> RunRecord | None:
+        """See Store."""
+        exact = self._read().runs.get(name_or_id)
+        return exact or next((run for run in self.runs() if run.name == name_or_id), None)
+
+    def runs(self) -> list[RunRecord]:
+        """See Store."""
+        with self._lock:
+            found = [run for run in self._read().runs.values() if run.state != RunState.DELETED]
+            newest_last = sorted(found, key=lambda run: run.created_at)
+            return newest_last[::-1]
+
+    def run_totals(self) -> dict[str, RunTotals]:
+        """See Store."""
+        return {run.run_id: total_run(self, run.run_id) for run in self.runs()}
+
+    def sessions(self, run_id: str) -> list[SessionRecord]:
+        """See Store."""
+        with self._lock:
+            return [item for key, item in sorted(self._read().sessions.items()) if key[0] == run_id]
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        """See Store."""
+        with self._lock:
+            return [item for key, item in sorted(self._read().steps.items()) if key[0] == run_id]
+
+    def metrics(self, run_id: str) -> list[MetricRecord]:
+        """See Store."""
+        with self._lock:
+            return [item for key, item in sorted(self._read().metrics.items()) if key[0] == run_id]
+
+    def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
+        """See Store."""
+        with self._lock:
+            return [
+                job for job in self._read().jobs.values() if run_id in {None, job.run_id} and state in {None, job.state}
+            ]
+
+    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+        """See Store."""
+        rows: dict[JobState, int] = {}
+        for job in self.jobs(run_id):
+            rows[job.state] = rows.get(job.state, 0) + job.n_rows
+        return rows
+
+    def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
+        """See Store."""
+        return [job for job in self.jobs(run_id) if job.state in OPEN_STATES]
+
+    def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
+        """See Store."""
+        return [job for job in self.jobs(run_id) if job.position == position]
+
+    def attempts(self, job_id: str) -> list[AttemptRecord]:
+        """See Store."""
+        with self._lock:
+            return [attempt for _, attempt in sorted(self._read().attempts.get(job_id, {}).items())]
+
+    def job_plan(self, job_id: str) -> JobPlan | None:
+        """See Store."""
+        with self._lock:
+            tables = self._read()
+            job = tables.jobs.get(job_id)
+            return None if job is None or job.state in OVER_STATES else tables.plans.get(job_id)
+
+    def raw_result(self, job_id: str) -> RawRecord | None:
+        """See Store."""
+        with self._lock:
+            return self._read().answers.get(job_id)
+
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        """See Store."""
+        with self._lock:
+            return [span for span in self._read().spans if span.run_id == run_id]
+
+    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
+        """See Store."""
+        with self._lock:
+            return [entry for entry in self._read().ledger if run_id in {None, entry.run_id}]
+
+    def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
+        """See Store."""
+        kept = self._read().checkpoints.get(run_id)
+        return kept[-1] if kept else None
+
+    def blocks_at(self, run_id: str, position: Position) -> list[BlockRecord]:
+        """See Store."""
+        with self._lock:
+            blocks = self._read().blocks.values()
+            return [block for block in blocks if (block.run_id, block.position) == (run_id, position)]
+
+    def block_keys(
+        self, context: bytes, measurement_digest: bytes, gates_digest: bytes, *, after_block_id: int = 0
+    ) -> list[BlockKeys]:
+        """See Store."""
+        wanted = (context, measurement_digest, gates_digest)
+        with self._lock:
+            return [
+                BlockKeys(number, block.keys, block.streams, block.ordinals, block.shots, block.shot_offset)
+                for number, block in self._read().blocks.items()
+                if number > after_block_id and (block.context, block.measurement_digest, block.gates_digest) == wanted
+            ]
+
+    def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
+        """See Store."""
+        with self._lock:
+            blocks = self._read().blocks
+            return {number: blocks[number].result for number in block_ids if number in blocks}
+
+    def cache_statistics(self) -> CacheStatistics:
+        """See Store."""
+        with self._lock:
+            return total_results(list(self._read().blocks.values()), self._tables.runs)
+
+    def prune(self, *, run_id: str | None = None, before: dt.datetime | None = None) -> int:
+        """See Store."""
+        with self._lock:
+            blocks = self._read().blocks
+            gone = [blocks.pop(number) for number in choose_pruned(blocks, run_id=run_id, before=before)]
+        return sum(len(block.rows) for block in gone)
+
+    def trim_free(self, keep_bytes: int) -> "Future[Trimmed]":
+        """See Store; the future is done."""
+        future: Future[Trimmed] = Future()
+        with self._lock:
+            tables = self._read()
+            gone, has_more = choose_trimmed(tables.blocks, tables.runs, tables.checkpoints, keep_bytes=keep_bytes)
+            blocks = [tables.blocks.pop(number) for number in gone]
+        future.set_result(Trimmed(sum(len(block.rows) for block in blocks), sum(map(n_bytes, blocks)), has_more))
+        return future
+
+    def room(self) -> StoreRoom:
+        """See Store; it takes no room on any disk."""
+        self._read()
+        return StoreRoom(0, 0, 0)
+
+    def delete_run(self, run_id: str, *, keep_books: bool) -> None:
+        """See Store."""
+        with self._lock:
+            if run_id not in self._read().runs:
+                raise missing_run(run_id)
+            drop_run(vars(self._tables), run_id, keep_books=keep_books)
+
+    def shrink(self) -> int:
+        """See Store; nothing is on a disk."""
+        self._read()
+        return 0
+
+    def close(self) -> None:
+        """See Store."""
+        self._is_closed = True
+
+    def _read(self) -> _Tables:
+        self._check_open()
+        return self._tables
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError("the store in memory is closed; open another")
+
+    def _check_references(self, writes: Sequence[Write]) -> None:
+        runs = {record.run_id for record in writes if isinstance(record, RunRecord)}
+        jobs = {record.job_id for record in writes if isinstance(record, JobRecord)}
+        for record in writes:
+            if not isinstance(record, Write):
+                raise StoreError(f"cannot store a {type(record).__name__}; write those of qorch.ports.records")
+            run_id = None if isinstance(record, AttemptRecord | ReleasedRows) else record.run_id
+            if run_id is not None and run_id not in self._tables.runs and run_id not in runs:
+                raise missing_run(run_id)
+            job_id = record.job_id if isinstance(record, _OfJob) else None
+            if job_id is not None and job_id not in self._tables.jobs and job_id not in jobs:
+                raise StoreError(f"job '{job_id}' is not stored; write its JobRecord first")
+
+    def _keep_account(self, account: str, state: bytes | None) -> None:
+        if state is None:
+            self._tables.accounts.pop(account, None)
+        else:
+            self._tables.accounts[account] = state
+
+    def _apply_all(self, writes: Sequence[Write]) -> None:
+        for record in sorted(writes, key=_generation):
+            self._apply(record)
+        self._drop_plans(writes)
+
+    def _apply(self, record: Write) -> None:
+        tables = self._tables
+        if isinstance(record, SpanRecord):
+            tables.spans.append(record)
+        elif isinstance(record, LedgerRecord):
+            tables.ledger.append(record)
+        elif isinstance(record, BlockRecord):
+            dated = record if record.created_at else replace(record, created_at=self._clock.now())
+            tables.blocks[self._next_block] = dated
+            self._next_block += 1
+        elif isinstance(record, CheckpointRecord):
+            kept = tables.checkpoints.setdefault(record.run_id, [])
+            kept.append(record)
+            del kept[:-_KEPT_CHECKPOINTS]
+        elif isinstance(record, ReleasedRows):
+            self._release(record)
+        elif isinstance(record, JobRecord | AttemptRecord | JobPlan | RawRecord):
+            self._replace_of_job(record)
+        else:
+            self._replace_of_run(record)
+
+    def _replace_of_run(
+        self, record: RunRecord | RunMove | StopRequest | SessionRecord | StepRecord | MetricRecord
+    ) -> None:
+        tables = self._tables
+        if isinstance(record, RunRecord | RunMove | StopRequest):
+            tables.runs[record.run_id] = replace_run(tables.runs.get(record.run_id), record)
+        elif isinstance(record, SessionRecord):
+            tables.sessions[record.run_id, record.ordinal] = record
+        elif isinstance(record, MetricRecord):
+            tables.metrics[record.run_id, record.step, record.ordinal] = record
+        else:
+            tables.steps[record.run_id, record.step] = record
+
+    def _replace_of_job(self, record: JobRecord | AttemptRecord | JobPlan | RawRecord) -> None:
+        tables = self._tables
+        if isinstance(record, JobRecord):
+            tables.jobs[record.job_id] = record
+        elif isinstance(record, AttemptRecord):
+            tables.attempts.setdefault(record.job_id, {})[record.ordinal] = record
+        elif isinstance(record, JobPlan):
+            tables.plans[record.job_id] = record
+        else:
+            tables.answers[record.job_id] = record
+
+    def _drop_plans(self, writes: Sequence[Write]) -> None:
+        """One call may hold a job and its plan in any order, and only the job's last state counts."""
+        for record in writes:
+            if isinstance(record, JobRecord) and self._tables.jobs[record.job_id].state in OVER_STATES:
+                self._tables.plans.pop(record.job_id, None)
+
+    def _release(self, released: ReleasedRows) -> None:
+        owners = self._tables.row_owners
+        wanted = list(owners) if released.claims is None else [claim.tobytes() for claim in released.claims]
+        for claim in wanted:
+            if owners.get(claim) == released.run_id:
+                del owners[claim]
+
+
+_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
+
+
+def _generation(record: Write) -> int:
+    """Runs before all else: one call may hold a run and what belongs to it in any order."""
+    return 0 if isinstance(record, RunRecord) else 1
