@@ -54,7 +54,7 @@ def decode_result(content: bytes, *, label: bytes, name: str) -> BlockResult:
 
 
 def encode_places(rows: UIntArray, streams: UIntArray, ordinals: UIntArray, *, label: bytes) -> bytes:
-    """Seal the three ``(R,)`` arrays that say where a block's rows belong; ``label`` includes their keys."""
+    """Seal the three ``(R,)`` arrays that place a block's rows in their call; ``label`` includes their keys."""
     return seal([part for array in (rows, streams, ordinals) for part in pack(shrink(array))], label=label)
 
 

@@ -96,7 +96,7 @@ def emulate(
         else:
             exports = " ".join(f"{name}={value}" for name, value in environment.items())
             line = f"{provider} is emulated at {url} until Ctrl-C; in another shell: export {exports}"
-        # In one piece: whoever waits for the line must never read half of it.
+        # In one piece: a program that waits for the line must never read half of it.
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 

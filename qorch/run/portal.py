@@ -1,4 +1,4 @@
-"""One event loop in one thread: where sync callers, notebooks with a running loop and several threads come in."""
+"""One event loop in one thread of its own, which runs the calls of scripts, notebooks and threads alike."""
 
 import asyncio
 import concurrent.futures
@@ -86,7 +86,7 @@ class PendingCall(Generic[T]):
         return self._future.result(timeout_seconds)
 
     def cancel(self) -> bool:
-        """Take back what has not been executed; False where it was over already."""
+        """Take back what has not been executed; False if it was over already."""
         return self._future.cancel()
 
     def done(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a run came to over all its sessions: every row counted once, however often it was replayed."""
+"""A run's totals over all its sessions: every row is counted once, however often it was replayed."""
 
 import datetime
 import json
@@ -44,7 +44,7 @@ def _rows_from_cache(store: Store, sessions: list[SessionRecord], *, executed: i
     """The best of three lower bounds, of which one is exact in every usual case. The view run_overview says the same.
 
     The first session replays nothing. All that a session asked for, and the run never bought, was from the cache,
-    which is everything where each session began anew. Steps are stored without what the run had bought before.
+    which is everything if each session began anew. Steps are stored without what the run had bought before.
     """
     if not sessions:
         return 0

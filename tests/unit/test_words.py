@@ -11,12 +11,13 @@ APART = {"testing", "bench", "cli", "migrations"}
 """Rooms with words of their own: of tests and measurements; commands, which `--help` explains; dates and numbers."""
 PLAIN = set(
     """
-    active admission affine array base builder cancellation change checking clock codec config curve data decoding deletion
-    distribution duplicate encoding ending environment error executor fault found group grouping hook idle immutable import
-    init kind latency learned learning lifetime limit link list live local log map match meter move opening percentile program
-    queue rate recovered redirection resource rule selection settlement sqlite starter stateful statement statistic status
-    stopping terminal timer torch trimmed turn upgrade version wanted watch watcher writer
-    """.split()
+    active admission affine array base builder cancellation change checking clock codec config curve data
+    decoding deletion distribution duplicate encoding ending environment error executor fault found group
+    grouping hook idle immutable import init kind latency learned learning lifetime limit link list live local
+    log map match meter move opening percentile program queue rate recovered redirection resource rule selection
+    settlement sqlite starter stateful statement statistic status stopping terminal timer torch trimmed turn
+    upgrade version wanted watch watcher writer
+    """.split()  # noqa: SIM905
 )
 """Words that mean in the code what they mean to every programmer; any other word belongs into the README's table."""
 

@@ -56,7 +56,7 @@ def loader_generators(loader: Any) -> tuple[Any, ...]:
 class LoaderGenerators:
     """The generators of several loaders, by the scope of their loop, and their states in a checkpoint.
 
-    A resumed program gets a state back where it comes by that loop first. A generator with another seed is a new one,
+    A resumed program gets a state back when it first reaches that loop. A generator with another seed is a new one,
     such as one for every epoch, and keeps its own.
     """
 
