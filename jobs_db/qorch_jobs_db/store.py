@@ -284,7 +284,7 @@ class SqlStore:
         """See Store."""
         wanted = [int(block_id) for block_id in block_ids]
         results: dict[int, BlockResult] = {}
-        # A statement may hold only so many parameters.
+        # The number of parameters of a statement is limited.
         for start in range(0, len(wanted), _IDS_PER_QUERY):
             chunk = wanted[start : start + _IDS_PER_QUERY]
             query = select(*_RESULT_COLUMNS).where(ROW_BLOCKS.c.block_id.in_(chunk))

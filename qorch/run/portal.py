@@ -56,7 +56,7 @@ class Portal:
         self._thread.join()
 
     def _live(self) -> None:
-        """The whole life of the loop, in its thread: the caller's thread may have a loop of its own."""
+        """Run the loop from its start to its end, in its thread: the caller's thread may have a loop of its own."""
         self._loop.run_forever()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())

@@ -87,7 +87,7 @@ def newest_metrics(metrics: Sequence[MetricRecord]) -> dict[str, float]:
 
 
 def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord:
-    """A step of so many calls that was replayed: what an earlier session of the run bought for it was not the cache's.
+    """A replayed step of some calls: what an earlier session of the run bought for it does not count as from the cache.
 
     Everything of the step must be durable.
     """

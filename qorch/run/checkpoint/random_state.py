@@ -12,7 +12,7 @@ Tree = Any
 NEXT_LOOP = "next"
 """The scope of what an older qorch stored, which kept one generator."""
 MOST_HELD = 16
-"""So many loops' generators are kept: a program may make new ones for every epoch."""
+"""How many loops' generators are kept: a program may make new ones for every epoch."""
 
 
 def capture_random_states(generators: Sequence[Any] = ()) -> Tree:
