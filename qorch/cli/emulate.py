@@ -44,7 +44,7 @@ _SEED = Annotated[
 
 HELP = """Serve a provider's REST protocol on this machine until Ctrl-C, really simulating the circuits.
 
-The first line on stdout is the address. GET /_emulator/jobs lists what really happened: every accepted job with its
+The first line on stdout has the address. GET /_emulator/jobs lists what really happened: every accepted job with its
 times, rows, shots and price, and how many calls came. POST /_emulator/faults {"faults": TEXT} changes the faults.
 
 LATENCY: seconds (0.5), a range (2.7..4.2), normal(MEAN,SIGMA), lognormal(MEDIAN,SIGMA) or exponential(MEAN).

@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from qorch import errors
+from qorch.cli.main import exit_code
+from qorch.config import KNOWN_VARIABLES
+
 HOUSE = Path(__file__).parents[2]
 README = HOUSE / "README.md"
 IONQ = HOUSE / "providers/qorch_providers/ionq/README.md"
@@ -122,6 +126,30 @@ def test_manuals_have_whole_tables_and_links(manual: Path) -> None:
     assert not re.search(r"^\|.*\n\n\|", text, re.MULTILINE)
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [link for link in links if not (manual.parent / link).exists()] == []
+
+
+def test_the_readme_leads_to_every_manual() -> None:
+    """Each manual in the repository is linked from the README, so that nothing that was moved there is lost."""
+    found = {path for root in ("qorch", "providers", "jobs_db") for path in (HOUSE / root).rglob("README.md")}
+    linked = {README.parent / link for link in re.findall(r"\]\(([^)#:]+)", README.read_text())}
+    assert found - linked == set()
+
+
+def test_the_readme_tells_what_to_do_for_every_kind_of_error() -> None:
+    """Each class in its table has the exit code that the command line gives it; every branch of the tree is there."""
+    section = README.read_text().partition("## When something is wrong\n")[2].partition("\n#")[0]
+    codes: dict[str, str] = {}
+    for names, code in re.findall(r"^\| (`.+?) \| (\d) \|", section, re.MULTILINE):
+        codes |= dict.fromkeys(re.findall(r"`(\w+Error)`", names), code)
+    assert {name: exit_code(getattr(errors, name)("")) for name in codes} == {n: int(c) for n, c in codes.items()}
+    branches = errors.QorchError.__subclasses__() + errors.RunError.__subclasses__()
+    assert {branch.__name__ for branch in branches if branch.__module__ == errors.__name__} - {"RunError"} <= set(codes)
+
+
+def test_the_manual_has_every_variable_of_the_environment() -> None:
+    """The table of the command line's manual has all that qorch reads, and nothing else that begins with QORCH_."""
+    section = COMMANDS.read_text().partition("## Environment\n")[2]
+    assert set(re.findall(r"^\| `(QORCH_\w+)`", section, re.MULTILINE)) == set(KNOWN_VARIABLES)
 
 
 def table_rows(heading: str) -> list[tuple[str, str]]:
