@@ -110,7 +110,7 @@ def _add_rare(changes: Changes, record: Write) -> None:
     elif isinstance(record, ReleasedRows):
         changes.released.append(record)
     else:
-        raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.records")
+        raise StoreError(f"cannot store a {type(record).__name__}; write the records of qorch.ports")
 
 
 def time_text(moment: dt.datetime) -> str:
