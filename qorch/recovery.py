@@ -1,4 +1,4 @@
-"""Settles what ended runs left at their providers: fetched where it finished, held where nobody can know."""
+"""Finishes what ended runs left at their providers: fetched if it has finished, held if it stays unknown."""
 
 import asyncio
 from collections.abc import Sequence
@@ -171,7 +171,7 @@ def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
 
     A provider's id that is known stays with it: the job was accepted there, and may be billed.
 
-    Raises UsageError where it is not held, RunBusyError where its run is being worked on.
+    Raises UsageError if it is not held, RunBusyError if its run is being worked on.
     """
     reason = "released by a person"
     return _decide(store, job_id, state=JobState.CANCELLED, provider_id=None, error=reason, clock=clock)
@@ -180,7 +180,7 @@ def release_job(store: Store, job_id: str, *, clock: Clock) -> JobRecord:
 def adopt_job(store: Store, job_id: str, provider_id: str, *, clock: Clock) -> JobRecord:
     """Note that a person looked, and found this held job at the provider under that id.
 
-    Raises UsageError where it is not held, or that id is another job's, RunBusyError where its run is being worked on.
+    Raises UsageError if it is not held, or that id is another job's, RunBusyError if its run is being worked on.
     """
     others = [job.job_id for job in store.jobs() if job.provider_id == provider_id and job.job_id != job_id]
     if others:

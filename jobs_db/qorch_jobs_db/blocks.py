@@ -3,7 +3,7 @@
 A sealed piece is ``version (1 byte) ‖ sha256(label ‖ payload) (32 bytes) ‖ payload``. The label is everything
 else that is known of the block, so that a piece which was moved to another block fails as surely as a changed
 one. The payload is not compressed: zlib level 1 halved a block of 512 rows of 188 outcomes, but took 4.4 µs a
-row (and 1.6 µs to read) where its SHA-256 takes 0.3 µs, and a fast simulator needs only a few for the row.
+row (and 1.6 µs to read), while its SHA-256 takes 0.3 µs, and a fast simulator needs only a few for the row.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ def decode_result(content: bytes, *, label: bytes, name: str) -> BlockResult:
 
 
 def encode_places(rows: UIntArray, streams: UIntArray, ordinals: UIntArray, *, label: bytes) -> bytes:
-    """Seal the three ``(R,)`` arrays that say where a block's rows belong; ``label`` includes their keys."""
+    """Seal the three ``(R,)`` arrays that place a block's rows in their call; ``label`` includes their keys."""
     return seal([part for array in (rows, streams, ordinals) for part in pack(shrink(array))], label=label)
 
 

@@ -94,12 +94,12 @@ def decode_attempt(row: SqlRow) -> AttemptRecord:
 
 
 def decode_job_plan(row: SqlRow) -> JobPlan:
-    """A row of job_plans. Raises StoreCorruptError where its checksum fails."""
+    """A row of job_plans. Raises StoreCorruptError if its checksum fails."""
     return decode_plan(row.content, job_id=row.job_id, run_id=row.run_id)
 
 
 def decode_raw_result(row: SqlRow) -> RawRecord:
-    """A row of raw_results. Raises StoreCorruptError where its checksum fails."""
+    """A row of raw_results. Raises StoreCorruptError if its checksum fails."""
     is_quarantined = bool(row.is_quarantined)
     return decode_answer(
         row.content, job_id=row.job_id, run_id=row.run_id, received_at=row.received_at, is_quarantined=is_quarantined
@@ -119,14 +119,14 @@ def decode_entry(row: SqlRow) -> LedgerRecord:
 
 
 def decode_checkpoint(row: SqlRow) -> CheckpointRecord | None:
-    """A row of checkpoints, or None where its content fails its checksum."""
+    """A row of checkpoints, or None if its content fails its checksum."""
     if hashlib.sha256(row.content).hexdigest() != row.sha256:
         return None
     return CheckpointRecord(row.run_id, Position(row.step, row.call), row.content, parse_time(row.created_at))
 
 
 def decode_block(row: SqlRow) -> BlockRecord:
-    """A whole row of row_blocks. Raises StoreCorruptError where a checksum fails."""
+    """A whole row of row_blocks. Raises StoreCorruptError if a checksum fails."""
     rows, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
     return BlockRecord(
         job_id=row.job_id, run_id=row.run_id, position=Position(row.step, row.call), group=row.group_ordinal,
@@ -139,13 +139,13 @@ def decode_block(row: SqlRow) -> BlockRecord:
 
 
 def decode_block_keys(row: SqlRow) -> BlockKeys:
-    """A row of row_blocks without its result. Raises StoreCorruptError where the checksum fails."""
+    """A row of row_blocks without its result. Raises StoreCorruptError if the checksum fails."""
     _, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
     return BlockKeys(row.block_id, _keys(row), streams, ordinals, row.shots, row.shot_offset)
 
 
 def decode_block_result(row: SqlRow) -> BlockResult:
-    """The result of a row of row_blocks. Raises StoreCorruptError where the checksum fails."""
+    """The result of a row of row_blocks. Raises StoreCorruptError if the checksum fails."""
     return decode_result(row.result, label=_label(row, b""), name=_name(row))
 
 

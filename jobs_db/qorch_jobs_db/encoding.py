@@ -57,7 +57,7 @@ BLOCK_IDENTITY = (
 class Changes:
     """The rows of one call or of several.
 
-    ``runs`` in their order; all else by table. ``plans``: the last that is to be said of each job's plan, None where
+    ``runs`` in their order; all else by table. ``plans``: the last that is to be said of each job's plan, None if
     it goes. ``released`` are claims that are given up.
     """
 
@@ -78,7 +78,7 @@ class Changes:
 def encode(writes: Sequence[Write], *, stamp: str) -> Changes:
     """The rows of one call; ``stamp`` is when blocks without a time were created.
 
-    Raises StoreError for what is no record, UsageError for a time without its zone.
+    Raises StoreError for anything but a record, UsageError for a time without its zone.
     """
     changes = Changes()
     over = []

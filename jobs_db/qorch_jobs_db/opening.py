@@ -25,8 +25,8 @@ def prepare_database(path: Path, *, clock: Clock, is_claimed: Callable[[str], bo
     """Make or upgrade the database at ``path``, an existing file; its store id.
 
     ``is_claimed``: whether a process works on a run: one of an older qorch could not write to it after an upgrade.
-    Raises StoreCorruptError for what is no qorch database, StoreTooNewError for one of a newer qorch,
-    StoreUnavailableError where it cannot be written, or cannot be upgraded now.
+    Raises StoreCorruptError for a file that is not a qorch database, StoreTooNewError for one of a newer qorch,
+    StoreUnavailableError if it cannot be written, or cannot be upgraded now.
     """
     # Never open the file but through SQLite: closing it would drop the locks that another store of this process
     # holds on it. SQLite takes what is smaller than a page's header for empty.

@@ -95,8 +95,8 @@ _RESULT_COLUMNS = [column for column in ROW_BLOCKS.columns if column.name not in
 def open_store(url: str, *, clock: Clock) -> "SqlStore":
     """Open the database at ``sqlite:////folder/name.db`` or a bare path, making it or upgrading it first.
 
-    Raises UsageError for another kind of URL, StoreUnavailableError where it cannot be opened or written,
-    StoreCorruptError where it is no sound qorch database, StoreTooNewError where a newer qorch wrote it.
+    Raises UsageError for another kind of URL, StoreUnavailableError if it cannot be opened or written,
+    StoreCorruptError if it is not a sound qorch database, StoreTooNewError if a newer qorch wrote it.
     """
     path = database_path(url)
     try:
@@ -129,7 +129,7 @@ class SqlStore:
         self._read_engine = read_engine(path)
         self._sweep_engine = write_engine(path, has_foreign_keys=False)
         # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
-        # pages where one process wrote while another moved the write-ahead log into the file.
+        # pages if one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)
         self._writer = Writer(
             self._write_engine, location=str(path), turn=turn, clock=clock, check=LogWatch(path).check
@@ -284,7 +284,7 @@ class SqlStore:
         """See Store."""
         wanted = [int(block_id) for block_id in block_ids]
         results: dict[int, BlockResult] = {}
-        # A statement may hold only so many parameters.
+        # The number of parameters of a statement is limited.
         for start in range(0, len(wanted), _IDS_PER_QUERY):
             chunk = wanted[start : start + _IDS_PER_QUERY]
             query = select(*_RESULT_COLUMNS).where(ROW_BLOCKS.c.block_id.in_(chunk))

@@ -71,7 +71,7 @@ class Writer:
         return future
 
     def run(self, work: Callable[[Link], _T]) -> "Future[_T]":
-        """Queue work within a transaction, which may be done again where it fails. Raises StoreError once closed."""
+        """Queue work within a transaction, which may be done again if it fails. Raises StoreError once closed."""
         future: Future[_T] = Future()
         self._queue(_Call(future, work=work))
         return future
@@ -150,7 +150,7 @@ class Writer:
                 with link.connection.begin():
                     outcomes = _apply(link, calls)
                 self._check()
-        except Exception as error:  # the thread must live: whoever waits would wait for ever
+        except Exception as error:  # the thread must go on: its callers would wait for ever
             return self._note(error)
         self.commits += 1
         return outcomes

@@ -28,7 +28,7 @@ class PhaseShare:
 
     @property
     def speedup_without(self) -> float | None:
-        """How many times faster the run would be if this took no time; None where it takes all of it."""
+        """How many times faster the run would be if this took no time; None if it takes all of it."""
         return 1.0 / (1.0 - self.share) if self.share < 1.0 else None
 
 
@@ -55,8 +55,8 @@ class Latency:
 class Report:
     """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
 
-    ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``. ``rows_executed``: of jobs that
-    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed. ``jobs``: those that were
+    ``spend`` is None if a price is unknown. The phases sum to ``wall_seconds``. ``rows_executed``: of jobs that
+    were done; ``rows_open``: of jobs that may be at a provider, and may be billed. ``jobs``: those that were
     sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such.
     """
 
@@ -122,12 +122,12 @@ class Report:
 
 
 def money_json(money: Money | None) -> dict[str, Any] | None:
-    """Money as it stands in JSON documents; None where unknown."""
+    """Money as it stands in JSON documents; None if unknown."""
     return None if money is None else {"currency": money.currency, "micros": money.micros}
 
 
 def make_report(store: Store, name_or_id: str) -> Report:
-    """The report of a run. Raises UnknownNameError where there is none."""
+    """The report of a run. Raises UnknownNameError if there is none."""
     run = store.find_run(name_or_id)
     if run is None:
         raise UnknownNameError(f"there is no run '{name_or_id}' in {store.location}; see `qorch runs`")
@@ -160,7 +160,7 @@ def make_report(store: Store, name_or_id: str) -> Report:
 
 
 def _spend(store: Store, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
-    """What the run cost; None where its backend charges, and a job that it may have accepted has no price."""
+    """What the run cost; None if its backend charges, and a job that it may have accepted has no price."""
     entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
     priced = {entry.job_id for entry in entries}
     sent = {job.job_id for job in jobs if job.provider_id is not None or job.state in OPEN_STATES}

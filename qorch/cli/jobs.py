@@ -45,7 +45,7 @@ def jobs(
 
 
 def _print_names(documents: list[dict[str, Any]]) -> None:
-    """What a person looks for at the provider, where qorch could not find it."""
+    """Print the names by which a person looks for held jobs in the provider's console."""
     from qorch.model.job import JobState
 
     held = [document for document in documents if document["state"] == JobState.UNKNOWN.value and document["name"]]

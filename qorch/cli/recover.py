@@ -18,19 +18,22 @@ def recover(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this run: id, name, or latest.")] = None,
     release: Annotated[
         list[str] | None,
-        typer.Option(metavar="JOB", help="You looked: the provider never accepted this held job. May be repeated."),
+        typer.Option(metavar="JOB", help="Give up a held job that is not in the provider's console. May be repeated."),
     ] = None,
     adopt: Annotated[
         list[str] | None,
-        typer.Option(metavar="JOB=ID", help="You looked: this held job has that id at the provider. May be repeated."),
+        typer.Option(
+            metavar="JOB=ID",
+            help="Take the results of a held job, by its id in the provider's console. May be repeated.",
+        ),
     ] = None,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Settle jobs that were left open: find them by their keys, fetch what finished, hold what nobody can know.
+    """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
     Waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where
-    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 where nothing could be done.
+    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
@@ -43,7 +46,7 @@ def recover(
         wanted = None if run is None else require_run(store, run).run_id
         run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
         if run_ids:
-            print_aside(f"settling the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
+            print_aside(f"looking up the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
         ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], held=held, as_json=as_json)

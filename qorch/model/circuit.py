@@ -46,7 +46,7 @@ class GateList(Immutable):
     """The gates of a circuit with G gates and D free angles; what a backend executes at rows of angles.
 
     ``opcodes (G,)``; ``qubits (G, 3)``, padded with -1; ``columns (G, 3)``: which of the D columns of a row
-    is the gate's j-th angle, or FIXED; ``constants (G, 3)``: the angle in radians where it is fixed.
+    is the gate's j-th angle, or FIXED; ``constants (G, 3)``: the angle in radians if it is fixed.
     Every column belongs to exactly one angle of one gate, in the order of the gates.
     """
 
@@ -135,7 +135,7 @@ class AngleMap(Immutable):
     def angles(self, values: FloatArray) -> FloatArray:
         """The angles ``(N, D)`` of parameter values ``(N, P)``, in radians.
 
-        Raises ParameterError where a non-linear expression is not finite at a row.
+        Raises ParameterError if a non-linear expression is not finite at a row.
         """
         if self.is_identity:
             return values

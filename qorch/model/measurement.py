@@ -42,7 +42,7 @@ class Measurement:
 class RowBlock:
     """R rows of one circuit measured in one way: the unit of queueing, executing and storing.
 
-    ``angles (R, D)`` radians. ``shots`` are those still to be taken of every row, None where the measurement is
+    ``angles (R, D)`` radians. ``shots`` are those still to be taken of every row, None if the measurement is
     exact. A seeded sampler draws shot s of row r from the stream ``(streams[r], ordinals[r])`` at the offset
     ``shot_offset + s``; both arrays are uint64 ``(R,)``.
     """

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What a span of time was spent on. Where several happen at once, the first in this order counts."""
+    """What a span of time was spent on. If several happen at once, the first in this order counts."""
 
     COMPILE = "compile kernels"
     IMPORT = "import"

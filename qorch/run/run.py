@@ -1,4 +1,4 @@
-"""A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
+"""A training run: what budgets, reports and resumes are about, and the object that executes a program's circuits."""
 
 import asyncio
 import sys
@@ -152,7 +152,7 @@ class Run:
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian of a pub, ``(N, P)``, computed by a simulator.
 
-        Raises UsageError where the backend has no exact gradients, ParameterError for cotangents of another shape.
+        Raises UsageError if the backend has no exact gradients, ParameterError for cotangents of another shape.
         """
         check_exact_gradients(self.backend)
         numbers = as_cotangents(cotangents, pub)

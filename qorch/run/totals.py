@@ -1,4 +1,4 @@
-"""What a run came to over all its sessions: every row counted once, however often it was replayed."""
+"""A run's totals over all its sessions: every row is counted once, however often it was replayed."""
 
 import datetime
 import json
@@ -44,7 +44,7 @@ def _rows_from_cache(store: Store, sessions: list[SessionRecord], *, executed: i
     """The best of three lower bounds, of which one is exact in every usual case. The view run_overview says the same.
 
     The first session replays nothing. All that a session asked for, and the run never bought, was from the cache,
-    which is everything where each session began anew. Steps are stored without what the run had bought before.
+    which is everything if each session began anew. Steps are stored without what the run had bought before.
     """
     if not sessions:
         return 0
@@ -87,7 +87,7 @@ def newest_metrics(metrics: Sequence[MetricRecord]) -> dict[str, float]:
 
 
 def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord:
-    """A step of so many calls that was replayed: what an earlier session of the run bought for it was not the cache's.
+    """A replayed step of some calls: what an earlier session of the run bought for it does not count as from the cache.
 
     Everything of the step must be durable.
     """

@@ -83,7 +83,7 @@ def read_circuits(given: InputWire) -> Workload:
     for row, circuit in enumerate(circuits):
         gateset = circuit.gateset or given.gateset
         if gateset not in GATESETS:
-            raise UsageError(f"'{gateset}' is no gateset; choose one of {', '.join(GATESETS)}")
+            raise UsageError(f"'{gateset}' is not a gateset; choose one of {', '.join(GATESETS)}")
         key, angles = _split(circuit.circuit, gateset)
         gathering = gathered.setdefault((gateset, circuit.qubits, key), _Gathering(circuit))
         gathering.rows.append(row)

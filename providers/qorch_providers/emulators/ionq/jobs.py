@@ -210,5 +210,5 @@ def _read_cursor(cursor: str) -> int | None:
     if not cursor:
         return None
     if not (cursor.isascii() and cursor[0] == "c" and cursor[1:].isdecimal() and len(cursor) < 20):
-        raise UsageError(f"'{cursor}' is no cursor; send the `next` of an earlier answer")
+        raise UsageError(f"'{cursor}' is not a cursor; send the `next` of an earlier answer")
     return int(cursor[1:])

@@ -34,7 +34,7 @@ def parse_prices(text: str) -> Prices:
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _PRICE.fullmatch(part)
         if match is None:
-            raise UsageError(f"'{part}' is no price; write dollars per shot and circuit, such as 0.01 or qpu=0.08")
+            raise UsageError(f"'{part}' is not a price; write dollars per shot and circuit, such as 0.01 or qpu=0.08")
         found[match[1] or "qpu"] = round(float(match[2]) * MICROS)
     return Prices(found["simulator"], found["qpu"])
 

@@ -76,7 +76,7 @@ def _parse_one(part: str, routes: Sequence[str], results_route: str, post_route:
     found = _PATTERN.fullmatch(part)
     if found is None or found["kind"] not in _KINDS:
         raise UsageError(
-            f"'{part}' is no fault; write [ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P] "
+            f"'{part}' is not a fault; write [ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P] "
             f"with a kind of {', '.join(_KINDS)}"
         )
     kind = found["kind"]
@@ -127,7 +127,7 @@ def _read_number(part: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"'{part}': '{text}' is no number") from None
+        raise UsageError(f"'{part}': '{text}' is not a number") from None
 
 
 class FaultPlan:

@@ -55,7 +55,7 @@ def parse_latency(text: str) -> Latency:
     latency = _match(packed)
     if latency is None or not all(map(math.isfinite, (latency.first, latency.second))):
         raise UsageError(
-            f"'{text}' is no latency; write seconds (0.5), a range (2.7..4.2), normal(3,0.5), "
+            f"'{text}' is not a latency; write seconds (0.5), a range (2.7..4.2), normal(3,0.5), "
             "lognormal(3,0.4) or exponential(2)"
         )
     return latency

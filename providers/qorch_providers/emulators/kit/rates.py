@@ -29,7 +29,7 @@ def parse_rate_limits(text: str, *, default_route: str, routes: Sequence[str]) -
         route = found[1] or default_route if found else ""
         if found is None or route not in routes:
             raise UsageError(
-                f"'{part}' is no rate limit; write [ROUTE:]N/sec|min|hour with a route of {', '.join(routes)}"
+                f"'{part}' is not a rate limit; write [ROUTE:]N/sec|min|hour with a route of {', '.join(routes)}"
             )
         limits.append(RateLimit(route, int(found[2]), UNITS[found[3]]))
     return tuple(limits)
