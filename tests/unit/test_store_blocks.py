@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qorch.errors import StoreCorruptError
 from qorch.model.measurement import BlockResult
 from qorch.testing.conformance.store_records import assert_same_result, make_block, sampled_results
-from qorch_jobs_db.blocks import decode_places, decode_result, encode_places, encode_result
+from qorch_jobs_db.blocks import decode_places, decode_result, encode_places, encode_result, stream_arrays
 
 LABEL = b"block 1"
 
@@ -59,7 +59,7 @@ def test_content_of_another_block_is_noticed() -> None:
     """Sound content under another label is an error: a result must not move between blocks."""
     block = make_block(2)
     result = encode_result(block.result, label=LABEL)
-    places = encode_places(block.rows, block.streams, block.ordinals, label=LABEL)
+    places = encode_places(block.rows.indices, *stream_arrays(block.rows.samples, n_rows=2), label=LABEL)
     with pytest.raises(StoreCorruptError):
         decode_result(result, label=b"block 2", name="it")
     with pytest.raises(StoreCorruptError):
