@@ -101,7 +101,7 @@ class BlockShape:
 
 
 def _check_samples(samples: Samples | None, measurement: Measurement, *, n_rows: int) -> None:
-    """Raise ShotsError or UsageError unless there are samples, of so many rows, exactly if none is exact."""
+    """Raise ShotsError if only one of the two says exact, UsageError if the samples are not of ``n_rows`` rows."""
     if measurement.is_exact != (samples is None):
         known = "exact values have samples=None" if measurement.is_exact else "a sampled block needs its Samples"
         raise ShotsError(f"the measurement and the samples of a block disagree: {known}")

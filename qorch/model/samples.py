@@ -1,6 +1,6 @@
 """Which random samples of a block's rows are meant: their streams, and which shots of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from qorch.errors import ShotsError, UsageError
 from qorch.model.arrays import IntArray, UIntArray
+
+_WORD = np.dtype(np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +28,12 @@ class Samples:
 
     def __post_init__(self) -> None:
         """Check the arrays and the numbers."""
-        shapes = self.streams.shape, self.ordinals.shape
-        if len(shapes[0]) != 1 or shapes[0] != shapes[1]:
-            raise UsageError(f"streams and ordinals have the shapes {shapes[0]} and {shapes[1]}; both must be (rows,)")
-        if self.streams.dtype != np.uint64 or self.ordinals.dtype != np.uint64:
-            types = f"{self.streams.dtype} and {self.ordinals.dtype}"
+        streams, ordinals = self.streams, self.ordinals
+        if streams.ndim != 1 or streams.shape != ordinals.shape:
+            shapes = f"{streams.shape} and {ordinals.shape}"
+            raise UsageError(f"streams and ordinals have the shapes {shapes}; both must be (rows,)")
+        if streams.dtype != _WORD or ordinals.dtype != _WORD:
+            types = f"{streams.dtype} and {ordinals.dtype}"
             raise UsageError(f"streams and ordinals are of type {types}; both must be uint64")
         if self.shots < 1 or self.offset < 0:
             raise ShotsError(f"samples have {self.shots} shots from {self.offset} on; take at least 1, from 0 or later")
@@ -47,7 +50,7 @@ class Samples:
 
     def take(self, rows: "slice | IntArray | npt.NDArray[np.bool_]") -> "Samples":
         """The samples of the chosen rows."""
-        return replace(self, streams=self.streams[rows], ordinals=self.ordinals[rows])
+        return Samples(self.streams[rows], self.ordinals[rows], self.shots, self.offset)
 
 
 def take_samples(samples: Samples | None, rows: Any) -> Samples | None:
