@@ -11,6 +11,7 @@ from qorch.model.identity import row_keys
 from qorch.model.measurement import Measurement
 from qorch.model.observable import BasisGroup, Distribution, Grouping, group_observables
 from qorch.model.pub import Batch, Pub
+from qorch.model.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,12 @@ class RowGroup:
     def n_rows(self) -> int:
         """N."""
         return len(self.angles)
+
+    def samples(self, stream: int) -> Samples | None:
+        """All shots of every row, from the call's stream; None if exact."""
+        if self.shots is None:
+            return None
+        return Samples(np.full(self.n_rows, stream, dtype=np.uint64), self.ordinals, self.shots)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.arrays import IntArray
 from qorch.model.label import Part
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.result import Source
+from qorch.model.samples import Samples, take_samples
 from qorch.planning.lowering import RowGroup
 from qorch.ports.backend import Capabilities
 from qorch.ports.records import BlockRecord
@@ -34,15 +36,21 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class Missing:
-    """Rows of a group that need ``shots`` more (None: exact), continuing their streams at ``shot_offset``."""
+    """Rows of a group that are to be executed for these ``samples``; None: for exact values."""
 
     group: int
     rows: IntArray
-    shots: int | None
-    streams: UIntArray
-    ordinals: UIntArray
-    shot_offset: int = 0
+    samples: Samples | None
     source: Source = Source.EXECUTED
+
+    @property
+    def shots(self) -> int | None:
+        """How many are missing of every row; None if exact."""
+        return None if self.samples is None else self.samples.shots
+
+    def take(self, chosen: "IntArray | npt.NDArray[np.bool_]") -> "Missing":
+        """The chosen ones of these rows."""
+        return replace(self, rows=self.rows[chosen], samples=take_samples(self.samples, chosen))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +61,10 @@ class Selection:
     rows: IntArray
     block: RowBlock
     source: Source
+
+    def take(self, places: IntArray) -> "Selection":
+        """The rows at these places of the block."""
+        return replace(self, rows=self.rows[places], block=self.block.take(places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,33 +80,14 @@ class PlannedJob:
 
     @property
     def shots(self) -> int | None:
-        """The shots of every row where all blocks agree, else None."""
-        shots = {selection.block.shots for selection in self.selections}
+        """The shots of every row, 0 if all values are exact; None if the blocks differ."""
+        shots = {selection.block.shots or 0 for selection in self.selections}
         return shots.pop() if len(shots) == 1 else None
 
 
 def unexecuted(group: int, rows: RowGroup, *, stream: int) -> Missing:
     """All rows of a group, as missing."""
-    return Missing(
-        group=group,
-        rows=np.arange(rows.n_rows),
-        shots=rows.shots,
-        streams=np.full(rows.n_rows, stream, dtype=np.uint64),
-        ordinals=rows.ordinals,
-    )
-
-
-def keep(missing: Missing, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Missing:
-    """Those of the missing rows that are chosen, ``(R,)`` bool."""
-    return Missing(
-        missing.group,
-        missing.rows[chosen],
-        missing.shots,
-        missing.streams[chosen],
-        missing.ordinals[chosen],
-        missing.shot_offset,
-        missing.source,
-    )
+    return Missing(group, np.arange(rows.n_rows), rows.samples(stream))
 
 
 def replay(
@@ -108,17 +101,18 @@ def replay(
     hits: list[Hit] = []
     mismatches = 0
     for block in blocks:
-        rows = block.rows.astype(np.int64)
+        stored = block.rows
+        rows = stored.indices.astype(np.int64)
         if not _fits(groups, block, contexts):
             mismatches += len(rows)
             continue
-        inside = rows < groups[block.group].n_rows
+        inside = rows < groups[stored.group].n_rows
         same = np.zeros(len(rows), dtype=bool)
-        same[inside] = (groups[block.group].keys[rows[inside]] == block.keys[inside]).all(axis=1)
+        same[inside] = (groups[stored.group].keys[rows[inside]] == stored.keys[inside]).all(axis=1)
         mismatches += int((~same).sum())
         places = np.flatnonzero(same)
         if len(places):
-            hits.append(Hit(block.group, rows[places], Source.RESUMED, places, result=block.result))
+            hits.append(Hit(stored.group, rows[places], Source.RESUMED, places, result=block.result))
     return hits, mismatches
 
 
@@ -146,26 +140,21 @@ def _places(rows: IntArray, wanted: IntArray) -> IntArray | None:
 def lost_rows(job: PlannedJob, lost: Sequence[IntArray]) -> PlannedJob | None:
     """The job that carries only the lost rows, ``lost[i]`` of block i, of another; None where nothing was lost."""
     selections = tuple(
-        _part(selection, places) for selection, places in zip(job.selections, lost, strict=False) if len(places)
+        selection.take(places) for selection, places in zip(job.selections, lost, strict=False) if len(places)
     )
     return PlannedJob(selections) if selections else None
 
 
-def _part(selection: Selection, places: IntArray) -> Selection:
-    block = selection.block
-    part = replace(block, angles=block.angles[places], streams=block.streams[places], ordinals=block.ordinals[places])
-    return Selection(selection.group, selection.rows[places], part, selection.source)
-
-
 def _fits(groups: Sequence[RowGroup], block: BlockRecord, contexts: Sequence[bytes] | None) -> bool:
-    if block.group >= len(groups):
+    rows, samples = block.rows, block.rows.samples
+    if rows.group >= len(groups):
         return False
-    group = groups[block.group]
+    group = groups[rows.group]
+    is_whole = group.shots is None if samples is None else samples.offset == 0 and samples.shots == group.shots
     return (
-        block.shots == group.shots
-        and block.shot_offset == 0
+        is_whole
         and block.measurement_digest == group.measurement.digest
-        and (contexts is None or contexts[block.group] == block.context)
+        and (contexts is None or contexts[rows.group] == rows.context)
     )
 
 
@@ -243,13 +232,5 @@ def _slice(
 
 def _select(group: RowGroup, part: Missing, chosen: slice | IntArray) -> Selection:
     rows = part.rows[chosen]
-    block = RowBlock(
-        gates=group.gates,
-        measurement=group.measurement,
-        angles=group.angles[rows],
-        shots=part.shots,
-        streams=part.streams[chosen],
-        ordinals=part.ordinals[chosen],
-        shot_offset=part.shot_offset,
-    )
+    block = RowBlock(group.gates, group.measurement, group.angles[rows], take_samples(part.samples, chosen))
     return Selection(part.group, rows, block, part.source)

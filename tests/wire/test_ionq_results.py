@@ -18,7 +18,7 @@ from qorch_providers.ionq.results.reading import read_answer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_answers import CHILDREN, OLD_JOB, answer, flat, job, registered, single, whole
-from ionq_circuits import block_of, gate_list, request_of
+from ionq_circuits import block_of, gate_list, request_of, with_samples
 
 IDEAL = parse_options("simulator")
 QPU = parse_options("qpu.forte-1")
@@ -32,7 +32,7 @@ def shape_of(n_rows, *, shots=100, n_qubits=2, blocks=1, offset=0):
     block = block_of(gates, np.empty((n_rows, 0)), shots=shots)
     return request_of(
         *(
-            RowBlock(gates, block.measurement, block.angles, shots, block.streams, block.ordinals + index, offset)
+            with_samples(block, ordinals=block.samples.ordinals + np.uint64(index), offset=offset)
             for index in range(blocks)
         )
     ).shape
@@ -42,8 +42,7 @@ def exact_shape(n_rows, *, masks=None, n_qubits=2):
     """Rows of which exact values are wanted."""
     gates = gate_list(n_qubits)
     measurement = Measurement(np.zeros(n_qubits, dtype=np.uint8), is_exact=True, masks=masks)
-    streams = np.zeros(n_rows, dtype=np.uint64)
-    return request_of(RowBlock(gates, measurement, np.empty((n_rows, 0)), None, streams, streams)).shape
+    return request_of(RowBlock(gates, measurement, np.empty((n_rows, 0)), None)).shape
 
 
 def dense(result, index=0):

@@ -27,6 +27,7 @@ from qorch.errors import RunBusyError, StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
+from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span
 from qorch.ports.records import (
     AttemptRecord,
@@ -51,11 +52,13 @@ from qorch.testing.conformance.store_records import (
     NOW,
     assert_same_block,
     assert_same_result,
+    assert_same_samples,
     make_block,
     make_job,
     make_run,
     sampled_results,
     start_python,
+    with_rows,
 )
 from qorch.testing.conformance.store_recovery import StoreRecoveryConformance
 from qorch.testing.conformance.store_runs import StoreRunsConformance
@@ -176,12 +179,9 @@ class StoreConformance(
         @given(result=sampled_results(), data=st.data())
         def check(result: BlockResult, data: st.DataObject) -> None:
             words = st.lists(st.integers(0, 2**64 - 1), min_size=result.n_rows, max_size=result.n_rows)
-            block = replace(
-                make_block(result.n_rows),
-                result=result,
-                streams=np.array(data.draw(words), dtype=np.uint64),
-                ordinals=np.array(data.draw(words), dtype=np.uint64),
-            )
+            streams, ordinals = (np.array(data.draw(words), dtype=np.uint64) for _ in range(2))
+            samples = Samples(streams, ordinals, 1000, 3)
+            block = replace(with_rows(make_block(result.n_rows), samples=samples), result=result)
             store.write([block]).result()
             assert_same_block(store.blocks_at("r", HERE)[-1], block)
 
@@ -191,16 +191,18 @@ class StoreConformance(
         """Also infinities, the sign of zero, denormal numbers, and no columns at all."""
         odd = np.array([[np.pi, -0.0, np.inf], [5e-324, np.nan, 1e308]])
         for values in (odd, np.zeros((2, 0))):
-            block = replace(make_block(2), shots=None, result=BlockResult(values=values))
+            block = replace(with_rows(make_block(2), samples=None), result=BlockResult(values=values))
             store.write([block]).result()
             assert_same_block(store.blocks_at("r", HERE)[-1], block)
 
     def test_blocks_are_found_by_position(self, store: Store) -> None:
         """Oldest first, of that call only; a block without a time is given one."""
-        blocks = [replace(make_block(3), group=group, position=Position(0, group // 2)) for group in range(4)]
+        blocks = [
+            replace(with_rows(make_block(3), group=group), position=Position(0, group // 2)) for group in range(4)
+        ]
         store.write([*blocks[:3]])
         store.write([replace(blocks[3], created_at=None)]).result()
-        assert [block.group for block in store.blocks_at("r", HERE)] == [0, 1]
+        assert [block.rows.group for block in store.blocks_at("r", HERE)] == [0, 1]
         assert store.blocks_at("r", Position(7, 0)) == []
         assert all(block.created_at is not None for block in store.blocks_at("r", Position(0, 1)))
 
@@ -208,18 +210,16 @@ class StoreConformance(
         """All three digests count; ids ascend, and a look-up may begin after one."""
         blocks = [make_block(rows) for rows in (1, 2, 3)]
         others = [
-            replace(make_block(4), context=b"\xff" * 32),
+            with_rows(make_block(4), context=b"\xff" * 32),
             replace(make_block(4), measurement_digest=b"\xff" * 32),
-            replace(make_block(4), gates_digest=b"\xff" * 32),
+            with_rows(make_block(4), gates_digest=b"\xff" * 32),
         ]
         store.write([*blocks, *others]).result()
         found = store.block_keys(CONTEXT, MEASUREMENT, GATES)
         assert [len(keys.keys) for keys in found] == [1, 2, 3]
         for keys, block in zip(found, blocks, strict=True):
-            np.testing.assert_array_equal(keys.keys, block.keys)
-            np.testing.assert_array_equal(keys.streams, block.streams)
-            np.testing.assert_array_equal(keys.ordinals, block.ordinals)
-            assert (keys.shots, keys.shot_offset) == (block.shots, block.shot_offset)
+            np.testing.assert_array_equal(keys.keys, block.rows.keys)
+            assert_same_samples(keys.samples, block.rows.samples)
         later = store.block_keys(CONTEXT, MEASUREMENT, GATES, after_block_id=found[0].block_id)
         assert [keys.block_id for keys in later] == [keys.block_id for keys in found[1:]]
 

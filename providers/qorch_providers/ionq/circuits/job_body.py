@@ -172,7 +172,8 @@ def _noise_seed(first: RowBlock, options: Options) -> int | None:
 
     The bare seed would repeat the noise of one step in the next, and a top-up would bring the same shots again.
     """
-    if options.noise_seed is None:
+    samples = first.samples
+    if options.noise_seed is None or samples is None:
         return None
-    text = f"qorch-ionq-noise-1/{options.noise_seed}/{first.streams[0]}/{first.ordinals[0]}/{first.shot_offset}"
+    text = f"qorch-ionq-noise-1/{options.noise_seed}/{samples.streams[0]}/{samples.ordinals[0]}/{samples.offset}"
     return 1 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") % MAX_SEED

@@ -9,8 +9,9 @@ import numpy as np
 from qorch.errors import InvalidResultError
 from qorch.model.arrays import FloatArray, IntArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
-from qorch.model.measurement import BlockResult
+from qorch.model.job import JobResult, JobShape, RawResult, RemoteState
+from qorch.model.measurement import BlockResult, BlockShape
+from qorch.model.samples import Samples
 from qorch_providers.ionq.options import Options
 from qorch_providers.ionq.results.archive import decode_answer
 from qorch_providers.ionq.results.distributions import (
@@ -119,25 +120,24 @@ class _Row:
 def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
     """The rows that are there; the error of a bad one begins with its number."""
     found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
-    if block.measurement.is_exact:
+    samples = block.samples
+    if samples is None:
         if not options.is_ideal:
             raise InvalidResultError("exact values were asked for; only the ideal simulator has them")
         return BlockResult(values=_exact_values(block, [row.distribution for row in found]))
-    if block.shots is None:
-        raise InvalidResultError("no number of shots is known")
-    histograms = _drawn(block, found, block.shots) if options.is_ideal else _counted(found, block.shots, options)
-    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=block.shots))
+    histograms = _drawn(samples, found) if options.is_ideal else _counted(found, samples.shots, options)
+    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=samples.shots))
 
 
-def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tuple[UIntArray, IntArray]]:
+def _drawn(samples: Samples, rows: Iterator[_Row]) -> Iterator[tuple[UIntArray, IntArray]]:
     """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
-    stream = RowStream()
+    stream, shots = RowStream(), samples.shots
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):
             words = np.empty((len(chunk), shots), dtype=np.uint32)
             for row, drawn in zip(chunk, words, strict=True):
-                name, ordinal = int(block.streams[row.place]), int(block.ordinals[row.place])
-                drawn[:] = stream.words(name, ordinal, offset=block.shot_offset, count=shots)
+                name, ordinal = int(samples.streams[row.place]), int(samples.ordinals[row.place])
+                drawn[:] = stream.words(name, ordinal, offset=samples.offset, count=shots)
             probabilities = np.stack([row.distribution.probabilities for row in chunk])
             yield np.stack([row.distribution.outcomes for row in chunk]), draw_counts(probabilities, words)
 

@@ -1,6 +1,6 @@
 """Shots from probabilities: drawn here where IonQ gives exact ones, counted where it gives a histogram's shares.
 
-Shot s of a row is word ``shot_offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
+Shot s of a row is word ``offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
 inverse distribution function.
 """
 

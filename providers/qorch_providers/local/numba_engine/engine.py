@@ -9,6 +9,7 @@ import numpy.typing as npt
 from qorch.machine import memory_bytes
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.samples import Samples
 from qorch_providers.local.limits import LANE_QUBITS, LANES
 from qorch_providers.local.numba_engine.buffers import Shelf
 from qorch_providers.local.numba_engine.jit import Compilations
@@ -17,7 +18,6 @@ from qorch_providers.local.numba_engine.sampling import NARROW, WIDE, pack_entri
 from qorch_providers.local.numba_engine.threads import ThreadTeam
 from qorch_providers.local.numba_engine.workspace import Entries, Purpose, Work, make_work
 from qorch_providers.local.observables import WeightedStrings
-from qorch_providers.local.port import Sample
 from qorch_providers.local.program.program import Program
 
 FINE_QUBITS = 20
@@ -49,39 +49,44 @@ class NumbaEngine:
         self._works.clear()
         self._entries.clear()
 
-    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+    def sample(self, program: Program, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
         """See Engine."""
-        capacity = min(1 << program.n_qubits, sample.shots)
+        capacity = min(1 << program.n_qubits, samples.shots)
         step = max(1, _ENTRY_BYTES // (8 * capacity))
         pieces = []
         for start in range(0, len(angles), step):
             rows = slice(start, start + step)
-            pieces.append(self.fill_entries(program, angles[rows], sample.take(rows), capacity=capacity))
+            piece = self.fill_entries(program, angles[rows], samples.take(rows), capacity=capacity, scalar=scalar)
+            pieces.append(piece)
         counts = _pack(program.n_qubits, pieces)
         for piece in pieces[:1]:
-            self._entries.put((program.n_qubits, len(piece.lengths), sample.shots), piece)
+            self._entries.put((program.n_qubits, len(piece.lengths), samples.shots), piece)
         return counts
 
-    def fill_entries(self, program: Program, angles: FloatArray, sample: Sample, *, capacity: int) -> Entries:
+    def fill_entries(
+        self, program: Program, angles: FloatArray, samples: Samples, *, capacity: int, scalar: npt.DTypeLike
+    ) -> Entries:
         """Histograms of all rows, up to ``capacity`` outcomes each, before they are packed."""
         is_large = program.n_qubits > FINE_QUBITS
         lanes = choose_lanes(program.n_qubits, len(angles))
         entries = self._entries.take(
-            (program.n_qubits, len(angles), sample.shots),
-            lambda: _make_entries(program, len(angles), sample, capacity=capacity, lanes=lanes),
+            (program.n_qubits, len(angles), samples.shots),
+            lambda: _make_entries(program, len(angles), samples, capacity=capacity, lanes=lanes),
         )
         purpose = Purpose(
-            "large-samples" if is_large else "samples", samples=not is_large, fine_shots=sample.shots if is_large else 0
+            "large-samples" if is_large else "samples",
+            samples=not is_large,
+            fine_shots=samples.shots if is_large else 0,
         )
         kernel = sample_large_rows if is_large else sample_rows
 
         def task(ticket: Ticket, work: Work) -> None:
             kernel(
-                ticket, program.tables, program.is_real, angles, sample.streams, sample.ordinals,
-                sample.first_shot, sample.shots, work, entries,
+                ticket, program.tables, program.is_real, angles, samples.streams, samples.ordinals,
+                samples.offset, samples.shots, work, entries,
             )  # fmt: skip
 
-        self.run(program, len(angles), sample.scalar, purpose, task)
+        self.run(program, len(angles), scalar, purpose, task)
         return entries
 
     def evaluate(
@@ -154,9 +159,9 @@ class NumbaEngine:
         return max(1, self._memory_bytes // 2 // state_bytes)
 
 
-def _make_entries(program: Program, rows: int, sample: Sample, *, capacity: int, lanes: int) -> Entries:
+def _make_entries(program: Program, rows: int, samples: Samples, *, capacity: int, lanes: int) -> Entries:
     is_large = program.n_qubits > FINE_QUBITS
-    is_narrow = program.n_qubits <= 8 * NARROW and sample.shots < 1 << 8 * NARROW
+    is_narrow = program.n_qubits <= 8 * NARROW and samples.shots < 1 << 8 * NARROW
     width = NARROW if is_narrow else WIDE
     places = -(-rows // lanes) * lanes * capacity
     return Entries(

@@ -14,9 +14,9 @@ import torch
 from qorch.errors import BackendError, UsageError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
+from qorch.model.samples import Samples
 from qorch_providers.local.limits import TORCH_SAMPLE_QUBITS
 from qorch_providers.local.observables import WeightedStrings
-from qorch_providers.local.port import Sample
 from qorch_providers.local.program.primitives import AXIS_X, AXIS_Y, AXIS_Z, FLIP_X
 from qorch_providers.local.program.program import DIAGONAL, FLIP, GATHER, REAL_PAIR, ROTATE_PAIR, Program
 from qorch_providers.local.torch_engine.philox import uniform_words
@@ -56,15 +56,15 @@ class TorchEngine:
         """Nothing to release."""
 
     @_memory_errors()
-    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+    def sample(self, program: Program, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
         """See Engine. Raises UsageError beyond 24 qubits."""
         if program.n_qubits > TORCH_SAMPLE_QUBITS:
             raise UsageError(f"the torch engine samples up to {TORCH_SAMPLE_QUBITS} qubits")
         pieces = []
-        for rows in self._chunks(program, angles, sample.scalar):
+        for rows in self._chunks(program, angles, scalar):
             with torch.no_grad():
-                probabilities = self._probabilities(program, angles[rows], sample.scalar)
-            pieces.append(_sample(probabilities, sample.take(rows), n_qubits=program.n_qubits))
+                probabilities = self._probabilities(program, angles[rows], scalar)
+            pieces.append(_sample(probabilities, samples.take(rows), n_qubits=program.n_qubits))
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
     @_memory_errors()
@@ -249,14 +249,14 @@ def _energy(states: torch.Tensor, strings: WeightedStrings) -> torch.Tensor:
     return energy
 
 
-def _sample(probabilities: torch.Tensor, sample: Sample, *, n_qubits: int) -> Counts:
+def _sample(probabilities: torch.Tensor, samples: Samples, *, n_qubits: int) -> Counts:
     """Histograms of a chunk of rows, by the thresholds of the numba engine's sampling."""
     sums = torch.cumsum(probabilities.to(torch.float64), dim=1)
     thresholds = torch.floor(sums * (_LARGEST_DRAW / sums[:, -1:]) + 0.25).to(torch.int64)
     outcomes, counts, lengths = [], [], []
     for row in range(len(thresholds)):
         words = uniform_words(
-            int(sample.streams[row]), int(sample.ordinals[row]), first_shot=sample.first_shot, shots=sample.shots
+            int(samples.streams[row]), int(samples.ordinals[row]), first_shot=samples.offset, shots=samples.shots
         )
         draws = torch.as_tensor(np.minimum(words, _LARGEST_DRAW - 1).astype(np.int64), device=thresholds.device)
         found, seen = torch.unique(torch.searchsorted(thresholds[row], draws, right=True), return_counts=True)
