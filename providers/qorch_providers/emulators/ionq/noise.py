@@ -1,4 +1,4 @@
-"""The noise that stands for a machine. It is an approximation, and not that of the real service.
+"""A noise model of a machine. It is an approximation, and not that of the real service.
 
 Every gate replaces the state by the fully mixed one with its error probability, so the ideal distribution keeps the
 weight ``prod(1 - p_gate)`` and the rest is spread evenly over all outcomes; then every bit is read wrongly with the
@@ -13,7 +13,7 @@ from qorch_providers.emulators.statevector.matrices import Floats
 
 
 def add_noise(probabilities: Floats, shape: Shape, rates: NoiseRates) -> Floats:
-    """What would be measured instead of ``probabilities (B, 2**n)``; of the same shape."""
+    """The outcome probabilities with noise, given those without, ``(B, 2**n)``; of the same shape."""
     kept = (1.0 - rates.one_qubit) ** shape.n_one * (1.0 - rates.two_qubit) ** shape.n_two
     mixed = kept * probabilities + (1.0 - kept) / probabilities.shape[1]
     return _misread(mixed, shape.n_qubits, rates.readout)
