@@ -1,4 +1,4 @@
-"""Stored samples by row key: which of them stand in for the rows of a call, under `reuse` and `top_up`."""
+"""An index of stored samples by row key: finds those that the rows of a call can use under `reuse` and `top_up`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -13,9 +13,9 @@ from qorch.ports.records import BlockKeys
 BoolArray = npt.NDArray[np.bool_]
 
 EXACT = -1
-"""In place of a number of shots: the entry holds exact values."""
+"""Used instead of a number of shots if an entry holds exact values."""
 NONE = -1
-"""In place of an entry: there is none."""
+"""Used instead of an entry's index if there is no entry."""
 
 
 def duplicate_rows(keys: ByteArray) -> tuple[IntArray, IntArray]:
@@ -47,7 +47,7 @@ def _number_within(labels: IntArray) -> IntArray:
 
 
 def _run_starts(*columns: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> IntArray:
-    """Where a run of equal entries begins in columns that are sorted together."""
+    """The places at which runs of equal entries begin in columns that are sorted together."""
     changes = np.zeros(len(columns[0]), dtype=bool)
     changes[:1] = True
     for column in columns:
@@ -56,7 +56,7 @@ def _run_starts(*columns: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> Int
 
 
 def _prefixes(keys: ByteArray) -> UIntArray:
-    """The first eight bytes of every key; who compares by them compares the whole key afterwards."""
+    """The first eight bytes of every key, for fast comparison; whole keys have to be compared afterwards."""
     return np.ascontiguousarray(keys[:, :8]).view(">u8").ravel().astype(np.uint64)
 
 
@@ -66,9 +66,9 @@ class SampleTable:
 
     One entry per piece, ``(T,)`` each: its ``keys (T, 32)`` and their ``prefixes``; ``samples``: a number for each
     (key, stream, ordinal), rising in the order in which they were first stored; ``offsets`` and ``ends`` in shots (both
-    EXACT where exact); ``streams`` and ``ordinals``; and where it lies (``block_ids``, ``places``). Sorted by prefix,
-    sample, offset, end. A piece that was stored twice is here once: two runs with one seed take identical samples,
-    which must never pass for independent ones.
+    EXACT if exact); ``streams`` and ``ordinals``; and where it lies (``block_ids``, ``places``). Sorted by prefix,
+    sample, offset, end. A piece that was stored twice is listed once: two runs with one seed take identical samples,
+    which must never count as independent ones.
     """
 
     keys: ByteArray
@@ -82,7 +82,7 @@ class SampleTable:
     places: IntArray
 
     def __len__(self) -> int:
-        """T."""
+        """The number of entries, T."""
         return len(self.prefixes)
 
     def take(self, chosen: IntArray) -> "SampleTable":
@@ -91,7 +91,7 @@ class SampleTable:
 
     @cached_property
     def before(self) -> IntArray:
-        """For every entry, the entry of the same sample that ends where it begins; NONE where it begins at 0."""
+        """For every entry, the entry of the same sample that ends where it begins; NONE if it begins at 0."""
         pieces = np.zeros(len(self), dtype=np.int64)
         pieces[_run_starts(self.prefixes, self.samples)] = 1
         pieces = np.cumsum(pieces) * (int(self.ends.max(initial=0)) + 1)
@@ -157,7 +157,7 @@ class Match:
 
     @property
     def shots(self) -> IntArray:
-        """How many shots each row's stored sample has, ``(R,)``; EXACT where exact."""
+        """How many shots each row's stored sample has, ``(R,)``; EXACT if exact."""
         return self.table.ends[self.entries]
 
     def take(self, chosen: BoolArray) -> "Match":
@@ -179,7 +179,7 @@ class SampleIndex:
     """
 
     def __init__(self, blocks: Sequence[BlockKeys]) -> None:
-        """Index what is stored already, oldest first."""
+        """Index the blocks that are stored already, oldest first."""
         self._blocks: list[list[BlockKeys]] = []
         self._tables: list[SampleTable] = []
         self._streams: set[int] = set()
@@ -190,7 +190,7 @@ class SampleIndex:
         """Index newly stored blocks."""
         newest = list(blocks)
         streams = {int(name) for b in newest if b.shots is not None for name in np.unique(b.streams)}
-        # Pieces of one sample must meet in one table, or they would pass for two samples.
+        # Pieces of one sample must be in one table, or they would count as two samples.
         meets_older = not streams.isdisjoint(self._streams)
         while self._tables and (meets_older or sum(len(b.keys) for b in newest) * 2 > len(self._tables[-1])):
             newest = self._blocks.pop() + newest
@@ -200,7 +200,7 @@ class SampleIndex:
         self._tables.append(build_table(newest))
 
     def find(self, keys: ByteArray, *, shots: int | None, partial: bool) -> list[Match]:
-        """The samples that stand in for rows with these ``keys (N, 32)``; rows without one are in no match.
+        """The stored samples for rows with these ``keys (N, 32)``; rows without one are in no match.
 
         The k-th occurrence of a key takes the k-th sample that has exactly ``shots`` shots or, with ``partial``, the
         k-th of any size; exact values (``shots`` None) serve every occurrence.
@@ -233,7 +233,7 @@ def _usable(table: SampleTable, shots: int | None, *, partial: bool) -> IntArray
     if not partial:
         whole = whole[ends == shots]
         return np.asarray(whole[_run_starts(table.prefixes[whole], table.samples[whole])])
-    # Best of each sample: the least that suffices, or else the most there is.
+    # Best of each sample: the fewest shots that suffice, or else the most shots.
     merit = np.where(ends >= shots, shots - ends, ends - np.iinfo(np.int64).max)
     order = np.lexsort((-merit, table.samples[whole], table.prefixes[whole]))
     whole = whole[order]

@@ -53,7 +53,7 @@ class HttpClient:
 
         ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets``: values to hide in
         answers and messages although no header has them, such as a key that is exchanged for tokens. A call ends after
-        ``deadline_seconds``, whatever its progress. ``most_connections``: the maximum per origin.
+        ``deadline_seconds``, at any stage. ``most_connections``: the maximum per origin.
 
         Raises UsageError for a URL that is not https (http: to this machine only) and for values no header may have.
         """

@@ -54,7 +54,7 @@ def check_origin(url: str) -> str:
             f"the URL of the backend at {host} has a user, a query or a fragment; leave only host and path"
         )
     if parts.path.strip("/") and not is_safe_path(parts.path.rstrip("/")):
-        raise UsageError(f"the URL of the backend at {host} has a path with dots, escapes or empty parts; mend it")
+        raise UsageError(f"the URL of the backend at {host} has a path with dots, escapes or empty parts; correct it")
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(f"http://{host} would carry the key readable for everyone on the way; use https://{host}")
     return url.rstrip("/")

@@ -4,7 +4,7 @@ How to read it: ``server`` runs a ``service``, which is put together from ``sett
 ``submission`` is read from the JSON of ``wire`` and becomes one of the ``jobs``, whose lifecycle ``life`` runs in the
 background: its ``circuits`` of ``gates`` are simulated with the ``noise`` of one of the ``backends``, and
 ``outcomes`` keeps the results. ``documents`` and ``legacy`` show jobs as the two versions do; ``money`` says what they
-cost, ``sessions`` groups them, and ``truth`` tells tests what really happened.
+cost, ``sessions`` groups them, and ``truth`` is a record of all accepted jobs for tests.
 """
 
 from qorch_providers.emulators.ionq.server import RunningEmulator, serve, start

@@ -1,4 +1,4 @@
-"""From a kept answer to verified results: circuits paired with rows by child id, and shares turned into shots. Pure."""
+"""Reads and verifies a stored answer: pairs circuits with rows by child id, and computes counts. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
     """The results of a job's blocks, and the rows that failed at IonQ.
 
     Ideal simulator: the probabilities are exact, and shots are drawn here, each row from its own stream. Elsewhere
-    probability times shots must be whole but for the server's rounding (see ``whole_counts``); only with debiasing
+    probability times shots must be whole, apart from the server's rounding (see ``whole_counts``); only with debiasing
     it is rounded here (see ``nearest_counts``).
-    Raises InvalidResultError, and nothing else, where anything is amiss: then no row is believed.
+    Raises InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
     documents = decode_answer(raw.content)
     if not documents:
@@ -55,7 +55,7 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
 
 
 def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, version: str) -> list[Text | None]:
-    """The JSON of every row's probabilities in the order of the rows, None where the row failed."""
+    """The JSON of every row's probabilities in the order of the rows, None if the row failed."""
     if job.status.state not in (RemoteState.DONE, *_LOST):
         raise InvalidResultError(f"job {job.job_id} is not over; fetch its results when it is")
     probabilities: Text = documents[1] if len(documents) % 2 == 0 else b""
@@ -72,7 +72,7 @@ def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, v
 
 
 def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text | None]:
-    """A job without children: its one circuit, or nothing at all where it failed."""
+    """The row of a job without children: the JSON of its one circuit, or None if it failed."""
     if job.status.state in _LOST:
         return [None] * shape.n_rows
     if not probabilities:
@@ -81,12 +81,12 @@ def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text 
 
 
 def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> dict[str, Text | None]:
-    """By child id: its own probabilities, b"" where they were not fetched, None where it failed."""
+    """By child id: its own probabilities, b"" if they were not fetched, None if it failed."""
     single: dict[str, Text | None] = {}
     for document, body in zip(pairs[::2], pairs[1::2], strict=True):
         child = decode_job(bytes(document), version=version)
         if child.job_id not in job.child_ids or child.job_id in single:
-            raise InvalidResultError(f"job {child.job_id} is no child of {job.job_id}, or is there twice")
+            raise InvalidResultError(f"job {child.job_id} is not a child of {job.job_id}, or is there twice")
         if child.status.state not in (RemoteState.DONE, *_LOST):
             raise InvalidResultError(f"job {child.job_id} is not over; fetch its results when it is")
         single[child.job_id] = None if child.status.state in _LOST else body
@@ -105,19 +105,19 @@ def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Tex
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A row that is there: its place in the block."""
+    """A row that did not fail, with its place in the block."""
 
     place: int
     distribution: Distribution
 
     @property
     def n_outcomes(self) -> int:
-        """How many outcomes it has a probability of."""
+        """The number of outcomes with a probability."""
         return len(self.distribution.outcomes)
 
 
 def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
-    """The rows that are there; the error of a bad one begins with its number."""
+    """The result of the rows that did not fail; the error of a bad row begins with its number."""
     found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
     if block.measurement.is_exact:
         if not options.is_ideal:
@@ -130,7 +130,7 @@ def _read_block(block: BlockShape, rows: list[Text | None], options: Options) ->
 
 
 def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
+    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, in groups that fit the cache."""
     stream = RowStream()
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):
@@ -143,7 +143,7 @@ def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tupl
 
 
 def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(1, E)`` of one row after the other, as they were measured."""
+    """Outcomes and counts ``(1, E)`` of each row in turn, as measured."""
     for row in rows:
         try:
             counts = whole_counts(row.distribution, shots=shots)
@@ -165,7 +165,7 @@ def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[
 
 
 def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, shots: int) -> Counts:
-    """All rows in one, without what was not seen."""
+    """All rows in one ``Counts``, without outcomes that were not seen."""
     outcome_type, count_type = smallest_unsigned((1 << n_qubits) - 1), smallest_unsigned(shots)
     outcomes = [np.empty(0, dtype=outcome_type)]
     counts = [np.empty(0, dtype=np.uint8)]
@@ -185,7 +185,7 @@ def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, sh
 
 
 def _exact_values(block: BlockShape, distributions: list[Distribution]) -> FloatArray:
-    """Probabilities or parities ``(R, M)``, divided by the sum of what was sent, which rounding keeps from being 1."""
+    """Probabilities or parities ``(R, M)``, divided by the sum of the probabilities, which is not 1 after rounding."""
     masks = block.measurement.masks
     values = np.zeros((len(distributions), block.measurement.n_values))
     for row, distribution in enumerate(distributions):

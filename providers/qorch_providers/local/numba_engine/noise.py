@@ -1,4 +1,4 @@
-"""Depolarising and readout noise: which shots fail where, and histograms of noisy shots."""
+"""Depolarising and readout noise: which gates fail in which shots, and histograms of noisy shots."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _TRAJECTORY_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class NoiseSites:
-    """Where a gate list can fail. ``sites (G, 2)``: first source and number of qubits of every gate.
+    """The gates at which noise can occur. ``sites (G, 2)``: first source and number of qubits of every gate.
 
     ``survival (G,)``: the logarithm of the probability that gates 0 to g all work. Depolarising with the probability p
     is one of the 4^k - 1 Paulis with the probability ``p (1 - 4^-k)`` (Aer's convention).
@@ -57,14 +57,14 @@ class NoisySampler:
     """Samples noisy rows on the numba engine."""
 
     def __init__(self, engine: NumbaEngine, noise: Noise) -> None:
-        """Share an engine."""
+        """``engine`` may be used by others too."""
         self._engine = engine
         self._noise = noise
         with np.errstate(divide="ignore"):
             self._log_correct = float(np.log1p(-noise.readout))
 
     def program(self, gates: GateList, basis: npt.NDArray[np.uint8], programs: Programs) -> NoisyProgram:
-        """What a circuit becomes under this noise."""
+        """The programs of a circuit with this noise."""
         return NoisyProgram(
             programs.of(gates, basis), programs.with_noise(gates, basis), find_sites(gates, self._noise)
         )
@@ -80,7 +80,7 @@ class NoisySampler:
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
     def _read(self, program: NoisyProgram, angles: FloatArray, sample: Sample) -> UIntArray:
-        """What is read in every shot, ``(R, S)``."""
+        """The outcome read in every shot, ``(R, S)``."""
         outcomes = np.empty((len(angles), sample.shots), dtype=np.uint64)
         ideal, survival = program.ideal, program.sites.survival
 
