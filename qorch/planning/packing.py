@@ -68,7 +68,7 @@ class PlannedJob:
 
     @property
     def shots(self) -> int | None:
-        """The shots of every row if all blocks agree, else None."""
+        """The shots of every row where all blocks agree, else None."""
         shots = {selection.block.shots for selection in self.selections}
         return shots.pop() if len(shots) == 1 else None
 

@@ -22,7 +22,7 @@ class Timeline:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that jumps to the next timer instead of waiting. It does not wait for work in threads: use none."""
+    """Jumps to the next timer instead of waiting for it. Work in threads is not waited for: use none."""
 
     def __init__(self, timeline: Timeline | None = None) -> None:
         """Start at 0 seconds, or join a timeline."""

@@ -137,7 +137,7 @@ class StoreConformance(
         assert store.jobs("other") == []
 
     def test_rows_are_added_up_by_state(self, store: Store) -> None:
-        """The rows of a run's jobs are summed for each state that occurs."""
+        """Those of a run's jobs, in the states that there are."""
         jobs = [make_job(f"r/0.0.{i}") for i in range(3)]
         store.write([*jobs, replace(jobs[0], state=JobState.DONE), replace(jobs[1], state=JobState.DONE)]).result()
         assert store.rows_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}

@@ -127,13 +127,13 @@ class StoreSharingConformance(StoreFixtures):
         assert store.update_account("nobody", read).result() is None
 
     def test_an_account_keeps_any_bytes(self, store: Store) -> None:
-        """Empty bytes are kept too, which is not the same as no account."""
+        """Also none at all, which is not the same as no account."""
         for state in (b"", b"\x00\xff" * 5000):
             store.update_account("a", lambda _, _now_ns, state=state: Change(state, None)).result()  # type: ignore[misc]
             assert store.update_account("a", read).result() == state
 
     def test_a_deleted_account_starts_anew(self, store: Store) -> None:
-        """State None deletes an account; deleting one that does not exist is not an error."""
+        """State None deletes; deleting what is not there is fine."""
         assert store.update_account("a", forget).result() == "gone"
         store.update_account("a", grow).result()
         store.update_account("a", forget).result()

@@ -59,7 +59,7 @@ class Fault:
 
     @property
     def concerns_job(self) -> bool:
-        """Whether the fault changes the outcome of a job rather than the answer to the call."""
+        """Whether it changes what becomes of a job, and leaves the call's answer alone."""
         return self.kind in JOBS
 
 

@@ -34,8 +34,8 @@ class Dialect:
     """How one provider names its calls and words its errors.
 
     ``name_call``: the route of a request, as faults and limits name it; None for the emulator's own routes, which
-    have neither. ``error_body``: the JSON of an error. ``pretend``: status and JSON of the answer to a call of this
-    route that is answered without being processed.
+    nothing disturbs. ``error_body``: the JSON of an error. ``pretend``: status and JSON of the answer to a call of
+    this route that is never done, but answered all the same.
     """
 
     name_call: Callable[[web.Request], str | None]
@@ -114,7 +114,7 @@ class Traffic:
         """Process the call now, later or never; returns the answer of a server without faults."""
         if fault is None or fault.moment is Moment.AFTER:
             return await self._pass(route, request, handler)
-        # The body is read in any case: the faults concern calls that were sent completely.
+        # The body has arrived whatever happens next: what is tested is a call that was sent completely.
         await _read_body(request)
         if fault.moment is Moment.DURING:
             task = asyncio.create_task(self._pass(route, request, handler))

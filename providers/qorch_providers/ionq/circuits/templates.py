@@ -30,7 +30,7 @@ _KEPT = 64
 class Template:
     """Gates as JSON with gaps: ``pieces (S + 1,)``, between which the numbers ``order (S,)`` of ``circuit`` go.
 
-    ``n_gates``: gates of one row as they are sent; they are not kept in ``circuit``.
+    ``n_gates``: gates of one row as they are sent; ``circuit`` has forgotten them.
     """
 
     circuit: WireCircuit

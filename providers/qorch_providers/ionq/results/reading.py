@@ -1,4 +1,4 @@
-"""Reads and verifies a stored answer: pairs circuits with rows by child id, and computes counts. Pure."""
+"""From a kept answer to verified results: circuits paired with rows by child id, and shares turned into shots. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
 
 
 def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, version: str) -> list[Text | None]:
-    """The JSON of every row's probabilities in the order of the rows, None if the row failed."""
+    """The JSON of every row's probabilities in the order of the rows, None where the row failed."""
     if job.status.state not in (RemoteState.DONE, *_LOST):
         raise InvalidResultError(f"job {job.job_id} is not over; fetch its results when it is")
     probabilities: Text = documents[1] if len(documents) % 2 == 0 else b""
@@ -72,7 +72,7 @@ def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, v
 
 
 def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text | None]:
-    """The row of a job without children: the JSON of its one circuit, or None if it failed."""
+    """A job without children: its one circuit, or nothing at all where it failed."""
     if job.status.state in _LOST:
         return [None] * shape.n_rows
     if not probabilities:
@@ -81,7 +81,7 @@ def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text 
 
 
 def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> dict[str, Text | None]:
-    """By child id: its own probabilities, b"" if they were not fetched, None if it failed."""
+    """By child id: its own probabilities, b"" where they were not fetched, None where it failed."""
     single: dict[str, Text | None] = {}
     for document, body in zip(pairs[::2], pairs[1::2], strict=True):
         child = decode_job(bytes(document), version=version)
@@ -117,7 +117,7 @@ class _Row:
 
 
 def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
-    """The result of the rows that did not fail; the error of a bad row begins with its number."""
+    """The rows that are there; the error of a bad one begins with its number."""
     found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
     if block.measurement.is_exact:
         if not options.is_ideal:
@@ -130,7 +130,7 @@ def _read_block(block: BlockShape, rows: list[Text | None], options: Options) ->
 
 
 def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, in groups that fit the cache."""
+    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
     stream = RowStream()
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):

@@ -121,8 +121,8 @@ class RepeatedChildError(InvalidResultError):
 class IonqJob:
     """The content of a job's document.
 
-    ``key``: the idempotency key in its metadata. ``odd_status``: its status if that is not one of IonQ's words; then
-    ``status`` says running. ``children``, ``results``, ``results_url``: JSON that is parsed when it is needed.
+    ``key``: the idempotency key in its metadata. ``odd_status``: its status where that is none of IonQ's words, and
+    ``status`` takes it to be running. ``children``, ``results``, ``results_url``: JSON that is read when it is wanted.
     """
 
     job_id: str
@@ -337,7 +337,7 @@ def _whole_key(job: _Job) -> str | None:
 
 
 def _failure(raw: msgspec.Raw) -> tuple[str | None, str | None]:
-    """The code of a failure, and code and reason in one line; some servers send the reason alone."""
+    """Its code, and code and reason in one line; some servers send the bare reason."""
     failure = _soft(raw, _fields) or {"message": raw}
     code, message, error = (_soft(failure.get(name, _NULL), _text) for name in ("code", "message", "error"))
     return code, clean(": ".join(part for part in (code, message or error) if part)) or None

@@ -64,7 +64,7 @@ class NoisySampler:
             self._log_correct = float(np.log1p(-noise.readout))
 
     def program(self, gates: GateList, basis: npt.NDArray[np.uint8], programs: Programs) -> NoisyProgram:
-        """The programs of a circuit with this noise."""
+        """What a circuit becomes under this noise."""
         return NoisyProgram(
             programs.of(gates, basis), programs.with_noise(gates, basis), find_sites(gates, self._noise)
         )
@@ -80,7 +80,7 @@ class NoisySampler:
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
     def _read(self, program: NoisyProgram, angles: FloatArray, sample: Sample) -> UIntArray:
-        """The outcome read in every shot, ``(R, S)``."""
+        """What is read in every shot, ``(R, S)``."""
         outcomes = np.empty((len(angles), sample.shots), dtype=np.uint64)
         ideal, survival = program.ideal, program.sites.survival
 

@@ -16,24 +16,24 @@ Basis = npt.NDArray[np.uint8]
 
 
 class Programs:
-    """Compiles programs, and keeps those used most recently. Thread-safe."""
+    """Compiles every program once while it is in use. Thread-safe."""
 
     def __init__(self) -> None:
-        """Start with an empty cache."""
+        """Nothing is compiled yet."""
         self._lock = threading.Lock()
         self._programs: OrderedDict[bytes, Program] = OrderedDict()
 
     def of(self, gates: GateList, basis: Basis) -> Program:
-        """The program for measuring in a basis."""
+        """For measuring in a basis."""
         return self._get(b"m" + gates.digest + basis.tobytes(), lambda: compile_program(gates, basis))
 
     def with_noise(self, gates: GateList, basis: Basis) -> Program:
-        """The program for measuring in a basis, with a source of noise after every gate."""
+        """For measuring in a basis, with a source of noise after every gate."""
         key = b"n" + gates.digest + basis.tobytes()
         return self._get(key, lambda: compile_program(gates, basis, is_noisy=True))
 
     def for_gradient(self, gates: GateList) -> Program:
-        """The program for the adjoint method, which runs it forward and then backward."""
+        """For going back and forth."""
         return self._get(b"g" + gates.digest, lambda: compile_program(gates, None, for_gradient=True))
 
     def _get(self, key: bytes, build: Callable[[], Program]) -> Program:
