@@ -13,7 +13,7 @@ from qorch_providers.emulators.statevector.matrices import Floats
 
 
 def add_noise(probabilities: Floats, shape: Shape, rates: NoiseRates) -> Floats:
-    """The outcome probabilities with noise, given those without, ``(B, 2**n)``; of the same shape."""
+    """What would be measured instead of ``probabilities (B, 2**n)``; of the same shape."""
     kept = (1.0 - rates.one_qubit) ** shape.n_one * (1.0 - rates.two_qubit) ** shape.n_two
     mixed = kept * probabilities + (1.0 - kept) / probabilities.shape[1]
     return _misread(mixed, shape.n_qubits, rates.readout)
