@@ -90,8 +90,8 @@ class DistributionReader:
     def read(self, text: Text) -> Distribution:
         """The distribution of one row, in either shape. Raises InvalidResultError if anything is wrong.
 
-        Bitstrings are read with qubit 0 rightmost. IonQ does not document their bit order, so the flat shape, whose
-        keys are state integers with qubit 0 as the least significant bit, is preferred if both are offered.
+        Bitstrings are read with qubit 0 rightmost; no example in IonQ's reference would tell, so the flat shape, whose
+        keys are the outcomes as decimal numbers with qubit 0 as the lowest bit, is asked for if there is a choice.
         """
         body = bytes(text)
         found = None if self.dense is None else self.dense.read(body)

@@ -250,9 +250,9 @@ def decode_availability(body: bytes, *, target: str) -> tuple[Availability, str 
 
     Returns None if a list does not name the target.
 
-    ``body`` is that of `GET /backends/{target}` or of `GET /backends`. An unknown status counts as closed, and
-    the reason quotes it. Queue times are read as milliseconds: IonQ documents no unit, but its values fit. Raises
-    InvalidResultError if the body cannot be read, or describes another target.
+    ``body`` is that of `GET /backends/{target}` or of `GET /backends`. A status that is not known counts as closed,
+    and the reason says the word. Queue times are taken to be milliseconds: IonQ's reference gives no unit, and its
+    examples are about 10^6. Raises InvalidResultError if it cannot be read, or is of another target.
     """
     is_list = body.lstrip()[:1] == b"["
     found = _decode(body, list[_Backend], "list of backends") if is_list else [_decode(body, _Backend, "backend")]
