@@ -1,4 +1,4 @@
-"""From pubs to rows: one group per (pub, basis) with the angles, key and stream ordinal of every row."""
+"""Lowers pubs to groups of rows: one per (pub, basis), with the angles, key and stream ordinal of every row."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class RowGroup:
     """The N rows of one pub in one basis: N executions.
 
     ``angles (N, D)``, ``keys (N, 32)``, ``ordinals (N,)``: the number of each execution within its call, which with
-    the call's stream names the row's random numbers. ``shots`` is None where exact.
+    the call's stream determines the row's random numbers. ``shots`` is None if exact.
     """
 
     pub: int
@@ -33,7 +33,7 @@ class RowGroup:
 
     @property
     def n_rows(self) -> int:
-        """N."""
+        """The number of rows, N."""
         return len(self.angles)
 
     def samples(self, stream: int) -> Samples | None:
@@ -59,7 +59,7 @@ class LoweredBatch:
 def lower(batch: Batch, *, default_shots: int | None) -> LoweredBatch:
     """Lower a batch; ``default_shots`` stands in for pubs whose shots are ``"run"``.
 
-    Raises ParameterError where an angle expression is not finite, ShotsError for counts of an exact pub.
+    Raises ParameterError if an angle expression is not finite, ShotsError for counts of an exact pub.
     """
     groups: list[RowGroup] = []
     groupings: list[Grouping | None] = []

@@ -1,4 +1,4 @@
-"""Which stored samples stand in for rows, and how the missing ones are packed into jobs."""
+"""Finds stored results for the rows of a call, and packs the missing rows into jobs."""
 
 import itertools
 import math
@@ -18,9 +18,9 @@ from qorch.ports.backend import Capabilities
 from qorch.ports.records import BlockRecord
 
 FULL = 1.0 + 1e-9
-"""The load of a full job, and what adding up its parts may round."""
+"""The load of a full job, 1, with a margin for rounding when its parts are added up."""
 SMALLEST_SPLIT = 0.05
-"""A share of a good job below which splitting it over idle slots costs more than it saves."""
+"""Share of a full job below which splitting it over idle slots costs more than it saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Missing:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """A block of a job, and which rows of which group it carries."""
+    """A block of a job, with the group and the rows that it carries."""
 
     group: int
     rows: IntArray
@@ -69,13 +69,13 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class PlannedJob:
-    """One job to be: its blocks, in order."""
+    """A job that is planned: its blocks, in order."""
 
     selections: tuple[Selection, ...]
 
     @property
     def n_rows(self) -> int:
-        """The rows of all blocks."""
+        """The number of rows in all blocks."""
         return sum(selection.block.n_rows for selection in self.selections)
 
     @property
@@ -93,10 +93,10 @@ def unexecuted(group: int, rows: RowGroup, *, stream: int) -> Missing:
 def replay(
     groups: Sequence[RowGroup], blocks: Sequence[BlockRecord], *, contexts: Sequence[bytes] | None
 ) -> tuple[list[Hit], int]:
-    """Hits from what this run stored at this very call, and how many stored rows no longer match theirs.
+    """Hits among the rows that this run stored at this call, and the number of stored rows that no longer match.
 
-    A row matches where its key, its context and the way it was measured are the same. ``contexts`` None: whatever the
-    context, as a paid row stays what was bought though the device was calibrated since.
+    A row matches if its key, its context and its measurement are the same. With ``contexts`` None the context is not
+    compared, as a paid row is used even if the device was calibrated since.
     """
     hits: list[Hit] = []
     mismatches = 0
@@ -138,7 +138,7 @@ def _places(rows: IntArray, wanted: IntArray) -> IntArray | None:
 
 
 def lost_rows(job: PlannedJob, lost: Sequence[IntArray]) -> PlannedJob | None:
-    """The job that carries only the lost rows, ``lost[i]`` of block i, of another; None where nothing was lost."""
+    """The job that carries only the lost rows of ``job``, ``lost[i]`` of block i; None if no row was lost."""
     selections = tuple(
         selection.take(places) for selection, places in zip(job.selections, lost, strict=False) if len(places)
     )
@@ -185,7 +185,7 @@ def pack(
         n_jobs = _fill_slots(load, n_jobs, capabilities.slots)
     cuts = _cut(sizes, [len(part.rows) for part in missing], n_jobs=n_jobs)
     while _fullest(cuts, sizes, n_jobs=n_jobs) > FULL:
-        # Rows of several groups may round up in one job: hard limits are kept by one job more.
+        # Rows of several groups may round up in one job: one more job keeps the hard limits.
         n_jobs += 1
         cuts = _cut(sizes, [len(part.rows) for part in missing], n_jobs=n_jobs)
     return _slice(groups, missing, cuts, n_jobs=n_jobs)

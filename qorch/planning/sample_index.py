@@ -1,4 +1,4 @@
-"""Stored samples by row key: which of them stand in for the rows of a call, under `reuse` and `top_up`."""
+"""An index of stored samples by row key: finds those that the rows of a call can use under `reuse` and `top_up`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,9 +14,9 @@ from qorch.ports.records import BlockKeys
 BoolArray = npt.NDArray[np.bool_]
 
 EXACT = -1
-"""In place of a number of shots: the entry holds exact values."""
+"""Used instead of a number of shots if an entry holds exact values."""
 NONE = -1
-"""In place of an entry: there is none."""
+"""Used instead of an entry's index if there is no entry."""
 
 
 def duplicate_rows(keys: ByteArray) -> tuple[IntArray, IntArray]:
@@ -48,7 +48,7 @@ def _number_within(labels: IntArray) -> IntArray:
 
 
 def _run_starts(*columns: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> IntArray:
-    """Where a run of equal entries begins in columns that are sorted together."""
+    """The places at which runs of equal entries begin in columns that are sorted together."""
     changes = np.zeros(len(columns[0]), dtype=bool)
     changes[:1] = True
     for column in columns:
@@ -57,7 +57,7 @@ def _run_starts(*columns: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> Int
 
 
 def _prefixes(keys: ByteArray) -> UIntArray:
-    """The first eight bytes of every key; who compares by them compares the whole key afterwards."""
+    """The first eight bytes of every key, for fast comparison; whole keys have to be compared afterwards."""
     return np.ascontiguousarray(keys[:, :8]).view(">u8").ravel().astype(np.uint64)
 
 
@@ -83,7 +83,7 @@ class SampleTable:
     places: IntArray
 
     def __len__(self) -> int:
-        """T."""
+        """The number of entries, T."""
         return len(self.prefixes)
 
     def take(self, chosen: IntArray) -> "SampleTable":
@@ -92,7 +92,7 @@ class SampleTable:
 
     @cached_property
     def before(self) -> IntArray:
-        """For every entry, the entry of the same sample that ends where it begins; NONE where it begins at 0."""
+        """For every entry, the entry of the same sample that ends where it begins; NONE if it begins at 0."""
         pieces = np.zeros(len(self), dtype=np.int64)
         pieces[_run_starts(self.prefixes, self.sample_ids)] = 1
         pieces = np.cumsum(pieces) * (int(self.ends.max(initial=0)) + 1)
@@ -168,7 +168,7 @@ class Match:
 
     @property
     def shots(self) -> IntArray:
-        """How many shots each row's stored sample has, ``(R,)``; EXACT where exact."""
+        """How many shots each row's stored sample has, ``(R,)``; EXACT if exact."""
         return self.table.ends[self.entries]
 
     def continued(self, *, offset: int, shots: int) -> Samples:
@@ -194,7 +194,7 @@ class SampleIndex:
     """
 
     def __init__(self, blocks: Sequence[BlockKeys]) -> None:
-        """Index what is stored already, oldest first."""
+        """Index the blocks that are stored already, oldest first."""
         self._blocks: list[list[BlockKeys]] = []
         self._tables: list[SampleTable] = []
         self._streams: set[int] = set()
@@ -215,7 +215,7 @@ class SampleIndex:
         self._tables.append(build_table(newest))
 
     def find(self, keys: ByteArray, *, shots: int | None, partial: bool) -> list[Match]:
-        """The samples that stand in for rows with these ``keys (N, 32)``; rows without one are in no match.
+        """The stored samples for rows with these ``keys (N, 32)``; rows without one are in no match.
 
         The k-th occurrence of a key takes the k-th sample that has exactly ``shots`` shots or, with ``partial``, the
         k-th of any size; exact values (``shots`` None) serve every occurrence.

@@ -71,7 +71,7 @@ _PATIENCE_SECONDS = 60
 class StoreConformance(
     StoreRecoveryConformance, StoreRunsConformance, StoreSharingConformance, StoreTrimmingConformance
 ):
-    """What every Store must do. ``is_persistent`` False skips what only a store on disk can do."""
+    """The tests that every Store must pass. ``is_persistent`` False skips those that only a store on disk can pass."""
 
     def test_a_run_is_read_as_it_was_written(self, store: Store) -> None:
         """Every field survives, also a seed beyond 64 bits and a time in another zone."""
@@ -92,13 +92,13 @@ class StoreConformance(
         assert store.find_run("nobody") is None
 
     def test_runs_are_newest_first(self, store: Store) -> None:
-        """By their time of creation, and by the order of writing where that is equal."""
+        """Runs are in the order of their time of creation, and by the order of writing if that is equal."""
         late, early = replace(make_run("late"), created_at=_after(9)), make_run("early")
         store.write([late, early]).result()
         assert [run.run_id for run in store.runs()] == ["late", "early", "r"]
 
     def test_a_run_moves_and_keeps_its_summary(self, store: Store) -> None:
-        """A move changes the state, and the summary only where it brings one."""
+        """A move changes the state, and the summary only if it has one."""
         store.write([RunMove("r", RunState.DONE, '{"loss": 1}'), RunMove("r", RunState.FAILED)]).result()
         run = store.find_run("r")
         assert run is not None
@@ -153,7 +153,7 @@ class StoreConformance(
         store.write([replace(attempt, outcome="accepted")]).result()
 
     def test_spans_and_ledger_keep_the_order_of_writing(self, store: Store) -> None:
-        """Also across calls, and for times that go the other way."""
+        """The order is kept across calls, and if the times run backward."""
         spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 100 - i, 200 - i, i, 0, None)) for i in range(20)]
         entries = [LedgerRecord("r", "r/0.0.0", "spent", "USD", 20 - i, _after(-i)) for i in range(20)]
         store.write([*spans[:7], *entries[:7]])
@@ -164,7 +164,7 @@ class StoreConformance(
         assert store.ledger("other") == []
 
     def test_the_newest_checkpoint_is_found(self, store: Store) -> None:
-        """Of three, the last; of none, None."""
+        """Of three checkpoints, the last is found; of none, None."""
         assert store.last_checkpoint("r") is None
         points = [CheckpointRecord("r", Position(i, 0), bytes([i]) * 9, NOW) for i in range(3)]
         for point in points:
@@ -233,7 +233,7 @@ class StoreConformance(
         assert_same_result(results[ids[2]], blocks[2].result)
 
     def test_ids_of_pruned_blocks_do_not_come_back(self, store: Store) -> None:
-        """Whoever remembers an id must not be handed another block under it."""
+        """An id that a caller remembers must never name another block."""
         store.write([make_block(1)]).result()
         (before,) = store.block_keys(CONTEXT, MEASUREMENT, GATES)
         store.prune()
@@ -242,7 +242,7 @@ class StoreConformance(
         assert after.block_id > before.block_id
 
     def test_prune_deletes_rows_and_nothing_else(self, store: Store) -> None:
-        """By run, by age, by both; jobs and runs stay."""
+        """Blocks are deleted by run, by age, or by both; jobs and runs stay."""
         store.write([make_run("s"), make_job("s/0.0.0")]).result()
         old = [replace(make_block(rows), created_at=_after(-rows)) for rows in (1, 2)]
         other = replace(make_block(4), run_id="s", job_id="s/0.0.0", created_at=_after(-9))
@@ -303,7 +303,7 @@ class StoreConformance(
         assert len(store.blocks_at("s", HERE)) == 1
 
     def test_a_cancelled_waiter_does_not_take_the_write_with_it(self, store: Store) -> None:
-        """Later writes build on it, so cancelling the future is too late."""
+        """Cancelling the future does not cancel the write, on which later writes build."""
         future = store.write([make_job("r/0.0.7")])
         future.cancel()
         store.write([]).result()

@@ -35,9 +35,9 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
     """The results of a job's blocks, and the rows that failed at IonQ.
 
     Ideal simulator: the probabilities are exact, and shots are drawn here, each row from its own stream. Elsewhere
-    probability times shots must be whole but for the server's rounding (see ``whole_counts``); only with debiasing
+    probability times shots must be whole, apart from the server's rounding (see ``whole_counts``); only with debiasing
     it is rounded here (see ``nearest_counts``).
-    Raises InvalidResultError, and nothing else, where anything is amiss: then no row is believed.
+    Raises InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
     documents = decode_answer(raw.content)
     if not documents:
@@ -87,7 +87,7 @@ def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> d
     for document, body in zip(pairs[::2], pairs[1::2], strict=True):
         child = decode_job(bytes(document), version=version)
         if child.job_id not in job.child_ids or child.job_id in single:
-            raise InvalidResultError(f"job {child.job_id} is no child of {job.job_id}, or is there twice")
+            raise InvalidResultError(f"job {child.job_id} is not a child of {job.job_id}, or is there twice")
         if child.status.state not in (RemoteState.DONE, *_LOST):
             raise InvalidResultError(f"job {child.job_id} is not over; fetch its results when it is")
         single[child.job_id] = None if child.status.state in _LOST else body
@@ -106,14 +106,14 @@ def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Tex
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A row that is there: its place in the block."""
+    """A row that did not fail, with its place in the block."""
 
     place: int
     distribution: Distribution
 
     @property
     def n_outcomes(self) -> int:
-        """How many outcomes it has a probability of."""
+        """The number of outcomes with a probability."""
         return len(self.distribution.outcomes)
 
 
@@ -143,7 +143,7 @@ def _drawn(samples: Samples, rows: Iterator[_Row]) -> Iterator[tuple[UIntArray, 
 
 
 def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(1, E)`` of one row after the other, as they were measured."""
+    """Outcomes and counts ``(1, E)`` of each row in turn, as measured."""
     for row in rows:
         try:
             counts = whole_counts(row.distribution, shots=shots)
@@ -165,7 +165,7 @@ def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[
 
 
 def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, shots: int) -> Counts:
-    """All rows in one, without what was not seen."""
+    """All rows in one ``Counts``, without outcomes that were not seen."""
     outcome_type, count_type = smallest_unsigned((1 << n_qubits) - 1), smallest_unsigned(shots)
     outcomes = [np.empty(0, dtype=outcome_type)]
     counts = [np.empty(0, dtype=np.uint8)]
@@ -185,7 +185,7 @@ def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, sh
 
 
 def _exact_values(block: BlockShape, distributions: list[Distribution]) -> FloatArray:
-    """Probabilities or parities ``(R, M)``, divided by the sum of what was sent, which rounding keeps from being 1."""
+    """Probabilities or parities ``(R, M)``, divided by the sum of the probabilities, which is not 1 after rounding."""
     masks = block.measurement.masks
     values = np.zeros((len(distributions), block.measurement.n_values))
     for row, distribution in enumerate(distributions):

@@ -1,4 +1,4 @@
-"""The fast engine: kernels compiled by Numba, run by a few threads on blocks of rows."""
+"""The numba engine: runs compiled kernels in a few threads, each on blocks of rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.program.program import Program
 
 FINE_QUBITS = 20
-"""Beyond this 32-bit thresholds are too coarse, and too large."""
+"""Beyond this number of qubits 32-bit thresholds are too coarse, and too large."""
 SINGLE_ROW_QUBITS = 10
-"""Below this a single row is quick with seven idle lanes beside it, too."""
+"""Below this number of qubits a single row is fast even with seven idle lanes."""
 _NO_MASKS = np.empty(0, dtype=np.int64)
 KEPT_BYTES = 4 << 20
 """Work spaces with larger states are not kept for the next job."""
@@ -44,7 +44,7 @@ class NumbaEngine:
         self._entries: Shelf[Entries] = Shelf(keys=2)
 
     def close(self) -> None:
-        """End the threads, and let go of the memory kept for the next job."""
+        """End the threads, and release the memory kept for the next job."""
         self._team.close()
         self._works.clear()
         self._entries.clear()
@@ -92,7 +92,7 @@ class NumbaEngine:
     def evaluate(
         self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` where masks is None."""
+        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` if masks is None."""
         chosen = _NO_MASKS if masks is None else masks.astype(np.int64)
         values = np.empty((len(angles), 1 << program.n_qubits if masks is None else len(chosen)))
 
@@ -105,7 +105,7 @@ class NumbaEngine:
     def differentiate(
         self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
+        """Derivatives ``(R, D)`` of each row's own weighted sum by the row's angles."""
         gradients = np.zeros((len(angles), program.n_columns))
 
         def task(ticket: Ticket, work: Work) -> None:
@@ -176,15 +176,15 @@ def _make_entries(program: Program, rows: int, samples: Samples, *, capacity: in
 
 
 def choose_lanes(n_qubits: int, rows: int) -> int:
-    """How many rows go side by side: a matter of speed alone, the results are the same.
+    """How many rows are computed side by side; this affects speed only, not the results.
 
-    Sixteen are no faster than eight (within 4 % on W1 to W5, AVX-512), and every other number is compiled apart.
+    Sixteen are no faster than eight (within 4 % on W1 to W5, AVX-512), and each number needs kernels of its own.
     """
     return 1 if n_qubits > LANE_QUBITS or (rows == 1 and n_qubits >= SINGLE_ROW_QUBITS) else LANES
 
 
 def _pack(n_qubits: int, pieces: list[Entries]) -> Counts:
-    """Counts in compact types."""
+    """All histograms as one ``Counts``, in compact types."""
     lengths = np.concatenate([piece.lengths for piece in pieces])
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])

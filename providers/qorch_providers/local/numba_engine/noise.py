@@ -1,4 +1,4 @@
-"""Depolarising and readout noise: which shots fail where, and histograms of noisy shots."""
+"""Depolarising and readout noise: which gates fail in which shots, and histograms of noisy shots."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _TRAJECTORY_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class NoiseSites:
-    """Where a gate list can fail. ``sites (G, 2)``: first source and number of qubits of every gate.
+    """The gates at which noise can occur. ``sites (G, 2)``: first source and number of qubits of every gate.
 
     ``survival (G,)``: the logarithm of the probability that gates 0 to g all work. Depolarising with the probability p
     is one of the 4^k - 1 Paulis with the probability ``p (1 - 4^-k)`` (Aer's convention).
@@ -57,7 +57,7 @@ class NoisySampler:
     """Samples noisy rows on the numba engine."""
 
     def __init__(self, engine: NumbaEngine, noise: Noise) -> None:
-        """Share an engine."""
+        """``engine`` may be used by others too."""
         self._engine = engine
         self._noise = noise
         with np.errstate(divide="ignore"):

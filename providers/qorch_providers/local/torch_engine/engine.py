@@ -1,6 +1,6 @@
 """The engine without Numba, and the one for CUDA: the same programs on batches of rows as torch tensors.
 
-Random numbers are those of the numba engine, so that histograms agree wherever rounding moves no threshold past a
+Random numbers are those of the numba engine, so that histograms agree unless rounding moves a threshold past a
 draw. Gradients are torch's own, backward through the same operations.
 """
 
@@ -22,13 +22,13 @@ from qorch_providers.local.program.program import DIAGONAL, FLIP, GATHER, REAL_P
 from qorch_providers.local.torch_engine.philox import uniform_words
 
 CHUNK_BYTES = 128 << 20
-"""The states of a chunk of rows."""
+"""Maximum size of the states of one chunk of rows."""
 _LARGEST_DRAW = 4294967295
 
 
 @contextmanager
 def _memory_errors() -> Iterator[None]:
-    """MemoryError for what torch says where the machine's memory or the device's is short."""
+    """Raise MemoryError in place of torch's errors if the machine or the device has too little memory."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
@@ -43,17 +43,17 @@ class TorchEngine:
     """See Engine."""
 
     def __init__(self, *, is_cuda: bool) -> None:
-        """Raises UsageError where there is no CUDA device."""
+        """Raises UsageError if there is no CUDA device."""
         if is_cuda and not torch.cuda.is_available():
             raise UsageError("local:cuda needs a CUDA device, and torch finds none here; use local without cuda")
         self._device = torch.device("cuda" if is_cuda else "cpu")
 
     def take_compile_intervals(self) -> list[tuple[int, int]]:
-        """It compiles nothing."""
+        """See Engine: torch compiles nothing."""
         return []
 
     def close(self) -> None:
-        """Nothing to release."""
+        """See Engine: there is nothing to release."""
 
     @_memory_errors()
     def sample(self, program: Program, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
@@ -86,12 +86,12 @@ class TorchEngine:
     def differentiate(
         self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """See Engine. Raises BackendError where torch does not differentiate."""
+        """See Engine. Raises BackendError if torch finds no gradient."""
         gradients = np.zeros((len(angles), program.n_columns))
         if not program.tables.angle_columns.size:
             return gradients
         for rows in self._chunks(program, angles, scalar, copies=len(program.tables.operations) + 2):
-            # A layer's backward pass comes here with torch's gradients turned off.
+            # A layer's backward pass calls this with torch's gradients turned off.
             with torch.inference_mode(False), torch.enable_grad():
                 gradients[rows] = self._slopes(program, angles[rows], strings.take(rows), scalar)
         return gradients
