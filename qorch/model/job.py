@@ -1,8 +1,14 @@
 """Jobs: one paid submission that carries many rows, where it is, and what came back."""
 
 import datetime
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
 
 from qorch.model.arrays import IntArray
 from qorch.model.label import JobLabel
@@ -12,8 +18,10 @@ from qorch.model.measurement import BlockResult, BlockShape, RowBlock
 class JobState(StrEnum):
     """Where a job is. RESERVED is provably unsent; UNKNOWN may have been accepted and billed, and is held.
 
-    UNKNOWN with a provider's id: the job was accepted and billed. Either its answer cannot be read, or its rows are not
-    known before the run reaches its step (see ``qorch.engine.remote.adoption``).
+    A job is PLANNED in memory only. All jobs of a call are RESERVED in one transaction before the first is sent, and
+    INTENT is durable before a job's first byte leaves; ``MOVES`` has every allowed move. UNKNOWN with a provider's id:
+    the job was accepted and billed. Either its answer cannot be read, or its rows are not known before the run reaches
+    its step (see ``qorch.engine.remote.adoption``).
     """
 
     PLANNED = "planned"
@@ -30,6 +38,47 @@ OPEN_STATES = (JobState.INTENT, JobState.SUBMITTED, JobState.UNKNOWN)
 """States of a job that may be at a provider: what recovery has to settle."""
 OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 """States that a job does not leave any more."""
+
+
+MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
+    {
+        # A job of a backend in this process that costs nothing is written down only once it is over.
+        JobState.PLANNED: frozenset({JobState.RESERVED, JobState.INTENT, *OVER_STATES}),
+        JobState.RESERVED: frozenset({JobState.INTENT, JobState.FAILED, JobState.CANCELLED}),
+        JobState.INTENT: frozenset(
+            {
+                JobState.RESERVED,
+                JobState.SUBMITTED,
+                JobState.UNKNOWN,
+                JobState.FAILED,
+                JobState.CANCELLED,
+                JobState.DONE,
+            }
+        ),
+        JobState.SUBMITTED: frozenset({JobState.UNKNOWN, *OVER_STATES}),
+        # Looked for again, released or adopted by a person.
+        JobState.UNKNOWN: frozenset({JobState.RESERVED, JobState.SUBMITTED, *OVER_STATES}),
+        JobState.DONE: frozenset(),
+        JobState.FAILED: frozenset(),
+        JobState.CANCELLED: frozenset(),
+    }
+)
+"""To which states a job may move from each; writing a job again in the same state is always allowed."""
+
+
+class AttemptOutcome(StrEnum):
+    """What became of one try at submitting a job.
+
+    INTENT: it is not known yet. UNANSWERED: no answer came, and the job was sent again under the same key.
+    WITHDRAWN: it was not sent after all. FAILED: in this process, where nothing outlives a failure.
+    """
+
+    INTENT = "intent"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+    WITHDRAWN = "withdrawn"
+    FAILED = "failed"
 
 
 class RemoteState(StrEnum):
@@ -104,6 +153,40 @@ class JobRequest:
         return JobShape(self.job_id, tuple(block.shape for block in self.blocks))
 
 
+@dataclass(frozen=True)
+class Usage:
+    """How much a job asks of a device, in the quantities that providers bill.
+
+    ``executions``: rows in one basis. ``shots``: of all of them together. ``one_qubit_gate_shots`` and
+    ``two_qubit_gate_shots``: gates times shots, of the circuits as they are sent.
+    """
+
+    executions: int
+    shots: int
+    one_qubit_gate_shots: int = 0
+    two_qubit_gate_shots: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """A job as it is sent: ``content`` in full, the same at every resend; empty if it is executed in this process.
+
+    ``key``: the idempotency key. ``search_text``: by which a person finds the job in the provider's console.
+    ``usage``: None if nothing is billed.
+    """
+
+    request: JobRequest
+    key: str = ""
+    content: bytes = b""
+    search_text: str = ""
+    usage: Usage | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, 64 hexadecimal digits: stored with each attempt, and compared before a resend."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class RawResult:
     """A backend's answer, verbatim, and when it executed on the monotonic clock (None where unobserved)."""
@@ -114,12 +197,29 @@ class RawResult:
 
 
 @dataclass(frozen=True, eq=False)
-class JobResult:
-    """The decoded and verified answer: one BlockResult per block of the request.
+class LostRows:
+    """Rows of a block, ascending, that failed at the provider for one ``reason`` and were not charged.
 
-    ``lost[i]`` are the rows of block i, ascending, that failed at the provider and may run again; ``blocks[i]`` then
-    has the other rows only, in their order. Empty: all rows are there.
+    ``is_repeatable``: running them again may succeed.
+    """
+
+    rows: IntArray
+    reason: str = ""
+    is_repeatable: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class JobResult:
+    """The results in an answer: one BlockResult per block of the request.
+
+    ``lost[i]``: what failed of block i; ``blocks[i]`` then has the other rows only, in their order. Empty: all rows are
+    there.
     """
 
     blocks: tuple[BlockResult, ...]
-    lost: tuple[IntArray, ...] = ()
+    lost: tuple[tuple[LostRows, ...], ...] = ()
+
+    def lost_in(self, index: int) -> IntArray:
+        """The rows of a block that failed, ascending."""
+        parts = [part.rows for part in self.lost[index]] if self.lost else []
+        return np.sort(np.concatenate([*parts, np.zeros(0, dtype=np.int64)]))

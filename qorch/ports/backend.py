@@ -1,19 +1,17 @@
-"""The protocols of the places where rows execute."""
+"""The protocols of the places where rows execute: what they share, in this process or at a provider, and extras."""
 
 import datetime
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
 from qorch.ports.policy import Terms
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,6 +21,7 @@ class Capabilities:
     ``slots``: jobs that really run side by side; a call is split into at least that many where it can be.
     ``max_rows_per_job``: hard limit. ``charges``: whether money is at stake, which decides how durable every
     step must be. ``mixes_shots``: whether the rows of one job may have different numbers of shots.
+    ``exact_gradients``: whether it is an ExactGradients as it was opened (noise rules them out).
     """
 
     max_qubits: int
@@ -37,7 +36,7 @@ class Capabilities:
 
 
 class Backend(Protocol):
-    """Where rows execute.
+    """What every place where rows execute has in common; each is an InProcessBackend or a RemoteBackend, too.
 
     An adapter translates and classifies; it never retries, sleeps or stores. All coroutines are called from one
     event loop and must not block it for more than a few milliseconds.
@@ -50,56 +49,68 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Its limits; constant while it is open."""
+        """Its limits; constant once it is open."""
+        ...
+
+    async def open(self) -> None:
+        """Get ready: start workers, or ask the provider what the device is. May send nothing."""
+        ...
+
+    async def prepare(self, circuits: Sequence[GateList]) -> None:
+        """Compile or transpile circuits, off the event loop; returns soon if that was done before.
+
+        The engine awaits it before it plans a call with these circuits, so that ``check``, ``rows_per_job``,
+        ``context`` and ``encode`` are quick. Raises CircuitError for a circuit that cannot be compiled.
+        """
         ...
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
-        """Raise CircuitError, before anything is stored or sent, where it could not run these gates."""
+        """Raise CircuitError, before anything is stored or sent, if it could not run these gates."""
         ...
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
-        """How many rows make a job of a good size (some tenths of a second, or the largest allowed)."""
+        """How many executions make a job of a good size (some tenths of a second, or the largest allowed)."""
         ...
 
     def context(self, gates: GateList) -> bytes:
         """32 bytes that change with anything but the row that could change its distribution.
 
-        Backend and device revision, calibration, compiled circuit, noise, mitigation, precision, engine version.
+        Backend and device revision, calibration as it was last seen, compiled circuit, noise, mitigation, precision,
+        engine version. The engine asks before it plans a call.
         """
         ...
 
-    async def open(self) -> None:
-        """Get ready in the background; the first submit waits for what is needed."""
-        ...
+    def encode(self, request: JobRequest, *, key: str) -> Payload:
+        """The job as it is sent, once and at every resend; pure, and called in a thread if the job is large.
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
-        """Hand over a job and return the provider's id of it.
-
-        Raises RejectedError where the job was provably not accepted, UnknownOutcomeError where it may have been.
+        The same request and key give the same bytes. ``key``: the idempotency key, which the provider keeps with the
+        job. Raises UsageError for a job that the provider would refuse.
         """
         ...
 
-    async def fetch(self, provider_id: str) -> RawResult:
-        """Wait until the job is done and return the answer verbatim.
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
+        """The results in an answer; pure. Raises InvalidResultError if it cannot be read.
 
-        Raises WorkerLostError where the job is lost but free to repeat, BackendError where it failed for good.
+        It needs the shape of the job alone, because after a restart its gates and angles are gone. The engine verifies
+        what it returns (``qorch.model.verification``): number of rows, sums, ranges, finite values.
         """
-        ...
-
-    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
-        """Turn the answer into verified results; pure. Raises InvalidResultError where anything is amiss."""
-        ...
-
-    async def cancel(self, provider_id: str) -> None:
-        """Stop a job where that is possible; never raises for one that is already over."""
-        ...
-
-    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian; only with ``exact_gradients``."""
         ...
 
     async def close(self) -> None:
-        """Release everything; jobs still running are cancelled. May be called twice."""
+        """Release everything; jobs that run in this process are cancelled. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class InProcessBackend(Backend, Protocol):
+    """A backend whose jobs end with the process, and cost nothing if they are run again."""
+
+    async def run(self, payload: Payload) -> RawResult:
+        """Execute ``payload.request`` and return the answer; a cancelled call stops the job.
+
+        Raises WorkerLostError if the job is lost but free to repeat, RejectedError if it cannot be run,
+        BackendError if it failed.
+        """
         ...
 
 
@@ -107,12 +118,9 @@ class Backend(Protocol):
 class RemoteBackend(Backend, Protocol):
     """A backend behind a network, whose jobs outlive the process that sent them.
 
-    ``submit`` sends once. It raises BusyError, UnavailableError, CredentialsError or another RejectedError where the
-    provider provably did not take the job, and UnknownOutcomeError in every other case but a clear acceptance.
-    ``fetch`` is called once the job is over, and gets what there is of its results; it raises JobMissingError where the
-    provider does not know the job. ``poll``, ``find``, ``fetch`` and ``availability`` are safe to repeat: where an
-    answer does not come they raise BusyError, and the engine, which alone retries and waits, calls again. ``find``
-    raises UnknownOutcomeError where nobody can tell: its lists stay unreadable, or show several jobs with one key.
+    ``poll``, ``find``, ``list_keys``, ``fetch`` and ``availability`` are safe to repeat: if an answer does not come
+    they raise BusyError, and the engine, which alone retries and waits, calls again. ``find`` and ``list_keys`` raise
+    UnknownOutcomeError if the provider cannot tell: the lists stay unreadable, or show several jobs with one key.
     """
 
     @property
@@ -123,6 +131,14 @@ class RemoteBackend(Backend, Protocol):
     @property
     def calls(self) -> Mapping[str, int]:
         """How many requests were sent so far, by what for: ``submit``, ``poll``, ``find``, ``fetch``, …."""
+        ...
+
+    async def submit(self, payload: Payload) -> str:
+        """Send ``payload.content`` once and return the provider's id of the job.
+
+        Raises BusyError, UnavailableError, CredentialsError or another RejectedError if the provider provably did not
+        take the job, and UnknownOutcomeError in every other case but a clear acceptance.
+        """
         ...
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
@@ -141,12 +157,45 @@ class RemoteBackend(Backend, Protocol):
         """
         ...
 
+    async def fetch(self, provider_id: str) -> RawResult:
+        """The answer to a job that is over, verbatim: all that there is of its results.
+
+        Raises JobMissingError if the provider does not know the job, JobFailedError if there is nothing of a result.
+        """
+        ...
+
+    async def cancel(self, provider_id: str) -> None:
+        """Ask the provider to stop a job; never raises for one that is already over."""
+        ...
+
     async def availability(self) -> Availability:
         """Whether it takes jobs now."""
         ...
 
-    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
-        """Like ``decode``, from the shape of the job alone: after a restart its gates and angles are gone."""
+
+@runtime_checkable
+class ExactGradients(Protocol):
+    """A backend that differentiates exact values itself; see ``Capabilities.exact_gradients``."""
+
+    async def vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian; a cancelled call stops."""
+        ...
+
+
+@runtime_checkable
+class ProviderSessions(Protocol):
+    """A provider at which jobs may run in sessions that go on billing until they are closed."""
+
+    async def open_session(self, *, key: str) -> str:
+        """Open a session and return its id. Raises UnknownOutcomeError if it may have been opened."""
+        ...
+
+    async def find_sessions(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
+        """The ids of the sessions opened after ``since`` with one of these keys, by key."""
+        ...
+
+    async def close_session(self, session_id: str) -> None:
+        """Close a session; never raises for one that is closed already."""
         ...
 
 

@@ -77,7 +77,7 @@ class OnUnknown(StrEnum):
 
 @dataclass(frozen=True)
 class Rate:
-    """At most ``calls`` submissions in any window of ``seconds``."""
+    """At most ``calls`` calls of one kind in any window of ``seconds``."""
 
     calls: int
     seconds: float
@@ -88,9 +88,12 @@ class Terms:
     """How a provider's account may be used.
 
     ``account``: a name that all who share its limits have in common, and that tells nothing secret.
-    ``settle_seconds``: after this time whatever was accepted is in the provider's lists. ``most_jobs``: at once in
-    progress; what is really used adapts below it. ``rate``: a hard limit of submissions, None where none is known.
-    ``console``: the page on which the provider shows, and limits, what the account spends; empty if there is none.
+    ``settle_seconds``: after this time whatever was accepted is in the provider's lists. ``remembers_keys_seconds``: so
+    long after its first submission the same payload under the same key is the same job, so that sending it again is
+    the look-up; 0 if a provider makes two jobs of it. ``most_jobs``: at once in progress; what is really used adapts
+    below it. ``rate``, ``poll_rate`` and ``find_rate``: hard limits of submissions (shared by all processes of the
+    account), and of polls and searches (kept by each process), None if none is known. ``console``: the page on which
+    the provider shows, and limits, what the account spends; empty if there is none.
     """
 
     account: str
@@ -99,6 +102,9 @@ class Terms:
     most_jobs: int
     rate: Rate | None = None
     console: str = ""
+    remembers_keys_seconds: float = 0.0
+    poll_rate: Rate | None = None
+    find_rate: Rate | None = None
 
 
 @dataclass(frozen=True)

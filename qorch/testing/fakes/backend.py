@@ -4,19 +4,18 @@ import asyncio
 import hashlib
 import io
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zipfile import BadZipFile
 
 import numpy as np
 
-from qorch.errors import BackendError, CircuitError, InvalidResultError, RejectedError, UsageError
+from qorch.errors import BackendError, CircuitError, InvalidResultError, RejectedError
 from qorch.model.arrays import AnyArray, FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import JobRequest, JobResult, JobShape, RawResult
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
 from qorch.model.measurement import BlockResult, BlockShape, Measurement, RowBlock
-from qorch.model.pub import Pub
 from qorch.model.samples import Samples
 from qorch.ports.backend import Capabilities
 from qorch.testing.reference import reference_parities, reference_probabilities
@@ -28,10 +27,10 @@ FREE = Capabilities(
 
 @dataclass(eq=False)
 class FakeBackend:
-    """Implements `qorch.ports.backend.Backend`; made for one event loop after the other.
+    """Implements `qorch.ports.backend.InProcessBackend`; made for one event loop after the other.
 
-    ``faults``: which fetch (0, 1, …) raises what. ``held``: jobs are not done before ``release``. ``submitted`` keeps
-    every request, and ``cancelled`` the ids of the cancelled jobs, for tests to count.
+    ``faults``: which run (0, 1, …) raises what. ``held``: jobs are not done before ``release``. ``submitted`` keeps
+    every request that was run, and ``cancelled`` the ids of the cancelled jobs, for tests to count.
     """
 
     name: str = "fake"
@@ -41,10 +40,8 @@ class FakeBackend:
     faults: Mapping[int, BackendError] = field(default_factory=dict)
     held: bool = False
     submitted: list[JobRequest] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
-    _jobs: dict[str, JobRequest] = field(default_factory=dict)
-    _fetches: "itertools.count[int]" = field(default_factory=itertools.count)
+    _runs: "itertools.count[int]" = field(default_factory=itertools.count)
     _changed: asyncio.Condition | None = None
 
     @property
@@ -71,57 +68,46 @@ class FakeBackend:
         """See Backend."""
         self._changed = asyncio.Condition()
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
+    async def prepare(self, circuits: Sequence[GateList]) -> None:
         """See Backend."""
+
+    def encode(self, request: JobRequest, *, key: str) -> Payload:
+        """See Backend."""
+        return Payload(request, key)
+
+    async def run(self, payload: Payload) -> RawResult:
+        """See InProcessBackend."""
+        request = payload.request
         for block in request.blocks:
             if block.gates.n_qubits > self.capabilities.max_qubits:
                 raise RejectedError(f"{self.name} holds at most {self.capabilities.max_qubits} qubits")
         self.submitted.append(request)
-        self.keys.append(key)
-        provider_id = f"fake-{len(self.submitted)}"
-        self._jobs[provider_id] = request
-        return provider_id
-
-    async def fetch(self, provider_id: str) -> RawResult:
-        """See Backend."""
-        fault = self.faults.get(next(self._fetches))
+        fault = self.faults.get(next(self._runs))
         if fault is not None:
             raise fault
-        await self._wait(provider_id)
-        if provider_id in self.cancelled:
-            raise BackendError(f"job {provider_id} was cancelled")
-        request = self._jobs.pop(provider_id)
+        try:
+            await self._wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(request.job_id)
+            raise
         return RawResult(encode_blocks(request))
 
-    async def _wait(self, provider_id: str) -> None:
+    async def _wait(self) -> None:
         if self._changed is None:
             raise BackendError("the backend was not opened")
         async with self._changed:
-            await self._changed.wait_for(lambda: not self.held or provider_id in self.cancelled)
+            await self._changed.wait_for(lambda: not self.held)
 
     async def release(self) -> None:
         """Let held jobs be done."""
         self.held = False
-        await self._notify()
-
-    async def _notify(self) -> None:
         if self._changed is not None:
             async with self._changed:
                 self._changed.notify_all()
 
-    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """See Backend."""
-        return JobResult(decode_blocks(request.shape, raw))
-
-    async def cancel(self, provider_id: str) -> None:
-        """See Backend."""
-        if provider_id in self._jobs:
-            self.cancelled.append(provider_id)
-            await self._notify()
-
-    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """See Backend."""
-        raise UsageError(f"{self.name} has no exact gradients")
+        return JobResult(decode_blocks(shape, raw))
 
     async def close(self) -> None:
         """See Backend."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+import msgspec
+
 from qorch.errors import (
     BusyError,
     CircuitError,
@@ -21,14 +23,22 @@ from qorch.errors import (
     UnavailableError,
     UnknownOutcomeError,
     UnreachableError,
-    UsageError,
 )
-from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
+from qorch.model.job import (
+    Availability,
+    JobRequest,
+    JobResult,
+    JobShape,
+    JobStatus,
+    LostRows,
+    Payload,
+    RawResult,
+    RemoteState,
+    Usage,
+)
 from qorch.model.label import JobLabel
 from qorch.model.measurement import Measurement
-from qorch.model.pub import Pub
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Rate, Terms
@@ -66,6 +76,7 @@ class Letter:
     sent_at: float
     arrives_at: float
     fault: Fault | None
+    digest: str
     outcome: Outcome = Outcome.UNKNOWN
     refusal: RejectedError | None = None
     provider_id: str | None = None
@@ -97,7 +108,7 @@ class AcceptedJob:
     is_cancelled: bool = False
     failure: JobFailedError | None = None
     spoiled: int = 0
-    lost: tuple[IntArray, ...] = ()
+    lost: tuple[tuple[LostRows, ...], ...] = ()
     fetches: int = 0
 
 
@@ -117,7 +128,7 @@ class FakeProvider:
     list_seconds: Callable[[], float] = lambda: 0.0
     run_seconds: Callable[[], float] = lambda: 1.0
     failures: Callable[[], JobFailedError | None] = lambda: None
-    losses: Callable[[JobRequest], tuple[IntArray, ...]] = lambda _: ()
+    losses: Callable[[JobRequest], tuple[tuple[LostRows, ...], ...]] = lambda _: ()
     spoils: Callable[[], int] = lambda: 0
     wait_seconds: Callable[[], float] = lambda: 30.0
     rate: Rate | None = None
@@ -240,9 +251,9 @@ class FakeProvider:
 
 @dataclass(eq=False)
 class FakeRemote:
-    """`qorch.ports.RemoteBackend` for a FakeProvider. ``faults(call)`` says what happens to each call, None nothing.
+    """`qorch.ports.backend.RemoteBackend` for a FakeProvider.
 
-    ``hang_seconds``: how long a client waits for an answer that does not come.
+    ``faults(call)`` says what happens to each call, None nothing. ``hang_seconds``: how long a client waits for an answer that does not come.
     """
 
     provider: FakeProvider
@@ -280,12 +291,23 @@ class FakeRemote:
     async def close(self) -> None:
         """See Backend."""
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
+    async def prepare(self, circuits: Sequence[GateList]) -> None:
         """See Backend."""
+
+    def encode(self, request: JobRequest, *, key: str) -> Payload:
+        """See Backend."""
+        label = request.label or JobLabel()
+        content = msgspec.json.encode([key, request.job_id, label.rows, label.digest, label.context])
+        shots = sum(block.n_rows * (block.shots or 0) for block in request.blocks)
+        return Payload(request, key, content, f"qorch {key[:16]}", Usage(request.n_rows, shots))
+
+    async def submit(self, payload: Payload) -> str:
+        """See RemoteBackend."""
         self.provider.calls["submit"] += 1
         sent_at = self.provider.now()
         fault = self.faults("submit")
-        letter = Letter(key, request, sent_at, sent_at + self.round_trip_seconds / 2, fault)
+        arrives_at = sent_at + self.round_trip_seconds / 2
+        letter = Letter(payload.key, payload.request, sent_at, arrives_at, fault, payload.digest)
         self.provider.post(letter)
         await asyncio.sleep(self.round_trip_seconds)
         self.provider.jobs  # noqa: B018 - what has arrived is opened
@@ -348,17 +370,9 @@ class FakeRemote:
         """See Backend."""
         self.provider.jobs[provider_id].is_cancelled = True
 
-    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
-        """See Backend."""
-        return self.read(request.shape, raw)
-
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """See RemoteBackend."""
         return read_answer(shape, raw.content)
-
-    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """See Backend."""
-        raise UsageError(f"{self.name} has no exact gradients")
 
     async def _ask(self, name: str) -> None:
         """A call without effect: whatever happens to it, it may be repeated."""
