@@ -62,7 +62,6 @@ from qorch_jobs_db.decoding import (
 )
 from qorch_jobs_db.deletion import drop_run
 from qorch_jobs_db.encoding import time_text
-from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database
 from qorch_jobs_db.pruning import prune_piece
@@ -81,8 +80,9 @@ from qorch_jobs_db.schema import (
     SPANS,
     STEPS,
 )
+from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, read_engine, write_engine
-from qorch_jobs_db.statements import Link, change_account, claim_rows
+from qorch_jobs_db.statements import Link, change_state, claim_rows
 from qorch_jobs_db.totals import total_results, total_runs
 from qorch_jobs_db.writer import Writer
 
@@ -156,10 +156,10 @@ class SqlStore:
         self._check_process()
         return self._writer.submit(writes)
 
-    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_R]]) -> "Future[_R]":
+    def update_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[_R]]) -> "Future[_R]":
         """See Store; ``change`` is called in the writer's thread, and the time is the machine's monotonic clock."""
         self._check_process()
-        return self._writer.run(lambda link: change_account(link, account, change))
+        return self._writer.run(lambda link: change_state(link, name, change))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""
@@ -219,10 +219,11 @@ class SqlStore:
             query = query.where(JOBS.c.state == state.value)
         return self._fetch(query.order_by(JOBS.c.number), decode_job)
 
-    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+    def executions_by_state(self, run_id: str) -> dict[JobState, int]:
         """See Store."""
-        query = select(JOBS.c.state, func.sum(JOBS.c.n_rows).label("n_rows")).where(JOBS.c.run_id == run_id)
-        return dict(self._fetch(query.group_by(JOBS.c.state), lambda row: (JobState(row.state), row.n_rows)))
+        count = func.sum(JOBS.c.n_executions).label("executions")
+        query = select(JOBS.c.state, count).where(JOBS.c.run_id == run_id).group_by(JOBS.c.state)
+        return dict(self._fetch(query, lambda row: (JobState(row.state), row.executions)))
 
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
         """See Store."""

@@ -31,12 +31,12 @@ def jobs(
     if as_json:
         print_json({"jobs": documents})
     elif documents:
-        columns = ("id", "step", "call", "state", "rows", "shots", "attempts", "provider_id", "error")
+        columns = ("id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error")
         rows = [[document[column] for column in columns] for document in documents]
         print_table(
             [column.replace("_", " ") for column in columns],
             rows,
-            optional=("call", "step", "attempts", "shots", "provider id", "rows"),
+            optional=("call", "step", "attempts", "shots", "provider id", "executions"),
         )
         _print_names(documents)
         _print_failures(documents)
@@ -48,10 +48,11 @@ def _print_names(documents: list[dict[str, Any]]) -> None:
     """What a person looks for at the provider, where qorch could not find it."""
     from qorch.model.job import JobState
 
-    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value and document["name"]]
-    if held:
+    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value]
+    named = [(document["id"], document["search_text"]) for document in held if document["search_text"]]
+    if named:
         print("\nHeld: look for these names in the provider's own console, then run `qorch recover`.")
-        print_table(("id", "name"), [(document["id"], document["name"]) for document in held])
+        print_table(("id", "name"), named)
 
 
 def _print_failures(documents: list[dict[str, Any]]) -> None:
@@ -78,22 +79,28 @@ def _read_state(text: str) -> "JobState":
 
 
 def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
-    """A job's document; ``shots`` is null for exact values, ``key`` and ``name`` (at the provider) once it is over."""
+    """A job's document; ``shots`` is null if values are exact or shots differ, ``key`` and ``search_text`` once it is over.
+
+    ``name`` and ``rows`` are the older names of ``search_text`` and ``executions``.
+    """
     from qorch.model.job import OPEN_STATES, JobState
 
     is_open = job.state in OPEN_STATES
     attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
-    key = attempts[-1].key if attempts and is_open else None
+    last = attempts[-1] if attempts and is_open else None
+    search_text = None if last is None else last.search_text
     return {
         "id": job.job_id,
         "run": job.run_id,
         "step": job.position.step,
         "call": job.position.call,
         "provider_id": job.provider_id,
-        "key": key,
-        "name": None if key is None else f"qorch {key[:16]}",
+        "key": None if last is None else last.key,
+        "search_text": search_text,
+        "name": search_text,
         "state": job.state.value,
-        "rows": job.n_rows,
+        "executions": job.n_executions,
+        "rows": job.n_executions,
         "shots": job.shots,
         "attempts": job.attempts,
         "changed_at": job.changed_at.isoformat(),

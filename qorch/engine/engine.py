@@ -269,7 +269,7 @@ class Engine:
             finally:
                 await self._give_up(call, claims, share)
             bought += mine.n_rows
-            self._recorder.count(rows_executed=mine.n_rows, jobs=len(mine.jobs))
+            self._recorder.count(executions=mine.n_rows, jobs=len(mine.jobs))
             with self._recorder.span(Phase.WAIT, call.position):
                 await claims.wait(share)
             call = replace(call, is_replayed=True)
@@ -296,7 +296,7 @@ class Engine:
         with self._recorder.span(Phase.DECODE, call.position):
             results = await self._journal.compute(call.batch.n_rows, assembly.finish)
         cached = max(0, sum(group.n_rows for group in plan.lowered.groups) - plan.n_rows - bought)
-        self._recorder.count(rows_executed=plan.n_rows, rows_from_cache=cached, jobs=len(plan.jobs))
+        self._recorder.count(executions=plan.n_rows, executions_from_cache=cached, jobs=len(plan.jobs))
         timeline = self._recorder.spans_at(call.position)
         return [result.with_timeline(timeline) for result in results]
 

@@ -103,8 +103,8 @@ class Store(Protocol):
         """Jobs, oldest first, of one run or all, in one state or any."""
         ...
 
-    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
-        """How many rows a run's jobs carry, by the state of the job; states of no job are left out."""
+    def executions_by_state(self, run_id: str) -> dict[JobState, int]:
+        """How many executions a run's jobs carry, by the state of the job; states of no job are left out."""
         ...
 
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
@@ -130,8 +130,8 @@ class Store(Protocol):
         """The newest answer that was kept of a job. Raises StoreCorruptError on a bad checksum."""
         ...
 
-    def update_account(self, account: str, change: "Callable[[bytes | None, int], Change[T]]") -> "Future[T]":
-        """Change what all processes share about an account, one after the other, and write records with it.
+    def update_shared_state(self, name: str, change: "Callable[[bytes | None, int], Change[T]]") -> "Future[T]":
+        """Change what all processes share under a name, one after the other, and write records with it.
 
         ``change(state, now_ns)`` is pure. It gets the state (None at first) and the time of the store in nanoseconds:
         one clock for all processes that use the store, however far apart their own clocks are, so compare it with no

@@ -163,7 +163,7 @@ class Orphans:
                     run_id=run_id,
                     position=position_of(job_id),
                     state=JobState.UNKNOWN,
-                    n_rows=label.n_rows or 0,
+                    n_executions=label.n_rows or 0,
                     shots=label.shots,
                     changed_at=now,
                     provider_id=provider_id,
@@ -171,7 +171,8 @@ class Orphans:
                     error=REASON,
                 )
             )
-            writes.append(AttemptRecord(job_id, attempts, key, now, outcome=FOUND))
+            name = f"qorch {key[:16]}"  # as in Submitter
+            writes.append(AttemptRecord(job_id, attempts, key, now, outcome=FOUND, search_text=name))
         if writes:
             await self._journal.write_ahead(writes)
             _log.warning(

@@ -115,7 +115,7 @@ class Recovery:
             job = replace(job, state=JobState.SUBMITTED, provider_id=found, error=None)
         try:
             await self._delivery.deliver(
-                job, plan, key=attempts[-1].key, accepted_ns=None, call_rows=job.n_rows, take=_ignore
+                job, plan, key=attempts[-1].key, accepted_ns=None, call_rows=job.n_executions, take=_ignore
             )
         except UnknownOutcomeError as error:
             return Recovered(job, Ending.HELD, str(error))

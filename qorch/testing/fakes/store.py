@@ -61,7 +61,7 @@ class _Tables:
     attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
     plans: dict[str, JobPlan] = field(default_factory=dict)
     answers: dict[str, RawRecord] = field(default_factory=dict)
-    accounts: dict[str, bytes] = field(default_factory=dict)
+    shared_states: dict[str, bytes] = field(default_factory=dict)
     row_owners: dict[bytes, str] = field(default_factory=dict)
     blocks: dict[int, BlockRecord] = field(default_factory=dict)
     spans: list[SpanRecord] = field(default_factory=list)
@@ -109,19 +109,19 @@ class MemoryStore:
                 future.set_result(None)
         return future
 
-    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
+    def update_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
         """See Store; the future is done."""
         future: Future[_T] = Future()
         with self._lock:
             self._check_open()
             try:
-                made = change(self._tables.accounts.get(account), self._clock.monotonic_ns())
+                made = change(self._tables.shared_states.get(name), self._clock.monotonic_ns())
                 self._check_references(made.writes)
             except Exception as error:  # whatever it raises belongs to the caller
                 future.set_exception(error)
             else:
                 self._apply_all(made.writes)
-                self._keep_account(account, made.state)
+                self._keep_state(name, made.state)
                 future.set_result(made.value)
         return future
 
@@ -196,12 +196,12 @@ class MemoryStore:
                 job for job in self._read().jobs.values() if run_id in {None, job.run_id} and state in {None, job.state}
             ]
 
-    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+    def executions_by_state(self, run_id: str) -> dict[JobState, int]:
         """See Store."""
-        rows: dict[JobState, int] = {}
+        executions: dict[JobState, int] = {}
         for job in self.jobs(run_id):
-            rows[job.state] = rows.get(job.state, 0) + job.n_rows
-        return rows
+            executions[job.state] = executions.get(job.state, 0) + job.n_executions
+        return executions
 
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
         """See Store."""
@@ -331,11 +331,11 @@ class MemoryStore:
             if job_id is not None and job_id not in self._tables.jobs and job_id not in jobs:
                 raise StoreError(f"job '{job_id}' is not stored; write its JobRecord first")
 
-    def _keep_account(self, account: str, state: bytes | None) -> None:
+    def _keep_state(self, name: str, state: bytes | None) -> None:
         if state is None:
-            self._tables.accounts.pop(account, None)
+            self._tables.shared_states.pop(name, None)
         else:
-            self._tables.accounts[account] = state
+            self._tables.shared_states[name] = state
 
     def _apply_all(self, writes: Sequence[Write]) -> None:
         for record in sorted(writes, key=_generation):
