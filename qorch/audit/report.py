@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,8 +15,12 @@ from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.ports.records import CountsExecutions, JobRecord, RunRecord, SessionRecord, SpanRecord
-from qorch.ports.store import Store
+from qorch.ports.store import RunHistory, Runs, SharedState
 from qorch.run.totals import count_executions, newest_metrics, state_now
+
+
+class ReportSource(RunHistory, SharedState, Protocol):
+    """What a report is read from."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def money_json(money: Money | None) -> dict[str, Any] | None:
     return None if money is None else {"currency": money.currency, "micros": money.micros}
 
 
-def make_report(store: Store, name_or_id: str) -> Report:
+def make_report(store: ReportSource, name_or_id: str) -> Report:
     """The report of a run. Raises UnknownNameError where there is none."""
     run = store.find_run(name_or_id)
     if run is None:
@@ -170,7 +174,7 @@ def make_report(store: Store, name_or_id: str) -> Report:
     )
 
 
-def _spend(store: Store, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
+def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
     """What the run cost; None where its backend charges, and a job that it may have accepted has no price."""
     entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
     priced = {entry.job_id for entry in entries}

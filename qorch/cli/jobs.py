@@ -12,7 +12,7 @@ from qorch.model.text import printable
 if TYPE_CHECKING:
     from qorch.model.job import JobState
     from qorch.ports.records import JobRecord
-    from qorch.ports.store import Store
+    from qorch.ports.store import Jobs
 
 
 def jobs(
@@ -78,8 +78,8 @@ def _read_state(text: str) -> "JobState":
         raise UsageError(f"there is no job state '{text}'; choose one of {states}") from None
 
 
-def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
-    """A job's document; ``shots`` is null if values are exact or shots differ, ``key`` and ``search_text`` once it is over.
+def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
+    """A job's document; ``shots`` is null as in JobRecord, ``key`` and ``search_text`` are once it is over.
 
     ``name`` and ``rows`` are the older names of ``search_text`` and ``executions``.
     """

@@ -36,7 +36,7 @@ from qorch.ports.backend import Backend, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
-from qorch.ports.store import Store
+from qorch.ports.store import Room, Store
 
 _STOPPED = "the run was stopped; start it again with resume=True to go on"
 
@@ -370,7 +370,7 @@ class Engine:
         await self._queue.run(lambda: self._submitter.carry_out(submission, assemble, next_ordinal=next_ordinal))
 
 
-def _make_trimmer(store: Store, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
+def _make_trimmer(store: Room, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
     """The trimmer of a run that stores free results; None if it stores none, or all are kept."""
     if charges or policy.keep_free_bytes is None:
         return None

@@ -6,7 +6,7 @@ from qorch.engine.recorder import Totals
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
 from qorch.ports.records import StepRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Progress, Resources, StepTimer
 from qorch.run.totals import credit_bought, executions_bought, finished_step
@@ -21,7 +21,7 @@ class EndedStep:
     seconds_per_step: float
     metrics: dict[str, float]
 
-    def credited(self, store: Store) -> StepRecord:
+    def credited(self, store: Jobs) -> StepRecord:
         """The record of a replayed step: results that the run had bought itself do not count as from the cache."""
         return credit_bought(self.record, store, calls=self.calls)
 

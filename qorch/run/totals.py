@@ -10,7 +10,7 @@ from qorch.engine.recorder import Recorder, Totals
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs, RunHistory, Runs, SharedState
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""
@@ -28,7 +28,7 @@ class ExecutionCount:
     open: int
 
 
-def count_executions(store: Store, run_id: str) -> ExecutionCount:
+def count_executions(store: RunHistory, run_id: str) -> ExecutionCount:
     """The executions of a run."""
     by_state = store.executions_by_state(run_id)
     sessions = store.sessions(run_id)
@@ -40,7 +40,7 @@ def count_executions(store: Store, run_id: str) -> ExecutionCount:
     )
 
 
-def _from_cache(store: Store, sessions: list[SessionRecord], *, executed: int) -> int:
+def _from_cache(store: Runs, sessions: list[SessionRecord], *, executed: int) -> int:
     """The best of three lower bounds, of which one is exact in every usual case. The view run_overview says the same.
 
     The first session replays nothing. All that a session asked for, and the run never bought, was from the cache,
@@ -86,7 +86,7 @@ def newest_metrics(metrics: Sequence[MetricRecord]) -> dict[str, float]:
     return {metric.name: metric.value for metric in metrics}
 
 
-def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord:
+def credit_bought(record: StepRecord, store: Jobs, *, calls: int) -> StepRecord:
     """A step of so many calls that was replayed: what an earlier session of the run bought for it was not the cache's.
 
     Everything of the step must be durable.
@@ -96,7 +96,7 @@ def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord
     return replace(record, executions=executed, executions_from_cache=asked - executed)
 
 
-def executions_bought(store: Store, run_id: str, *, step: int, calls: int) -> int:
+def executions_bought(store: Jobs, run_id: str, *, step: int, calls: int) -> int:
     """The executions of all jobs that were done for the first calls of a step, in whatever session."""
     jobs = [job for call in range(calls) for job in store.jobs_at(run_id, Position(step, call))]
     return sum(job.n_executions for job in jobs if job.state is JobState.DONE)
@@ -115,14 +115,14 @@ def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | Non
     return json.dumps(after)
 
 
-def state_now(store: Store, run: RunRecord) -> str:
+def state_now(store: SharedState, run: RunRecord) -> str:
     """The state of a run: as stored, but INTERRUPTED if it is stored as running and its process has died."""
     if run.state != RunState.RUNNING or store.holder_of(run.run_id):
         return run.state
     return INTERRUPTED
 
 
-def may_have_paid(store: Store, run: RunRecord) -> bool:
+def may_have_paid(store: RunHistory, run: RunRecord) -> bool:
     """Whether a run has ledger entries, or jobs that may have been accepted by a backend not known to be free."""
     if store.ledger(run.run_id):
         return True

@@ -14,7 +14,7 @@ from qorch.errors import BusyError, CredentialsError, UnavailableError, Unreacha
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change
-from qorch.ports.store import Store
+from qorch.ports.store import SharedState
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Pacer:
     """
 
     def __init__(
-        self, backend: RemoteBackend, store: Store, *, clock: Clock, holder: str, random: np.random.Generator
+        self, backend: RemoteBackend, store: SharedState, *, clock: Clock, holder: str, random: np.random.Generator
     ) -> None:
         """``holder``: the run whose jobs these are."""
         self._backend = backend

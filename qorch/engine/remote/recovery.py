@@ -15,7 +15,7 @@ from qorch.model.identity import Position
 from qorch.model.job import JobResult, JobState
 from qorch.ports.clock import Clock
 from qorch.ports.records import JobRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs
 
 
 class Ending(StrEnum):
@@ -45,7 +45,7 @@ class Recovery:
     """
 
     def __init__(
-        self, store: Store, journal: Journal, *, settlement: Settlement, delivery: Delivery, clock: Clock
+        self, store: Jobs, journal: Journal, *, settlement: Settlement, delivery: Delivery, clock: Clock
     ) -> None:
         """Nothing is asked before ``start`` or ``recover``."""
         self._store = store

@@ -8,14 +8,14 @@ from typing import Any
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
 from qorch.ports.records import RunMove, RunRecord, RunState, RunTotals, StopRequest
-from qorch.ports.store import Store
+from qorch.ports.store import RunHistory
 from qorch.run.totals import count_executions, newest_metrics
 
 _BOOKS = {"runs", "jobs", "attempts", "plans", "ledger"}
 _OF_NO_RUN = {"shared_states"}
 
 
-def total_run(store: Store, run_id: str) -> RunTotals:
+def total_run(store: RunHistory, run_id: str) -> RunTotals:
     """The totals of one run, record by record."""
     sessions, count, jobs = store.sessions(run_id), count_executions(store, run_id), store.jobs(run_id)
     n_unsent = sum(job.is_unsent for job in jobs)
