@@ -12,7 +12,7 @@ from qorch.ports.store import RunHistory
 from qorch.run.totals import count_executions, newest_metrics
 
 _BOOKS = {"runs", "jobs", "attempts", "plans", "ledger"}
-_OF_NO_RUN = {"shared_states"}
+_OF_NO_RUN = {"shared_states", "next_block"}
 
 
 def total_run(store: RunHistory, run_id: str) -> RunTotals:
