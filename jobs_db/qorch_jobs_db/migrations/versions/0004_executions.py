@@ -58,6 +58,7 @@ def _rename_accounts() -> None:
 
 
 def _rename_phases() -> None:
-    link = op.get_bind()
-    for label, phase_id in _PHASES.items():
-        link.execute(sa.text("UPDATE spans SET phase = :new WHERE phase = :old"), {"new": phase_id, "old": label})
+    """All in one pass: a database may have millions of spans."""
+    phase = sa.column("phase", sa.Text())
+    spans = sa.table("spans", phase)
+    op.execute(sa.update(spans).where(phase.in_(_PHASES)).values(phase=sa.case(_PHASES, value=phase)))
