@@ -33,7 +33,7 @@ from qorch.ports.records import (
 )
 from qorch_jobs_db.blocks import decode_places, decode_result, read_samples
 from qorch_jobs_db.encoding import BLOCK_IDENTITY, block_label
-from qorch_jobs_db.plans import decode_answer, decode_plan
+from qorch_jobs_db.job_codec import decode_answer, decode_plan
 
 SqlRow = Row[Any]
 
@@ -62,7 +62,7 @@ def decode_session(row: SqlRow) -> SessionRecord:
     """A row of sessions."""
     started_at = parse_time(row.started_at)
     return SessionRecord(
-        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache,
+        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.executions, row.executions_from_cache,
         bool(row.is_command),
         row.used_settings,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def decode_session(row: SqlRow) -> SessionRecord:
 def decode_step(row: SqlRow) -> StepRecord:
     """A row of steps."""
     return StepRecord(
-        row.run_id, row.step, row.session, parse_time(row.ended_at), row.rows_executed, row.rows_from_cache,
+        row.run_id, row.step, row.session, parse_time(row.ended_at), row.executions, row.executions_from_cache,
         parse_time_or_none(row.begun_at), row.epoch,
     )  # fmt: skip
 
@@ -85,14 +85,17 @@ def decode_metric(row: SqlRow) -> MetricRecord:
 def decode_job(row: SqlRow) -> JobRecord:
     """A row of jobs."""
     return JobRecord(
-        row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_rows, row.shots,
+        row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_executions, row.shots,
         parse_time(row.changed_at), row.provider_id, row.attempts, row.error,
     )  # fmt: skip
 
 
 def decode_attempt(row: SqlRow) -> AttemptRecord:
     """A row of attempts."""
-    return AttemptRecord(row.job_id, row.ordinal, row.key, parse_time(row.started_at), row.outcome, row.error)
+    return AttemptRecord(
+        row.job_id, row.ordinal, row.key, parse_time(row.started_at), row.outcome, row.error, row.payload_digest,
+        row.search_text,
+    )  # fmt: skip
 
 
 def decode_job_plan(row: SqlRow) -> JobPlan:

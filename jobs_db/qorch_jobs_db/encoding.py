@@ -31,7 +31,7 @@ from qorch.ports.records import (
     Write,
 )
 from qorch_jobs_db.blocks import encode_places, encode_result, stream_arrays
-from qorch_jobs_db.plans import encode_answer, encode_plan
+from qorch_jobs_db.job_codec import encode_answer, encode_plan
 
 SqlValue = str | int | float | bytes | None
 Parameters = tuple[SqlValue, ...]
@@ -159,8 +159,8 @@ def _encode_session(record: SessionRecord) -> Parameters:
         record.host,
         time_text(record.started_at),
         record.wall_ns,
-        record.rows_executed,
-        record.rows_from_cache,
+        record.executions,
+        record.executions_from_cache,
         int(record.is_command),
         record.used_settings,
     )
@@ -172,8 +172,8 @@ def _encode_step(record: StepRecord) -> Parameters:
         record.step,
         record.session,
         time_text(record.ended_at),
-        record.rows_executed,
-        record.rows_from_cache,
+        record.executions,
+        record.executions_from_cache,
         time_or_none(record.begun_at),
         record.epoch,
     )
@@ -199,7 +199,7 @@ def _encode_job(record: JobRecord) -> Parameters:
         record.position.step,
         record.position.call,
         record.state.value,
-        record.n_rows,
+        record.n_executions,
         record.shots,
         time_text(record.changed_at),
         record.provider_id,
@@ -216,6 +216,8 @@ def _encode_attempt(record: AttemptRecord) -> Parameters:
         time_text(record.started_at),
         record.outcome,
         record.error,
+        record.payload_digest,
+        record.search_text,
     )
 
 

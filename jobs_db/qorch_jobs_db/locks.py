@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from qorch.errors import RunBusyError, StoreUnavailableError
 from qorch.ports.records import RunHolder
-from qorch_jobs_db.faults import store_error
+from qorch_jobs_db.sql_errors import store_error
 
 _POLL_SECONDS = 0.001
 _GLANCE_SECONDS = 0.05

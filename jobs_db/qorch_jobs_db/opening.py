@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from qorch.errors import StoreCorruptError, StoreTooNewError, StoreUnavailableError
 from qorch.ports.clock import Clock
 from qorch_jobs_db.encoding import time_text
-from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.schema import ALEMBIC_VERSION, META, METADATA
+from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.sqlite import choose_journal, write_engine
 from qorch_jobs_db.views import create_views
 

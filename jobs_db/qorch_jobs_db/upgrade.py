@@ -12,8 +12,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect
 
 from qorch.errors import StoreError, StoreFullError
-from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.room import file_bytes
+from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.views import create_views, drop_views
 
 LARGE_BYTES = 100_000_000

@@ -13,8 +13,8 @@ from qorch.errors import QorchError, StoreError
 from qorch.ports.clock import Clock
 from qorch.ports.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
-from qorch_jobs_db.faults import StoreFault, fault_of, store_error
 from qorch_jobs_db.locks import Turn
+from qorch_jobs_db.sql_errors import StoreFault, fault_of, store_error
 from qorch_jobs_db.statements import ChangeError, Link, apply_changes, connect
 
 MAX_CALLS = 256

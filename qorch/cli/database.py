@@ -7,7 +7,7 @@ from pathlib import Path
 from qorch.errors import StoreUnavailableError, UsageError
 from qorch.ports.clock import WallClock
 from qorch.ports.records import RunRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Runs, Store
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def is_there(database: Path) -> bool:
         ) from error
 
 
-def require_run(store: Store, run: str) -> RunRecord:
+def require_run(store: Runs, run: str) -> RunRecord:
     """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError if there is none."""
     from qorch.stored_run import require_record
 

@@ -12,7 +12,7 @@ from qorch.model.text import printable
 if TYPE_CHECKING:
     from qorch.model.job import JobState
     from qorch.ports.records import JobRecord
-    from qorch.ports.store import Store
+    from qorch.ports.store import Jobs
 
 
 def jobs(
@@ -31,12 +31,12 @@ def jobs(
     if as_json:
         print_json({"jobs": documents})
     elif documents:
-        columns = ("id", "step", "call", "state", "rows", "shots", "attempts", "provider_id", "error")
+        columns = ("id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error")
         rows = [[document[column] for column in columns] for document in map(_with_exact, documents)]
         print_table(
             [column.replace("_", " ") for column in columns],
             rows,
-            optional=("call", "step", "attempts", "shots", "provider id", "rows"),
+            optional=("call", "step", "attempts", "shots", "provider id", "executions"),
         )
         _print_names(documents)
         _print_failures(documents)
@@ -53,10 +53,11 @@ def _print_names(documents: list[dict[str, Any]]) -> None:
     """Print the names by which a person looks for held jobs in the provider's console."""
     from qorch.model.job import JobState
 
-    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value and document["name"]]
-    if held:
+    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value]
+    named = [(document["id"], document["search_text"]) for document in held if document["search_text"]]
+    if named:
         print("\nHeld: look for these names in the provider's own console, then run `qorch recover`.")
-        print_table(("id", "name"), [(document["id"], document["name"]) for document in held])
+        print_table(("id", "name"), named)
 
 
 def _print_failures(documents: list[dict[str, Any]]) -> None:
@@ -82,27 +83,31 @@ def _read_state(text: str) -> "JobState":
         raise UsageError(f"there is no job state '{text}'; choose one of {states}") from None
 
 
-def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
-    """A job's document; ``key`` and ``name`` (at the provider) are null once it is over.
+def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
+    """A job's document; ``key`` and ``search_text`` (by which it is found at the provider) are null once it is over.
 
-    ``shots`` is the number of every row, or null. ``is_exact`` tells why: true for exact values; null if the rows
-    differ or the number is not known, as of a job that was found at its provider.
+    ``name`` and ``rows`` are the older names of ``search_text`` and ``executions``. ``shots`` is the number of every
+    execution, or null. ``is_exact`` tells why: true for exact values; null if they differ or the number is not known,
+    as of a job that was found at its provider.
     """
     from qorch.model.job import OPEN_STATES, JobState
 
     is_open = job.state in OPEN_STATES
     attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
-    key = attempts[-1].key if attempts and is_open else None
+    last = attempts[-1] if attempts and is_open else None
+    search_text = None if last is None else last.search_text
     return {
         "id": job.job_id,
         "run": job.run_id,
         "step": job.position.step,
         "call": job.position.call,
         "provider_id": job.provider_id,
-        "key": key,
-        "name": None if key is None else f"qorch {key[:16]}",
+        "key": None if last is None else last.key,
+        "search_text": search_text,
+        "name": search_text,
         "state": job.state.value,
-        "rows": job.n_rows,
+        "executions": job.n_executions,
+        "rows": job.n_executions,
         "shots": job.shots or None,
         "is_exact": job.is_exact,
         "attempts": job.attempts,

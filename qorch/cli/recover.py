@@ -10,6 +10,7 @@ from qorch.cli.output import print_aside, print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
+    from qorch.ports.records import JobRecord
     from qorch.ports.store import Store
     from qorch.recovery import RunRecovery
 
@@ -76,9 +77,11 @@ def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
     if as_json:
         print_json({"jobs": documents, "held": held})
     elif documents:
-        columns = ("run", "job", "rows", "ending", "reason")
+        columns = ("run", "job", "executions", "ending", "reason")
         print_table(
-            columns, [[document[column] for column in columns] for document in documents], optional=("run", "rows")
+            columns,
+            [[document[column] for column in columns] for document in documents],
+            optional=("run", "executions"),
         )
     else:
         print("nothing is open")
@@ -87,14 +90,21 @@ def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
 def _describe(recovery: "RunRecovery") -> list[dict[str, Any]]:
     """A document per job, or one for a run about which nothing could be done."""
     if recovery.problem is not None:
-        return [{"run": recovery.run_id, "job": None, "rows": None, "ending": "left", "reason": recovery.problem}]
+        return [_document(recovery.run_id, None, ending="left", reason=recovery.problem)]
     return [
-        {
-            "run": recovery.run_id,
-            "job": recovered.job.job_id,
-            "rows": recovered.job.n_rows,
-            "ending": recovered.ending.value,
-            "reason": recovered.reason or None,
-        }
+        _document(recovery.run_id, recovered.job, ending=recovered.ending.value, reason=recovered.reason or None)
         for recovered in recovery.jobs
     ]
+
+
+def _document(run_id: str, job: "JobRecord | None", *, ending: str, reason: str | None) -> dict[str, Any]:
+    """``rows`` is the older name of ``executions``."""
+    job_id, executions = (None, None) if job is None else (job.job_id, job.n_executions)
+    return {
+        "run": run_id,
+        "job": job_id,
+        "executions": executions,
+        "rows": executions,
+        "ending": ending,
+        "reason": reason,
+    }

@@ -5,6 +5,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from qorch.planning.lowering import RowGroup
 from qorch.planning.packing import Missing
 from qorch.ports.clock import Clock
 from qorch.ports.records import ReleasedRows
-from qorch.ports.store import Store
+from qorch.ports.store import RecordLog, SharedState
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
@@ -34,10 +35,16 @@ class Share:
     owners: tuple[str, ...]
 
 
+class ClaimStore(SharedState, RecordLog, Protocol):
+    """Claims rows for a run, and writes that they are given up."""
+
+
 class Claims:
     """The claims of one run. A run whose process has died has them until its open jobs are settled."""
 
-    def __init__(self, store: Store, *, run_id: str, clock: Clock, settle: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, store: ClaimStore, *, run_id: str, clock: Clock, settle: Callable[[str], Awaitable[None]]
+    ) -> None:
         """``settle(run_id)`` brings the open jobs of a dead run to an end; it raises where one of them is held."""
         self._store = store
         self._run_id = run_id

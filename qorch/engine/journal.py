@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from qorch.engine.trimmer import Trimmer
 from qorch.ports.clock import Clock
 from qorch.ports.records import BlockRecord, Write
-from qorch.ports.store import Store
+from qorch.ports.store import RecordLog
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Journal:
 
     def __init__(
         self,
-        store: Store,
+        store: RecordLog,
         *,
         clock: Clock,
         is_durable: bool,

@@ -15,7 +15,7 @@ from qorch.planning.packing import Hit, Missing, replay, unexecuted
 from qorch.planning.sample_index import EXACT, Match, SampleIndex, duplicate_rows
 from qorch.ports.policy import CachePolicy
 from qorch.ports.records import BlockRecord
-from qorch.ports.store import Store
+from qorch.ports.store import StoredResults
 
 _log = logging.getLogger("qorch.lookup")
 
@@ -58,7 +58,7 @@ class Lookup:
     """Answers from one store under one policy; keeps its indices up to date between calls."""
 
     def __init__(
-        self, store: Store, *, policy: CachePolicy, rebuy: bool, charges: bool, keeps_jobs: bool = False
+        self, store: StoredResults, *, policy: CachePolicy, rebuy: bool, charges: bool, keeps_jobs: bool = False
     ) -> None:
         """``charges``: whether a changed position is paid for, and stops the run unless ``rebuy``.
 

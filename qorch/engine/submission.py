@@ -94,7 +94,7 @@ class Submission:
             run_id=self.run_id,
             position=self.position,
             state=state,
-            n_rows=self.job.n_rows,
+            n_executions=self.job.n_rows,
             shots=self.job.shots,
             changed_at=changed_at,
         )

@@ -24,6 +24,26 @@ class RunState:
     DELETED = "deleted"
 
 
+class CountsExecutions:
+    """A record that counts executions: rows in one basis, which is what a device runs and money counts.
+
+    Programs written for earlier versions read them by their older names.
+    """
+
+    executions: int
+    executions_from_cache: int
+
+    @property
+    def rows_executed(self) -> int:
+        """The older name of ``executions``."""
+        return self.executions
+
+    @property
+    def rows_from_cache(self) -> int:
+        """The older name of ``executions_from_cache``."""
+        return self.executions_from_cache
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One training run. ``settings`` is JSON text: what the command line needs to continue it.
@@ -65,22 +85,22 @@ class SessionRecord:
     host: str
     started_at: datetime.datetime
     wall_ns: int = 0
-    rows_executed: int = 0
-    rows_from_cache: int = 0
+    executions: int = 0
+    executions_from_cache: int = 0
     is_command: bool = False
     used_settings: str = "{}"
 
 
 @dataclass(frozen=True)
-class StepRecord:
+class StepRecord(CountsExecutions):
     """One finished step of a run. ``epoch`` is None in a loop that has no epochs; what it logged is in MetricRecord."""
 
     run_id: str
     step: int
     session: int
     ended_at: datetime.datetime
-    rows_executed: int
-    rows_from_cache: int
+    executions: int
+    executions_from_cache: int
     begun_at: datetime.datetime | None = None
     epoch: int | None = None
 
@@ -105,7 +125,7 @@ class MetricRecord:
 class JobRecord:
     """One job, in the state it has moved to; writing it again moves it.
 
-    ``shots`` of every row: 0 for exact values, which take none. None if the rows differ, or if it is not known: of a
+    ``shots`` of every execution: 0 for exact values, which take none. None if they differ, or if it is not known: of a
     job that was found at its provider, and of exact jobs that an earlier version wrote.
     """
 
@@ -113,7 +133,7 @@ class JobRecord:
     run_id: str
     position: Position
     state: JobState
-    n_rows: int
+    n_executions: int
     shots: int | None
     changed_at: datetime.datetime
     provider_id: str | None = None
@@ -133,7 +153,11 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One try at submitting a job, with its idempotency key; writing it again records how it ended."""
+    """One try at submitting a job, with its idempotency key; writing it again records how it ended.
+
+    ``payload_digest``: the digest of the bytes that were sent, in hexadecimal. ``search_text``: the text by which a
+    person finds the job at its provider. None if it was not recorded.
+    """
 
     job_id: str
     ordinal: int
@@ -141,6 +165,8 @@ class AttemptRecord:
     started_at: datetime.datetime
     outcome: str = "intent"
     error: str | None = None
+    payload_digest: str | None = None
+    search_text: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,7 +401,7 @@ class StoreRoom:
 
 
 @dataclass(frozen=True)
-class RunTotals:
+class RunTotals(CountsExecutions):
     """Sums of a run over all its sessions. ``metrics``: the newest value of every name, in the order of names.
 
     ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not. ``active_until``: the end of
@@ -386,8 +412,8 @@ class RunTotals:
     steps: int
     jobs: int
     jobs_unsent: int
-    rows_executed: int
-    rows_from_cache: int
+    executions: int
+    executions_from_cache: int
     wall_seconds: float
     active_until: datetime.datetime | None
     metrics: dict[str, float]

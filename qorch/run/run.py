@@ -267,7 +267,7 @@ class Run:
 
     def _end_step(self, ended: EndedStep) -> None:
         record = ended.record
-        if self._use.is_resumed and record.rows_from_cache:
+        if self._use.is_resumed and record.executions_from_cache:
             self.settle()
             record = ended.credited(self._use.store)
         self._steps.keep(record)

@@ -10,7 +10,7 @@ from simulation.harness import Sandbox, most_within
 
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer
-from qorch.engine.remote.pacing import Pace
+from qorch.engine.remote.pacing import Throttle
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
@@ -44,7 +44,7 @@ def pacer_of(
     return pacer
 
 
-def pace_of(sandbox: Sandbox) -> Pace:
+def pace_of(sandbox: Sandbox) -> Throttle:
     """What is shared now."""
     seen: list[bytes | None] = []
 
@@ -52,7 +52,7 @@ def pace_of(sandbox: Sandbox) -> Pace:
         seen.append(state)
         return Change(state, None)
 
-    sandbox.store.update_account(HOLD.account, look)
+    sandbox.store.update_shared_state(HOLD.account, look)
     return pacing.decode_pace(seen[0])
 
 

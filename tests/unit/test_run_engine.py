@@ -105,7 +105,7 @@ def test_one_failed_job_stops_its_call_and_a_resume_repeats_only_the_rest(store:
     faulty = FakeBackend(faults={5: BackendError("boom")}, rows_in_job=4)
     with pytest.raises(BackendError, match="boom"), start(faulty, store) as run:
         run.execute(pub(64))
-    stored = sum(job.n_rows for job in store.jobs(run.run_id, state=JobState.DONE))
+    stored = sum(job.n_executions for job in store.jobs(run.run_id, state=JobState.DONE))
     assert 0 < stored < 64
     rest = FakeBackend(rows_in_job=4)
     with start(rest, store, resume=True) as again:

@@ -17,7 +17,7 @@ from qorch.model.label import JobLabel
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import AttemptRecord, JobRecord, Write
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs, RunHistory
 
 FOUND = "found"
 """The outcome of the attempt that is recorded for an orphaned job."""
@@ -38,7 +38,7 @@ class Orphans:
     def __init__(
         self,
         backend: RemoteBackend,
-        store: Store,
+        store: RunHistory,
         journal: Journal,
         *,
         retrier: Retrier,
@@ -163,7 +163,7 @@ class Orphans:
                     run_id=run_id,
                     position=position_of(job_id),
                     state=JobState.UNKNOWN,
-                    n_rows=label.n_rows or 0,
+                    n_executions=label.n_rows or 0,
                     shots=label.shots,
                     changed_at=now,
                     provider_id=provider_id,
@@ -171,7 +171,8 @@ class Orphans:
                     error=REASON,
                 )
             )
-            writes.append(AttemptRecord(job_id, attempts, key, now, outcome=FOUND))
+            name = f"qorch {key[:16]}"  # as in Submitter
+            writes.append(AttemptRecord(job_id, attempts, key, now, outcome=FOUND, search_text=name))
         if writes:
             await self._journal.write_ahead(writes)
             _log.warning(
@@ -215,7 +216,7 @@ class Orphans:
         return {key: job_id for key, job_id in own.items() if _may_be_orphan(stored.get(job_id))}
 
 
-def is_orphan(store: Store, job: JobRecord) -> bool:
+def is_orphan(store: Jobs, job: JobRecord) -> bool:
     """Whether a recorded job was found by a search and is not adopted: its rows are not known yet."""
     attempts = store.attempts(job.job_id)
     is_found = job.provider_id is not None and bool(attempts) and attempts[-1].outcome == FOUND

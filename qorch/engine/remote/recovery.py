@@ -15,7 +15,7 @@ from qorch.model.identity import Position
 from qorch.model.job import JobResult, JobState
 from qorch.ports.clock import Clock
 from qorch.ports.records import JobRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs
 
 
 class Ending(StrEnum):
@@ -45,7 +45,7 @@ class Recovery:
     """
 
     def __init__(
-        self, store: Store, journal: Journal, *, settlement: Settlement, delivery: Delivery, clock: Clock
+        self, store: Jobs, journal: Journal, *, settlement: Settlement, delivery: Delivery, clock: Clock
     ) -> None:
         """Nothing is asked before ``start`` or ``recover``."""
         self._store = store
@@ -115,7 +115,7 @@ class Recovery:
             job = replace(job, state=JobState.SUBMITTED, provider_id=found, error=None)
         try:
             await self._delivery.deliver(
-                job, plan, key=attempts[-1].key, accepted_ns=None, call_rows=job.n_rows, take=_ignore
+                job, plan, key=attempts[-1].key, accepted_ns=None, call_rows=job.n_executions, take=_ignore
             )
         except UnknownOutcomeError as error:
             return Recovered(job, Ending.HELD, str(error))

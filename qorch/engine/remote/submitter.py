@@ -183,7 +183,8 @@ class RemoteSubmitter:
         record = replace(
             sending.record, state=JobState.INTENT, attempts=sending.record.attempts + 1, error=None, changed_at=now
         )
-        attempt = AttemptRecord(record.job_id, record.attempts, sending.key, now)
+        name = f"qorch {sending.key[:16]}"  # what IonQ's console shows; a payload names it once adapters encode one
+        attempt = AttemptRecord(record.job_id, record.attempts, sending.key, now, search_text=name)
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
             try:
                 await self._journal.write_ahead([record, attempt, sending.plan])

@@ -109,7 +109,7 @@ class StoreConformance(
         sessions = [SessionRecord("r", i, 17, "host", NOW, wall_ns=i, is_command=i == 1) for i in (1, 0)]
         steps = [StepRecord("r", i, 0, NOW, 10, i, NOW, 3) for i in (2, -1, 0)]
         renewed = replace(sessions[0], wall_ns=10**18)
-        repeated = replace(steps[0], rows_executed=99)
+        repeated = replace(steps[0], executions=99)
         store.write([*sessions, *steps]).result()
         store.write([renewed, repeated]).result()
         assert store.sessions("r") == [sessions[1], renewed]
@@ -139,16 +139,16 @@ class StoreConformance(
         assert store.jobs(state=JobState.DONE) == [moved]
         assert store.jobs("other") == []
 
-    def test_rows_are_added_up_by_state(self, store: Store) -> None:
+    def test_executions_are_added_up_by_state(self, store: Store) -> None:
         """Those of a run's jobs, in the states that there are."""
         jobs = [make_job(f"r/0.0.{i}") for i in range(3)]
         store.write([*jobs, replace(jobs[0], state=JobState.DONE), replace(jobs[1], state=JobState.DONE)]).result()
-        assert store.rows_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}
-        assert store.rows_by_state("other") == {}
+        assert store.executions_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}
+        assert store.executions_by_state("other") == {}
 
     def test_an_attempt_may_be_written_again(self, store: Store) -> None:
         """The intent first, its outcome later, under the same ordinal."""
-        attempt = AttemptRecord("r/0.0.0", 0, "key", NOW)
+        attempt = AttemptRecord("r/0.0.0", 0, "key", NOW, payload_digest="ab12", search_text="qorch key")
         store.write([attempt]).result()
         store.write([replace(attempt, outcome="accepted")]).result()
 
