@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
-from qorch_providers.aer.native import REWRITTEN
+from qorch_providers.aer.rewrites import REWRITTEN
 
 FAKE_PREFIX = "fake_"
 _KEYS = ("noise",)
