@@ -21,7 +21,8 @@ def native_gates(gates: GateList) -> Iterator[NativeGate]:
     for gate, qubits, given in gates.instructions():
         angles = tuple((FIXED, angle.radians) if angle.column == FIXED else (angle.column, 1.0) for angle in given)
         if gate.name in REWRITTEN:
-            yield from _rewrite(gate.name, *qubits, *angles)
+            control, target = qubits
+            yield from _rewrite(gate.name, control, target, *angles)
         else:
             yield gate.name, qubits, angles
 
