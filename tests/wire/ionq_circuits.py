@@ -1,6 +1,6 @@
 """What the tests of IonQ's wire share: random circuits, requests, gates bound one by one, and their matrices.
 
-The matrices are written from the formulas of protocols.md 1.4, with no help of the adapter.
+The matrices are written from the formulas of IonQ's guides to its gates, with no help of the adapter.
 """
 
 from typing import Any

@@ -20,7 +20,8 @@ MAX_EXACT_NOISY_ACTIVE_QUBITS = 13
 _BYTES_PER_OUTCOME = 48
 _LARGEST_QUBITS = 34
 
-# Seconds, fitted to W1, W3 and W4 on one core of the machine that performance.md was measured on.
+# Seconds, fitted to the shapes W1, W3 and W4 of `qorch bench` with Aer 0.18 on one core of a virtual machine with two
+# (AMD EPYC, November 2026). The sizes of jobs need no more than the order of magnitude.
 _ROW_SECONDS = 60e-6
 _GATE_SECONDS = 0.5e-6
 _AMPLITUDE_SECONDS = 2.5e-9

@@ -3,7 +3,8 @@
 A rotation about Z is no gate: it turns the frame of its qubit, against which the phases of all later gates count,
 and before the measurement it is dropped. Phases and angles are in turns. With ``s(f) = cos(2 pi f) X + sin(2 pi f) Y``
 the gates are ``GPi(f) = s(f)``, ``GPi2(f) = exp(-i pi/4 s(f))``, ``MS(f, g, a) = exp(-i pi a s(f) s(g))`` and
-``ZZ(a) = exp(-i pi a Z Z)`` (protocols.md 1.4). IonQ takes phases from -1 to 1 and entangling angles up to 0.25.
+``ZZ(a) = exp(-i pi a Z Z)``, as IonQ's guide to its native gates defines them. IonQ takes phases from -1 to 1 and
+entangling angles up to 0.25, which entangle fully.
 """
 
 from dataclasses import dataclass

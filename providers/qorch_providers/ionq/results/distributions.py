@@ -90,8 +90,8 @@ class DistributionReader:
     def read(self, text: Text) -> Distribution:
         """The distribution of one row, in either shape. Raises InvalidResultError where anything is amiss.
 
-        Bitstrings are read with qubit 0 rightmost; protocols.md shows no example that would tell, so the flat shape
-        is asked for where there is a choice.
+        Bitstrings are read with qubit 0 rightmost; no example in IonQ's reference would tell, so the flat shape, whose
+        keys are the outcomes as decimal numbers with qubit 0 as the lowest bit, is asked for if there is a choice.
         """
         body = bytes(text)
         found = None if self.dense is None else self.dense.read(body)

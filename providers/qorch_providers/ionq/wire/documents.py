@@ -251,8 +251,8 @@ def decode_availability(body: bytes, *, target: str) -> tuple[Availability, str 
     None where a list does not name the target.
 
     ``body`` is that of `GET /backends/{target}` or of `GET /backends`. A status that is not known counts as closed,
-    and the reason says the word. Queue times are taken to be milliseconds (protocols.md 1.10 is not sure). Raises
-    InvalidResultError where it cannot be read, or is of another target.
+    and the reason says the word. Queue times are taken to be milliseconds: IonQ's reference gives no unit, and its
+    examples are about 10^6. Raises InvalidResultError if it cannot be read, or is of another target.
     """
     is_list = body.lstrip()[:1] == b"["
     found = _decode(body, list[_Backend], "list of backends") if is_list else [_decode(body, _Backend, "backend")]
