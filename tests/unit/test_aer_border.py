@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,14 +26,15 @@ from qorch.errors import (
 from qorch.model.arrays import AnyArray
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES_BY_NAME
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, JobResult
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.samples import Samples
+from qorch.model.verification import verify_result
 from qorch.ports.clock import WallClock
 from qorch_providers.aer import limits, open_backend
-from qorch_providers.aer.answers import decode_answer
-from qorch_providers.aer.frames import Answer, Ready, decode_frame, encode_frame
-from qorch_providers.aer.requests import MAX_KNOWN_GATES, KnownGates
+from qorch_providers.answers import read_answer
+from qorch_providers.frames import Answer, Ready, decode_frame, encode_frame
+from qorch_providers.workers.requests import MAX_KNOWN_GATES, KnownGates
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +60,14 @@ def request_of(measurement: Measurement, *, shots: int | None) -> JobRequest:
     return JobRequest("job", (RowBlock(hadamards(2), measurement, np.zeros((2, 0)), samples),))
 
 
-def answer(kind: str, *arrays: AnyArray) -> bytes:
+def answer(kind: Literal["counts", "values"], *arrays: AnyArray) -> bytes:
     """A frame that answers ``request_of``."""
     return b"".join(encode_frame(Answer("job", (kind,), 1, 2), arrays))
+
+
+def decode_answer(request: JobRequest, content: bytes) -> JobResult:
+    """Read and verified, as the engine does."""
+    return verify_result(request.shape, read_answer(request.shape, content))
 
 
 def u8(*values: int) -> AnyArray:

@@ -1,8 +1,8 @@
 """In the worker: the blocks of a job executed, rows of the same circuit together and within bounded memory."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from qiskit_aer import AerSimulator
@@ -38,7 +38,7 @@ class Executor:
         """Nothing is compiled yet."""
         self._noise = noise
         self._simulator = AerSimulator()
-        self._programs: OrderedDict[bytes, Program] = OrderedDict()
+        self._program = lru_cache(maxsize=_MAX_PROGRAMS)(self._compile)
 
     def execute(self, blocks: list[RowBlock], *, threads: int) -> list[BlockResult]:
         """One result per block, in order."""
@@ -50,7 +50,7 @@ class Executor:
 
     def _run(self, blocks: list[RowBlock], pieces: list[_Piece], *, threads: int) -> Iterator[BlockResult]:
         parts = [blocks[piece.block].take(slice(piece.start, piece.stop)) for piece in pieces]
-        program = self._program(parts[0])
+        program = self._program(parts[0].gates, parts[0].measurement.basis.tobytes())
         if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and parts[0].samples is not None:
             yield from (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
             return
@@ -60,32 +60,19 @@ class Executor:
             yield _read_out(part, table[start : start + part.n_rows])
             start += part.n_rows
 
-    def _program(self, block: RowBlock) -> Program:
-        key = _circuit_key(block)
-        program = self._programs.get(key)
-        if program is None:
-            program = self._compile(block.gates, block)
-            self._programs[key] = program
-            if len(self._programs) > _MAX_PROGRAMS:
-                self._programs.popitem(last=False)
-        self._programs.move_to_end(key)
-        return program
-
-    def _compile(self, gates: GateList, block: RowBlock) -> Program:
+    def _compile(self, gates: GateList, basis_bytes: bytes) -> Program:
+        basis = np.frombuffer(basis_bytes, dtype=np.uint8)
         if self._noise is None:
-            return IdealProgram(self._simulator, gates, block.measurement.basis)
-        return NoisyProgram(self._simulator, self._noise, gates, block.measurement.basis)
-
-
-def _circuit_key(block: RowBlock) -> bytes:
-    return block.gates.digest + block.measurement.basis.tobytes()
+            return IdealProgram(self._simulator, gates, basis)
+        return NoisyProgram(self._simulator, self._noise, gates, basis)
 
 
 def _batches(blocks: list[RowBlock]) -> Iterator[list[_Piece]]:
     """Pieces that run in one call of Aer: same circuit, basis and kind, and a table within TABLE_BYTES."""
-    groups: dict[tuple[bytes, bool], list[int]] = {}
+    groups: dict[tuple[GateList, bytes, bool], list[int]] = {}
     for index, block in enumerate(blocks):
-        groups.setdefault((_circuit_key(block), block.measurement.is_exact), []).append(index)
+        measurement = block.measurement
+        groups.setdefault((block.gates, measurement.basis.tobytes(), measurement.is_exact), []).append(index)
     for members in groups.values():
         capacity = max(1, TABLE_BYTES >> (3 + blocks[members[0]].gates.n_qubits))
         batch: list[_Piece] = []

@@ -7,6 +7,8 @@ MAX_SHOTS = 10**7
 MAX_ROWS_PER_JOB = 4_096
 MAX_ANSWER_BYTES = 8 << 20
 TARGET_SECONDS = 0.1
+THREADS_MIN_QUBITS = 20
+"""Below, Aer gains nothing from a second thread (measured: nothing at 12 to 18 qubits)."""
 
 MAX_SAMPLED_DENSITY_QUBITS = 9
 """Up to so many active qubits a density matrix is cheaper than about a thousand trajectories."""
@@ -18,7 +20,8 @@ MAX_EXACT_NOISY_ACTIVE_QUBITS = 13
 _BYTES_PER_OUTCOME = 48
 _LARGEST_QUBITS = 34
 
-# Seconds, fitted to W1, W3 and W4 on one core of the machine that performance.md was measured on.
+# Seconds, fitted to the shapes W1, W3 and W4 of `qorch bench` with Aer 0.18 on one core of a virtual machine with two
+# (AMD EPYC, November 2026). The sizes of jobs need no more than the order of magnitude.
 _ROW_SECONDS = 60e-6
 _GATE_SECONDS = 0.5e-6
 _AMPLITUDE_SECONDS = 2.5e-9

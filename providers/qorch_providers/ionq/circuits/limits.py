@@ -1,4 +1,4 @@
-"""IonQ's limits on circuits and jobs, and how many rows of a circuit stay within all of them (protocols.md 1.3)."""
+"""IonQ's limits on circuits and jobs, and how many rows of a circuit stay within all of them."""
 
 from qorch.errors import CircuitError
 from qorch.model.circuit import GateList
@@ -6,6 +6,9 @@ from qorch.model.measurement import Measurement
 from qorch_providers.ionq.circuits.templates import MeasuredTemplate, template_of
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options
 
+# IonQ's API reference of version 0.4 (October 2026): 1 to 1,000,000 shots; a job with several circuits has up to 5,000 of
+# them and 150,000 gates, and is refused with 400 beyond; a body has up to 10 MB, and is refused with 413 beyond;
+# debiasing needs 500 shots. The documentation of the ideal simulator allows 29 qubits.
 MAX_GATES = 150_000
 MAX_BODY_BYTES = 10_000_000
 MAX_SHOTS = 1_000_000

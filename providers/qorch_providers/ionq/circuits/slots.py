@@ -5,7 +5,6 @@ from typing import Protocol
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import FIXED, GateList
-from qorch.model.gates import GATES
 
 
 class Slot:
@@ -61,14 +60,11 @@ class WireCircuit(Protocol):
 
 def iterate_gates(gates: GateList) -> list[tuple[str, tuple[int, ...], tuple[Angle, ...]]]:
     """(name, qubits, angles) of every gate of a circuit."""
-    listed = []
-    for opcode, qubits, columns, constants in zip(
-        gates.opcodes.tolist(), gates.qubits.tolist(), gates.columns.tolist(), gates.constants.tolist(), strict=True
-    ):
-        gate = GATES[opcode]
-        angles = tuple(
-            fixed(constants[slot]) if columns[slot] == FIXED else Angle(columns[slot], 1.0, 0.0)
-            for slot in range(gate.n_angles)
+    return [
+        (
+            gate.name,
+            qubits,
+            tuple(fixed(radians) if column == FIXED else Angle(column, 1.0, 0.0) for column, radians in angles),
         )
-        listed.append((gate.name, tuple(qubits[: gate.n_qubits]), angles))
-    return listed
+        for gate, qubits, angles in gates.instructions()
+    ]

@@ -14,7 +14,7 @@ from qorch_providers.local.numba_engine.engine import NumbaEngine, Ticket
 from qorch_providers.local.numba_engine.noise_kernels import FAILED, run_trajectories, sample_ideal_shots
 from qorch_providers.local.numba_engine.workspace import Purpose, Work
 from qorch_providers.local.options import Noise
-from qorch_providers.local.program.cache import Programs
+from qorch_providers.local.program.cache import measured_program, noisy_program
 from qorch_providers.local.program.program import Program
 
 _SHOTS_AT_A_TIME = 1 << 21
@@ -63,11 +63,9 @@ class NoisySampler:
         with np.errstate(divide="ignore"):
             self._log_correct = float(np.log1p(-noise.readout))
 
-    def program(self, gates: GateList, basis: npt.NDArray[np.uint8], programs: Programs) -> NoisyProgram:
+    def program(self, gates: GateList, basis: npt.NDArray[np.uint8]) -> NoisyProgram:
         """What a circuit becomes under this noise."""
-        return NoisyProgram(
-            programs.of(gates, basis), programs.with_noise(gates, basis), find_sites(gates, self._noise)
-        )
+        return NoisyProgram(measured_program(gates, basis), noisy_program(gates, basis), find_sites(gates, self._noise))
 
     def sample(self, program: NoisyProgram, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
         """Histograms of all rows."""

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.model.circuit import FIXED, GateList
-from qorch.model.gates import GATES
 from qorch.model.observable import X, Y
 
 AXIS_X, AXIS_Y, AXIS_Z, FLIP_X, FLIP_Z, NOISE = range(6)
@@ -198,19 +197,10 @@ def lower_gates(gates: GateList, *, is_noisy: bool) -> Iterator[Primitive]:
     Sources are numbered in the order of ``noise.find_sites``.
     """
     source = 0
-    for opcode, wires, columns, constants in zip(
-        gates.opcodes.tolist(),
-        gates.qubits.tolist(),
-        gates.columns.tolist(),
-        gates.constants.tolist(),
-        strict=True,
-    ):
-        gate = GATES[opcode]
-        pairs = zip(columns[: gate.n_angles], constants[: gate.n_angles], strict=True)
+    for gate, qubits, given in gates.instructions():
         angles = tuple(
-            Angle(constant) if column == FIXED else Angle(0.0, ((column, 1.0),)) for column, constant in pairs
+            Angle(angle.radians) if angle.column == FIXED else Angle(0.0, ((angle.column, 1.0),)) for angle in given
         )
-        qubits = tuple(wires[: gate.n_qubits])
         yield from _BUILDERS[gate.name](qubits, angles)
         if is_noisy:
             for qubit in qubits:

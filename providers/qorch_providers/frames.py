@@ -1,12 +1,14 @@
-"""What travels between the pool and its workers: length-prefixed frames of a msgpack header and raw arrays.
+"""Messages with arrays as bytes: length-prefixed frames of a msgpack header and raw arrays.
 
-A frame is the prefix (magic, header bytes, body bytes; little endian), the header, then the arrays one after
-the other, each padded to 8 bytes. Nothing is pickled, and lengths are bounded before anything is allocated.
+A frame is the prefix (magic, header bytes, body bytes; little endian), the header, then the arrays one after the other.
+Header and arrays are each padded to 8 bytes. Nothing is pickled, and lengths are bounded before anything is allocated.
 """
 
+import math
 import re
 import struct
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,7 +19,7 @@ from qorch.model.arrays import AnyArray
 PREFIX = struct.Struct("<4sIQ")
 MAX_HEADER_BYTES = 1 << 24
 MAX_BODY_BYTES = 1 << 34
-_MAGIC = b"QAF1"
+_MAGIC = b"QFR2"
 _ALIGNMENT = 8
 _TYPE_CODE = re.compile(r"[<>|=]?[uif][1248]")
 
@@ -41,7 +43,7 @@ class BlockSpec(msgspec.Struct, frozen=True):
 
 
 class RunJob(msgspec.Struct, frozen=True, tag="run"):
-    """To the worker: forget and learn gate lists, then execute the blocks."""
+    """To a worker: forget and learn gate lists, then execute the blocks."""
 
     job_id: str
     threads: int
@@ -51,20 +53,23 @@ class RunJob(msgspec.Struct, frozen=True, tag="run"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """From the worker: everything is imported."""
+    """From a worker: everything is imported."""
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
-    """From the worker: per block ``counts`` (arrays outcomes, counts, offsets) or ``values`` (one array)."""
+    """Results of a job: per block ``counts`` (arrays outcomes, counts, offsets) or ``values`` (one array).
+
+    A worker says when it executed, in its monotonic nanoseconds.
+    """
 
     job_id: str
-    kinds: tuple[str, ...]
-    started_ns: int
-    ended_ns: int
+    kinds: tuple[Literal["counts", "values"], ...]
+    started_ns: int | None = None
+    ended_ns: int | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):
-    """From the worker: the job cannot be executed, and why."""
+    """From a worker: the job cannot be executed, and why."""
 
     job_id: str
     message: str
@@ -83,35 +88,49 @@ _decoder = msgspec.msgpack.Decoder(_Header)
 
 
 def encode_frame(message: Message, arrays: Sequence[AnyArray] = ()) -> list[Buffer]:
-    """The frame in pieces; the arrays are not copied where they are contiguous already."""
+    """The frame in pieces; the arrays are not copied if they are contiguous already."""
     contiguous = [np.ascontiguousarray(array) for array in arrays]
     header = _encoder.encode(_Header(message, tuple((array.dtype.str, array.shape) for array in contiguous)))
     body: list[Buffer] = []
+    body_bytes = 0
     for array in contiguous:
-        body.append(array.reshape(-1).view(np.uint8).data)
-        body.append(bytes(-array.nbytes % _ALIGNMENT))
-    return [PREFIX.pack(_MAGIC, len(header), sum(len(piece) for piece in body)), header, *body]
+        body += (array.reshape(-1).view(np.uint8).data, _padding(array.nbytes))
+        body_bytes += _padded(array.nbytes)
+    return [PREFIX.pack(_MAGIC, len(header), body_bytes), header, _padding(len(header)), *body]
 
 
-def read_prefix(prefix: bytes) -> tuple[int, int]:
-    """Header and body length of the frame that begins so. Raises InvalidResultError where none does."""
+def _padded(size: int) -> int:
+    return size + -size % _ALIGNMENT
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % _ALIGNMENT)
+
+
+def bytes_after(prefix: bytes) -> int:
+    """How many bytes follow this prefix of a frame. Raises InvalidResultError if no frame begins so."""
+    header_bytes, body_bytes = _read_prefix(prefix)
+    return _padded(header_bytes) + body_bytes
+
+
+def _read_prefix(prefix: bytes) -> tuple[int, int]:
+    """Header and body length of the frame that begins so."""
     magic, header_bytes, body_bytes = PREFIX.unpack(prefix)
     if magic != _MAGIC or header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
-        raise InvalidResultError(
-            f"expected a frame of the aer worker, found {prefix.hex()}; something else wrote into its pipe"
-        )
-    return int(header_bytes), int(body_bytes)
+        raise InvalidResultError(f"expected a frame, found {prefix.hex()}; something else wrote into a worker's pipe")
+    return header_bytes, body_bytes
 
 
 def decode_frame(content: bytes | memoryview) -> tuple[Message, list[AnyArray]]:
     """Message and arrays (views of ``content``) of a whole frame. Raises InvalidResultError if it is damaged."""
     view = memoryview(content)
     try:
-        header_bytes, body_bytes = read_prefix(bytes(view[: PREFIX.size]))
+        header_bytes, body_bytes = _read_prefix(bytes(view[: PREFIX.size]))
         header = _decoder.decode(view[PREFIX.size : PREFIX.size + header_bytes])
-        arrays = _read_arrays(view[PREFIX.size + header_bytes :], header.arrays, body_bytes=body_bytes)
+        body = view[PREFIX.size + _padded(header_bytes) :]
+        arrays = _read_arrays(body, header.arrays, body_bytes=body_bytes)
     except (struct.error, msgspec.MsgspecError, ValueError, TypeError, OverflowError, SyntaxError) as error:
-        raise InvalidResultError(f"cannot read a frame of the aer worker: {error}") from error
+        raise InvalidResultError(f"cannot read a frame: {error}") from error
     return header.message, arrays
 
 
@@ -126,8 +145,9 @@ def _read_arrays(
         if not _TYPE_CODE.fullmatch(code) or min(shape, default=0) < 0:
             raise ValueError(f"it has no arrays of type {code} and shape {shape}")
         dtype = np.dtype(code)
-        size = int(np.prod(shape, dtype=np.int64))
-        arrays.append(np.frombuffer(body, dtype=dtype, count=size, offset=start).reshape(shape))
-        start += size * dtype.itemsize
-        start += -start % _ALIGNMENT
+        array: AnyArray = np.frombuffer(body, dtype=dtype, count=math.prod(shape), offset=start).reshape(shape)
+        arrays.append(array)
+        start += _padded(array.nbytes)
+    if start != body_bytes:
+        raise ValueError(f"its arrays end after {start} of {body_bytes} bytes")
     return arrays

@@ -8,7 +8,7 @@ from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.samples import Samples
-from qorch_providers.aer.frames import BlockSpec, Buffer, GatesSpec, RunJob, encode_frame
+from qorch_providers.frames import BlockSpec, Buffer, GatesSpec, RunJob, encode_frame
 
 MAX_KNOWN_GATES = 128
 
