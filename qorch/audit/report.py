@@ -10,11 +10,12 @@ import numpy as np
 
 from qorch.audit.phases import label_of
 from qorch.errors import UnknownNameError
+from qorch.model.executions import CountsExecutions
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
-from qorch.ports.records import CountsExecutions, JobRecord, RunRecord, SessionRecord, SpanRecord
+from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
 from qorch.ports.store import RunHistory, Runs, SharedState
 from qorch.run.totals import count_executions, newest_metrics, state_now
 

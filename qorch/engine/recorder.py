@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.timing import Phase, Span
 from qorch.ports.clock import Clock
-from qorch.ports.records import CountsExecutions
 
 SpanSource = Callable[[], list[tuple[Phase, int, int]]]
 """A function that returns what it measured since its last call: phases with begin and end in clock nanoseconds."""

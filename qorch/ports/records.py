@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
+from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
@@ -22,26 +23,6 @@ class RunState:
     FAILED = "failed"
     CANCELLED = "cancelled"
     DELETED = "deleted"
-
-
-class CountsExecutions:
-    """A record that counts executions: rows in one basis, which is what a device runs and money counts.
-
-    Programs written for earlier versions read them by their older names.
-    """
-
-    executions: int
-    executions_from_cache: int
-
-    @property
-    def rows_executed(self) -> int:
-        """The older name of ``executions``."""
-        return self.executions
-
-    @property
-    def rows_from_cache(self) -> int:
-        """The older name of ``executions_from_cache``."""
-        return self.executions_from_cache
 
 
 @dataclass(frozen=True)

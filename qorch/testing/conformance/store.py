@@ -139,19 +139,6 @@ class StoreConformance(
         assert store.jobs(state=JobState.DONE) == [moved]
         assert store.jobs("other") == []
 
-    def test_executions_are_added_up_by_state(self, store: Store) -> None:
-        """Those of a run's jobs, in the states that there are."""
-        jobs = [make_job(f"r/0.0.{i}") for i in range(3)]
-        store.write([*jobs, replace(jobs[0], state=JobState.DONE), replace(jobs[1], state=JobState.DONE)]).result()
-        assert store.executions_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}
-        assert store.executions_by_state("other") == {}
-
-    def test_an_attempt_may_be_written_again(self, store: Store) -> None:
-        """The intent first, its outcome later, under the same ordinal."""
-        attempt = AttemptRecord("r/0.0.0", 0, "key", NOW, payload_digest="ab12", search_text="qorch key")
-        store.write([attempt]).result()
-        store.write([replace(attempt, outcome="accepted")]).result()
-
     def test_spans_and_ledger_keep_the_order_of_writing(self, store: Store) -> None:
         """The order is kept across calls, and if the times run backward."""
         spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 100 - i, 200 - i, i, 0, None)) for i in range(20)]

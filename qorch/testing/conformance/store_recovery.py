@@ -55,6 +55,19 @@ class StoreRecoveryConformance(StoreFixtures):
         assert store.jobs_at("s", Position(1, 1)) == [elsewhere]
         assert store.jobs_at("r", Position(7, 0)) == []
 
+    def test_executions_are_added_up_by_state(self, store: Store) -> None:
+        """Those of a run's jobs, in the states that there are."""
+        jobs = [make_job(f"r/0.0.{i}") for i in range(3)]
+        store.write([*jobs, replace(jobs[0], state=JobState.DONE), replace(jobs[1], state=JobState.DONE)]).result()
+        assert store.executions_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}
+        assert store.executions_by_state("other") == {}
+
+    def test_an_attempt_may_be_written_again(self, store: Store) -> None:
+        """The intent first, its outcome later, under the same ordinal."""
+        attempt = AttemptRecord("r/0.0.0", 0, "key", NOW, payload_digest="ab12", search_text="qorch key")
+        store.write([attempt]).result()
+        store.write([replace(attempt, outcome="accepted")]).result()
+
     def test_attempts_are_in_order_and_replaced(self, store: Store) -> None:
         """Attempts are ordered by ordinal, not by writing; the last write of each counts."""
         attempts = [AttemptRecord("r/0.0.0", i, f"key{i}", NOW) for i in (2, 0, 1)]
