@@ -18,7 +18,7 @@ LANE_QUBITS = 18
 _LARGEST_QUBITS = 40
 _SHARE_OF_MEMORY = 0.9
 
-# Fitted on one core of a virtual machine with two (AMD EPYC, November 2026): job sizes need the order of magnitude only.
+# Fitted on one core of a virtual machine with two (AMD EPYC, November 2026): sizes of jobs need no more precision.
 _AMPLITUDE_SECONDS = 0.3e-9
 _SHOT_SECONDS = 2.5e-9
 _GRADIENT_ROWS = 4

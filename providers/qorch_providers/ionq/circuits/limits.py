@@ -6,8 +6,8 @@ from qorch.model.measurement import Measurement
 from qorch_providers.ionq.circuits.templates import MeasuredTemplate, template_of
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options
 
-# IonQ's API reference of version 0.4 (October 2026): 1 to 1,000,000 shots; a job with several circuits has up to 5,000 of
-# them and 150,000 gates, and is refused with 400 beyond; a body has up to 10 MB, and is refused with 413 beyond;
+# IonQ's API reference of version 0.4 (October 2026): 1 to 1,000,000 shots; a job with several circuits has up to 5,000
+# of them and 150,000 gates, and is refused with 400 beyond; a body has up to 10 MB, and is refused with 413 beyond;
 # debiasing needs 500 shots. The documentation of the ideal simulator allows 29 qubits.
 MAX_GATES = 150_000
 MAX_BODY_BYTES = 10_000_000
