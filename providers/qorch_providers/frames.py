@@ -21,6 +21,7 @@ MAX_HEADER_BYTES = 1 << 24
 MAX_BODY_BYTES = 1 << 34
 _MAGIC = b"QFR2"
 _ALIGNMENT = 8
+_PADDINGS = tuple(bytes(size) for size in range(_ALIGNMENT))
 _TYPE_CODE = re.compile(r"[<>|=]?[uif][1248]")
 
 Buffer = bytes | memoryview
@@ -89,14 +90,18 @@ _decoder = msgspec.msgpack.Decoder(_Header)
 
 def encode_frame(message: Message, arrays: Sequence[AnyArray] = ()) -> list[Buffer]:
     """The frame in pieces; the arrays are not copied if they are contiguous already."""
-    contiguous = [np.ascontiguousarray(array) for array in arrays]
-    header = _encoder.encode(_Header(message, tuple((array.dtype.str, array.shape) for array in contiguous)))
+    header = _encoder.encode(_Header(message, tuple([(array.dtype.str, array.shape) for array in arrays])))
     body: list[Buffer] = []
     body_bytes = 0
-    for array in contiguous:
-        body += (array.reshape(-1).view(np.uint8).data, _padding(array.nbytes))
+    for array in arrays:
+        body += (_bytes_of(array), _padding(array.nbytes))
         body_bytes += _padded(array.nbytes)
     return [PREFIX.pack(_MAGIC, len(header), body_bytes), header, _padding(len(header)), *body]
+
+
+def _bytes_of(array: AnyArray) -> Buffer:
+    # A view without entries cannot be cast.
+    return np.ascontiguousarray(array).reshape(-1).data.cast("B") if array.size else b""
 
 
 def _padded(size: int) -> int:
@@ -104,7 +109,7 @@ def _padded(size: int) -> int:
 
 
 def _padding(size: int) -> bytes:
-    return bytes(-size % _ALIGNMENT)
+    return _PADDINGS[-size % _ALIGNMENT]
 
 
 def bytes_after(prefix: bytes) -> int:

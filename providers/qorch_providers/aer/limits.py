@@ -2,6 +2,7 @@
 
 from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
+from qorch_providers.job_sizes import fitting_rows, row_bytes
 
 MAX_SHOTS = 10**7
 MAX_ROWS_PER_JOB = 4_096
@@ -49,15 +50,8 @@ def row_seconds(gates: GateList, *, shots: int | None, is_noisy: bool) -> float:
     return reading + (density if is_density else trajectories)
 
 
-def row_bytes(gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
-    """At most how many bytes of answer one row has."""
-    if shots is None:
-        return 8 * measurement.n_values
-    return 8 + 12 * int(min(shots, 2.0**gates.n_qubits))
-
-
 def rows_per_job(gates: GateList, measurement: Measurement, *, shots: int | None, is_noisy: bool) -> int:
     """Rows that take about TARGET_SECONDS and answer within MAX_ANSWER_BYTES: from 1 to MAX_ROWS_PER_JOB."""
     by_time = TARGET_SECONDS / row_seconds(gates, shots=shots, is_noisy=is_noisy)
-    by_bytes = MAX_ANSWER_BYTES // max(1, row_bytes(gates, measurement, shots=shots))
-    return int(max(1, min(by_time, by_bytes, MAX_ROWS_PER_JOB)))
+    size = row_bytes(gates, measurement, shots=shots)
+    return fitting_rows(by_time, size, max_bytes=MAX_ANSWER_BYTES, max_rows=MAX_ROWS_PER_JOB)

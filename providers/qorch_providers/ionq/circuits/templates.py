@@ -4,7 +4,7 @@ Numbers are the shortest decimals that read back as the same float64. A row is b
 bound gates.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
@@ -100,32 +100,21 @@ class MeasuredTemplate:
         return [next(split if is_split else whole) for is_split in exceeding.tolist()]
 
 
-@dataclass(frozen=True)
-class _Key:
-    """What a template depends on; the arrays themselves do not take part in the comparison."""
-
-    gates_digest: bytes
-    basis_bytes: bytes
-    entangler: str
-    gates: GateList = field(compare=False, repr=False)
-    measurement: Measurement = field(compare=False, repr=False)
-
-
 def template_of(gates: GateList, measurement: Measurement, options: Options) -> MeasuredTemplate:
     """The template of a measured circuit in the gate set of the options; the most recent ones are kept."""
     entangler = options.two_qubit if options.gateset == NATIVE else ""
-    return _build(_Key(gates.digest, measurement.basis.tobytes(), entangler, gates, measurement))
+    return _build(gates, measurement.basis.tobytes(), entangler)
 
 
 @lru_cache(maxsize=_KEPT)
-def _build(key: _Key) -> MeasuredTemplate:
-    gates, basis = key.gates, key.measurement.basis
-    if not key.entangler:
+def _build(gates: GateList, basis_bytes: bytes, entangler: str) -> MeasuredTemplate:
+    basis = np.frombuffer(basis_bytes, dtype=np.uint8)
+    if not entangler:
         return MeasuredTemplate(_serialise(compile_qis(gates, basis=basis)))
-    whole = compile_native(gates, basis=basis, entangler=key.entangler)
+    whole = compile_native(gates, basis=basis, entangler=entangler)
     if not whole.may_exceed:
         return MeasuredTemplate(_serialise(whole))
-    halves = compile_native(gates, basis=basis, entangler=key.entangler, pieces=2)
+    halves = compile_native(gates, basis=basis, entangler=entangler, pieces=2)
     return MeasuredTemplate(_serialise(whole), _serialise(halves))
 
 
