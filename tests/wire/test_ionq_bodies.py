@@ -10,7 +10,8 @@ import pytest
 
 from qorch.errors import CircuitError, ShotsError
 from qorch.model.measurement import Measurement
-from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, rows_per_job
+from qorch_providers.ionq.circuits.job_body import check_gates, encode_job
+from qorch_providers.ionq.circuits.limits import rows_per_job
 from qorch_providers.ionq.options import parse_options
 
 sys.path.insert(0, str(Path(__file__).parent))
