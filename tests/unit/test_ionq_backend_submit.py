@@ -342,7 +342,7 @@ def test_options_become_terms_and_capabilities() -> None:
 
 @pytest.mark.parametrize(
     ("options", "one_qubit"),
-    [("simulator", 3), ("simulator,gateset=native,two_qubit=ms", 9), ("simulator,gateset=native,two_qubit=zz", 7)],
+    [("simulator", 3), ("simulator,gateset=native,two_qubit=ms", 9), ("simulator,gateset=native,two_qubit=zz", 9)],
 )
 def test_a_payload_says_what_ionq_bills(options: str, one_qubit: int) -> None:
     """Circuits, shots, and gates times shots, of the gates as they are sent: here 3 rows of ry, ry, cnot and ry."""
