@@ -54,10 +54,11 @@ third POST), post:503-before%0.1 (with probability 0.1), results:nan@1, get:hang
 estimate, backends, sessions, whoami. Before: never done; after: done, then the answer suffers; during: the answer
 suffers at once, and it is done after the accept delay all the same.
 
-KIND of a broken connection or answer: reset, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
+KIND of a broken connection or answer: reset, 400, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
 truncated, malformed, html, gzip-bomb, deep-json. KIND of wrong content: wrong-rows, wrong-order, nan. KIND of what
-becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck. And unavailable
-(backends say so, POST answers 503).
+becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck; child-invalid and
+invalid (the circuit cannot run, ever); unlisted (in no list before the faults change). And unavailable (backends say
+so, POST answers 503).
 
 Noise is an approximation: each gate leaves the ideal distribution with the weight 1 - p, the rest is uniform, and
 every bit is misread with a fixed probability; p depends on the noise model or QPU. Then shots are drawn.

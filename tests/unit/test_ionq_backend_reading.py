@@ -655,7 +655,9 @@ def test_a_recalibration_seen_in_the_middle_changes_the_context() -> None:
             contexts.append(backend.context(gates))
         return contexts
 
-    first, second, third, fourth = drive(routed({"GET /v0.4/backends/qpu.forte-1": decide}), work, options="qpu.forte-1")
+    first, second, third, fourth = drive(
+        routed({"GET /v0.4/backends/qpu.forte-1": decide}), work, options="qpu.forte-1"
+    )
     assert first != second == third
     assert fourth == first
 

@@ -195,7 +195,9 @@ def test_failed_children_are_lost_rows_and_the_others_stay():
     for raw in (answer(*documents), answer(job(), partial, failed, b"")):
         result = read_answer(shape_of(3), raw, options=QPU)
         np.testing.assert_array_equal(dense(result), np.rint(100 * SHARES[[0, 2]]))
-        assert [(part.rows.tolist(), part.reason, part.is_repeatable) for part in result.lost[0]] == [([1], "InternalError: x", True)]
+        assert [(part.rows.tolist(), part.reason, part.is_repeatable) for part in result.lost[0]] == [
+            ([1], "InternalError: x", True)
+        ]
 
 
 def test_lost_rows_are_told_apart_by_their_reasons():

@@ -67,7 +67,7 @@ class RemoteChecks(BackendConformance):
 
         async def narrow(backend: Backend) -> T:
             assert isinstance(backend, RemoteBackend)
-            return await asyncio.wait_for(work(backend), 2 * LONGEST_SECONDS)  # type: ignore[arg-type]
+            return await asyncio.wait_for(work(backend), 2 * LONGEST_SECONDS)
 
         return self.drive(narrow)
 
