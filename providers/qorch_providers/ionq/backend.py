@@ -160,7 +160,7 @@ class IonqBackend:
         return Payload(request, key, content, job_name(key), measure_usage(request, self._options))
 
     async def submit(self, payload: Payload) -> str:
-        """See RemoteBackend: one POST, and none if the key was refused before and IonQ has a job with it all the same."""
+        """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same."""
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
         provider_id = await self._look_again(payload.key)

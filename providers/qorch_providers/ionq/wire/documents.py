@@ -122,7 +122,8 @@ class IonqJob:
     """What a job's document says.
 
     ``key``: the idempotency key in its metadata. ``odd_status``: its status if that is none of IonQ's words, and
-    ``status`` takes it to be running. ``failure_code``: IonQ's word for why it failed, if there is one. ``children``, ``results``, ``results_url``: JSON that is read when it is wanted.
+    ``status`` takes it to be running. ``failure_code``: IonQ's word for why it failed, if there is one. ``children``,
+    ``results``, ``results_url``: JSON that is read when it is wanted.
     """
 
     job_id: str
