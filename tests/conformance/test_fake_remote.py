@@ -163,9 +163,18 @@ class BelievesSilence(FakeRemote):
 Check = Callable[[RemoteBackendConformance], None]
 Suite = RemoteBackendConformance
 SABOTAGE: list[tuple[type[FakeRemote], Check]] = [
-    (LostPollIsNoJob, lambda suite: suite.test_a_lost_question_is_busy_and_no_job_is_lost_over_it("poll")),
-    (LostSearchIsNoJob, lambda suite: suite.test_a_lost_question_is_busy_and_no_job_is_lost_over_it("find")),
-    (LostFetchIsDoubt, lambda suite: suite.test_a_lost_question_is_busy_and_no_job_is_lost_over_it("fetch")),
+    (
+        LostPollIsNoJob,
+        lambda s: s.test_a_lost_question_is_busy_and_no_job_is_lost_over_it("poll", Behaviour.LOST_QUESTIONS),
+    ),
+    (
+        LostSearchIsNoJob,
+        lambda s: s.test_a_lost_question_is_busy_and_no_job_is_lost_over_it("find", Behaviour.LOST_QUESTIONS),
+    ),
+    (
+        LostFetchIsDoubt,
+        lambda s: s.test_a_lost_question_is_busy_and_no_job_is_lost_over_it("fetch", Behaviour.LOST_QUESTIONS),
+    ),
     (EncodesItsTries, Suite.test_a_job_is_sent_again_with_the_same_bytes),
     (EncodesItsTries, Suite.test_encoding_is_repeatable),
     (SendsAnything, Suite.test_a_job_is_sent_again_with_the_same_bytes),

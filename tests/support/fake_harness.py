@@ -25,7 +25,7 @@ SUBMISSION_FAULTS = {
 class FakeHarness:
     """A ProviderHarness. ``make``: the backend under test, FakeRemote or one that is sabotaged."""
 
-    lacks = (Behaviour.WRONG_ANSWER,)
+    lacks = (Behaviour.WRONG_ANSWER, Behaviour.ERROR_AFTER, Behaviour.GARBLED)
 
     def __init__(self, make: Callable[..., FakeRemote] = FakeRemote) -> None:
         self.provider = FakeProvider(WallClock())

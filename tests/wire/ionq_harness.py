@@ -15,6 +15,8 @@ FAULTS = {
     Behaviour.BAD_KEY: "any:token-expiry-before",
     Behaviour.LOST_BEFORE: "post:reset-before",
     Behaviour.LOST_AFTER: "post:reset-after",
+    Behaviour.ERROR_AFTER: "post:503-after",
+    Behaviour.GARBLED: "post:html,list:html,get:html,results:html,backends:html",
     Behaviour.SILENT: "post:hang-after",
     Behaviour.LOST_QUESTIONS: "list:reset-before,get:reset-before,results:reset-before,backends:reset-before",
     Behaviour.UNLISTED: "post:unlisted",

@@ -14,11 +14,13 @@ class Behaviour(StrEnum):
     UNAVAILABLE says that no jobs are taken for a while, BAD_REQUEST that the job is wrong. BAD_KEY refuses the
     credentials of every call.
 
-    Submissions without an answer: LOST_BEFORE accepts nothing, LOST_AFTER has accepted the job, SILENT accepts the job
-    and then answers nothing at all while the connection stays open.
+    Submissions without a clear answer: LOST_BEFORE accepts nothing, LOST_AFTER has accepted the job, and both break the
+    connection; ERROR_AFTER accepts the job and answers with an error of the server (HTTP 500); SILENT accepts it and
+    answers nothing at all while the connection stays open.
 
     Questions: LOST_QUESTIONS breaks the connection instead of answering; UNLISTED leaves the jobs that are accepted
-    meanwhile out of all lists, until the server behaves otherwise.
+    meanwhile out of all lists, until the server behaves otherwise. GARBLED answers everything, submissions that it
+    accepts too, as if all were well, with something that cannot be read, such as a gateway's page.
 
     Jobs that are submitted meanwhile: HELD ones stay unfinished until they are cancelled. FAILURE and FAILURE_FINAL
     fail as a whole, PARTIAL and PARTIAL_FINAL in some of several rows, for a reason that may not, or will, return.
@@ -33,8 +35,10 @@ class Behaviour(StrEnum):
     BAD_KEY = "bad key"
     LOST_BEFORE = "answer lost before acceptance"
     LOST_AFTER = "answer lost after acceptance"
+    ERROR_AFTER = "server error after acceptance"
     SILENT = "accepts and stays silent"
     LOST_QUESTIONS = "questions lost"
+    GARBLED = "unreadable answers"
     UNLISTED = "unlisted"
     HELD = "held"
     FAILURE = "failure"

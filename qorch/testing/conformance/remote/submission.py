@@ -23,6 +23,7 @@ from qorch.testing.conformance.remote.base import RemoteChecks, long_ago
 from qorch.testing.conformance.remote.harness import Behaviour
 
 REFUSALS = (Behaviour.BUSY, Behaviour.LIMITED, Behaviour.BAD_REQUEST, Behaviour.BAD_KEY)
+LOSSES = (Behaviour.LOST_BEFORE, Behaviour.LOST_AFTER, Behaviour.ERROR_AFTER, Behaviour.GARBLED)
 
 
 class SubmissionChecks(RemoteChecks):
@@ -97,7 +98,7 @@ class SubmissionChecks(RemoteChecks):
 
         self.ask(work)
 
-    @pytest.mark.parametrize("loss", [Behaviour.LOST_BEFORE, Behaviour.LOST_AFTER])
+    @pytest.mark.parametrize("loss", LOSSES)
     def test_a_lost_answer_is_unknown_and_settled_by_a_search(self, loss: Behaviour) -> None:
         """It may have been accepted, so it is no refusal; it was sent once, and ``find`` tells what became of it."""
 
@@ -107,7 +108,7 @@ class SubmissionChecks(RemoteChecks):
             with self.server(loss):
                 error = await self._failure(backend, payload)
             assert isinstance(error, UnknownOutcomeError), f"a lost answer is an UnknownOutcomeError, not {error!r}"
-            accepted = 1 if loss is Behaviour.LOST_AFTER else 0
+            accepted = 0 if loss is Behaviour.LOST_BEFORE else 1
             assert self.harness.accepted(payload.key) == accepted
             assert len(self.harness.submissions()) == before + 1, "an adapter sends a job once"
             found = await backend.find([payload.key], since=long_ago())
