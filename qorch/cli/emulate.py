@@ -57,10 +57,11 @@ estimate, backends, sessions, whoami. before: the request is not carried out; af
 carried out, and then the answer is faulty; during: the answer is faulty at once, and the request is carried out after
 the accept delay all the same.
 
-KIND of a broken connection or answer: reset, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
+KIND of a broken connection or answer: reset, 400, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
 truncated, malformed, html, gzip-bomb, deep-json. KIND of wrong content: wrong-rows, wrong-order, nan. KIND of what
-becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck. And unavailable
-(backends say so, POST answers 503).
+becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck; child-invalid and
+invalid (the circuit cannot run, ever); unlisted (in no list before the faults change). And unavailable (backends say
+so, POST answers 503).
 
 Noise is an approximation: each gate leaves the ideal distribution with the weight 1 - p, the rest is uniform, and
 every bit is misread with a fixed probability; p depends on the noise model or QPU. Then shots are drawn.

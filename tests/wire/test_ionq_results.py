@@ -176,7 +176,7 @@ def test_a_child_without_probabilities_is_only_lost_where_it_failed(nothing, sep
     body = plain.replace(b'"gone"', nothing)
     failed = single(id=CHILDREN[1], status="failed")
     result = read_answer(shape_of(3), answer(job(), body, failed, b""), options=QPU)
-    assert [lost.tolist() for lost in result.lost] == [[1]]
+    assert [part.rows.tolist() for part in result.lost[0]] == [[1]]
     own = json.dumps(flat(SHARES[1])).encode()
     result = read_answer(shape_of(3), answer(job(), body, single(id=CHILDREN[1]), own), options=QPU)
     np.testing.assert_array_equal(dense(result), np.rint(100 * SHARES))
@@ -194,15 +194,31 @@ def test_failed_children_are_lost_rows_and_the_others_stay():
     for raw in (answer(*documents), answer(job(), partial, failed, b"")):
         result = read_answer(shape_of(3), raw, options=QPU)
         np.testing.assert_array_equal(dense(result), np.rint(100 * SHARES[[0, 2]]))
-        assert [rows.tolist() for rows in result.lost] == [[1]]
+        assert [(part.rows.tolist(), part.reason, part.is_repeatable) for part in result.lost[0]] == [
+            ([1], "InternalError: x", True)
+        ]
+
+
+def test_lost_rows_are_told_apart_by_their_reasons():
+    """Failures of IonQ's side may be repeated, those of the circuit not, and one without a code may."""
+    failures = ({"code": "QuantumComputerError", "message": "a"}, {"code": "NotEnoughQubits", "message": "b"}, None)
+    failed = [single(id=child, status="failed", failure=why) for child, why in zip(CHILDREN, failures, strict=True)]
+    documents = [part for document in failed for part in (document, b"")]
+    result = read_answer(shape_of(3), answer(job(status="failed"), *documents), options=QPU)
+    assert [(part.rows.tolist(), part.reason, part.is_repeatable) for part in result.lost[0]] == [
+        ([0], "QuantumComputerError: a", True),
+        ([1], "NotEnoughQubits: b", False),
+        ([2], "failed at IonQ without a reason", True),
+    ]
+    assert result.lost_in(0).tolist() == [0, 1, 2]
 
 
 def test_a_failed_job_has_lost_everything():
     """Nothing is there, and nothing is invented."""
     result = read_answer(shape_of(3), answer(job(status="failed", child_job_ids=[])), options=QPU)
-    assert result.lost[0].tolist() == [0, 1, 2]
+    assert result.lost_in(0).tolist() == [0, 1, 2]
     assert result.blocks[0].n_rows == 0
-    assert read_answer(shape_of(1), answer(single(status="canceled")), options=QPU).lost[0].tolist() == [0]
+    assert read_answer(shape_of(1), answer(single(status="canceled")), options=QPU).lost_in(0).tolist() == [0]
     assert read_answer(exact_shape(1), answer(single(status="failed")), options=IDEAL).blocks[0].values.shape == (0, 4)
 
 

@@ -82,6 +82,7 @@ class Job:
     failed_children: frozenset[int] = frozenset()
     outcomes: Outcomes | None = None
     is_deleted: bool = False
+    is_unlisted: bool = False
     has_run: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -161,7 +162,7 @@ class Book:
         """Matching jobs, newest first, and the next page's cursor or None. Raises UsageError, RefusedError."""
         page: list[Found] = []
         for place, found in self._candidates(ids, parent_id, _read_cursor(cursor)):
-            if found.job.is_deleted or not matches(found):
+            if found.job.is_deleted or found.job.is_unlisted or not matches(found):
                 continue
             if len(page) == limit:
                 return page, f"c{place}"

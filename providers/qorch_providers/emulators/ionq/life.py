@@ -21,6 +21,7 @@ from qorch_providers.emulators.kit.latency import Latency
 
 _SUBMITTED_SHARE = 0.1
 _FAULT_FAILURE = Failure("QuantumComputerError", "the emulator was told to let this fail")
+_FAULT_REFUSAL = Failure("UnsupportedGate", "the emulator was told that this circuit cannot run")
 
 
 class Life:
@@ -106,16 +107,21 @@ class Life:
             self._finish(job)
             return
         self._fail_as_told(job, faults)
-        job.has_run = "failure" not in faults
+        job.has_run = not faults & {"failure", "invalid"}
         if job.has_run and not job.order.dry_run:
             self._book.keep(job, outcomes)
         self._finish(job)
 
     def _fail_as_told(self, job: Job, faults: frozenset[str]) -> None:
-        """``child-failure`` fails the parent too; ``child-missing`` completes it without that child's result."""
-        if faults & {"child-failure", "child-missing"}:
+        """With ``child-missing`` the job completes without one child's result; with the others it fails.
+
+        ``failure`` and ``child-failure``: on IonQ's side; ``invalid`` and ``child-invalid``: the circuit cannot run.
+        """
+        if faults & {"child-failure", "child-invalid", "child-missing"}:
             job.failed_children = frozenset({int(self._rng.integers(job.order.n_circuits))})
-        if faults & {"child-failure", "failure"} or (job.failed_children and not job.order.is_multi):
+        if faults & {"child-invalid", "invalid"}:
+            job.failure = _FAULT_REFUSAL
+        elif faults & {"child-failure", "failure"} or (job.failed_children and not job.order.is_multi):
             job.failure = _FAULT_FAILURE
 
     def _finish(self, job: Job) -> None:

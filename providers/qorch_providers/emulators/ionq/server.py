@@ -98,12 +98,19 @@ class RunningEmulator:
         """Replace all faults; they count calls from here. Raises UsageError."""
         self._server.call(self._set_faults(text))
 
+    def submissions(self) -> list[str]:
+        """SHA-256 of the body of every `POST /jobs` that has arrived in full, accepted or not, oldest first."""
+        return self._server.call(self._submissions())
+
     def stop(self) -> None:
         """Stop it. May be called twice."""
         self._server.stop()
 
     async def _truth(self) -> Truth:
         return self._server.hosted.truth()
+
+    async def _submissions(self) -> list[str]:
+        return list(self._server.hosted.traffic.digests_by_route["post"])
 
     async def _set_faults(self, text: str) -> None:
         self._server.hosted.service.set_faults(text)

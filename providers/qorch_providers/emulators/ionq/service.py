@@ -50,7 +50,9 @@ class Service:
         )
 
     def set_faults(self, text: str) -> None:
-        """Replace all faults; they count calls from here. Raises UsageError."""
+        """Replace all faults; they count calls from here, and every job is listed now. Raises UsageError."""
+        for job in self.book.jobs:
+            job.is_unlisted = False
         self.plan = FaultPlan(read_faults(text), self._fault_rng)
 
     def authorize(self, authorization: str | None) -> str:
@@ -78,6 +80,7 @@ class Service:
         now_unix = self.clock.unix()
         job = self.book.add(submission.order, received_unix=received_unix, accepted_unix=now_unix)
         job.failure = submission.failure
+        job.is_unlisted = "unlisted" in faults
         self.sessions.enter(session_id, now_unix=now_unix)
         self.life.begin(job, submission.workload, faults=faults)
         return job

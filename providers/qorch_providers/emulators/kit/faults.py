@@ -24,12 +24,12 @@ class Moment(StrEnum):
 
 
 STATUSES = MappingProxyType(
-    {str(status): status for status in (429, 500, 502, 503, 504, *range(520, 530))} | {"token-expiry": 401}
+    {str(status): status for status in (400, 429, 500, 502, 503, 504, *range(520, 530))} | {"token-expiry": 401}
 )
 CONNECTIONS = ("reset", "hang", "drip", "truncated")
 BODIES = ("malformed", "html", "gzip-bomb", "deep-json")
 CONTENTS = ("wrong-rows", "wrong-order", "nan")
-JOBS = ("child-failure", "child-missing", "failure", "stuck")
+JOBS = ("child-failure", "child-invalid", "child-missing", "failure", "invalid", "stuck", "unlisted")
 UNAVAILABLE = "unavailable"
 
 _TIMED = (*STATUSES, *CONNECTIONS, *BODIES)

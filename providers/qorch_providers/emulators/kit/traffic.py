@@ -2,10 +2,11 @@
 
 import asyncio
 import email.utils
+import hashlib
 import logging
 import math
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
 """The faults that affect this call."""
 RECEIVED: web.RequestKey[float] = web.RequestKey("received", float)
 """When the call arrived, in real seconds since 1970."""
+
+_DIGESTED: web.RequestKey[bool] = web.RequestKey("digested", bool)
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Traffic:
         """``plan`` is called for every call, since faults may change; ``retry_after``: `seconds`, `date` or `none`."""
         self.calls_by_route: Counter[str] = Counter()
         self.calls_by_status: Counter[str] = Counter()
+        self.digests_by_route: defaultdict[str, list[str]] = defaultdict(list)
         self._dialect = dialect
         self._clock = clock
         self._network = network
@@ -78,6 +82,7 @@ class Traffic:
         """Set all counts to 0."""
         self.calls_by_route.clear()
         self.calls_by_status.clear()
+        self.digests_by_route.clear()
 
     async def close(self) -> None:
         """Cancel the calls that are still processed in the background."""
@@ -115,7 +120,7 @@ class Traffic:
         if fault is None or fault.moment is Moment.AFTER:
             return await self._pass(route, request, handler)
         # The body has arrived whatever happens next: what is tested is a call that was sent completely.
-        await _read_body(request)
+        await self._read_body(route, request)
         if fault.moment is Moment.DURING:
             task = asyncio.create_task(self._pass(route, request, handler))
             self._background.add(task)
@@ -141,7 +146,7 @@ class Traffic:
 
     async def _pass(self, route: str | None, request: web.Request, handler: Handler) -> web.Response:
         try:
-            await _read_body(request)
+            await self._read_body(route, request)
             self._limit(route)
             answer = await handler(request)
         except RefusedError as refusal:
@@ -156,6 +161,15 @@ class Traffic:
         if not isinstance(answer, web.Response):
             raise TypeError(f"{request.path} answers with {type(answer).__name__}, not a Response")
         return answer
+
+    async def _read_body(self, route: str | None, request: web.Request) -> None:
+        """Wait for the body; of each that has arrived in full a digest is kept, whatever becomes of the call."""
+        if not request.can_read_body and not request.get(_DIGESTED):
+            return
+        body = await request.read()
+        if route is not None and not request.get(_DIGESTED):
+            request[_DIGESTED] = True
+            self.digests_by_route[route].append(hashlib.sha256(body).hexdigest())
 
     def _limit(self, route: str | None) -> None:
         if route is None:
@@ -184,11 +198,6 @@ class Traffic:
         if self._retry_after == "date":
             return {"Retry-After": email.utils.formatdate(math.ceil(self._clock.unix() + seconds), usegmt=True)}
         return {"Retry-After": str(math.ceil(seconds))}
-
-
-async def _read_body(request: web.Request) -> None:
-    if request.can_read_body:
-        await request.read()
 
 
 def _pattern(request: web.Request) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from qorch.errors import CircuitError, ShotsError
 from qorch.model.arrays import ByteArray
 from qorch.model.circuit import GateList
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.observable import Z
 from qorch_providers.ionq.circuits.limits import (
@@ -72,6 +72,21 @@ def check_gates(gates: GateList, options: Options) -> None:
     check_qubits(gates, options)
     measurement = Measurement(_all_z(gates.n_qubits), is_exact=False)
     check_row(template_of(gates, measurement, options))
+
+
+def measure_usage(request: JobRequest, options: Options) -> Usage:
+    """What IonQ bills of a job: circuits, shots, and gates times shots, of the circuits as they are sent.
+
+    Exact values count as the one shot with which they are sent.
+    """
+    shots = one_qubit = two_qubit = 0
+    for block in request.blocks:
+        each = _IDEAL_SHOTS if block.shots is None else block.shots
+        one, two = template_of(block.gates, block.measurement, options).count_gates(block.angles)
+        shots += each * block.n_rows
+        one_qubit += each * one
+        two_qubit += each * two
+    return Usage(request.n_rows, shots, one_qubit, two_qubit)
 
 
 def _all_z(n_qubits: int) -> ByteArray:

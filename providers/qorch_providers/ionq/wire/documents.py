@@ -121,14 +121,16 @@ class RepeatedChildError(InvalidResultError):
 class IonqJob:
     """The content of a job's document.
 
-    ``key``: the idempotency key in its metadata. ``odd_status``: its status where that is none of IonQ's words, and
-    ``status`` takes it to be running. ``children``, ``results``, ``results_url``: JSON that is read when it is wanted.
+    ``key``: the idempotency key in its metadata. ``odd_status``: its status if that is none of IonQ's words, and
+    ``status`` takes it to be running. ``failure_code``: IonQ's word for why it failed, if there is one. ``children``,
+    ``results``, ``results_url``: JSON that is read when it is wanted.
     """
 
     job_id: str
     version: str
     status: JobStatus
     odd_status: str | None
+    failure_code: str | None
     key: str | None
     name: str | None
     parent_id: str | None
@@ -196,6 +198,7 @@ def _read_job(body: bytes, version: str) -> IonqJob:
         version=version,
         status=_status(job, state or RemoteState.RUNNING),
         odd_status=None if state is not None else clean(word or bytes(job.status).decode(errors="replace"), limit=60),
+        failure_code=_failure(job.failure)[0],
         key=_key(job),
         name=None if job.name is None else clean(job.name),
         parent_id=None if job.parent_job_id is None else check_id(job.parent_job_id),
@@ -338,6 +341,8 @@ def _whole_key(job: _Job) -> str | None:
 
 def _failure(raw: msgspec.Raw) -> tuple[str | None, str | None]:
     """Its code, and code and reason in one line; some servers send the bare reason."""
+    if bytes(raw) == b"null":
+        return None, None
     failure = _soft(raw, _fields) or {"message": raw}
     code, message, error = (_soft(failure.get(name, _NULL), _text) for name in ("code", "message", "error"))
     return code, clean(": ".join(part for part in (code, message or error) if part)) or None
