@@ -83,15 +83,15 @@ def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
 
     is_open = job.state in OPEN_STATES
     attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
-    key = attempts[-1].key if attempts and is_open else None
+    last = attempts[-1] if attempts and is_open else None
     return {
         "id": job.job_id,
         "run": job.run_id,
         "step": job.position.step,
         "call": job.position.call,
         "provider_id": job.provider_id,
-        "key": key,
-        "name": None if key is None else f"qorch {key[:16]}",
+        "key": None if last is None else last.key,
+        "name": None if last is None else last.name_at_provider,
         "state": job.state.value,
         "rows": job.n_rows,
         "shots": job.shots,

@@ -54,7 +54,7 @@ def recover(
 
 def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRecovery]":
     """Write down what a person found; what was released."""
-    from qorch.engine.remote.recovery import Ending, Recovered
+    from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
     from qorch.ports.clock import WallClock
     from qorch.recovery import RunRecovery, adopt_job, release_job
 
@@ -65,7 +65,7 @@ def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRe
     released = [release_job(store, job_id, clock=WallClock()) for job_id in release]
     for job_id, _, provider_id in found:
         adopt_job(store, job_id, provider_id, clock=WallClock())
-    return [RunRecovery(job.run_id, "", (Recovered(job, Ending.RELEASED),)) for job in released]
+    return [RunRecovery(job.run_id, "", (Recovered(job, RecoveryOutcome.RELEASED),)) for job in released]
 
 
 def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
@@ -90,7 +90,7 @@ def _describe(recovery: "RunRecovery") -> list[dict[str, Any]]:
             "run": recovery.run_id,
             "job": recovered.job.job_id,
             "rows": recovered.job.n_rows,
-            "ending": recovered.ending.value,
+            "ending": recovered.outcome.value,
             "reason": recovered.reason or None,
         }
         for recovered in recovery.jobs

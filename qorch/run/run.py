@@ -157,8 +157,8 @@ class Run:
         check_exact_gradients(self.backend)
         numbers = as_cotangents(cotangents, pub)
         self._see("gradient", "exact")
-        with self._idle_time.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
-            return self.backend.exact_vjp(pub, numbers)
+        with self._idle_time.busy():
+            return self._use.portal.call(self._engine.vjp(pub, numbers, position=self._position))
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
@@ -177,7 +177,7 @@ class Run:
         results = await self._engine.execute(call)
         if is_alone:
             with self._use.recorder.span(Phase.STORE, call.position):
-                await self._engine.settle()
+                await self._engine.flush()
         return results
 
     def _next_call(self, batch: Batch) -> Call:
@@ -278,7 +278,7 @@ class Run:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
         self._loops.settle_break()
         with self._idle_time.busy(), self._use.recorder.span(Phase.STORE, self._position):
-            self._engine.settle_blocking([*writes, *self._session_writes()])
+            self._engine.flush_blocking([*writes, *self._session_writes()])
 
     def _session_writes(self) -> list[Write]:
         """The session as it is now, and the spans and numbers since the last time."""

@@ -17,12 +17,12 @@ from qorch.engine.remote import pacing, poller, reconcile, submitter
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.orphans import Orphans
-from qorch.engine.remote.reconcile import Settlement
+from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import Recovery
-from qorch.engine.remote.submitter import RemoteSubmitter
+from qorch.engine.remote.sender import Sender
 from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
 from qorch.ports.policy import OnUnknown, Rate
-from qorch.ports.records import AttemptRecord, JobRecord, Write
+from qorch.ports.records import JobRecord, Write
 from qorch.testing.fakes.provider import Fault
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -41,32 +41,50 @@ def no_wait_for_the_disk(patch: pytest.MonkeyPatch) -> None:
 
 def no_intent(patch: pytest.MonkeyPatch) -> None:
     """What is written ahead comes after the submission."""
-    send = RemoteSubmitter._send
+    intend = Sender._intend
+    send = Sender._send
 
-    async def intend(self: RemoteSubmitter, sending: Any) -> Any:
-        now = self._clock.now()
-        return AttemptRecord(sending.record.job_id, sending.record.attempts + 1, sending.key, now)
+    async def intend_later(self: Sender, sending: Any) -> None:
+        journal, self.journal = self.journal, _Nothing(self.journal)
+        try:
+            await intend(self, sending)
+        finally:
+            self.journal = journal
 
-    async def send_first(self: RemoteSubmitter, sending: Any, attempt: Any, ticket: Any) -> None:
-        await send(self, sending, attempt, ticket)
-        await self._journal.write_ahead([sending.record, attempt, sending.plan])
+    async def send_first(self: Sender, sending: Any, permit: Any) -> None:
+        record, attempt = sending.record, sending.attempt
+        await send(self, sending, permit)
+        await self.journal.write_ahead([record, attempt, sending.plan])
 
-    patch.setattr(RemoteSubmitter, "_intend", intend)
-    patch.setattr(RemoteSubmitter, "_send", send_first)
+    patch.setattr(Sender, "_intend", intend_later)
+    patch.setattr(Sender, "_send", send_first)
+
+
+class _Nothing:
+    """A journal that does not write ahead."""
+
+    def __init__(self, journal: Any) -> None:
+        self._journal = journal
+
+    async def write_ahead(self, writes: Sequence[Write]) -> None:
+        """Do nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
 
 
 def no_settle_time(patch: pytest.MonkeyPatch) -> None:
     """What no list shows at once counts as not accepted."""
 
-    async def settle_at_once(self: Settlement, record: JobRecord, **settings: Any) -> str | None:
+    async def reconcile_at_once(self: Reconciler, record: JobRecord, **settings: Any) -> JobRecord:
         clock, self._clock = self._clock, _Hasty(self._clock)
         try:
-            return await settle(self, record, **settings)
+            return await reconcile(self, record, **settings)
         finally:
             self._clock = clock
 
-    settle = Settlement.settle
-    patch.setattr(Settlement, "settle", settle_at_once)
+    reconcile = Reconciler.reconcile
+    patch.setattr(Reconciler, "reconcile", reconcile_at_once)
 
 
 class _Hasty:
@@ -85,12 +103,12 @@ class _Hasty:
 def resent_at_once(patch: pytest.MonkeyPatch) -> None:
     """A submission without an answer is simply tried again."""
 
-    async def settle(self: RemoteSubmitter, sending: Any, attempt: Any, ticket: Any, reason: str) -> str:
-        sending.is_counted = False
-        await self._pacer.refused(ticket)
-        raise BusyError(reason)
+    async def send_again(self: Sender, sending: Any, permit: Any, reason: str) -> None:
+        error = BusyError(reason)
+        await permit.refused(error)
+        raise error
 
-    patch.setattr(RemoteSubmitter, "_settle", settle)
+    patch.setattr(Sender, "_doubt", send_again)
 
 
 def blind_finder(patch: pytest.MonkeyPatch) -> None:
@@ -105,14 +123,14 @@ def blind_finder(patch: pytest.MonkeyPatch) -> None:
 def failing_finder_means_failed(patch: pytest.MonkeyPatch) -> None:
     """A provider that cannot be asked counts as one that does not have the job."""
 
-    async def find(self: Settlement, record: JobRecord, key: str, *, since: datetime.datetime) -> str | None:
+    async def find(self: Reconciler, record: JobRecord, key: str, *, since: datetime.datetime) -> str | None:
         try:
             return await find_or_raise(self, record, key, since=since)
         except UnknownOutcomeError as error:
             raise BusyError(str(error)) from error
 
-    find_or_raise = Settlement._find
-    patch.setattr(Settlement, "_find", find)
+    find_or_raise = Reconciler._find
+    patch.setattr(Reconciler, "_find", find)
 
 
 def held_is_not_sent(patch: pytest.MonkeyPatch) -> None:
@@ -124,14 +142,18 @@ def held_is_not_sent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recovery, "wait_at", wait_at)
 
 
+async def do_nothing(self: object, run_id: str) -> None:
+    """In place of a start."""
+
+
 def no_recovery(patch: pytest.MonkeyPatch) -> None:
     """What an earlier life left behind is forgotten."""
-    patch.setattr(Recovery, "start", lambda self, run_id: None)
+    patch.setattr(Recovery, "start", do_nothing)
 
 
 def backups_are_trusted(patch: pytest.MonkeyPatch) -> None:
     """What a restored database does not know is not looked for."""
-    patch.setattr(Orphans, "start", lambda self, run_id: None)
+    patch.setattr(Orphans, "start", do_nothing)
 
 
 def unseen_is_failed(patch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from simulation.harness import Sandbox
 
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, InvalidResultError, UnknownOutcomeError
 from qorch.ports.policy import RetryPolicy
 from qorch.testing.virtual_time import START
@@ -33,7 +34,7 @@ class Lists:
         remote = sandbox.remote()
         remote.find = self.find  # type: ignore[method-assign]
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
-        self.finder = Finder(remote, retrier)
+        self.finder = Finder(remote, retrier, window=RateWindow(None, clock=sandbox.clock))
 
     async def find(self, keys: Collection[str], *, since: dt.datetime) -> dict[str, str]:
         """See RemoteBackend."""

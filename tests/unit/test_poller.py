@@ -10,6 +10,7 @@ from simulation.harness import Sandbox
 
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.policy import OnUnknown, PollPolicy, RetryPolicy
@@ -36,8 +37,9 @@ class Desk:
         self.forecast_seconds: float | None = None
         self.remote = sandbox.remote(terms=dataclasses.replace(HOLD, on_unknown=on_unknown))
         self.remote.poll = self.poll  # type: ignore[method-assign]
+        self.window = RateWindow(None, clock=sandbox.clock)
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
-        self.poller = Poller(self.remote, retrier, clock=sandbox.clock, policy=POLICY)
+        self.poller = Poller(self.remote, retrier, window=self.window, clock=sandbox.clock, policy=POLICY)
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend."""

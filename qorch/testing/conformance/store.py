@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from qorch.errors import RunBusyError, StoreError
 from qorch.model.identity import Position
-from qorch.model.job import JobState
+from qorch.model.job import AttemptOutcome, JobState
 from qorch.model.measurement import BlockResult
 from qorch.model.timing import Phase, Span
 from qorch.ports.records import (
@@ -147,7 +147,7 @@ class StoreConformance(
         """The intent first, its outcome later, under the same ordinal."""
         attempt = AttemptRecord("r/0.0.0", 0, "key", NOW)
         store.write([attempt]).result()
-        store.write([replace(attempt, outcome="accepted")]).result()
+        store.write([replace(attempt, outcome=AttemptOutcome.ACCEPTED)]).result()
 
     def test_spans_and_ledger_keep_the_order_of_writing(self, store: Store) -> None:
         """Also across calls, and for times that go the other way."""

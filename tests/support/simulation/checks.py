@@ -64,7 +64,10 @@ def has_failed(job: AcceptedJob, sample: Sample, *, at: float, is_paid: bool) ->
     """Whether it was certain at that time that a job would never give this sample, and would not be charged."""
     if job.done_at > at:
         return False
-    lost = [np.isin(np.arange(block.n_rows), rows) for block, rows in zip(job.request.blocks, job.lost, strict=False)]
+    lost = [
+        np.isin(np.arange(block.n_rows), [row for part in parts for row in part.rows])
+        for block, parts in zip(job.request.blocks, job.lost, strict=False)
+    ]
     is_lost = bool(lost) and bool(np.concatenate(lost)[samples_of(job.request).index(sample)])
     return is_lost or job.failure is not None or (job.spoiled == NEVER_READABLE and not is_paid)
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qorch.errors import JobFailedError
-from qorch.model.arrays import IntArray
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, LostRows
 from qorch.ports.policy import OnUnknown, Rate, Terms
 from qorch.testing.fakes.provider import FREE, PAID, FakeProvider, FakeRemote, Fault
 
@@ -148,11 +147,14 @@ class Dice:
             return None
         return JobFailedError("the device lost it", is_repeatable=self._throws("failed, repeatable", 0.7))
 
-    def losses(self, request: JobRequest) -> tuple[IntArray, ...]:
+    def losses(self, request: JobRequest) -> tuple[tuple[LostRows, ...], ...]:
         """Which rows of a job fail."""
         if not self._throws("rows lost", self.conditions.loss):
             return ()
-        return tuple(np.flatnonzero(self.random.random(block.n_rows) < 0.5) for block in request.blocks)
+        return tuple(
+            (LostRows(np.flatnonzero(self.random.random(block.n_rows) < 0.5), "the device lost them"),)
+            for block in request.blocks
+        )
 
     def spoils(self) -> int:
         """How often an answer is damaged."""

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qorch.engine.engine import Call, Engine
-from qorch.engine.journal import INLINE_ROWS
 from qorch.engine.recorder import Recorder
+from qorch.engine.worker import INLINE_EXECUTIONS
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.identity import Position
@@ -68,7 +68,7 @@ class Sandbox:
 
     async def execute_many(self, engine: Engine, rows: int, *, step: int = 0) -> list[PubResult]:
         """So many rows in calls that are small enough to be computed without a thread, all at once."""
-        sizes = [min(INLINE_ROWS, rows - start) for start in range(0, rows, INLINE_ROWS)]
+        sizes = [min(INLINE_EXECUTIONS, rows - start) for start in range(0, rows, INLINE_EXECUTIONS)]
         return await asyncio.gather(
             *(self.execute(engine, size, step=step, call=call) for call, size in enumerate(sizes))
         )
