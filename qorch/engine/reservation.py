@@ -13,7 +13,7 @@ BUDGETS = "budgets"
 """The name of the shared state in which reservations will count money."""
 
 CheckBudgets = Callable[[bytes | None, int], bytes | None]
-"""``check(state, now_ns)``: the shared state with the reservation, at the store's time; raises BudgetError to refuse."""
+"""``check(state, now_ns)``: the shared state with the reservation, at the store's time. BudgetError refuses it."""
 
 
 def allow_all(state: bytes | None, _now_ns: int) -> bytes | None:

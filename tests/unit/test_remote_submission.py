@@ -18,6 +18,7 @@ from qorch.errors import (
     RunStoppedError,
     UnknownOutcomeError,
 )
+from qorch.model.identity import Position
 from qorch.model.job import JobState, LostRows
 from qorch.ports.backend import Capabilities
 from qorch.ports.policy import OnUnknown, RetryPolicy, RunPolicy
@@ -228,6 +229,24 @@ async def execute_once(sandbox: Sandbox) -> np.ndarray:
     engine = sandbox.engine(sandbox.remote())
     await engine.open()
     return (await sandbox.execute(engine, 6)).values
+
+
+def test_rows_that_would_fail_again_are_not_bought_again(sandbox: Sandbox) -> None:
+    """The call fails with the provider's reason; what the job brought is stored, and no other job is sent."""
+    sandbox.provider.losses = lambda _: (
+        (LostRows(np.array([1]), "a laser"), LostRows(np.array([3]), "it is too deep.", is_repeatable=False)),
+    )
+
+    async def work() -> None:
+        engine = await opened(sandbox, sandbox.remote())
+        with pytest.raises(JobFailedError, match=r"1 of its circuits failed, and would fail again: it is too deep\. "):
+            await sandbox.execute(engine, 4)
+
+    sandbox.run(work())
+    assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4]
+    (block,) = sandbox.store.blocks_at("r", Position(0, 0))
+    assert block.rows.tolist() == [0, 2]
+    assert [job.state for job in sandbox.store.jobs("r")] == [JobState.DONE]
 
 
 def test_rows_that_always_fail_fail_the_call(sandbox: Sandbox) -> None:

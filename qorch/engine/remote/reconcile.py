@@ -16,7 +16,7 @@ CLOCK_DOUBT = datetime.timedelta(hours=25)
 
 
 class Reconciler:
-    """Finds out whether the provider has a job. Shared by the submissions of this process and by the recovery of those of others."""
+    """Finds out whether the provider has a job, for submissions of this process and for what others left behind."""
 
     def __init__(self, backend: RemoteBackend, journal: Journal, finder: Finder, *, clock: Clock) -> None:
         """Everything is shared with the engine that owns this."""
