@@ -65,7 +65,7 @@ def test_a_lost_answer_is_asked_for_by_a_resend(sandbox: Sandbox, fault: Fault) 
 
 @pytest.mark.parametrize("terms", [REMEMBERING, RESUBMITTING], ids=["hold", "resubmit"])
 def test_after_that_time_it_is_looked_for(sandbox: Sandbox, terms: object) -> None:
-    """While resends are refused for longer than the provider remembers, the job is found in the list, not sent again."""
+    """If resends are refused for longer than the provider remembers, the job is found in the list instead."""
     sandbox.provider.wait_seconds = lambda: SECONDS
     remote = remote_with(sandbox, Fault.LOST_AFTER, Fault.LIMITED, terms=terms)
 
@@ -79,7 +79,7 @@ def test_after_that_time_it_is_looked_for(sandbox: Sandbox, terms: object) -> No
 
 
 def test_a_resend_that_is_refused_leaves_the_doubt(sandbox: Sandbox) -> None:
-    """The second submission is refused for good, but the first may have been accepted: the job is looked for, and held."""
+    """The second submission is refused for good, but the first may have been accepted: the job is held."""
 
     async def work() -> None:
         with pytest.raises(UnknownOutcomeError, match=r"held and not sent again.*named 'qorch [0-9a-f]{16}'"):

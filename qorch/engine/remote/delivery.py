@@ -162,7 +162,7 @@ class Delivery:
         await self._journal.record(writes)
 
     def _observe(self, record: JobRecord, status: JobStatus, accepted_ns: int, seen_ns: int) -> None:
-        """Split the wait by the provider's own times, if it gives them: by their differences, as its clock is its own."""
+        """Split the wait by the provider's own times, if it gives them: by differences, as its clock is its own."""
         if status.submitted_at is None or status.started_at is None or status.ended_at is None:
             self._recorder.add(Phase.REMOTE, accepted_ns, seen_ns, record.position, record.job_id)
             return

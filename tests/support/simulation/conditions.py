@@ -25,7 +25,8 @@ class Conditions:
     ``backup_at``: when the store is backed up; the backup replaces it after the next crash of the whole machine.
     ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds``: in
     the queue. ``outages``, ``closures`` and ``lockouts`` as the provider has them. ``jumps``: when, and how many
-    seconds ahead the wall clock then is.
+    seconds ahead the wall clock then is. ``remembers_keys_seconds``: the provider answers a resend within it with the
+    job that it has.
     """
 
     on_unknown: OnUnknown
@@ -50,12 +51,20 @@ class Conditions:
     lockouts: tuple[tuple[float, float], ...] = ()
     jumps: tuple[tuple[float, float], ...] = ()
     backup_at: float | None = None
+    remembers_keys_seconds: float = 0.0
 
     @property
     def terms(self) -> Terms:
         """What the engine is told."""
         rate = self.rate if self.is_rate_declared else None
-        return Terms("fake-account", self.on_unknown, self.settle_seconds, self.most_jobs, rate)
+        return Terms(
+            "fake-account",
+            self.on_unknown,
+            self.settle_seconds,
+            self.most_jobs,
+            rate,
+            remembers_keys_seconds=self.remembers_keys_seconds,
+        )
 
     @property
     def charges(self) -> bool:
@@ -92,6 +101,8 @@ def draw_conditions(random: np.random.Generator) -> Conditions:
         lockouts=_windows(random, HOUR) if random.random() < 0.5 else (),
         jumps=_jumps(random),
         backup_at=spread(random, 1.0, 2 * longest) if random.random() < 0.3 else None,
+        # Of a generator of its own, so that no other condition depends on it.
+        remembers_keys_seconds=_pick(random.spawn(1)[0], [0.0, 0.0, 0.0, 300.0, 3600.0]),
     )
 
 
@@ -187,6 +198,7 @@ def set_up(provider: FakeProvider, dice: Dice) -> None:
     provider.outages = conditions.outages
     provider.closures = conditions.closures
     provider.lockouts = conditions.lockouts
+    provider.remembers_keys_seconds = conditions.remembers_keys_seconds
 
 
 def set_up_remote(remote: FakeRemote, dice: Dice) -> None:
