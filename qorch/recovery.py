@@ -1,4 +1,4 @@
-"""Settles what ended runs left at their providers: fetched where it finished, held where nobody can know."""
+"""Settles what ended runs left at their providers: fetched if it is done, held if it cannot be known."""
 
 import asyncio
 from collections.abc import Sequence

@@ -214,7 +214,7 @@ class Pacer:
     async def _dismiss_dead(self) -> bool:
         """Take out the runs whose process was killed; whether there were any.
 
-        No process waits for what they have in progress. What they may have sent still counts where a rate is kept.
+        No process waits for what they have in progress. What they may have sent still counts if a rate is kept.
         """
         holders = await asyncio.wrap_future(self._update(lambda pace, _: (pace, tuple(pace.holders))))
         dead = await asyncio.to_thread(self._find_dead, holders)
