@@ -13,7 +13,7 @@ from simulation.checks import judge
 from simulation.world import World
 
 from qorch.engine.journal import Journal
-from qorch.engine.remote import pacing, poller, reconcile, submitter
+from qorch.engine.remote import pacing, poller, reconcile, sender, submitter
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.orphans import Orphans
@@ -202,6 +202,22 @@ def impatient(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "deliver", deliver)
 
 
+def keys_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """A provider is believed to remember keys for ever."""
+    patch.setattr(sender, "REMEMBERED_SHARE", 1e6)
+
+
+def a_refusal_ends_the_doubt(patch: pytest.MonkeyPatch) -> None:
+    """A resend that is refused counts as a proof that the first submission was not accepted."""
+    note = Sender._note_unsent
+
+    async def note_unsent(self: Sender, sending: Any, reason: str) -> None:
+        sending.is_in_doubt = False
+        await note(self, sending, reason)
+
+    patch.setattr(Sender, "_note_unsent", note_unsent)
+
+
 OUTAGES = {
     "on_unknown": OnUnknown.RESUBMIT,
     "settle_seconds": 5.0,
@@ -214,6 +230,20 @@ OUTAGES = {
 
 SLOW_WINDOW = {"rate": Rate(2, 30.0), "is_rate_declared": True, "round_trip_seconds": 2.0}
 """A process that starts asks first whether the backend is open: only slow answers leave a window to be missed."""
+
+FORGETFUL = {
+    "remembers_keys_seconds": 20.0,
+    "hang_seconds": 30.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_AFTER: 0.5, Fault.LIMITED: 0.3},
+}
+"""Answers are lost, and the provider forgets keys before the wait for them is over."""
+
+REMEMBERING = {
+    "remembers_keys_seconds": 3600.0,
+    "accept_seconds": 1.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_AFTER: 0.4, Fault.BUSY: 0.3, Fault.REJECTED: 0.1},
+}
+"""Answers are lost, and resends refused, while the provider remembers keys."""
 
 MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (no_wait_for_the_disk, "before its intent was on disk", {}),
@@ -232,6 +262,8 @@ MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (rows_not_stored, "bought", {}),
     (lost_rows_forgotten, "for no reason", {}),
     (impatient, "TimeoutError", {}),
+    (keys_for_ever, "have the key", FORGETFUL),
+    (a_refusal_ends_the_doubt, "bought|in doubt|in the store|not in the store", REMEMBERING),
 )
 
 
@@ -252,7 +284,8 @@ def test_a_broken_engine_is_found_out(
     raise AssertionError(f"{MOST_SEEDS} seeds found nothing of the kind, but {others}")
 
 
-def test_the_unbroken_engine_passes_where_the_lists_cannot_be_read() -> None:
-    """The conditions that find out the mutant of the failing finder are no reason to find anything by themselves."""
+@pytest.mark.parametrize("change", [OUTAGES, FORGETFUL, REMEMBERING], ids=["outages", "forgetful", "remembering"])
+def test_the_unbroken_engine_passes_in_the_same_worlds(change: dict[str, object]) -> None:
+    """The conditions that find out these mutants are no reason to find anything by themselves."""
     for seed in range(30):
-        assert not judge(World(seed, change=OUTAGES).run())
+        assert not judge(World(seed, change=change).run())

@@ -105,7 +105,8 @@ def is_remembered(letter: Letter, before: Letter, *, world: World) -> bool:
 
 def is_lost(world: World, letter: Letter) -> bool:
     """Whether a submission that was never accepted is in no database, which was restored from an older one."""
-    spans = world.lost_spans
+    # The provider's times are whole nanoseconds.
+    spans = [(start, end + 1e-6) for start, end in world.lost_spans]
     return letter.provider_id is None and any(start <= letter.sent_at <= end for start, end in spans)
 
 
