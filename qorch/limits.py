@@ -7,7 +7,7 @@ from qorch.model.arrays import FloatArray, as_numbers
 from qorch.model.kinds import check_kind
 from qorch.model.money import Money
 from qorch.model.pub import Pub
-from qorch.ports.backend import Backend, RemoteBackend
+from qorch.ports.backend import Backend, ExactGradients, RemoteBackend
 
 
 def check_shots(backend: Backend, shots: int | None) -> None:
@@ -20,11 +20,19 @@ def check_shots(backend: Backend, shots: int | None) -> None:
 
 
 def check_exact_gradients(backend: Backend) -> None:
-    """Raise UsageError where gradients can only be measured."""
+    """Raise UsageError if gradients can only be measured."""
     limits = backend.capabilities
     if not limits.exact_gradients:
         how = "gradient='parameter-shift'" + (" with shots=None" if limits.exact else "")
         raise UsageError(f"{backend.name} has no exact gradients; use {how}")
+
+
+def require_exact_gradients(backend: Backend) -> ExactGradients:
+    """The backend, which differentiates exact values itself. Raises UsageError if it does not."""
+    check_exact_gradients(backend)
+    if not isinstance(backend, ExactGradients):
+        raise UsageError(f"{backend.name} says that it has exact gradients, but it has no method `vjp`")
+    return backend
 
 
 def as_cotangents(cotangents: npt.ArrayLike, pub: Pub) -> FloatArray:

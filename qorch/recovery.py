@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,11 +11,13 @@ from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
-from qorch.engine.remote.parts import make_remote_parts
+from qorch.engine.remote.parts import make_remote_submitter
 from qorch.engine.remote.poller import OVER
 from qorch.engine.remote.reconcile import CLOCK_DOUBT
-from qorch.engine.remote.recovery import Ending, Recovered
-from qorch.errors import BackendError, QorchError, RunBusyError, UsageError
+from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
+from qorch.engine.reservation import Reservation
+from qorch.engine.worker import Worker
+from qorch.errors import QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
@@ -65,39 +67,36 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
 
 
 async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, clock: Clock) -> Sequence[Recovered]:
-    recorder = Recorder(clock)
-    with closing(Journal(store, clock=clock, is_durable=True)) as journal:
-        parts = make_remote_parts(
+    journal = Journal(store, clock=clock, is_durable=True)
+    with closing(Worker()) as worker:
+        submitter = make_remote_submitter(
             backend,
             store,
             journal=journal,
-            recorder=recorder,
+            reservation=Reservation(journal, clock=clock),
+            worker=worker,
+            recorder=Recorder(clock),
             clock=clock,
             policy=RunPolicy(),
             run_id=record.run_id,
             random=np.random.default_rng(),
         )
         try:
-            await parts.open(record.run_id)
-            ended = list(await parts.recovery.wait())
-            told = {recovered.job.job_id for recovered in ended}
-            with suppress(BackendError):  # a resume searches again, and reports
-                kept = [job for job in await parts.orphans.wait() if job.job_id not in told]
-                ended += [Recovered(job, Ending.KEPT, job.error or "") for job in kept]
-            return ended
+            await submitter.open()
+            return await submitter.recovered()
         finally:
-            await parts.close()
-            await journal.settle()
-            await backend.close()
+            await submitter.close()
 
 
 def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
     jobs = store.open_jobs(record.run_id)
     reason = "it ended with the process that ran it"
     now = clock.now()
-    ended = [replace(job, state=JobState.CANCELLED, error=reason, changed_at=now) for job in jobs]
+    ended = [job.moved(JobState.CANCELLED, at=now, error=reason) for job in jobs]
     store.write(ended).result()
-    return RunRecovery(record.run_id, record.backend, tuple(Recovered(job, Ending.NOT_SENT, reason) for job in jobs))
+    return RunRecovery(
+        record.run_id, record.backend, tuple(Recovered(job, RecoveryOutcome.NOT_SENT, reason) for job in jobs)
+    )
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ async def _cancel(backend: RemoteBackend, store: Store, run_id: str, *, clock: C
     unanswered = [job for job in jobs if job.provider_id is None]
     try:
         await backend.open()
-        # First what is known: nobody may be able to look for the others.
+        # First what is known: the provider may not be able to look for the others.
         known = await _tell(backend, [job.provider_id for job in jobs if job.provider_id is not None])
         found = await _find_unanswered(backend, store, unanswered, clock=clock)
         late = await _tell(backend, found)
@@ -158,7 +157,7 @@ async def _find_unanswered(
     found = await backend.find(set(keys.values()), since=since)
     by_job = {job_id: found[key] for job_id, key in keys.items() if key in found}
     submitted = [
-        replace(job, state=JobState.SUBMITTED, provider_id=by_job[job.job_id], error=None, changed_at=clock.now())
+        job.moved(JobState.SUBMITTED, at=clock.now(), provider_id=by_job[job.job_id], error=None)
         for job in jobs
         if job.job_id in by_job
     ]
@@ -197,6 +196,6 @@ def _decide(
     job = held[job_id]
     with store.claim_run(job.run_id):
         known = provider_id or job.provider_id
-        decided = replace(job, state=state, provider_id=known, error=error, changed_at=clock.now())
+        decided = job.moved(state, at=clock.now(), provider_id=known, error=error)
         store.write([decided]).result()
     return decided

@@ -95,7 +95,7 @@ def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
     is_open = job.state in OPEN_STATES
     attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
     last = attempts[-1] if attempts and is_open else None
-    search_text = None if last is None else last.search_text
+    search_text = None if last is None else last.name_at_provider
     return {
         "id": job.job_id,
         "run": job.run_id,

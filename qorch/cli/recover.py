@@ -58,7 +58,7 @@ def recover(
 
 def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRecovery]":
     """Write down what a person found; what was released."""
-    from qorch.engine.remote.recovery import Ending, Recovered
+    from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
     from qorch.ports.clock import WallClock
     from qorch.recovery import RunRecovery, adopt_job, release_job
 
@@ -69,7 +69,7 @@ def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRe
     released = [release_job(store, job_id, clock=WallClock()) for job_id in release]
     for job_id, _, provider_id in found:
         adopt_job(store, job_id, provider_id, clock=WallClock())
-    return [RunRecovery(job.run_id, "", (Recovered(job, Ending.RELEASED),)) for job in released]
+    return [RunRecovery(job.run_id, "", (Recovered(job, RecoveryOutcome.RELEASED),)) for job in released]
 
 
 def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
@@ -92,7 +92,7 @@ def _describe(recovery: "RunRecovery") -> list[dict[str, Any]]:
     if recovery.problem is not None:
         return [_document(recovery.run_id, None, ending="left", reason=recovery.problem)]
     return [
-        _document(recovery.run_id, recovered.job, ending=recovered.ending.value, reason=recovered.reason or None)
+        _document(recovery.run_id, recovered.job, ending=recovered.outcome.value, reason=recovered.reason or None)
         for recovered in recovery.jobs
     ]
 

@@ -1,1 +1,31 @@
-"""The only place with behaviour over time: looking up, queueing, submitting, assembling."""
+"""The only place with behaviour over time: from a call to its results, whatever the network and the provider do.
+
+How to read it: ``engine`` is the door. ``planner`` asks ``lookup`` what is stored and packs the rest into jobs; a
+``submitter`` carries each job to its end: ``local`` in this process, ``remote`` at a provider; ``assembly`` puts
+what they return together. ``journal`` writes, ``worker`` computes, ``recorder`` measures.
+
+The life of a job at a provider::
+
+    call ─▶ lower ─▶ prepare ─▶ look up ─▶ pack ─▶ encode          PLANNED    (in memory)
+            planner             lookup             submitter
+        ─▶ reserve all jobs of the call, or refuse them            RESERVED   one transaction; nothing was sent
+            reservation
+    job ─▶ obtain a permit ─▶ write the intent ─▶ submit           INTENT     durable before the first byte leaves
+            pacer              journal             sender
+                │ refused: back to RESERVED, and again under the same key
+                │ no answer: sent again, if the provider remembers the key;
+                │            else UNKNOWN ─▶ looked for by key ─▶ SUBMITTED, RESERVED or held      reconcile, finder
+                ▼
+        ─▶ accepted                                                SUBMITTED  with the provider's id
+        ─▶ poll ─▶ fetch ─▶ read ─▶ verify ─▶ record               DONE       rows and answer in one transaction
+            poller  delivery
+                │ failed, or rows were lost: what may be repeated runs again as a job of its own    remote/submitter
+                │ cannot be read and is paid for: UNKNOWN, held; failed for good: FAILED
+                ▼
+    call ─▶ assemble ─▶ results; jobs that were not tried when it ends early: CANCELLED
+
+What another process, or an earlier session, left behind is brought to an end by ``remote.recovery``; what a database
+that was restored from a backup does not know, by ``remote.orphans`` and ``remote.adoption``. A job of a backend in this
+process that costs nothing is executed at once, and written down when it is over (DONE, FAILED or CANCELLED).
+``qorch.model.job.MOVES`` has every allowed move.
+"""

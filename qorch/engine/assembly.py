@@ -64,7 +64,7 @@ class Assembly:
             state.values[rows] = result.values
 
     def finish(self) -> list[PubResult]:
-        """One result per pub. Raises InvalidResultError where a row has no result."""
+        """One result per pub. Raises InvalidResultError if a row has no result."""
         for twins in self._duplicates:
             self._copy(twins)
         for index, state in enumerate(self._states):
@@ -116,7 +116,7 @@ class Assembly:
 
 
 def check_room(groups: Sequence[RowGroup]) -> None:
-    """Raise UsageError where the exact values of all groups together do not fit into this machine's memory."""
+    """Raise UsageError if the exact values of all groups together do not fit into this machine's memory."""
     exact = [group for group in groups if group.shots is None]
     needed = sum(8 * group.n_rows * group.measurement.n_values for group in exact)
     present = machine.memory_bytes()

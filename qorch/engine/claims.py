@@ -45,7 +45,7 @@ class Claims:
     def __init__(
         self, store: ClaimStore, *, run_id: str, clock: Clock, settle: Callable[[str], Awaitable[None]]
     ) -> None:
-        """``settle(run_id)`` brings the open jobs of a dead run to an end; it raises where one of them is held."""
+        """``settle(run_id)`` brings the open jobs of a dead run to an end; it raises if one of them is held."""
         self._store = store
         self._run_id = run_id
         self._clock = clock
@@ -65,7 +65,7 @@ class Claims:
     async def wait(self, share: Share) -> None:
         """Wait until another run has given up some of the taken rows, having stored their results, or died.
 
-        Raises UnknownOutcomeError where a dead run's job may have bought them, and is held.
+        Raises UnknownOutcomeError if a dead run's job may have bought them, and is held.
         """
         seconds = FIRST_WAIT_SECONDS
         _log.warning("waiting for rows that run %s has in progress", ", ".join(share.owners))
@@ -85,7 +85,7 @@ class Claims:
 
     async def _bury(self, owner: str) -> None:
         """If a run's process has died, settle its open jobs and free its rows."""
-        if self._store.holder_of(owner) is not None:
+        if await asyncio.to_thread(self._store.holder_of, owner) is not None:
             return
         try:
             with self._store.claim_run(owner):

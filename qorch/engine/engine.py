@@ -1,7 +1,6 @@
-"""From a batch to results: lower, look up, plan, queue, assemble."""
+"""Executes the calls of a run: plan, reserve, carry out the jobs, assemble the results."""
 
 import asyncio
-import functools
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,29 +8,30 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qorch.engine.assembly import Assembly, check_room
+from qorch.engine.assembly import Assembly
 from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
-from qorch.engine.local import LocalSubmitter
 from qorch.engine.lookup import Found, Lookup
-from qorch.engine.queue import JobQueue
+from qorch.engine.parts import make_submitter
+from qorch.engine.planner import Call as Call
+from qorch.engine.planner import CallPlan, Planner
 from qorch.engine.recorder import Recorder
-from qorch.engine.remote.adoption import Wanted
-from qorch.engine.remote.parts import RemoteParts, make_remote_parts
-from qorch.engine.remote.submitter import RemoteSubmitter
+from qorch.engine.reservation import CheckBudgets, Reservation, allow_all
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
+from qorch.engine.submitter import Returned
 from qorch.engine.trimmer import Trimmer
+from qorch.engine.worker import Compute, Worker
 from qorch.errors import RunStoppedError
-from qorch.limits import check_shots
-from qorch.model.identity import Position, stream_of
-from qorch.model.job import OPEN_STATES, JobResult
+from qorch.limits import require_exact_gradients
+from qorch.model.arrays import FloatArray
+from qorch.model.identity import Position
+from qorch.model.job import OPEN_STATES
 from qorch.model.money import NOTHING
-from qorch.model.pub import Batch
+from qorch.model.pub import Pub
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
-from qorch.planning.lowering import LoweredBatch, RowGroup, lower
-from qorch.planning.packing import Missing, PlannedJob, pack, unexecuted
+from qorch.planning.lowering import LoweredBatch
 from qorch.ports.backend import Backend, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
@@ -41,36 +41,6 @@ from qorch.ports.store import Room, Store
 _STOPPED = "the run was stopped; start it again with resume=True to go on"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a run: its batch and where it happens. ``is_replayed``: the run may have been here before."""
-
-    run_id: str
-    seed: int
-    position: Position
-    batch: Batch
-    default_shots: int | None
-    is_replayed: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    lowered: LoweredBatch
-    contexts: tuple[bytes, ...]
-    found: Found
-    jobs: tuple[PlannedJob, ...]
-
-    @property
-    def n_rows(self) -> int:
-        """The rows of all jobs."""
-        return sum(job.n_rows for job in self.jobs)
-
-    @property
-    def n_missing(self) -> int:
-        """The rows that nothing is stored for."""
-        return sum(len(part.rows) for part in self.found.missing)
 
 
 @dataclass
@@ -93,76 +63,63 @@ class Engine:
         recorder: Recorder,
         run_id: str,
         random: np.random.Generator | None = None,
+        check_budgets: CheckBudgets = allow_all,
     ) -> None:
-        """Nothing is started before ``open``. ``random``: of jitter; None for one of its own."""
-        charges = backend.capabilities.charges
-        remote = backend if isinstance(backend, RemoteBackend) else None
+        """Nothing is started before ``open``. ``random``: of jitter; None for one of its own.
+
+        ``check_budgets``: may refuse the jobs of a call before any of them is sent.
+        """
+        charges, outlives = backend.capabilities.charges, isinstance(backend, RemoteBackend)
         self._backend = backend
         self._store = store
         self._recorder = recorder
         self._run_id = run_id
+        self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
         self._journal = Journal(
             store,
             clock=clock,
-            is_durable=charges or remote is not None,
+            is_durable=charges or outlives,
             # Under OFF no result is ever read again, and free ones need not be kept for an audit.
             keeps_results=charges or policy.cache is not CachePolicy.OFF,
             trimmer=self._trimmer,
         )
-        self._lookup = Lookup(
-            store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=remote is not None
+        self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
+        self._planner = Planner(backend, self._lookup)
+        self._submitter = make_submitter(
+            backend,
+            store,
+            journal=self._journal,
+            reservation=Reservation(self._journal, clock=clock, check=check_budgets),
+            worker=self._worker,
+            recorder=recorder,
+            clock=clock,
+            policy=policy,
+            run_id=run_id,
+            random=random or np.random.default_rng(),
         )
-        self._remote: RemoteParts | None = None
-        self._claims: Claims | None = None
-        if remote is None:
-            local = LocalSubmitter(backend, self._journal, recorder, clock=clock, retry=policy.retry)
-            self._submitter: LocalSubmitter | RemoteSubmitter = local
-            # One job more than the backend has slots waits at its door, so that no slot idles between two jobs.
-            self._queue = JobQueue(2 * backend.capabilities.slots)
-        else:
-            self._remote = make_remote_parts(
-                remote,
-                store,
-                journal=self._journal,
-                recorder=recorder,
-                clock=clock,
-                policy=policy,
-                run_id=run_id,
-                random=random or np.random.default_rng(),
-            )
-            self._submitter = self._remote.submitter
-            if self._lookup.uses_index(is_exact=False):
-                self._claims = Claims(store, run_id=run_id, clock=clock, settle=self._remote.settle_run)
-            self._queue = JobQueue(remote.terms.most_jobs)
+        self._slots = asyncio.Semaphore(self._submitter.most_jobs)
+        shares_rows = outlives and self._lookup.uses_index(is_exact=False)
+        self._claims = (
+            Claims(store, run_id=run_id, clock=clock, settle=self._submitter.settle_run) if shares_rows else None
+        )
         self._tasks = _Tasks()
         self._spending = SpendingNotice(backend)
 
     async def open(self) -> None:
-        """Start the queue and the backend, and adopt the jobs that an earlier session of the run left at the provider.
+        """Open the backend, and adopt the jobs that an earlier session of the run left at the provider.
 
         Raises RunStoppedError if ``stop`` is called meanwhile.
         """
-        await self._until_stopped(self._open())
-
-    async def _open(self) -> None:
-        await self._queue.__aenter__()
-        if self._remote is not None:
-            await self._remote.open(self._run_id)
-        else:
-            await self._backend.open()
+        await self._until_stopped(self._submitter.open())
 
     async def close(self, because: str = _STOPPED) -> None:
         """Cancel what is in progress, record it, and release the backend. ``because``: see ``stop``."""
         await self.stop(because)
-        await self._queue.__aexit__(None, None, None)
         try:
-            if self._remote is not None:
-                await self._remote.close()
-            await self._journal.settle()
+            await self._submitter.close()
         finally:
-            await self._backend.close()
-            self._journal.close()
+            self._worker.close()
             self._lookup.tell_changes(self._run_id)
 
     def trim(self) -> None:
@@ -180,13 +137,13 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks.open, return_exceptions=True)
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Wait until everything that was recorded is durable."""
-        await self._journal.settle()
+        await self._journal.flush()
 
-    def settle_blocking(self, writes: Sequence[Write]) -> None:
+    def flush_blocking(self, writes: Sequence[Write]) -> None:
         """The same, and these writes; blocks a thread that is not the event loop's."""
-        self._journal.settle_blocking(writes)
+        self._journal.flush_blocking(writes)
 
     async def execute(self, call: Call) -> list[PubResult]:
         """One result per pub of the call's batch, in order.
@@ -194,6 +151,16 @@ class Engine:
         Raises UsageError before anything is executed, BackendError, StoreError, or RunStoppedError.
         """
         return await self._until_stopped(self._execute(call))
+
+    async def vjp(self, pub: Pub, cotangents: FloatArray, *, position: Position) -> FloatArray:
+        """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian of a pub, computed by the backend.
+
+        Raises UsageError if the backend has no exact gradients, ParameterError for cotangents of another shape,
+        RunStoppedError.
+        """
+        differentiable = require_exact_gradients(self._backend)
+        with self._recorder.span(Phase.EXECUTE, position):
+            return await self._until_stopped(differentiable.vjp(pub, cotangents))
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work that ``stop`` ends with RunStoppedError."""
@@ -214,58 +181,54 @@ class Engine:
             self._tasks.open.discard(task)
 
     async def _execute(self, call: Call) -> list[PubResult]:
-        if self._remote is not None and call.is_replayed:
+        compute = self._worker.for_call(call.batch.n_rows)
+        if call.is_replayed:
             with self._recorder.span(Phase.REMOTE, call.position):
-                await self._remote.recovery.wait_at(call.position)
-        plan = await self._adopt(call, await self._look_up(call))
+                await self._submitter.wait_at(call.position)
+        with self._recorder.span(Phase.PLAN, call.position):
+            lowered = await compute(self._planner.lower, call)
+            await self._planner.prepare(lowered)
+        plan = await self._adopt(await self._look_up(call, lowered))
         if self._claims is None or not plan.found.missing:
-            return await self._carry_out(call, plan)
-        return await self._share_out(call, plan, self._claims)
+            return await self._carry_out(plan, compute)
+        return await self._share_out(plan, compute, self._claims)
 
-    async def _adopt(self, call: Call, plan: _Plan) -> _Plan:
+    async def _adopt(self, plan: CallPlan) -> CallPlan:
         """Adopt orphaned jobs of this call (see ``orphans``) until there are none; the plan of what is left to buy."""
-        while self._remote is not None and call.is_replayed and plan.jobs:
-            groups = plan.lowered.groups
-            stream = stream_of(call.seed, call.position)
-            every = [unexecuted(index, group, stream=stream) for index, group in enumerate(groups)]
-            wanted = Wanted(
-                run_id=call.run_id,
-                position=call.position,
-                groups=groups,
-                contexts=plan.contexts,
-                missing=plan.found.missing,
-                jobs=plan.jobs,
-                whole=functools.partial(self._pack, plan.lowered, every),
-            )
-            with self._recorder.span(Phase.REMOTE, call.position):
-                if not await self._remote.adoption.take(wanted):
+        while plan.call.is_replayed and plan.jobs:
+            with self._recorder.span(Phase.REMOTE, plan.call.position):
+                if not await self._submitter.adopt(self._planner.wanted(plan)):
                     break
-            plan = await self._look_up(call)
+            plan = await self._look_up(plan.call, plan.lowered)
         return plan
 
-    async def _look_up(self, call: Call) -> _Plan:
+    async def _look_up(self, call: Call, lowered: LoweredBatch) -> CallPlan:
         with self._recorder.span(Phase.PLAN, call.position):
-            if self._lookup.uses_index(is_exact=_has_exact(call)):
+            if self._lookup.uses_index(is_exact=call.has_exact):
                 # What this run has just recorded must be there to be found.
-                await self._journal.settle()
-            return await self._journal.compute(call.batch.n_rows, self._plan, call)
+                await self._journal.flush()
+            elif not call.is_replayed:
+                # Nothing is read from the store.
+                return await self._worker.for_call(call.batch.n_rows)(self._planner.plan, call, lowered)
+            return await self._worker.compute(self._planner.plan, call, lowered)
 
-    async def _share_out(self, call: Call, plan: _Plan, claims: Claims) -> list[PubResult]:
+    async def _share_out(self, plan: CallPlan, compute: Compute, claims: Claims) -> list[PubResult]:
         """Execute a call some of whose rows other runs may be buying: theirs are waited for, and looked up again."""
         bought = 0
+        call, lowered = plan.call, plan.lowered
         is_first_time = not call.is_replayed
         while True:
-            share = await claims.share(plan.lowered.groups, plan.found.missing, plan.contexts)
+            share = await claims.share(lowered.groups, plan.found.missing, plan.contexts)
             try:
-                again = await self._look_up(call)
+                again = await self._look_up(call, lowered)
                 if again.n_missing < plan.n_missing:
                     # Another run has stored some of them between the look-up and the claim.
                     plan = again
                     continue
-                mine = replace(plan, jobs=self._pack(plan.lowered, share.mine))
+                mine = self._planner.keep(plan, share.mine)
                 if not len(share.taken):
-                    return await self._carry_out(call, mine, bought=bought, is_first_time=is_first_time)
-                await self._run_jobs(call, mine, Assembly(plan.lowered, plan.found, charge=None))
+                    return await self._carry_out(mine, compute, bought=bought, is_first_time=is_first_time)
+                await self._run_jobs(mine, compute, Assembly(lowered, plan.found, charge=None))
             finally:
                 await self._give_up(call, claims, share)
             bought += mine.n_rows
@@ -273,101 +236,82 @@ class Engine:
             with self._recorder.span(Phase.WAIT, call.position):
                 await claims.wait(share)
             call = replace(call, is_replayed=True)
-            plan = await self._look_up(call)
+            plan = await self._look_up(call, lowered)
             await claims.release(share.taken)
 
     async def _give_up(self, call: Call, claims: Claims, share: Share) -> None:
         """Release what was claimed, however the call ended, unless one of its jobs may still bring the rows."""
-        await self._journal.settle()
-        jobs = self._store.jobs_at(call.run_id, call.position)
+        await self._journal.flush()
+        jobs = await asyncio.to_thread(self._store.jobs_at, call.run_id, call.position)
         if not any(job.state in OPEN_STATES for job in jobs):
             await asyncio.shield(claims.release(share.claims))
 
     async def _carry_out(
-        self, call: Call, plan: _Plan, *, bought: int = 0, is_first_time: bool = False
+        self, plan: CallPlan, compute: Compute, *, bought: int = 0, is_first_time: bool = False
     ) -> list[PubResult]:
         """Run a plan's jobs and build the results. ``bought``: executions of this call in an earlier round."""
+        position = plan.call.position
         charge = None if self._backend.capabilities.charges else NOTHING
         assembly = Assembly(plan.lowered, plan.found, charge=charge)
         if plan.found.hits:
             own = Source.EXECUTED if is_first_time else Source.RESUMED
-            await self._journal.compute(call.batch.n_rows, self._place_hits, assembly, plan.found, own)
-        await self._run_jobs(call, plan, assembly)
-        with self._recorder.span(Phase.DECODE, call.position):
-            results = await self._journal.compute(call.batch.n_rows, assembly.finish)
+            await compute(_place_hits, assembly, plan.found, own)
+        await self._run_jobs(plan, compute, assembly)
+        with self._recorder.span(Phase.DECODE, position):
+            results = await compute(assembly.finish)
         cached = max(0, sum(group.n_rows for group in plan.lowered.groups) - plan.n_rows - bought)
         self._recorder.count(executions=plan.n_rows, executions_from_cache=cached, jobs=len(plan.jobs))
-        timeline = self._recorder.spans_at(call.position)
+        timeline = self._recorder.spans_at(position)
         return [result.with_timeline(timeline) for result in results]
 
-    def _plan(self, call: Call) -> _Plan:
-        lowered = lower(call.batch, default_shots=call.default_shots)
-        self._check(lowered)
-        contexts = tuple(self._backend.context(group.gates) for group in lowered.groups)
-        found = self._lookup.find(
-            lowered,
-            contexts=list(contexts),
-            stream=stream_of(call.seed, call.position),
-            replayed=(call.run_id, call.position) if call.is_replayed else None,
-        )
-        return _Plan(lowered, contexts, found, self._pack(lowered, found.missing))
-
-    def _pack(self, lowered: LoweredBatch, missing: Sequence[Missing]) -> tuple[PlannedJob, ...]:
-        return pack(lowered.groups, missing, capabilities=self._backend.capabilities, rows_per_job=self._rows_per_job)
-
-    def _check(self, lowered: LoweredBatch) -> None:
-        for group in lowered.groups:
-            self._backend.check(group.gates, group.measurement)
-            check_shots(self._backend, group.shots)
-        check_room(lowered.groups)
-
-    def _rows_per_job(self, group: RowGroup, shots: int | None) -> int:
-        return self._backend.rows_per_job(group.gates, group.measurement, shots=shots)
-
-    def _place_hits(self, assembly: Assembly, found: Found, own: Source) -> None:
-        """``own``: the Source that is reported for rows which this call itself had stored earlier."""
-        for hit in found.hits:
-            source = own if hit.source is Source.RESUMED else hit.source
-            assembly.add(hit.group, hit.rows, hit.result.take(hit.places), source=source)
-
-    async def _run_jobs(self, call: Call, plan: _Plan, assembly: Assembly) -> None:
-        """Run all jobs of a call; the first failure cancels the others and is raised."""
-        self._spending.say_once(plan.jobs)
-        later = itertools.count(plan.found.first_job + len(plan.jobs))
-        if len(plan.jobs) == 1:
-            await self._run_job(call, plan, 0, assembly, lambda: next(later))
+    async def _run_jobs(self, plan: CallPlan, compute: Compute, assembly: Assembly) -> None:
+        """Run all jobs of a plan; the first failure cancels the others and is raised."""
+        if not plan.jobs:
             return
-        tasks = [
-            asyncio.create_task(self._run_job(call, plan, ordinal, assembly, lambda: next(later)))
-            for ordinal in range(len(plan.jobs))
-        ]
-        try:
-            await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+        self._spending.say_once(plan.jobs)
+        submissions = plan.submissions
+        later = itertools.count(plan.found.first_job + len(submissions))
 
-    async def _run_job(
-        self, call: Call, plan: _Plan, ordinal: int, assembly: Assembly, next_ordinal: Callable[[], int]
-    ) -> None:
-        submission = Submission(
-            call.run_id,
-            call.position,
-            plan.found.first_job + ordinal,
-            plan.jobs[ordinal],
-            plan.lowered.groups,
-            plan.contexts,
-        )
+        async def run_job(submission: Submission) -> None:
+            async with self._slots:
+                returned = await self._submitter.carry_out(
+                    submission, compute=compute, next_ordinal=lambda: next(later)
+                )
+            with self._recorder.span(Phase.DECODE, submission.position, job_id=submission.job_id):
+                await compute(_assemble, assembly, returned)
 
-        def assemble(job: PlannedJob, result: JobResult) -> None:
-            for index, (selection, block) in enumerate(zip(job.selections, result.blocks, strict=True)):
-                kept = kept_rows(result, index, selection.block.n_rows)
-                if len(kept):
-                    assembly.add(selection.group, selection.rows[kept], block, source=selection.source)
+        async with self._submitter.reserved(submissions, compute=compute):
+            await _run_all(run_job, submissions)
 
-        await self._queue.run(lambda: self._submitter.carry_out(submission, assemble, next_ordinal=next_ordinal))
+
+async def _run_all(run_job: Callable[[Submission], Coroutine[Any, Any, None]], submissions: list[Submission]) -> None:
+    """Run jobs side by side; one alone in the task of its caller."""
+    if len(submissions) == 1:
+        await run_job(submissions[0])
+        return
+    tasks = [asyncio.create_task(run_job(submission)) for submission in submissions]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _place_hits(assembly: Assembly, found: Found, own: Source) -> None:
+    """``own``: the Source that is reported for rows which this call itself had stored earlier."""
+    for hit in found.hits:
+        source = own if hit.source is Source.RESUMED else hit.source
+        assembly.add(hit.group, hit.rows, hit.result.take(hit.places), source=source)
+
+
+def _assemble(assembly: Assembly, returned: Sequence[Returned]) -> None:
+    for part in returned:
+        for index, (selection, block) in enumerate(zip(part.job.selections, part.result.blocks, strict=True)):
+            kept = kept_rows(part.result, index, selection.block.n_rows)
+            if len(kept):
+                assembly.add(selection.group, selection.rows[kept], block, source=selection.source)
 
 
 def _make_trimmer(store: Room, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
@@ -375,10 +319,6 @@ def _make_trimmer(store: Room, clock: Clock, policy: RunPolicy, *, charges: bool
     if charges or policy.keep_free_bytes is None:
         return None
     return Trimmer(store, clock=clock, keep_bytes=policy.keep_free_bytes)
-
-
-def _has_exact(call: Call) -> bool:
-    return any((call.default_shots if pub.shots == "run" else pub.shots) is None for pub in call.batch.pubs)
 
 
 def _is_cancelling() -> bool:

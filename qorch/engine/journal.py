@@ -1,33 +1,34 @@
-"""How durable a write must be: before the next byte leaves where money is at stake, else by the end of the step."""
+"""Writes what the engine records: before the next byte leaves if money is at stake, else by the end of the step."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
 
 from qorch.engine.trimmer import Trimmer
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Write
-from qorch.ports.store import RecordLog
+from qorch.ports.records import BlockRecord, Change, Write
+from qorch.ports.store import RecordLog, SharedState
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 BUFFER_NS = 250_000_000
 BUFFER_WRITES = 64
 """Results of free jobs are handed to the store together, after so long or so many: what a crash can cost."""
 MAX_PENDING = 8
-INLINE_ROWS = 256
-"""Work on so few rows takes a millisecond or two: less than it costs to wake another thread and come back."""
+
+
+class JournalStore(RecordLog, SharedState, Protocol):
+    """Writes records, and changes shared state together with them."""
 
 
 class Journal:
-    """The engine's door to its store, and the one thread in which the engine computes."""
+    """All writes of one engine to its store, in their order."""
 
     def __init__(
         self,
-        store: RecordLog,
+        store: JournalStore,
         *,
         clock: Clock,
         is_durable: bool,
@@ -48,12 +49,18 @@ class Journal:
         self._handed_over_ns = clock.monotonic_ns()
         self._pending: list[Future[None]] = []
         self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="qorch-engine")
 
     @property
     def store_id(self) -> str:
         """The store's random name."""
         return self._store.store_id
+
+    async def change_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[T]]) -> T:
+        """Change what all processes share, and write records with it, in one transaction; durable on return.
+
+        Raises what ``change`` raises, and then nothing is changed or written.
+        """
+        return await asyncio.wrap_future(self._store.update_shared_state(name, change))
 
     async def write_ahead(self, writes: Sequence[Write]) -> None:
         """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
@@ -61,7 +68,7 @@ class Journal:
             await asyncio.wrap_future(self._store.write(writes))
 
     async def record(self, writes: Sequence[Write]) -> None:
-        """Record a result: durable on return where jobs outlive the process, else by the next ``settle``."""
+        """Record a result: durable on return if jobs cost money or outlive the process, else by the next ``flush``."""
         if not self._keeps_results:
             writes = [record for record in writes if not isinstance(record, BlockRecord)]
         if self._is_durable:
@@ -76,16 +83,16 @@ class Journal:
                 await self._wait_for(pending[0])
 
     def record_soon(self, writes: Sequence[Write]) -> None:
-        """Record something that nothing waits for before the next ``settle``."""
+        """Record something that nothing waits for before the next ``flush``."""
         with self._lock:
             self._buffer += writes
 
-    async def settle(self) -> None:
-        """Wait until everything recorded is durable. Raises StoreError where it cannot be."""
+    async def flush(self) -> None:
+        """Wait until everything recorded is durable. Raises StoreError if it cannot be."""
         for future in self._hand_over():
             await self._wait_for(future)
 
-    def settle_blocking(self, writes: Sequence[Write] = ()) -> None:
+    def flush_blocking(self, writes: Sequence[Write] = ()) -> None:
         """The same, and these writes, for a thread that is not the event loop's; it saves the way through the loop."""
         self.record_soon(writes)
         for future in self._hand_over():
@@ -95,7 +102,7 @@ class Journal:
                 self._forget(future)
 
     def _hand_over(self) -> "list[Future[None]]":
-        """Give the store what was recorded; all that it has not done yet, and failures that nobody was told of."""
+        """Give the store what was recorded; all that it has not done yet, and failures that no caller was told of."""
         with self._lock:
             self._handed_over_ns = self._clock.monotonic_ns()
             if self._buffer:
@@ -120,14 +127,3 @@ class Journal:
         with self._lock:
             if future.done() and future in self._pending:
                 self._pending.remove(future)
-
-    async def compute(self, rows: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Compute something for so many rows: few at once, many in the engine's thread while the event loop goes on."""
-        if rows <= INLINE_ROWS:
-            return function(*args, **kwargs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
-
-    def close(self) -> None:
-        """Let the thread go."""
-        self._thread.shutdown(wait=True, cancel_futures=True)

@@ -83,7 +83,7 @@ class Lookup:
             )
 
     def uses_index(self, *, is_exact: bool) -> bool:
-        """Whether rows are looked up by key: exact ones under every policy but `off`, samples where it says so."""
+        """Whether rows are looked up by key: exact ones under every policy but `off`, samples if the policy says so."""
         if self._policy is CachePolicy.OFF:
             return False
         return is_exact or self._policy in {CachePolicy.REUSE, CachePolicy.TOP_UP}
@@ -99,7 +99,7 @@ class Lookup:
         """Look up every row of a call.
 
         ``contexts``: one per group; ``stream``: the call's own random stream; ``replayed``: run and position where
-        the run may have been here before. Raises RunChangedError where paid rows are stored with other angles.
+        the run may have been here before. Raises RunChangedError if paid rows are stored with other angles.
         """
         missing = [unexecuted(index, group, stream=stream) for index, group in enumerate(lowered.groups)]
         stored = self._store.blocks_at(*replayed) if replayed else []

@@ -108,7 +108,7 @@ def shape_of(plan: JobPlan) -> JobShape:
 def kept_rows(result: JobResult, index: int, n_rows: int) -> IntArray:
     """The rows of block ``index``, of ``n_rows`` rows, that have a result: all but the lost ones."""
     every = np.arange(n_rows)
-    return np.delete(every, result.lost[index]) if result.lost else every
+    return np.delete(every, result.lost_in(index)) if result.lost else every
 
 
 def block_records(

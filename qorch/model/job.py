@@ -37,14 +37,16 @@ class JobState(StrEnum):
 OPEN_STATES = (JobState.INTENT, JobState.SUBMITTED, JobState.UNKNOWN)
 """States of a job that may be at a provider: what recovery has to settle."""
 OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-"""States that a job does not leave any more."""
+"""States that a job does not leave any more, unless a database was restored from a backup (see ``MOVES``)."""
 
 
 MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
     {
         # A job of a backend in this process that costs nothing is written down only once it is over.
-        JobState.PLANNED: frozenset({JobState.RESERVED, JobState.INTENT, *OVER_STATES}),
-        JobState.RESERVED: frozenset({JobState.INTENT, JobState.FAILED, JobState.CANCELLED}),
+        # One that was found at the provider after the database was restored from a backup begins as UNKNOWN.
+        JobState.PLANNED: frozenset({JobState.RESERVED, JobState.INTENT, JobState.UNKNOWN, *OVER_STATES}),
+        # UNKNOWN with a provider's id: a database that was restored from a backup does not know that it was sent.
+        JobState.RESERVED: frozenset({JobState.INTENT, JobState.FAILED, JobState.CANCELLED, JobState.UNKNOWN}),
         JobState.INTENT: frozenset(
             {
                 JobState.RESERVED,
@@ -60,7 +62,8 @@ MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
         JobState.UNKNOWN: frozenset({JobState.RESERVED, JobState.SUBMITTED, *OVER_STATES}),
         JobState.DONE: frozenset(),
         JobState.FAILED: frozenset(),
-        JobState.CANCELLED: frozenset(),
+        # As RESERVED: only of a job that was never sent as far as the database knows.
+        JobState.CANCELLED: frozenset({JobState.UNKNOWN}),
     }
 )
 """To which states a job may move from each; writing a job again in the same state is always allowed."""
@@ -70,7 +73,8 @@ class AttemptOutcome(StrEnum):
     """What became of one try at submitting a job.
 
     INTENT: it is not known yet. UNANSWERED: no answer came, and the job was sent again under the same key.
-    WITHDRAWN: it was not sent after all. FAILED: in this process, where nothing outlives a failure.
+    WITHDRAWN: it was not sent after all. FAILED: in this process, where nothing outlives a failure. FOUND: an earlier
+    process made it, and a database that was restored from a backup learned of it from the provider's list.
     """
 
     INTENT = "intent"
@@ -79,6 +83,7 @@ class AttemptOutcome(StrEnum):
     UNANSWERED = "unanswered"
     WITHDRAWN = "withdrawn"
     FAILED = "failed"
+    FOUND = "found"
 
 
 class RemoteState(StrEnum):

@@ -3,12 +3,12 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
-from qorch.model.job import JobState
+from qorch.model.job import MOVES, AttemptOutcome, JobState
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
@@ -102,6 +102,16 @@ class MetricRecord:
     epoch: int | None = None
 
 
+class JobChanges(TypedDict, total=False):
+    """What may change of a job when it moves."""
+
+    provider_id: str | None
+    attempts: int
+    error: str | None
+    n_executions: int
+    shots: int | None
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """One job, in the state it has moved to; writing it again moves it.
@@ -131,6 +141,15 @@ class JobRecord:
         """Whether the job was planned, and provably never sent: nothing ran, and nothing is billed."""
         return self.provider_id is None and self.state in (JobState.PLANNED, JobState.RESERVED, JobState.CANCELLED)
 
+    def moved(self, state: JobState, *, at: datetime.datetime, **changes: Unpack[JobChanges]) -> "JobRecord":
+        """The job in another state, or in the same. Raises RuntimeError for a move that ``MOVES`` does not allow."""
+        if state is not self.state and state not in MOVES[self.state]:
+            raise RuntimeError(
+                f"job {self.job_id} cannot move from {self.state} to {state}; this is an error in qorch: please report"
+                " it, with this text"
+            )
+        return replace(self, state=state, changed_at=at, **changes)
+
 
 @dataclass(frozen=True)
 class AttemptRecord:
@@ -144,10 +163,15 @@ class AttemptRecord:
     ordinal: int
     key: str
     started_at: datetime.datetime
-    outcome: str = "intent"
+    outcome: AttemptOutcome = AttemptOutcome.INTENT
     error: str | None = None
     payload_digest: str | None = None
     search_text: str | None = None
+
+    @property
+    def name_at_provider(self) -> str:
+        """What a person looks for in the provider's console; earlier versions named all jobs by their keys."""
+        return self.search_text or f"qorch {self.key[:16]}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,7 @@ class Evaluation:
         try:
             return self._portal.call(self._engine.execute(call))
         finally:
-            self._engine.settle_blocking([])
+            self._engine.flush_blocking([])
             self._recorder.drain()
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
@@ -100,7 +100,11 @@ class Evaluation:
         """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``; see ``Run.exact_vjp``."""
         self._assert_open()
         check_exact_gradients(self.backend)
-        return self.backend.exact_vjp(pub, as_cotangents(cotangents, pub))
+        numbers = as_cotangents(cotangents, pub)
+        try:
+            return self._portal.call(self._engine.vjp(pub, numbers, position=Position(0, next(self._calls))))
+        finally:
+            self._recorder.drain()
 
     def _assert_open(self) -> None:
         if self._is_over:

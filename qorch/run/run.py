@@ -25,17 +25,17 @@ from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
 from qorch.model.whole import as_whole
-from qorch.ports.backend import Backend, RemoteBackend
-from qorch.ports.records import RunMove, RunState, SpanRecord, Write
+from qorch.ports.backend import Backend
+from qorch.ports.records import RunState, Write
 from qorch.run.active import activate, deactivate
 from qorch.run.idle_time import IdleTime
 from qorch.run.loop import LoopHooks, Loops
 from qorch.run.metrics import MetricLog, Metrics, as_numbers
 from qorch.run.portal import PendingCall
 from qorch.run.resources import Resources, Saveable
+from qorch.run.session import SessionLog
 from qorch.run.step import EndedStep, StepMeter
 from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, say_how_to_resume
-from qorch.run.totals import add_session, session_so_far
 
 
 class Run:
@@ -46,11 +46,11 @@ class Run:
         self._use = resources
         self._error_at_start = sys.exception()
         self._life = Lifetime(resources.record.run_id)
-        self._lock = self._life.lock
         self._position = Position(-1, 0)
         self._metrics = MetricLog(resources)
         self._in_step = False
         self._steps = StepMeter(resources, self._metrics)
+        self._session = SessionLog(resources, self._steps, self._metrics)
         self._loops = Loops(self._make_hooks(), resources, self._metrics)
         self._idle_time = IdleTime(resources, self._life, lambda: self._position)
         self._token: Token[Run | None] | None = None
@@ -131,15 +131,12 @@ class Run:
 
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
-        batch = as_batch(pubs)
         with self._idle_time.busy():
-            future = self._use.portal.submit(self._carry_out(self._next_call(batch)))
-            return await asyncio.wrap_future(future)
+            return await asyncio.wrap_future(self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs)))))
 
     def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall[list[PubResult]]:
         """Start executing pubs and return at once."""
-        future = self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs))))
-        return PendingCall(future)
+        return PendingCall(self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs)))))
 
     def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
         """The forward values of a pub and their derivatives by the wanted parameters (all by default), in one batch.
@@ -157,15 +154,14 @@ class Run:
         check_exact_gradients(self.backend)
         numbers = as_cotangents(cotangents, pub)
         self._see("gradient", "exact")
-        with self._idle_time.busy(), self._use.recorder.span(Phase.EXECUTE, self._position):
-            return self.backend.exact_vjp(pub, numbers)
+        with self._idle_time.busy():
+            return self._use.portal.call(self._engine.vjp(pub, numbers, position=self._position))
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
         self._see("gradient", "parameter-shift")
         with self._idle_time.busy():
-            position = self._position
-            with self._use.recorder.span(Phase.EXPAND, position):
+            with self._use.recorder.span(Phase.EXPAND, position := self._position):
                 batch, recombinations = expand_all(pubs, wanted)
             results = self._use.portal.call(self._carry_out(self._next_call(batch)))
             with self._use.recorder.span(Phase.DECODE, position):
@@ -177,7 +173,7 @@ class Run:
         results = await self._engine.execute(call)
         if is_alone:
             with self._use.recorder.span(Phase.STORE, call.position):
-                await self._engine.settle()
+                await self._engine.flush()
         return results
 
     def _next_call(self, batch: Batch) -> Call:
@@ -185,13 +181,11 @@ class Run:
         if batch.pubs:
             shots = batch.pubs[0].shots
             self._see("shots", (self._use.default_shots if shots == "run" else shots) or "exact")
-        with self._lock:
+        with self._life.lock:
             self._life.check()
             position = self._position
             self._position = replace(position, call=position.call + 1)
-        return Call(
-            self.run_id, self.seed, position, batch, self._use.default_shots, is_replayed=self._use.is_resumed
-        )  # fmt: skip
+        return Call(self.run_id, self.seed, position, batch, self._use.default_shots, self._use.is_resumed)
 
     def _see(self, name: str, value: str | int) -> None:
         """Record what the steps use; raises RunChangedError if earlier sessions used something else."""
@@ -225,7 +219,7 @@ class Run:
 
     @contextmanager
     def _step(self, number: int) -> Iterator[None]:
-        with self._lock:
+        with self._life.lock:
             self._life.check()
             self._check_no_step("numbers must rise, and no step stands inside of another one")
             if number <= self._position.step:
@@ -249,7 +243,7 @@ class Run:
         """
         numbers = as_numbers(metrics, more)
         self._loops.settle_break()
-        with self._lock:
+        with self._life.lock:
             self._life.check()
             if not self._loops.is_repeating():
                 self._metrics.add(numbers, step=self.current_step, epoch=self._loops.epoch)
@@ -278,13 +272,7 @@ class Run:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
         self._loops.settle_break()
         with self._idle_time.busy(), self._use.recorder.span(Phase.STORE, self._position):
-            self._engine.settle_blocking([*writes, *self._session_writes()])
-
-    def _session_writes(self) -> list[Write]:
-        """The session as it is now, and the spans and numbers since the last time."""
-        session = session_so_far(self._use.session, self._use.recorder, used_settings=self._use.used.encode())
-        spans = [SpanRecord(self.run_id, session.ordinal, span) for span in self._use.recorder.drain()]
-        return [*self._steps.grown(self._position.call), *self._metrics.drain(), *spans, session]
+            self._engine.flush_blocking([*writes, *self._session.writes(self._position)])
 
     def epochs(self, count: int, *, save: Sequence[Saveable] = ()) -> Iterator[int]:
         """The numbers of ``count`` epochs. Each is finished, and saved, when the body of the loop has ended.
@@ -376,10 +364,8 @@ class Run:
     def _settle_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; a store that has failed has raised its error before."""
         self._idle_time.end()
-        calls = self.backend.calls if isinstance(self.backend, RemoteBackend) else None
-        whole = add_session(self._use.record.summary, own=summary, calls=calls)
         with suppress(StoreError, CancelledError):
-            self._use.store.write([*self._session_writes(), RunMove(self.run_id, state, whole)]).result()
+            self._use.store.write(self._session.last_writes(self._position, state=state, summary=summary)).result()
             self._engine.trim()
 
     def __repr__(self) -> str:

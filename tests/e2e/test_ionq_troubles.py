@@ -15,7 +15,7 @@ import pytest
 import qorch
 from qorch.backends import open_backend
 from qorch.config import Config
-from qorch.engine.remote import pacer, submitter
+from qorch.engine.remote import pacer
 from qorch.errors import HeldResultError, InvalidResultError, QorchError, UnknownOutcomeError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
@@ -211,8 +211,7 @@ def test_a_child_that_is_named_twice_is_asked_for_a_few_times(target: str, serve
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed machine is asked again after half a second, and what it said is believed for no time."""
-    for module in (pacer, submitter):
-        monkeypatch.setattr(module, "CLOSED_SECONDS", 0.5)
+    monkeypatch.setattr(pacer, "CLOSED_SECONDS", 0.5)
     monkeypatch.setattr(pacer, "AVAILABILITY_SECONDS", 0.0)
 
 

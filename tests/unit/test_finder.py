@@ -10,8 +10,9 @@ from simulation.harness import Sandbox
 
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, InvalidResultError, UnknownOutcomeError
-from qorch.ports.policy import RetryPolicy
+from qorch.ports.policy import Rate, RetryPolicy
 from qorch.testing.virtual_time import START
 
 
@@ -33,7 +34,7 @@ class Lists:
         remote = sandbox.remote()
         remote.find = self.find  # type: ignore[method-assign]
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
-        self.finder = Finder(remote, retrier)
+        self.finder = Finder(remote, retrier, window=RateWindow(None, clock=sandbox.clock))
 
     async def find(self, keys: Collection[str], *, since: dt.datetime) -> dict[str, str]:
         """See RemoteBackend."""
@@ -67,6 +68,21 @@ def test_questions_are_asked_together(sandbox: Sandbox) -> None:
     assert found == [f"job of k{number}" if number % 2 else None for number in range(1, 51)]
     assert [len(keys) for keys, _ in lists.asked] == [1, 50]
     assert lists.asked[1][1] == minutes(1)
+
+
+def test_a_limit_of_searches_is_kept(sandbox: Sandbox) -> None:
+    """Questions that come one after the other wait until the window has room, retries of busy answers included."""
+    lists = Lists(sandbox)
+    lists.finder._window = RateWindow(Rate(2, 30.0), clock=sandbox.clock)
+    lists.errors = [BusyError("busy"), BusyError("busy")]
+
+    async def work() -> float:
+        for number in range(4):
+            assert await lists.finder.find(f"k{number}", minutes(0)) == f"job of k{number}"
+        return sandbox.loop.time()
+
+    assert 60.0 < sandbox.run(work()) < 72.0
+    assert len(lists.asked) == 6
 
 
 def test_an_answer_is_never_older_than_its_question(sandbox: Sandbox) -> None:

@@ -11,7 +11,7 @@ from simulation.harness import Sandbox
 from qorch.engine.engine import Engine
 from qorch.engine.remote.orphans import REASON
 from qorch.errors import BusyError, JobFailedError, RunChangedError, UnknownOutcomeError
-from qorch.model.job import JobState
+from qorch.model.job import JobState, LostRows
 from qorch.model.label import MOST_TEXT, format_rows, parse_rows
 from qorch.model.result import Source
 from qorch.ports.policy import RetryPolicy, RunPolicy
@@ -108,7 +108,7 @@ def test_one_request_where_nothing_was_lost(sandbox: Sandbox) -> None:
 
 def test_rows_that_failed_alone_are_matched_whatever_their_order(sandbox: Sandbox) -> None:
     """Two jobs lose a row each, which ran again in jobs of their own: their labels tell which is which."""
-    losses = iter([(np.array([0]),), (np.array([1]),)])
+    losses = iter([((LostRows(np.array([row])),),) for row in (0, 1)])
     sandbox.provider.losses = lambda _: next(losses, ())
     remote = sandbox.remote(rows_in_job=4)
 

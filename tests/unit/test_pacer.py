@@ -3,13 +3,14 @@
 import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from simulation.harness import Sandbox, most_within
 
 from qorch.engine.remote import pacing
-from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer
+from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer, Permit
 from qorch.engine.remote.pacing import Throttle
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.ports.backend import Capabilities
@@ -42,6 +43,24 @@ def pacer_of(
     )
     pacer.saw_open()
     return pacer
+
+
+async def admitted(pacer: Pacer) -> Permit:
+    """A permit that was obtained."""
+    permit = pacer.permit()
+    await permit.obtain()
+    return permit
+
+
+async def submit(pacer: Pacer, seconds: float = 0.0) -> float:
+    """Submit a job that is over as soon as it is accepted, so many seconds later; when it was let through."""
+    async with pacer.permit() as permit:
+        await permit.obtain()
+        permit.note_sent()
+        at = pacer._clock.monotonic_ns() / 1e9
+        await asyncio.sleep(seconds)
+        await permit.accepted()
+    return at
 
 
 def pace_of(sandbox: Sandbox) -> Throttle:
@@ -77,27 +96,71 @@ class SlowDisk:
         return self._loop.call_later(seconds, function)
 
 
-def test_every_outcome_gives_its_ticket_back(sandbox: Sandbox) -> None:
+def test_every_outcome_gives_its_permit_back(sandbox: Sandbox) -> None:
     """Whatever becomes of a submission, its place is free again once its job is over."""
 
     async def work() -> None:
         pacer = pacer_of(sandbox)
-        await pacer.admit()
+        permit = await admitted(pacer)
         assert holder_of(sandbox) == (1, 1)
-        await pacer.accepted()
+        await permit.accepted()
         assert holder_of(sandbox) == (1, 0)
-        await pacer.finished()
-        await pacer.admit()
-        await pacer.rejected()
-        await pacer.admit()
-        await pacer.withdrawn()
-        ticket = await pacer.admit()
-        await pacer.refused(ticket)
+        await permit.finished()
+        await (await admitted(pacer)).rejected()
+        await (await admitted(pacer)).withdrawn()
+        await (await admitted(pacer)).refused(BusyError("busy"))
         assert holder_of(sandbox) == (0, 0)
         await pacer.leave()
         assert pace_of(sandbox).holders == {}
 
     sandbox.run(work())
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_counted"), [("waiting", False), ("sending", True), ("in progress", True), ("over", True)]
+)
+def test_leaving_a_permit_gives_back_what_is_held(sandbox: Sandbox, moment: str, is_counted: bool) -> None:
+    """Whenever its block ends, and however often its outcome is told, nothing is held, and what left is counted."""
+
+    async def work() -> None:
+        pacer = pacer_of(sandbox)
+        with suppress(KeyError):
+            async with pacer.permit() as permit:
+                await permit.obtain()
+                if moment != "waiting":
+                    permit.note_sent()
+                if moment in ("in progress", "over"):
+                    await permit.accepted()
+                    await permit.accepted()
+                if moment == "over":
+                    await permit.finished()
+                    await permit.rejected()
+                raise KeyError(moment)
+        assert holder_of(sandbox) == (0, 0)
+        assert len(pace_of(sandbox).sent) == is_counted
+
+    sandbox.run(work())
+
+
+@pytest.mark.parametrize("outcome", ["accepted", "rejected", "withdrawn", "finished"])
+def test_an_outcome_is_never_taken_back(outcome: str) -> None:
+    """A caller that is cancelled while it tells an outcome has told it."""
+    sandbox = Sandbox()
+    sandbox.store = FragileStore(sandbox.clock, SlowDisk(sandbox.loop))
+
+    async def work() -> None:
+        permit = await admitted(pacer_of(sandbox))
+        if outcome == "finished":
+            await permit.accepted()
+        task = asyncio.create_task(getattr(permit, outcome)())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(1.0)
+        assert holder_of(sandbox) == ((1, 0) if outcome == "accepted" else (0, 0))
+
+    sandbox.run(work())
+    sandbox.close()
 
 
 def test_two_pacers_share_one_rate(sandbox: Sandbox) -> None:
@@ -107,11 +170,11 @@ def test_two_pacers_share_one_rate(sandbox: Sandbox) -> None:
 
     async def send(pacer: Pacer) -> None:
         for _ in range(10):
-            await pacer.admit()
+            permit = await admitted(pacer)
             left.append(sandbox.loop.time())
             await asyncio.sleep(0.2)
-            await pacer.accepted()
-            await pacer.finished()
+            await permit.accepted()
+            await permit.finished()
 
     async def work() -> None:
         pacers = [pacer_of(sandbox, holder=name, remote=sandbox.remote(terms=terms)) for name in "ab"]
@@ -132,11 +195,11 @@ def test_processes_whose_clocks_are_far_apart_keep_one_rate(sandbox: Sandbox, ho
 
     async def send(pacer: Pacer) -> None:
         for _ in range(15):
-            await pacer.admit()
+            permit = await admitted(pacer)
             left.append(sandbox.loop.time())
             await asyncio.sleep(0.2)
-            await pacer.accepted()
-            await pacer.finished()
+            await permit.accepted()
+            await permit.finished()
 
     async def work() -> None:
         pacers = [
@@ -157,11 +220,11 @@ def test_a_free_place_wakes_who_waits_for_it(sandbox: Sandbox) -> None:
 
     async def work() -> float:
         pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
-        await pacer.admit()
-        await pacer.accepted()
-        waiting = asyncio.create_task(pacer.admit())
+        permit = await admitted(pacer)
+        await permit.accepted()
+        waiting = asyncio.create_task(admitted(pacer))
         await asyncio.sleep(7.0)
-        await pacer.finished()
+        await permit.finished()
         await waiting
         return sandbox.loop.time()
 
@@ -173,30 +236,27 @@ def test_a_pause_is_obeyed_by_all(sandbox: Sandbox) -> None:
 
     async def work() -> float:
         one, other = pacer_of(sandbox), pacer_of(sandbox, holder="b")
-        ticket = await one.admit()
-        await one.refused(ticket, retry_after_seconds=42.0)
-        await other.admit()
+        await (await admitted(one)).refused(BusyError("wait", retry_after_seconds=42.0))
+        await admitted(other)
         return sandbox.loop.time()
 
     assert sandbox.run(work()) == pytest.approx(42.0, abs=0.02)
     assert sandbox.provider.calls == {"availability": 1}
 
 
-def test_a_ticket_is_void_after_a_refusal(sandbox: Sandbox) -> None:
+def test_a_permit_is_void_after_a_refusal(sandbox: Sandbox) -> None:
     """Whoever was let through, and has not sent yet, hears of a refusal that came meanwhile."""
 
     async def work() -> None:
         pacer = pacer_of(sandbox)
         for _ in range(8):
-            await pacer.admit()
-            await pacer.accepted()
-            await pacer.finished()
-        first, second = await pacer.admit(), await pacer.admit()
-        assert not pacer.is_shut(second)
-        await pacer.refused(first, retry_after_seconds=5.0)
-        assert pacer.is_shut(second)
-        await pacer.withdrawn()
-        assert not pacer.is_shut(await pacer.admit())
+            await submit(pacer)
+        first, second = await admitted(pacer), await admitted(pacer)
+        assert not second.is_void
+        await first.refused(BusyError("wait", retry_after_seconds=5.0))
+        assert second.is_void
+        await second.withdrawn()
+        assert not (await admitted(pacer)).is_void
 
     sandbox.run(work())
 
@@ -207,14 +267,14 @@ def test_a_probe_asks_before_it_sends(sandbox: Sandbox) -> None:
 
     async def work() -> int:
         pacer = pacer_of(sandbox)
-        await pacer.refused(await pacer.admit())
+        await (await admitted(pacer)).refused(BusyError("busy"))
         closed = 0
         while sandbox.loop.time() < 1000.0 - CLOSED_SECONDS:
             with pytest.raises(UnavailableError, match="calibration"):
-                await pacer.admit()
+                await admitted(pacer)
             assert holder_of(sandbox) == (0, 0)
             closed += 1
-        await pacer.admit()
+        await admitted(pacer)
         return closed
 
     assert sandbox.run(work()) == pytest.approx(1000.0 / CLOSED_SECONDS, abs=1)
@@ -222,13 +282,8 @@ def test_a_probe_asks_before_it_sends(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("capabilities", [FREE, PAID], ids=["free", "paid"])
 def test_a_minute_later_it_is_asked_before_anything_is_sent(sandbox: Sandbox, capabilities: Capabilities) -> None:
-    """Whether the backend is open is believed for a minute; a closed one gets nothing, and several tickets one look."""
+    """Whether the backend is open is believed for a minute; a closed one gets nothing, and several permits one look."""
     sandbox.provider.closures = ((100.0, 200.0),)
-
-    async def submit(pacer: Pacer) -> None:
-        await pacer.admit()
-        await pacer.accepted()
-        await pacer.finished()
 
     async def work() -> None:
         pacer = pacer_of(sandbox, remote=sandbox.remote(capabilities=capabilities))
@@ -274,7 +329,7 @@ def test_a_question_without_an_answer_stops_what_costs_money(
         pacer = pacer_of(sandbox, remote=remote)
         await asyncio.sleep(61.0)
         try:
-            await pacer.admit()
+            await admitted(pacer)
         except BusyError:
             assert holder_of(sandbox) == (0, 0)
             return False
@@ -297,13 +352,13 @@ def test_a_probe_that_fails_gives_its_place_back(sandbox: Sandbox, error: Except
 
     async def work() -> None:
         pacer = pacer_of(sandbox, remote=remote)
-        await pacer.refused(await pacer.admit())
+        await (await admitted(pacer)).refused(BusyError("busy"))
         with pytest.raises(type(error)):
-            await pacer.admit()
+            await admitted(pacer)
         assert holder_of(sandbox) == (0, 0)
         if isinstance(error, CredentialsError):
             with pytest.raises(CredentialsError):
-                await pacer.admit()
+                await admitted(pacer)
 
     sandbox.run(work())
 
@@ -315,16 +370,16 @@ def test_stopping_wakes_everybody(sandbox: Sandbox, wait: str) -> None:
 
     async def work() -> None:
         pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
-        ticket = await pacer.admit()
+        permit = await admitted(pacer)
         if wait == "a pause":
-            await pacer.refused(ticket, retry_after_seconds=3000.0)
-        waiting = [asyncio.create_task(pacer.admit()) for _ in range(3)]
+            await permit.refused(BusyError("wait", retry_after_seconds=3000.0))
+        waiting = [asyncio.create_task(admitted(pacer)) for _ in range(3)]
         await asyncio.sleep(1.0)
         pacer.stop(CredentialsError("the key is gone"))
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert [str(result) for result in results] == ["the key is gone"] * 3
         with pytest.raises(CredentialsError):
-            await pacer.admit()
+            await admitted(pacer)
 
     sandbox.run(work())
     assert sandbox.loop.time() < 2.0
@@ -339,20 +394,20 @@ def test_walking_away_leaves_nothing_behind(moment: float) -> None:
 
     async def work() -> None:
         pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        first = pacer.permit()
         if moment == 5.0:
-            await pacer.admit()
-            await pacer.accepted()
-        task = asyncio.create_task(pacer.admit())
+            await first.obtain()
+            await first.accepted()
+        task = asyncio.create_task(admitted(pacer))
         await asyncio.sleep(moment)
         task.cancel()
         result = (await asyncio.gather(task, return_exceptions=True))[0]
-        if not isinstance(result, asyncio.CancelledError):
-            await pacer.withdrawn()
-        if moment == 5.0:
-            await pacer.finished()
+        if isinstance(result, Permit):
+            await result.withdrawn()
+        await first.finished()
         await asyncio.sleep(1.0)
         assert holder_of(sandbox) == (0, 0)
-        await asyncio.wait_for(pacer.admit(), 1.0)
+        await asyncio.wait_for(admitted(pacer), 1.0)
 
     sandbox.run(work())
     sandbox.close()
@@ -364,11 +419,10 @@ def test_a_new_process_takes_the_place_of_a_dead_one(sandbox: Sandbox) -> None:
 
     async def work() -> None:
         dead = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
-        await dead.admit()
-        await dead.accepted()
-        await dead.admit()
+        await (await admitted(dead)).accepted()
+        await admitted(dead)
         born = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
-        await asyncio.wait_for(born.admit(), 1.0)
+        await asyncio.wait_for(admitted(born), 1.0)
 
     sandbox.run(work())
 
@@ -378,9 +432,9 @@ def test_a_jump_of_the_wall_clock_moves_nothing(sandbox: Sandbox) -> None:
 
     async def work() -> float:
         pacer = pacer_of(sandbox)
-        await pacer.refused(await pacer.admit(), retry_after_seconds=100.0)
+        await (await admitted(pacer)).refused(BusyError("wait", retry_after_seconds=100.0))
         sandbox.clock.skew_seconds = 86_400.0
-        waiting = asyncio.create_task(pacer.admit())
+        waiting = asyncio.create_task(admitted(pacer))
         await asyncio.sleep(50.0)
         sandbox.clock.skew_seconds = -86_400.0
         await waiting

@@ -8,6 +8,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
 from qorch.errors import MoneyError, UsageError
+from qorch.model.job import Payload, RawResult
 from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
@@ -86,10 +87,10 @@ class Listening(FakeBackend):
         self._log = log
         self.heard: list[list[str]] = []
 
-    async def submit(self, request: Any, *, key: str) -> str:
-        """See Backend."""
+    async def run(self, payload: Payload) -> RawResult:
+        """See InProcessBackend."""
         self.heard.append(said(self._log))
-        return await super().submit(request, key=key)
+        return await super().run(payload)
 
 
 def test_a_paid_run_says_what_it_buys_first(store: MemoryStore, caplog: pytest.LogCaptureFixture) -> None:

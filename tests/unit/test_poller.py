@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-from simulation.harness import Sandbox
+from simulation.harness import Sandbox, most_within
 
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
-from qorch.ports.policy import OnUnknown, PollPolicy, RetryPolicy
+from qorch.ports.policy import OnUnknown, PollPolicy, Rate, RetryPolicy
 from qorch.testing.fakes.provider import HOLD
 
 POLICY = PollPolicy(share=0.05, shortest_seconds=0.05, longest_seconds=120.0)
@@ -36,8 +37,9 @@ class Desk:
         self.forecast_seconds: float | None = None
         self.remote = sandbox.remote(terms=dataclasses.replace(HOLD, on_unknown=on_unknown))
         self.remote.poll = self.poll  # type: ignore[method-assign]
+        self.window = RateWindow(None, clock=sandbox.clock)
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
-        self.poller = Poller(self.remote, retrier, clock=sandbox.clock, policy=POLICY)
+        self.poller = Poller(self.remote, retrier, window=self.window, clock=sandbox.clock, policy=POLICY)
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend."""
@@ -54,6 +56,20 @@ class Desk:
         """When a job was seen to be over."""
         assert (await self.poller.wait(name)).state is RemoteState.DONE
         return self.sandbox.loop.time()
+
+
+def test_a_limit_of_polls_is_kept(sandbox: Sandbox) -> None:
+    """However many jobs are waited for, no window has more questions than the terms allow, and each job is seen."""
+    desk = Desk(sandbox)
+    desk.poller._window = RateWindow(Rate(3, 10.0), clock=sandbox.clock)
+
+    async def work() -> list[float]:
+        return await asyncio.gather(*(desk.wait(str(end)) for end in np.linspace(1.0, 60.0, 50)))
+
+    sandbox.run(work())
+    times = [at for at, _ in desk.asked]
+    assert most_within(times, seconds=10.0) == 3
+    assert sandbox.loop.time() <= 60.0 + 11.0
 
 
 def test_jobs_are_asked_after_together(sandbox: Sandbox) -> None:

@@ -13,7 +13,7 @@ from qorch.engine.engine import Engine
 from qorch.engine.submission import Submission
 from qorch.errors import BusyError, HeldResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position, idempotency_key, job_id_of, stream_of
-from qorch.model.job import JobRequest, JobState
+from qorch.model.job import JobRequest, JobState, LostRows
 from qorch.model.pub import as_batch
 from qorch.model.result import Source
 from qorch.planning.lowering import lower
@@ -56,7 +56,7 @@ def left_behind(sandbox: Sandbox, remote: FakeRemote, state: JobState, *, is_acc
 def accept(sandbox: Sandbox, request: JobRequest, key: str) -> str:
     """Let the provider have it."""
     now = sandbox.loop.time()
-    sandbox.provider.post(Letter(key, request, now, now, None))
+    sandbox.provider.post(Letter(key, request, now, now, None, ""))
     return next(iter(sandbox.provider.jobs))
 
 
@@ -243,7 +243,7 @@ def test_an_answer_to_a_paid_job_is_fetched_again(sandbox: Sandbox, times: int) 
 
 def test_lost_rows_of_an_adopted_job_are_bought_alone(sandbox: Sandbox) -> None:
     """What the job brought is kept; the row that failed runs again."""
-    losses = iter([(np.array([2]),)])
+    losses = iter([((LostRows(np.array([2])),),)])
     sandbox.provider.losses = lambda _: next(losses, ())
     remote = sandbox.remote()
     left_behind(sandbox, remote, JobState.INTENT, is_accepted=True)

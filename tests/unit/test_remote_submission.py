@@ -18,7 +18,8 @@ from qorch.errors import (
     RunStoppedError,
     UnknownOutcomeError,
 )
-from qorch.model.job import JobState
+from qorch.model.identity import Position
+from qorch.model.job import JobState, LostRows
 from qorch.ports.backend import Capabilities
 from qorch.ports.policy import OnUnknown, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, JobRecord, Write
@@ -82,6 +83,11 @@ async def opened(sandbox: Sandbox, remote: FakeRemote, *, policy: RunPolicy | No
     engine = sandbox.engine(remote, policy=policy)
     await engine.open()
     return engine
+
+
+def lost(*rows: int, reason: str = "a laser", is_repeatable: bool = True) -> tuple[tuple[LostRows, ...], ...]:
+    """These rows of the one block of a job failed."""
+    return ((LostRows(np.array(rows), reason, is_repeatable),),)
 
 
 def test_the_intent_comes_first(sandbox: Sandbox) -> None:
@@ -201,7 +207,7 @@ def test_a_rejected_job_fails_its_call_alone(sandbox: Sandbox) -> None:
 
 def test_only_lost_rows_run_again(sandbox: Sandbox) -> None:
     """Rows that failed at the provider come as a job of their own, under a new key; the others are not bought again."""
-    losses = iter([(np.array([1, 4]),), (np.array([0]),)])
+    losses = iter([lost(1, 4), lost(0)])
     sandbox.provider.losses = lambda _: next(losses, ())
 
     async def work() -> np.ndarray:
@@ -225,9 +231,27 @@ async def execute_once(sandbox: Sandbox) -> np.ndarray:
     return (await sandbox.execute(engine, 6)).values
 
 
+def test_rows_that_would_fail_again_are_not_bought_again(sandbox: Sandbox) -> None:
+    """The call fails with the provider's reason; what the job brought is stored, and no other job is sent."""
+    sandbox.provider.losses = lambda _: (
+        (LostRows(np.array([1]), "a laser"), LostRows(np.array([3]), "it is too deep.", is_repeatable=False)),
+    )
+
+    async def work() -> None:
+        engine = await opened(sandbox, sandbox.remote())
+        with pytest.raises(JobFailedError, match=r"1 of its circuits failed, and would fail again: it is too deep\. "):
+            await sandbox.execute(engine, 4)
+
+    sandbox.run(work())
+    assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4]
+    (block,) = sandbox.store.blocks_at("r", Position(0, 0))
+    assert block.rows.tolist() == [0, 2]
+    assert [job.state for job in sandbox.store.jobs("r")] == [JobState.DONE]
+
+
 def test_rows_that_always_fail_fail_the_call(sandbox: Sandbox) -> None:
     """After three jobs the call says so; the rows that came are stored, and a replay buys the missing one alone."""
-    sandbox.provider.losses = lambda request: (np.array([request.n_rows - 1]),)
+    sandbox.provider.losses = lambda request: lost(request.n_rows - 1)
 
     async def work() -> None:
         engine = await opened(sandbox, sandbox.remote())
@@ -409,7 +433,9 @@ def test_a_call_that_ends_around_a_refusal_leaves_no_doubt(seconds: float) -> No
 
     sandbox.run(work())
     sandbox.close()
-    assert {job.state for job in sandbox.store.jobs("r")} <= {JobState.RESERVED}
+    # Reserved if it was tried, cancelled if it never was.
+    assert {job.state for job in sandbox.store.jobs("r")} <= {JobState.RESERVED, JobState.CANCELLED}
+    assert all(job.is_unsent for job in sandbox.store.jobs("r"))
 
 
 class SlowDisk:

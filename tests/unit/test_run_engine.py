@@ -26,7 +26,7 @@ from qorch.errors import (
     UsageError,
     WorkerLostError,
 )
-from qorch.model.job import JobRequest, JobState
+from qorch.model.job import JobState, Payload, RawResult
 from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
 from qorch.run.resources import Progress
@@ -120,18 +120,22 @@ class IntentChecker(FakeBackend):
     """Asserts that a job is on record before it is submitted."""
 
     store: Store
+    keys: list[str]
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
-        """The intent must be stored by now."""
+    async def run(self, payload: Payload) -> RawResult:
+        """The intent must be stored by now, and every other job of the call at least reserved."""
         states = {job.job_id: job.state for job in self.store.jobs()}
-        assert states[request.job_id] is JobState.INTENT
-        return await super().submit(request, key=key)
+        assert states[payload.request.job_id] is JobState.INTENT
+        assert len(states) == 4
+        self.keys.append(payload.key)
+        return await super().run(payload)
 
 
 def test_paid_jobs_are_written_down_before_they_are_sent(store: Store) -> None:
     """Where a backend charges, the intent is durable before the submission, and results before they are returned."""
     backend = IntentChecker(capabilities=PAID, rows_in_job=4)
     backend.store = store
+    backend.keys = []
     with start(backend, store) as run, run.step(0):
         run.execute(pub(16))
         assert {job.state for job in store.jobs(run.run_id)} == {JobState.DONE}
@@ -172,7 +176,7 @@ def test_a_resumed_exact_call_executes_no_row_whose_equal_is_stored(store: Store
     with start(FakeBackend(), store, resume=True) as again:
         (found,) = again.execute([twins])
     assert (found.values == whole.values).all()
-    assert [job.n_rows for job in store.jobs(run.run_id)] == [1]
+    assert [job.n_executions for job in store.jobs(run.run_id)] == [1]
     assert [job.is_exact for job in store.jobs(run.run_id)] == [True]
 
 

@@ -1,35 +1,20 @@
 """Adopts orphaned jobs (see ``orphans``) when the run reaches their position, where their rows are known again."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.submission import Submission
+from qorch.engine.submitter import Wanted
 from qorch.errors import RunChangedError
-from qorch.model.identity import Position, job_ordinal
+from qorch.model.identity import job_ordinal
 from qorch.model.job import JobState
 from qorch.model.label import JobLabel, parse_rows
-from qorch.planning.lowering import RowGroup
-from qorch.planning.packing import Missing, PlannedJob, choose
+from qorch.planning.packing import PlannedJob, choose
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import JobRecord, Write
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """What a call is about to buy. ``jobs``: its plan; ``whole``: makes the plan it would have with no results."""
-
-    run_id: str
-    position: Position
-    groups: tuple[RowGroup, ...]
-    contexts: tuple[bytes, ...]
-    missing: Sequence[Missing]
-    jobs: Sequence[PlannedJob]
-    whole: Callable[[], Sequence[PlannedJob]]
 
 
 class Adoption:
@@ -77,10 +62,12 @@ class Adoption:
                 # It was sent for rows that an earlier job failed to bring: decided once that job is fetched.
                 continue
             taken |= rows
-            record = replace(
-                submission.record(JobState.SUBMITTED, changed_at=self._clock.now()),
-                provider_id=job.provider_id,
-                attempts=job.attempts,
+            record = job.moved(
+                JobState.SUBMITTED,
+                at=self._clock.now(),
+                n_executions=submission.job.n_rows,
+                shots=submission.job.shots,
+                error=None,
             )
             records.append(record)
             writes += [record, submission.plan]
@@ -120,7 +107,7 @@ class Adoption:
                 f"run {wanted.run_id} has bought job {job.provider_id} for {place}; {reason}: the program, its data"
                 " or its seed changed. Restore them, or go on with rebuy=True (--rebuy) and pay for these rows again"
             )
-        return replace(job, state=JobState.FAILED, error=reason, changed_at=self._clock.now())
+        return job.moved(JobState.FAILED, at=self._clock.now(), error=reason)
 
 
 def _candidates(wanted: Wanted, ordinal: int, label: JobLabel) -> list[PlannedJob]:

@@ -1,7 +1,6 @@
 """From a job at the provider to verified rows in the store."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 from qorch.engine.journal import Journal
@@ -9,6 +8,8 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.remote.poller import Poller, lost_job
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.submission import block_records, shape_of
+from qorch.engine.submitter import read_verified
+from qorch.engine.worker import Compute
 from qorch.errors import (
     BusyError,
     HeldResultError,
@@ -21,14 +22,13 @@ from qorch.model.job import JobResult, JobState, JobStatus, RawResult, RemoteSta
 from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
-from qorch.ports.records import JobPlan, JobRecord, RawRecord, Write
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord, Write
 
 
 @dataclass
 class _Answer:
-    """What came back so far: kept where it cannot be believed, too."""
+    """What came back so far: kept even if it cannot be believed."""
 
-    call_rows: int
     raw: RawResult | None = None
     fetches: int = 0
     fetched_from_ns: int = 0
@@ -36,7 +36,7 @@ class _Answer:
 
 
 class Delivery:
-    """Waits for jobs, fetches and verifies their answers, and records them, for whoever submitted them."""
+    """Waits for jobs, fetches and verifies their answers, and records them, whichever process submitted them."""
 
     def __init__(
         self,
@@ -64,35 +64,35 @@ class Delivery:
         record: JobRecord,
         plan: JobPlan,
         *,
-        key: str,
+        attempt: AttemptRecord,
         accepted_ns: int | None,
-        call_rows: int,
-        take: Callable[[JobResult], None],
+        compute: Compute,
     ) -> JobResult:
-        """Wait until a submitted job is over, hand its rows to ``take``, and make them durable.
+        """Wait until a submitted job is over; its results, once they are durable.
 
-        ``key``: under which it was submitted; ``accepted_ns``: when this process saw it accepted; ``call_rows``: the
-        rows of the whole call, by which all its jobs are taken in the same thread. Raises JobFailedError (with nothing
-        to be had of it) and InvalidResultError (its answer is kept), both with the job's end written down;
-        UnknownOutcomeError where it is held: a paid answer that cannot be read, a job that the provider should know
-        and does not, or has under another key. BusyError and CredentialsError where the provider cannot be asked.
+        ``attempt``: with which it was submitted; ``accepted_ns``: when this process saw it accepted. Raises
+        JobFailedError (with nothing to be had of it) and InvalidResultError (its answer is kept), both with the job's
+        end written down; UnknownOutcomeError if it is held: a paid answer that cannot be read, a job that the provider
+        should know and does not, or has under another key. BusyError and CredentialsError if the provider cannot be
+        asked.
         """
         provider_id = record.provider_id or ""
-        answer = _Answer(call_rows)
+        answer = _Answer()
         try:
             status = await self._poller.wait(provider_id)
             answer.fetched_from_ns = self._clock.monotonic_ns()
             if accepted_ns is not None:
                 self._observe(record, status, accepted_ns, answer.fetched_from_ns)
-            if status.key not in (None, key):
-                record = replace(record, provider_id=None)
+            if status.key not in (None, attempt.key):
+                record = record.moved(record.state, at=record.changed_at, provider_id=None)
                 raise UnknownOutcomeError(
                     f"{self._backend.name} has {provider_id} under another key, so it is not job {record.job_id}, which"
-                    f" stays held; look for 'qorch {key[:16]}' there, then `qorch recover` with --adopt or --release"
+                    f" stays held; look for '{attempt.name_at_provider}' there, then `qorch recover` with --adopt or"
+                    " --release"
                 )
             if status.state is RemoteState.CANCELLED:
                 raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
-            result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, take))
+            result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, compute))
         except JobFailedError as error:
             await self._end(record, JobState.FAILED, answer, str(error))
             raise
@@ -112,9 +112,7 @@ class Delivery:
         await self._finish(record, plan, answer, result)
         return result
 
-    async def _fetch(
-        self, record: JobRecord, plan: JobPlan, answer: _Answer, take: Callable[[JobResult], None]
-    ) -> JobResult:
+    async def _fetch(self, record: JobRecord, plan: JobPlan, answer: _Answer, compute: Compute) -> JobResult:
         try:
             answer.raw = await self._backend.fetch(record.provider_id or "")
         except JobMissingError as error:
@@ -128,7 +126,7 @@ class Delivery:
         answer.fetched_from_ns = received_ns
         try:
             with self._recorder.span(Phase.DECODE, record.position, job_id=record.job_id):
-                return await self._journal.compute(answer.call_rows, self._read, plan, answer.raw, take)
+                return await compute(read_verified, self._backend, shape_of(plan), answer.raw)
         except InvalidResultError as error:
             self._doubt(answer, error)
 
@@ -147,14 +145,9 @@ class Delivery:
             raise lost_job(self._backend, record.provider_id or "") from error
         raise BusyError(f"{error}; it is asked again") from error
 
-    def _read(self, plan: JobPlan, raw: RawResult, take: Callable[[JobResult], None]) -> JobResult:
-        result = self._backend.read(shape_of(plan), raw)
-        take(result)
-        return result
-
     async def _finish(self, record: JobRecord, plan: JobPlan, answer: _Answer, result: JobResult) -> None:
         now = self._clock.now()
-        writes: list[Write] = [replace(record, state=JobState.DONE, error=None, changed_at=now)]
+        writes: list[Write] = [record.moved(JobState.DONE, at=now, error=None)]
         writes += block_records(plan, result, position=record.position, created_at=now)
         if self._backend.capabilities.charges and answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now))
@@ -163,13 +156,13 @@ class Delivery:
 
     async def _end(self, record: JobRecord, state: JobState, answer: _Answer, error: str) -> None:
         now = self._clock.now()
-        writes: list[Write] = [replace(record, state=state, error=error, changed_at=now)]
+        writes: list[Write] = [record.moved(state, at=now, error=error)]
         if answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
         await self._journal.record(writes)
 
     def _observe(self, record: JobRecord, status: JobStatus, accepted_ns: int, seen_ns: int) -> None:
-        """Split the wait by the provider's own times where it gives them; durations alone, for its clock is its own."""
+        """Split the wait by the provider's own times, if it gives them: by differences, as its clock is its own."""
         if status.submitted_at is None or status.started_at is None or status.ended_at is None:
             self._recorder.add(Phase.REMOTE, accepted_ns, seen_ns, record.position, record.job_id)
             return

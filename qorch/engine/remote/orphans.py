@@ -5,22 +5,24 @@ import datetime
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.reconcile import CLOCK_DOUBT
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.model.identity import Position, idempotency_key, job_id_of, position_of
-from qorch.model.job import JobState, JobStatus
+from qorch.model.job import AttemptOutcome, JobState, JobStatus
 from qorch.model.label import JobLabel
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
-from qorch.ports.records import AttemptRecord, JobRecord, Write
-from qorch.ports.store import Jobs, RunHistory
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, Write
+from qorch.ports.store import RunHistory
 
-FOUND = "found"
-"""The outcome of the attempt that is recorded for an orphaned job."""
+T = TypeVar("T")
+
 PROBED_STEPS, PROBED_CALLS, PROBED_JOBS = 500, 8, 16
 """How far beyond the run's last position a job without a label is recognised, by its key alone."""
 REASON = "bought by a part of the run that this database does not know; its rows are taken over when the run comes here"
@@ -42,10 +44,17 @@ class Orphans:
         journal: Journal,
         *,
         retrier: Retrier,
+        polls: RateWindow,
+        searches: RateWindow,
         clock: Clock,
         rebuy: bool,
     ) -> None:
-        """Nothing is asked before ``start``. ``rebuy``: paid rows may be bought again if nobody can tell."""
+        """Nothing is asked before ``start``. ``rebuy``: paid rows may be bought again if the provider cannot be asked.
+
+        ``polls`` and ``searches``: the limits of all such calls of this process.
+        """
+        self._polls = polls
+        self._searches = searches
         self._backend = backend
         self._store = store
         self._journal = journal
@@ -57,14 +66,20 @@ class Orphans:
         self._task: asyncio.Task[None] | None = None
         self._unsaid: str | None = None
 
-    def start(self, run_id: str) -> None:
+    async def start(self, run_id: str) -> None:
         """Begin to search in the background; a new run has no jobs to search for."""
-        record = self._store.find_run(run_id)
-        if record is not None:
-            times = [job.changed_at for job in self._store.jobs(run_id)]
-            times += [step.ended_at for step in self._store.steps(run_id)[-1:]]
-            since = max([record.created_at, *times]) - CLOCK_DOUBT
+        since = await asyncio.to_thread(self._find_since, run_id)
+        if since is not None:
             self._task = asyncio.create_task(self._work(run_id, since))
+
+    def _find_since(self, run_id: str) -> datetime.datetime | None:
+        """How far back to search; None for a run that is not stored."""
+        record = self._store.find_run(run_id)
+        if record is None:
+            return None
+        times = [job.changed_at for job in self._store.jobs(run_id)]
+        times += [step.ended_at for step in self._store.steps(run_id)[-1:]]
+        return max([record.created_at, *times]) - CLOCK_DOUBT
 
     async def wait(self) -> list[JobRecord]:
         """Wait for the search; every orphaned job that it or an earlier session found and that is not adopted yet.
@@ -109,9 +124,14 @@ class Orphans:
                 await self._look(run_id, since)
         except (BusyError, UnknownOutcomeError) as error:
             self._give_up(run_id, error)
-        for job in self._store.open_jobs(run_id):
-            if is_orphan(self._store, job):
-                self._open[job.position].append(job)
+        for job in await asyncio.to_thread(self._find_open, run_id):
+            self._open[job.position].append(job)
+
+    def _find_open(self, run_id: str) -> list[JobRecord]:
+        jobs = self._store.open_jobs(run_id)
+        return [
+            job for job in jobs if is_orphan(job, self._store.attempts(job.job_id), self._store.job_plan(job.job_id))
+        ]
 
     def _give_up(self, run_id: str, error: Exception) -> None:
         told = f"whether {self._backend.name} has jobs of run {run_id} that this database does not know cannot be told"
@@ -125,21 +145,22 @@ class Orphans:
 
     async def _look(self, run_id: str, since: datetime.datetime) -> int:
         """Search the list once and record the orphaned jobs in it; how many are new."""
-        known = {job.provider_id for job in self._store.jobs(run_id) if job.provider_id is not None}
-        seen = await self._retrier.repeat(lambda: self._backend.list_keys(since=since, known=known))
+        stored = {job.job_id: job for job in await asyncio.to_thread(self._store.jobs, run_id)}
+        known = {job.provider_id for job in stored.values() if job.provider_id is not None}
+        seen = await self._search(lambda: self._backend.list_keys(since=since, known=known))
         if seen is None:
             self._unsaid = (
                 f"{self._backend.name} has no list of jobs: if this database was restored from a backup, what run"
                 f" {run_id} bought after the backup is not known here, and is bought again"
             )
             return 0
-        own = self._own(run_id, seen)
-        unknown = self._unknown(run_id, own)
+        own = self._own(run_id, seen, stored)
+        unknown = {key: job_id for key, job_id in own.items() if _may_be_orphan(stored.get(job_id))}
         if not unknown:
             return 0
-        found = await self._retrier.repeat(lambda: self._backend.find(set(unknown), since=since))
+        found = await self._search(lambda: self._backend.find(set(unknown), since=since))
         statuses = await self._ask(list(found.values()))
-        await self._journal.settle()
+        await self._journal.flush()
         return await self._write(
             run_id, {unknown[key]: (key, provider_id) for key, provider_id in found.items()}, statuses
         )
@@ -148,31 +169,25 @@ class Orphans:
         now = self._clock.now()
         writes: list[Write] = []
         n_rows = 0
-        stored = {job.job_id: job for job in self._store.jobs(run_id)}
+        stored = {job.job_id: job for job in await asyncio.to_thread(self._store.jobs, run_id)}
         for job_id, (key, provider_id) in found.items():
             before = stored.get(job_id)
             if not _may_be_orphan(before):
                 continue
-            attempts = 1 + (0 if before is None else before.attempts)
             status = statuses.get(provider_id)
             label = (status.label if status is not None else None) or JobLabel()
             n_rows += label.n_rows or 0
-            writes.append(
-                JobRecord(
-                    job_id=job_id,
-                    run_id=run_id,
-                    position=position_of(job_id),
-                    state=JobState.UNKNOWN,
-                    n_executions=label.n_rows or 0,
-                    shots=label.shots,
-                    changed_at=now,
-                    provider_id=provider_id,
-                    attempts=attempts,
-                    error=REASON,
-                )
+            job = before or JobRecord(job_id, run_id, position_of(job_id), JobState.PLANNED, 0, None, now)
+            job = job.moved(
+                JobState.UNKNOWN,
+                at=now,
+                n_executions=label.n_rows or 0,
+                shots=label.shots,
+                provider_id=provider_id,
+                attempts=job.attempts + 1,
+                error=REASON,
             )
-            name = f"qorch {key[:16]}"  # as in Submitter
-            writes.append(AttemptRecord(job_id, attempts, key, now, outcome=FOUND, search_text=name))
+            writes += [job, AttemptRecord(job_id, job.attempts, key, now, outcome=AttemptOutcome.FOUND)]
         if writes:
             await self._journal.write_ahead(writes)
             _log.warning(
@@ -183,11 +198,16 @@ class Orphans:
         return len(writes) // 2
 
     async def _ask(self, provider_ids: list[str]) -> dict[str, JobStatus]:
-        statuses = await self._retrier.repeat(lambda: self._backend.poll(provider_ids)) if provider_ids else {}
+        if not provider_ids:
+            return {}
+        statuses = await self._retrier.repeat(lambda: self._polls.call(lambda: self._backend.poll(provider_ids)))
         self._labels |= {provider_id: status.label for provider_id, status in statuses.items()}
         return statuses
 
-    def _own(self, run_id: str, seen: Mapping[str, str | None]) -> dict[str, str]:
+    async def _search(self, search: Callable[[], Awaitable[T]]) -> T:
+        return await self._retrier.repeat(lambda: self._searches.call(search))
+
+    def _own(self, run_id: str, seen: Mapping[str, str | None], stored: Mapping[str, JobRecord]) -> dict[str, str]:
         """The run's job ids by key. A label alone proves nothing: the key must be that of its job id."""
         store_id = self._journal.store_id
         named = {
@@ -198,12 +218,12 @@ class Orphans:
             and key == idempotency_key(store_id, job_id, epoch=0)
         }
         unnamed = {key for key, job_id in seen.items() if job_id is None}
-        return named | (self._probe(run_id, unnamed) if unnamed else {})
+        return named | (self._probe(run_id, unnamed, stored) if unnamed else {})
 
-    def _probe(self, run_id: str, keys: Collection[str]) -> dict[str, str]:
+    def _probe(self, run_id: str, keys: Collection[str], stored: Mapping[str, JobRecord]) -> dict[str, str]:
         """The same for jobs of an earlier qorch, without labels: tries the keys of all positions near the last one."""
         store_id = self._journal.store_id
-        last = max((job.position.step for job in self._store.jobs(run_id)), default=-1)
+        last = max((job.position.step for job in stored.values()), default=-1)
         own = {}
         for job_id in _near(run_id, last):
             key = idempotency_key(store_id, job_id, epoch=0)
@@ -211,16 +231,11 @@ class Orphans:
                 own[key] = job_id
         return own
 
-    def _unknown(self, run_id: str, own: Mapping[str, str]) -> dict[str, str]:
-        stored = {job.job_id: job for job in self._store.jobs(run_id)}
-        return {key: job_id for key, job_id in own.items() if _may_be_orphan(stored.get(job_id))}
 
-
-def is_orphan(store: Jobs, job: JobRecord) -> bool:
+def is_orphan(job: JobRecord, attempts: Sequence[AttemptRecord], plan: JobPlan | None) -> bool:
     """Whether a recorded job was found by a search and is not adopted: its rows are not known yet."""
-    attempts = store.attempts(job.job_id)
-    is_found = job.provider_id is not None and bool(attempts) and attempts[-1].outcome == FOUND
-    return is_found and store.job_plan(job.job_id) is None
+    is_found = job.provider_id is not None and bool(attempts) and attempts[-1].outcome == AttemptOutcome.FOUND
+    return is_found and plan is None
 
 
 def _may_be_orphan(job: JobRecord | None) -> bool:

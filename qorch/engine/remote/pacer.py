@@ -1,10 +1,10 @@
-"""The door through which submissions leave: one at a time, as fast as the account's shared pace allows."""
+"""Permits to submit: given one at a time, as fast as the account's shared pace allows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -19,22 +19,120 @@ from qorch.ports.store import SharedState
 T = TypeVar("T")
 
 CLOSED_SECONDS = 60.0
-"""How long the door stays shut where a backend says that it is closed, and not until when."""
+"""How long nothing is submitted to a backend that says that it is closed, and not until when."""
 AVAILABILITY_SECONDS = 60.0
 """How long a backend that said that it is open counts as open. A job that is sent to a closed one is in doubt."""
 RAREST_LOOK_SECONDS = 60.0
-"""How seldom the shared state is looked at, at last, where another process's jobs stand in the way."""
+"""The longest time between two looks at the shared state while another process's jobs take all places."""
 
 
-@dataclass(frozen=True)
-class Ticket:
-    """The right to one submission, given at ``admitted_at`` by the store's time.
+class Permit:
+    """The right to submit one job, and its place among the jobs in progress until it is over.
 
-    ``refusals``: how many this process had met before.
+    Use it as an asynchronous context manager: whatever happens inside of it, leaving it gives back what is held.
+    ``obtain`` may be called again once a submission was ``withdrawn``, ``rejected`` or ``refused``. Each outcome is on
+    its way to the shared state when its call begins, even if the caller is cancelled while it waits for the disk; an
+    outcome of what is not held any more does nothing.
     """
 
-    admitted_at: float
-    refusals: int = 0
+    def __init__(self, pacer: "Pacer") -> None:
+        """Nothing is held before ``obtain``."""
+        self._pacer = pacer
+        self._is_held = False
+        self._is_unanswered = False
+        self._is_sent = False
+        self._admitted_at = 0.0
+        self._refusals = 0
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it must not be used: another submission was refused, or all were stopped, since it was obtained."""
+        return self._pacer.is_stopped or self._pacer.refusals != self._refusals
+
+    async def obtain(self) -> None:
+        """Wait for the right to submit.
+
+        Raises BusyError if the backend could not be asked whether it is open, UnavailableError if it is not, or the
+        error that ``Pacer.stop`` was given; then nothing is held.
+        """
+        await self._pacer.admit(self)
+
+    def hold(self, *, admitted_at: float, refusals: int) -> None:
+        """It was admitted at that time of the store, when this process had met so many refusals."""
+        self._is_held = self._is_unanswered = True
+        self._is_sent = False
+        self._admitted_at, self._refusals = admitted_at, refusals
+
+    def note_sent(self) -> None:
+        """The submission leaves now, and the provider may count it."""
+        self._is_sent = True
+
+    async def accepted(self) -> None:
+        """The submission was accepted: its job is in progress."""
+        if self._answer():
+            terms = self._pacer.terms
+            await self._pacer.move(lambda pace, holder, now: pacing.accept(pace, holder, now=now, terms=terms))
+
+    async def rejected(self) -> None:
+        """The submission was refused for what it is, or nothing waits for its answer."""
+        if self._end():
+            await self._pacer.move(lambda pace, holder, now: pacing.reject(pace, holder, now=now))
+
+    async def withdrawn(self) -> None:
+        """The submission was not sent."""
+        if self._end():
+            await self._pacer.move(lambda pace, holder, now: pacing.withdraw(pace, holder, now=now))
+
+    async def refused(self, error: BusyError) -> None:
+        """The submission met a limit or trouble, and its job is provably not in progress."""
+        if self._end():
+            await self._refuse(error, is_over=True)
+
+    async def unanswered(self) -> None:
+        """The submission has no answer: its job may be in progress."""
+        if self._answer():
+            await self._refuse(None, is_over=False)
+
+    async def finished(self) -> None:
+        """The job is over, or provably was never in progress."""
+        if self._end():
+            await self._pacer.move(lambda pace, holder, now: pacing.finish(pace, holder, now=now))
+
+    async def _refuse(self, error: BusyError | None, *, is_over: bool) -> None:
+        is_closed = isinstance(error, UnavailableError)
+        wait = None if error is None else error.retry_after_seconds
+        await self._pacer.refuse(
+            admitted_at=self._admitted_at,
+            retry_after_seconds=CLOSED_SECONDS if wait is None and is_closed else wait,
+            is_limit=not is_closed,
+            is_over=is_over,
+        )
+
+    def _answer(self) -> bool:
+        """Note that the submission has an outcome; False if it had one before."""
+        was_unanswered, self._is_unanswered = self._is_held and self._is_unanswered, False
+        return was_unanswered
+
+    def _end(self) -> bool:
+        """Note that nothing is held any more; False if that was so before."""
+        was_held, self._is_held = self._is_held, False
+        self._is_unanswered = False
+        return was_held
+
+    async def __aenter__(self) -> Self:
+        """Nothing is held yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back what is held."""
+        if not self._is_unanswered:
+            await self.finished()
+        elif self._is_sent:
+            await self.rejected()
+        else:
+            await self.withdrawn()
 
 
 class Pacer:
@@ -43,9 +141,7 @@ class Pacer:
     The times in that state are the store's, which need not agree with the clock of this process.
 
     While an account refuses submissions, and if the last question is more than a minute old, the backend is first
-    asked whether it is open: a question is cheaper than a job, and its outcome is never in doubt. Every ticket is given
-    back by one of ``accepted``, ``rejected``, ``withdrawn`` and ``refused``, and every job that was
-    not over then by ``finished``.
+    asked whether it is open: a question is cheaper than a job, and its outcome is never in doubt.
     """
 
     def __init__(
@@ -53,7 +149,7 @@ class Pacer:
     ) -> None:
         """``holder``: the run whose jobs these are."""
         self._backend = backend
-        self._terms = backend.terms
+        self.terms = backend.terms
         self._store = store
         self._clock = clock
         self._holder = holder
@@ -62,22 +158,22 @@ class Pacer:
         self._freed = asyncio.Event()
         self._stopped = asyncio.Event()
         self._failure: Exception | None = None
-        self._refusals = 0
+        self.refusals = 0
         self._has_entered = False
         self._asking = asyncio.Lock()
         self._open_ns: int | None = None
 
-    async def admit(self) -> Ticket:
-        """Wait for the right to submit.
+    def permit(self) -> Permit:
+        """A permit for one job; nothing is held yet."""
+        return Permit(self)
 
-        Raises BusyError if the backend could not be asked whether it is open, UnavailableError if it is not, or the
-        error that ``stop`` was given.
-        """
+    async def admit(self, permit: Permit) -> None:
+        """See ``Permit.obtain``."""
         async with self._door:
-            admission, ticket = await self._wait()
+            admission, admitted_at, refusals = await self._wait()
+            permit.hold(admitted_at=admitted_at, refusals=refusals)
         if admission.is_probe or self._is_doubtful():
-            await self._ask_whether_open(ticket, is_probe=admission.is_probe)
-        return ticket
+            await self._ask_whether_open(permit, is_probe=admission.is_probe)
 
     def saw_open(self) -> None:
         """The backend has just said that it takes jobs."""
@@ -87,24 +183,26 @@ class Pacer:
         """Whether it was too long ago that the backend was seen to be open."""
         return self._open_ns is None or self._clock.monotonic_ns() - self._open_ns > AVAILABILITY_SECONDS * 1e9
 
-    def is_shut(self, ticket: Ticket) -> bool:
-        """Whether a ticket came to nothing: another submission was refused, or all were stopped, since it was given."""
-        return self._failure is not None or self._refusals != ticket.refusals
+    @property
+    def is_stopped(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._failure is not None
 
     def shut(self) -> None:
-        """Void all tickets: a submission was refused, and ``refused`` is to follow."""
-        self._refusals += 1
+        """Void all permits: a submission was refused, and ``Permit.refused`` is to follow."""
+        self.refusals += 1
 
-    async def _wait(self) -> tuple[Admission, Ticket]:
+    async def _wait(self) -> tuple[Admission, float, int]:
+        """Wait for admission; with its time, and the refusals that were known when it was asked for."""
         looks = 0
         while True:
             if self._failure is not None:
                 raise self._failure
             self._freed.clear()
-            refusals = self._refusals
+            refusals = self.refusals
             admission, asked_at = await self._ask()
             if admission.wait_seconds == 0:
-                return admission, Ticket(asked_at, refusals)
+                return admission, asked_at, refusals
             seconds = admission.wait_seconds
             if seconds == pacing.LOOK_AGAIN_SECONDS:
                 if await self._dismiss_dead():
@@ -116,19 +214,22 @@ class Pacer:
     async def _dismiss_dead(self) -> bool:
         """Take out the runs whose process was killed; whether there were any.
 
-        Nobody waits for what they have in progress. What they may have sent still counts where a rate is kept.
+        No process waits for what they have in progress. What they may have sent still counts if a rate is kept.
         """
         holders = await asyncio.wrap_future(self._update(lambda pace, _: (pace, tuple(pace.holders))))
-        dead = [holder for holder in holders if holder != self._holder and self._store.holder_of(holder) is None]
+        dead = await asyncio.to_thread(self._find_dead, holders)
 
-        def dismiss(pace: Throttle, now: float) -> Throttle:
+        def dismiss(pace: Throttle, _holder: str, now: float) -> Throttle:
             for holder in dead:
                 pace = pacing.leave(pace, holder, now=now)
             return pace
 
         if dead:
-            await self._move(dismiss)
+            await self.move(dismiss)
         return bool(dead)
+
+    def _find_dead(self, holders: Sequence[str]) -> list[str]:
+        return [holder for holder in holders if holder != self._holder and self._store.holder_of(holder) is None]
 
     async def _ask(self) -> tuple[Admission, float]:
         """The answer of the shared state, and its time. A caller that goes away meanwhile gives back what it got."""
@@ -136,7 +237,7 @@ class Pacer:
         def change(pace: Throttle, now: float) -> tuple[Throttle, tuple[Admission, float]]:
             if not self._has_entered:
                 pace = pacing.enter(pace, self._holder, now=now)
-            pace, admission = pacing.admit(pace, self._holder, now=now, terms=self._terms)
+            pace, admission = pacing.admit(pace, self._holder, now=now, terms=self.terms)
             return pace, (admission, now)
 
         asking = asyncio.wrap_future(self._update(change))
@@ -162,15 +263,15 @@ class Pacer:
             for task in waiting:
                 task.cancel()
 
-    async def _ask_whether_open(self, ticket: Ticket, *, is_probe: bool) -> None:
-        """Give the ticket back and raise unless the backend is open. Of several tickets that want to know, one asks.
+    async def _ask_whether_open(self, permit: Permit, *, is_probe: bool) -> None:
+        """Give the permit back and raise unless the backend is open. Of several permits that want to know, one asks.
 
         If jobs are free and nothing was refused, a server that can be reached and does not answer this question counts
         as open.
         """
         try:
             async with self._asking:
-                if self.is_shut(ticket) or not (is_probe or self._is_doubtful()):
+                if permit.is_void or not (is_probe or self._is_doubtful()):
                     return
                 availability = await self._backend.availability()
                 if availability.is_open:
@@ -179,47 +280,32 @@ class Pacer:
             if not (is_probe or self._backend.capabilities.charges or isinstance(error, UnreachableError)):
                 self.saw_open()
                 return
-            await self.refused(ticket, retry_after_seconds=error.retry_after_seconds)
+            await permit.refused(error)
             raise
         except BaseException as error:
             if isinstance(error, CredentialsError):
                 self.stop(error)
-            await asyncio.shield(self.withdrawn())
+            await permit.withdrawn()
             raise
         if not availability.is_open:
-            await self.refused(ticket, retry_after_seconds=CLOSED_SECONDS, is_limit=False)
-            raise UnavailableError(f"{self._backend.name} takes no jobs now: {availability.reason or 'unavailable'}")
+            reason = availability.reason or "unavailable"
+            closed = UnavailableError(f"{self._backend.name} takes no jobs now: {reason}")
+            await permit.refused(closed)
+            raise closed
 
-    async def accepted(self) -> None:
-        """The submission was accepted."""
-        await self._move(lambda pace, now: pacing.accept(pace, self._holder, now=now, terms=self._terms))
-
-    async def rejected(self) -> None:
-        """The submission was refused for what it is, or nobody waits for its answer."""
-        await self._move(lambda pace, now: pacing.reject(pace, self._holder, now=now))
-
-    async def withdrawn(self) -> None:
-        """The submission was not sent."""
-        await self._move(lambda pace, now: pacing.withdraw(pace, self._holder, now=now))
-
-    async def refused(
-        self,
-        ticket: Ticket,
-        *,
-        retry_after_seconds: float | None = None,
-        is_limit: bool = True,
-        is_over: bool = True,
+    async def refuse(
+        self, *, admitted_at: float, retry_after_seconds: float | None, is_limit: bool, is_over: bool
     ) -> None:
-        """The submission met a limit or trouble; ``is_over``: its job is provably not in progress."""
+        """Write down that a submission was refused or has no answer; see ``pacing.refuse``."""
         self.shut()
         jitter = float(self._random.uniform())
-        await self._move(
-            lambda pace, now: pacing.refuse(
+        await self.move(
+            lambda pace, holder, now: pacing.refuse(
                 pace,
-                self._holder,
+                holder,
                 now=now,
-                terms=self._terms,
-                admitted_at=ticket.admitted_at,
+                terms=self.terms,
+                admitted_at=admitted_at,
                 jitter=jitter,
                 retry_after_seconds=retry_after_seconds,
                 is_limit=is_limit,
@@ -227,23 +313,26 @@ class Pacer:
             )
         )
 
-    async def finished(self) -> None:
-        """A job in progress is over."""
-        await self._move(lambda pace, now: pacing.finish(pace, self._holder, now=now))
-
     async def leave(self) -> None:
         """This process submits nothing more."""
-        await self._move(lambda pace, now: pacing.leave(pace, self._holder, now=now))
+        await self.move(lambda pace, holder, now: pacing.leave(pace, holder, now=now))
 
     def stop(self, error: Exception) -> None:
-        """Let nothing through any more: whoever waits, or comes, gets this error."""
+        """Let nothing through any more: all that wait, or come, get this error."""
         self._failure = self._failure or error
         self._freed.set()
         self._stopped.set()
 
-    async def _move(self, move: Callable[[Throttle, float], Throttle]) -> None:
-        await asyncio.wrap_future(self._update(lambda pace, now: (move(pace, now), None)))
-        self._freed.set()
+    async def move(self, move: Callable[[Throttle, str, float], Throttle]) -> None:
+        """Change the shared state by one of the moves of ``pacing``: ``move(pace, holder, now)``.
+
+        The change is handed over before anything is waited for; a caller that is cancelled does not take it back.
+        """
+        moved = asyncio.wrap_future(self._update(lambda pace, now: (move(pace, self._holder, now), None)))
+        try:
+            await asyncio.shield(moved)
+        finally:
+            self._freed.set()
 
     def _update(self, change: "Callable[[Throttle, float], tuple[Throttle, T]]") -> "Future[T]":
         """Change the shared state; ``change`` gets it, and the store's time in seconds."""
@@ -252,4 +341,4 @@ class Pacer:
             pace, value = change(pacing.decode_pace(state), now_ns / 1e9)
             return Change(pacing.encode_pace(pace), value)
 
-        return self._store.update_shared_state(self._terms.account, change_state)
+        return self._store.update_shared_state(self.terms.account, change_state)

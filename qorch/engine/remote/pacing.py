@@ -1,11 +1,11 @@
 """How fast an account is used: pure moves of the state that all processes share about it.
 
 Additive increase, multiplicative decrease of the jobs in progress; a window for hard rate limits, configured or
-learned; pauses as long as a server asks for, or with full jitter where it does not say; while it refuses, one probe at
+learned; pauses as long as a server asks for, or with full jitter if it does not say; while it refuses, one probe at
 a time. All times are seconds of the store that keeps the state (see ``Store.update_shared_state``), which all processes
 share, however far apart their own clocks are; times from before a restart of that clock are dropped.
 
-An undeclared limit is learned: where a server asks to wait, submissions afterwards leave one at a time, and what it
+An undeclared limit is learned: if a server asks to wait, submissions afterwards leave one at a time, and what it
 takes until it asks again is what its window holds. So it refuses twice, and not once per window.
 """
 
@@ -33,7 +33,7 @@ LEARNING_SECONDS = 120.0
 LEARNED_SECONDS = 7200.0
 """How long a learned limit is believed: the next one may be higher."""
 REMEMBERED = 128
-"""Answered submissions that are remembered where no rate is known."""
+"""Answered submissions that are remembered if no rate is known."""
 FORGET_SECONDS = 300.0
 """A process that has not been heard of for so long no longer counts: it is gone, and pacing is a courtesy."""
 LOOK_AGAIN_SECONDS = 0.5
@@ -164,7 +164,7 @@ def accept(pace: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle
 
 
 def reject(pace: Throttle, holder: str, *, now: float) -> Throttle:
-    """A submission was refused for what it is, or nobody waits for its answer: that says nothing of the pace."""
+    """A submission was refused for what it is, or its caller has gone: that says nothing of the pace."""
     return _with(_answered(pace, holder, now=now), holder, jobs=-1, now=now)
 
 
@@ -188,7 +188,7 @@ def refuse(
     """A submission met a limit or trouble: halve once per round, and pause.
 
     ``jitter`` from 0 to 1; ``admitted_at``: submissions that were under way when the limit was halved do not halve it
-    again; ``is_limit``: a time to wait, where the server names one, tells of a limit; ``is_over``: the job is provably
+    again; ``is_limit``: a time to wait, if the server names one, tells of a limit; ``is_over``: the job is provably
     not in progress.
     """
     refusals = pace.refusals + 1
@@ -208,7 +208,7 @@ def refuse(
         round_at=paused_until if asks else pace.round_at,
         opened=0 if asks else min(pace.opened, FIRST_ALONE),
     )
-    # Whether a refused submission counts in the window is the server's secret: it does where the window is known.
+    # Whether a refused submission counts in the window is the server's secret: it does if the window is known.
     pace = _answered(pace, holder, now=now, is_counted=terms.rate is not None or not asks)
     return _with(pace, holder, jobs=-1 if is_over else 0, now=now)
 

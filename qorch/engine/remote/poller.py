@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.window import RateWindow
 from qorch.errors import JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.backend import RemoteBackend
@@ -37,8 +38,11 @@ class _Watch:
 class Poller:
     """One task for all jobs of an engine; it ends by itself when nothing is waited for."""
 
-    def __init__(self, backend: RemoteBackend, retrier: Retrier, *, clock: Clock, policy: PollPolicy) -> None:
-        """Nothing is asked before ``wait``."""
+    def __init__(
+        self, backend: RemoteBackend, retrier: Retrier, *, window: RateWindow, clock: Clock, policy: PollPolicy
+    ) -> None:
+        """Nothing is asked before ``wait``. ``window``: of all polls of this process."""
+        self._window = window
         self._backend = backend
         self._retrier = retrier
         self._clock = clock
@@ -51,8 +55,8 @@ class Poller:
     async def wait(self, provider_id: str) -> JobStatus:
         """Wait until a job is over at the provider, and return how it ended.
 
-        Raises BusyError once the retries' patience is over, CredentialsError, and where the provider does not know the
-        job JobFailedError, or UnknownOutcomeError where the terms say to hold what is in doubt.
+        Raises BusyError once the retries' patience is over, CredentialsError, and if the provider does not know the
+        job JobFailedError, or UnknownOutcomeError if the terms say to hold what is in doubt.
         """
         now_ns = self._clock.monotonic_ns()
         first_ns = self._first_interval_ns()
@@ -68,7 +72,7 @@ class Poller:
             self._changed.set()
 
     async def close(self) -> None:
-        """Stop asking; whoever waits is cancelled."""
+        """Stop asking; callers that wait are cancelled."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -89,11 +93,14 @@ class Poller:
                 continue
             due = [name for name, watch in self._watches.items() if self._is_due(watch, now_ns)]
             try:
-                statuses = await self._retrier.repeat(lambda ids=due: self._backend.poll(ids))  # type: ignore[misc]
+                statuses = await self._retrier.repeat(lambda ids=due: self._ask(ids))  # type: ignore[misc]
             except Exception as error:
                 self._fail(due, error)
             else:
                 self._note(due, statuses)
+
+    async def _ask(self, provider_ids: list[str]) -> dict[str, JobStatus]:
+        return await self._window.call(lambda: self._backend.poll(provider_ids))
 
     async def _sleep(self, seconds: float) -> None:
         waiting = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._changed.wait())]

@@ -3,22 +3,23 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.orphans import is_orphan
-from qorch.engine.remote.reconcile import Settlement
+from qorch.engine.remote.reconcile import Reconciler
+from qorch.engine.worker import Worker
 from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position
-from qorch.model.job import JobResult, JobState
+from qorch.model.job import JobState
 from qorch.ports.clock import Clock
-from qorch.ports.records import JobRecord
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
 from qorch.ports.store import Jobs
 
 
-class Ending(StrEnum):
+class RecoveryOutcome(StrEnum):
     """What became of a job that was left behind."""
 
     FETCHED = "fetched"
@@ -34,8 +35,18 @@ class Recovered:
     """One job that was left behind, and what became of it."""
 
     job: JobRecord
-    ending: Ending
+    outcome: RecoveryOutcome
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is recorded of a job that was left behind. ``plan`` is None if it was written by another version."""
+
+    job: JobRecord
+    attempts: Sequence[AttemptRecord]
+    plan: JobPlan | None
+    is_orphan: bool
 
 
 class Recovery:
@@ -45,22 +56,30 @@ class Recovery:
     """
 
     def __init__(
-        self, store: Jobs, journal: Journal, *, settlement: Settlement, delivery: Delivery, clock: Clock
+        self,
+        store: Jobs,
+        journal: Journal,
+        *,
+        reconciler: Reconciler,
+        delivery: Delivery,
+        worker: Worker,
+        clock: Clock,
     ) -> None:
-        """Nothing is asked before ``start`` or ``recover``."""
+        """Nothing is asked before ``start`` or ``adopt``."""
         self._store = store
         self._journal = journal
-        self._settlement = settlement
+        self._reconciler = reconciler
         self._delivery = delivery
+        self._worker = worker
         self._clock = clock
         self._tasks: dict[Position, list[asyncio.Task[Recovered]]] = defaultdict(list)
 
-    def start(self, run_id: str) -> None:
-        """Adopt the run's open jobs in the background."""
-        for job in self._store.jobs(run_id, state=JobState.RESERVED):
-            never_sent = replace(job, state=JobState.CANCELLED, changed_at=self._clock.now())
-            self._journal.record_soon([never_sent])
-        for job in self._store.open_jobs(run_id):
+    async def start(self, run_id: str) -> None:
+        """Adopt the run's open jobs, in the background."""
+        unsent = await asyncio.to_thread(self._store.jobs, run_id, state=JobState.RESERVED)
+        now = self._clock.now()
+        self._journal.record_soon([job.moved(JobState.CANCELLED, at=now) for job in unsent])
+        for job in await asyncio.to_thread(self._store.open_jobs, run_id):
             self.adopt(job)
 
     def adopt(self, job: JobRecord) -> None:
@@ -70,19 +89,22 @@ class Recovery:
     async def wait_at(self, position: Position) -> None:
         """Wait until nothing of this call is open any more: whatever it had bought is then in the store.
 
-        Raises UnknownOutcomeError where a job is held, and what the provider's answers raise.
+        Raises UnknownOutcomeError if a job is held, and what the provider's answers raise.
         """
-        # Whoever waits may be cancelled; what is being recovered goes on.
+        # The caller may be cancelled; what is being recovered goes on.
         ended = await asyncio.gather(*(asyncio.shield(task) for task in self._tasks[position]))
-        held = [recovered for recovered in ended if recovered.ending is Ending.HELD]
-        if held:
-            raise UnknownOutcomeError(held[0].reason)
+        _raise_if_held(ended)
 
     async def wait(self) -> Sequence[Recovered]:
         """Wait for all that was started; what became of each job."""
         tasks = [task for group in self._tasks.values() for task in group]
         self._tasks.clear()
         return await asyncio.gather(*tasks)
+
+    async def settle(self, run_id: str) -> None:
+        """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises."""
+        await self.start(run_id)
+        _raise_if_held(await self.wait())
 
     async def close(self) -> None:
         """Stop: what is open stays open."""
@@ -92,44 +114,47 @@ class Recovery:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _recover(self, job: JobRecord) -> Recovered:
-        attempts = self._store.attempts(job.job_id)
-        if is_orphan(self._store, job):
-            return Recovered(job, Ending.KEPT, job.error or "")
-        plan = self._store.job_plan(job.job_id)
-        if plan is None or not attempts:
+        left = await asyncio.to_thread(self._look_up, job)
+        if left.is_orphan:
+            return Recovered(job, RecoveryOutcome.KEPT, job.error or "")
+        if left.plan is None or not left.attempts:
             reason = f"job {job.job_id} was written by another version; nothing says what it carries"
-            await self._journal.write_ahead(
-                [replace(job, state=JobState.UNKNOWN, error=reason, changed_at=self._clock.now())]
-            )
-            return Recovered(job, Ending.HELD, reason)
-        if job.provider_id is None:
-            reason = job.error or "the process that submitted it ended before an answer came"
-            try:
-                found = await self._settlement.settle(
-                    job, key=attempts[-1].key, since=attempts[0].started_at, reason=reason
-                )
-            except UnknownOutcomeError as error:
-                return Recovered(job, Ending.HELD, str(error))
-            if found is None:
-                return await self._drop(job)
-            job = replace(job, state=JobState.SUBMITTED, provider_id=found, error=None)
+            await self._journal.write_ahead([job.moved(JobState.UNKNOWN, at=self._clock.now(), error=reason)])
+            return Recovered(job, RecoveryOutcome.HELD, reason)
         try:
+            known = job if job.provider_id is not None else await self._reconcile(left)
+            if known.provider_id is None:
+                return await self._drop(known)
             await self._delivery.deliver(
-                job, plan, key=attempts[-1].key, accepted_ns=None, call_rows=job.n_executions, take=_ignore
+                known,
+                left.plan,
+                attempt=left.attempts[-1],
+                accepted_ns=None,
+                compute=self._worker.for_call(job.n_executions),
             )
         except UnknownOutcomeError as error:
-            return Recovered(job, Ending.HELD, str(error))
+            return Recovered(job, RecoveryOutcome.HELD, str(error))
         except (JobFailedError, InvalidResultError) as error:
-            return Recovered(job, Ending.FAILED, str(error))
-        return Recovered(job, Ending.FETCHED)
+            return Recovered(job, RecoveryOutcome.FAILED, str(error))
+        return Recovered(job, RecoveryOutcome.FETCHED)
+
+    def _look_up(self, job: JobRecord) -> _Left:
+        attempts, plan = self._store.attempts(job.job_id), self._store.job_plan(job.job_id)
+        return _Left(job, attempts, plan, is_orphan(job, attempts, plan))
+
+    async def _reconcile(self, left: _Left) -> JobRecord:
+        reason = left.job.error or "the process that submitted it ended before an answer came"
+        return await self._reconciler.reconcile(
+            left.job, attempt=left.attempts[-1], since=left.attempts[0].started_at, reason=reason
+        )
 
     async def _drop(self, job: JobRecord) -> Recovered:
         reason = "no list of the provider shows it"
-        await self._journal.write_ahead(
-            [replace(job, state=JobState.CANCELLED, error=reason, changed_at=self._clock.now())]
-        )
-        return Recovered(job, Ending.NOT_SENT, reason)
+        await self._journal.write_ahead([job.moved(JobState.CANCELLED, at=self._clock.now(), error=reason)])
+        return Recovered(job, RecoveryOutcome.NOT_SENT, reason)
 
 
-def _ignore(result: JobResult) -> None:
-    """The rows are replayed from the store by whoever needs them."""
+def _raise_if_held(ended: Sequence[Recovered]) -> None:
+    held = [recovered for recovered in ended if recovered.outcome is RecoveryOutcome.HELD]
+    if held:
+        raise UnknownOutcomeError(held[0].reason)

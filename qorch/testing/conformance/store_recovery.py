@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from qorch.errors import StoreError
 from qorch.model.identity import Position
-from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
+from qorch.model.job import OPEN_STATES, OVER_STATES, AttemptOutcome, JobState
 from qorch.ports.records import AttemptRecord, JobPlan, RawRecord, ReleasedRows, Write
 from qorch.ports.store import Store
 from qorch.testing.conformance.store_fixtures import StoreFixtures
@@ -66,12 +66,12 @@ class StoreRecoveryConformance(StoreFixtures):
         """The intent first, its outcome later, under the same ordinal."""
         attempt = AttemptRecord("r/0.0.0", 0, "key", NOW, payload_digest="ab12", search_text="qorch key")
         store.write([attempt]).result()
-        store.write([replace(attempt, outcome="accepted")]).result()
+        store.write([replace(attempt, outcome=AttemptOutcome.ACCEPTED)]).result()
 
     def test_attempts_are_in_order_and_replaced(self, store: Store) -> None:
         """Attempts are ordered by ordinal, not by writing; the last write of each counts."""
         attempts = [AttemptRecord("r/0.0.0", i, f"key{i}", NOW) for i in (2, 0, 1)]
-        settled = replace(attempts[1], outcome="rejected", error="busy")
+        settled = replace(attempts[1], outcome=AttemptOutcome.REFUSED, error="busy")
         store.write([make_job("r/0.0.1"), *attempts, AttemptRecord("r/0.0.1", 0, "other", NOW)]).result()
         store.write([settled]).result()
         assert store.attempts("r/0.0.0") == [settled, attempts[2], attempts[0]]

@@ -109,6 +109,8 @@ class AcceptedJob:
     failure: JobFailedError | None = None
     spoiled: int = 0
     lost: tuple[tuple[LostRows, ...], ...] = ()
+    submitted_at: float = 0.0
+    digest: str = ""
     fetches: int = 0
 
 
@@ -120,7 +122,8 @@ class FakeProvider:
     ``accept_seconds``: from the arrival of a submission to its acceptance, drawn per job; ``list_seconds``: from there
     until lists show it; ``run_seconds``: to its end. ``rate``: its hard limit. ``outages`` and ``closures``: when it
     cannot be reached, and when it takes no jobs, as seconds from and to; ``lockouts``: when it refuses the key;
-    ``lapses``: when it does not find the jobs that are fetched.
+    ``lapses``: when it does not find the jobs that are fetched. ``remembers_keys_seconds``: so long after a job's first
+    submission another one under its key is answered with that job, and refused if it has other bytes.
     """
 
     clock: Clock
@@ -137,6 +140,7 @@ class FakeProvider:
     closures: Sequence[tuple[float, float]] = ()
     lockouts: Sequence[tuple[float, float]] = ()
     lapses: Sequence[tuple[float, float]] = ()
+    remembers_keys_seconds: float = 0.0
     calls: "Counter[str]" = field(default_factory=Counter)
     letters: list[Letter] = field(default_factory=list)
     submitted_at: list[float] = field(default_factory=list)
@@ -215,6 +219,9 @@ class FakeProvider:
             return BusyError("too many requests", retry_after_seconds=self.wait_seconds())
         if letter.fault is Fault.REJECTED:
             return RejectedError(f"the provider refused job {letter.request.job_id}")
+        known = self._remembered(letter, at)
+        if known is not None and known.digest != letter.digest:
+            return RejectedError(f"the provider has another job under the key of job {letter.request.job_id}")
         if not self.is_open(at):
             return UnavailableError("the provider takes no jobs now")
         return self._limit(at)
@@ -232,7 +239,15 @@ class FakeProvider:
         self.waits.append((at, at + wait))
         return BusyError("too many requests", retry_after_seconds=wait)
 
+    def _remembered(self, letter: Letter, at: float) -> AcceptedJob | None:
+        """The job that was accepted under this key not long ago."""
+        since = at - self.remembers_keys_seconds
+        return next((job for job in self._jobs.values() if job.key == letter.key and job.submitted_at > since), None)
+
     def _accept(self, letter: Letter, at: float) -> str:
+        known = self._remembered(letter, at)
+        if known is not None:
+            return known.provider_id
         provider_id = f"job-{len(self._jobs) + 1}"
         accepted_at = at + self.accept_seconds()
         self._jobs[provider_id] = AcceptedJob(
@@ -245,6 +260,8 @@ class FakeProvider:
             failure=self.failures(),
             spoiled=self.spoils(),
             lost=self.losses(letter.request),
+            submitted_at=at,
+            digest=letter.digest,
         )
         return provider_id
 

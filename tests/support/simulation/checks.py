@@ -55,8 +55,10 @@ def paid_twice(world: World) -> Iterator[str]:
             for sample in samples_of(letter.request):
                 by_sample[sample].append((letter, world.provider.jobs[letter.provider_id]))
     for sample, jobs in by_sample.items():
-        for (_, earlier), (later, _) in itertools.pairwise(jobs):
-            if not has_failed(earlier, sample, at=later.sent_at, is_paid=world.conditions.charges):
+        for (_, earlier), (later, job) in itertools.pairwise(jobs):
+            if earlier is not job and not has_failed(
+                earlier, sample, at=later.sent_at, is_paid=world.conditions.charges
+            ):
                 yield f"{sample} was bought as {earlier.request.job_id}, and again as {later.request.job_id}"
                 return
 
@@ -65,7 +67,10 @@ def has_failed(job: AcceptedJob, sample: Sample, *, at: float, is_paid: bool) ->
     """Whether it was certain at that time that a job would never give this sample, and would not be charged."""
     if job.done_at > at:
         return False
-    lost = [np.isin(np.arange(block.n_rows), rows) for block, rows in zip(job.request.blocks, job.lost, strict=False)]
+    lost = [
+        np.isin(np.arange(block.n_rows), [row for part in parts for row in part.rows])
+        for block, parts in zip(job.request.blocks, job.lost, strict=False)
+    ]
     is_lost = bool(lost) and bool(np.concatenate(lost)[samples_of(job.request).index(sample)])
     return is_lost or job.failure is not None or (job.spoiled == NEVER_READABLE and not is_paid)
 
@@ -76,16 +81,33 @@ def sent_blindly(world: World) -> Iterator[str]:
     for letter in world.provider.letters:
         for sample in samples_of(letter.request):
             for before in earlier[sample]:
-                if is_blind(letter, before, terms=world.conditions.terms) and not is_lost(world, before):
+                is_known = is_remembered(letter, before, world=world)
+                if is_blind(letter, before, terms=world.conditions.terms) and not (is_known or is_lost(world, before)):
                     waited = letter.sent_at - before.sent_at
                     yield f"{letter.request.job_id} was sent {waited:.3f} s after {before.request.job_id}, in doubt"
                     return
             earlier[sample].append(letter)
 
 
+def is_remembered(letter: Letter, before: Letter, *, world: World) -> bool:
+    """Whether a submission repeats another one so soon that the provider takes both for the same job.
+
+    Or whether such a repeat was answered before it left, so that there is no doubt any more.
+    """
+    seconds = world.conditions.remembers_keys_seconds
+    repeats = [
+        other
+        for other in world.provider.letters
+        if (other.key, other.digest) == (before.key, before.digest)
+        and 0 < other.arrives_at - before.arrives_at < seconds
+    ]
+    return letter in repeats or any(other.outcome_at(letter.sent_at) is Outcome.ACCEPTED for other in repeats)
+
+
 def is_lost(world: World, letter: Letter) -> bool:
     """Whether a submission that was never accepted is in no database, which was restored from an older one."""
-    spans = world.lost_spans
+    # The provider's times are whole nanoseconds.
+    spans = [(start, end + 1e-6) for start, end in world.lost_spans]
     return letter.provider_id is None and any(start <= letter.sent_at <= end for start, end in spans)
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qorch.errors import JobFailedError
-from qorch.model.arrays import IntArray
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, LostRows
 from qorch.ports.policy import OnUnknown, Rate, Terms
 from qorch.testing.fakes.provider import FREE, PAID, FakeProvider, FakeRemote, Fault
 
@@ -26,7 +25,8 @@ class Conditions:
     ``backup_at``: when the store is backed up; the backup replaces it after the next crash of the whole machine.
     ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds``: in
     the queue. ``outages``, ``closures`` and ``lockouts`` as the provider has them. ``jumps``: when, and how many
-    seconds ahead the wall clock then is.
+    seconds ahead the wall clock then is. ``remembers_keys_seconds``: the provider answers a resend within it with the
+    job that it has.
     """
 
     on_unknown: OnUnknown
@@ -51,12 +51,20 @@ class Conditions:
     lockouts: tuple[tuple[float, float], ...] = ()
     jumps: tuple[tuple[float, float], ...] = ()
     backup_at: float | None = None
+    remembers_keys_seconds: float = 0.0
 
     @property
     def terms(self) -> Terms:
         """What the engine is told."""
         rate = self.rate if self.is_rate_declared else None
-        return Terms("fake-account", self.on_unknown, self.settle_seconds, self.most_jobs, rate)
+        return Terms(
+            "fake-account",
+            self.on_unknown,
+            self.settle_seconds,
+            self.most_jobs,
+            rate,
+            remembers_keys_seconds=self.remembers_keys_seconds,
+        )
 
     @property
     def charges(self) -> bool:
@@ -93,6 +101,8 @@ def draw_conditions(random: np.random.Generator) -> Conditions:
         lockouts=_windows(random, HOUR) if random.random() < 0.5 else (),
         jumps=_jumps(random),
         backup_at=spread(random, 1.0, 2 * longest) if random.random() < 0.3 else None,
+        # Of a generator of its own, so that no other condition depends on it.
+        remembers_keys_seconds=_pick(random.spawn(1)[0], [0.0, 0.0, 0.0, 300.0, 3600.0]),
     )
 
 
@@ -148,11 +158,14 @@ class Dice:
             return None
         return JobFailedError("the device lost it", is_repeatable=self._throws("failed, repeatable", 0.7))
 
-    def losses(self, request: JobRequest) -> tuple[IntArray, ...]:
+    def losses(self, request: JobRequest) -> tuple[tuple[LostRows, ...], ...]:
         """Which rows of a job fail."""
         if not self._throws("rows lost", self.conditions.loss):
             return ()
-        return tuple(np.flatnonzero(self.random.random(block.n_rows) < 0.5) for block in request.blocks)
+        return tuple(
+            (LostRows(np.flatnonzero(self.random.random(block.n_rows) < 0.5), "the device lost them"),)
+            for block in request.blocks
+        )
 
     def spoils(self) -> int:
         """How often an answer is damaged."""
@@ -185,6 +198,7 @@ def set_up(provider: FakeProvider, dice: Dice) -> None:
     provider.outages = conditions.outages
     provider.closures = conditions.closures
     provider.lockouts = conditions.lockouts
+    provider.remembers_keys_seconds = conditions.remembers_keys_seconds
 
 
 def set_up_remote(remote: FakeRemote, dice: Dice) -> None:

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qorch.engine.engine import Call, Engine
-from qorch.engine.journal import INLINE_ROWS
 from qorch.engine.recorder import Recorder
+from qorch.engine.reservation import CheckBudgets, allow_all
+from qorch.engine.worker import INLINE_EXECUTIONS
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.identity import Position
@@ -42,8 +43,15 @@ class Sandbox:
         """A client's way to the provider."""
         return FakeRemote(self.provider, self.clock, **settings)
 
-    def engine(self, remote: FakeRemote, *, run_id: str = "r", policy: RunPolicy | None = None) -> Engine:
-        """The engine of a run, which is stored where it is new."""
+    def engine(
+        self,
+        remote: FakeRemote,
+        *,
+        run_id: str = "r",
+        policy: RunPolicy | None = None,
+        check_budgets: CheckBudgets = allow_all,
+    ) -> Engine:
+        """The engine of a run, which is stored if it is new."""
         if self.store.find_run(run_id) is None:
             self.store.write([RunRecord(run_id, run_id, remote.name, 1, "resume", self.clock.now())])
         engine = Engine(
@@ -54,6 +62,7 @@ class Sandbox:
             recorder=Recorder(self.clock),
             run_id=run_id,
             random=np.random.default_rng(1),
+            check_budgets=check_budgets,
         )
         self._engines.append(engine)
         return engine
@@ -68,7 +77,7 @@ class Sandbox:
 
     async def execute_many(self, engine: Engine, rows: int, *, step: int = 0) -> list[PubResult]:
         """So many rows in calls that are small enough to be computed without a thread, all at once."""
-        sizes = [min(INLINE_ROWS, rows - start) for start in range(0, rows, INLINE_ROWS)]
+        sizes = [min(INLINE_EXECUTIONS, rows - start) for start in range(0, rows, INLINE_EXECUTIONS)]
         return await asyncio.gather(
             *(self.execute(engine, size, step=step, call=call) for call, size in enumerate(sizes))
         )

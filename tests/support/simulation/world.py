@@ -17,7 +17,7 @@ import numpy as np
 
 from qorch.engine.engine import Engine
 from qorch.errors import QorchError
-from qorch.model.job import JobRequest
+from qorch.model.job import Payload
 from qorch.model.result import PubResult
 from qorch.ports.policy import PollPolicy, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, RunRecord, Write
@@ -76,10 +76,10 @@ class _WatchedRemote(FakeRemote):
     is_durable: Callable[[str], bool] = lambda _: True
     complain: Callable[[str], None] = lambda _: None
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
-        if not self.is_durable(key):
-            self.complain(f"job {request.job_id} left before its intent was on disk")
-        return await super().submit(request, key=key)
+    async def submit(self, payload: Payload) -> str:
+        if not self.is_durable(payload.key):
+            self.complain(f"job {payload.request.job_id} left before its intent was on disk")
+        return await super().submit(payload)
 
 
 class _WatchedStore:

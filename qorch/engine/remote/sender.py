@@ -1,0 +1,292 @@
+"""Gets one job accepted: intent, submission, and what follows each of its outcomes."""
+
+import asyncio
+import datetime
+from dataclasses import dataclass, replace
+
+from qorch.engine.journal import Journal
+from qorch.engine.recorder import Recorder
+from qorch.engine.remote.pacer import Pacer, Permit
+from qorch.engine.remote.reconcile import Reconciler
+from qorch.engine.remote.retrying import Retrier
+from qorch.engine.reservation import Reservation
+from qorch.engine.submission import Submission
+from qorch.errors import BusyError, CredentialsError, RejectedError, UnknownOutcomeError, UnreachableError
+from qorch.model.job import AttemptOutcome, JobState, Payload
+from qorch.model.timing import Phase
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RetryPolicy
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
+from qorch.ports.store import Jobs
+
+GRACE_SECONDS = 2.0
+"""How long a submission on its way may still be answered after its caller was cancelled."""
+REMEMBERED_SHARE = 0.8
+"""Of the time for which a provider remembers a key: a resend that leaves later may arrive too late."""
+
+
+@dataclass(eq=False)
+class Sending:
+    """One job on its way to the provider. ``begun_at``: before its first submission.
+
+    ``is_in_doubt``: an earlier submission has no answer, so that the provider may have the job.
+    """
+
+    submission: Submission
+    payload: Payload
+    plan: JobPlan
+    record: JobRecord
+    begun_at: datetime.datetime
+    attempt: AttemptRecord
+    first_sent_ns: int | None = None
+    accepted_ns: int = 0
+    unknowns: int = 0
+    is_in_doubt: bool = False
+
+    @property
+    def unsent_state(self) -> JobState:
+        """The job's state after a try that provably did not reach the provider."""
+        return JobState.INTENT if self.is_in_doubt else JobState.RESERVED
+
+
+@dataclass(eq=False)
+class Sender:
+    """Submits jobs. The intent, with its key, is durable before the first byte leaves.
+
+    Every resend has the same key and the same bytes. It follows only upon a proof that the provider does not have the
+    job, or upon the settle time if the terms allow that, or while the provider remembers the key.
+    """
+
+    backend: RemoteBackend
+    store: Jobs
+    journal: Journal
+    recorder: Recorder
+    reservation: Reservation
+    pacer: Pacer
+    retrier: Retrier
+    reconciler: Reconciler
+    clock: Clock
+    retry: RetryPolicy
+
+    def __post_init__(self) -> None:
+        """Nothing was sent yet."""
+        self._reaching = asyncio.Lock()
+
+    def begin(self, submission: Submission, payload: Payload) -> Sending:
+        """A reserved job that is about to be sent."""
+        now = self.clock.now()
+        record = submission.record(JobState.RESERVED, changed_at=now)
+        none = AttemptRecord(record.job_id, 0, payload.key, now)
+        return Sending(submission, payload, submission.plan, record, now, none)
+
+    async def submit(self, sending: Sending, permit: Permit) -> None:
+        """Get the job accepted: ``sending.record`` is then SUBMITTED.
+
+        Raises RejectedError if it was refused for good, or the retries' patience is over; UnknownOutcomeError if it is
+        held; StoreError.
+        """
+        await self._reach(sending)
+        try:
+            await self.retrier.resume(lambda: self._try(sending, permit))
+        except RejectedError as error:
+            if sending.is_in_doubt and await self._look_for(sending, str(error), may_resend=True):
+                return
+            if sending.record.attempts:
+                failed = sending.record.moved(JobState.FAILED, at=self.clock.now(), error=str(error))
+                await self.journal.write_ahead([failed])
+            raise
+
+    async def _reach(self, sending: Sending) -> None:
+        """Before the first submission of a session, ask whether a server answers at all, without waiting for a turn.
+
+        A wrong address is then reported soon, and leaves no job in doubt. Raises UnreachableError.
+        """
+        async with self._reaching:
+            if not self.retrier.was_reached:
+                with self.recorder.span(Phase.PACE, sending.record.position, job_id=sending.record.job_id):
+                    await self.retrier.repeat(self._ask_whether_open)
+
+    async def _ask_whether_open(self) -> None:
+        try:
+            availability = await self.backend.availability()
+        except UnreachableError:
+            raise
+        except BusyError:
+            return  # a server answered; the pacer deals with the rest
+        if availability.is_open:
+            self.pacer.saw_open()
+
+    async def _try(self, sending: Sending, permit: Permit) -> None:
+        """Submit once when it is its turn. Raises BusyError if the same may be tried again."""
+        if sending.is_in_doubt and not self._is_remembered(sending):
+            reason = sending.attempt.error or "no answer came"
+            if await self._look_for(sending, reason, may_resend=sending.unknowns < self.retry.max_unknowns):
+                return
+        await self._check_payload(sending)
+        with self.recorder.span(Phase.PACE, sending.record.position, job_id=sending.record.job_id):
+            await permit.obtain()
+        try:
+            if sending.is_in_doubt and not self._is_remembered(sending):
+                raise BusyError(f"job {sending.record.job_id} is looked for before it is sent again")
+            await self._intend(sending)
+            if permit.is_void:
+                await self._note_unsent(sending, "another submission was refused meanwhile")
+                raise BusyError(f"job {sending.record.job_id} waits: another submission was refused")
+        except BusyError:
+            await permit.withdrawn()
+            raise
+        with self.recorder.span(Phase.SUBMIT, sending.record.position, job_id=sending.record.job_id):
+            await self._send(sending, permit)
+
+    def _is_remembered(self, sending: Sending) -> bool:
+        """Whether the provider would know the same payload for the same job if it was sent now."""
+        seconds = REMEMBERED_SHARE * self.backend.terms.remembers_keys_seconds
+        first_ns = sending.first_sent_ns
+        return first_ns is not None and self.clock.monotonic_ns() - first_ns < seconds * 1e9
+
+    async def _check_payload(self, sending: Sending) -> None:
+        """Raise RejectedError if an earlier attempt sent other bytes under this key."""
+        if not sending.record.attempts:
+            return
+        attempts = await asyncio.to_thread(self.store.attempts, sending.record.job_id)
+        for attempt in attempts:
+            if attempt.payload_digest not in (None, sending.payload.digest):
+                raise RejectedError(
+                    f"job {sending.record.job_id} is not sent again: under its key, attempt {attempt.ordinal} had the"
+                    f" payload {attempt.payload_digest}, and now it is {sending.payload.digest}. The adapter of"
+                    f" {self.backend.name} must encode a job the same way every time; please report this"
+                )
+
+    async def _intend(self, sending: Sending) -> None:
+        record, payload = sending.record, sending.payload
+        if not record.attempts:
+            record = self.reservation.take(record.job_id)
+        now = self.clock.now()
+        record = record.moved(JobState.INTENT, at=now, attempts=record.attempts + 1, error=None)
+        sending.record = record
+        sending.attempt = AttemptRecord(
+            record.job_id,
+            record.attempts,
+            payload.key,
+            now,
+            payload_digest=payload.digest,
+            search_text=payload.search_text,
+        )
+        with self.recorder.span(Phase.STORE, record.position, job_id=record.job_id):
+            try:
+                await self.journal.write_ahead([record, sending.attempt, sending.plan])
+            except asyncio.CancelledError:
+                # It reaches the disk all the same, and nothing was sent.
+                sending.record = record.moved(sending.unsent_state, at=now)
+                withdrawn = replace(sending.attempt, outcome=AttemptOutcome.WITHDRAWN)
+                self.journal.record_soon([sending.record, withdrawn])
+                raise
+
+    async def _send(self, sending: Sending, permit: Permit) -> None:
+        """Send once, and deal with every outcome.
+
+        What is known of the job is on its way to the disk before anything else is waited for, since a caller may be
+        cancelled at every await.
+        """
+        permit.note_sent()
+        try:
+            provider_id = await self._post(sending)
+        except UnknownOutcomeError as error:
+            await self._doubt(sending, permit, str(error))
+        except RejectedError as error:
+            if isinstance(error, CredentialsError):
+                self.pacer.stop(error)
+            elif isinstance(error, BusyError):
+                self.pacer.shut()
+            try:
+                await self._note_unsent(sending, str(error))
+            finally:
+                await (permit.refused(error) if isinstance(error, BusyError) else permit.rejected())
+            raise
+        else:
+            try:
+                await self._accept(sending, provider_id)
+            finally:
+                await permit.accepted()
+
+    async def _accept(self, sending: Sending, provider_id: str) -> None:
+        now = self.clock.now()
+        sending.accepted_ns = self.clock.monotonic_ns()
+        sending.record = sending.record.moved(JobState.SUBMITTED, at=now, provider_id=provider_id, error=None)
+        accepted = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)
+        await self.journal.write_ahead([sending.record, accepted])
+
+    async def _post(self, sending: Sending) -> str:
+        """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""
+        if sending.first_sent_ns is None:
+            sending.first_sent_ns = self.clock.monotonic_ns()
+        post = asyncio.ensure_future(self.backend.submit(sending.payload))
+        try:
+            return await asyncio.shield(post)
+        except asyncio.CancelledError:
+            try:
+                await asyncio.wait([post], timeout=GRACE_SECONDS)
+                self._note_late(sending, post)
+            finally:
+                post.cancel()
+            raise
+
+    def _note_late(self, sending: Sending, post: "asyncio.Future[str]") -> None:
+        """Write down an answer whose caller was cancelled: the job is adopted, or known not to be there."""
+        if not post.done() or post.cancelled():
+            return
+        now, error = self.clock.now(), post.exception()
+        if error is None:
+            accepted = sending.record.moved(JobState.SUBMITTED, at=now, provider_id=post.result())
+            self.journal.record_soon([accepted, replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)])
+        elif isinstance(error, RejectedError):
+            unsent = sending.record.moved(sending.unsent_state, at=now, error=str(error))
+            refused = replace(sending.attempt, outcome=AttemptOutcome.REFUSED, error=str(error))
+            self.journal.record_soon([unsent, refused])
+
+    async def _doubt(self, sending: Sending, permit: Permit, reason: str) -> None:
+        """A submission has no answer. Raises BusyError if the job is to be sent again."""
+        sending.unknowns += 1
+        may_resend = sending.unknowns < self.retry.max_unknowns
+        if may_resend and self._is_remembered(sending):
+            sending.is_in_doubt = True
+            sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.UNANSWERED, error=reason)
+            try:
+                await self.journal.write_ahead([sending.attempt])
+            finally:
+                await permit.refused(BusyError(reason))
+            raise BusyError(f"job {sending.record.job_id}: {reason}; it is sent again, under the same key")
+        await permit.unanswered()
+        if not await self._look_for(sending, reason, may_resend=may_resend):
+            await permit.finished()
+            raise BusyError(f"job {sending.record.job_id}: {reason}; no list shows it, so it is sent again")
+
+    async def _look_for(self, sending: Sending, reason: str, *, may_resend: bool) -> bool:
+        """Whether the provider has a job that is in doubt; it is then SUBMITTED, and else RESERVED.
+
+        Raises UnknownOutcomeError if it is held, or cannot be looked for.
+        """
+        sending.record = await self.reconciler.reconcile(
+            sending.record,
+            attempt=sending.attempt,
+            since=sending.begun_at,
+            reason=reason,
+            may_resend=may_resend,
+        )
+        sending.is_in_doubt = False
+        is_found = sending.record.state is JobState.SUBMITTED
+        if is_found:
+            sending.accepted_ns = self.clock.monotonic_ns()
+            sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED, error=None)
+        else:
+            sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.UNANSWERED, error=reason)
+            sending.first_sent_ns = None
+        await self.journal.write_ahead([sending.attempt])
+        return is_found
+
+    async def _note_unsent(self, sending: Sending, reason: str) -> None:
+        """Write down that this submission provably did not bring the job to the provider."""
+        sending.record = sending.record.moved(sending.unsent_state, at=self.clock.now(), error=reason)
+        refused = replace(sending.attempt, outcome=AttemptOutcome.REFUSED, error=reason)
+        await self.journal.write_ahead([sending.record, refused])
