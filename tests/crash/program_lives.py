@@ -14,12 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numba.typed  # noqa: F401
 import qiskit  # noqa: F401
-import torch  # noqa: F401
+import sqlalchemy.dialects.sqlite  # noqa: F401
+import torch
+import torch._dynamo  # noqa: F401
 
 import qorch
 import qorch.torch
 import qorch.wiring
+import qorch_jobs_db.sqlite  # noqa: F401
 import qorch_providers.local  # noqa: F401
 
 

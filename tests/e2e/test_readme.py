@@ -106,7 +106,7 @@ def test_every_command_of_the_manuals_does_what_it_says(
 def test_python_of_the_readme_runs_as_it_stands(qorch: Any, number: int) -> None:
     """Copied into a file, each example runs to its end with warnings as errors."""
     assert len(blocks("python")) == 2
-    outcome = qorch.run_python(blocks("python")[number], "-W", "error::UserWarning")
+    outcome = qorch.run_python_afresh(blocks("python")[number], "-W", "error::UserWarning")
     assert outcome.code == 0, outcome.err
     assert outcome.out
 
