@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, TypeAlias
 
 LOADED = (
-    "alembic.command", "httpx", "httpx_aiohttp", "numba.typed", "pydantic.json_schema", "qiskit.circuit",
+    "alembic.command", "httpx", "httpx_aiohttp", "pydantic.json_schema", "qiskit.circuit",
     "qorch.torch", "qorch.wiring", "qorch.workloads.digits", "qorch_jobs_db.sqlite", "qorch_providers.aer",
     "qorch_providers.ionq", "qorch_providers.local", "rich.console", "sklearn.datasets", "sklearn.decomposition",
     "sklearn.linear_model", "sklearn.model_selection", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo",
@@ -131,7 +132,8 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        self._socket.recv(1)
+        if not self._socket.recv(1):
+            raise RuntimeError("the server of forks did not start; standard error says why")
 
     def start(
         self, program: str, arguments: Sequence[str], *, cwd: str | Path, environment: Mapping[str, str], stdin: int
@@ -186,6 +188,8 @@ def serve(requests: socket.socket) -> None:
     for module in LOADED:
         with suppress(ImportError):
             importlib.import_module(module)
+    with suppress(ImportError):
+        importlib.import_module("numba").njit(lambda: 0)()  # the compiler loads itself with the first function
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all that is loaded
     requests.send(b".")
@@ -231,6 +235,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # that of this environment
     program = request["program"]
     sys.argv = [program, *request["arguments"]]
     code: object = 0

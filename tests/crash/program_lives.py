@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numba.typed  # noqa: F401
+import numba
 import qiskit  # noqa: F401
 import sqlalchemy.dialects.sqlite  # noqa: F401
 import torch
@@ -74,6 +74,7 @@ def spawn(source: str, life: dict[str, Any]) -> int:
 def main() -> None:
     """Answer every life with its exit code and its seconds."""
     source = Path(sys.argv[1]).read_text()
+    numba.njit(lambda: 0)()  # the compiler loads itself with the first function
     for line in sys.stdin:
         life = json.loads(line)
         begun = time.monotonic()
