@@ -193,9 +193,9 @@ def serve(requests: socket.socket) -> None:
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all that is loaded
     requests.send(b".")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the supervisors
     while True:
         request, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 4)
+        _reap_supervisors()
         if not request:
             return
         if os.fork() == 0:
@@ -205,9 +205,14 @@ def serve(requests: socket.socket) -> None:
             os.close(descriptor)
 
 
+def _reap_supervisors() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _supervise(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
     """Fork once more, and say the child's id, and at its end its exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     *streams, status = descriptors
     child = os.fork()
     if child == 0:
