@@ -11,6 +11,8 @@ DEVELOPED := $(VENV)/.qorch-dev-$(PLACE)
 
 # What a user's shell may have set for another project.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Without its compiled sources every process starts a second later.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:

@@ -43,5 +43,7 @@ def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("QORCH_")]:
             patch.delenv(name)
+        # Every process would compile qorch's sources once more.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("QORCH_DB", str(tmp_path_factory.mktemp("qorch") / "tests.db"))
         yield

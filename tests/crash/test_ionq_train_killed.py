@@ -104,7 +104,6 @@ def compare(db: Path, emulator: RunningEmulator, train: Train, whole: dict[str, 
     assert_none_lost(str(db), emulator)
 
 
-@pytest.mark.serial
 def test_a_training_is_killed_twice_and_interrupted(tmp_path: Path, train_here: Train) -> None:
     """Two kills and a Ctrl-C, which ends within 5 s and says how to go on."""
     whole = train_whole(tmp_path, train_here)
