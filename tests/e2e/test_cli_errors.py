@@ -79,7 +79,7 @@ def test_a_path_that_the_system_refuses_is_one_line(typed: Any, command: str) ->
 
 def test_a_process_ends_with_the_code_and_says_no_more(qorch: Any) -> None:
     """What is true inside the process is true outside it."""
-    outcome = qorch.run_afresh("train", "digits", "--shots", "0")
+    outcome = qorch("train", "digits", "--shots", "0")
     assert outcome.code == 2
     assert outcome.error.startswith("shots is 0")
     assert list(qorch.folder.iterdir()) == []
