@@ -11,7 +11,6 @@ import numpy as np
 from qorch.audit.phases import label_of
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
-from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
@@ -179,7 +178,7 @@ def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord], charges: bool)
     """What the run cost; None if its backend charges, and a job that it may have accepted has no price."""
     entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
     priced = {entry.job_id for entry in entries}
-    sent = {job.job_id for job in jobs if job.provider_id is not None or job.state in OPEN_STATES}
+    sent = {job.job_id for job in jobs if job.may_be_billed}
     if charges and not sent <= priced:
         return None
     currency = entries[0].currency if entries else run.currency or "USD"

@@ -8,7 +8,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
-from qorch.model.job import MOVES, AttemptOutcome, JobState
+from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
@@ -140,6 +140,11 @@ class JobRecord:
     def is_unsent(self) -> bool:
         """Whether the job was planned, and provably never sent: nothing ran, and nothing is billed."""
         return self.provider_id is None and self.state in (JobState.PLANNED, JobState.RESERVED, JobState.CANCELLED)
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether a backend that charges may bill the job: it ran, it was accepted, or nobody knows that it was not."""
+        return self.provider_id is not None or self.state is JobState.DONE or self.state in OPEN_STATES
 
     def moved(self, state: JobState, *, at: datetime.datetime, **changes: Unpack[JobChanges]) -> "JobRecord":
         """The job in another state, or in the same. Raises RuntimeError for a move that ``MOVES`` does not allow."""

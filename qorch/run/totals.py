@@ -126,5 +126,4 @@ def may_have_paid(store: RunHistory, run: RunRecord) -> bool:
     """Whether a run has ledger entries, or jobs that may have been accepted by a backend not known to be free."""
     if store.ledger(run.run_id):
         return True
-    sent = (job.provider_id is not None or job.state in OPEN_STATES for job in store.jobs(run.run_id))
-    return run.charges is not False and any(sent)
+    return run.charges is not False and any(job.may_be_billed for job in store.jobs(run.run_id))

@@ -10,7 +10,7 @@ import pytest
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 
 from qorch.errors import ParameterError
-from qorch.model.circuit import Circuit
+from qorch.model.circuit import FIXED, Circuit
 from qorch.model.qiskit.compile import compile_circuit
 
 SCRIPT = """
@@ -111,3 +111,28 @@ def test_driven_columns_follow_zero_coefficients_and_formulas():
     for parameter, columns in enumerate([[0], [1], [1, 2]]):
         wanted = np.arange(3) == parameter
         assert compiled.angle_map.driven_columns(wanted).tolist() == columns
+
+
+def test_gate_lists_of_equal_gates_are_one_key():
+    """Compiled apart, two lists of the same gates are equal and hash alike; another angle makes another list."""
+    first, same, other = (
+        circuit_of(lambda circuit, angle=angle: (circuit.rx(angle, 0), circuit.cx(0, 1))).gates
+        for angle in (0.3, 0.3, 0.4)
+    )
+    assert first is not same
+    assert first == same
+    assert {first: 1}[same] == 1
+    assert first != other
+    assert first != first.digest
+
+
+def test_instructions_are_the_gates_in_order():
+    """Each with its qubits, and its angles as a number or as a column of the row."""
+    x = Parameter("x")
+    gates = circuit_of(lambda circuit: (circuit.h(1), circuit.u(0.5, x, 0.25, 0), circuit.cx(1, 0))).gates
+    found = [(gate.name, qubits, [tuple(angle) for angle in angles]) for gate, qubits, angles in gates.instructions()]
+    assert found == [
+        ("h", (1,), []),
+        ("u", (0,), [(FIXED, 0.5), (0, 0.0), (FIXED, 0.25)]),
+        ("cx", (1, 0), []),
+    ]
