@@ -297,11 +297,7 @@ def test_a_closed_backend_ends_its_jobs_and_refuses_others(monkeypatch: pytest.M
 
 
 def test_short_gradients_run_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-<<<<<<< HEAD
-    """The first one runs in the thread, because it may compile; one known to be short runs in the loop."""
-=======
     """The first one runs in the thread, since it may have to compile; one that is known to be short in the loop."""
->>>>>>> inproc9
     gates = random_gates(np.random.default_rng(77), 3, 8)
     pub = Pub(free_circuit(gates), np.zeros((2, gates.n_columns)), observables=["Z0"])
     threads: list[int] = []
