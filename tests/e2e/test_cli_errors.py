@@ -164,10 +164,13 @@ def test_a_newer_database_asks_for_an_upgrade(typed: Any) -> None:
 def test_a_file_that_can_grow_no_more_ends_the_run_and_it_resumes(typed: Any) -> None:
     """Writing fails in mid-run; with room again the run goes on to the weights of an undisturbed one."""
     whole = typed("train", "digits", *typed.small, "--epochs", "4", "--json").document
-    half = typed.database.stat().st_size // 3 // 512
-    options = " ".join(typed.small)
-    limited = typed.run_shell(
-        f"ulimit -f {half}; exec {typed.program} train digits --db second.db {options} --epochs 4"
+    third = typed.database.stat().st_size // 3
+    arguments = ["train", "digits", "--db", "second.db", *typed.small, "--epochs", "4"]
+    limited = typed.run_python(
+        "import resource\n"
+        "from qorch.cli.main import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({third}, {third}))\n"
+        f"main({arguments})\n"
     )
     assert limited.code == 1, limited.err
     *_, hint, error = limited.err.splitlines()

@@ -60,7 +60,7 @@ def test_a_large_seed_is_a_seed(typed: Any) -> None:
     assert outcome.document["seed"] == 2**32
 
 
-@pytest.mark.parametrize("ends", ["2>&1 | head -1", soak("2>/dev/full"), soak("2>&-"), soak(">&-"), "<&- >&- 2>&-"])
+@pytest.mark.parametrize("ends", ["2>&1 | head -1", *map(soak, ("2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"))])
 def test_a_training_outlives_who_watches_it(typed: Any, ends: str) -> None:
     """Streams that nobody reads, that cannot be written or that are not there: the run is done."""
     options = " ".join(typed.small)
@@ -70,7 +70,14 @@ def test_a_training_outlives_who_watches_it(typed: Any, ends: str) -> None:
     assert [run["state"] for run in typed("runs", "--json").document["runs"]] == ["done"]
 
 
-@pytest.mark.parametrize("ends", ["2>/dev/full", "2>&-", ">&-"])
+def test_a_command_needs_no_streams(typed: Any) -> None:
+    """It ends well where none of them is there."""
+    outcome = typed.run_shell(f"{{ {typed.program} runs; echo $? >code; }} <&- >&- 2>&-")
+    assert (outcome.out, outcome.err) == ("", "")
+    assert (typed.folder / "code").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("ends", ["2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"])
 def test_a_users_loop_outlives_who_watches_it(typed: Any, ends: str) -> None:
     """The same with a program that loads less."""
     (typed.folder / "loop.py").write_text(LOOP)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, thermal_relaxation_error
@@ -88,13 +89,14 @@ def test_exact_noise_is_what_aer_samples_itself(tmp_path: Path) -> None:
         assert chi_square_sigmas(histogram, exact[row]) < 6.0
 
 
-def test_trajectories_follow_the_density_matrix(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shots", [1_000, pytest.param(3_000, marks=pytest.mark.soak)])
+def test_trajectories_follow_the_density_matrix(shots: int, tmp_path: Path) -> None:
     """Beyond the density-matrix limit samples are seeded trajectories with the exact distribution."""
     options = write_model(uneven_model(), tmp_path)
     gates = chain(10)
     angles = np.tile(angles_for(gates, 1), (2, 1))
-    sampled = block_of(gates, angles, shots=3_000)
-    later = block_of(gates, angles, shots=3_000, shot_offset=3_000)
+    sampled = block_of(gates, angles, shots=shots)
+    later = block_of(gates, angles, shots=shots, shot_offset=shots)
     whole, moved, rest, exact = run_blocks(
         options, sampled, rows_of(sampled, [1]), later, block_of(gates, angles[:1], shots=None)
     ).blocks
