@@ -39,7 +39,7 @@ class Config:
     """Settings that do not belong to one run.
 
     ``db``: URL or path of the database (``QORCH_DB``); ``workers``: worker processes of local backends
-    (``QORCH_WORKERS``), None for one per available core; ``data_dir``: where workloads look for their files
+    (``QORCH_WORKERS``), None for one per available core; ``data_dir``: the folder of the workloads' files
     (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
     ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all.
     """
@@ -52,7 +52,7 @@ class Config:
 
 
 def calm_openmp() -> None:
-    """Let OpenMP's threads sleep between two loops, where the user has not said otherwise.
+    """Let OpenMP's threads sleep between two loops, unless the user has said otherwise.
 
     By default torch's spin for a while after every operation, and take a third of the speed of whatever computes next.
     Takes effect only before torch is loaded.

@@ -13,10 +13,10 @@
     │   └── MissingPackageError an extra is not installed; the message has the pip line
     ├── BackendError            the backend could not do it
     │   ├── RejectedError       the backend refused the job; it was not accepted and costs nothing
-    │   │   ├── BusyError       not now: it is tried again, after `retry_after_seconds` where the server names a time
+    │   │   ├── BusyError       not now: it is tried again, after `retry_after_seconds` if the server names a time
     │   │   │   ├── UnavailableError the backend takes no jobs for a while: the queue pauses until it does
     │   │   │   └── UnreachableError no server answered: check the address if none ever did
-    │   │   └── CredentialsError    the key was refused: nothing more is sent until a person mends it
+    │   │   └── CredentialsError    the key was refused: nothing more is sent until it is mended
     │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
     │   ├── JobMissingError     the provider does not know a job that it accepted; it is asked again, then held
     │   ├── JobFailedError      the provider accepted the job and failed; `is_repeatable` says whether to try again
@@ -25,7 +25,7 @@
     │       └── HeldResultError     and is paid for: the job is held (an UnknownOutcomeError, too)
     ├── StoreError              the database could not do it
     │   ├── StoreUnavailableError   the path cannot be opened or written
-    │   ├── StoreCorruptError   the file is no sound database
+    │   ├── StoreCorruptError   the file is not a sound database
     │   ├── StoreTooNewError    a newer qorch wrote it; upgrade qorch
     │   └── StoreFullError      the disk is full; what was stored is safe, free space and resume
     ├── RunError                the run cannot go on as asked
@@ -84,7 +84,7 @@ class BusyError(RejectedError):
     """The backend could not be reached or took nothing now: nothing was accepted, and it is tried again."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        """``retry_after_seconds``: how long the server asked to be left alone, None where it did not say."""
+        """``retry_after_seconds``: how long the server asked to be left alone, None if it did not say."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 

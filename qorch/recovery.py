@@ -1,4 +1,4 @@
-"""Settles what ended runs left at their providers: fetched if it is done, held if it cannot be known."""
+"""Finishes what ended runs left at their providers: fetched if it has finished, held if it stays unknown."""
 
 import asyncio
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.kinds import check_kind
 from qorch.ports.clock import WallClock
 from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Runs, Store
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable
 from qorch.run.totals import state_now
@@ -220,7 +220,7 @@ def list_runs(store: Store, place: str | Store) -> list[StoredRun]:
     ]
 
 
-def require_record(store: Store, name_or_id: str) -> RunRecord:
+def require_record(store: Runs, name_or_id: str) -> RunRecord:
     """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError if there is none."""
     found = next(iter(store.runs()), None) if name_or_id == LATEST else store.find_run(name_or_id)
     if found is None:

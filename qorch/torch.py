@@ -98,7 +98,7 @@ def _only_once(gradient: torch.Tensor | None, *sources: torch.Tensor) -> torch.T
 
 
 class _Final(torch.autograd.Function):
-    """A gradient that depends on ``sources`` in a way that nobody knows."""
+    """A gradient that depends on ``sources`` in an unknown way: to differentiate it again is an error."""
 
     @staticmethod
     def forward(ctx: Any, gradient: torch.Tensor, *sources: torch.Tensor) -> torch.Tensor:
@@ -120,7 +120,7 @@ class QuantumLayer(torch.nn.Module):
     which together are all of them. The weights are one ``torch.nn.Parameter`` of shape ``(W,)``. ``initial``: their
     first values in radians, or a function such as ``torch.nn.init.zeros_`` that fills them; by default they are
     uniform in ±π from torch's random state. ``shots``: None is exact, ``"run"`` the run's own.
-    ``gradient``: ``"parameter-shift"``, or ``"exact"`` where the backend offers it.
+    ``gradient``: ``"parameter-shift"``, or ``"exact"`` if the backend offers it.
 
     The layer executes in the run that is active, or in ``run``. To evaluate it without a run, see ``eval_on``.
 

@@ -63,12 +63,12 @@ def start_run(
     clock: Clock | None = None,
     is_command: bool = False,
 ) -> Run:
-    """Start a training run, or with ``resume`` continue the newest run of that name (or id) where there is one.
+    """Start a training run, or with ``resume`` continue the newest run of that name (or id) if there is one.
 
     ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``;
     nothing enforces it yet, so a backend that charges refuses it, and ``"none"`` resumes a run there that has one.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
-    and recorded where it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
+    and recorded if it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
     database. ``rebuy``: go on if paid positions have changed. ``allow_changes``: what may differ from what the run
     was started with: ``shots``, ``settings``, ``epochs``, ``batch_size``, ``batches``, ``gradient``, ``learning_rate``.
     ``progress``: a function that is called with a ``Progress`` after every step, in the thread of the training loop,
@@ -203,7 +203,7 @@ def _as_default_shots(shots: int | None) -> int | None:
 
 
 def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:
-    """The store, which the stack closes where it was opened here."""
+    """The store, which the stack closes if it was opened here."""
     if not isinstance(db, str | os.PathLike):
         return db
     return stack.enter_context(closing(open_store(db, clock=clock)))
@@ -296,7 +296,7 @@ def _new_record(
 
 
 def _continued(record: RunRecord, device: Backend, seed: int | None, *, settings: str) -> RunRecord:
-    """The record of a run that goes on. Raises UsageError where it was cancelled, or would become another run."""
+    """The record of a run that goes on. Raises UsageError if it was cancelled, or would become another run."""
     if record.state == RunState.CANCELLED:
         raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")
     if record.state == RunState.DELETED:

@@ -3,7 +3,7 @@
 A sealed piece is ``version (1 byte) ‖ sha256(label ‖ payload) (32 bytes) ‖ payload``. The label is everything
 else that is known of the block, so that a piece which was moved to another block fails as surely as a changed
 one. The payload is not compressed: zlib level 1 halved a block of 512 rows of 188 outcomes, but took 4.4 µs a
-row (and 1.6 µs to read) where its SHA-256 takes 0.3 µs, and a fast simulator needs only a few for the row.
+row (and 1.6 µs to read), while its SHA-256 takes 0.3 µs, and a fast simulator needs only a few for the row.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from qorch.errors import StoreCorruptError
 from qorch.model.arrays import AnyArray, FloatArray, UIntArray, freeze
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.measurement import BlockResult
+from qorch.model.samples import Samples
 
 VERSION = 1
 _SEAL_BYTES = 33
@@ -54,7 +55,7 @@ def decode_result(content: bytes, *, label: bytes, name: str) -> BlockResult:
 
 
 def encode_places(rows: UIntArray, streams: UIntArray, ordinals: UIntArray, *, label: bytes) -> bytes:
-    """Seal the three ``(R,)`` arrays that say where a block's rows belong; ``label`` includes their keys."""
+    """Seal the three ``(R,)`` arrays that place a block's rows in their call; ``label`` includes their keys."""
     return seal([part for array in (rows, streams, ordinals) for part in pack(shrink(array))], label=label)
 
 
@@ -63,6 +64,18 @@ def decode_places(content: bytes, *, label: bytes, name: str) -> tuple[UIntArray
     payload = unseal(content, label=label, name=name, next_step=_NEXT_STEP)
     rows, streams, ordinals = (freeze(array.astype(np.uint64)) for array in unpack(payload, 0, count=3)[0])
     return rows, streams, ordinals
+
+
+def stream_arrays(samples: Samples | None, *, n_rows: int) -> tuple[UIntArray, UIntArray]:
+    """Streams and ordinals as the formats have them: of exact values, which have none, ``n_rows`` zeros each."""
+    if samples is None:
+        return np.zeros(n_rows, dtype=np.uint64), np.zeros(n_rows, dtype=np.uint64)
+    return samples.streams, samples.ordinals
+
+
+def read_samples(streams: UIntArray, ordinals: UIntArray, *, shots: int | None, offset: int) -> Samples | None:
+    """The samples of a stored block; ``shots`` None: exact values, whatever was stored of streams."""
+    return None if shots is None else Samples(streams, ordinals, shots, offset)
 
 
 def shrink(array: AnyArray) -> AnyArray:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
-from qorch.model.arrays import ByteArray, freeze
+from qorch.model.arrays import ByteArray, UIntArray, freeze
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
+from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,
+    BlockRows,
     CheckpointRecord,
     JobPlan,
     JobRecord,
@@ -29,9 +31,9 @@ from qorch.ports.records import (
     SpanRecord,
     StepRecord,
 )
-from qorch_jobs_db.blocks import decode_places, decode_result
+from qorch_jobs_db.blocks import decode_places, decode_result, read_samples
 from qorch_jobs_db.encoding import BLOCK_IDENTITY, block_label
-from qorch_jobs_db.plans import decode_answer, decode_plan
+from qorch_jobs_db.job_codec import decode_answer, decode_plan
 
 SqlRow = Row[Any]
 
@@ -60,7 +62,7 @@ def decode_session(row: SqlRow) -> SessionRecord:
     """A row of sessions."""
     started_at = parse_time(row.started_at)
     return SessionRecord(
-        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.rows_executed, row.rows_from_cache,
+        row.run_id, row.ordinal, row.pid, row.host, started_at, row.wall_ns, row.executions, row.executions_from_cache,
         bool(row.is_command),
         row.used_settings,
     )  # fmt: skip
@@ -69,7 +71,7 @@ def decode_session(row: SqlRow) -> SessionRecord:
 def decode_step(row: SqlRow) -> StepRecord:
     """A row of steps."""
     return StepRecord(
-        row.run_id, row.step, row.session, parse_time(row.ended_at), row.rows_executed, row.rows_from_cache,
+        row.run_id, row.step, row.session, parse_time(row.ended_at), row.executions, row.executions_from_cache,
         parse_time_or_none(row.begun_at), row.epoch,
     )  # fmt: skip
 
@@ -83,23 +85,26 @@ def decode_metric(row: SqlRow) -> MetricRecord:
 def decode_job(row: SqlRow) -> JobRecord:
     """A row of jobs."""
     return JobRecord(
-        row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_rows, row.shots,
+        row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_executions, row.shots,
         parse_time(row.changed_at), row.provider_id, row.attempts, row.error,
     )  # fmt: skip
 
 
 def decode_attempt(row: SqlRow) -> AttemptRecord:
     """A row of attempts."""
-    return AttemptRecord(row.job_id, row.ordinal, row.key, parse_time(row.started_at), row.outcome, row.error)
+    return AttemptRecord(
+        row.job_id, row.ordinal, row.key, parse_time(row.started_at), row.outcome, row.error, row.payload_digest,
+        row.search_text,
+    )  # fmt: skip
 
 
 def decode_job_plan(row: SqlRow) -> JobPlan:
-    """A row of job_plans. Raises StoreCorruptError where its checksum fails."""
+    """A row of job_plans. Raises StoreCorruptError if its checksum fails."""
     return decode_plan(row.content, job_id=row.job_id, run_id=row.run_id)
 
 
 def decode_raw_result(row: SqlRow) -> RawRecord:
-    """A row of raw_results. Raises StoreCorruptError where its checksum fails."""
+    """A row of raw_results. Raises StoreCorruptError if its checksum fails."""
     is_quarantined = bool(row.is_quarantined)
     return decode_answer(
         row.content, job_id=row.job_id, run_id=row.run_id, received_at=row.received_at, is_quarantined=is_quarantined
@@ -119,34 +124,39 @@ def decode_entry(row: SqlRow) -> LedgerRecord:
 
 
 def decode_checkpoint(row: SqlRow) -> CheckpointRecord | None:
-    """A row of checkpoints, or None where its content fails its checksum."""
+    """A row of checkpoints, or None if its content fails its checksum."""
     if hashlib.sha256(row.content).hexdigest() != row.sha256:
         return None
     return CheckpointRecord(row.run_id, Position(row.step, row.call), row.content, parse_time(row.created_at))
 
 
 def decode_block(row: SqlRow) -> BlockRecord:
-    """A whole row of row_blocks. Raises StoreCorruptError where a checksum fails."""
-    rows, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
+    """A whole row of row_blocks. Raises StoreCorruptError if a checksum fails."""
+    indices, samples = _places(row)
+    rows = BlockRows(
+        row.group_ordinal, indices, _keys(row), bytes.fromhex(row.context), bytes.fromhex(row.gates_digest), samples
+    )
     return BlockRecord(
-        job_id=row.job_id, run_id=row.run_id, position=Position(row.step, row.call), group=row.group_ordinal,
-        rows=rows, keys=_keys(row), context=bytes.fromhex(row.context),
-        gates_digest=bytes.fromhex(row.gates_digest),
-        measurement_digest=bytes.fromhex(row.measurement_digest), n_qubits=row.n_qubits, shots=row.shots,
-        shot_offset=row.shot_offset, streams=streams, ordinals=ordinals, result=decode_block_result(row),
-        created_at=parse_time(row.created_at),
+        job_id=row.job_id, run_id=row.run_id, position=Position(row.step, row.call), rows=rows,
+        measurement_digest=bytes.fromhex(row.measurement_digest), n_qubits=row.n_qubits,
+        result=decode_block_result(row), created_at=parse_time(row.created_at),
     )  # fmt: skip
 
 
 def decode_block_keys(row: SqlRow) -> BlockKeys:
-    """A row of row_blocks without its result. Raises StoreCorruptError where the checksum fails."""
-    _, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
-    return BlockKeys(row.block_id, _keys(row), streams, ordinals, row.shots, row.shot_offset)
+    """A row of row_blocks without its result. Raises StoreCorruptError if the checksum fails."""
+    _, samples = _places(row)
+    return BlockKeys(row.block_id, _keys(row), samples)
 
 
 def decode_block_result(row: SqlRow) -> BlockResult:
-    """The result of a row of row_blocks. Raises StoreCorruptError where the checksum fails."""
+    """The result of a row of row_blocks. Raises StoreCorruptError if the checksum fails."""
     return decode_result(row.result, label=_label(row, b""), name=_name(row))
+
+
+def _places(row: SqlRow) -> tuple[UIntArray, Samples | None]:
+    indices, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
+    return indices, read_samples(streams, ordinals, shots=row.shots, offset=row.shot_offset)
 
 
 def _label(row: SqlRow, keys: bytes) -> bytes:

@@ -30,8 +30,8 @@ from qorch.ports.records import (
     StopRequest,
     Write,
 )
-from qorch_jobs_db.blocks import encode_places, encode_result
-from qorch_jobs_db.plans import encode_answer, encode_plan
+from qorch_jobs_db.blocks import encode_places, encode_result, stream_arrays
+from qorch_jobs_db.job_codec import encode_answer, encode_plan
 
 SqlValue = str | int | float | bytes | None
 Parameters = tuple[SqlValue, ...]
@@ -57,7 +57,7 @@ BLOCK_IDENTITY = (
 class Changes:
     """The rows of one call or of several.
 
-    ``runs`` in their order; all else by table. ``plans``: the last that is to be said of each job's plan, None where
+    ``runs`` in their order; all else by table. ``plans``: the last that is to be said of each job's plan, None if
     it goes. ``released`` are claims that are given up.
     """
 
@@ -78,7 +78,7 @@ class Changes:
 def encode(writes: Sequence[Write], *, stamp: str) -> Changes:
     """The rows of one call; ``stamp`` is when blocks without a time were created.
 
-    Raises StoreError for what is no record, UsageError for a time without its zone.
+    Raises StoreError for anything but a record, UsageError for a time without its zone.
     """
     changes = Changes()
     over = []
@@ -159,8 +159,8 @@ def _encode_session(record: SessionRecord) -> Parameters:
         record.host,
         time_text(record.started_at),
         record.wall_ns,
-        record.rows_executed,
-        record.rows_from_cache,
+        record.executions,
+        record.executions_from_cache,
         int(record.is_command),
         record.used_settings,
     )
@@ -172,8 +172,8 @@ def _encode_step(record: StepRecord) -> Parameters:
         record.step,
         record.session,
         time_text(record.ended_at),
-        record.rows_executed,
-        record.rows_from_cache,
+        record.executions,
+        record.executions_from_cache,
         time_or_none(record.begun_at),
         record.epoch,
     )
@@ -199,7 +199,7 @@ def _encode_job(record: JobRecord) -> Parameters:
         record.position.step,
         record.position.call,
         record.state.value,
-        record.n_rows,
+        record.n_executions,
         record.shots,
         time_text(record.changed_at),
         record.provider_id,
@@ -216,6 +216,8 @@ def _encode_attempt(record: AttemptRecord) -> Parameters:
         time_text(record.started_at),
         record.outcome,
         record.error,
+        record.payload_digest,
+        record.search_text,
     )
 
 
@@ -276,23 +278,25 @@ _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
 
 
 def _encode_block(record: BlockRecord, stamp: str) -> Parameters:
+    rows, samples = record.rows, record.rows.samples
     # The seal covers these values as text, so a numpy integer would change it.
     identity = (
         record.job_id,
         record.run_id,
         int(record.position.step),
         int(record.position.call),
-        int(record.group),
-        len(record.rows),
+        int(rows.group),
+        len(rows),
         int(record.n_qubits),
-        None if record.shots is None else int(record.shots),
-        int(record.shot_offset),
-        record.context.hex(),
+        None if samples is None else int(samples.shots),
+        0 if samples is None else int(samples.offset),
+        rows.context.hex(),
         record.measurement_digest.hex(),
-        record.gates_digest.hex(),
+        rows.gates_digest.hex(),
     )
-    keys = np.ascontiguousarray(record.keys).tobytes()
-    places = encode_places(record.rows, record.streams, record.ordinals, label=block_label(identity, keys=keys))
+    keys = np.ascontiguousarray(rows.keys).tobytes()
+    streams, ordinals = stream_arrays(samples, n_rows=len(rows))
+    places = encode_places(rows.indices, streams, ordinals, label=block_label(identity, keys=keys))
     result = encode_result(record.result, label=block_label(identity))
     created_at = stamp if record.created_at is None else time_text(record.created_at)
     return (*identity, created_at, len(keys) + len(places) + len(result), keys, places, result)

@@ -1,7 +1,7 @@
-"""Rights kept by the kernel: locks on files beside the database, freed when their process dies.
+"""Kernel locks on files beside the database: the right to a run, and turns to write. They end with their process.
 
 The right to a run is a flock and, on Linux, a record lock of the open file as well: the kernel answers whether
-somebody has a record lock (F_OFD_GETLK), which nobody can ask of a flock without taking it for a moment.
+a process has a record lock (F_OFD_GETLK); a flock cannot be asked about without taking it for a moment.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from qorch.errors import RunBusyError, StoreUnavailableError
 from qorch.ports.records import RunHolder
-from qorch_jobs_db.faults import store_error
+from qorch_jobs_db.sql_errors import store_error
 
 _POLL_SECONDS = 0.001
 _GLANCE_SECONDS = 0.05
@@ -31,7 +31,7 @@ _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _HAS_RECORD_LOCKS = sys.platform == "linux" and sys.maxsize > 2**32
 _CLOSED = -1
 # Descriptors of this process that may be locked. A file description is shared with a forked child, so the child
-# must close its copy: the set has to be where the hook of the process-wide fork can find it.
+# must close its copy: the set has to be a global that the hook of the process-wide fork can find.
 _kept: set[int] = set()
 
 
@@ -48,7 +48,7 @@ class Locks:
     """The folder ``<database>.locks`` (mode 0700). Files stay: a deleted lock locks nothing."""
 
     def __init__(self, database: Path) -> None:
-        """Make the folder. Raises OSError where that cannot be done."""
+        """Make the folder. Raises OSError if that cannot be done."""
         self._folder = database.with_name(database.name + ".locks")
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -102,8 +102,8 @@ class Locks:
 class Turn:
     """A short right, for one thread: ``with turn: …``. The file stays open until ``close``.
 
-    After ``patience_seconds`` of waiting it goes on, and SQLite's own lock decides. Polling is fair by chance, where
-    a blocking flock in a thread could not be given up.
+    After ``patience_seconds`` of waiting it goes on, and SQLite's own lock decides. The lock is polled,
+    because a thread that waits in a blocking flock cannot give up; which process gets it next is a matter of chance.
     """
 
     def __init__(self, path: Path, *, patience_seconds: float) -> None:
@@ -113,9 +113,9 @@ class Turn:
         self._descriptor = _CLOSED
 
     def __enter__(self) -> None:
-        """Wait for the right. Raises OSError where there can be no lock file."""
+        """Wait for the right. Raises OSError if there can be no lock file."""
         self._wait()
-        if os.fstat(self._descriptor).st_nlink == 0:  # somebody deleted the file: others lock a new one
+        if os.fstat(self._descriptor).st_nlink == 0:  # the file was deleted: others lock a new one
             self.close()
             self._wait()
 

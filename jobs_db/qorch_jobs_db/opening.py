@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from qorch.errors import StoreCorruptError, StoreTooNewError, StoreUnavailableError
 from qorch.ports.clock import Clock
 from qorch_jobs_db.encoding import time_text
-from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.schema import ALEMBIC_VERSION, META, METADATA
+from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.sqlite import choose_journal, write_engine
 from qorch_jobs_db.views import create_views
 
@@ -25,8 +25,8 @@ def prepare_database(path: Path, *, clock: Clock, is_claimed: Callable[[str], bo
     """Make or upgrade the database at ``path``, an existing file; its store id.
 
     ``is_claimed``: whether a process works on a run: one of an older qorch could not write to it after an upgrade.
-    Raises StoreCorruptError for what is no qorch database, StoreTooNewError for one of a newer qorch,
-    StoreUnavailableError where it cannot be written, or cannot be upgraded now.
+    Raises StoreCorruptError for a file that is not a qorch database, StoreTooNewError for one of a newer qorch,
+    StoreUnavailableError if it cannot be written, or cannot be upgraded now.
     """
     # Never open the file but through SQLite: closing it would drop the locks that another store of this process
     # holds on it. SQLite takes what is smaller than a page's header for empty.

@@ -90,8 +90,8 @@ SESSIONS = Table(
     Column("host", Text, nullable=False),
     Column("started_at", Text, nullable=False),
     Column("wall_ns", BigInteger, nullable=False),
-    Column("rows_executed", BigInteger, nullable=False),
-    Column("rows_from_cache", BigInteger, nullable=False),
+    Column("executions", BigInteger, nullable=False),
+    Column("executions_from_cache", BigInteger, nullable=False),
     Column("is_command", Integer, nullable=False, server_default="0"),
     Column("used_settings", Text, nullable=False, server_default="{}"),
 )
@@ -103,8 +103,8 @@ STEPS = Table(
     Column("step", Integer, primary_key=True),
     Column("session", Integer, nullable=False),
     Column("ended_at", Text, nullable=False),
-    Column("rows_executed", BigInteger, nullable=False),
-    Column("rows_from_cache", BigInteger, nullable=False),
+    Column("executions", BigInteger, nullable=False),
+    Column("executions_from_cache", BigInteger, nullable=False),
     Column("begun_at", Text),
     Column("epoch", Integer),
 )
@@ -135,7 +135,7 @@ JOBS = Table(
     Column("step", Integer, nullable=False),
     Column("call", Integer, nullable=False),
     Column("state", Text, nullable=False),
-    Column("n_rows", Integer, nullable=False),
+    Column("n_executions", Integer, nullable=False),
     Column("shots", BigInteger),
     Column("changed_at", Text, nullable=False),
     Column("provider_id", Text),
@@ -155,6 +155,8 @@ ATTEMPTS = Table(
     Column("started_at", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("error", Text),
+    Column("payload_digest", Text),
+    Column("search_text", Text),
     Index("ix_attempts_key", "key"),
 )
 
@@ -178,10 +180,10 @@ RAW_RESULTS = Table(
     Index("ix_raw_results_run", "run_id"),
 )
 
-ACCOUNTS = Table(
-    "accounts",
+SHARED_STATES = Table(
+    "shared_states",
     METADATA,
-    Column("account", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("state", LargeBinary, nullable=False),
     Column("changed_at", Text, nullable=False),
 )

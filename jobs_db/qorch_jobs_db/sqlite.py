@@ -62,7 +62,7 @@ def database_path(url: str) -> Path:
 
 
 def create_file(path: Path) -> None:
-    """Make an empty file that only its owner may read, and its folders, where missing. Raises OSError."""
+    """Make an empty file that only its owner may read, and its folders if they are missing. Raises OSError."""
     for folder in reversed([parent for parent in path.parents if not parent.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)
     try:
@@ -71,7 +71,7 @@ def create_file(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path)) from None
         if not path.is_file():
-            raise OSError(errno.EINVAL, "it is no plain file", str(path)) from None
+            raise OSError(errno.EINVAL, "it is not a plain file", str(path)) from None
 
 
 def write_engine(path: Path, *, has_foreign_keys: bool = True) -> Engine:
@@ -104,7 +104,7 @@ def read_engine(path: Path) -> Engine:
 
 def _engine(path: Path, *, pool_size: int) -> Engine:
     # Always the interpreter's own SQLite: of two copies in one process each drops the other's locks on a file, and
-    # whoever looks into the database from a notebook does so with this one.
+    # a notebook that looks into the database uses this one.
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(str(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
@@ -142,7 +142,7 @@ class LogWatch:
         self._has_seen = False
 
     def check(self) -> None:
-        """Look once, after a commit. Raises OSError where the log is another file than at the first look, or gone."""
+        """Look once, after a commit. Raises OSError if the log is another file than at the first look, or gone."""
         found = self._identity()
         if not self._has_seen:
             self._first, self._has_seen = found, True

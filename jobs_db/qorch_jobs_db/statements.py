@@ -25,7 +25,6 @@ from qorch.ports.clock import Clock
 from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest
 from qorch_jobs_db.encoding import Changes, Parameters, SqlValue, encode, time_or_none, time_text
 from qorch_jobs_db.schema import (
-    ACCOUNTS,
     ATTEMPTS,
     CHECKPOINTS,
     JOB_PLANS,
@@ -37,6 +36,7 @@ from qorch_jobs_db.schema import (
     ROW_CLAIMS,
     RUNS,
     SESSIONS,
+    SHARED_STATES,
     SPANS,
     STEPS,
     STORED_RESULTS,
@@ -69,9 +69,9 @@ class Texts:
     read_owner: str
     release: str
     release_all: str
-    read_account: str
-    put_account: str
-    drop_account: str
+    read_state: str
+    put_state: str
+    drop_state: str
     add_results: str
 
 
@@ -79,7 +79,7 @@ def compile_texts(dialect: Dialect) -> Texts:
     """The statements for a dialect whose driver takes parameters by position."""
     make = _Maker(dialect)
     mine = ROW_CLAIMS.c.run_id == bindparam("run_id")
-    named = ACCOUNTS.c.account == bindparam("account")
+    named = SHARED_STATES.c.name == bindparam("name")
     return Texts(
         rows={
             # Parents come before children, so that one call may hold both in any order.
@@ -102,9 +102,9 @@ def compile_texts(dialect: Dialect) -> Texts:
         read_owner=make.text(select(ROW_CLAIMS.c.run_id).where(ROW_CLAIMS.c.claim == bindparam("claim"))),
         release=make.text(delete(ROW_CLAIMS).where(ROW_CLAIMS.c.claim == bindparam("claim"), mine)),
         release_all=make.text(delete(ROW_CLAIMS).where(mine)),
-        read_account=make.text(select(ACCOUNTS.c.state).where(named)),
-        put_account=make.upsert(ACCOUNTS, "account"),
-        drop_account=make.text(delete(ACCOUNTS).where(named)),
+        read_state=make.text(select(SHARED_STATES.c.state).where(named)),
+        put_state=make.upsert(SHARED_STATES, "name"),
+        drop_state=make.text(delete(SHARED_STATES).where(named)),
         add_results=make.add(STORED_RESULTS, "run_id"),
     )
 
@@ -242,13 +242,13 @@ def _blobs(claims: ByteArray) -> Sequence[bytes]:
     return [content[start : start + width] for start in range(0, len(content), width)]
 
 
-def change_account(link: Link, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> _T:
-    """Replace an account's state by what ``change`` makes of it, and write the records that it returns.
+def change_state(link: Link, name: str, change: Callable[[bytes | None, int], Change[_T]]) -> _T:
+    """Replace a shared state by what ``change`` makes of it, and write the records that it returns.
 
     Raises ChangeError if ``change`` raises, or a record cannot be encoded.
     """
     cursor, texts = link.cursor, link.texts
-    cursor.execute(texts.read_account, (account,))
+    cursor.execute(texts.read_state, (name,))
     found = cursor.fetchall()
     before = found[0][0] if found else None
     stamp = time_text(link.clock.now())
@@ -259,9 +259,9 @@ def change_account(link: Link, account: str, change: Callable[[bytes | None, int
         raise ChangeError from error
     apply_changes(link, changes)
     if made.state is None:
-        cursor.execute(texts.drop_account, (account,))
+        cursor.execute(texts.drop_state, (name,))
     elif made.state != before:
-        cursor.execute(texts.put_account, (account, made.state, stamp))
+        cursor.execute(texts.put_state, (name, made.state, stamp))
     return made.value
 
 

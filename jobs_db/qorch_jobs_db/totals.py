@@ -11,7 +11,8 @@ from qorch_jobs_db.decoding import parse_time
 from qorch_jobs_db.schema import RUNS, STORED_RESULTS
 
 _TOTALS = text(
-    "SELECT run_id, sessions, steps, jobs, jobs_unsent, rows_executed, rows_from_cache, wall_seconds FROM run_overview"
+    "SELECT run_id, sessions, steps, jobs, jobs_unsent, executions, executions_from_cache, wall_seconds"
+    " FROM run_overview"
 )
 # To the microsecond, which SQLite's own dates are not.
 _SESSIONS = text("SELECT run_id, started_at, wall_ns FROM sessions")
@@ -44,8 +45,8 @@ def total_runs(connection: Connection) -> dict[str, RunTotals]:
             steps=row.steps,
             jobs=row.jobs,
             jobs_unsent=row.jobs_unsent,
-            rows_executed=row.rows_executed,
-            rows_from_cache=row.rows_from_cache,
+            executions=row.executions,
+            executions_from_cache=row.executions_from_cache,
             wall_seconds=row.wall_seconds or 0.0,
             active_until=max(ends[row.run_id], default=None),
             metrics=metrics[row.run_id],

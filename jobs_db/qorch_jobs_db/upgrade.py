@@ -12,8 +12,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect
 
 from qorch.errors import StoreError, StoreFullError
-from qorch_jobs_db.faults import store_error
 from qorch_jobs_db.room import file_bytes
+from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.views import create_views, drop_views
 
 LARGE_BYTES = 100_000_000
@@ -27,7 +27,7 @@ _logger = logging.getLogger("qorch.store")
 def upgrade_database(engine: Engine, *, path: Path, scripts: Path, now: dt.datetime) -> Path:
     """Bring the database to the newest revision in ``scripts``, in one transaction; the path of the backup.
 
-    Raises StoreError where a migration fails, StoreFullError where there is no room; the database is then as it was.
+    Raises StoreError if a migration fails, StoreFullError if there is no room; the database is then as it was.
     """
     backup = path.with_name(f"{path.name}.backup-{now:%Y%m%dT%H%M%S%f}")
     _prepare(path, backup)
@@ -61,7 +61,7 @@ def _prepare(path: Path, backup: Path) -> None:
 def back_up(path: Path, *, target: Path) -> None:
     """Copy a live database to a new file that only its owner may read.
 
-    Raises StoreError where that fails; nothing of the copy is left then.
+    Raises StoreError if that fails; nothing of the copy is left then.
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     source_link, target_link = sqlite3.connect(str(path)), sqlite3.connect(str(target))
@@ -81,7 +81,7 @@ def migrate(connection: Connection, *, scripts: Path, revision: str = "head") ->
     """Run the migrations on a connection within its transaction, and make the views anew.
 
     Foreign keys must be off on the connection (a table that is rebuilt is dropped for a moment); they are
-    checked at the end. Raises StoreError where one is broken.
+    checked at the end. Raises StoreError if one is broken.
     """
     drop_views(connection, names=inspect(connection).get_view_names())
     config = Config()

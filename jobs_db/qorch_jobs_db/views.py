@@ -1,5 +1,8 @@
 """Views that make plain SQL useful; they hold no data, so every upgrade drops and makes them again.
 
+The columns ``executions``, ``executions_from_cache`` and ``n_executions`` are there under their older names as well:
+``rows_executed``, ``rows_from_cache`` and ``n_rows``.
+
 Other databases write ``julianday``, ``strftime``, ``json_group_object`` and ``MAX`` of several values differently.
 """
 
@@ -7,37 +10,40 @@ from sqlalchemy import Connection, text
 
 VIEWS = {
     "run_overview": """
+        SELECT o.*, o.executions AS rows_executed, o.executions_from_cache AS rows_from_cache FROM (
         SELECT r.run_id, r.name, r.backend, r.workload, r.state, r.created_at,
             COALESCE(s.steps, 0) AS steps,
             COALESCE(j.jobs, 0) - COALESCE(j.unsent, 0) AS jobs,
             COALESCE(j.unsent, 0) AS jobs_unsent,
-            COALESCE(j.done, 0) AS rows_executed,
+            COALESCE(j.done, 0) AS executions,
             MAX(
                 COALESCE(e.first_from_cache, 0), COALESCE(e.asked, 0) - COALESCE(j.done, 0),
                 CASE WHEN e.sessions > 1 THEN COALESCE(s.from_cache, 0) ELSE 0 END
-            ) AS rows_from_cache,
+            ) AS executions_from_cache,
             e.wall_seconds, COALESCE(e.sessions, 0) AS sessions, e.active_until
         FROM runs r LEFT JOIN (
-            SELECT run_id, COUNT(*) AS steps, SUM(rows_from_cache) AS from_cache FROM steps GROUP BY run_id
+            SELECT run_id, COUNT(*) AS steps, SUM(executions_from_cache) AS from_cache FROM steps GROUP BY run_id
         ) s ON s.run_id = r.run_id LEFT JOIN (
             SELECT run_id, COUNT(*) AS jobs,
                 SUM(CASE WHEN provider_id IS NULL AND state IN ('planned', 'reserved', 'cancelled') THEN 1 ELSE 0 END)
                     AS unsent,
-                SUM(CASE WHEN state = 'done' THEN n_rows ELSE 0 END) AS done
+                SUM(CASE WHEN state = 'done' THEN n_executions ELSE 0 END) AS done
             FROM jobs GROUP BY run_id
         ) j ON j.run_id = r.run_id LEFT JOIN (
             SELECT run_id, COUNT(*) AS sessions, SUM(wall_ns) / 1e9 AS wall_seconds,
-                MAX(rows_executed + rows_from_cache) AS asked,
-                MAX(CASE WHEN ordinal = 0 THEN rows_from_cache END) AS first_from_cache,
+                MAX(executions + executions_from_cache) AS asked,
+                MAX(CASE WHEN ordinal = 0 THEN executions_from_cache END) AS first_from_cache,
                 MAX(strftime('%Y-%m-%dT%H:%M:%fZ', julianday(started_at) + wall_ns / 86400e9)) AS active_until
             FROM sessions GROUP BY run_id
         ) e ON e.run_id = r.run_id
         WHERE r.state <> 'deleted'
+        ) o
     """,
     "step_overview": """
         SELECT s.run_id, r.name AS run_name, s.step, s.epoch, s.session, s.begun_at, s.ended_at,
             ROUND((julianday(s.ended_at) - julianday(s.begun_at)) * 86400, 4) AS seconds,
-            s.rows_executed, s.rows_from_cache,
+            s.executions, s.executions_from_cache,
+            s.executions AS rows_executed, s.executions_from_cache AS rows_from_cache,
             (SELECT json_group_object(m.name, m.value) FROM metrics m
                 WHERE m.run_id = s.run_id AND m.step = s.step) AS metrics
         FROM steps s JOIN runs r ON r.run_id = s.run_id
@@ -50,21 +56,21 @@ VIEWS = {
     """,
     "attempt_overview": """
         SELECT a.job_id, r.name AS run_name, j.run_id, j.step, j.call, a.ordinal, a.key, a.started_at, a.outcome,
-            j.state AS job_state, j.provider_id,
+            j.state AS job_state, j.provider_id, a.payload_digest, a.search_text,
             COALESCE(a.error, CASE WHEN a.ordinal = j.attempts THEN j.error END) AS error
         FROM attempts a JOIN jobs j ON j.job_id = a.job_id JOIN runs r ON r.run_id = j.run_id
     """,
     "job_overview": """
-        SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state, j.n_rows, j.shots,
-            j.provider_id, j.attempts, j.changed_at, j.error,
+        SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state,
+            j.n_executions, j.n_executions AS n_rows, j.shots, j.provider_id, j.attempts, j.changed_at, j.error,
             (SELECT SUM(s.ended_ns - s.started_ns) / 1e9 FROM spans s
                 WHERE s.run_id = j.run_id AND s.job_id = j.job_id AND s.phase = 'execute') AS execute_seconds
         FROM jobs j JOIN runs r ON r.run_id = j.run_id
     """,
     "open_jobs": """
         SELECT j.job_id, r.name AS run_name, j.run_id, r.backend, j.step, j.call, j.state, j.provider_id,
-            j.n_rows, j.shots, j.attempts, a.key AS last_key, a.outcome AS last_outcome,
-            a.started_at AS last_sent_at, j.changed_at,
+            j.n_executions, j.n_executions AS n_rows, j.shots, j.attempts, a.search_text, a.key AS last_key,
+            a.outcome AS last_outcome, a.started_at AS last_sent_at, j.changed_at,
             ROUND((julianday('now') - julianday(a.started_at)) * 86400, 3) AS sent_seconds_ago,
             ROUND((julianday('now') - julianday(j.changed_at)) * 86400, 3) AS changed_seconds_ago, j.error
         FROM jobs j JOIN runs r ON r.run_id = j.run_id

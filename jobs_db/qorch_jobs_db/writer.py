@@ -13,8 +13,8 @@ from qorch.errors import QorchError, StoreError
 from qorch.ports.clock import Clock
 from qorch.ports.records import Write
 from qorch_jobs_db.encoding import Changes, encode, time_text
-from qorch_jobs_db.faults import StoreFault, fault_of, store_error
 from qorch_jobs_db.locks import Turn
+from qorch_jobs_db.sql_errors import StoreFault, fault_of, store_error
 from qorch_jobs_db.statements import ChangeError, Link, apply_changes, connect
 
 MAX_CALLS = 256
@@ -71,7 +71,7 @@ class Writer:
         return future
 
     def run(self, work: Callable[[Link], _T]) -> "Future[_T]":
-        """Queue work within a transaction, which may be done again where it fails. Raises StoreError once closed."""
+        """Queue work within a transaction, which may be done again if it fails. Raises StoreError once closed."""
         future: Future[_T] = Future()
         self._queue(_Call(future, work=work))
         return future
@@ -150,7 +150,7 @@ class Writer:
                 with link.connection.begin():
                     outcomes = _apply(link, calls)
                 self._check()
-        except Exception as error:  # the thread must live: whoever waits would wait for ever
+        except Exception as error:  # the thread must go on: its callers would wait for ever
             return self._note(error)
         self.commits += 1
         return outcomes

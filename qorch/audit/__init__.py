@@ -1,1 +1,1 @@
-"""Read-models over the store: where the time and the money went."""
+"""Reports and plots of stored runs: where the time and the money went."""

@@ -14,7 +14,8 @@ from qorch.ports.records import MetricRecord, StepRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AXES = ("steps", "circuits", "seconds")
+AXES = ("steps", "executions", "circuits", "seconds")
+"""``circuits`` is the older name of ``executions``."""
 Curve = tuple[str, Sequence[StepRecord], Sequence[MetricRecord]]
 """A run's name, its steps, and its logged numbers."""
 
@@ -47,19 +48,19 @@ def draw(curves: Sequence[Curve], file: Path, *, metrics: Sequence[str] | None, 
 
 
 def places(steps: Sequence[StepRecord], *, axis: str) -> dict[int, float]:
-    """The place on an axis where each step ends: its number, circuits asked for so far, or seconds in steps so far.
+    """The place on an axis where each step ends: its number, executions asked for so far, or seconds in steps so far.
 
     The time between two sessions does not count. A step of older versions, whose begin is unknown, began when the step
     before it in its session ended.
     """
     if axis == "steps":
         return {step.step: float(step.step) for step in steps}
-    amounts = [_circuits(step) for step in steps] if axis == "circuits" else _seconds(steps)
+    amounts = _seconds(steps) if axis == "seconds" else [_executions(step) for step in steps]
     return dict(zip((step.step for step in steps), np.cumsum(amounts).tolist(), strict=True))
 
 
-def _circuits(step: StepRecord) -> float:
-    return float(step.rows_executed + step.rows_from_cache)
+def _executions(step: StepRecord) -> float:
+    return float(step.executions + step.executions_from_cache)
 
 
 def _seconds(steps: Sequence[StepRecord]) -> list[float]:

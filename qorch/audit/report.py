@@ -4,31 +4,38 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from qorch.audit.phases import label_of
 from qorch.errors import UnknownNameError
+from qorch.model.executions import CountsExecutions
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
-from qorch.ports.store import Store
-from qorch.run.totals import count_rows, newest_metrics, state_now
+from qorch.ports.store import RunHistory, Runs, SharedState
+from qorch.run.totals import count_executions, newest_metrics, state_now
+
+
+class ReportSource(RunHistory, SharedState, Protocol):
+    """What a report is read from."""
 
 
 @dataclass(frozen=True)
 class PhaseShare:
-    """The part of the run's wall time that was spent on one thing."""
+    """The part of the run's wall time that was spent on one thing: ``phase`` is its label, ``phase_id`` its id."""
 
+    phase_id: str
     phase: str
     seconds: float
     share: float
 
     @property
     def speedup_without(self) -> float | None:
-        """How many times faster the run would be if this took no time; None where it takes all of it."""
+        """How many times faster the run would be if this took no time; None if it takes all of it."""
         return 1.0 / (1.0 - self.share) if self.share < 1.0 else None
 
 
@@ -43,8 +50,9 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one phase took per job."""
+    """How long one phase took per job: ``phase`` is its label, ``phase_id`` its id."""
 
+    phase_id: str
     phase: str
     p50_seconds: float
     p90_seconds: float
@@ -52,20 +60,20 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(CountsExecutions):
     """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
 
-    ``spend`` is None where a price is unknown. The phases sum to ``wall_seconds``. ``rows_executed``: of jobs that
-    were done; ``rows_open``: of jobs that may be at a provider, where they may be billed. ``jobs``: those that were
+    ``spend`` is None if a price is unknown. The phases sum to ``wall_seconds``. ``executions``: of jobs that
+    were done; ``executions_open``: of jobs that may be at a provider, and may be billed. ``jobs``: those that were
     sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such.
     """
 
     run: RunRecord
     steps: int
     metrics: dict[str, float]
-    rows_executed: int
-    rows_from_cache: int
-    rows_open: int
+    executions: int
+    executions_from_cache: int
+    executions_open: int
     jobs: int
     jobs_unsent: int
     wall_seconds: float
@@ -79,10 +87,15 @@ class Report:
 
     def __repr__(self) -> str:
         """The run's id, its state and its size; ``str()`` is the whole text."""
-        return f"Report({self.run.run_id!r}, {self.run.state}, {self.steps} steps, {self.rows_executed} rows executed)"
+        return f"Report({self.run.run_id!r}, {self.run.state}, {self.steps} steps, {self.executions} executions)"
+
+    @property
+    def rows_open(self) -> int:
+        """The older name of ``executions_open``."""
+        return self.executions_open
 
     def to_json(self) -> dict[str, Any]:
-        """The document that ``qorch report --json`` prints."""
+        """The document that ``qorch report --json`` prints; ``rows_executed`` and so on are older names."""
         return {
             "run": self.run.run_id,
             "name": self.run.name,
@@ -94,6 +107,9 @@ class Report:
             "steps": self.steps,
             "metrics": self.metrics,
             "weights_sha256": self.summary.get("weights_sha256"),
+            "executions": self.executions,
+            "executions_from_cache": self.executions_from_cache,
+            "executions_open": self.executions_open,
             "rows_executed": self.rows_executed,
             "rows_from_cache": self.rows_from_cache,
             "rows_open": self.rows_open,
@@ -122,12 +138,12 @@ class Report:
 
 
 def money_json(money: Money | None) -> dict[str, Any] | None:
-    """Money as it stands in JSON documents; None where unknown."""
+    """Money as it stands in JSON documents; None if unknown."""
     return None if money is None else {"currency": money.currency, "micros": money.micros}
 
 
-def make_report(store: Store, name_or_id: str) -> Report:
-    """The report of a run. Raises UnknownNameError where there is none."""
+def make_report(store: ReportSource, name_or_id: str) -> Report:
+    """The report of a run. Raises UnknownNameError if there is none."""
     run = store.find_run(name_or_id)
     if run is None:
         raise UnknownNameError(f"there is no run '{name_or_id}' in {store.location}; see `qorch runs`")
@@ -137,15 +153,15 @@ def make_report(store: Store, name_or_id: str) -> Report:
     sessions = store.sessions(run.run_id)
     wall_seconds, phases = _phases(sessions, spans)
     summary = json.loads(run.summary)
-    rows = count_rows(store, run.run_id)
+    count = count_executions(store, run.run_id)
     n_unsent = sum(job.is_unsent for job in jobs)
     return Report(
         run=replace(run, state=state_now(store, run)),
         steps=len(steps),
         metrics=newest_metrics(store.metrics(run.run_id)) | summary.get("metrics", {}),
-        rows_executed=rows.executed,
-        rows_from_cache=rows.from_cache,
-        rows_open=rows.open,
+        executions=count.executed,
+        executions_from_cache=count.from_cache,
+        executions_open=count.open,
         jobs=len(jobs) - n_unsent,
         jobs_unsent=n_unsent,
         wall_seconds=wall_seconds,
@@ -159,8 +175,8 @@ def make_report(store: Store, name_or_id: str) -> Report:
     )
 
 
-def _spend(store: Store, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
-    """What the run cost; None where its backend charges, and a job that it may have accepted has no price."""
+def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
+    """What the run cost; None if its backend charges, and a job that it may have accepted has no price."""
     entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
     priced = {entry.job_id for entry in entries}
     sent = {job.job_id for job in jobs if job.provider_id is not None or job.state in OPEN_STATES}
@@ -178,8 +194,9 @@ def _phases(sessions: list[SessionRecord], spans: list[SpanRecord]) -> tuple[flo
         for phase, length in attribute(own, started_ns=0, ended_ns=session.wall_ns).items():
             seconds[phase] += length
     wall = sum(session.wall_ns for session in sessions) / 1e9
-    shares = (PhaseShare(phase, length, length / wall if wall else 0.0) for phase, length in seconds.items())
-    return wall, tuple(shares)
+    return wall, tuple(
+        PhaseShare(phase, label_of(phase), length, length / wall if wall else 0.0) for phase, length in seconds.items()
+    )
 
 
 def _step_seconds(spans: list[SpanRecord]) -> Percentiles | None:
@@ -206,7 +223,7 @@ def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
         if record.span.job_id is not None:
             lengths[record.span.phase].append(_own_seconds(record.span, compiling[record.session]))
     return tuple(
-        Latency(phase.value, *(float(value) for value in np.percentile(lengths[phase], (50, 90, 99))))
+        Latency(phase.value, label_of(phase), *(float(value) for value in np.percentile(lengths[phase], (50, 90, 99))))
         for phase in Phase
         if phase in lengths
     )
@@ -221,23 +238,23 @@ def _own_seconds(span: Span, compiling: list[Span]) -> float:
 
 def _head(report: Report) -> list[str]:
     run = report.run
-    done = report.rows_executed + report.rows_from_cache
-    cached = f" ({report.rows_from_cache / done:.0%} of {done:,})" if done else ""
+    asked = report.executions + report.executions_from_cache
+    cached = f" ({report.executions_from_cache / asked:.0%} of {asked:,})" if asked else ""
     lines = [
         f"Run {run.run_id} ({run.state}): {run.workload or run.name} on {run.backend}, seed {run.seed}",
-        f"  {report.steps} steps{_pace(report)} · {report.rows_executed:,} circuits executed in {report.jobs} jobs"
-        f" · {report.rows_from_cache:,} from the cache{cached}",
+        f"  {report.steps} steps{_pace(report)} · {report.executions:,} executions in {report.jobs} jobs"
+        f" · {report.executions_from_cache:,} from the cache{cached}",
         f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
     ]
-    if report.rows_open:
-        lines.append(f"  {report.rows_open:,} more circuits are in jobs that are open; see `qorch jobs`")
+    if report.executions_open:
+        lines.append(f"  {report.executions_open:,} more executions are in jobs that are open; see `qorch jobs`")
     if report.jobs_unsent:
         lines.append(f"  {report.jobs_unsent:,} more jobs were never sent: nothing of them ran, or is billed")
     if report.metrics:
         lines.append("  " + " · ".join(f"{printable(name)} {value:.4g}" for name, value in report.metrics.items()))
     lines += _call_lines(report)
-    if not report.rows_executed and report.rows_from_cache:
+    if not report.executions and report.executions_from_cache:
         lines.append("  Nothing was executed: every result came from the cache.")
     return lines
 
@@ -257,7 +274,7 @@ def _pace(report: Report) -> str:
 
 def _phase_lines(report: Report) -> list[str]:
     lines = ["Where the wall time went"]
-    seen = [part for part in report.phases if part.seconds > 0 or part.phase == UNATTRIBUTED]
+    seen = [part for part in report.phases if part.seconds > 0 or part.phase_id == UNATTRIBUTED]
     for part in sorted(seen, key=lambda item: -item.seconds):
         bar = "█" * round(part.share * 30)
         lines.append(f"  {part.phase:<22}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
@@ -271,7 +288,7 @@ def _phase_lines(report: Report) -> list[str]:
 
 def _gains(phases: Sequence[PhaseShare]) -> list[tuple[str, float]]:
     """How many times faster the run would be without each phase, largest first; without phases that occur once."""
-    lasting = [part for part in phases if part.phase not in ONCE and part.seconds > 0]
+    lasting = [part for part in phases if part.phase_id not in ONCE and part.seconds > 0]
     total = sum(part.seconds for part in lasting)
     return [
         (part.phase, total / (total - part.seconds))

@@ -17,9 +17,10 @@ from qorch.config import read_config
 from qorch.errors import UsageError
 from qorch.gradients.parameter_shift import expand
 from qorch.model.job import JobRequest
+from qorch.model.verification import verify_result
 from qorch.planning.lowering import lower
 from qorch.planning.packing import pack, unexecuted
-from qorch.ports.backend import Backend
+from qorch.ports.backend import Backend, InProcessBackend
 from qorch.ports.clock import WallClock
 from qorch.run.run import Run
 from qorch.wiring import start_run
@@ -101,6 +102,8 @@ def _exact_gradient_task(shape: Shape, backend: str) -> Iterator[Task]:
 def _engine_task(shape: Shape, backend: str, *, shots: int) -> Iterator[Task]:
     """The shifted circuits on the backend's port: no run, no store, no estimates."""
     opened = open_backend(backend, config=read_config(), clock=WallClock())
+    if not isinstance(opened, InProcessBackend):
+        raise UsageError(f"{backend} does not run in this process; its jobs are not timed without a run")
     requests = _requests(shape, opened, shots=shots)
     with asyncio.Runner() as runner:
         runner.run(opened.open())
@@ -125,9 +128,10 @@ def _requests(shape: Shape, backend: Backend, *, shots: int) -> list[JobRequest]
     ]
 
 
-async def _run_requests(backend: Backend, requests: Sequence[JobRequest]) -> int:
+async def _run_requests(backend: InProcessBackend, requests: Sequence[JobRequest]) -> int:
     """How many rows came back: a runner writes out what its task returns, and arrays would cost more than circuits."""
-    ids = [await backend.submit(request, key=request.job_id) for request in requests]
-    answers = await asyncio.gather(*(backend.fetch(provider_id) for provider_id in ids))
-    results = [backend.decode(request, raw) for request, raw in zip(requests, answers, strict=True)]
+    payloads = [backend.encode(request, key=request.job_id) for request in requests]
+    answers = await asyncio.gather(*map(backend.run, payloads))
+    shapes = [request.shape for request in requests]
+    results = [verify_result(shape, backend.read(shape, raw)) for shape, raw in zip(shapes, answers, strict=True)]
     return sum(block.n_rows for result in results for block in result.blocks)

@@ -1,1 +1,8 @@
-"""The command line. Nothing heavy is imported before a command needs it: `qorch --help` must be quick."""
+"""The command line. Nothing heavy is imported before a command needs it: `qorch --help` must be quick.
+
+How to read it: ``main`` is the command and turns errors into ``exit_codes``. Each sub-command has a module of its name:
+``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``doctor``, ``emulate``, ``export``, ``jobs``, ``plot``,
+``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``, ``output``, ``database`` and
+``completion``. ``train`` has ``settings``, ``arguments``, ``train_help`` and ``interrupts``, ``runs`` has
+``run_table``, and ``doctor`` has ``health`` and ``filesystems``.
+"""

@@ -10,7 +10,7 @@ from qorch.errors import UsageError
 
 
 def fill_resume(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``--resume`` completed to ``--resume=latest`` where no run follows it."""
+    """The arguments with ``--resume`` completed to ``--resume=latest`` if no run follows it."""
     filled = list(arguments)
     for index, argument in enumerate(filled):
         following = filled[index + 1 : index + 2]

@@ -39,7 +39,7 @@ def backends(
 
 
 async def _describe(name: str) -> dict[str, Any]:
-    """A backend's document; ``limits`` is null and ``problem`` a sentence where it cannot be opened.
+    """A backend's document; ``limits`` is null and ``problem`` a sentence if it cannot be opened.
 
     ``status`` is null for what runs on this machine, and always takes jobs.
     """

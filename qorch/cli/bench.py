@@ -74,7 +74,7 @@ def _show(rates: "list[Rate]", *, as_json: bool, settings: dict[str, int]) -> No
 
 
 def _choose_backends(text: str) -> list[str]:
-    """Names as they are written; options after a colon are read where the backend is opened."""
+    """Names as they are written; options after a colon are read when the backend is opened."""
     from qorch.backends import backend_entry_points
 
     known = backend_entry_points()

@@ -11,7 +11,7 @@ from qorch.cli.output import format_bytes, print_aside, print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
-    from qorch.ports.store import Store
+    from qorch.ports.store import Room
 
 app = typer.Typer(help="Look at stored results, or delete them.", rich_markup_mode=None)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -80,7 +80,7 @@ def prune(
         print(f"deleted {rows:,} rows; the database is {format_bytes(bytes_returned)} smaller")
 
 
-def shrink_store(store: "Store") -> int:
+def shrink_store(store: "Room") -> int:
     """Give the store's unused room back to the disk; how many bytes. Prints on standard error if that takes long."""
     room = store.room()
     if room.obstacle:

@@ -7,7 +7,7 @@ from pathlib import Path
 from qorch.errors import StoreUnavailableError, UsageError
 from qorch.ports.clock import WallClock
 from qorch.ports.records import RunRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Runs, Store
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def find_missing(db: str | None) -> Path | None:
 
 
 def is_there(database: Path) -> bool:
-    """Whether there is such a file. Raises StoreUnavailableError where the system does not let us look."""
+    """Whether there is such a file. Raises StoreUnavailableError if the system does not let us look."""
     try:
         return database.exists()
     except OSError as error:
@@ -53,8 +53,8 @@ def is_there(database: Path) -> bool:
         ) from error
 
 
-def require_run(store: Store, run: str) -> RunRecord:
-    """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError where there is none."""
+def require_run(store: Runs, run: str) -> RunRecord:
+    """The run of that id or name, or the newest for ``latest``. Raises UnknownNameError if there is none."""
     from qorch.stored_run import require_record
 
     return require_record(store, run)

@@ -47,7 +47,7 @@ def delete(
 
 
 def _delete(store: "Store", run_id: str, *, force: bool) -> bool:
-    """Delete a run; whether it leaves books. While the user was asked, somebody may have gone on with it."""
+    """Delete a run; whether it leaves books. While the user was asked, another process may have resumed it."""
     from qorch.cli.database import require_run
 
     with store.claim_run(run_id):

@@ -11,7 +11,7 @@ from qorch.cli.output import print_json, print_table
 def doctor(db: DbOption = None, as_json: JsonOption = False) -> None:
     """Check this machine, installation and database.
 
-    Exits with 1 where something will not work.
+    Exits with 1 if something will not work.
     """
     from qorch.cli.database import database_url
     from qorch.cli.health import FAIL, examine

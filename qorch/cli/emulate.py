@@ -14,7 +14,7 @@ from qorch.errors import MissingPackageError, UnknownNameError
 GROUP = "qorch.emulators"
 
 _PROVIDER = Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose service, such as ionq.")]
-_HOST = Annotated[str | None, typer.Option(help="Where to listen. [127.0.0.1]")]
+_HOST = Annotated[str | None, typer.Option(help="The address to listen on. [127.0.0.1]")]
 _PORT = Annotated[str | None, typer.Option(metavar="P", help="Port; 0 picks a free one. [0]")]
 _QUEUE = Annotated[str | None, typer.Option(metavar="LATENCY", help="Time a job waits before it starts. [0]")]
 _EXECUTE = Annotated[str | None, typer.Option(metavar="LATENCY", help="Time a job runs, at least. [0]")]
@@ -37,27 +37,31 @@ _PRICE = Annotated[
     str | None,
     typer.Option(metavar="USD", help="Per shot and circuit: 0.01, or simulator=0.001,qpu=0.08. [simulator=0,qpu=0.08]"),
 ]
-_SEED = Annotated[str | None, typer.Option(metavar="N", help="Of latencies, chances of faults, and sampling. [0]")]
+_SEED = Annotated[
+    str | None, typer.Option(metavar="N", help="The seed of latencies, chances of faults, and sampling. [0]")
+]
 
 
 HELP = """Serve a provider's REST protocol on this machine until Ctrl-C, really simulating the circuits.
 
-The first line on stdout says where it listens. GET /_emulator/jobs is the truth: every accepted job with its times,
-rows, shots and price, and how many calls came. POST /_emulator/faults {"faults": TEXT} changes the faults.
+The first line on stdout has the address. GET /_emulator/jobs lists what really happened: every accepted job with its
+times, rows, shots and price, and how many calls came. POST /_emulator/faults {"faults": TEXT} changes the faults.
 
 LATENCY: seconds (0.5), a range (2.7..4.2), normal(MEAN,SIGMA), lognormal(MEDIAN,SIGMA) or exponential(MEAN).
-Reported durations are not scaled; submitted_at, Date and the truth are real time.
+Reported durations are not scaled; submitted_at, Date and /_emulator/jobs are real time.
 
 FAULTS, by commas: [ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P], such as post:reset-after@3 (the
 third POST), post:503-before%0.1 (with probability 0.1), results:nan@1, get:hang@2x5 (the second and four more),
 503@10s..60s (between these seconds after the start). ROUTE: any, post, get, list, results, cancel, delete, cost,
-estimate, backends, sessions, whoami. Before: never done; after: done, then the answer suffers; during: the answer
-suffers at once, and it is done after the accept delay all the same.
+estimate, backends, sessions, whoami. before: the request is not carried out; after: it is
+carried out, and then the answer is faulty; during: the answer is faulty at once, and the request is carried out after
+the accept delay all the same.
 
-KIND of a broken connection or answer: reset, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
+KIND of a broken connection or answer: reset, 400, 429, 500, 502, 503, 504, 520 to 529, token-expiry (401), hang, drip,
 truncated, malformed, html, gzip-bomb, deep-json. KIND of wrong content: wrong-rows, wrong-order, nan. KIND of what
-becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck. And unavailable
-(backends say so, POST answers 503).
+becomes of a job: child-failure (the job fails too), child-missing (it completes), failure, stuck; child-invalid and
+invalid (the circuit cannot run, ever); unlisted (in no list before the faults change). And unavailable (backends say
+so, POST answers 503).
 
 Noise is an approximation: each gate leaves the ideal distribution with the weight 1 - p, the rest is uniform, and
 every bit is misread with a fixed probability; p depends on the noise model or QPU. Then shots are drawn.
@@ -96,7 +100,7 @@ def emulate(
         else:
             exports = " ".join(f"{name}={value}" for name, value in environment.items())
             line = f"{provider} is emulated at {url} until Ctrl-C; in another shell: export {exports}"
-        # In one piece: whoever waits for the line must never read half of it.
+        # In one piece: a program that waits for the line must never read half of it.
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 

@@ -15,7 +15,7 @@ _MACOS_MOUNT = re.compile(r".+ on (?P<folder>/.*) \((?P<kind>[^,)]+)")
 
 
 def file_system_of(folder: Path) -> str | None:
-    """The kind of the file system that holds a folder, such as ``ext4``; None where it cannot be told."""
+    """The kind of the file system that holds a folder, such as ``ext4``; None if it cannot be told."""
     return innermost(folder.resolve(), _mounts())
 
 

@@ -29,7 +29,7 @@ _REQUIREMENT = re.compile(r"(?P<package>[\w.-]+).*\bextra\s*==\s*['\"](?P<extra>
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: ``status`` is ok, warn or fail."""
+    """One line of what `qorch doctor` prints; ``status`` is ok, warn or fail."""
 
     name: str
     status: str
@@ -113,7 +113,7 @@ def check_cores() -> Finding:
 
 
 def free_memory_bytes() -> int | None:
-    """Memory that is available without swapping; None where the system does not tell."""
+    """Memory that is available without swapping; None if the system does not tell."""
     table = Path("/proc/meminfo")
     if not table.exists():
         return None
@@ -167,7 +167,7 @@ def check_disk(database: Path) -> Finding:
 
 
 def check_file(database: Path) -> Iterator[Finding]:
-    """SQLite, the disk, and the database in that file, which nobody else should be able to read."""
+    """SQLite, the disk, and the database in that file, which no other user should be able to read."""
     yield check_sqlite()
     yield check_file_system(database)
     yield check_disk(database)

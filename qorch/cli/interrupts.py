@@ -46,7 +46,7 @@ class Stopper:
             yield
         finally:
             signal.set_wakeup_fd(woken)
-            # A process that was stopped is on its way out, where a second signal must still end it.
+            # After a stop the process is ending; a second signal must still end it at once.
             if signal.getsignal(signal.SIGINT) is _raise_once:
                 for number, handler in previous.items():
                     signal.signal(number, handler)
@@ -80,7 +80,7 @@ def _quit(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _next_signal(reader: int) -> int | None:
-    """Wait for one of the signals; None where listening is over."""
+    """Wait for one of the signals; None if listening is over."""
     while True:
         byte = os.read(reader, 1)
         if byte == _OVER:

@@ -12,7 +12,7 @@ from qorch.model.text import printable
 if TYPE_CHECKING:
     from qorch.model.job import JobState
     from qorch.ports.records import JobRecord
-    from qorch.ports.store import Store
+    from qorch.ports.store import Jobs
 
 
 def jobs(
@@ -31,12 +31,12 @@ def jobs(
     if as_json:
         print_json({"jobs": documents})
     elif documents:
-        columns = ("id", "step", "call", "state", "rows", "shots", "attempts", "provider_id", "error")
-        rows = [[document[column] for column in columns] for document in documents]
+        columns = ("id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error")
+        rows = [[document[column] for column in columns] for document in map(_with_exact, documents)]
         print_table(
             [column.replace("_", " ") for column in columns],
             rows,
-            optional=("call", "step", "attempts", "shots", "provider id", "rows"),
+            optional=("call", "step", "attempts", "shots", "provider id", "executions"),
         )
         _print_names(documents)
         _print_failures(documents)
@@ -44,14 +44,20 @@ def jobs(
         print("no such jobs")
 
 
+def _with_exact(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as the table has it: the word "exact" in place of a number of shots."""
+    return {**document, "shots": "exact"} if document["is_exact"] else document
+
+
 def _print_names(documents: list[dict[str, Any]]) -> None:
-    """What a person looks for at the provider, where qorch could not find it."""
+    """Print the names by which a person looks for held jobs in the provider's console."""
     from qorch.model.job import JobState
 
-    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value and document["name"]]
-    if held:
+    held = [document for document in documents if document["state"] == JobState.UNKNOWN.value]
+    named = [(document["id"], document["search_text"]) for document in held if document["search_text"]]
+    if named:
         print("\nHeld: look for these names in the provider's own console, then run `qorch recover`.")
-        print_table(("id", "name"), [(document["id"], document["name"]) for document in held])
+        print_table(("id", "name"), named)
 
 
 def _print_failures(documents: list[dict[str, Any]]) -> None:
@@ -77,13 +83,19 @@ def _read_state(text: str) -> "JobState":
         raise UsageError(f"there is no job state '{text}'; choose one of {states}") from None
 
 
-def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
-    """A job's document; ``shots`` is null for exact values, ``key`` and ``name`` (at the provider) once it is over."""
+def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
+    """A job's document; ``key`` and ``search_text`` (by which it is found at the provider) are null once it is over.
+
+    ``name`` and ``rows`` are the older names of ``search_text`` and ``executions``. ``shots`` is the number of every
+    execution, or null. ``is_exact`` tells why: true for exact values; null if they differ or the number is not known,
+    as of a job that was found at its provider.
+    """
     from qorch.model.job import OPEN_STATES, JobState
 
     is_open = job.state in OPEN_STATES
     attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
     last = attempts[-1] if attempts and is_open else None
+    search_text = None if last is None else last.name_at_provider
     return {
         "id": job.job_id,
         "run": job.run_id,
@@ -91,10 +103,13 @@ def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
         "call": job.position.call,
         "provider_id": job.provider_id,
         "key": None if last is None else last.key,
-        "name": None if last is None else last.name_at_provider,
+        "search_text": search_text,
+        "name": search_text,
         "state": job.state.value,
-        "rows": job.n_rows,
-        "shots": job.shots,
+        "executions": job.n_executions,
+        "rows": job.n_executions,
+        "shots": job.shots or None,
+        "is_exact": job.is_exact,
         "attempts": job.attempts,
         "changed_at": job.changed_at.isoformat(),
         "error": job.error,

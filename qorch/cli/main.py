@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _prepare_streams() -> None:
-    """A stream that the caller closed leads nowhere; a letter that one cannot write becomes a question mark."""
+    """Replace standard streams that the caller closed by /dev/null; characters that cannot be encoded become ``?``."""
     # In this order: each takes the lowest number that is free, so that no database gets the number of a stream, to
     # which something might be printed.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -95,7 +95,7 @@ def _prepare_streams() -> None:
 
 
 def _silence_broken_streams() -> None:
-    """What is left in a stream that cannot be written: the interpreter would complain of it on its way out."""
+    """Drop what is left in a standard stream that cannot be written: the interpreter would report it when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -134,7 +134,7 @@ def exit_code(error: Exception) -> int:
 
 
 def describe(error: Exception) -> str:
-    """One line for the user; an error that is not raised on purpose says what to do with it."""
+    """The error as one line for the user; for an error of another kind than QorchError it says how to report it."""
     if isinstance(error, typer.TyperException):
         text = error.format_message()
     elif isinstance(error, QorchError):

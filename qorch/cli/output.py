@@ -29,7 +29,7 @@ def _finite(item: object) -> object:
 
 
 def print_aside(text: str) -> None:
-    """Print a message on standard error, unless nobody can read it there."""
+    """Print a message on standard error; does nothing if that is closed or cannot be written."""
     with suppress(OSError, ValueError):
         print(text.rstrip("\n"), file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ from qorch.errors import UsageError
 _METRIC = Annotated[
     list[str] | None, typer.Option("--metric", metavar="NAME", help="Which, such as loss; may be repeated. [all]")
 ]
-_AXIS = Annotated[str, typer.Option("--x", metavar="steps|circuits|seconds", help="What they are drawn against.")]
+_AXIS = Annotated[str, typer.Option("--x", metavar="steps|executions|seconds", help="What they are drawn against.")]
 _OUT = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A .png or .svg file.")]
 _SUFFIXES = (".png", ".svg")
 
@@ -27,7 +27,7 @@ def plot(
 ) -> None:
     """Draw the metrics of one or several runs: one picture per metric, one line per run.
 
-    Circuits are all that the training asked for, with those from the cache; seconds are those of its steps.
+    Executions are all that the training asked for, with those from the cache; seconds are those of its steps.
     """
     from qorch.audit.plot import AXES, draw
     from qorch.cli.database import open_database

@@ -10,6 +10,7 @@ from qorch.cli.output import print_aside, print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
+    from qorch.ports.records import JobRecord
     from qorch.ports.store import Store
     from qorch.recovery import RunRecovery
 
@@ -18,19 +19,22 @@ def recover(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this run: id, name, or latest.")] = None,
     release: Annotated[
         list[str] | None,
-        typer.Option(metavar="JOB", help="You looked: the provider never accepted this held job. May be repeated."),
+        typer.Option(metavar="JOB", help="Give up a held job that is not in the provider's console. May be repeated."),
     ] = None,
     adopt: Annotated[
         list[str] | None,
-        typer.Option(metavar="JOB=ID", help="You looked: this held job has that id at the provider. May be repeated."),
+        typer.Option(
+            metavar="JOB=ID",
+            help="Take the results of a held job, by its id in the provider's console. May be repeated.",
+        ),
     ] = None,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Settle jobs that were left open: find them by their keys, fetch what finished, hold what nobody can know.
+    """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
     Waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where
-    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 where nothing could be done.
+    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
@@ -43,7 +47,7 @@ def recover(
         wanted = None if run is None else require_run(store, run).run_id
         run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
         if run_ids:
-            print_aside(f"settling the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
+            print_aside(f"looking up the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
         ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], held=held, as_json=as_json)
@@ -73,9 +77,11 @@ def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
     if as_json:
         print_json({"jobs": documents, "held": held})
     elif documents:
-        columns = ("run", "job", "rows", "ending", "reason")
+        columns = ("run", "job", "executions", "ending", "reason")
         print_table(
-            columns, [[document[column] for column in columns] for document in documents], optional=("run", "rows")
+            columns,
+            [[document[column] for column in columns] for document in documents],
+            optional=("run", "executions"),
         )
     else:
         print("nothing is open")
@@ -84,14 +90,21 @@ def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
 def _describe(recovery: "RunRecovery") -> list[dict[str, Any]]:
     """A document per job, or one for a run about which nothing could be done."""
     if recovery.problem is not None:
-        return [{"run": recovery.run_id, "job": None, "rows": None, "ending": "left", "reason": recovery.problem}]
+        return [_document(recovery.run_id, None, ending="left", reason=recovery.problem)]
     return [
-        {
-            "run": recovery.run_id,
-            "job": recovered.job.job_id,
-            "rows": recovered.job.n_rows,
-            "ending": recovered.outcome.value,
-            "reason": recovered.reason or None,
-        }
+        _document(recovery.run_id, recovered.job, ending=recovered.outcome.value, reason=recovered.reason or None)
         for recovered in recovery.jobs
     ]
+
+
+def _document(run_id: str, job: "JobRecord | None", *, ending: str, reason: str | None) -> dict[str, Any]:
+    """``rows`` is the older name of ``executions``."""
+    job_id, executions = (None, None) if job is None else (job.job_id, job.n_executions)
+    return {
+        "run": run_id,
+        "job": job_id,
+        "executions": executions,
+        "rows": executions,
+        "ending": ending,
+        "reason": reason,
+    }

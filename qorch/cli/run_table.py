@@ -17,8 +17,8 @@ Document = Mapping[str, Any]
 _ALIASES = {
     "date": "created_at",
     "started": "created_at",
-    "executed": "rows_executed",
-    "from_cache": "rows_from_cache",
+    "executed": "executions",
+    "from_cache": "executions_from_cache",
     "seconds": "wall_seconds",
 }
 _GROUPS = ("metrics", "settings")
@@ -131,7 +131,7 @@ def table_of(documents: Sequence[Document], *, first: str | None = None) -> tupl
     differing += [name for name in settings if name not in _HIDDEN_SETTINGS and _differs(documents, f"settings.{name}")]
     if "backend" not in differing:
         differing.append("backend")
-    headings = ["run", "state", *metrics, *differing, "started", "steps", "executed", "from cache", "seconds"]
+    headings = ["run", "state", *metrics, *differing, "started", "steps", "executions", "from cache", "seconds"]
     rows = []
     for document in documents:
         figures = [_as_cell(document["metrics"].get(name)) for name in metrics]
@@ -139,7 +139,7 @@ def table_of(documents: Sequence[Document], *, first: str | None = None) -> tupl
             _as_cell(document[name] if name in _COMPARED else look_up(document, f"settings.{name}"))
             for name in differing
         ]
-        counts = [f"{document[key]:,}" for key in ("steps", "rows_executed", "rows_from_cache")]
+        counts = [f"{document[key]:,}" for key in ("steps", "executions", "executions_from_cache")]
         started = document["created_at"][:16].replace("T", " ")
         seconds = f"{document['wall_seconds']:.1f}"
         rows.append([document["run"], document["state"], *figures, *compared, started, *counts, seconds])

@@ -82,7 +82,7 @@ def _read_run_state(text: str) -> str:
 
 
 def describe_run(run: "StoredRun") -> dict[str, Any]:
-    """A run's document: its settings, and its sums over all sessions."""
+    """A run's document: its settings, and its sums over all sessions; ``rows_executed`` and so on are older names."""
     totals = run.totals
     return {
         "run": run.run_id,
@@ -98,8 +98,10 @@ def describe_run(run: "StoredRun") -> dict[str, Any]:
         "steps": totals.steps,
         "jobs": totals.jobs,
         "jobs_unsent": totals.jobs_unsent,
-        "rows_executed": totals.rows_executed,
-        "rows_from_cache": totals.rows_from_cache,
+        "executions": totals.executions,
+        "executions_from_cache": totals.executions_from_cache,
+        "rows_executed": totals.executions,
+        "rows_from_cache": totals.executions_from_cache,
         "wall_seconds": round(totals.wall_seconds, 3),
         "metrics": run.metrics,
         "settings": run.settings,

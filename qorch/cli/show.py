@@ -42,8 +42,10 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
                 "epoch": step.epoch,
                 "begun_at": None if step.begun_at is None else step.begun_at.isoformat(),
                 "ended_at": step.ended_at.isoformat(),
-                "rows_executed": step.rows_executed,
-                "rows_from_cache": step.rows_from_cache,
+                "executions": step.executions,
+                "executions_from_cache": step.executions_from_cache,
+                "rows_executed": step.executions,
+                "rows_from_cache": step.executions_from_cache,
                 "metrics": metrics[step.step],
             }
             for step in store.steps(run.run_id)
@@ -83,12 +85,12 @@ def _print(document: dict[str, Any]) -> None:
     )
     print()
     print_table(
-        ("step", "session", "rows executed", "from cache", "metrics"),
+        ("step", "session", "executions", "from cache", "metrics"),
         [
-            (item["step"], item["session"], item["rows_executed"], item["rows_from_cache"], _figures(item))
+            (item["step"], item["session"], item["executions"], item["executions_from_cache"], _figures(item))
             for item in document["steps"]
         ],
-        optional=("session", "from cache", "rows executed"),
+        optional=("session", "from cache", "executions"),
     )
 
 

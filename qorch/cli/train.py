@@ -39,7 +39,7 @@ _EPOCHS = Annotated[
     typer.Option(metavar="N", parser=_COUNT, help="Passes over the data; more with --resume train longer."),
 ]
 _BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
-_LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only so many samples.")]
+_LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only the first N samples.")]
 _GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
 _BUDGET = Annotated[
     str | None,
@@ -49,9 +49,9 @@ _BUDGET = Annotated[
     ),
 ]
 _CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
-_DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="Where the workload's data lies.")]
+_DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="The folder of the workload's data.")]
 _SEED = Annotated[
-    int | None, typer.Option(metavar="N", parser=whole_number(0, 2**63 - 1), help="Of all random numbers. [0]")
+    int | None, typer.Option(metavar="N", parser=whole_number(0, 2**63 - 1), help="The seed of all random numbers. [0]")
 ]
 _NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
 _RESUME = Annotated[
@@ -62,7 +62,9 @@ _RESUME = Annotated[
         autocompletion=complete_runs,
     ),
 ]
-_REBUY = Annotated[bool, typer.Option("--rebuy", help="Go on where the circuits of stored steps have changed.")]
+_REBUY = Annotated[
+    bool, typer.Option("--rebuy", help="Go on if the circuits of stored steps have changed, and pay for them again.")
+]
 
 
 def train(
@@ -197,7 +199,7 @@ def _print_hint(stopper: Stopper) -> None:
 
 
 def _open_backend(settings: "Settings") -> "Backend":
-    """The backend, on which nothing has begun. Raises UsageError where it cannot run what is asked for."""
+    """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config
     from qorch.limits import check_budget, check_exact_gradients, check_shots

@@ -36,7 +36,7 @@ from qorch.ports.backend import Backend, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
-from qorch.ports.store import Store
+from qorch.ports.store import Room, Store
 
 _STOPPED = "the run was stopped; start it again with resume=True to go on"
 
@@ -232,7 +232,7 @@ class Engine:
             finally:
                 await self._give_up(call, claims, share)
             bought += mine.n_rows
-            self._recorder.count(rows_executed=mine.n_rows, jobs=len(mine.jobs))
+            self._recorder.count(executions=mine.n_rows, jobs=len(mine.jobs))
             with self._recorder.span(Phase.WAIT, call.position):
                 await claims.wait(share)
             call = replace(call, is_replayed=True)
@@ -260,7 +260,7 @@ class Engine:
         with self._recorder.span(Phase.DECODE, position):
             results = await compute(assembly.finish)
         cached = max(0, sum(group.n_rows for group in plan.lowered.groups) - plan.n_rows - bought)
-        self._recorder.count(rows_executed=plan.n_rows, rows_from_cache=cached, jobs=len(plan.jobs))
+        self._recorder.count(executions=plan.n_rows, executions_from_cache=cached, jobs=len(plan.jobs))
         timeline = self._recorder.spans_at(position)
         return [result.with_timeline(timeline) for result in results]
 
@@ -314,7 +314,7 @@ def _assemble(assembly: Assembly, returned: Sequence[Returned]) -> None:
                 assembly.add(selection.group, selection.rows[kept], block, source=selection.source)
 
 
-def _make_trimmer(store: Store, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
+def _make_trimmer(store: Room, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:
     """The trimmer of a run that stores free results; None if it stores none, or all are kept."""
     if charges or policy.keep_free_bytes is None:
         return None

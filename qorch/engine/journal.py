@@ -4,12 +4,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from qorch.engine.trimmer import Trimmer
 from qorch.ports.clock import Clock
 from qorch.ports.records import BlockRecord, Change, Write
-from qorch.ports.store import Store
+from qorch.ports.store import RecordLog, SharedState
 
 T = TypeVar("T")
 
@@ -19,12 +19,16 @@ BUFFER_WRITES = 64
 MAX_PENDING = 8
 
 
+class JournalStore(RecordLog, SharedState, Protocol):
+    """Takes records, alone and together with changes of shared state."""
+
+
 class Journal:
     """All writes of one engine to its store, in their order."""
 
     def __init__(
         self,
-        store: Store,
+        store: JournalStore,
         *,
         clock: Clock,
         is_durable: bool,
@@ -56,7 +60,7 @@ class Journal:
 
         Raises what ``change`` raises, and then nothing is changed or written.
         """
-        return await asyncio.wrap_future(self._store.update_account(name, change))
+        return await asyncio.wrap_future(self._store.update_shared_state(name, change))
 
     async def write_ahead(self, writes: Sequence[Write]) -> None:
         """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""

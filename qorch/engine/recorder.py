@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.timing import Phase, Span
 from qorch.ports.clock import Clock
@@ -14,18 +15,18 @@ SpanSource = Callable[[], list[tuple[Phase, int, int]]]
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Rows and jobs so far."""
+class Totals(CountsExecutions):
+    """Executions and jobs so far."""
 
-    rows_executed: int = 0
-    rows_from_cache: int = 0
+    executions: int = 0
+    executions_from_cache: int = 0
     jobs: int = 0
 
     def __sub__(self, other: "Totals") -> "Totals":
         """What came since ``other``."""
         return Totals(
-            self.rows_executed - other.rows_executed,
-            self.rows_from_cache - other.rows_from_cache,
+            self.executions - other.executions,
+            self.executions_from_cache - other.executions_from_cache,
             self.jobs - other.jobs,
         )
 
@@ -82,12 +83,12 @@ class Recorder:
             spans, self._spans = self._spans, []
         return spans
 
-    def count(self, *, rows_executed: int = 0, rows_from_cache: int = 0, jobs: int = 0) -> None:
+    def count(self, *, executions: int = 0, executions_from_cache: int = 0, jobs: int = 0) -> None:
         """Add to the totals."""
         with self._lock:
             self.totals = replace(
                 self.totals,
-                rows_executed=self.totals.rows_executed + rows_executed,
-                rows_from_cache=self.totals.rows_from_cache + rows_from_cache,
+                executions=self.totals.executions + executions,
+                executions_from_cache=self.totals.executions_from_cache + executions_from_cache,
                 jobs=self.totals.jobs + jobs,
             )

@@ -10,7 +10,7 @@ from qorch.config import KEEP_FREE, format_size
 from qorch.errors import StoreError
 from qorch.ports.clock import Clock
 from qorch.ports.records import BlockRecord, Trimmed, Write
-from qorch.ports.store import Store
+from qorch.ports.store import Room
 
 _log = logging.getLogger("qorch.store")
 
@@ -25,7 +25,7 @@ LAST_SECONDS = 0.5
 class Trimmer:
     """Counts what a session stores, and trims. ``keep_bytes``: the bound for all runs of the database together."""
 
-    def __init__(self, store: Store, *, clock: Clock, keep_bytes: int) -> None:
+    def __init__(self, store: Room, *, clock: Clock, keep_bytes: int) -> None:
         """Nothing is deleted before something is stored."""
         self._store = store
         self._clock = clock
@@ -87,4 +87,4 @@ class Trimmer:
 def _size(block: BlockRecord) -> int:
     """About what a block takes in the store."""
     result = block.result.counts if block.result.values is None else block.result.values
-    return block.keys.nbytes + (0 if result is None else result.nbytes)
+    return block.rows.keys.nbytes + (0 if result is None else result.nbytes)

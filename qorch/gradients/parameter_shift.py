@@ -91,8 +91,8 @@ def expand(pub: Pub, *, wanted: BoolArray | None = None) -> tuple[Batch, Recombi
 
     ``wanted (P,)`` chooses parameters; None is all. The batch holds one pub whose parameters are the D angles
     of the circuit, with N × (1 + T) rows: for every original row the row itself, then each of T shifts of one
-    angle. Angles that no wanted parameter drives are not shifted. Raises ObservableError where the pub has no
-    observable, ParameterError where ``wanted`` has another shape or a non-linear angle has no derivative at a
+    angle. Angles that no wanted parameter drives are not shifted. Raises ObservableError if the pub has no
+    observable, ParameterError if ``wanted`` has another shape or a non-linear angle has no derivative at a
     row.
     """
     if pub.observables == ():
@@ -253,7 +253,7 @@ def expand_all(
 
 
 def recombine(recombination: Recombination, result: PubResult) -> Gradient:
-    """The gradient from the result of the expanded pub. Raises UsageError where that has another number of rows."""
+    """The gradient from the result of the expanded pub. Raises UsageError if that has another number of rows."""
     if isinstance(result, SampledDistribution) and not len(recombination.terms.row_terms):
         values = _contract_counts(result.samples[0], recombination)
     else:

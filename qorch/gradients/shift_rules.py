@@ -12,7 +12,7 @@ from qorch.model.arrays import FloatArray, freeze
 def shift_rule(n_frequencies: int, spacing: float) -> tuple[FloatArray, FloatArray]:
     """Shifts in radians and their coefficients, ``(2R,)`` each: ``f'(x) = sum(coefficient * f(x + shift))``.
 
-    Exact where f is a Fourier sum with the R frequencies ``spacing, 2 spacing, …, R spacing``. The shifts
+    Exact if f is a Fourier sum with the R frequencies ``spacing, 2 spacing, …, R spacing``. The shifts
     come in pairs ``+s, -s``: two terms for a rotation, four for a controlled one. Raises UsageError unless
     R ≥ 1 and spacing > 0. Source: Wierichs, Izaac, Wang, Lin, Quantum 6, 677 (2022), section 3, the rule
     for equidistant frequencies, with the shifts above π replaced by their negative equals.

@@ -1,4 +1,4 @@
-"""Names for the array types that the model uses, and the door through which outside arrays enter."""
+"""Names for the array types that the model uses, and the function that checks arrays from outside."""
 
 import math
 from typing import Any

@@ -1,16 +1,17 @@
 """A parametrised gate list, compiled once: gates, angles as ``A @ parameters + b``, and a digest."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import ParameterError
 from qorch.model.arrays import FloatArray, IntArray, freeze
-from qorch.model.gates import GATES, MAX_QUBITS_PER_GATE
+from qorch.model.gates import GATES, MAX_QUBITS_PER_GATE, Gate
 from qorch.model.qiskit.expression import NonlinearAngle
 
 if TYPE_CHECKING:
@@ -41,13 +42,28 @@ class Immutable:
         return type(self), tuple(getattr(self, field.name) for field in fields(own))
 
 
+class GateAngle(NamedTuple):
+    """An angle of a gate: ``radians`` if ``column`` is FIXED, or else what is in that column of a row of angles."""
+
+    column: int
+    radians: float
+
+
+class Instruction(NamedTuple):
+    """One gate of a gate list, on its qubits and with its angles."""
+
+    gate: Gate
+    qubits: tuple[int, ...]
+    angles: tuple[GateAngle, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class GateList(Immutable):
     """The gates of a circuit with G gates and D free angles; what a backend executes at rows of angles.
 
     ``opcodes (G,)``; ``qubits (G, 3)``, padded with -1; ``columns (G, 3)``: which of the D columns of a row
-    is the gate's j-th angle, or FIXED; ``constants (G, 3)``: the angle in radians where it is fixed.
-    Every column belongs to exactly one angle of one gate, in the order of the gates.
+    is the gate's j-th angle, or FIXED; ``constants (G, 3)``: the angle in radians if it is fixed.
+    Every column belongs to exactly one angle of one gate, in the order of the gates. Equal means: of equal digests.
     """
 
     n_qubits: int
@@ -64,6 +80,23 @@ class GateList(Immutable):
     def __repr__(self) -> str:
         """Its size, without the arrays."""
         return f"GateList({self.n_qubits} qubits, {self.n_gates} gates, {self.n_columns} free angles)"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it has the same gates."""
+        return self is other or (isinstance(other, GateList) and self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        """Of the digest."""
+        return hash(self.digest)
+
+    def instructions(self) -> Iterator[Instruction]:
+        """The gates one by one, in order: for compilers, never for the rows of a job."""
+        for opcode, qubits, columns, constants in zip(
+            self.opcodes.tolist(), self.qubits.tolist(), self.columns.tolist(), self.constants.tolist(), strict=True
+        ):
+            gate = GATES[opcode]
+            angles = tuple(map(GateAngle, columns[: gate.n_angles], constants[: gate.n_angles]))
+            yield Instruction(gate, tuple(qubits[: gate.n_qubits]), angles)
 
     @property
     def n_gates(self) -> int:
@@ -135,7 +168,7 @@ class AngleMap(Immutable):
     def angles(self, values: FloatArray) -> FloatArray:
         """The angles ``(N, D)`` of parameter values ``(N, P)``, in radians.
 
-        Raises ParameterError where a non-linear expression is not finite at a row.
+        Raises ParameterError if a non-linear expression is not finite at a row.
         """
         if self.is_identity:
             return values

@@ -42,7 +42,7 @@ def _binomial_errors(counts: FloatArray, shots: FloatArray) -> FloatArray:
 
 
 def check_shots(shots: IntArray) -> None:
-    """Raise InvalidResultError where a row of ``(R,)`` has no shots."""
+    """Raise InvalidResultError if a row of ``(R,)`` has no shots."""
     if not shots.all():
         raise InvalidResultError(
             f"row {int(np.flatnonzero(shots == 0)[0])} has no shots; its value cannot be estimated"

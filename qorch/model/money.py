@@ -21,12 +21,12 @@ class Money:
     micros: int
 
     def __post_init__(self) -> None:
-        """Raise MoneyError for a currency that is no code."""
+        """Raise MoneyError for a currency that is not a code."""
         if not _CURRENCY.fullmatch(self.currency):
             raise MoneyError(f"'{self.currency}' is not a currency; write a code such as USD")
 
     def __add__(self, other: "Money") -> "Money":
-        """Raise MoneyError where the currencies differ."""
+        """Raise MoneyError if the currencies differ."""
         if other.currency != self.currency:
             raise MoneyError(f"cannot add {other.currency} to {self.currency}")
         return Money(self.currency, self.micros + other.micros)

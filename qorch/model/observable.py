@@ -215,7 +215,7 @@ def _add_letter(letters: dict[int, int], factor: str, text: str) -> None:
 
 
 def _checked(observable: Observable) -> Observable:
-    """The observable. Raises ObservableError where its coefficients are not finite, or their sum overflows."""
+    """The observable. Raises ObservableError if its coefficients are not finite, or their sum overflows."""
     if not math.isfinite(sum(abs(term.coefficient) for term in observable.terms)):
         raise ObservableError(
             f"observable '{observable.name}' has coefficients that are not finite, or too large to add up"

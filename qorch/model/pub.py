@@ -34,7 +34,7 @@ def as_shots(shots: Shots) -> Shots:
 
 
 def as_circuit(circuit: CircuitLike) -> Circuit:
-    """The compiled circuit; a Qiskit circuit is compiled. Raises CircuitError where it cannot be."""
+    """The compiled circuit; a Qiskit circuit is compiled. Raises CircuitError if it cannot be."""
     if isinstance(circuit, Circuit):
         return circuit
     from qorch.model.qiskit.compile import compile_circuit
@@ -136,7 +136,7 @@ class Batch:
 
 
 def as_batch(pubs: Batch | Pub | Iterable[Pub]) -> Batch:
-    """A batch from one pub or several. Raises UsageError where there is none."""
+    """A batch from one pub or several. Raises UsageError if there is none."""
     if isinstance(pubs, Batch):
         return pubs
     try:

@@ -31,10 +31,10 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class PubResult:
-    """What a pub of N rows and K observables came to.
+    """The result of a pub of N rows and K observables.
 
-    ``values (N, K)``; ``stderr (N, K)``, 0 where exact; ``shots (N,)``, 0 where exact; ``sources (N,)`` of Source,
-    the least cached basis of each row counting; ``charge`` what it cost, None where unknown; ``timeline`` the
+    ``values (N, K)``; ``stderr (N, K)``, 0 if exact; ``shots (N,)``, 0 if exact; ``sources (N,)`` of Source,
+    the least cached basis of each row counting; ``charge`` what it cost, None if unknown; ``timeline`` the
     spans of the call that carried it. For ``qorch.probabilities()`` K is 2^n.
     """
 
@@ -76,7 +76,7 @@ class PubResult:
     def counts(self, row: int, *, basis: int = 0) -> dict[str, int]:
         """Bitstring → count of one row, qubit 0 rightmost; ``basis`` chooses among several measured bases.
 
-        Raises UsageError where the pub was exact, or has no such row or basis.
+        Raises UsageError if the pub was exact, or has no such row or basis.
         """
         if not self.samples:
             raise UsageError("an exact result has no counts; ask for a number of shots")
@@ -90,7 +90,7 @@ class PubResult:
 
     @property
     def probabilities(self) -> FloatArray:
-        """Relative frequencies, or exact probabilities where they were asked for: ``(N, 2**n)``.
+        """Relative frequencies, or exact probabilities if they were asked for: ``(N, 2**n)``.
 
         Raises UsageError for an exact result of other observables.
         """

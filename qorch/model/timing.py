@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What a span of time was spent on. Where several happen at once, the first in this order counts."""
+    """What a span of time was spent on, by an id that is stored. If several happen at once, the first here counts."""
 
-    COMPILE = "compile kernels"
+    COMPILE = "compile_kernels"
     IMPORT = "import"
     EXECUTE = "execute"
     EXPAND = "expand"
@@ -16,16 +16,16 @@ class Phase(StrEnum):
     DECODE = "decode"
     TRANSFER = "transfer"
     SUBMIT = "submit"
-    QUEUE = "provider queue"
-    REMOTE = "at the provider"
-    POLL = "done, not yet seen"
-    PACE = "wait for a turn"
-    WORKERS = "start workers"
-    WAIT = "wait for a worker"
+    QUEUE = "provider_queue"
+    REMOTE = "at_provider"
+    POLL = "done_unseen"
+    PACE = "wait_for_turn"
+    WORKERS = "start_workers"
+    WAIT = "wait_for_worker"
     STORE = "store"
-    START = "start up"
-    PREPARE = "before the first step"
-    MODEL = "model code"
+    START = "start_up"
+    PREPARE = "before_first_step"
+    MODEL = "model_code"
 
 
 UNATTRIBUTED = "unattributed"

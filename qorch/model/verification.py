@@ -5,8 +5,8 @@ import numpy as np
 from qorch.errors import InvalidResultError
 from qorch.model.arrays import AnyArray, FloatArray, IntArray
 from qorch.model.counts import Counts
-from qorch.model.job import BlockShape, JobResult, JobShape
-from qorch.model.measurement import BlockResult, Measurement
+from qorch.model.job import JobResult, JobShape
+from qorch.model.measurement import BlockResult, BlockShape, Measurement
 
 ROUNDING = 1e-4
 """How far exact values may be off: single precision over many gates."""

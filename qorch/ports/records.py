@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypedDict, TypeVar, Unpack
 
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
+from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.job import MOVES, AttemptOutcome, JobState
-from qorch.model.measurement import BlockResult, Measurement
+from qorch.model.measurement import BlockResult, BlockShape, Measurement
+from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
 
 
@@ -64,22 +66,22 @@ class SessionRecord:
     host: str
     started_at: datetime.datetime
     wall_ns: int = 0
-    rows_executed: int = 0
-    rows_from_cache: int = 0
+    executions: int = 0
+    executions_from_cache: int = 0
     is_command: bool = False
     used_settings: str = "{}"
 
 
 @dataclass(frozen=True)
-class StepRecord:
+class StepRecord(CountsExecutions):
     """One finished step of a run. ``epoch`` is None in a loop that has no epochs; what it logged is in MetricRecord."""
 
     run_id: str
     step: int
     session: int
     ended_at: datetime.datetime
-    rows_executed: int
-    rows_from_cache: int
+    executions: int
+    executions_from_cache: int
     begun_at: datetime.datetime | None = None
     epoch: int | None = None
 
@@ -106,24 +108,33 @@ class JobChanges(TypedDict, total=False):
     provider_id: str | None
     attempts: int
     error: str | None
-    n_rows: int
+    n_executions: int
     shots: int | None
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job, in the state it has moved to; writing it again moves it."""
+    """One job, in the state it has moved to; writing it again moves it.
+
+    ``shots`` of every execution: 0 for exact values, which take none. None if they differ, or if it is not known: of a
+    job that was found at its provider, and of exact jobs that an earlier version wrote.
+    """
 
     job_id: str
     run_id: str
     position: Position
     state: JobState
-    n_rows: int
+    n_executions: int
     shots: int | None
     changed_at: datetime.datetime
     provider_id: str | None = None
     attempts: int = 0
     error: str | None = None
+
+    @property
+    def is_exact(self) -> bool | None:
+        """Whether all values of the job are exact; None if its rows differ, or if it is not known."""
+        return None if self.shots is None else self.shots == 0
 
     @property
     def is_unsent(self) -> bool:
@@ -144,8 +155,8 @@ class JobRecord:
 class AttemptRecord:
     """One try at submitting a job, with its idempotency key; writing it again records how it ended.
 
-    ``payload_digest``: of what was sent, which a later try must send again; ``search_text``: by which a person finds
-    the job in the provider's console. Both are None if nothing was sent, or an earlier version of qorch sent it.
+    ``payload_digest``: the digest of the bytes that were sent, in hexadecimal, which a later try must send again.
+    ``search_text``: the text by which a person finds the job at its provider. None if it was not recorded.
     """
 
     job_id: str
@@ -164,56 +175,59 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockRecord:
-    """A block of stored rows.
+class BlockRows:
+    """The R rows of a block: where they are in their call, what they are, and which of their samples are meant.
 
-    ``keys (R, 32)``; ``streams (R,)`` and ``ordinals (R,)`` name the samples; ``group`` is the (pub, basis) of the
-    call that the rows belong to and ``rows (R,)`` their places in it. ``shots`` is None for exact values.
+    ``group``: the (pub, basis) of the call that they belong to, ``indices (R,)`` their places in it. ``keys (R, 32)``,
+    the device's ``context`` and ``gates_digest`` say what they are. ``samples`` is None for exact values.
     """
 
-    job_id: str
-    run_id: str
-    position: Position
     group: int
-    rows: UIntArray
+    indices: UIntArray
     keys: ByteArray
     context: bytes
     gates_digest: bytes
-    measurement_digest: bytes
-    n_qubits: int
-    shots: int | None
-    shot_offset: int
-    streams: UIntArray
-    ordinals: UIntArray
-    result: BlockResult = field(repr=False)
-    created_at: datetime.datetime | None = None
+    samples: Samples | None
+
+    def __len__(self) -> int:
+        """R."""
+        return len(self.indices)
+
+    def take(self, chosen: IntArray) -> "BlockRows":
+        """The chosen rows, ``(C,)`` places in the block."""
+        return replace(
+            self,
+            indices=self.indices[chosen],
+            keys=self.keys[chosen],
+            samples=take_samples(self.samples, chosen),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class BlockPlan:
-    """A block of rows that a job carries, before its results: what turns them into a BlockRecord. See there."""
+    """A block that a job carries, before its results: its rows, and how they are measured."""
 
-    group: int
-    rows: UIntArray
-    keys: ByteArray
-    context: bytes
-    gates_digest: bytes
+    rows: BlockRows
     measurement: Measurement
-    n_qubits: int
-    shots: int | None
-    shot_offset: int
-    streams: UIntArray
-    ordinals: UIntArray
 
-    def take(self, chosen: IntArray) -> "BlockPlan":
-        """The plan of the chosen of its rows, ``(C,)`` places in the block."""
-        return replace(
-            self,
-            rows=self.rows[chosen],
-            keys=self.keys[chosen],
-            streams=self.streams[chosen],
-            ordinals=self.ordinals[chosen],
-        )
+    @property
+    def shape(self) -> BlockShape:
+        """What is needed to read the block's result. Raises ShotsError if samples and measurement disagree."""
+        return BlockShape(len(self.rows), self.measurement, self.rows.samples)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockRecord:
+    """A block with its results; of its measurement, the digest is kept."""
+
+    job_id: str
+    run_id: str
+    position: Position
+    rows: BlockRows
+    measurement_digest: bytes
+    n_qubits: int
+    result: BlockResult = field(repr=False)
+    created_at: datetime.datetime | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,14 +263,11 @@ class ReleasedRows:
 
 @dataclass(frozen=True, eq=False)
 class BlockKeys:
-    """What a look-up needs of a stored block: all but its results."""
+    """What a look-up needs of a stored block; ``samples`` is None for exact values."""
 
     block_id: int
     keys: ByteArray
-    streams: UIntArray
-    ordinals: UIntArray
-    shots: int | None
-    shot_offset: int
+    samples: Samples | None
 
 
 @dataclass(frozen=True)
@@ -395,7 +406,7 @@ class StoreRoom:
 
 
 @dataclass(frozen=True)
-class RunTotals:
+class RunTotals(CountsExecutions):
     """Sums of a run over all its sessions. ``metrics``: the newest value of every name, in the order of names.
 
     ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not. ``active_until``: the end of
@@ -406,8 +417,8 @@ class RunTotals:
     steps: int
     jobs: int
     jobs_unsent: int
-    rows_executed: int
-    rows_from_cache: int
+    executions: int
+    executions_from_cache: int
     wall_seconds: float
     active_until: datetime.datetime | None
     metrics: dict[str, float]

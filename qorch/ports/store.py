@@ -1,4 +1,7 @@
-"""The protocol of the place where everything is recorded."""
+"""Where everything is recorded: a protocol for each kind of use, and ``Store``, which is all of them.
+
+Code asks for the narrowest protocol that has what it uses. Every method may be called from any thread.
+"""
 
 import datetime
 from collections.abc import Callable, Sequence
@@ -36,15 +39,8 @@ from qorch.ports.records import (
 T = TypeVar("T")
 
 
-class Store(Protocol):
-    """Where everything is recorded. Thread-safe.
-
-    ``write`` takes effect in the order of the calls, each call whole or not at all; the future is done when the
-    writes are durable (they survive a power cut) and fails with a StoreError where they could not be made. After a full
-    disk, an input/output error or corruption every later write fails with the same error, and nothing written before is
-    lost. Writing a run, session, step, job or attempt a second time replaces it. Reads see every write whose future is
-    done. A run must be stored before what belongs to it, and a job before its attempts, blocks and ledger entries.
-    """
+class NamedStore(Protocol):
+    """What a store is called."""
 
     @property
     def store_id(self) -> str:
@@ -56,24 +52,24 @@ class Store(Protocol):
         """Where it is, without secrets, as a user would name it."""
         ...
 
+
+class RecordLog(NamedStore, Protocol):
+    """Takes records to be written.
+
+    ``write`` takes effect in the order of the calls, each call whole or not at all; the future is done when the
+    writes are durable (they survive a power cut) and fails with a StoreError if they could not be made. After a full
+    disk, an input/output error or corruption every later write fails with the same error, and nothing written before is
+    lost. Writing a run, session, step, job or attempt a second time replaces it. Reads see every write whose future is
+    done. A run must be stored before what belongs to it, and a job before its attempts, blocks and ledger entries.
+    """
+
     def write(self, writes: Sequence[Write]) -> "Future[None]":
         """Queue writes; see the class."""
         ...
 
-    def claim_run(self, run_id: str) -> AbstractContextManager[None]:
-        """The right to work on a run, kept by the kernel while this process lives.
 
-        Entering raises RunBusyError, with the holder's pid, if another process has it or this one has it already.
-        """
-        ...
-
-    def stop_asked(self, run_id: str) -> datetime.datetime | None:
-        """When the process that works on a run was asked to stop; None if it was not. A cheap read."""
-        ...
-
-    def holder_of(self, run_id: str) -> RunHolder | None:
-        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
-        ...
+class Runs(NamedStore, Protocol):
+    """Reads runs, and what their sessions recorded."""
 
     def find_run(self, name_or_id: str) -> RunRecord | None:
         """The run with this id, or else the newest with this name that is not deleted."""
@@ -99,12 +95,28 @@ class Store(Protocol):
         """Every number that a run logged, by step and in the order of logging."""
         ...
 
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        """A run's spans, in order of writing."""
+        ...
+
+    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
+        """Ledger entries, oldest first."""
+        ...
+
+    def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
+        """The newest sound checkpoint of a run."""
+        ...
+
+
+class Jobs(Protocol):
+    """Reads jobs, their attempts, and the answers that were kept of them."""
+
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
         """Jobs, oldest first, of one run or all, in one state or any."""
         ...
 
-    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
-        """How many rows a run's jobs carry, by the state of the job; states of no job are left out."""
+    def executions_by_state(self, run_id: str) -> dict[JobState, int]:
+        """How many executions a run's jobs carry, by the state of the job; states of no job are left out."""
         ...
 
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
@@ -130,8 +142,53 @@ class Store(Protocol):
         """The newest answer that was kept of a job. Raises StoreCorruptError on a bad checksum."""
         ...
 
-    def update_account(self, account: str, change: "Callable[[bytes | None, int], Change[T]]") -> "Future[T]":
-        """Change what all processes share about an account, one after the other, and write records with it.
+
+class RunHistory(Runs, Jobs, Protocol):
+    """Reads all that happened in runs."""
+
+
+class SampleBlocks(Protocol):
+    """Reads stored results, in blocks of rows."""
+
+    def blocks_at(self, run_id: str, position: Position) -> list[BlockRecord]:
+        """The blocks that a call of a run stored, oldest first. Raises StoreCorruptError on a bad checksum."""
+        ...
+
+    def block_keys(
+        self, context: bytes, measurement_digest: bytes, gates_digest: bytes, *, after_block_id: int = 0
+    ) -> list[BlockKeys]:
+        """The keys of the stored blocks of this circuit, measurement and context with larger ids, oldest first."""
+        ...
+
+    def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
+        """The results of blocks by id. Raises StoreCorruptError on a bad checksum."""
+        ...
+
+
+class StoredResults(Jobs, SampleBlocks, Protocol):
+    """Reads what the jobs of a call brought."""
+
+
+class SharedState(Protocol):
+    """What the processes that use one store agree on: who works on what, and how fast."""
+
+    def claim_run(self, run_id: str) -> AbstractContextManager[None]:
+        """The right to work on a run, kept by the kernel while this process lives.
+
+        Entering raises RunBusyError, with the holder's pid, if another process has it or this one has it already.
+        """
+        ...
+
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
+        ...
+
+    def stop_asked(self, run_id: str) -> datetime.datetime | None:
+        """When the process that works on a run was asked to stop; None if it was not. A cheap read."""
+        ...
+
+    def update_shared_state(self, name: str, change: "Callable[[bytes | None, int], Change[T]]") -> "Future[T]":
+        """Change what all processes share under a name, one after the other, and write records with it.
 
         ``change(state, now_ns)`` is pure. It gets the state (None at first) and the time of the store in nanoseconds:
         one clock for all processes that use the store, however far apart their own clocks are, so compare it with no
@@ -148,31 +205,9 @@ class Store(Protocol):
         """
         ...
 
-    def spans(self, run_id: str) -> list[SpanRecord]:
-        """A run's spans, in order of writing."""
-        ...
 
-    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
-        """Ledger entries, oldest first."""
-        ...
-
-    def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
-        """The newest sound checkpoint of a run."""
-        ...
-
-    def blocks_at(self, run_id: str, position: Position) -> list[BlockRecord]:
-        """The blocks that a call of a run stored, oldest first. Raises StoreCorruptError on a bad checksum."""
-        ...
-
-    def block_keys(
-        self, context: bytes, measurement_digest: bytes, gates_digest: bytes, *, after_block_id: int = 0
-    ) -> list[BlockKeys]:
-        """The keys of the stored blocks of this circuit, measurement and context with larger ids, oldest first."""
-        ...
-
-    def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
-        """The results of blocks by id. Raises StoreCorruptError on a bad checksum."""
-        ...
+class Room(NamedStore, Protocol):
+    """The room that stored results take, and how it is made free."""
 
     def cache_statistics(self) -> CacheStatistics:
         """How much is stored."""
@@ -207,6 +242,10 @@ class Store(Protocol):
         and its ledger entries. Killed halfway, it may be called again. Raises StoreError for a run that is not stored.
         """
         ...
+
+
+class Store(RecordLog, RunHistory, SampleBlocks, SharedState, Room, Protocol):
+    """Where everything is recorded. Thread-safe."""
 
     def close(self) -> None:
         """Make everything written durable and let go. May be called twice."""

@@ -23,7 +23,7 @@ class _Part:
 
 
 def describe(progress: Progress, *, name: str = "") -> str:
-    """One line: the run's name if it is given, step, metrics, circuits per second, rows from the cache, spend, time."""
+    """One line: the run's name if it is given, step, metrics, executions per second and from the cache, spend, time."""
     parts = _parts(progress, name, longest=None)
     return _join(parts, parts)
 
@@ -50,7 +50,7 @@ def fit(progress: Progress, *, width: int, name: str = "") -> str:
 
 def _parts(progress: Progress, name: str, *, longest: int | None) -> list[_Part]:
     total = "?" if progress.total_steps is None else str(progress.total_steps)
-    rate = progress.totals.rows_executed / max(progress.elapsed_seconds, 1e-9)
+    rate = progress.totals.executions / max(progress.elapsed_seconds, 1e-9)
     remaining = progress.remaining_seconds
     metrics = [
         _Part(f"{_printable(key, longest)} {value:.4g}", 3 if place < _FIRST_METRICS else 6, is_metric=True)
@@ -60,8 +60,8 @@ def _parts(progress: Progress, name: str, *, longest: int | None) -> list[_Part]
         *([_Part(name, 1)] if name else []),
         _Part(f"step {progress.step + 1}/{total}", 0),
         *metrics,
-        _Part(f"{rate:,.0f} circuits/s", 5),
-        _Part(f"{progress.totals.rows_from_cache:,} rows from cache", 7),
+        _Part(f"{rate:,.0f} executions/s", 5),
+        _Part(f"{progress.totals.executions_from_cache:,} from the cache", 7),
         _Part(f"spend {progress.spend or 'unknown'}", 4),
         *([] if remaining is None else [_Part(f"{_minutes(remaining)} left", 2)]),
     ]

@@ -21,7 +21,7 @@ class SafeStream:
         return self.is_terminal
 
     def write(self, text: str) -> int:
-        """Write and flush; a letter that the stream cannot encode becomes a question mark."""
+        """Write and flush; a character that the stream cannot encode becomes a question mark."""
         if self._stream is not None:
             with self._silence():
                 try:

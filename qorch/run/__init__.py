@@ -1,1 +1,9 @@
-"""A training run: ``run.Run`` is what a user gets; each of the other modules is one part of it."""
+"""A training run: ``run.Run`` is what a user gets; each of the other modules is one part of it.
+
+How to read it: ``run`` carries out batches through a ``portal`` to the engine's event loop and is built from
+``resources``; ``active`` names the run that a layer finds. ``loop`` has the training loop's steps and epochs, ``step``
+one of them, ``checkpoint`` what they resume from, ``idle_time`` what passes between them. ``metrics`` are the logged
+numbers, ``learning_rates`` belong to schedulers, and ``evaluation`` runs a model outside of training. ``stopping`` ends
+a run, ``totals`` adds it up, ``used_settings`` compares it with how it was started, and ``import_watch`` measures
+imports.
+"""

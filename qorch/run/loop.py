@@ -30,7 +30,7 @@ from qorch.run.metrics import MetricLog
 from qorch.run.resources import Resources, Saveable
 
 ASIDE_CALLS = 1_000_000
-"""What a resumed program runs again on its way to its place has calls beyond those, so many for each session."""
+"""Calls that a resumed program repeats on its way to its place are numbered apart: from here on, a range a session."""
 MOST_COMPARED = 32
 """How many loops of a session, and of an epoch, are compared with those that the run was started with."""
 

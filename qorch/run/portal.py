@@ -1,4 +1,4 @@
-"""One event loop in one thread: where sync callers, notebooks with a running loop and several threads come in."""
+"""One event loop in one thread of its own, which runs the calls of scripts, notebooks and threads alike."""
 
 import asyncio
 import concurrent.futures
@@ -56,7 +56,7 @@ class Portal:
         self._thread.join()
 
     def _live(self) -> None:
-        """The whole life of the loop, in its thread: the caller's thread may have a loop of its own."""
+        """Run the loop from its start to its end, in its thread: the caller's thread may have a loop of its own."""
         self._loop.run_forever()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
@@ -86,7 +86,7 @@ class PendingCall(Generic[T]):
         return self._future.result(timeout_seconds)
 
     def cancel(self) -> bool:
-        """Take back what has not been executed; False where it was over already."""
+        """Take back what has not been executed; False if it was over already."""
         return self._future.cancel()
 
     def done(self) -> bool:

@@ -1,4 +1,4 @@
-"""The parts of a run, the objects that it saves, and its progress."""
+"""The parts that a run is made of, the protocol of objects that it saves, and its progress and pace."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Progress:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """The time that the remaining steps take at this pace; None where their number is unknown."""
+        """The time that the remaining steps take at this pace; None if their number is unknown."""
         if self.total_steps is None:
             return None
         return self.seconds_per_step * (self.total_steps - self.step - 1)

@@ -1,4 +1,4 @@
-"""A training run: what budgets, reports and resumes are about, and the door through which circuits are executed."""
+"""A training run: what budgets, reports and resumes are about, and the object that executes a program's circuits."""
 
 import asyncio
 import sys
@@ -261,7 +261,7 @@ class Run:
 
     def _end_step(self, ended: EndedStep) -> None:
         record = ended.record
-        if self._use.is_resumed and record.rows_from_cache:
+        if self._use.is_resumed and record.executions_from_cache:
             self.settle()
             record = ended.credited(self._use.store)
         self._steps.keep(record)

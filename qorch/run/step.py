@@ -6,10 +6,10 @@ from qorch.engine.recorder import Totals
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
 from qorch.ports.records import StepRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Progress, Resources, StepTimer
-from qorch.run.totals import credit_bought, finished_step, rows_bought
+from qorch.run.totals import credit_bought, executions_bought, finished_step
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class EndedStep:
     seconds_per_step: float
     metrics: dict[str, float]
 
-    def credited(self, store: Store) -> StepRecord:
+    def credited(self, store: Jobs) -> StepRecord:
         """The record of a replayed step: results that the run had bought itself do not count as from the cache."""
         return credit_bought(self.record, store, calls=self.calls)
 
@@ -80,10 +80,10 @@ class StepMeter:
             return []
         if self._use.is_resumed:
             # What is replayed may have been counted by the session that bought it.
-            rows, cached = rows_bought(self._use.store, last.run_id, step=last.step, calls=calls), 0
+            rows, cached = executions_bought(self._use.store, last.run_id, step=last.step, calls=calls), 0
         else:
-            rows, cached = last.rows_executed + done.rows_executed, done.rows_from_cache
-        self.keep(replace(last, rows_executed=rows, rows_from_cache=last.rows_from_cache + cached))
+            rows, cached = last.executions + done.executions, done.executions_from_cache
+        self.keep(replace(last, executions=rows, executions_from_cache=last.executions_from_cache + cached))
         return [] if self._last is None else [self._last]
 
     def progress(self, ended: EndedStep, *, total_steps: int | None) -> Progress:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from qorch.errors import RunError, RunStoppedError, StoreError
 from qorch.ports.records import RunRecord, RunState
-from qorch.ports.store import Store
+from qorch.ports.store import Runs, SharedState
 
 LOOK_SECONDS = 0.5
 """Time between two reads of the database: a run ends at most a little later than that after `qorch cancel`."""
@@ -120,7 +120,7 @@ class StopWatcher:
     A thread of its own, so that neither a step nor the event loop ever waits for the database because of it.
     """
 
-    def __init__(self, store: Store, run_id: str, *, stop: Callable[[], None]) -> None:
+    def __init__(self, store: SharedState, run_id: str, *, stop: Callable[[], None]) -> None:
         """Begin to look at once. ``stop`` is called in the watcher's own thread."""
         self._store = store
         self._run_id = run_id
@@ -148,7 +148,7 @@ class StopWatcher:
                 return
 
 
-def name_to_resume(store: Store, record: RunRecord) -> str:
+def name_to_resume(store: Runs, record: RunRecord) -> str:
     """What ``start_run`` takes to resume the run: its name, or its id if a newer run has that name."""
     with suppress(StoreError):
         found = store.find_run(record.name)

@@ -1,4 +1,4 @@
-"""What a run came to over all its sessions: every row counted once, however often it was replayed."""
+"""What a run came to over all its sessions: every execution counted once, however often it was replayed."""
 
 import datetime
 import json
@@ -10,14 +10,14 @@ from qorch.engine.recorder import Recorder, Totals
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs, RunHistory, Runs, SharedState
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""
 
 
 @dataclass(frozen=True)
-class RowCount:
+class ExecutionCount:
     """Executions of a run: in finished jobs, taken from the cache, and in jobs that are still open.
 
     ``from_cache`` is a lower bound after several sessions with calls outside of steps.
@@ -28,30 +28,30 @@ class RowCount:
     open: int
 
 
-def count_rows(store: Store, run_id: str) -> RowCount:
-    """The rows of a run."""
-    by_state = store.rows_by_state(run_id)
+def count_executions(store: RunHistory, run_id: str) -> ExecutionCount:
+    """The executions of a run."""
+    by_state = store.executions_by_state(run_id)
     sessions = store.sessions(run_id)
     executed = by_state.get(JobState.DONE, 0)
-    return RowCount(
+    return ExecutionCount(
         executed=executed,
-        from_cache=_rows_from_cache(store, sessions, executed=executed),
+        from_cache=_from_cache(store, sessions, executed=executed),
         open=sum(by_state.get(state, 0) for state in OPEN_STATES),
     )
 
 
-def _rows_from_cache(store: Store, sessions: list[SessionRecord], *, executed: int) -> int:
+def _from_cache(store: Runs, sessions: list[SessionRecord], *, executed: int) -> int:
     """The best of three lower bounds, of which one is exact in every usual case. The view run_overview says the same.
 
     The first session replays nothing. All that a session asked for, and the run never bought, was from the cache,
-    which is everything where each session began anew. Steps are stored without what the run had bought before.
+    which is everything if each session began anew. Steps are stored without what the run had bought before.
     """
     if not sessions:
         return 0
-    asked = max(session.rows_executed + session.rows_from_cache for session in sessions)
-    bounds = [sessions[0].rows_from_cache, asked - executed]
+    asked = max(session.executions + session.executions_from_cache for session in sessions)
+    bounds = [sessions[0].executions_from_cache, asked - executed]
     if len(sessions) > 1:
-        bounds.append(sum(step.rows_from_cache for step in store.steps(sessions[0].run_id)))
+        bounds.append(sum(step.executions_from_cache for step in store.steps(sessions[0].run_id)))
     return max(bounds)
 
 
@@ -60,8 +60,8 @@ def session_so_far(session: SessionRecord, recorder: Recorder, *, used_settings:
     return replace(
         session,
         wall_ns=recorder.elapsed_ns(),
-        rows_executed=recorder.totals.rows_executed,
-        rows_from_cache=recorder.totals.rows_from_cache,
+        executions=recorder.totals.executions,
+        executions_from_cache=recorder.totals.executions_from_cache,
         used_settings=used_settings,
     )
 
@@ -75,8 +75,8 @@ def finished_step(
         step=step,
         session=session.ordinal,
         ended_at=ended_at,
-        rows_executed=done.rows_executed,
-        rows_from_cache=done.rows_from_cache,
+        executions=done.executions,
+        executions_from_cache=done.executions_from_cache,
         begun_at=begun_at,
     )
 
@@ -86,20 +86,20 @@ def newest_metrics(metrics: Sequence[MetricRecord]) -> dict[str, float]:
     return {metric.name: metric.value for metric in metrics}
 
 
-def credit_bought(record: StepRecord, store: Store, *, calls: int) -> StepRecord:
-    """A step of so many calls that was replayed: what an earlier session of the run bought for it was not the cache's.
+def credit_bought(record: StepRecord, store: Jobs, *, calls: int) -> StepRecord:
+    """A replayed step of some calls: what an earlier session of the run bought for it does not count as from the cache.
 
     Everything of the step must be durable.
     """
-    asked = record.rows_executed + record.rows_from_cache
-    executed = min(asked, rows_bought(store, record.run_id, step=record.step, calls=calls))
-    return replace(record, rows_executed=executed, rows_from_cache=asked - executed)
+    asked = record.executions + record.executions_from_cache
+    executed = min(asked, executions_bought(store, record.run_id, step=record.step, calls=calls))
+    return replace(record, executions=executed, executions_from_cache=asked - executed)
 
 
-def rows_bought(store: Store, run_id: str, *, step: int, calls: int) -> int:
-    """The rows of all jobs that were done for the first calls of a step, in whatever session."""
+def executions_bought(store: Jobs, run_id: str, *, step: int, calls: int) -> int:
+    """The executions of all jobs that were done for the first calls of a step, in whatever session."""
     jobs = [job for call in range(calls) for job in store.jobs_at(run_id, Position(step, call))]
-    return sum(job.n_rows for job in jobs if job.state is JobState.DONE)
+    return sum(job.n_executions for job in jobs if job.state is JobState.DONE)
 
 
 def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | None) -> str:
@@ -115,14 +115,14 @@ def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | Non
     return json.dumps(after)
 
 
-def state_now(store: Store, run: RunRecord) -> str:
+def state_now(store: SharedState, run: RunRecord) -> str:
     """The state of a run: as stored, but INTERRUPTED if it is stored as running and its process has died."""
     if run.state != RunState.RUNNING or store.holder_of(run.run_id):
         return run.state
     return INTERRUPTED
 
 
-def may_have_paid(store: Store, run: RunRecord) -> bool:
+def may_have_paid(store: RunHistory, run: RunRecord) -> bool:
     """Whether a run has ledger entries, or jobs that may have been accepted by a backend not known to be free."""
     if store.ledger(run.run_id):
         return True

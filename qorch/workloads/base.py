@@ -82,7 +82,7 @@ class Workload(Protocol):
         ...
 
     def train(self, run: Run, options: Options) -> Training:
-        """Train on the run, from its last checkpoint where it has one."""
+        """Train on the run, from its last checkpoint if it has one."""
         ...
 
 

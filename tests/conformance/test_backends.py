@@ -7,7 +7,7 @@ import pytest
 
 from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
-from qorch.testing.conformance.backend import BackendConformance
+from qorch.testing.conformance.in_process import InProcessConformance
 from qorch_providers.aer import open_backend
 
 
@@ -23,7 +23,7 @@ def write_noise_file(path: Path) -> Path:
     return path
 
 
-class TestAer(BackendConformance):
+class TestAer(InProcessConformance):
     """Aer without noise."""
 
     def make_backend(self) -> Backend:
@@ -31,7 +31,7 @@ class TestAer(BackendConformance):
         return open_backend("", clock=WallClock(), workers=2)
 
 
-class TestAerWithNoise(BackendConformance):
+class TestAerWithNoise(InProcessConformance):
     """Aer with the noise of a file."""
 
     is_ideal = False

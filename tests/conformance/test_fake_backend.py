@@ -1,11 +1,11 @@
 """The fake backend is held to the contract of every other."""
 
 from qorch.ports.backend import Backend
-from qorch.testing.conformance.backend import BackendConformance
+from qorch.testing.conformance.in_process import InProcessConformance
 from qorch.testing.fakes.backend import FakeBackend
 
 
-class TestFakeBackend(BackendConformance):
+class TestFakeBackend(InProcessConformance):
     """The fake, without faults."""
 
     def make_backend(self) -> Backend:

@@ -2,11 +2,11 @@
 
 from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
-from qorch.testing.conformance.backend import BackendConformance
+from qorch.testing.conformance.in_process import InProcessConformance
 from qorch_providers.local import open_backend
 
 
-class TestLocal(BackendConformance):
+class TestLocal(InProcessConformance):
     """The default: numba where it is installed."""
 
     def make_backend(self) -> Backend:
@@ -14,7 +14,7 @@ class TestLocal(BackendConformance):
         return open_backend("", clock=WallClock(), workers=2)
 
 
-class TestLocalInDoublePrecision(BackendConformance):
+class TestLocalInDoublePrecision(InProcessConformance):
     """Samples from float64 states."""
 
     def make_backend(self) -> Backend:
@@ -22,7 +22,7 @@ class TestLocalInDoublePrecision(BackendConformance):
         return open_backend("precision=float64", clock=WallClock(), workers=2)
 
 
-class TestLocalOnTorch(BackendConformance):
+class TestLocalOnTorch(InProcessConformance):
     """The fallback without numba."""
 
     def make_backend(self) -> Backend:
@@ -30,7 +30,7 @@ class TestLocalOnTorch(BackendConformance):
         return open_backend("engine=torch", clock=WallClock())
 
 
-class TestLocalWithNoise(BackendConformance):
+class TestLocalWithNoise(InProcessConformance):
     """Depolarising noise after every gate, and reading errors."""
 
     is_ideal = False

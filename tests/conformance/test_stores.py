@@ -1,4 +1,4 @@
-"""All stores keep the contract of ``qorch.ports.Store``."""
+"""All stores keep the contract of ``qorch.ports.store.Store``."""
 
 import threading
 from collections.abc import Callable

@@ -14,6 +14,7 @@ import numpy as np
 import qorch
 from qorch.bench.shapes import all_shapes
 from qorch.model.pub import Pub
+from qorch.model.timing import Phase
 from qorch.ports.clock import WallClock
 from qorch.run.run import Run
 
@@ -71,7 +72,7 @@ def unseen_seconds(run: Run) -> list[float]:
     """Per job: how long it was done and not yet seen."""
     lags: dict[str, float] = defaultdict(float)
     for record in run._use.store.spans(run.run_id):
-        if record.span.phase == "done, not yet seen":
+        if record.span.phase is Phase.POLL:
             lags[str(record.span.job_id)] += record.span.seconds
     return list(lags.values())
 

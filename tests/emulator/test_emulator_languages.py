@@ -43,7 +43,7 @@ def test_other_text_is_refused_with_a_sentence(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "-1", "4..2", "normal(1)", "exponential(1,2)", "1e999", "nan", "uniform(1,2)"])
 def test_wrong_latencies_are_refused(text: str) -> None:
     """Negative, reversed, incomplete and infinite ones."""
-    with pytest.raises(UsageError, match="is no latency"):
+    with pytest.raises(UsageError, match="is not a latency"):
         parse_latency(text)
 
 
@@ -130,7 +130,7 @@ def test_prices_are_dollars_per_shot() -> None:
     assert parse_prices("") == Prices(0, 80_000)
     assert parse_prices("0.01") == Prices(0, 10_000)
     assert parse_prices("simulator=0.000001, qpu=2") == Prices(1, 2_000_000)
-    with pytest.raises(UsageError, match="is no price"):
+    with pytest.raises(UsageError, match="is not a price"):
         parse_prices("-1")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.engine.remote import pacing
-from qorch.engine.remote.pacing import Pace, decode_pace, encode_pace
+from qorch.engine.remote.pacing import Throttle, decode_pace, encode_pace
 from qorch.ports.policy import OnUnknown, Rate, Terms
 
 HOLDERS = ("a", "b", "c")
@@ -36,11 +36,11 @@ class Account:
         self.paused_until = 0.0
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> Throttle:
         """The state as any process finds it."""
         return decode_pace(self.state)
 
-    def keep(self, pace: Pace) -> None:
+    def keep(self, pace: Throttle) -> None:
         """Store it."""
         self.state = encode_pace(pace)
 

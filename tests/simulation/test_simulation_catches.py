@@ -174,7 +174,7 @@ def no_rate(patch: pytest.MonkeyPatch) -> None:
 def careless_start(patch: pytest.MonkeyPatch) -> None:
     """What was being sent when a process died does not count in the window."""
 
-    def forget(pace: pacing.Pace, holder: str, *, now: float) -> pacing.Pace:
+    def forget(pace: pacing.Throttle, holder: str, *, now: float) -> pacing.Throttle:
         others = {name: other for name, other in pace.holders.items() if name != holder}
         return msgspec.structs.replace(pace, holders=others)
 

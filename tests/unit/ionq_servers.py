@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from qorch.model.circuit import build_gate_list
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, JobResult
+from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.backend import block_of, gate_triple
 from qorch_providers.ionq import IonqBackend, open_backend
@@ -38,6 +39,16 @@ def request_of(n_rows: int, *, shots: int = 100) -> JobRequest:
     """Rows of one qubit."""
     gates = build_gate_list(1, [gate_triple("ry", (0,), None)])
     return JobRequest("job 1", (block_of(gates, np.full((n_rows, 1), 0.5), shots=shots),))
+
+
+async def submit(backend: RemoteBackend, request: JobRequest, *, key: str = KEY) -> str:
+    """Encode a job and send it once."""
+    return await backend.submit(backend.encode(request, key=key))
+
+
+def lost_rows(result: JobResult) -> list[list[int]]:
+    """The rows of every block that failed; empty if all are there."""
+    return [result.lost_in(index).tolist() for index in range(len(result.lost))]
 
 
 def routed(routes: Routes) -> Callable[[Request], Answer]:

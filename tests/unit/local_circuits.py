@@ -4,13 +4,14 @@ import asyncio
 
 import numpy as np
 
+from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES
-from qorch.model.job import JobRequest
 from qorch.model.measurement import BlockResult, RowBlock
-from qorch.ports.backend import Backend
+from qorch.model.pub import Pub
 from qorch.ports.clock import WallClock
-from qorch_providers.local import open_backend
+from qorch.testing.conformance.in_process import run_job
+from qorch_providers.local import LocalBackend, open_backend
 
 
 def random_gates(rng: np.random.Generator, n_qubits: int, n_gates: int) -> GateList:
@@ -25,19 +26,23 @@ def random_gates(rng: np.random.Generator, n_qubits: int, n_gates: int) -> GateL
     return build_gate_list(n_qubits, gates)
 
 
-def open_local(options: str = "", *, threads: int = 2) -> Backend:
+def open_local(options: str = "", *, threads: int = 2) -> LocalBackend:
     """The backend with so many threads."""
     return open_backend(options, clock=WallClock(), workers=threads)
 
 
-def run_blocks(backend: Backend, *blocks: RowBlock) -> tuple[BlockResult, ...]:
-    """Run one job from submit to decode, and close the backend."""
+def run_blocks(backend: LocalBackend, *blocks: RowBlock) -> tuple[BlockResult, ...]:
+    """Run one job as the engine would, and close the backend."""
 
     async def work() -> tuple[BlockResult, ...]:
-        request = JobRequest("unit/0.0.0", blocks)
         await backend.open()
-        raw = await backend.fetch(await backend.submit(request, key="unit"))
+        result = await run_job(backend, *blocks)
         await backend.close()
-        return backend.decode(request, raw).blocks
+        return result.blocks
 
     return asyncio.run(work())
+
+
+def run_vjp(backend: LocalBackend, pub: Pub, cotangents: FloatArray) -> FloatArray:
+    """The exact vector-Jacobian product; the backend stays open."""
+    return asyncio.run(backend.vjp(pub, cotangents))

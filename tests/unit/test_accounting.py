@@ -19,7 +19,7 @@ from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.ports.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Store
-from qorch.run.totals import INTERRUPTED, add_session, count_rows, state_now
+from qorch.run.totals import INTERRUPTED, add_session, count_executions, state_now
 from qorch.testing.conformance.store_records import NOW, make_job, make_run
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
@@ -86,7 +86,7 @@ def test_what_is_replayed_counts_once(store: Store) -> None:
         train(run := start(FakeBackend(), store, resume=True), until=until)
     assert run.totals.rows_from_cache == 3 * ROWS
     assert_counts(store, run.run_id, executed=4 * ROWS, from_cache=0)
-    assert [(step.rows_executed, step.rows_from_cache) for step in store.steps(run.run_id)] == [(ROWS, 0)] * 4
+    assert [(step.executions, step.executions_from_cache) for step in store.steps(run.run_id)] == [(ROWS, 0)] * 4
 
 
 def test_rows_of_another_run_count_once_however_often_they_are_replayed(store: Store) -> None:
@@ -95,7 +95,7 @@ def test_rows_of_another_run_count_once_however_often_they_are_replayed(store: S
     for until in (2, 3):
         train(run := start(FakeBackend(), store, cache="reuse", resume=True), until=until, rows=ROWS // 2)
     assert_counts(store, run.run_id, executed=ROWS // 2, from_cache=ROWS)
-    counted = [(step.rows_executed, step.rows_from_cache) for step in store.steps(run.run_id)]
+    counted = [(step.executions, step.executions_from_cache) for step in store.steps(run.run_id)]
     assert counted == [(0, ROWS // 2), (0, ROWS // 2), (ROWS // 2, 0)]
 
 
@@ -114,7 +114,7 @@ def test_the_done_jobs_of_a_call_that_failed_count(store: Store) -> None:
     backend = FakeBackend(faults={3: BackendError("boom")}, rows_in_job=ROWS // 4)
     with pytest.raises(BackendError), start(backend, store) as run:
         run.execute(pub(0, rows=2 * ROWS))
-    done = sum(job.n_rows for job in store.jobs(run.run_id, state=JobState.DONE))
+    done = sum(job.n_executions for job in store.jobs(run.run_id, state=JobState.DONE))
     assert run.totals.rows_executed == 0 < done
     assert_counts(store, run.run_id, executed=done, from_cache=0)
 
@@ -123,11 +123,11 @@ def test_rows_of_open_jobs_are_told_apart(store: Store) -> None:
     """Rows of a held job are not executed, and not forgotten: they may be billed."""
     held = replace(make_job("r/0.0.0"), state=JobState.UNKNOWN)
     store.write([make_run("r"), held, replace(make_job("r/0.0.1"), state=JobState.DONE)]).result()
-    rows = count_rows(store, "r")
+    rows = count_executions(store, "r")
     assert (rows.executed, rows.from_cache, rows.open) == (10, 0, 10)
     report = make_report(store, "r")
     assert report.to_json()["rows_open"] == 10
-    assert "10 more circuits are in jobs that are open" in str(report)
+    assert "10 more executions are in jobs that are open" in str(report)
 
 
 @pytest.mark.parametrize(

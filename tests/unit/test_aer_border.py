@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,13 +26,15 @@ from qorch.errors import (
 from qorch.model.arrays import AnyArray
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES_BY_NAME
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, JobResult
 from qorch.model.measurement import Measurement, RowBlock
+from qorch.model.samples import Samples
+from qorch.model.verification import verify_result
 from qorch.ports.clock import WallClock
 from qorch_providers.aer import limits, open_backend
-from qorch_providers.aer.answers import decode_answer
-from qorch_providers.aer.frames import Answer, Ready, decode_frame, encode_frame
-from qorch_providers.aer.requests import MAX_KNOWN_GATES, KnownGates
+from qorch_providers.answers import read_answer
+from qorch_providers.frames import Answer, Ready, decode_frame, encode_frame
+from qorch_providers.workers.requests import MAX_KNOWN_GATES, KnownGates
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,12 +56,18 @@ def measured(n_qubits: int, *, is_exact: bool, masks: list[int] | None = None) -
 def request_of(measurement: Measurement, *, shots: int | None) -> JobRequest:
     """Two rows of a two-qubit circuit."""
     names = np.zeros(2, dtype=np.uint64)
-    return JobRequest("job", (RowBlock(hadamards(2), measurement, np.zeros((2, 0)), shots, names, names),))
+    samples = None if shots is None else Samples(names, names, shots)
+    return JobRequest("job", (RowBlock(hadamards(2), measurement, np.zeros((2, 0)), samples),))
 
 
-def answer(kind: str, *arrays: AnyArray) -> bytes:
+def answer(kind: Literal["counts", "values"], *arrays: AnyArray) -> bytes:
     """A frame that answers ``request_of``."""
     return b"".join(encode_frame(Answer("job", (kind,), 1, 2), arrays))
+
+
+def decode_answer(request: JobRequest, content: bytes) -> JobResult:
+    """Read and verified, as the engine does."""
+    return verify_result(request.shape, read_answer(request.shape, content))
 
 
 def u8(*values: int) -> AnyArray:
@@ -270,7 +279,7 @@ def test_gate_lists_are_sent_once_and_forgotten_in_time() -> None:
     for n_gates in [*range(1, MAX_KNOWN_GATES + 20), MAX_KNOWN_GATES + 19, 1]:
         gates = hadamards(1, n_gates)
         names = np.zeros(1, dtype=np.uint64)
-        block = RowBlock(gates, measured(1, is_exact=False), np.zeros((1, 0)), 1, names, names)
+        block = RowBlock(gates, measured(1, is_exact=False), np.zeros((1, 0)), Samples(names, names, 1))
         sent, forget = known.use(JobRequest("job", (block,)))
         assert (gates.digest in kept) is not bool(sent)
         kept |= {item.digest for item in sent}

@@ -20,9 +20,9 @@ from qorch.testing.conformance.backend import (
     counts_of,
     gate_triple,
     rows_of,
-    run_job,
     values_of,
 )
+from qorch.testing.conformance.in_process import run_job
 from qorch.testing.reference import chi_square_sigmas
 from qorch_providers.aer import open_backend
 

@@ -17,11 +17,13 @@ import pytest
 from qorch.errors import BackendError, WorkerLostError
 from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES_BY_NAME
-from qorch.model.job import JobRequest
+from qorch.model.job import JobRequest, RawResult
 from qorch.model.measurement import Measurement, RowBlock
+from qorch.model.samples import Samples
 from qorch.ports.clock import WallClock
+from qorch.testing.conformance.in_process import execute_request, run_request
 from qorch_providers.aer import AerBackend, open_backend
-from qorch_providers.aer.pool import MAX_WORKERS_PER_JOB
+from qorch_providers.workers.pool import MAX_WORKERS_PER_JOB
 
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join(str(ROOT / part) for part in (".", "providers", "jobs_db"))
@@ -34,7 +36,7 @@ def request_of(*, n_qubits: int, rows: int = 1, n_gates: int = 1, job_id: str = 
     basis = Measurement(np.zeros(n_qubits, dtype=np.uint8), is_exact=False)
     names = np.arange(rows, dtype=np.uint64)
     angles = np.linspace(0.1, 1.0, rows * n_gates).reshape(rows, n_gates)
-    return JobRequest(job_id, (RowBlock(gates, basis, angles, more.get("shots", 100), names, names),))
+    return JobRequest(job_id, (RowBlock(gates, basis, angles, Samples(names, names, more.get("shots", 100))),))
 
 
 def long_request(*, job_id: str = "long") -> JobRequest:
@@ -44,10 +46,14 @@ def long_request(*, job_id: str = "long") -> JobRequest:
 
 async def run(backend: AerBackend, request: JobRequest) -> list[int]:
     """Shots per row that came back."""
-    raw = await backend.fetch(await backend.submit(request, key="k"))
-    counts = backend.decode(request, raw).blocks[0].counts
+    counts = (await execute_request(backend, request)).blocks[0].counts
     assert counts is not None
     return [int(total) for total in counts.shots]
+
+
+def start(backend: AerBackend, request: JobRequest) -> "asyncio.Task[RawResult]":
+    """A job that runs beside the test."""
+    return asyncio.create_task(run_request(backend, request))
 
 
 async def wait_busy(pids: list[int]) -> int:
@@ -86,11 +92,11 @@ def test_a_killed_worker_loses_its_job_and_is_replaced() -> None:
         try:
             assert await run(backend, request_of(n_qubits=2)) == [100]
             (pid,) = backend.worker_pids
-            lost = await backend.submit(long_request(), key="1")
+            lost = start(backend, long_request())
             await wait_busy([pid])
             os.kill(pid, signal.SIGKILL)
             with pytest.raises(WorkerLostError, match=r"signal 9.*job long"):
-                await backend.fetch(lost)
+                await lost
             assert await run(backend, request_of(n_qubits=2, rows=3)) == [100, 100, 100]
             assert backend.worker_pids != [pid]
         finally:
@@ -106,13 +112,12 @@ def test_other_jobs_do_not_notice_a_lost_worker() -> None:
         backend = open_backend("", clock=WallClock(), workers=2)
         try:
             await asyncio.gather(*(run(backend, request_of(n_qubits=12, rows=50)) for _ in range(2)))
-            ids = [await backend.submit(long_request(), key="1")]
-            ids += [await backend.submit(request_of(n_qubits=2, job_id=f"{n}"), key="2") for n in range(20)]
-            for provider_id in ids[1:]:
-                await backend.fetch(provider_id)
+            jobs = [start(backend, long_request())]
+            jobs += [start(backend, request_of(n_qubits=2, job_id=f"{n}")) for n in range(20)]
+            await asyncio.gather(*jobs[1:])
             os.kill(await wait_busy(backend.worker_pids), signal.SIGKILL)
             with pytest.raises(WorkerLostError):
-                await backend.fetch(ids[0])
+                await jobs[0]
             assert await run(backend, request_of(n_qubits=2)) == [100]
         finally:
             await backend.close()
@@ -128,11 +133,11 @@ def test_a_job_that_ends_every_worker_fails_for_good() -> None:
         try:
             for attempt in range(1, MAX_WORKERS_PER_JOB + 1):
                 await run(backend, request_of(n_qubits=2))
-                provider_id = await backend.submit(long_request(), key="1")
+                job = start(backend, long_request())
                 await wait_busy(backend.worker_pids)
                 os.kill(backend.worker_pids[0], signal.SIGKILL)
                 with pytest.raises(BackendError) as caught:
-                    await backend.fetch(provider_id)
+                    await job
                 assert isinstance(caught.value, WorkerLostError) is (attempt < MAX_WORKERS_PER_JOB)
             assert await run(backend, request_of(n_qubits=2)) == [100]
         finally:
@@ -159,17 +164,19 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_running_job_is_cancelled_at_once() -> None:
-    """Cancelling ends the job and its worker's work within seconds; the next job is served."""
+    """A cancelled call ends its worker's work within seconds; the next job is served by another worker."""
 
     async def main() -> None:
         backend = open_backend("", clock=WallClock(), workers=1)
         try:
             await run(backend, request_of(n_qubits=2))
-            provider_id = await backend.submit(long_request(), key="1")
-            await wait_busy(backend.worker_pids)
-            await backend.cancel(provider_id)
-            with pytest.raises(BackendError, match="long was cancelled"):
-                await asyncio.wait_for(backend.fetch(provider_id), timeout=2.0)
+            job = start(backend, long_request())
+            pids = backend.worker_pids
+            await wait_busy(pids)
+            job.cancel()
+            await asyncio.wait({job}, timeout=2.0)
+            assert job.cancelled()
+            assert wait_gone(pids, seconds=2.0)
             assert await run(backend, request_of(n_qubits=2)) == [100]
         finally:
             await backend.close()
@@ -184,11 +191,11 @@ def test_closing_leaves_no_process_file_or_thread() -> None:
         backend = open_backend("", clock=WallClock(), workers=2)
         await run(backend, request_of(n_qubits=2))
         pids = backend.worker_pids
-        provider_id = await backend.submit(long_request(), key="1")
+        job = start(backend, long_request())
         await wait_busy(pids)
         await backend.close()
         with pytest.raises(BackendError, match="closed"):
-            await backend.fetch(provider_id)
+            await job
         assert wait_gone(pids, seconds=2.0)
 
     threads = threading.active_count()
@@ -207,15 +214,14 @@ def test_closing_leaves_no_process_file_or_thread() -> None:
 ORPHANS = """
     import asyncio, os, sys, time
     sys.path.insert(0, {here!r})
-    from test_aer_workers import long_request, request_of, run, wait_busy
+    from test_aer_workers import long_request, request_of, run, start, wait_busy
     from qorch.ports.clock import WallClock
     from qorch_providers.aer import open_backend
 
     async def main():
         backend = open_backend("", clock=WallClock(), workers=2)
         await asyncio.gather(*(run(backend, request_of(n_qubits=2)) for _ in range(4)))
-        for n in range(2):
-            await backend.submit(long_request(job_id=str(n)), key="1")
+        jobs = [start(backend, long_request(job_id=str(n))) for n in range(2)]
         await wait_busy(backend.worker_pids)
         child = 0
         if {fork}:
@@ -372,9 +378,7 @@ def test_the_event_loop_stays_responsive() -> None:
             await run(backend, request_of(n_qubits=2))
             ticker = asyncio.create_task(tick())
             requests = [request_of(n_qubits=13, rows=500, n_gates=20, shots=4_096) for _ in range(4)]
-            ids = [await backend.submit(request, key="1") for request in requests]
-            for request, provider_id in zip(requests, ids, strict=True):
-                backend.decode(request, await backend.fetch(provider_id))
+            await asyncio.gather(*(execute_request(backend, request) for request in requests))
             ticker.cancel()
             return worst
         finally:
@@ -391,8 +395,7 @@ def test_threads_change_no_bit() -> None:
         backend = open_backend("", clock=WallClock(), workers=workers)
         try:
             request = request_of(n_qubits=20, rows=1, n_gates=25, shots=2_000)
-            raw = await backend.fetch(await backend.submit(request, key="1"))
-            counts = backend.decode(request, raw).blocks[0].counts
+            counts = (await execute_request(backend, request)).blocks[0].counts
             assert counts is not None
             return counts.outcomes.tobytes() + counts.counts.tobytes()
         finally:

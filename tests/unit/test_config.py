@@ -33,7 +33,7 @@ def test_a_variable_that_is_not_read_is_named_once(name: str, said: str, caplog:
 
 
 def test_variables_that_are_read_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """Every one that README lists."""
+    """Every one that the manual of the command line lists."""
     with caplog.at_level(logging.WARNING, logger="qorch"):
         assert read_config(dict.fromkeys(KNOWN_VARIABLES, "1")).workers == 1
     assert caplog.messages == []

@@ -28,7 +28,9 @@ from qorch.testing.fakes.provider import FakeProvider, FakeRemote
 from qorch.wiring import open_store
 
 HERE = Position(0, 0)
-QUEUED = frozenset({"write", "update_account", "claim_rows", "trim_free", "claim_run", "store_id", "location", "close"})
+QUEUED = frozenset(
+    {"write", "update_shared_state", "claim_rows", "trim_free", "claim_run", "store_id", "location", "close"}
+)
 """What may be called in the event loop: it hands work over, or reads nothing. All else is a read."""
 
 

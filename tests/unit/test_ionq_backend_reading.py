@@ -33,6 +33,7 @@ from ionq_servers import (
     SINCE,
     drive,
     job_document,
+    lost_rows,
     not_found,
     open_ionq,
     page,
@@ -398,7 +399,7 @@ def test_results_are_kept_verbatim_from_wherever_they_are(results: object, path:
     raw, paths = fetch_with({f"GET {JOBS}/a": reply(200, document), f"GET {path}": reply(200, body)})
     assert paths == [f"{JOBS}/a", path]
     assert decode_answer(raw.content)[1] == body
-    result = open_ionq("http://127.0.0.1:1").decode(request_of(1), raw)
+    result = open_ionq("http://127.0.0.1:1").read(request_of(1).shape, raw)
     assert result.blocks[0].counts is not None
     assert result.blocks[0].counts.shots.tolist() == [100]
 
@@ -510,8 +511,8 @@ def test_failed_children_are_lost_rows_and_the_others_are_kept(whole: bool) -> N
     """Of 60 circuits two failed: 58 are read, from the common results or one by one, and two may run again."""
     routes, _ = family(60, failed={7, 31}, parent="completed" if whole else "failed", whole=whole)
     raw, paths = fetch_with(routes)
-    result = open_ionq("http://127.0.0.1:1").decode(request_of(60), raw)
-    assert [rows.tolist() for rows in result.lost] == [[7, 31]]
+    result = open_ionq("http://127.0.0.1:1").read(request_of(60).shape, raw)
+    assert lost_rows(result) == [[7, 31]]
     assert result.blocks[0].n_rows == 58
     assert len(paths) == (4 if whole else 1 + 3 + 58)
 
@@ -528,8 +529,8 @@ def test_children_are_fetched_where_their_results_are_nowhere_together(missing: 
     routes, ids = family(30, failed={7}, parent="completed", whole=False)
     routes[f"GET {JOBS}/a/results/probabilities/aggregated"] = missing
     raw, paths = fetch_with(routes)
-    result = open_ionq("http://127.0.0.1:1").decode(request_of(30), raw)
-    assert [rows.tolist() for rows in result.lost] == [[7]]
+    result = open_ionq("http://127.0.0.1:1").read(request_of(30).shape, raw)
+    assert lost_rows(result) == [[7]]
     assert result.blocks[0].n_rows == 29
     assert len(paths) == 2 + 2 + len(ids) - 1
 
@@ -551,8 +552,8 @@ def test_a_failed_child_may_stand_in_the_common_results_without_any(nothing: byt
     entries = [b'"%s":%s' % (name.encode(), nothing if n == 2 else b'{"0":1.0}') for n, name in enumerate(ids)]
     routes[f"GET {JOBS}/a/results/probabilities/aggregated"] = reply(200, b"{" + b",".join(entries) + b"}")
     raw, paths = fetch_with(routes)
-    result = open_ionq("http://127.0.0.1:1").decode(request_of(5), raw)
-    assert [rows.tolist() for rows in result.lost] == [[2]]
+    result = open_ionq("http://127.0.0.1:1").read(request_of(5).shape, raw)
+    assert lost_rows(result) == [[2]]
     assert result.blocks[0].n_rows == 4
     assert paths[2:] == [f"{JOBS}/c2"]
 
@@ -635,6 +636,30 @@ def test_a_machine_tells_its_qubits_and_calibration_when_it_is_opened() -> None:
     assert open_machine(machine())[0] == first
     assert open_machine(machine(characterization_id="c-2"))[0] != first
     assert open_machine(machine("unavailable"))[1:] == (30, False)
+
+
+def test_a_recalibration_seen_in_the_middle_changes_the_context() -> None:
+    """From the next look at the machine on; one that says nothing of its calibration changes nothing."""
+    seen = ["c-1", "c-2", None, "c-1"]
+    documents = [machine(characterization_id=name) for name in seen]
+
+    def decide(request: Request) -> Answer:
+        return reply(200, documents.pop(0))
+
+    async def work(backend: IonqBackend, server: ScriptedServer) -> list[bytes]:
+        gates = request_of(1).blocks[0].gates
+        await backend.open()
+        contexts = [backend.context(gates)]
+        for _ in seen[1:]:
+            await backend.availability()
+            contexts.append(backend.context(gates))
+        return contexts
+
+    first, second, third, fourth = drive(
+        routed({"GET /v0.4/backends/qpu.forte-1": decide}), work, options="qpu.forte-1"
+    )
+    assert first != second == third
+    assert fourth == first
 
 
 @pytest.mark.parametrize(

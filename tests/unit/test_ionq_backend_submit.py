@@ -9,27 +9,31 @@ import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qorch.errors import (
     BackendError,
     BusyError,
+    CircuitError,
     CredentialsError,
     RejectedError,
     UnavailableError,
     UnknownOutcomeError,
     UsageError,
 )
-from qorch.model.job import JobRequest
-from qorch.ports.backend import RemoteBackend
+from qorch.model.circuit import build_gate_list
+from qorch.model.job import JobRequest, Usage
+from qorch.ports.backend import ExactGradients, RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.ports.policy import OnUnknown, Rate
+from qorch.testing.conformance.backend import block_of, gate_triple
 from qorch_providers.http import NotSentError
 from qorch_providers.ionq import open_backend
 from qorch_providers.ionq.access import read_access
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ionq_servers import CANARY, KEY, drive, open_ionq, request_of
+from ionq_servers import CANARY, KEY, drive, open_ionq, request_of, submit
 from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 ACCEPTED = b'{"id":"0190-a","status":"submitted","session_id":null}'
@@ -40,7 +44,7 @@ def error_of(answer: Answer, *, options: str = "simulator,deadline=2") -> Backen
 
     async def work(backend: RemoteBackend, server: ScriptedServer) -> BackendError:
         with pytest.raises(BackendError) as caught:
-            await backend.submit(request_of(2), key=KEY)
+            await submit(backend, request_of(2), key=KEY)
         assert server.count("POST", "/v0.4/jobs") == len(server.requests) == 1
         return caught.value
 
@@ -52,7 +56,7 @@ def test_an_accepted_job_has_an_id(status: int) -> None:
     """The POST carries the key in the header, and the idempotency key in metadata and name."""
 
     async def work(backend: RemoteBackend, server: ScriptedServer) -> tuple[str, Request]:
-        return await backend.submit(request_of(2), key=KEY), server.requests[0]
+        return await submit(backend, request_of(2), key=KEY), server.requests[0]
 
     job_id, request = drive(lambda request: reply(status, ACCEPTED), work)
     body = json.loads(request.body)
@@ -114,7 +118,7 @@ def test_a_short_key_mutilates_no_sentence(key: str) -> None:
             environment = {"IONQ_API_URL": server.url, "IONQ_API_KEY": key}
             backend = open_backend("simulator,deadline=2", clock=WallClock(), environment=environment)
             with pytest.raises(RejectedError) as caught:
-                await backend.submit(request_of(1), key=KEY)
+                await submit(backend, request_of(1), key=KEY)
             await backend.close()
             return caught.value
 
@@ -218,7 +222,7 @@ def test_a_reset_while_the_body_leaves_is_unknown() -> None:
         async with ScriptedServer(lambda request: reply(201, ACCEPTED), interrupt=lambda request: reset()) as server:
             backend = open_ionq(server.url)
             with pytest.raises(UnknownOutcomeError):
-                await backend.submit(request_of(3000), key=KEY)
+                await submit(backend, request_of(3000), key=KEY)
             assert len(server.requests) == 1
             await backend.close()
 
@@ -234,7 +238,7 @@ def test_without_a_connection_the_backend_is_busy() -> None:
     async def main() -> None:
         backend = open_ionq(f"http://127.0.0.1:{port}")
         with pytest.raises(BusyError) as caught:
-            await backend.submit(request_of(1), key=KEY)
+            await submit(backend, request_of(1), key=KEY)
         assert isinstance(caught.value, NotSentError)
         await backend.close()
 
@@ -256,7 +260,7 @@ def test_a_job_is_sent_where_the_same_server_takes_it() -> None:
     """A redirect to the same path with a slash, as frameworks send it, is followed with the whole body."""
 
     async def work(backend: RemoteBackend, server: ScriptedServer) -> tuple[str, list[Request]]:
-        return await backend.submit(request_of(2), key=KEY), server.requests
+        return await submit(backend, request_of(2), key=KEY), server.requests
 
     def answer(request: Request) -> Answer:
         moved = reply(307, b"", {"Location": f"{request.path}/"})
@@ -278,7 +282,7 @@ def test_no_redirect_carries_the_key_elsewhere(status: int) -> None:
             async with ScriptedServer(lambda request: reply(status, b"", target)) as server:
                 backend = open_ionq(server.url)
                 with pytest.raises(UnknownOutcomeError if status == 302 else RejectedError):
-                    await backend.submit(request_of(1), key=KEY)
+                    await submit(backend, request_of(1), key=KEY)
                 with pytest.raises(BusyError, match="302" if status == 302 else "redirects to"):
                     await backend.availability()
                 await backend.close()
@@ -293,11 +297,11 @@ def test_jobs_that_cannot_be_are_rejected_before_anything_is_sent() -> None:
     mixed = JobRequest("mixed", one.blocks + two.blocks)
 
     async def work(backend: RemoteBackend, server: ScriptedServer) -> None:
-        with pytest.raises(RejectedError, match="shots"):
-            await backend.submit(mixed, key=KEY)
+        with pytest.raises(UsageError, match="shots"):
+            backend.encode(mixed, key=KEY)
         await backend.close()
         with pytest.raises(RejectedError, match="closed"):
-            await backend.submit(one, key=KEY)
+            await submit(backend, one, key=KEY)
         assert server.requests == []
 
     drive(lambda request: reply(201, ACCEPTED), work)
@@ -332,8 +336,62 @@ def test_options_become_terms_and_capabilities() -> None:
     assert simulator.name == "ionq:simulator,noise=aria-1,rows=7,jobs=9,rate=5/min,settle=3"
     assert simulator.terms.account == machine.terms.account
     assert open_ionq("http://127.0.0.1:2").terms.account != machine.terms.account
-    with pytest.raises(UsageError, match="parameter-shift"):
-        simulator.exact_vjp(None, None)  # type: ignore[arg-type]
+    assert not isinstance(simulator, ExactGradients)
+    assert (simulator.terms.remembers_keys_seconds, simulator.terms.poll_rate) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "one_qubit"),
+    [("simulator", 3), ("simulator,gateset=native,two_qubit=ms", 9), ("simulator,gateset=native,two_qubit=zz", 9)],
+)
+def test_a_payload_says_what_ionq_bills(options: str, one_qubit: int) -> None:
+    """Circuits, shots, and gates times shots, of the gates as they are sent: here 3 rows of ry, ry, cnot and ry."""
+    triples = [gate_triple("ry", (0,), None), gate_triple("ry", (1,), 0.3), gate_triple("cx", (0, 1))]
+    gates = build_gate_list(2, [*triples, gate_triple("ry", (1,), None)])
+    request = JobRequest("job", (block_of(gates, np.full((3, 2), 0.4), shots=50),))
+    payload = open_ionq("http://127.0.0.1:1", options).encode(request, key=KEY)
+    sent = json.loads(payload.content)["input"]["circuits"]
+    counted = [sum(is_two_qubit(gate) is wanted for row in sent for gate in row["circuit"]) for wanted in (False, True)]
+    assert payload.usage == Usage(3, 150, 50 * counted[0], 50 * counted[1])
+    assert counted == [3 * one_qubit, 3]
+
+
+def is_two_qubit(gate: dict[str, object]) -> bool:
+    """Whether a gate as it is sent acts on two qubits."""
+    return "control" in gate or len(gate.get("targets", [])) > 1  # type: ignore[arg-type]
+
+
+def test_rows_that_need_more_gates_are_billed_with_them() -> None:
+    """One MS gate turns by at most a quarter: the row with the larger angle is sent, and counted, with two."""
+    gates = build_gate_list(2, [gate_triple("rzz", (0, 1), None)])
+    request = JobRequest("job", (block_of(gates, np.array([[0.3], [3.0]]), shots=10),))
+    payload = open_ionq("http://127.0.0.1:1", "simulator,gateset=native,two_qubit=ms").encode(request, key=KEY)
+    sent = json.loads(payload.content)["input"]["circuits"]
+    counted = [sum(is_two_qubit(gate) for gate in row["circuit"]) for row in sent]
+    assert counted == [1, 2]
+    assert payload.usage is not None
+    assert payload.usage.two_qubit_gate_shots == 30
+
+
+def test_a_payload_is_a_function_of_request_and_key() -> None:
+    """Equal bytes and digest however often it is encoded, others under another key; people find the job by its name."""
+    backend, other = open_ionq("http://127.0.0.1:1"), open_ionq("http://127.0.0.1:2")
+    first, again = (each.encode(request_of(3), key=KEY) for each in (backend, other))
+    assert first.content == again.content
+    assert first.digest == again.digest != backend.encode(request_of(3), key="cd" * 32).digest
+    assert json.loads(first.content)["name"] == first.search_text
+
+
+def test_circuits_are_compiled_beforehand_and_refused_there_too() -> None:
+    """What is prepared can be encoded; a circuit with too many qubits is named before anything is planned."""
+
+    async def work(backend: RemoteBackend, server: ScriptedServer) -> None:
+        await backend.prepare([request_of(1).blocks[0].gates])
+        with pytest.raises(CircuitError, match="30 qubits"):
+            await backend.prepare([build_gate_list(30, [gate_triple("h", (0,))])])
+        assert server.requests == []
+
+    drive(lambda request: reply(500), work)
 
 
 def test_contexts_differ_with_what_changes_a_distribution() -> None:

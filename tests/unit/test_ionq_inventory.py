@@ -13,7 +13,18 @@ from qorch.model.label import JobLabel
 from qorch_providers.ionq import IonqBackend
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ionq_servers import KEY, SINCE, drive, job_document, page, request_of, routed, serve_offsets, submitted
+from ionq_servers import (
+    KEY,
+    SINCE,
+    drive,
+    job_document,
+    page,
+    request_of,
+    routed,
+    serve_offsets,
+    submit,
+    submitted,
+)
 from scripted_server import Answer, Request, ScriptedServer, reply
 
 TARGETS = ("simulator,deadline=2", "qpu.forte-1,deadline=2")
@@ -138,7 +149,7 @@ def test_a_label_goes_there_and_comes_back(options: str) -> None:
         return reply(200, job_document("j", metadata=sent[0]["metadata"], shots=100, stats={"circuits": 3}))
 
     async def work(backend: IonqBackend, server: ScriptedServer) -> JobLabel | None:
-        await backend.submit(dataclasses.replace(request_of(3), label=LABEL), key=KEY)
+        await submit(backend, dataclasses.replace(request_of(3), label=LABEL), key=KEY)
         return (await backend.poll(["j"]))["j"].label
 
     label = drive(routed({"POST /v0.4/jobs": decide, "GET /v0.4/jobs/j": decide}), work, options=options)

@@ -24,7 +24,7 @@ from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.program.program import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, random_gates
+from local_circuits import open_local, random_gates, run_vjp
 
 OBSERVABLES = ("Z0", "0.5*X0 + Y1 - 0.3*Z0 Z1", "Y0 Y1", "1.5 + X0 Y1", "X0 X1 + 2*Z1 Y0")
 STEP = 1e-5
@@ -57,7 +57,7 @@ def test_gradients_of_pauli_sums_are_exact(options: str, tolerance: float) -> No
         gates = random_gates(rng, int(rng.integers(3, 6)), int(rng.integers(5, 25)))
         angles = rng.uniform(-4, 4, (2, gates.n_columns))
         cotangents = rng.normal(size=(2, len(OBSERVABLES)))
-        found = backend.exact_vjp(Pub(free_circuit(gates), angles, observables=OBSERVABLES), cotangents)
+        found = run_vjp(backend, Pub(free_circuit(gates), angles, observables=OBSERVABLES), cotangents)
         for row in range(2):
 
             def weighted(point: FloatArray, gates: GateList = gates, weights: FloatArray = cotangents[row]) -> float:
@@ -83,7 +83,7 @@ def test_gradients_of_the_distribution_are_exact(options: str) -> None:
         ) -> float:
             return float(reference_probabilities(gates, point[np.newaxis], basis=basis)[0] @ w[0])
 
-        np.testing.assert_allclose(backend.exact_vjp(pub, cotangents)[0], slopes(weighted, angles[0]), atol=2e-7)
+        np.testing.assert_allclose(run_vjp(backend, pub, cotangents)[0], slopes(weighted, angles[0]), atol=2e-7)
 
 
 def test_wide_circuits_agree_between_the_engines() -> None:
@@ -92,7 +92,7 @@ def test_wide_circuits_agree_between_the_engines() -> None:
     gates = random_gates(rng, 17, 25)
     pub = Pub(free_circuit(gates), rng.uniform(-3, 3, (2, gates.n_columns)), observables=["Z0 Z16", "X3 + Y16"])
     cotangents = rng.normal(size=(2, 2))
-    first, second = (open_local(options).exact_vjp(pub, cotangents) for options in ("", "engine=torch"))
+    first, second = (run_vjp(open_local(options), pub, cotangents) for options in ("", "engine=torch"))
     np.testing.assert_allclose(first, second, atol=1e-12)
 
 
@@ -103,7 +103,7 @@ def test_derivatives_chain_through_affine_and_non_linear_expressions() -> None:
     circuit.ry(2 * a + 0.3, 0)
     circuit.ry((a * b).sin(), 0)
     values = np.array([[0.4, -1.2], [1.1, 0.7]])
-    found = open_local().exact_vjp(Pub(circuit, values, observables=["Z0"]), np.array([[1.0], [-2.0]]))
+    found = run_vjp(open_local(), Pub(circuit, values, observables=["Z0"]), np.array([[1.0], [-2.0]]))
     total = 2 * values[:, 0] + 0.3 + np.sin(values.prod(axis=1))
     outer = -np.sin(total) * np.array([1.0, -2.0])
     inner = np.cos(values.prod(axis=1))
@@ -118,10 +118,10 @@ def test_a_row_has_the_same_gradient_alone_and_in_a_batch() -> None:
     circuit = free_circuit(gates)
     angles, cotangents = rng.uniform(-3, 3, (11, gates.n_columns)), rng.normal(size=(11, 2))
     observables = ["Z0 Z3", "X1 + Y2"]
-    whole = open_local(threads=3).exact_vjp(Pub(circuit, angles, observables=observables), cotangents)
+    whole = run_vjp(open_local(threads=3), Pub(circuit, angles, observables=observables), cotangents)
     for row in (0, 10):
         single = Pub(circuit, angles[row : row + 1], observables=observables)
-        alone = open_local(threads=1).exact_vjp(single, cotangents[row : row + 1])
+        alone = run_vjp(open_local(threads=1), single, cotangents[row : row + 1])
         assert np.array_equal(alone[0], whole[row])
 
 
@@ -155,10 +155,10 @@ def test_torch_without_gradients_is_an_error_and_no_zeros(monkeypatch: pytest.Mo
     gates = build_gate_list(1, [(GATES_BY_NAME["ry"].opcode, (0,), (None,))])
     backend = open_local("engine=torch")
     constant = Pub(free_circuit(gates), [[0.3]], observables=["1.5*I"])
-    assert backend.exact_vjp(constant, np.ones((1, 1))).tolist() == [[0.0]]
+    assert run_vjp(backend, constant, np.ones((1, 1))).tolist() == [[0.0]]
     monkeypatch.setattr(torch, "enable_grad", torch.no_grad)
     with torch.no_grad(), pytest.raises(BackendError, match="has no gradient"):
-        backend.exact_vjp(Pub(free_circuit(gates), [[0.3]], observables=["Z0"]), np.ones((1, 1)))
+        run_vjp(backend, Pub(free_circuit(gates), [[0.3]], observables=["Z0"]), np.ones((1, 1)))
 
 
 def test_gradients_through_an_angle_map_do_not_depend_on_the_batch() -> None:
@@ -174,10 +174,10 @@ def test_gradients_through_an_angle_map_do_not_depend_on_the_batch() -> None:
     observables = [f"{a:.6f}*Z0 + {b:.6f}*X1 - {c:.6f}*Z2 Z3" for a, b, c in weights]
     rows, cotangents = rng.uniform(-3, 3, (19, 6)), rng.normal(size=(19, 9))
     backend = open_local()
-    whole = backend.exact_vjp(Pub(circuit, rows, observables=observables), cotangents)
+    whole = run_vjp(backend, Pub(circuit, rows, observables=observables), cotangents)
     for row in range(19):
         single = Pub(circuit, rows[row : row + 1], observables=observables)
-        assert np.array_equal(backend.exact_vjp(single, cotangents[row : row + 1])[0], whole[row])
+        assert np.array_equal(run_vjp(backend, single, cotangents[row : row + 1])[0], whole[row])
 
 
 @pytest.mark.parametrize("options", ["", "engine=torch"])
@@ -188,10 +188,10 @@ def test_many_rows_go_slice_by_slice(options: str, monkeypatch: pytest.MonkeyPat
     pub = Pub(free_circuit(gates), rng.uniform(-3, 3, (37, gates.n_columns)), observables=["Z0 Z1", "Y2"])
     cotangents = rng.normal(size=(37, 2))
     backend = open_local(options)
-    whole = backend.exact_vjp(pub, cotangents)
+    whole = run_vjp(backend, pub, cotangents)
     calls: list[int] = []
     monkeypatch.setattr(limits, "TARGET_SECONDS", 1e-9)
-    engine = backend._engine  # type: ignore[attr-defined]
+    engine = backend._engine
     differentiate = engine.differentiate
 
     def counted(program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: str) -> FloatArray:
@@ -200,7 +200,7 @@ def test_many_rows_go_slice_by_slice(options: str, monkeypatch: pytest.MonkeyPat
         return result
 
     monkeypatch.setattr(engine, "differentiate", counted)
-    sliced = backend.exact_vjp(pub, cotangents)
+    sliced = run_vjp(backend, pub, cotangents)
     assert calls == [16, 16, 5]
     assert np.array_equal(sliced, whole)
 
@@ -231,7 +231,7 @@ def test_short_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qorch_providers.local.numba_engine.engine.make_work", raise_memory_error)
     for options in ("", "engine=torch"):
         with pytest.raises(BackendError, match="3 rows of 2 qubits do not fit into memory; send fewer rows"):
-            open_local(options).exact_vjp(pub, np.ones((3, 1)))
+            run_vjp(open_local(options), pub, np.ones((3, 1)))
 
 
 def raise_memory_error(*arguments: object, **names: object) -> None:
@@ -244,12 +244,12 @@ def test_a_cotangent_that_is_no_number_is_not_blamed_on_the_circuit() -> None:
     a = Parameter("a")
     circuit = QuantumCircuit(1)
     circuit.ry((a * a).sin(), 0)
-    found = open_local().exact_vjp(Pub(circuit, [[0.4]], observables=["Z0"]), np.array([[np.nan]]))
+    found = run_vjp(open_local(), Pub(circuit, [[0.4]], observables=["Z0"]), np.array([[np.nan]]))
     assert np.isnan(found).all()
     steep = QuantumCircuit(1)
     steep.ry(a.arcsin(), 0)
     with pytest.raises(ParameterError, match="derivative of an angle expression of the circuit is not finite at row 1"):
-        open_local().exact_vjp(Pub(steep, [[0.4], [1.0]], observables=["Z0"]), np.ones((2, 1)))
+        run_vjp(open_local(), Pub(steep, [[0.4], [1.0]], observables=["Z0"]), np.ones((2, 1)))
 
 
 def test_cotangents_of_another_shape_are_refused() -> None:
@@ -257,4 +257,4 @@ def test_cotangents_of_another_shape_are_refused() -> None:
     circuit = QuantumCircuit(1)
     circuit.h(0)
     with pytest.raises(ParameterError, match=r"\(2, 1\).*\(1, 1\)"):
-        open_local().exact_vjp(Pub(circuit, observables=["Z0"]), np.zeros((2, 1)))
+        run_vjp(open_local(), Pub(circuit, observables=["Z0"]), np.zeros((2, 1)))

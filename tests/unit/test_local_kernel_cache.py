@@ -62,7 +62,7 @@ def test_a_kernel_of_other_sources_is_never_used(tmp_path: Path) -> None:
     """A change in another module changes the stamp: kernels planted in the new folder are refused as well."""
     source = copy_of_package(tmp_path / "source")
     before = run_script(tmp_path / "kernels", source=source)
-    changed = source / "qorch_providers" / "local" / "evolution.py"
+    changed = source / "qorch_providers" / "local" / "numba_engine" / "evolution.py"
     text = changed.read_text(encoding="utf-8")
     stamps = changed.stat()
     changed.write_text(text.replace("top *= 2\n    return top", "top *= 2\n    return 7"), encoding="utf-8")

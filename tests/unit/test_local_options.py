@@ -19,7 +19,7 @@ from qorch_providers.local import limits
 from qorch_providers.local.options import Noise, Options, parse_options
 
 sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local
+from local_circuits import open_local, run_vjp
 
 
 def test_options_are_read() -> None:
@@ -59,7 +59,7 @@ def test_memory_bounds_the_qubits(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CircuitError, match=r"34 qubits.*128 GiB.*24 GiB, enough for 31 qubits"):
         backend.check(gates, Measurement(np.zeros(34, dtype=np.uint8), is_exact=False))
     with pytest.raises(CircuitError, match=r"34 qubits"):
-        backend.exact_vjp(Pub(free_circuit(gates), observables=["Z0"]), np.zeros((1, 1)))
+        run_vjp(backend, Pub(free_circuit(gates), observables=["Z0"]), np.zeros((1, 1)))
 
 
 def test_torch_and_noise_need_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:

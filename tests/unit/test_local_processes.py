@@ -5,19 +5,24 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qorch.errors import BackendError, RejectedError
+from qorch.model.arrays import FloatArray
+from qorch.model.circuit import free_circuit
 from qorch.model.job import JobRequest
+from qorch.model.pub import Pub
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.backend import block_of
-from qorch_providers.local import open_backend
+from qorch.testing.conformance.in_process import execute_request, run_request
+from qorch_providers.local import LocalBackend, limits, open_backend
 from qorch_providers.local.durations import SHORT_NS, Durations
 from qorch_providers.local.numba_engine.threads import ThreadTeam
-from qorch_providers.local.program.cache import Programs
 from qorch_providers.local.program.program import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -71,9 +76,8 @@ async def measure_delays(rows: int) -> np.ndarray:
     gates = random_gates(np.random.default_rng(71), 12, 60)
     block = block_of(gates, np.random.default_rng(72).uniform(-3, 3, (rows, gates.n_columns)), shots=1_024)
     backend = open_local(threads=os.cpu_count() or 1)
-    warm = await backend.submit(JobRequest("warm", (block_of(gates, block.angles[:9], shots=9),)), key="w")
-    await backend.fetch(warm)
-    job = asyncio.ensure_future(backend.fetch(await backend.submit(JobRequest("long", (block,)), key="l")))
+    await run_request(backend, JobRequest("warm", (block_of(gates, block.angles[:9], shots=9),)))
+    job = asyncio.ensure_future(run_request(backend, JobRequest("long", (block,))))
     delays = []
     while not job.done():
         before = clock.monotonic_ns()
@@ -106,12 +110,12 @@ async def run_short_jobs(n_jobs: int) -> tuple[np.ndarray, set[int]]:
     request = JobRequest("short", (block_of(gates, np.zeros((8, gates.n_columns)), shots=100),))
     backend = open_backend("", clock=NotingClock(), workers=2)
     for _ in range(3):  # compiled, measured, known
-        await backend.fetch(await backend.submit(request, key="w"))
+        await run_request(backend, request)
     threads.clear()
 
     async def work() -> None:
         for _ in range(n_jobs):
-            backend.decode(request, await backend.fetch(await backend.submit(request, key="s")))
+            await execute_request(backend, request)
 
     running = asyncio.ensure_future(work())
     delays = []
@@ -152,19 +156,19 @@ def test_durations_are_measured_and_bounded() -> None:
     assert not durations.is_short(many)
 
 
-def test_a_failure_of_a_short_job_waits_for_its_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that the loop runs itself fails where every other job fails: at fetching."""
+def test_a_short_job_fails_as_every_other_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that the loop runs itself raises the same sentence as one that failed in the thread."""
     gates = random_gates(np.random.default_rng(76), 4, 10)
     request = JobRequest("one", (block_of(gates, np.zeros((2, gates.n_columns)), shots=10),))
 
     async def work() -> None:
         backend = open_local()
-        await backend.fetch(await backend.submit(request, key="1"))
-        monkeypatch.setattr(Durations, "is_short", lambda self, request: True)
-        monkeypatch.setattr(Programs, "of", raise_memory_error)
-        provider_id = await backend.submit(request, key="2")
-        with pytest.raises(BackendError, match="do not fit into memory"):
-            await backend.fetch(provider_id)
+        await run_request(backend, request)
+        monkeypatch.setattr("qorch_providers.local.backend.measured_program", raise_memory_error)
+        for is_short in (True, False):
+            monkeypatch.setattr(Durations, "is_short", lambda self, request, is_short=is_short: is_short)
+            with pytest.raises(BackendError, match="do not fit into memory"):
+                await run_request(backend, request)
         await backend.close()
 
     asyncio.run(work())
@@ -221,21 +225,97 @@ def test_where_no_thread_starts_the_caller_works_alone(monkeypatch: pytest.Monke
     team.close()
 
 
-def test_a_cancelled_job_raises_and_a_closed_backend_refuses() -> None:
-    """Each with a sentence of its own."""
+def hold_engine(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Has the engine wait in the middle of every block or slice: what says that it has begun, and what lets it go."""
+    begun, release = threading.Event(), threading.Event()
+    engine = backend._engine
+
+    def holding(method: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **names: object) -> object:
+            begun.set()
+            assert release.wait(60)
+            return method(*arguments, **names)
+
+        return call
+
+    for name in ("sample", "differentiate"):
+        monkeypatch.setattr(engine, name, holding(getattr(engine, name)))
+    return begun, release
+
+
+@pytest.mark.parametrize("kind", ["job", "gradient"])
+def test_a_cancelled_call_stops_after_the_piece_that_it_is_at(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call ends at once, the second block or slice of rows is never computed, and the next job is served."""
+    monkeypatch.setattr(limits, "TARGET_SECONDS", 1e-9)
+    gates = random_gates(np.random.default_rng(73), 4, 10)
+    block = block_of(gates, np.zeros((40, gates.n_columns)), shots=10)
+    pub = Pub(free_circuit(gates), block.angles, observables=["Z0"])
+
+    async def work() -> None:
+        backend = open_local()
+        begun, release = hold_engine(backend, monkeypatch)
+        if kind == "job":
+            call = asyncio.ensure_future(run_request(backend, JobRequest("one", (block, block))))
+        else:
+            call = asyncio.ensure_future(backend.vjp(pub, np.ones((40, 1))))  # type: ignore[arg-type]
+        await asyncio.to_thread(begun.wait, 60)
+        begun.clear()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        later = asyncio.ensure_future(execute_request(backend, JobRequest("two", (block,))))
+        release.set()
+        assert (await later).blocks[0].n_rows == 40
+        await backend.close()
+
+    asyncio.run(work())
+
+
+def test_a_closed_backend_ends_its_jobs_and_refuses_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that run or wait say that they were cancelled; a later one is rejected."""
     gates = random_gates(np.random.default_rng(73), 4, 10)
     block = block_of(gates, np.zeros((2, gates.n_columns)), shots=10)
 
     async def work() -> None:
         backend = open_local()
-        provider_id = await backend.submit(JobRequest("one", (block,)), key="1")
-        await backend.cancel(provider_id)
-        with pytest.raises(BackendError, match="cancelled"):
-            await backend.fetch(provider_id)
-        with pytest.raises(BackendError, match="has no job"):
-            await backend.fetch(provider_id)
-        await backend.close()
+        begun, release = hold_engine(backend, monkeypatch)
+        jobs = [asyncio.ensure_future(run_request(backend, JobRequest(f"{n}", (block, block)))) for n in range(2)]
+        await asyncio.to_thread(begun.wait, 60)
+        closing = asyncio.ensure_future(backend.close())
+        await asyncio.sleep(0)
+        release.set()
+        for job in jobs:
+            with pytest.raises(BackendError, match="cancelled"):
+                await job
+        await closing
         with pytest.raises(RejectedError, match="closed"):
-            await backend.submit(JobRequest("two", (block,)), key="2")
+            await run_request(backend, JobRequest("two", (block,)))
+        with pytest.raises(RejectedError, match="closed"):
+            await backend.vjp(Pub(free_circuit(gates), block.angles, observables=["Z0"]), np.ones((2, 1)))
 
     asyncio.run(work())
+
+
+def test_short_gradients_run_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one runs in the thread, because it may compile; one known to be short runs in the loop."""
+    gates = random_gates(np.random.default_rng(77), 3, 8)
+    pub = Pub(free_circuit(gates), np.zeros((2, gates.n_columns)), observables=["Z0"])
+    threads: list[int] = []
+    monkeypatch.setattr("qorch_providers.local.durations.SHORT_NS", 10**12)
+
+    async def work() -> None:
+        backend = open_local()
+        differentiate = backend._engine.differentiate
+
+        def noting(*arguments: Any, **names: Any) -> FloatArray:
+            threads.append(threading.get_ident())
+            return differentiate(*arguments, **names)
+
+        monkeypatch.setattr(backend._engine, "differentiate", noting)
+        first, second = [await backend.vjp(pub, np.ones((2, 1))) for _ in range(2)]
+        assert np.array_equal(first, second)
+        await backend.close()
+
+    asyncio.run(work())
+    assert threads[0] != threading.get_ident()
+    assert threads[1] == threading.get_ident()

@@ -260,7 +260,7 @@ def test_what_the_program_does_not_reach_stays_visible(sandbox: Sandbox) -> None
             await engine.close()
             done, held = sandbox.store.jobs("r")
             assert (done.state, held.state) == (JobState.DONE, JobState.UNKNOWN)
-            assert (held.provider_id, held.error, held.n_rows, held.shots) == ("job-2", REASON, 3, 20)
+            assert (held.provider_id, held.error, held.n_executions, held.shots) == ("job-2", REASON, 3, 20)
         engine = await resumed(sandbox, remote)
         await sandbox.execute(engine, 3, step=1, is_replayed=True)
 

@@ -11,7 +11,7 @@ from simulation.harness import Sandbox, most_within
 
 from qorch.engine.remote import pacing
 from qorch.engine.remote.pacer import CLOSED_SECONDS, Pacer, Permit
-from qorch.engine.remote.pacing import Pace
+from qorch.engine.remote.pacing import Throttle
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
@@ -52,18 +52,15 @@ async def admitted(pacer: Pacer) -> Permit:
     return permit
 
 
-async def submit(pacer: Pacer, seconds: float = 0.0) -> float:
-    """Submit a job that is over as soon as it is accepted, so many seconds later; when it was let through."""
+async def submit(pacer: Pacer) -> None:
+    """Submit a job that is over as soon as it is accepted."""
     async with pacer.permit() as permit:
         await permit.obtain()
         permit.note_sent()
-        at = pacer._clock.monotonic_ns() / 1e9
-        await asyncio.sleep(seconds)
         await permit.accepted()
-    return at
 
 
-def pace_of(sandbox: Sandbox) -> Pace:
+def pace_of(sandbox: Sandbox) -> Throttle:
     """What is shared now."""
     seen: list[bytes | None] = []
 
@@ -71,7 +68,7 @@ def pace_of(sandbox: Sandbox) -> Pace:
         seen.append(state)
         return Change(state, None)
 
-    sandbox.store.update_account(HOLD.account, look)
+    sandbox.store.update_shared_state(HOLD.account, look)
     return pacing.decode_pace(seen[0])
 
 

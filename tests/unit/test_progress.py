@@ -72,7 +72,7 @@ def test_a_closed_stream_is_left_alone() -> None:
 
 def many(step: int, total: int | None = 100, *, seconds: float = 0.0, **metrics: float) -> Progress:
     """A step of a run with these metrics."""
-    return Progress(step, total, 1.0, seconds, metrics, Totals(rows_executed=5_000, rows_from_cache=12), None)
+    return Progress(step, total, 1.0, seconds, metrics, Totals(executions=5_000, executions_from_cache=12), None)
 
 
 LONG = {f"validation_accuracy_of_class_{number}": 0.123456 for number in range(12)} | {"loss": 0.5}
@@ -92,7 +92,7 @@ def test_a_line_fits_its_width(width: int, metrics: dict[str, float]) -> None:
         assert " metrics" in line
     if width == 1000:
         assert "metrics" not in line
-        assert "12 rows from cache" in line
+        assert "12 from the cache" in line
 
 
 @pytest.mark.parametrize("total", [None, 100])

@@ -27,7 +27,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def state_of(sandbox: Sandbox) -> bytes | None:
     """The shared state of reservations."""
-    return sandbox.store.update_account(BUDGETS, lambda state, _: Change(state, state)).result()
+    return sandbox.store.update_shared_state(BUDGETS, lambda state, _: Change(state, state)).result()
 
 
 def test_all_jobs_are_reserved_before_the_first_is_sent(sandbox: Sandbox) -> None:

@@ -15,7 +15,7 @@ def make(run: str, *, metrics: dict[str, float] | None = None, **settings: Any) 
     """A run's document."""
     return {
         "run": run, "workload": "digits", "backend": "local", "seed": 0, "cache": "resume", "state": "done",
-        "created_at": "2026-01-02T03:04:05+00:00", "steps": 3, "rows_executed": 1000, "rows_from_cache": 0,
+        "created_at": "2026-01-02T03:04:05+00:00", "steps": 3, "executions": 1000, "executions_from_cache": 0,
         "wall_seconds": 1.25, "metrics": metrics or {}, "settings": settings,
     }  # fmt: skip
 

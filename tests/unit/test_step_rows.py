@@ -43,7 +43,7 @@ def test_the_rows_of_all_steps_are_the_rows_of_the_run(places: tuple[str, ...]) 
             program(store, crash_at=place, resume=number > 0)
     program(store, resume=bool(places))
     [run] = store.runs()
-    assert [(step.rows_executed, step.rows_from_cache) for step in store.steps(run.run_id)] == [
+    assert [(step.executions, step.executions_from_cache) for step in store.steps(run.run_id)] == [
         (1, 0), (6, 0), (1, 0), (6, 0)
     ]  # fmt: skip
     assert qorch.open_run("rows", db=store).report().rows_executed == 14

@@ -78,7 +78,7 @@ def _steps(random: np.random.Generator) -> list[Step]:
             plan(job),
             claim(run_id, number),
             release(run_id),
-            lambda store: store.update_account("a", grow),
+            lambda store: store.update_shared_state("a", grow),
             lambda store: store.write([make_job("nobody/0.0.0")]),
         ]
         steps.append(choices[random.integers(len(choices))])
@@ -93,7 +93,7 @@ def _content(store: MemoryStore) -> object:
         jobs,
         [job.job_id for job in jobs if store.job_plan(job.job_id)],
         len(store.blocks_at("r", HERE)),
-        store.update_account("a", read).result(),
+        store.update_shared_state("a", read).result(),
         store.claim_rows("r", make_claims(*range(8))).result() if jobs else None,
     )
 
@@ -151,7 +151,7 @@ def test_a_dead_store_stays_dead() -> None:
     found = store.crash(np.random.default_rng(0))
     disk.advance(100.0)
     assert not lost.done()
-    for use in (lambda: store.write([]), lambda: store.update_account("a", grow), store.runs):
+    for use in (lambda: store.write([]), lambda: store.update_shared_state("a", grow), store.runs):
         with pytest.raises(StoreError):
             use()
     assert found.store_id == store.store_id
@@ -164,7 +164,7 @@ def test_failures_and_refusals_come_with_the_sync() -> None:
     """A call that failed changes nothing, neither before nor after a crash, and a cancelled waiter too late."""
     store, disk = _open(3)
     store.write([make_run("r")])
-    bad, refused = store.write([make_job("nobody/0.0.0")]), store.update_account("a", refuse)
+    bad, refused = store.write([make_job("nobody/0.0.0")]), store.update_shared_state("a", refuse)
     good = store.write([make_job("r/0.0.0")])
     assert not good.cancel()
     assert not bad.done()

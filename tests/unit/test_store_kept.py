@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from qorch.audit.report import make_report
+from qorch.engine.remote.pacing import decode_pace
+from qorch.model.job import JobState
+from qorch.model.timing import Phase
 from qorch.ports.clock import WallClock
+from qorch.ports.records import Change
 from qorch_jobs_db import open_store
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -32,3 +36,28 @@ def test_a_database_of_revision_0002_keeps_its_runs_steps_and_metrics(tmp_path: 
         loss, accuracy = store.metrics(store.runs()[0].run_id)
         assert math.isnan(loss.value)
         assert (accuracy.name, accuracy.value, accuracy.step) == ("acc", 0.25, 0)
+
+
+def test_a_database_of_revision_0003_keeps_its_counts_phases_and_attempts(tmp_path: Path) -> None:
+    """Two sessions of a training, jobs at a provider, one that is held: written before executions were called so."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0003.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        held_run, remote = store.find_run("held"), store.find_run("remote")
+        assert held_run is not None
+        assert remote is not None
+        report = make_report(store, "kept")
+        assert (report.steps, report.executions, report.executions_from_cache, report.jobs) == (4, 2088, 0, 6)
+        assert report.wall_seconds == 16.206149498
+        seconds = {part.phase_id: part.seconds for part in report.phases}
+        assert (seconds["before_first_step"], seconds["execute"]) == (0.510486837, 0.103658962)
+        assert [step.executions for step in store.steps(remote.run_id)] == [6, 6]
+        assert {span.span.phase for span in store.spans(remote.run_id)} > {Phase.QUEUE, Phase.POLL, Phase.PACE}
+        [held] = store.open_jobs()
+        assert (held.run_id, held.state, held.n_executions) == (held_run.run_id, JobState.UNKNOWN, 6)
+        [attempt] = store.attempts(held.job_id)
+        assert (attempt.payload_digest, attempt.search_text) == (None, "qorch 3d0ed1b8bebb72d3")
+        assert store.job_plan(held.job_id) is not None
+        throttle = store.update_shared_state("ionq:03bb6ae4657f", lambda state, _: Change(state, decode_pace(state)))
+        assert len(throttle.result().sent) == 5

@@ -50,8 +50,8 @@ ADD_COLUMN = '''"""Note what a run is for."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -86,7 +86,7 @@ def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
 def _scripts(folder: Path, *, next_one: str) -> Path:
     scripts = folder / "migrations"
     shutil.copytree(MIGRATIONS, scripts)
-    (scripts / "versions" / "0004_note.py").write_text(next_one)
+    (scripts / "versions" / "0005_note.py").write_text(next_one)
     return scripts
 
 
@@ -203,7 +203,7 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
     """A pipe, or a device such as /dev/null, which would lose everything; nothing is made beside it."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(StoreUnavailableError, match="no plain file"):
+    with pytest.raises(StoreUnavailableError, match="not a plain file"):
         _open(path)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -275,7 +275,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     _fill(path)
     before = _execute(path, "SELECT value FROM meta ORDER BY name")
     prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=_scripts(tmp_path, next_one=ADD_COLUMN))
-    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0005",)]
     assert _execute(path, "SELECT run_id, note FROM runs") == [("r", "-")]
     assert _execute(path, "SELECT value FROM meta ORDER BY name") == before
     assert _execute(path, "SELECT n_rows FROM block_overview", "SELECT name FROM run_overview") == [
@@ -284,7 +284,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     ]
     (backup,) = tmp_path.glob("x.db.backup-*")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
@@ -301,7 +301,8 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
         assert store.check() == []
         assert {table: _rows(path, table) for table in tables} == {
             **before,
-            "alembic_version": [("0003",)],
+            "alembic_version": [("0004",)],
+            "attempts": [(*before["attempts"][0], None, "qorch 0123456789abcdef")],
             "runs": [(*before["runs"][0], 1, "{}", None)],
             "sessions": [(*before["sessions"][0], 0, "{}")],
             "steps": [("r", 0, 0, *before["steps"][0][3:6], None, None)],
@@ -332,7 +333,7 @@ def _one_of_each() -> list[Write]:
         make_block(4),
         SessionRecord("r", 0, 17, "host", NOW),
         StepRecord("r", 0, 0, NOW, 10, 0),
-        AttemptRecord("r/0.0.0", 0, "key", NOW),
+        AttemptRecord("r/0.0.0", 0, "0123456789abcdef01", NOW),
         SpanRecord("r", 0, Span(Phase.EXECUTE, 1, 2)),
         CheckpointRecord("r", HERE, b"state", NOW),
         LedgerRecord("r", "r/0.0.0", "spent", "USD", 1, NOW),
@@ -354,11 +355,16 @@ def _make_first_release(path: Path, *, source: Path) -> list[str]:
         for table in tables:
             if table != "alembic_version":
                 columns = [name for (_, name, *_) in link.execute(f"PRAGMA main.table_info({table})")]
-                values = ", ".join(f"'{_OLD_METRICS}'" if name == "metrics" else name for name in columns)
+                newer = {"metrics": f"'{_OLD_METRICS}'", **_NEWER_NAMES.get(table, {})}
+                values = ", ".join(newer.get(name, name) for name in columns)
                 link.execute(
                     f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM theirs.{table}"  # noqa: S608 (our own names)
                 )
     return tables
+
+
+_COUNTS = {"rows_executed": "executions", "rows_from_cache": "executions_from_cache"}
+_NEWER_NAMES = {"jobs": {"n_rows": "n_executions"}, "sessions": _COUNTS, "steps": _COUNTS}
 
 
 def _rows(path: Path, table: str) -> list[tuple[object, ...]]:

@@ -105,7 +105,7 @@ def test_accounts_and_claims_share_the_commit_of_writes(store: SqlStore) -> None
     """A hundred calls of all kinds behind a busy database take two transactions at most."""
     before = store.commits
     with _locked(store):
-        counts = [store.update_account("a", grow) for _ in range(30)]
+        counts = [store.update_shared_state("a", grow) for _ in range(30)]
         claims = [store.claim_rows("r", make_claims(number)) for number in range(30)]
         written = [store.write([make_job(f"r/0.0.{number}")]) for number in range(1, 41)]
     assert [future.result() for future in counts] == list(range(1, 31))
@@ -119,25 +119,25 @@ def test_an_account_changes_once_where_its_group_is_done_again(store: SqlStore) 
     before = store.commits
     with _locked(store):
         first = store.write([make_job("r/0.0.1")])
-        counts = [store.update_account("a", grow), store.update_account("a", grow)]
-        refused = store.update_account("a", refuse)
+        counts = [store.update_shared_state("a", grow), store.update_shared_state("a", grow)]
+        refused = store.update_shared_state("a", refuse)
         bad: list[Future[Any]] = [store.write([make_job("nobody/0.0.0")]), store.claim_rows("nobody", make_claims(1))]
-        counts.append(store.update_account("a", grow))
+        counts.append(store.update_shared_state("a", grow))
     first.result()
     assert [future.result() for future in counts] == [1, 2, 3]
     assert isinstance(refused.exception(), BudgetError)
     assert [isinstance(future.exception(), StoreError) for future in bad] == [True, True]
-    assert store.update_account("a", read).result() == b"3"
+    assert store.update_shared_state("a", read).result() == b"3"
     assert store.claim_rows("r", make_claims(1)).result() == ["r"]
     assert store.commits - before <= 8
 
 
 def test_a_state_that_is_no_bytes_fails_alone(store: SqlStore) -> None:
     """What the database cannot hold is refused, and the account is as it was."""
-    store.update_account("a", grow).result()
+    store.update_shared_state("a", grow).result()
     with pytest.raises(StoreError, match=r"x\.db"):
-        store.update_account("a", lambda *_: Change([], 0)).result()  # type: ignore[arg-type]
-    assert store.update_account("a", read).result() == b"1"
+        store.update_shared_state("a", lambda *_: Change([], 0)).result()  # type: ignore[arg-type]
+    assert store.update_shared_state("a", read).result() == b"1"
 
 
 def test_the_statements_are_not_for_sqlite_alone() -> None:

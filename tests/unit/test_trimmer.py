@@ -94,7 +94,7 @@ def test_off_keeps_no_free_results(store: SqlStore) -> None:
     """Its jobs are stored all the same, and counted."""
     train(store, steps=3, cache="off")
     assert store.cache_statistics().rows == 0
-    assert sum(job.n_rows for job in store.jobs()) == 3 * ROWS
+    assert sum(job.n_executions for job in store.jobs()) == 3 * ROWS
 
 
 def test_what_is_paid_for_is_kept_under_off_and_any_bound(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from qorch.backends import open_backend
 from qorch.config import Config
 from qorch.errors import UnknownOutcomeError
 from qorch.model.circuit import build_gate_list, free_circuit
-from qorch.model.job import JobRequest, JobState
+from qorch.model.job import JobState, Payload
 from qorch.model.pub import Pub
 from qorch.model.result import PubResult
 from qorch.ports.clock import WallClock
@@ -109,11 +109,11 @@ def watched_run(
     sent: list[Sent] = []
     submit = backend.submit
 
-    async def watch(request: JobRequest, *, key: str) -> str:
-        record = Sent(key, clock.monotonic_ns() / 1e9)
+    async def watch(payload: Payload) -> str:
+        record = Sent(payload.key, clock.monotonic_ns() / 1e9)
         sent.append(record)
         try:
-            return await submit(request, key=key)
+            return await submit(payload)
         except BaseException as error:
             record.outcome = error
             raise

@@ -162,7 +162,8 @@ def test_a_stuck_job_is_never_sent_again_until_it_is_cancelled(tmp_path: Path) -
 @pytest.mark.parametrize("route", ["list", "get", "results"])
 def test_an_expired_key_stops_the_run_and_loses_nothing(route: str, tmp_path: Path) -> None:
     """One sentence names the variable; with a new key the run fetches what it had paid for, and sends nothing."""
-    with start() as emulator:
+    # Both jobs are there at once, so that they are asked after by one list.
+    with start(Settings(execute="2")) as emulator:
         with watched_run(emulator, tmp_path, options="simulator,rows=2") as watched:
             emulator.set_faults(f"{route}:token-expiry")
             with pytest.raises(CredentialsError, match="IONQ_API_KEY") as caught:

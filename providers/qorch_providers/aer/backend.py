@@ -1,28 +1,28 @@
-"""The `aer` backend: checks and sizes jobs, hands them to the pool, and verifies the answers."""
+"""The `aer` backend: checks and sizes jobs, has them run by its pool of workers, and reads the answers."""
 
 import hashlib
 import importlib.metadata
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from qorch import machine
 from qorch.errors import CircuitError, MissingPackageError, RejectedError, UsageError
-from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
-from qorch.model.job import JobRequest, JobResult, RawResult
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
 from qorch.model.measurement import Measurement, RowBlock
-from qorch.model.pub import Pub
 from qorch.model.timing import Phase
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
 from qorch_providers.aer import limits
-from qorch_providers.aer.answers import decode_answer
 from qorch_providers.aer.kept_noise import kept_file
 from qorch_providers.aer.options import FAKE_PREFIX, Options, parse_options
-from qorch_providers.aer.pool import Pool
+from qorch_providers.answers import read_answer
+from qorch_providers.workers.pool import Pool
+from qorch_providers.workers.process import WorkerProgram
 
 _log = logging.getLogger("qorch")
+_WORKER = "qorch_providers.aer.worker"
 PRECISION = "double"
 # Rises with any change of ours that changes what a seed gives.
 SAMPLER_VERSION = 1
@@ -33,7 +33,7 @@ def open_backend(
 ) -> "AerBackend":
     """The backend ``aer`` or ``aer:<options>``; ``workers`` None is one per core. Starts nothing yet.
 
-    Raises MissingPackageError where an extra is not installed, UnknownNameError for unknown options.
+    Raises MissingPackageError if an extra is not installed, UnknownNameError for unknown options.
     """
     if importlib.util.find_spec("qiskit_aer") is None:
         raise MissingPackageError("the aer backend needs qiskit-aer: pip install 'qorch[aer]'")
@@ -45,13 +45,14 @@ def open_backend(
 
 
 class AerBackend:
-    """See qorch.ports.Backend. Aer runs in worker processes; nothing of it is imported here."""
+    """See ``qorch.ports.backend.InProcessBackend``. Aer runs in worker processes; nothing of it is imported here."""
 
     def __init__(self, name: str, options: Options, *, workers: int, clock: Clock) -> None:
         """Use ``open_backend``."""
         self._name = name
         self._options = options
-        self._pool = Pool(size=workers, worker_arguments=options.worker_arguments, now_ns=clock.monotonic_ns)
+        program = WorkerProgram("aer", _WORKER, options.worker_arguments, limits.THREADS_MIN_QUBITS)
+        self._pool = Pool(program, size=workers, now_ns=clock.monotonic_ns)
         held = limits.max_qubits(workers=workers, memory=machine.memory_bytes())
         self._capabilities = Capabilities(
             max_qubits=min(held, options.n_device_qubits or held),
@@ -80,7 +81,7 @@ class AerBackend:
         return self._pool.pids
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
-        """Raise CircuitError where the state does not fit into a worker's memory or onto the device."""
+        """Raise CircuitError if the state does not fit into a worker's memory or onto the device."""
         held = self._capabilities.max_qubits
         if gates.n_qubits > held:
             place = self._options.noise if self._options.n_device_qubits == held else "this machine"
@@ -124,38 +125,31 @@ class AerBackend:
         """See ``qorch.ports.SlowStarter``: the workers, which also get the noise model ready."""
         return [(Phase.WORKERS, start_ns, end_ns) for start_ns, end_ns in self._pool.take_start_intervals()]
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
-        """Queue the job. Raises RejectedError where it does not fit; local jobs need no idempotency key."""
-        del key
+    async def prepare(self, circuits: Sequence[GateList]) -> None:
+        """Nothing: a worker translates a circuit at its first job, and keeps it."""
+
+    def encode(self, request: JobRequest, *, key: str) -> Payload:
+        """See Backend."""
+        return Payload(request, key)
+
+    async def run(self, payload: Payload) -> RawResult:
+        """See InProcessBackend."""
+        request = payload.request
         for block in request.blocks:
             self._check_block(request, block)
-        return self._pool.put(request)
+        return await self._pool.run(request)
 
     def _check_block(self, request: JobRequest, block: RowBlock) -> None:
         try:
             self.check(block.gates, block.measurement)
         except CircuitError as error:
             raise RejectedError(f"job {request.job_id}: {error}") from error
-        if block.measurement.is_exact:
-            return
-        if block.shots is None or not 1 <= block.shots <= limits.MAX_SHOTS:
+        if block.shots is not None and block.shots > limits.MAX_SHOTS:
             raise RejectedError(f"job {request.job_id} asks for {block.shots} shots; aer takes 1 to {limits.MAX_SHOTS}")
 
-    async def fetch(self, provider_id: str) -> RawResult:
-        """Wait for the answer. Raises WorkerLostError where its worker died, BackendError where it failed."""
-        return await self._pool.wait(provider_id)
-
-    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
-        """Verified results. Raises InvalidResultError."""
-        return decode_answer(request, raw.content)
-
-    async def cancel(self, provider_id: str) -> None:
-        """Drop a queued job, or end the worker of a running one."""
-        self._pool.cancel(provider_id)
-
-    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """Aer has no batched derivatives. Raises CircuitError."""
-        raise CircuitError("aer offers no exact gradients of its own; use gradient='parameter-shift'")
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
+        """See Backend."""
+        return read_answer(shape, raw.content)
 
     async def close(self) -> None:
         """End the workers and all jobs."""

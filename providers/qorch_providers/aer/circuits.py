@@ -13,7 +13,7 @@ from qorch.errors import BackendError
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.circuit import FIXED, GateList
 from qorch.model.observable import X, Y
-from qorch_providers.aer.native import native_gates
+from qorch_providers.aer.rewrites import native_gates
 
 LABEL = "qorch"
 # From here on fusing gates gains more than binding each row to a fresh circuit costs (W1, W3 against W4).

@@ -1,17 +1,17 @@
 """In the worker: the blocks of a job executed, rows of the same circuit together and within bounded memory."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from qiskit_aer import AerSimulator
 
-from qorch.errors import BackendError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import concatenate_counts
 from qorch.model.measurement import BlockResult, RowBlock
+from qorch.model.samples import Samples
 from qorch_providers.aer.circuits import IdealProgram
 from qorch_providers.aer.noise import Noise, NoisyProgram
 from qorch_providers.aer.sampling import pack_counts, sample_counts
@@ -38,7 +38,7 @@ class Executor:
         """Nothing is compiled yet."""
         self._noise = noise
         self._simulator = AerSimulator()
-        self._programs: OrderedDict[bytes, Program] = OrderedDict()
+        self._program = lru_cache(maxsize=_MAX_PROGRAMS)(self._compile)
 
     def execute(self, blocks: list[RowBlock], *, threads: int) -> list[BlockResult]:
         """One result per block, in order."""
@@ -49,46 +49,30 @@ class Executor:
         return [_join(part) for part in parts]
 
     def _run(self, blocks: list[RowBlock], pieces: list[_Piece], *, threads: int) -> Iterator[BlockResult]:
-        first = blocks[pieces[0].block]
-        program = self._program(first)
-        if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and not first.measurement.is_exact:
-            for piece in pieces:
-                yield _run_trajectories(program, blocks[piece.block], piece)
+        parts = [blocks[piece.block].take(slice(piece.start, piece.stop)) for piece in pieces]
+        program = self._program(parts[0].gates, parts[0].measurement.basis.tobytes())
+        if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and parts[0].samples is not None:
+            yield from (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
             return
-        angles = np.concatenate([blocks[piece.block].angles[piece.start : piece.stop] for piece in pieces])
-        table = program.probabilities(angles, threads=threads)
+        table = program.probabilities(np.concatenate([part.angles for part in parts]), threads=threads)
         start = 0
-        for piece in pieces:
-            rows = table[start : start + piece.stop - piece.start]
-            start += len(rows)
-            yield _read_out(blocks[piece.block], piece, rows)
+        for part in parts:
+            yield _read_out(part, table[start : start + part.n_rows])
+            start += part.n_rows
 
-    def _program(self, block: RowBlock) -> Program:
-        key = _circuit_key(block)
-        program = self._programs.get(key)
-        if program is None:
-            program = self._compile(block.gates, block)
-            self._programs[key] = program
-            if len(self._programs) > _MAX_PROGRAMS:
-                self._programs.popitem(last=False)
-        self._programs.move_to_end(key)
-        return program
-
-    def _compile(self, gates: GateList, block: RowBlock) -> Program:
+    def _compile(self, gates: GateList, basis_bytes: bytes) -> Program:
+        basis = np.frombuffer(basis_bytes, dtype=np.uint8)
         if self._noise is None:
-            return IdealProgram(self._simulator, gates, block.measurement.basis)
-        return NoisyProgram(self._simulator, self._noise, gates, block.measurement.basis)
-
-
-def _circuit_key(block: RowBlock) -> bytes:
-    return block.gates.digest + block.measurement.basis.tobytes()
+            return IdealProgram(self._simulator, gates, basis)
+        return NoisyProgram(self._simulator, self._noise, gates, basis)
 
 
 def _batches(blocks: list[RowBlock]) -> Iterator[list[_Piece]]:
     """Pieces that run in one call of Aer: same circuit, basis and kind, and a table within TABLE_BYTES."""
-    groups: dict[tuple[bytes, bool], list[int]] = {}
+    groups: dict[tuple[GateList, bytes, bool], list[int]] = {}
     for index, block in enumerate(blocks):
-        groups.setdefault((_circuit_key(block), block.measurement.is_exact), []).append(index)
+        measurement = block.measurement
+        groups.setdefault((block.gates, measurement.basis.tobytes(), measurement.is_exact), []).append(index)
     for members in groups.values():
         capacity = max(1, TABLE_BYTES >> (3 + blocks[members[0]].gates.n_qubits))
         batch: list[_Piece] = []
@@ -107,20 +91,9 @@ def _batches(blocks: list[RowBlock]) -> Iterator[list[_Piece]]:
             yield batch
 
 
-def _read_out(block: RowBlock, piece: _Piece, table: FloatArray) -> BlockResult:
-    if not block.measurement.is_exact:
-        if block.shots is None:
-            raise BackendError("a sampled block has no number of shots")
-        rows = slice(piece.start, piece.stop)
-        return BlockResult(
-            counts=sample_counts(
-                table,
-                streams=block.streams[rows],
-                ordinals=block.ordinals[rows],
-                shots=block.shots,
-                shot_offset=block.shot_offset,
-            )
-        )
+def _read_out(block: RowBlock, table: FloatArray) -> BlockResult:
+    if block.samples is not None:
+        return BlockResult(counts=sample_counts(table, block.samples))
     masks = block.measurement.masks
     return BlockResult(values=table if masks is None else parities(table, masks))
 
@@ -141,18 +114,16 @@ def parities(probabilities: FloatArray, masks: UIntArray) -> FloatArray:
     return values
 
 
-def _run_trajectories(program: NoisyProgram, block: RowBlock, piece: _Piece) -> BlockResult:
-    if block.shots is None:
-        raise BackendError("a sampled block has no number of shots")
+def _run_trajectories(program: NoisyProgram, block: RowBlock, samples: Samples) -> BlockResult:
     rows = [
         program.trajectories(
             block.angles[row],
-            stream=int(block.streams[row]),
-            ordinal=int(block.ordinals[row]),
-            shots=block.shots,
-            shot_offset=block.shot_offset,
+            stream=int(samples.streams[row]),
+            ordinal=int(samples.ordinals[row]),
+            shots=samples.shots,
+            shot_offset=samples.offset,
         )
-        for row in range(piece.start, piece.stop)
+        for row in range(block.n_rows)
     ]
     outcomes, counts = [row[0] for row in rows], [row[1] for row in rows]
     return BlockResult(counts=pack_counts(outcomes, counts, n_qubits=block.gates.n_qubits))

@@ -2,11 +2,14 @@
 
 from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
+from qorch_providers.job_sizes import fitting_rows, row_bytes
 
 MAX_SHOTS = 10**7
 MAX_ROWS_PER_JOB = 4_096
 MAX_ANSWER_BYTES = 8 << 20
 TARGET_SECONDS = 0.1
+THREADS_MIN_QUBITS = 20
+"""Below, Aer gains nothing from a second thread (measured: nothing at 12 to 18 qubits)."""
 
 MAX_SAMPLED_DENSITY_QUBITS = 9
 """Up to so many active qubits a density matrix is cheaper than about a thousand trajectories."""
@@ -18,7 +21,8 @@ MAX_EXACT_NOISY_ACTIVE_QUBITS = 13
 _BYTES_PER_OUTCOME = 48
 _LARGEST_QUBITS = 34
 
-# Seconds, fitted to W1, W3 and W4 on one core of the machine that performance.md was measured on.
+# Seconds, fitted to the shapes W1, W3 and W4 of `qorch bench` with Aer 0.18 on one core of a virtual machine with two
+# (AMD EPYC, November 2026). The sizes of jobs need no more than the order of magnitude.
 _ROW_SECONDS = 60e-6
 _GATE_SECONDS = 0.5e-6
 _AMPLITUDE_SECONDS = 2.5e-9
@@ -46,15 +50,8 @@ def row_seconds(gates: GateList, *, shots: int | None, is_noisy: bool) -> float:
     return reading + (density if is_density else trajectories)
 
 
-def row_bytes(gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
-    """At most how many bytes of answer one row has."""
-    if shots is None:
-        return 8 * measurement.n_values
-    return 8 + 12 * int(min(shots, 2.0**gates.n_qubits))
-
-
 def rows_per_job(gates: GateList, measurement: Measurement, *, shots: int | None, is_noisy: bool) -> int:
     """Rows that take about TARGET_SECONDS and answer within MAX_ANSWER_BYTES: from 1 to MAX_ROWS_PER_JOB."""
     by_time = TARGET_SECONDS / row_seconds(gates, shots=shots, is_noisy=is_noisy)
-    by_bytes = MAX_ANSWER_BYTES // max(1, row_bytes(gates, measurement, shots=shots))
-    return int(max(1, min(by_time, by_bytes, MAX_ROWS_PER_JOB)))
+    size = row_bytes(gates, measurement, shots=shots)
+    return fitting_rows(by_time, size, max_bytes=MAX_ANSWER_BYTES, max_rows=MAX_ROWS_PER_JOB)

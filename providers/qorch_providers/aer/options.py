@@ -6,13 +6,20 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+import msgspec
 
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
-from qorch_providers.aer.native import REWRITTEN
+from qorch_providers.aer.rewrites import REWRITTEN
+from qorch_providers.options import read_options
 
 FAKE_PREFIX = "fake_"
-_KEYS = ("noise",)
+_CHOICES = "noise=fake_<device> or noise=<file>, or leave it out"
+
+
+class _Given(TypedDict, total=False):
+    noise: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -35,17 +42,10 @@ class Options:
 def parse_options(text: str) -> Options:
     """Read ``""``, ``"noise=fake_fez"`` or ``"noise=FILE"``.
 
-    Raises UnknownNameError for another key or device, MissingPackageError where the devices are not installed,
-    UsageError for a file that is no noise model.
+    Raises UnknownNameError for another key or device, MissingPackageError if the devices are not installed,
+    UsageError for a file that is not a noise model.
     """
-    noise: str | None = None
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, equals, value = part.partition("=")
-        if key not in _KEYS or not equals or not value:
-            raise UnknownNameError(
-                f"aer has no option '{part}'; choose noise=fake_<device> or noise=<file>, or leave it out"
-            )
-        noise = value
+    noise = read_options(text, _Given, backend="aer", choices=_CHOICES).get("noise")
     if noise is None:
         return Options()
     return _device_options(noise) if noise.startswith(FAKE_PREFIX) else _file_options(noise)
@@ -67,7 +67,7 @@ def _device_options(noise: str) -> Options:
 def fake_devices() -> dict[str, Path]:
     """Name → data folder of the devices whose noise qiskit-ibm-runtime ships.
 
-    Raises MissingPackageError where it is not installed. The package itself is not imported.
+    Raises MissingPackageError if it is not installed. The package itself is not imported.
     """
     found = importlib.util.find_spec("qiskit_ibm_runtime")
     if found is None or not found.submodule_search_locations:

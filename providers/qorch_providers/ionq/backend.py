@@ -9,22 +9,21 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError, UsageError
-from qorch.model.arrays import FloatArray
+from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, RawResult, RemoteState
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, RemoteState
 from qorch.model.measurement import Measurement
-from qorch.model.pub import Pub
 from qorch.ports.backend import Capabilities, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Terms
 from qorch_providers.http import HttpClient, NotSentError
 from qorch_providers.ionq.access import CONSOLE, Access, read_access
-from qorch_providers.ionq.circuits.job_body import check_gates, encode_job
+from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, measure_usage
 from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, rows_per_job
 from qorch_providers.ionq.jobs.inventory import list_keys
 from qorch_providers.ionq.jobs.list_health import ListIllness
 from qorch_providers.ionq.jobs.search import Searches, look_up
+from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
 from qorch_providers.ionq.results.reading import read_answer
@@ -40,7 +39,6 @@ QPU_QUBITS = 36
 T = TypeVar("T")
 
 _MOST_SUBMISSIONS, _OTHER_CALLS = 200, 20
-_ROWS_AT_ONCE = 200
 
 
 def open_backend(
@@ -48,8 +46,8 @@ def open_backend(
 ) -> RemoteBackend:
     """Open ``ionq:<options>``, such as ``ionq:simulator`` or ``ionq:qpu.forte-1,gateset=native``.
 
-    The key comes from IONQ_API_KEY, the URL from IONQ_API_URL where it is set. ``workers`` means nothing here: the
-    option ``jobs`` bounds what is in progress. Raises UnknownNameError for an unknown option, UsageError where the
+    The key comes from IONQ_API_KEY, the URL from IONQ_API_URL if it is set. ``workers`` means nothing here: the
+    option ``jobs`` bounds what is in progress. Raises UnknownNameError for an unknown option, UsageError if the
     key is missing or the URL cannot be used. Nothing is sent yet.
     """
     parsed = parse_options(options)
@@ -78,12 +76,11 @@ class IonqBackend:
         self._illness = ListIllness(client, options.target, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
-        # A machine's own: set by open, and then constant, so that one run never mixes two calibrations unseen.
+        # Of a machine, as it was last seen: what is sent after a recalibration has another context.
         self._characterization: str | None = None
         self._is_open = options.is_simulator
         self._is_closed = False
         self._refused_ns: dict[str, int] = {}
-        self._encoding = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -105,6 +102,16 @@ class IonqBackend:
         """How many requests were sent so far, by purpose: submit, poll, find, fetch, cancel, availability."""
         return Counter(self._client.calls)
 
+    async def prepare(self, circuits: Sequence[GateList]) -> None:
+        """See Backend: compiles circuits to IonQ's gates, of which the latest are kept."""
+
+        def compile_all() -> None:
+            for gates in circuits:
+                self._check_width(gates)
+                check_gates(gates, self._options)
+
+        await asyncio.to_thread(compile_all)
+
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
         self._check_width(gates)
@@ -116,7 +123,7 @@ class IonqBackend:
         return rows_per_job(gates, measurement, self._options, shots=shots)
 
     def context(self, gates: GateList) -> bytes:
-        """Target, gate set, noise with its seed, mitigation and, of a machine, its calibration when it was opened.
+        """Target, gate set, noise with its seed, mitigation and, of a machine, its calibration as it was last seen.
 
         Not the API's version, which changes no distribution, and nothing of the gates. Raises BackendError before a
         machine was opened.
@@ -131,14 +138,13 @@ class IonqBackend:
     async def open(self) -> None:
         """Ask a machine for its qubits and its calibration.
 
-        Raises BusyError where it does not answer, UnknownNameError where IonQ has no such machine.
+        Raises BusyError if it does not answer, UnknownNameError if IonQ has no such machine.
         """
         if self._options.is_simulator:
             return
-        answer = await self._client.availability(self._options.target)
-        if answer is None:
+        availability = await self._ask_availability()
+        if availability is None:
             raise UnknownNameError(f"IonQ has no backend {self._options.target}; its list is at GET /backends")
-        availability, self._characterization = answer
         if availability.n_qubits is not None:
             self._capabilities = replace(self._capabilities, max_qubits=availability.n_qubits)
         if self._characterization is None:
@@ -146,15 +152,21 @@ class IonqBackend:
             self._characterization = f"unknown/{secrets.token_hex(16)}"
         self._is_open = True
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
-        """See RemoteBackend: one POST, and none where IonQ has the key already."""
+    def encode(self, request: JobRequest, *, key: str) -> Payload:
+        """See Backend. Raises CircuitError, ShotsError or ParameterError for a job that IonQ does not take."""
+        for block in request.blocks:
+            self._check_width(block.gates)
+        content = encode_job(request, key=key, options=self._options)
+        return Payload(request, key, content, job_name(key), measure_usage(request, self._options))
+
+    async def submit(self, payload: Payload) -> str:
+        """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same."""
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
-        body = await self._encode(request, key)
-        provider_id = await self._look_again(key)
+        provider_id = await self._look_again(payload.key)
         if provider_id is None:
-            provider_id = await self._post(body, key)
-        self._refused_ns.pop(key, None)
+            provider_id = await self._post(payload)
+        self._refused_ns.pop(payload.key, None)
         return provider_id
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
@@ -165,7 +177,7 @@ class IonqBackend:
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend.
 
-        Raises BusyError where the list of jobs cannot be read as far back as ``since``, and UnknownOutcomeError where
+        Raises BusyError if the list of jobs cannot be read as far back as ``since``, and UnknownOutcomeError if
         that has been so for minutes, the list is too long or grows too fast, or a job cannot be told from its circuits.
         """
         if not keys:
@@ -190,47 +202,48 @@ class IonqBackend:
         return found
 
     async def fetch(self, provider_id: str) -> RawResult:
-        """See RemoteBackend. Raises JobFailedError where IonQ has nothing of a result, or no such job."""
+        """See RemoteBackend. Raises BusyError too if the job is not over, or its results are not there yet."""
         return RawResult(await collect_answer(self._client, provider_id, version=self._options.version))
 
-    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
-        """See Backend."""
-        return self.read(request.shape, raw)
-
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
-        """See RemoteBackend. Shots of the ideal simulator are drawn here: it answers with exact probabilities."""
+        """See Backend. Shots of the ideal simulator are drawn here: it answers with exact probabilities."""
         return read_answer(shape, raw, options=self._options)
 
     async def cancel(self, provider_id: str) -> None:
-        """See Backend. IonQ turns a completed job into a cancelled one when asked to, so it is asked first."""
+        """See RemoteBackend. IonQ turns a completed job into a cancelled one when asked to, so it is asked first."""
         found = await self._client.job(provider_id, purpose="cancel")
         if found is not None and found[1].status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
             await self._client.cancel(provider_id)
 
     async def availability(self) -> Availability:
-        """See RemoteBackend."""
+        """See RemoteBackend. A calibration that it shows changes the context of what follows."""
+        found = await self._ask_availability()
+        if found is None:
+            return Availability(is_open=False, reason=f"IonQ has no backend {self._options.target} any more")
+        return found
+
+    async def _ask_availability(self) -> Availability | None:
+        """Of the target, None if IonQ does not have it; its calibration is noted."""
         answer = await self._client.availability(self._options.target)
         if answer is None:
-            return Availability(is_open=False, reason=f"IonQ has no backend {self._options.target} any more")
-        return answer[0]
-
-    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """See Backend; IonQ has none."""
-        raise UsageError(f"{self._name} has no exact gradients; choose parameter-shift or spsa")
+            return None
+        availability, characterization = answer
+        self._characterization = characterization or self._characterization
+        return availability
 
     async def close(self) -> None:
         """Close the connections. Jobs go on at IonQ, and are found there by the next run."""
         self._is_closed = True
         await self._client.aclose()
 
-    async def _post(self, body: bytes, key: str) -> str:
+    async def _post(self, payload: Payload) -> str:
         sent_ns = self._clock.monotonic_ns()
         try:
-            return await self._client.submit(body)
+            return await self._client.submit(payload.content)
         except NotSentError:
             raise
         except BusyError:
-            self._refused_ns.setdefault(key, sent_ns)
+            self._refused_ns.setdefault(payload.key, sent_ns)
             raise
 
     async def _look_again(self, key: str) -> str | None:
@@ -251,18 +264,6 @@ class IonqBackend:
         most = self._capabilities.max_qubits
         if gates.n_qubits > most:
             raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self._name} has {most}")
-
-    async def _encode(self, request: JobRequest, key: str) -> bytes:
-        try:
-            for block in request.blocks:
-                self._check_width(block.gates)
-            if request.n_rows <= _ROWS_AT_ONCE:
-                return encode_job(request, key=key, options=self._options)
-            # One after the other: two at once share one interpreter, and both would be late.
-            async with self._encoding:
-                return await asyncio.to_thread(encode_job, request, key=key, options=self._options)
-        except UsageError as error:
-            raise RejectedError(f"job {request.job_id} was not sent: {error}") from error
 
 
 def _terms(options: Options, account: str) -> Terms:

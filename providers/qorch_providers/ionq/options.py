@@ -1,14 +1,16 @@
 """What stands behind `ionq:`: target, protocol version, gate set, noise and how the account is used."""
 
-import math
 import re
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
+
+import msgspec
 
 from qorch.errors import UnknownNameError, UsageError
 from qorch.ports.policy import OnUnknown, Rate
+from qorch_providers.options import read_options
 
 QIS, NATIVE = "qis", "native"
 MS, ZZ = "ms", "zz"
@@ -19,12 +21,11 @@ MAX_CIRCUITS = 5_000
 MAX_SEED = (1 << 31) - 1
 
 _TARGET = re.compile(r"simulator|qpu\.[a-z0-9][a-z0-9.-]{0,63}", re.ASCII)
-_RATE = re.compile(r"([0-9]{1,9})/(s|min|h)", re.ASCII)
-_INTEGER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_RATE = re.compile(r"\A0{0,8}[1-9][0-9]{0,8}/(s|min|h)\Z")
 _UNIT_SECONDS = (("s", 1.0), ("min", 60.0), ("h", 3600.0))
 _CHOICES = (
-    "version=v0.4|v0.3, gateset=qis|native, two_qubit=ms|zz, noise=MODEL, seed=N, debiasing=on|off, dry_run=on|off,"
-    " rows=N, jobs=N, rate=N/s|min|h, settle=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS"
+    "among version=v0.4|v0.3, gateset=qis|native, two_qubit=ms|zz, noise=MODEL, seed=N, debiasing=on|off,"
+    " dry_run=on|off, rows=N, jobs=N, rate=N/s|min|h, settle=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS"
 )
 
 
@@ -72,31 +73,69 @@ class Options:
         return self.is_simulator and self.noise in (None, IDEAL)
 
 
+def _one_of(*choices: str) -> msgspec.Meta:
+    return msgspec.Meta(description=f"one of {', '.join(choices)}")
+
+
+def _whole(most: int) -> msgspec.Meta:
+    return msgspec.Meta(ge=1, le=most, description=f"a whole number from 1 to {most}")
+
+
+Switch = Annotated[Literal["on", "off"], _one_of("on", "off")]
+Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max, description="a number of seconds above 0")]
+
+
+class _Given(TypedDict, total=False):
+    version: Annotated[Literal["v0.4", "v0.3"], _one_of(*VERSIONS)]
+    gateset: Annotated[Literal["qis", "native"], _one_of(QIS, NATIVE)]
+    two_qubit: Annotated[Literal["ms", "zz"], _one_of(MS, ZZ)]
+    noise: str
+    seed: Annotated[int, _whole(MAX_SEED)]
+    debiasing: Switch
+    dry_run: Switch
+    rows: Annotated[int, _whole(MAX_CIRCUITS)]
+    jobs: Annotated[int, _whole(1_000_000)]
+    rate: Annotated[str, msgspec.Meta(pattern=_RATE.pattern, description="like 2/s, 5/min or 100/h")]
+    settle: Seconds
+    on_unknown: Annotated[OnUnknown, _one_of(*OnUnknown)]
+    deadline: Seconds
+
+
+_FIELDS = MappingProxyType({"seed": "noise_seed", "settle": "settle_seconds", "deadline": "deadline_seconds"})
+"""Options whose field in Options has another name."""
+
+
 def parse_options(text: str) -> Options:
     """Read a target and options separated by commas: ``"simulator"``, ``"qpu.forte-1,gateset=native,rate=5/min"``.
 
     Raises UnknownNameError for what is none of them, UsageError for values and combinations that cannot be.
     """
-    target, *parts = (piece.strip() for piece in text.split(","))
+    target, _, rest = text.partition(",")
+    target = target.strip()
     if not _TARGET.fullmatch(target):
         raise UnknownNameError(
             f"ionq has no target '{target}'; name one first, ionq:simulator or ionq:qpu.<name> such as ionq:qpu.forte-1"
         )
-    values: dict[str, str] = {}
-    for part in filter(None, parts):
-        name, is_given, value = part.partition("=")
-        if name not in _READERS or not is_given:
-            raise UnknownNameError(f"ionq has no option '{part}'; choose among {_CHOICES}")
+    given = read_options(rest, _Given, backend="ionq", choices=_CHOICES)
+    values: dict[str, Any] = {_FIELDS.get(name, name): value for name, value in given.items()}
+    for name in ("debiasing", "dry_run"):
         if name in values:
-            raise UsageError(f"ionq has the option '{name}' twice; give it once")
-        values[name] = value
-    named: dict[str, Any] = {_READERS[name][0]: _READERS[name][1](name, value) for name, value in values.items()}
-    options = Options(target, **named)
+            values[name] = values[name] == "on"
+    if "rate" in values:
+        values["rate"] = _as_rate(values["rate"])
+    options = Options(target, **values)
     _check_combination(options)
     return options
 
 
+def _as_rate(text: str) -> Rate:
+    calls, _, unit = text.partition("/")
+    return Rate(int(calls), dict(_UNIT_SECONDS)[unit])
+
+
 def _check_combination(options: Options) -> None:
+    if options.noise is not None and options.noise not in NOISE_MODELS:
+        raise UnknownNameError(f"ionq has no noise model '{options.noise}'; choose among {', '.join(NOISE_MODELS)}")
     if options.noise is not None and not options.is_simulator:
         raise UsageError(f"noise={options.noise} is for ionq:simulator; {options.target} has noise of its own")
     if options.noise_seed is not None and (options.noise is None or options.is_ideal):
@@ -105,72 +144,3 @@ def _check_combination(options: Options) -> None:
         raise UsageError("debiasing=on mitigates noise; the ideal simulator has none, so leave it out")
     if options.dry_run and options.version != "v0.4":
         raise UsageError("dry_run=on needs version=v0.4; an older server would run and bill the job")
-
-
-def _one_of(*choices: str) -> Callable[[str, str], str]:
-    def read(name: str, value: str) -> str:
-        if value not in choices:
-            raise UsageError(f"ionq has the option '{name}={value}'; the value must be one of {', '.join(choices)}")
-        return value
-
-    return read
-
-
-def _noise(name: str, value: str) -> str:
-    if value not in NOISE_MODELS:
-        raise UnknownNameError(f"ionq has no noise model '{value}'; choose among {', '.join(NOISE_MODELS)}")
-    return value
-
-
-def _switch(name: str, value: str) -> bool:
-    return _one_of("on", "off")(name, value) == "on"
-
-
-def _whole(most: int) -> Callable[[str, str], int]:
-    def read(name: str, value: str) -> int:
-        number = int(value) if _INTEGER.fullmatch(value) else 0
-        if not 1 <= number <= most:
-            raise UsageError(f"ionq has the option '{name}={value}'; the value must be a whole number from 1 to {most}")
-        return number
-
-    return read
-
-
-def _seconds(name: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0.0 < number < math.inf:
-        raise UsageError(f"ionq has the option '{name}={value}'; the value must be a number of seconds above 0")
-    return number
-
-
-def _rate(name: str, value: str) -> Rate:
-    found = _RATE.fullmatch(value)
-    if found is None or int(found[1]) == 0:
-        raise UsageError(f"ionq has the option '{name}={value}'; the value must be like 2/s, 5/min or 100/h")
-    return Rate(int(found[1]), dict(_UNIT_SECONDS)[found[2]])
-
-
-def _on_unknown(name: str, value: str) -> OnUnknown:
-    return OnUnknown(_one_of(*(choice.value for choice in OnUnknown))(name, value))
-
-
-_READERS: MappingProxyType[str, tuple[str, Callable[[str, str], object]]] = MappingProxyType(
-    {
-        "version": ("version", _one_of(*VERSIONS)),
-        "gateset": ("gateset", _one_of(QIS, NATIVE)),
-        "two_qubit": ("two_qubit", _one_of(MS, ZZ)),
-        "noise": ("noise", _noise),
-        "seed": ("noise_seed", _whole(MAX_SEED)),
-        "debiasing": ("debiasing", _switch),
-        "dry_run": ("dry_run", _switch),
-        "rows": ("rows", _whole(MAX_CIRCUITS)),
-        "jobs": ("jobs", _whole(1_000_000)),
-        "rate": ("rate", _rate),
-        "settle": ("settle_seconds", _seconds),
-        "on_unknown": ("on_unknown", _on_unknown),
-        "deadline": ("deadline_seconds", _seconds),
-    }
-)

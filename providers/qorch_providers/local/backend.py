@@ -1,13 +1,9 @@
-"""The backend over the port: jobs run one after the other, long ones in a thread, on an engine that uses all cores."""
+"""The backend over the port: jobs and exact gradients on an engine that uses all cores."""
 
-import asyncio
 import hashlib
-import itertools
-import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -15,22 +11,21 @@ from qorch import machine
 from qorch.errors import BackendError, CircuitError, ParameterError, RejectedError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
-from qorch.model.job import JobRequest, JobResult, RawResult
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
-from qorch.ports.backend import Backend, Capabilities
+from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
+from qorch_providers.answers import encode_answer, read_answer
 from qorch_providers.local import limits
-from qorch_providers.local.answers import decode_answer, encode_answer
-from qorch_providers.local.durations import Durations
 from qorch_providers.local.engines import make_engine, make_noisy_sampler
 from qorch_providers.local.gradients import chain
+from qorch_providers.local.job_thread import JobThread, Stop
 from qorch_providers.local.observables import weigh
 from qorch_providers.local.options import TORCH, Options, parse_options
-from qorch_providers.local.port import Sample
-from qorch_providers.local.program.cache import Programs
+from qorch_providers.local.program.cache import gradient_program, measured_program
 
 REVISION = "2"
 """Of what the engines compute: raise it with any change that changes a bit of a result."""
@@ -38,13 +33,13 @@ REVISION = "2"
 
 def open_backend(
     options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str] | None = None
-) -> Backend:
+) -> "LocalBackend":
     """Open ``local`` or ``local:<options>``; ``workers`` is the number of threads, by default one per core.
 
     The ``environment`` holds nothing for it.
 
-    Raises UnknownNameError for an unknown option, MissingPackageError where the engine asked for is not installed,
-    UsageError where there is no CUDA device, or for values that cannot be.
+    Raises UnknownNameError for an unknown option, MissingPackageError if the engine asked for is not installed,
+    UsageError if there is no CUDA device, or for values that cannot be.
     """
     del environment
     name = f"local:{options}" if options else "local"
@@ -52,7 +47,7 @@ def open_backend(
 
 
 class LocalBackend:
-    """See ``qorch.ports.backend.Backend``."""
+    """See ``qorch.ports.backend.InProcessBackend`` and ``ExactGradients``."""
 
     def __init__(self, name: str, options: Options, *, clock: Clock, threads: int) -> None:
         """Nothing is started yet."""
@@ -62,13 +57,8 @@ class LocalBackend:
         self._threads = threads
         self._engine_name, self._engine = make_engine(options, threads=threads, now_ns=clock.monotonic_ns)
         self._memory = machine.memory_bytes()
-        self._programs = Programs()
         self._noisy = make_noisy_sampler(self._engine, options.noise)
-        self._jobs: dict[str, _Job] = {}
-        self._durations = Durations()
-        self._numbers = itertools.count(1)
-        self._executor: ThreadPoolExecutor | None = None
-        self._owner_pid = os.getpid()
+        self._jobs = JobThread(clock)
         self._is_closed = False
 
     @property
@@ -148,70 +138,49 @@ class LocalBackend:
     async def open(self) -> None:
         """Nothing has to be waited for: the first job loads its kernels, or compiles them once."""
 
-    async def submit(self, request: JobRequest, *, key: str) -> str:
+    async def prepare(self, circuits: Sequence[GateList]) -> None:
+        """Nothing: a program depends on the basis, too, and the first job that needs it compiles it in its thread."""
+
+    def encode(self, request: JobRequest, *, key: str) -> Payload:
         """See Backend."""
-        if self._is_closed:
-            raise RejectedError(f"{self._name} is closed; open it again")
+        return Payload(request, key)
+
+    async def run(self, payload: Payload) -> RawResult:
+        """See InProcessBackend. A job that has begun stops after the block of rows that it is at."""
+        request = payload.request
+        self._check_open()
         for block in request.blocks:
             self._check_block(request, block)
-        provider_id = f"local-{os.getpid()}-{next(self._numbers)}"
-        job = _Job(request)
-        if not self._jobs and self._durations.is_short(request):
-            job.run(self._execute)
-        else:
-            job.future = self._worker().submit(self._execute, job)
-        self._jobs[provider_id] = job
-        return provider_id
+        return await self._jobs.run(request, partial(self._execute, request), name=f"job {request.job_id}")
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RejectedError(f"{self._name} is closed; open it again")
 
     def _check_block(self, request: JobRequest, block: RowBlock) -> None:
         try:
             self.check(block.gates, block.measurement)
         except CircuitError as error:
             raise RejectedError(f"job {request.job_id}: {error}") from error
-        is_possible = block.shots is not None and 1 <= block.shots <= limits.MAX_SHOTS
-        if not block.measurement.is_exact and not is_possible:
+        if block.shots is not None and block.shots > limits.MAX_SHOTS:
             raise RejectedError(
                 f"job {request.job_id} asks for {block.shots} shots; local takes 1 to {limits.MAX_SHOTS}"
             )
 
-    async def fetch(self, provider_id: str) -> RawResult:
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """See Backend."""
-        job = self._jobs.get(provider_id)
-        if job is None or job.future is None:
-            raise BackendError(f"{self._name} has no job {provider_id}; it was fetched before, or never submitted")
-        try:
-            if job.future.done():
-                await asyncio.sleep(0)  # other tasks have their turn between two short jobs
-                raw = job.future.result()
-            else:
-                raw = await asyncio.wrap_future(job.future)
-        except (CancelledError, asyncio.CancelledError) as error:
-            if job.is_cancelled.is_set():
-                raise BackendError(f"job {provider_id} was cancelled") from error
-            raise
-        else:
-            if job.is_cancelled.is_set():
-                raise BackendError(f"job {provider_id} was cancelled")
-            return raw
-        finally:
-            if job.future.done():
-                self._jobs.pop(provider_id, None)
+        return read_answer(shape, raw.content)
 
-    def decode(self, request: JobRequest, raw: RawResult) -> JobResult:
-        """See Backend."""
-        return decode_answer(request, raw)
+    async def vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+        """See ExactGradients. One that has begun stops after the slice of rows that it is at.
 
-    async def cancel(self, provider_id: str) -> None:
-        """A job that has begun stops after the block of rows that it is at."""
-        job = self._jobs.get(provider_id)
-        if job is not None:
-            job.cancel()
-
-    def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """See Backend.
-
-        Raises ParameterError for cotangents of another shape, CircuitError or BackendError where memory is short.
+        Raises ParameterError for cotangents of another shape, CircuitError or BackendError if memory is short.
         """
+        self._check_open()
+        self._check_gradient(pub, cotangents)
+        return await self._jobs.run(pub, partial(self._differentiate, pub, cotangents), name="the gradient")
+
+    def _check_gradient(self, pub: Pub, cotangents: FloatArray) -> None:
         circuit = pub.circuit
         is_distribution = isinstance(pub.observables, Distribution)
         width = 1 << circuit.n_qubits if isinstance(pub.observables, Distribution) else len(pub.observables)
@@ -223,19 +192,18 @@ class LocalBackend:
             self._options.exact_precision, engine=self._engine_name, is_distribution=is_distribution
         )
         self._check_memory(circuit.n_qubits, per_amplitude)
-        with _naming_memory(pub.n_rows, circuit.n_qubits):
-            return self._differentiate(pub, cotangents)
 
-    def _differentiate(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+    def _differentiate(self, pub: Pub, cotangents: FloatArray, stop: Stop) -> FloatArray:
         circuit, precision = pub.circuit, self._options.exact_precision
-        angles = np.ascontiguousarray(circuit.angle_map.angles(pub.parameter_values))
-        program = self._programs.for_gradient(circuit.gates)
-        strings = weigh(pub.observables, np.asarray(cotangents, dtype=np.float64))
-        slopes = [
-            self._engine.differentiate(program, angles[rows], strings.take(rows), scalar=precision)
-            for rows in limits.gradient_slices(circuit.gates, n_rows=pub.n_rows, cores=self._threads)
-        ]
-        return chain(circuit.angle_map, np.concatenate(slopes), pub.parameter_values)
+        with _naming_memory(pub.n_rows, circuit.n_qubits):
+            angles = np.ascontiguousarray(circuit.angle_map.angles(pub.parameter_values))
+            program = gradient_program(circuit.gates)
+            strings = weigh(pub.observables, np.asarray(cotangents, dtype=np.float64))
+            slopes = []
+            for rows in limits.gradient_slices(circuit.gates, n_rows=pub.n_rows, cores=self._threads):
+                stop.check()
+                slopes.append(self._engine.differentiate(program, angles[rows], strings.take(rows), scalar=precision))
+            return chain(circuit.angle_map, np.concatenate(slopes), pub.parameter_values)
 
     def take_slow_starts(self) -> list[tuple[Phase, int, int]]:
         """See ``qorch.ports.SlowStarter``: kernels are compiled, or read from disk, at their first use."""
@@ -244,30 +212,17 @@ class LocalBackend:
     async def close(self) -> None:
         """See Backend."""
         self._is_closed = True
-        for job in self._jobs.values():
-            job.cancel()
-        executor, self._executor = self._executor, None
-        if executor is not None and self._owner_pid == os.getpid():
-            await asyncio.to_thread(executor.shutdown)
+        await self._jobs.close()
         self._engine.close()
 
-    def _worker(self) -> ThreadPoolExecutor:
-        if self._executor is None or self._owner_pid != os.getpid():  # threads do not survive a fork
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="qorch-local-job")
-            self._owner_pid = os.getpid()
-        return self._executor
-
-    def _execute(self, job: "_Job") -> RawResult:
+    def _execute(self, request: JobRequest, stop: Stop) -> RawResult:
         started_ns = self._clock.monotonic_ns()
         results = []
-        for block in job.request.blocks:
-            if job.is_cancelled.is_set():
-                raise CancelledError
+        for block in request.blocks:
+            stop.check()
             results.append(self._run_block(block))
-        content = encode_answer(results)
-        ended_ns = self._clock.monotonic_ns()
-        self._durations.note(job.request, duration_ns=ended_ns - started_ns)
-        return RawResult(content, started_ns, ended_ns)
+        content = b"".join(encode_answer(request.job_id, results))
+        return RawResult(content, started_ns, self._clock.monotonic_ns())
 
     def _run_block(self, block: RowBlock) -> BlockResult:
         with _naming_memory(block.n_rows, block.gates.n_qubits):
@@ -276,52 +231,24 @@ class LocalBackend:
     def _run(self, block: RowBlock) -> BlockResult:
         angles = np.ascontiguousarray(block.angles)
         measurement, options = block.measurement, self._options
-        if measurement.is_exact:
-            program = self._programs.of(block.gates, measurement.basis)
+        if block.samples is None:
+            program = measured_program(block.gates, measurement.basis)
             values = self._engine.evaluate(program, angles, measurement.masks, scalar=options.exact_precision)
             return BlockResult(values=values)
-        if block.shots is None:
-            raise BackendError("a sampled block has no number of shots")
-        sample = Sample(
-            streams=block.streams,
-            ordinals=block.ordinals,
-            first_shot=block.shot_offset,
-            shots=block.shots,
-            scalar=options.sample_precision,
-        )
         if self._noisy is None:
-            program = self._programs.of(block.gates, measurement.basis)
-            return BlockResult(counts=self._engine.sample(program, angles, sample))
-        noisy = self._noisy.program(block.gates, measurement.basis, self._programs)
-        return BlockResult(counts=self._noisy.sample(noisy, angles, sample))
+            program = measured_program(block.gates, measurement.basis)
+            return BlockResult(
+                counts=self._engine.sample(program, angles, block.samples, scalar=options.sample_precision)
+            )
+        noisy = self._noisy.program(block.gates, measurement.basis)
+        counts = self._noisy.sample(noisy, angles, block.samples, scalar=options.sample_precision)
+        return BlockResult(counts=counts)
 
 
 @contextmanager
 def _naming_memory(n_rows: int, n_qubits: int) -> Iterator[None]:
-    """One sentence where memory is short."""
+    """One sentence if memory is short."""
     try:
         yield
     except MemoryError as error:
         raise BackendError(f"{n_rows} rows of {n_qubits} qubits do not fit into memory; send fewer rows") from error
-
-
-class _Job:
-    """A job from submission to fetching."""
-
-    def __init__(self, request: JobRequest) -> None:
-        self.request = request
-        self.future: Future[RawResult] | None = None
-        self.is_cancelled = threading.Event()
-
-    def run(self, execute: Callable[["_Job"], RawResult]) -> None:
-        """Execute it here and now."""
-        self.future = Future()
-        try:
-            self.future.set_result(execute(self))
-        except Exception as error:
-            self.future.set_exception(error)
-
-    def cancel(self) -> None:
-        self.is_cancelled.set()
-        if self.future is not None:
-            self.future.cancel()

@@ -4,6 +4,7 @@ import numpy as np
 
 from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
+from qorch_providers.job_sizes import fitting_rows, row_bytes
 from qorch_providers.local.options import TORCH
 
 MAX_SHOTS = 10**7
@@ -18,7 +19,7 @@ LANE_QUBITS = 18
 _LARGEST_QUBITS = 40
 _SHARE_OF_MEMORY = 0.9
 
-# Fitted on one core of the machine that performance.md was measured on.
+# Fitted on one core of a virtual machine with two (AMD EPYC, November 2026): sizes of jobs need no more precision.
 _AMPLITUDE_SECONDS = 0.3e-9
 _SHOT_SECONDS = 2.5e-9
 _GRADIENT_ROWS = 4
@@ -58,18 +59,11 @@ def row_seconds(gates: GateList, *, shots: int | None) -> float:
     return amplitudes * (gates.n_gates + 8) * _AMPLITUDE_SECONDS + (shots or 0) * _SHOT_SECONDS
 
 
-def row_bytes(gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
-    """At most how many bytes of answer one row has."""
-    if shots is None:
-        return 8 * measurement.n_values
-    return 8 + 12 * int(min(shots, 2.0**gates.n_qubits))
-
-
 def rows_per_job(gates: GateList, measurement: Measurement, *, shots: int | None, cores: int) -> int:
     """Rows that take about TARGET_SECONDS and answer within MAX_ANSWER_BYTES: from 1 to MAX_ROWS_PER_JOB."""
     by_time = TARGET_SECONDS * cores / row_seconds(gates, shots=shots)
-    by_bytes = MAX_ANSWER_BYTES // max(1, row_bytes(gates, measurement, shots=shots))
-    return int(max(1, min(by_time, by_bytes, MAX_ROWS_PER_JOB)))
+    size = row_bytes(gates, measurement, shots=shots)
+    return fitting_rows(by_time, size, max_bytes=MAX_ANSWER_BYTES, max_rows=MAX_ROWS_PER_JOB)
 
 
 def gradient_slices(gates: GateList, *, n_rows: int, cores: int) -> list[slice]:

@@ -3,14 +3,18 @@
 import importlib
 import importlib.util
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from typing import Annotated, Literal, TypedDict
 
-from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+import msgspec
+
+from qorch.errors import MissingPackageError, UsageError
+from qorch_providers.options import read_options
 
 NUMBA, TORCH = "numba", "torch"
 _log = logging.getLogger("qorch")
-_CHOICES = "cuda, engine=numba|torch, precision=float32|float64, depolarizing=P, readout=P"
+_CHOICES = "among cuda, engine=numba|torch, precision=float32|float64, depolarizing=P, readout=P"
 
 
 @dataclass(frozen=True)
@@ -46,44 +50,30 @@ class Options:
         return self.precision or "float64"
 
 
+Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0, description="a probability from 0 to 1")]
+
+
+class _Given(TypedDict, total=False):
+    cuda: bool
+    engine: Literal["numba", "torch"]
+    precision: Literal["float32", "float64"]
+    depolarizing: Probability
+    readout: Probability
+
+
 def parse_options(text: str) -> Options:
     """Read ``""``, ``"cuda"``, ``"precision=float64"`` or several of them, separated by commas.
 
     Raises UnknownNameError for what is none of them, UsageError for values and combinations that cannot be.
     """
-    options = Options()
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        options = _with(options, part)
+    given = read_options(text, _Given, backend="local", choices=_CHOICES)
+    noise = Noise(given.get("depolarizing", 0.0), given.get("readout", 0.0))
+    options = Options(given.get("engine"), given.get("cuda", False), given.get("precision"), noise)
     if options.is_cuda and options.engine == NUMBA:
         raise UsageError("local:cuda runs on torch; leave out engine=numba")
     if not options.noise.is_none and (options.is_cuda or options.engine == TORCH):
         raise UsageError("noise of the local backend needs its numba engine; leave out cuda and engine=torch")
     return options
-
-
-def _with(options: Options, part: str) -> Options:
-    key, _, value = part.partition("=")
-    if part == "cuda":
-        return replace(options, is_cuda=True)
-    if key == "engine" and value in (NUMBA, TORCH):
-        return replace(options, engine=value)
-    if key == "precision" and value in ("float32", "float64"):
-        return replace(options, precision=value)
-    if key == "depolarizing":
-        return replace(options, noise=replace(options.noise, depolarizing=_probability(part, value)))
-    if key == "readout":
-        return replace(options, noise=replace(options.noise, readout=_probability(part, value)))
-    raise UnknownNameError(f"local has no option '{part}'; choose among {_CHOICES}")
-
-
-def _probability(part: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0.0 <= number <= 1.0:
-        raise UsageError(f"local has the option '{part}'; the value must be a probability from 0 to 1")
-    return number
 
 
 def choose_engine(options: Options) -> str:
@@ -107,7 +97,7 @@ def is_numba_installed() -> bool:
 
 @cache
 def numba_trouble() -> str | None:
-    """Why numba cannot be used, and what helps; None where it can. Imports it, which takes a moment."""
+    """Why numba cannot be used, and what helps; None if it can. Imports it, which takes a moment."""
     if not is_numba_installed():
         return "is not installed: pip install 'qorch[fast]'"
     try:

@@ -19,7 +19,7 @@ from qorch.model.label import JobLabel
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, Write
-from qorch.ports.store import Store
+from qorch.ports.store import RunHistory
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Orphans:
     def __init__(
         self,
         backend: RemoteBackend,
-        store: Store,
+        store: RunHistory,
         journal: Journal,
         *,
         retrier: Retrier,
@@ -181,7 +181,7 @@ class Orphans:
             job = job.moved(
                 JobState.UNKNOWN,
                 at=now,
-                n_rows=label.n_rows or 0,
+                n_executions=label.n_rows or 0,
                 shots=label.shots,
                 provider_id=provider_id,
                 attempts=job.attempts + 1,

@@ -9,12 +9,12 @@ from typing import Self, TypeVar
 import numpy as np
 
 from qorch.engine.remote import pacing
-from qorch.engine.remote.pacing import Admission, Pace
+from qorch.engine.remote.pacing import Admission, Throttle
 from qorch.errors import BusyError, CredentialsError, UnavailableError, UnreachableError
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change
-from qorch.ports.store import Store
+from qorch.ports.store import SharedState
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class Pacer:
     """
 
     def __init__(
-        self, backend: RemoteBackend, store: Store, *, clock: Clock, holder: str, random: np.random.Generator
+        self, backend: RemoteBackend, store: SharedState, *, clock: Clock, holder: str, random: np.random.Generator
     ) -> None:
         """``holder``: the run whose jobs these are."""
         self._backend = backend
@@ -219,7 +219,7 @@ class Pacer:
         holders = await asyncio.wrap_future(self._update(lambda pace, _: (pace, tuple(pace.holders))))
         dead = await asyncio.to_thread(self._find_dead, holders)
 
-        def dismiss(pace: Pace, _holder: str, now: float) -> Pace:
+        def dismiss(pace: Throttle, _holder: str, now: float) -> Throttle:
             for holder in dead:
                 pace = pacing.leave(pace, holder, now=now)
             return pace
@@ -234,7 +234,7 @@ class Pacer:
     async def _ask(self) -> tuple[Admission, float]:
         """The answer of the shared state, and its time. A caller that goes away meanwhile gives back what it got."""
 
-        def change(pace: Pace, now: float) -> tuple[Pace, tuple[Admission, float]]:
+        def change(pace: Throttle, now: float) -> tuple[Throttle, tuple[Admission, float]]:
             if not self._has_entered:
                 pace = pacing.enter(pace, self._holder, now=now)
             pace, admission = pacing.admit(pace, self._holder, now=now, terms=self.terms)
@@ -323,7 +323,7 @@ class Pacer:
         self._freed.set()
         self._stopped.set()
 
-    async def move(self, move: Callable[[Pace, str, float], Pace]) -> None:
+    async def move(self, move: Callable[[Throttle, str, float], Throttle]) -> None:
         """Change the shared state by one of the moves of ``pacing``: ``move(pace, holder, now)``.
 
         The change is handed over before anything is waited for; a caller that is cancelled does not take it back.
@@ -334,11 +334,11 @@ class Pacer:
         finally:
             self._freed.set()
 
-    def _update(self, change: "Callable[[Pace, float], tuple[Pace, T]]") -> "Future[T]":
+    def _update(self, change: "Callable[[Throttle, float], tuple[Throttle, T]]") -> "Future[T]":
         """Change the shared state; ``change`` gets it, and the store's time in seconds."""
 
         def change_state(state: bytes | None, now_ns: int) -> Change[T]:
             pace, value = change(pacing.decode_pace(state), now_ns / 1e9)
             return Change(pacing.encode_pace(pace), value)
 
-        return self._store.update_account(self.terms.account, change_state)
+        return self._store.update_shared_state(self.terms.account, change_state)

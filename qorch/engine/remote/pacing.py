@@ -2,7 +2,7 @@
 
 Additive increase, multiplicative decrease of the jobs in progress; a window for hard rate limits, configured or
 learned; pauses as long as a server asks for, or with full jitter if it does not say; while it refuses, one probe at
-a time. All times are seconds of the store that keeps the state (see ``Store.update_account``), which all processes
+a time. All times are seconds of the store that keeps the state (see ``Store.update_shared_state``), which all processes
 share, however far apart their own clocks are; times from before a restart of that clock are dropped.
 
 An undeclared limit is learned: if a server asks to wait, submissions afterwards leave one at a time, and what it
@@ -60,8 +60,10 @@ class Learned(msgspec.Struct, frozen=True):
     at: float
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """The shared state. ``limit``: jobs in progress that seem welcome; ``sent``: when submissions were answered, as
+class Throttle(msgspec.Struct, frozen=True):
+    """How fast an account is used: the state that all processes share.
+
+    ``limit``: jobs in progress that seem welcome; ``sent``: when submissions were answered, as
     far back as matters; ``refusals`` in a row; ``lowered_at``: when the limit was last halved; ``opened``: acceptances
     since the start, or since a server asked to wait; ``round_at``: when the last such pause ended or will;
     ``changed_at``: when any of this was last changed.
@@ -93,29 +95,29 @@ class Admission:
     is_probe: bool = False
 
 
-def decode_pace(state: bytes | None) -> Pace:
+def decode_pace(state: bytes | None) -> Throttle:
     """The state as stored; what cannot be read is as good as new."""
     if state is None:
-        return Pace()
+        return Throttle()
     try:
-        return msgspec.json.decode(state, type=Pace)
+        return msgspec.json.decode(state, type=Throttle)
     except msgspec.MsgspecError:
-        return Pace()
+        return Throttle()
 
 
-def encode_pace(pace: Pace) -> bytes:
+def encode_pace(pace: Throttle) -> bytes:
     """The state to be stored."""
     return msgspec.json.encode(pace)
 
 
-def enter(pace: Pace, holder: str, *, now: float) -> Pace:
+def enter(pace: Throttle, holder: str, *, now: float) -> Throttle:
     """A process begins: what an earlier one of its name was sending may have arrived until now."""
     left = pace.holders.get(holder, Holder())
     sent = (*pace.sent, *(now for _ in range(left.sending)))
     return msgspec.structs.replace(leave(pace, holder, now=now), sent=sent)
 
 
-def admit(pace: Pace, holder: str, *, now: float, terms: Terms) -> tuple[Pace, Admission]:
+def admit(pace: Throttle, holder: str, *, now: float, terms: Terms) -> tuple[Throttle, Admission]:
     """Let one submission of ``holder`` go, or say when to ask again."""
     pace = _forget(pace, holder, now=now, terms=terms)
     pause = pace.paused_until - now
@@ -131,7 +133,7 @@ def admit(pace: Pace, holder: str, *, now: float, terms: Terms) -> tuple[Pace, A
     return _with(pace, holder, jobs=1, sending=1, now=now), Admission(0.0, is_probe=pace.refusals > 0)
 
 
-def _has_room(pace: Pace, terms: Terms) -> bool:
+def _has_room(pace: Throttle, terms: Terms) -> bool:
     in_progress = sum(other.jobs for other in pace.holders.values())
     if in_progress >= max(1, int(min(pace.limit, terms.most_jobs))):
         return False
@@ -139,7 +141,7 @@ def _has_room(pace: Pace, terms: Terms) -> bool:
     return _sending(pace) < (1 if is_alone else 2 + pace.opened - FIRST_ALONE)
 
 
-def _window_wait(pace: Pace, rate: Rate, *, now: float) -> float:
+def _window_wait(pace: Throttle, rate: Rate, *, now: float) -> float:
     """Until one more is allowed. The server may count a call at any moment until its answer is here: the window starts
     with the answer.
     """
@@ -149,7 +151,7 @@ def _window_wait(pace: Pace, rate: Rate, *, now: float) -> float:
     return max(sent[0] + rate.seconds - now, SHORTEST_WAIT_SECONDS) if sent else LOOK_AGAIN_SECONDS
 
 
-def accept(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
+def accept(pace: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle:
     """A submission was accepted: a little more is welcome."""
     pace = msgspec.structs.replace(
         pace,
@@ -161,18 +163,18 @@ def accept(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
     return _answered(pace, holder, now=now)
 
 
-def reject(pace: Pace, holder: str, *, now: float) -> Pace:
+def reject(pace: Throttle, holder: str, *, now: float) -> Throttle:
     """A submission was refused for what it is, or its caller has gone: that says nothing of the pace."""
     return _with(_answered(pace, holder, now=now), holder, jobs=-1, now=now)
 
 
-def withdraw(pace: Pace, holder: str, *, now: float) -> Pace:
+def withdraw(pace: Throttle, holder: str, *, now: float) -> Throttle:
     """A submission was not sent after all."""
     return _with(pace, holder, jobs=-1, sending=-1, now=now)
 
 
 def refuse(
-    pace: Pace,
+    pace: Throttle,
     holder: str,
     *,
     now: float,
@@ -182,7 +184,7 @@ def refuse(
     retry_after_seconds: float | None = None,
     is_limit: bool = True,
     is_over: bool = True,
-) -> Pace:
+) -> Throttle:
     """A submission met a limit or trouble: halve once per round, and pause.
 
     ``jitter`` from 0 to 1; ``admitted_at``: submissions that were under way when the limit was halved do not halve it
@@ -211,7 +213,7 @@ def refuse(
     return _with(pace, holder, jobs=-1 if is_over else 0, now=now)
 
 
-def _learn(pace: Pace, *, now: float, pause: float) -> Pace:
+def _learn(pace: Throttle, *, now: float, pause: float) -> Throttle:
     """What was accepted in this round is what the window holds, once a round began with a pause and one at a time."""
     reach = pace.learned.seconds if pace.learned else LONGEST_WINDOW_SECONDS
     taken = [at for at in pace.sent if at >= max(pace.round_at, now - reach)]
@@ -221,42 +223,42 @@ def _learn(pace: Pace, *, now: float, pause: float) -> Pace:
     return msgspec.structs.replace(pace, is_learning=False, learned=learned)
 
 
-def finish(pace: Pace, holder: str, *, now: float) -> Pace:
+def finish(pace: Throttle, holder: str, *, now: float) -> Throttle:
     """A job is over."""
     return _with(pace, holder, jobs=-1, now=now)
 
 
-def leave(pace: Pace, holder: str, *, now: float) -> Pace:
+def leave(pace: Throttle, holder: str, *, now: float) -> Throttle:
     """A process ends: what it leaves at the provider no longer counts, but what it was sending may have arrived."""
     left = pace.holders.get(holder, Holder())
     holders = {name: other for name, other in pace.holders.items() if name != holder}
     return msgspec.structs.replace(pace, holders=holders, sent=(*pace.sent, *(now for _ in range(left.sending))))
 
 
-def _answered(pace: Pace, holder: str, *, now: float, is_counted: bool = True) -> Pace:
+def _answered(pace: Throttle, holder: str, *, now: float, is_counted: bool = True) -> Throttle:
     sent = (*pace.sent, now) if is_counted else pace.sent
     return _with(msgspec.structs.replace(pace, sent=sent), holder, sending=-1, now=now)
 
 
-def _with(pace: Pace, holder: str, *, now: float, jobs: int = 0, sending: int = 0) -> Pace:
+def _with(pace: Throttle, holder: str, *, now: float, jobs: int = 0, sending: int = 0) -> Throttle:
     old = pace.holders.get(holder, Holder())
     new = Holder(max(0, old.jobs + jobs), max(0, old.sending + sending), now)
     return msgspec.structs.replace(pace, holders={**pace.holders, holder: new}, changed_at=now)
 
 
-def _sending(pace: Pace) -> int:
+def _sending(pace: Throttle) -> int:
     return sum(other.sending for other in pace.holders.values())
 
 
-def _rates(pace: Pace, terms: Terms) -> list[Rate]:
+def _rates(pace: Throttle, terms: Terms) -> list[Rate]:
     rates = [] if terms.rate is None else [terms.rate]
     return rates if pace.learned is None else [*rates, Rate(pace.learned.calls, pace.learned.seconds)]
 
 
-def _forget(pace: Pace, holder: str, *, now: float, terms: Terms) -> Pace:
+def _forget(pace: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle:
     """Drop silent processes, and what has left every window."""
     if now < pace.changed_at - BEHIND_SECONDS:  # the store's clock was started anew, as that of SQLite by a reboot
-        pace = Pace(limit=pace.limit)
+        pace = Throttle(limit=pace.limit)
     learned = pace.learned if pace.learned and now - pace.learned.at < LEARNED_SECONDS else None
     rates = _rates(msgspec.structs.replace(pace, learned=learned), terms)
     window = max((rate.seconds for rate in rates), default=LONGEST_WINDOW_SECONDS)

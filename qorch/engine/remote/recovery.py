@@ -16,7 +16,7 @@ from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.ports.clock import Clock
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs
 
 
 class RecoveryOutcome(StrEnum):
@@ -57,7 +57,7 @@ class Recovery:
 
     def __init__(
         self,
-        store: Store,
+        store: Jobs,
         journal: Journal,
         *,
         reconciler: Reconciler,
@@ -130,7 +130,7 @@ class Recovery:
                 left.plan,
                 attempt=left.attempts[-1],
                 accepted_ns=None,
-                compute=self._worker.for_call(job.n_rows),
+                compute=self._worker.for_call(job.n_executions),
             )
         except UnknownOutcomeError as error:
             return Recovered(job, RecoveryOutcome.HELD, str(error))

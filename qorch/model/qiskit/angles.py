@@ -1,4 +1,4 @@
-"""Qiskit's parameter expressions as a map from parameters to angles: affine where they are, else programs."""
+"""Qiskit's parameter expressions as a map from parameters to angles: affine ones as numbers, the others as programs."""
 
 import math
 import numbers
@@ -48,9 +48,9 @@ class AngleBuilder:
         self.indices = {parameter: index for index, parameter in enumerate(self.parameters)}
 
     def add(self, angle: object, *, gate: str) -> float | None:
-        """The angle in radians where it is fixed; else None, and the angle is the next free column.
+        """The angle in radians if it is fixed; else None, and the angle is the next free column.
 
-        Raises CircuitError where it is neither a finite real number nor a real expression.
+        Raises CircuitError if it is neither a finite real number nor a real expression.
         """
         if not isinstance(angle, ParameterExpression):
             return as_angle(angle, gate=gate)
@@ -94,7 +94,7 @@ class AngleBuilder:
 
 
 def as_angle(number: object, *, gate: str) -> float:
-    """A fixed angle in radians. Raises CircuitError where it is not a finite real number."""
+    """A fixed angle in radians. Raises CircuitError if it is not a finite real number."""
     if not isinstance(number, numbers.Complex):
         raise CircuitError(f"gate '{gate}' has the angle {number!r}; an angle must be a real number")
     value = complex(number)

@@ -59,7 +59,7 @@ class Program:
 
 @dataclass(frozen=True)
 class NonlinearAngle:
-    """An angle that is no affine function of the parameters, with its derivatives.
+    """An angle that is not an affine function of the parameters, with its derivatives.
 
     ``derivatives`` has one program per entry of ``parameters`` (indices into the circuit's parameters).
     """

@@ -32,7 +32,7 @@ _FOLDS = MappingProxyType({sympy.Add: "add", sympy.Mul: "mul", sympy.Pow: "pow"}
 def as_real(formula: Formula, names: Sequence[str]) -> Formula:
     """The formula with the symbols of these names taken as real numbers.
 
-    Raises CircuitError where it is no formula, or is not real for all real parameters.
+    Raises CircuitError if it is not a formula, or not real for all real parameters.
     """
     if not isinstance(formula, sympy.Expr):
         raise CircuitError("Qiskit has no formula for it; write a power of a number as (p * log(number)).exp()")

@@ -22,7 +22,7 @@ def encode_state(tree: Tree) -> bytes:
 
 
 def decode_state(content: bytes) -> Tree:
-    """The tree that was encoded; tensors come back on the CPU. Raises RunError where the bytes were changed."""
+    """The tree that was encoded; tensors come back on the CPU. Raises RunError if the bytes were changed."""
     digest, body = content[:32], content[32:]
     if hashlib.sha256(body).digest() != digest:
         raise RunError("the checkpoint is damaged: its checksum does not match")

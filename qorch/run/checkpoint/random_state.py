@@ -12,7 +12,7 @@ Tree = Any
 NEXT_LOOP = "next"
 """The scope of what an older qorch stored, which kept one generator."""
 MOST_HELD = 16
-"""So many loops' generators are kept: a program may make new ones for every epoch."""
+"""How many loops' generators are kept: a program may make new ones for every epoch."""
 
 
 def capture_random_states(generators: Sequence[Any] = ()) -> Tree:
@@ -56,7 +56,7 @@ def loader_generators(loader: Any) -> tuple[Any, ...]:
 class LoaderGenerators:
     """The generators of several loaders, by the scope of their loop, and their states in a checkpoint.
 
-    A resumed program gets a state back where it comes by that loop first. A generator with another seed is a new one,
+    A resumed program gets a state back when it first reaches that loop. A generator with another seed is a new one,
     such as one for every epoch, and keeps its own.
     """
 

@@ -1,13 +1,10 @@
-"""What every backend must do, as a pytest class that adapters of third parties can subclass too.
+"""What every backend must do, in this process or at a provider: the checks that the two conformance suites share.
 
-::
-
-    class TestMine(BackendConformance):
-        def make_backend(self) -> Backend:
-            return open_backend("", clock=WallClock())
+An adapter's tests subclass ``InProcessConformance`` or the suite of remote backends, which execute the requests.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -15,14 +12,15 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from qorch.errors import BackendError, CircuitError, InvalidResultError, RejectedError
+from qorch.errors import CircuitError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.counts import Counts
 from qorch.model.gates import GATES, GATES_BY_NAME, Gate
-from qorch.model.job import JobRequest, JobResult, RawResult
+from qorch.model.job import JobRequest, JobResult
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import X, Y, Z
+from qorch.model.samples import Samples
 from qorch.ports.backend import Backend
 from qorch.testing.reference import chi_square_sigmas, reference_parities, reference_probabilities
 
@@ -63,33 +61,28 @@ def block_of(
 ) -> RowBlock:
     """A block whose rows have the ordinals 0, 1, 2 … of one stream."""
     letters = np.array([Z] * gates.n_qubits if basis is None else basis, dtype=np.uint8)
-    rows = len(angles)
-    return RowBlock(
-        gates,
-        Measurement(letters, shots is None, masks),
-        angles,
-        shots,
-        np.full(rows, stream, dtype=np.uint64),
-        np.arange(rows, dtype=np.uint64),
-        shot_offset,
-    )
+    samples = None
+    if shots is not None:
+        rows = len(angles)
+        streams, ordinals = np.full(rows, stream, dtype=np.uint64), np.arange(rows, dtype=np.uint64)
+        samples = Samples(streams, ordinals, shots, shot_offset)
+    return RowBlock(gates, Measurement(letters, shots is None, masks), angles, samples)
 
 
 def rows_of(block: RowBlock, rows: Sequence[int]) -> RowBlock:
     """Some rows of a block, with their streams."""
-    chosen = np.asarray(rows)
-    return replace(
-        block,
-        angles=block.angles[chosen],
-        streams=block.streams[chosen],
-        ordinals=block.ordinals[chosen],
-    )
+    return block.take(np.asarray(rows))
 
 
-async def run_job(backend: Backend, *blocks: RowBlock, job_id: str = "conformance/0.0.0") -> JobResult:
-    """One job from submit to decode."""
-    request = JobRequest(job_id, blocks)
-    return backend.decode(request, await backend.fetch(await backend.submit(request, key=job_id)))
+def with_shots(block: RowBlock, shots: int, *, offset: int = 0) -> RowBlock:
+    """A sampled block with another number of shots, from ``offset`` on."""
+    assert block.samples is not None
+    return replace(block, samples=replace(block.samples, shots=shots, offset=offset))
+
+
+def too_large(backend: Backend) -> GateList:
+    """A circuit with one qubit more than the backend holds."""
+    return build_gate_list(backend.capabilities.max_qubits + 1, [gate_triple("h", (0,))])
 
 
 def counts_of(result: BlockResult) -> Counts:
@@ -118,7 +111,7 @@ def lag_one(samples: FloatArray) -> float:
 
 
 class BackendConformance:
-    """Subclass it and give ``make_backend``.
+    """The shared checks; ``make_backend`` and ``execute`` are the subclass's.
 
     ``is_ideal``: without noise, so that the reference simulator must agree. ``is_seeded``: samples are a function
     of stream, ordinal and shot. ``continues_streams``: a top-up gives bit for bit the rest of the larger sample.
@@ -128,10 +121,28 @@ class BackendConformance:
     is_seeded = True
     continues_streams = True
     shots = 4_096
+    _ordinals = itertools.count()
 
     def make_backend(self) -> Backend:
         """A fresh backend; the suite closes it."""
         raise NotImplementedError
+
+    async def execute(self, backend: Backend, request: JobRequest) -> JobResult:
+        """The verified results of one job on an open backend."""
+        raise NotImplementedError
+
+    async def run_blocks(self, backend: Backend, *blocks: RowBlock) -> tuple[BlockResult, ...]:
+        """The results of one job with these blocks; none of its rows may be lost."""
+        result = await self.execute(backend, JobRequest(self._new_job_id(), blocks))
+        assert not result.lost
+        return result.blocks
+
+    def _new_job_id(self) -> str:
+        return f"conformance/0.0.{next(self._ordinals)}"
+
+    def run(self, *blocks: RowBlock) -> tuple[BlockResult, ...]:
+        """The results of one job with these blocks, on a fresh backend."""
+        return self.drive(lambda backend: self.run_blocks(backend, *blocks))
 
     def drive(self, work: Callable[[Backend], Awaitable[T]]) -> T:
         """Run ``work`` on a fresh backend in an event loop of its own, and close it."""
@@ -167,8 +178,8 @@ class BackendConformance:
         self.need(samples=True)
         circuits = [build_gate_list(N_QUBITS, [gate_triple("x", (qubit,))]) for qubit in (0, 2)]
         blocks = [block_of(gates, np.zeros((1, 0)), shots=200) for gates in circuits]
-        result = self.drive(lambda backend: run_job(backend, *blocks))
-        for block, expected in zip(result.blocks, ("001", "100"), strict=True):
+        result = self.run(*blocks)
+        for block, expected in zip(result, ("001", "100"), strict=True):
             seen = counts_of(block).row(0)
             assert max(seen, key=lambda outcome: seen[outcome]) == expected
             if self.is_ideal:
@@ -180,8 +191,8 @@ class BackendConformance:
         self.need_ideal()
         circuits = [circuit_of_gate(gate, angle=angle) for angle in (None, 2.1) for gate in GATES]
         blocks = [block_of(gates, angles_for(gates, 3), shots=None) for gates in circuits]
-        result = self.drive(lambda backend: run_job(backend, *blocks))
-        for gate, block, part in zip(GATES * 2, blocks, result.blocks, strict=True):
+        result = self.run(*blocks)
+        for gate, block, part in zip(GATES * 2, blocks, result, strict=True):
             wanted = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
             np.testing.assert_allclose(values_of(part), wanted, atol=1e-9, rtol=0, err_msg=gate.name)
 
@@ -191,8 +202,8 @@ class BackendConformance:
         self.need_ideal()
         circuits = [circuit_of_gate(gate) for gate in GATES]
         blocks = [block_of(gates, angles_for(gates, 2), shots=self.shots) for gates in circuits]
-        result = self.drive(lambda backend: run_job(backend, *blocks))
-        for gate, block, part in zip(GATES, blocks, result.blocks, strict=True):
+        result = self.run(*blocks)
+        for gate, block, part in zip(GATES, blocks, result, strict=True):
             wanted = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
             for row, histogram in enumerate(counts_of(part).dense()):
                 assert chi_square_sigmas(histogram, wanted[row]) < MAX_SIGMAS, gate.name
@@ -207,11 +218,11 @@ class BackendConformance:
             wanted = reference_probabilities(gates, angles, basis=np.array(basis, dtype=np.uint8))
             if offered.exact:
                 exact = block_of(gates, angles, shots=None, basis=basis)
-                part = self.drive(lambda backend, exact=exact: run_job(backend, exact)).blocks[0]  # type: ignore[misc]
+                part = self.run(exact)[0]
                 np.testing.assert_allclose(values_of(part), wanted, atol=1e-9, rtol=0)
             if offered.samples:
                 sampled = block_of(gates, angles, shots=self.shots, basis=basis)
-                part = self.drive(lambda backend, sampled=sampled: run_job(backend, sampled)).blocks[0]  # type: ignore[misc]
+                part = self.run(sampled)[0]
                 for row, histogram in enumerate(counts_of(part).dense()):
                     assert chi_square_sigmas(histogram, wanted[row]) < MAX_SIGMAS
 
@@ -222,7 +233,7 @@ class BackendConformance:
         angles = angles_for(gates, 4)
         masks = np.array([0, 1, 4, 5, 7], dtype=np.uint64)
         both = (block_of(gates, angles, shots=None), block_of(gates, angles, shots=None, masks=masks))
-        probabilities, parities = self.drive(lambda backend: run_job(backend, *both)).blocks
+        probabilities, parities = self.run(*both)
         wanted = reference_parities(values_of(probabilities), masks)
         np.testing.assert_allclose(values_of(parities), wanted, atol=1e-9, rtol=0)
 
@@ -234,13 +245,13 @@ class BackendConformance:
         block = block_of(gates, angles_for(gates, 6), shots=500)
 
         async def work(backend: Backend) -> None:
-            whole = counts_of((await run_job(backend, block)).blocks[0])
-            singles = await asyncio.gather(*(run_job(backend, rows_of(block, [row])) for row in range(6)))
+            whole = counts_of((await self.run_blocks(backend, block))[0])
+            singles = await asyncio.gather(*(self.run_blocks(backend, rows_of(block, [row])) for row in range(6)))
             order = [4, 0, 5, 2, 1, 3]
             mixed = [rows_of(block, order[:4]), rows_of(block, order[4:])]
-            halves = (await run_job(backend, *mixed)).blocks
+            halves = await self.run_blocks(backend, *mixed)
             for row, single in enumerate(singles):
-                assert_same_counts(whole.take([row]), counts_of(single.blocks[0]))
+                assert_same_counts(whole.take([row]), counts_of(single[0]))
             assert_same_counts(whole.take(order[:4]), counts_of(halves[0]))
             assert_same_counts(whole.take(order[4:]), counts_of(halves[1]))
 
@@ -255,12 +266,13 @@ class BackendConformance:
         angles = angles_for(gates, 3)
 
         async def work(backend: Backend) -> None:
-            whole = counts_of((await run_job(backend, block_of(gates, angles, shots=1_024))).blocks[0])
+            whole = counts_of((await self.run_blocks(backend, block_of(gates, angles, shots=1_024)))[0])
             for split in (512, 333, 1_023):
                 first = block_of(gates, angles, shots=split)
                 rest = block_of(gates, angles, shots=1_024 - split, shot_offset=split)
-                parts = [counts_of(part).dense() for part in (await run_job(backend, first, rest)).blocks]
-                assert np.array_equal(parts[0] + parts[1], whole.dense())
+                jobs = [(first, rest)] if backend.capabilities.mixes_shots else [(first,), (rest,)]
+                parts = [part for blocks in jobs for part in await self.run_blocks(backend, *blocks)]
+                assert np.array_equal(sum(counts_of(part).dense() for part in parts), whole.dense())
 
         self.drive(work)
 
@@ -274,8 +286,8 @@ class BackendConformance:
             block_of(gates, angles, shots=256, stream=12),
             block_of(gates, angles, shots=256, shot_offset=256),
         ]
-        result = self.drive(lambda backend: run_job(backend, *blocks))
-        ones = np.stack([counts_of(part).dense()[:, 1] for part in result.blocks])
+        result = self.run(*blocks)
+        ones = np.stack([counts_of(part).dense()[:, 1] for part in result])
         pairs = ((0, 1), (0, 2), (1, 2))
         correlations = [float(np.corrcoef(ones[a], ones[b])[0, 1]) for a, b in pairs]
         assert np.abs([*correlations, lag_one(ones[0])]).max() < MAX_SIGMAS / np.sqrt(400)
@@ -288,82 +300,49 @@ class BackendConformance:
         self.need_seeded()
         gates = circuit_of_gate(GATES_BY_NAME["u"])
         block = block_of(gates, angles_for(gates, 2), shots=300)
-        first, second = (self.drive(lambda backend: run_job(backend, block)).blocks[0] for _ in range(2))
+        first, second = (self.run(block)[0] for _ in range(2))
         assert_same_counts(counts_of(first), counts_of(second))
 
-    def test_a_cancelled_job_ends_and_others_go_on(self) -> None:
-        """Fetching a cancelled job raises, cancelling again is harmless, and later jobs are served."""
-        self.need(samples=True)
-        gates = circuit_of_gate(GATES_BY_NAME["h"])
-        block = block_of(gates, angles_for(gates, 2), shots=100)
+    def test_too_many_qubits_are_refused_by_the_check(self) -> None:
+        """One qubit more than the backend holds is a CircuitError that says how many qubits the circuit has."""
 
         async def work(backend: Backend) -> None:
-            ids = [await backend.submit(JobRequest(f"job {n}", (block,)), key=str(n)) for n in range(6)]
-            await backend.cancel(ids[5])
-            await backend.cancel(ids[5])
-            await backend.cancel("no such job")
-            with pytest.raises(BackendError, match="cancel"):
-                await backend.fetch(ids[5])
-            for provider_id in ids[:5]:
-                assert (await backend.fetch(provider_id)).content
-            assert counts_of((await run_job(backend, block)).blocks[0]).shots.tolist() == [100, 100]
-
-        self.drive(work)
-
-    def test_too_many_qubits_are_refused_before_anything_runs(self) -> None:
-        """One qubit more than the backend holds is a CircuitError at the check and a rejection at submit."""
-
-        async def work(backend: Backend) -> None:
-            n = backend.capabilities.max_qubits + 1
-            gates = build_gate_list(n, [gate_triple("h", (0,))])
-            block = block_of(gates, np.zeros((1, 0)), shots=10)
-            with pytest.raises(CircuitError, match=f"{n} qubits"):
-                backend.check(gates, block.measurement)
-            with pytest.raises(RejectedError):
-                await backend.submit(JobRequest("too large", (block,)), key="1")
-
-        self.drive(work)
-
-    def test_damaged_answers_are_refused(self) -> None:
-        """An answer that is cut short, or that belongs to another request, is an InvalidResultError."""
-        self.need(samples=True)
-        gates = circuit_of_gate(GATES_BY_NAME["x"])
-        block = block_of(gates, angles_for(gates, 2), shots=50)
-
-        async def work(backend: Backend) -> None:
-            request = JobRequest("sound", (block,))
-            raw = await backend.fetch(await backend.submit(request, key="1"))
-            backend.decode(request, raw)
-            with pytest.raises(InvalidResultError):
-                backend.decode(request, RawResult(raw.content[:-8]))
-            with pytest.raises(InvalidResultError):
-                backend.decode(JobRequest("sound", (replace(block, shots=51),)), raw)
-            with pytest.raises(InvalidResultError):
-                backend.decode(JobRequest("sound", (rows_of(block, [0]),)), raw)
+            gates = too_large(backend)
+            with pytest.raises(CircuitError, match=f"{gates.n_qubits} qubits"):
+                backend.check(gates, block_of(gates, np.zeros((1, 0)), shots=10).measurement)
 
         self.drive(work)
 
     def test_limits_and_context_are_sound(self) -> None:
-        """Jobs have from one to the allowed number of rows; the context is 32 bytes and repeatable."""
-        gates = circuit_of_gate(GATES_BY_NAME["cx"])
-        first, second = self.make_backend(), self.make_backend()
-        measurement = Measurement(np.zeros(N_QUBITS, dtype=np.uint8), is_exact=False)
-        assert 1 <= first.rows_per_job(gates, measurement, shots=1_000) <= first.capabilities.max_rows_per_job
-        assert len(first.context(gates)) == 32
-        assert first.context(gates) == second.context(gates)
+        """Jobs have from one to the allowed number of rows; the context is 32 bytes, and repeatable."""
+        gates = build_gate_list(2, [gate_triple("h", (0,)), gate_triple("cx", (0, 1))])
+        measurement = Measurement(np.zeros(2, dtype=np.uint8), is_exact=False)
 
-    def test_execution_is_timed_on_the_monotonic_clock(self) -> None:
-        """Where execution was observed, it began before it ended."""
+        async def work(backend: Backend) -> bytes:
+            await backend.prepare([gates])
+            await backend.prepare([gates])
+            rows = backend.rows_per_job(gates, measurement, shots=1_000)
+            assert 1 <= rows <= backend.capabilities.max_rows_per_job
+            return backend.context(gates)
+
+        first, second = self.drive(work), self.drive(work)
+        assert len(first) == 32
+        assert first == second
+
+    def test_encoding_is_repeatable(self) -> None:
+        """The same request and key give the same bytes, and the payload names both."""
         self.need(samples=True)
-        gates = circuit_of_gate(GATES_BY_NAME["s"])
-        request = JobRequest("timed", (block_of(gates, angles_for(gates, 1), shots=10),))
+        gates = circuit_of_gate(GATES_BY_NAME["cz"])
+        request = JobRequest(self._new_job_id(), (block_of(gates, angles_for(gates, 2), shots=10),))
 
-        async def work(backend: Backend) -> RawResult:
-            return await backend.fetch(await backend.submit(request, key="1"))
+        async def work(backend: Backend) -> None:
+            await backend.prepare([gates])
+            first, second = (backend.encode(request, key="0" * 64) for _ in range(2))
+            assert (first.content, first.digest) == (second.content, second.digest)
+            assert first.request is request
+            assert first.key == "0" * 64
 
-        raw = self.drive(work)
-        if raw.started_ns is not None and raw.ended_ns is not None:
-            assert raw.started_ns < raw.ended_ns
+        self.drive(work)
 
     def test_closing_twice_is_harmless(self) -> None:
         """The second close does nothing."""

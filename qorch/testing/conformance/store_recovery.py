@@ -29,7 +29,7 @@ class StoreRecoveryConformance(StoreFixtures):
     """See StoreConformance."""
 
     def test_open_jobs_are_those_that_may_be_at_a_provider(self, store: Store) -> None:
-        """Of every state, the open ones, oldest first, of one run or of all."""
+        """Only jobs in open states are listed, oldest first, of one run or of all."""
         jobs = [replace(make_job(f"r/{i}.0.0"), state=state) for i, state in enumerate(JobState)]
         other = replace(make_job("s/0.0.0"), state=JobState.SUBMITTED)
         store.write([make_run("s"), other, *reversed(jobs)]).result()
@@ -55,8 +55,21 @@ class StoreRecoveryConformance(StoreFixtures):
         assert store.jobs_at("s", Position(1, 1)) == [elsewhere]
         assert store.jobs_at("r", Position(7, 0)) == []
 
+    def test_executions_are_added_up_by_state(self, store: Store) -> None:
+        """Those of a run's jobs, in the states that there are."""
+        jobs = [make_job(f"r/0.0.{i}") for i in range(3)]
+        store.write([*jobs, replace(jobs[0], state=JobState.DONE), replace(jobs[1], state=JobState.DONE)]).result()
+        assert store.executions_by_state("r") == {JobState.DONE: 20, JobState.PLANNED: 10}
+        assert store.executions_by_state("other") == {}
+
+    def test_an_attempt_may_be_written_again(self, store: Store) -> None:
+        """The intent first, its outcome later, under the same ordinal."""
+        attempt = AttemptRecord("r/0.0.0", 0, "key", NOW, payload_digest="ab12", search_text="qorch key")
+        store.write([attempt]).result()
+        store.write([replace(attempt, outcome="accepted")]).result()
+
     def test_attempts_are_in_order_and_replaced(self, store: Store) -> None:
-        """By ordinal, whatever the order of writing; the last word on each counts."""
+        """Attempts are ordered by ordinal, not by writing; the last write of each counts."""
         attempts = [AttemptRecord("r/0.0.0", i, f"key{i}", NOW) for i in (2, 0, 1)]
         settled = replace(attempts[1], outcome=AttemptOutcome.REFUSED, error="busy")
         store.write([make_job("r/0.0.1"), *attempts, AttemptRecord("r/0.0.1", 0, "other", NOW)]).result()

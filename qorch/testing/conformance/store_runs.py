@@ -44,7 +44,7 @@ class StoreRunsConformance:
         expected = total_run(store, "full")
         expected.metrics.pop("odd")
         assert totals["full"] == expected
-        assert (totals["full"].rows_executed, totals["full"].metrics["loss"]) == (10, 0.25)
+        assert (totals["full"].executions, totals["full"].metrics["loss"]) == (10, 0.25)
 
     def test_a_deleted_run_leaves_nothing(self, store: Store) -> None:
         """Nothing of it can be read, everything of other runs can, and its id may be used again."""
@@ -90,7 +90,7 @@ class StoreRunsConformance:
         assert _read_everything(store, "kept") == before
 
     def test_looking_whether_a_run_is_claimed_takes_no_claim(self, store: Store) -> None:
-        """The holder is told while it has the claim, and at no other time."""
+        """The holder is reported while it has the claim, and at no other time."""
         assert store.holder_of("r") is None
         with store.claim_run("r"):
             holder = store.holder_of("r")
@@ -113,7 +113,7 @@ def _write_whole_run(store: Store, run_id: str) -> None:
     store.write(
         [
             replace(make_run(run_id), created_at=NOW.replace(year=2025)),
-            SessionRecord(run_id, 0, 1, "host", NOW, wall_ns=1_500_000_000, rows_executed=10, rows_from_cache=3),
+            SessionRecord(run_id, 0, 1, "host", NOW, wall_ns=1_500_000_000, executions=10, executions_from_cache=3),
             *(StepRecord(run_id, step, 0, NOW, 5, 1, NOW, 0) for step in range(2)),
             *(MetricRecord(run_id, step, ordinal, name, value, NOW) for step, ordinal, name, value in values),
             replace(done, state=JobState.DONE, provider_id="p"),

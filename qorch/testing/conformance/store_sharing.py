@@ -1,4 +1,4 @@
-"""The part of the Store contract that processes share: claims on runs and rows, requests to stop, and accounts."""
+"""The part of the Store contract that processes share: claims on runs and rows, requests to stop, and shared states."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from qorch.ports.records import Change
 def grow(state, _now_ns):
     count = int(state or b"0") + 1
     return Change(str(count).encode(), count)
-print(json.dumps([store.update_account("a", grow).result() for _ in range(200)]))
+print(json.dumps([store.update_shared_state("a", grow).result() for _ in range(200)]))
 store.close()
 """
 _RESERVE = """
 from qorch.testing.conformance.store_sharing import reserve
 while True:
-    print(store.update_account("a", reserve).result(), flush=True)
+    print(store.update_shared_state("a", reserve).result(), flush=True)
 """
 _LOOK = """
 print("looking", flush=True)
@@ -54,7 +54,7 @@ store.close()
 
 
 def grow(state: bytes | None, _now_ns: int) -> Change[int]:
-    """Count the changes of an account."""
+    """Count the changes of a shared state."""
     count = int(state or b"0") + 1
     return Change(str(count).encode(), count)
 
@@ -66,7 +66,7 @@ def reserve(state: bytes | None, _now_ns: int) -> Change[int]:
 
 
 def refuse(_state: bytes | None, _now_ns: int) -> Change[int]:
-    """Change nothing, as if money were short."""
+    """Refuse the change, as a budget check would."""
     raise BudgetError("no money left")
 
 
@@ -81,7 +81,7 @@ def tell_time(state: bytes | None, now_ns: int) -> Change[int]:
 
 
 def forget(_state: bytes | None, _now_ns: int) -> Change[str]:
-    """Delete the account."""
+    """Delete the shared state."""
     return Change(None, "gone")
 
 
@@ -118,30 +118,34 @@ class StoreSharingConformance(StoreFixtures):
         with store.claim_run("r"):
             pass
 
-    def test_an_account_changes_one_after_the_other(self, store: Store) -> None:
-        """Each change gets what the one before it left; accounts are apart; the values come back."""
-        futures = [store.update_account("a", grow) for _ in range(50)]
+    def test_a_shared_state_changes_one_after_the_other(self, store: Store) -> None:
+        """Each change gets what the one before it left; states of other names are apart; the values come back."""
+        futures = [store.update_shared_state("a", grow) for _ in range(50)]
         assert [future.result() for future in futures] == list(range(1, 51))
-        assert store.update_account("b", grow).result() == 1
-        assert store.update_account("a", read).result() == b"50"
-        assert store.update_account("nobody", read).result() is None
+        assert store.update_shared_state("b", grow).result() == 1
+        assert store.update_shared_state("a", read).result() == b"50"
+        assert store.update_shared_state("nobody", read).result() is None
 
-    def test_an_account_keeps_any_bytes(self, store: Store) -> None:
-        """Also none at all, which is not the same as no account."""
+    def test_a_shared_state_keeps_any_bytes(self, store: Store) -> None:
+        """Also none at all, which is not the same as no state."""
         for state in (b"", b"\x00\xff" * 5000):
-            store.update_account("a", lambda _, _now_ns, state=state: Change(state, None)).result()  # type: ignore[misc]
-            assert store.update_account("a", read).result() == state
+            store.update_shared_state("a", lambda _, _now_ns, state=state: Change(state, None)).result()  # type: ignore[misc]
+            assert store.update_shared_state("a", read).result() == state
 
-    def test_a_deleted_account_starts_anew(self, store: Store) -> None:
+    def test_a_deleted_state_starts_anew(self, store: Store) -> None:
         """State None deletes; deleting what is not there is fine."""
-        assert store.update_account("a", forget).result() == "gone"
-        store.update_account("a", grow).result()
-        store.update_account("a", forget).result()
-        assert store.update_account("a", read).result() is None
+        assert store.update_shared_state("a", forget).result() == "gone"
+        store.update_shared_state("a", grow).result()
+        store.update_shared_state("a", forget).result()
+        assert store.update_shared_state("a", read).result() is None
 
     def test_a_change_that_raises_fails_alone(self, store: Store) -> None:
         """Its future has that very error, the state is as it was, and the neighbours of the call are applied."""
-        futures = [store.update_account("a", grow), store.update_account("a", refuse), store.update_account("a", grow)]
+        futures = [
+            store.update_shared_state("a", grow),
+            store.update_shared_state("a", refuse),
+            store.update_shared_state("a", grow),
+        ]
         written = store.write([make_job("r/0.0.1")])
         with pytest.raises(BudgetError, match="no money left"):
             futures[1].result()
@@ -151,7 +155,7 @@ class StoreSharingConformance(StoreFixtures):
 
     def test_a_change_is_told_the_time_of_the_store(self, store: Store) -> None:
         """In nanoseconds, which do not go back."""
-        times = [store.update_account("a", tell_time).result() for _ in range(20)]
+        times = [store.update_shared_state("a", tell_time).result() for _ in range(20)]
         assert all(type(now_ns) is int for now_ns in times)
         assert times == sorted(times)
 
@@ -160,8 +164,8 @@ class StoreSharingConformance(StoreFixtures):
         job = make_job("r/0.0.1")
         sent = replace(job, state=JobState.SUBMITTED)
         store.write([job])
-        done = store.update_account("a", lambda *_: Change(b"1", "value", [sent, make_block(2), make_plan()]))
-        counts = store.write([make_job("r/0.0.2")]), store.update_account("a", read)
+        done = store.update_shared_state("a", lambda *_: Change(b"1", "value", [sent, make_block(2), make_plan()]))
+        counts = store.write([make_job("r/0.0.2")]), store.update_shared_state("a", read)
         assert (done.result(), counts[1].result()) == ("value", b"1")
         assert [found.job_id for found in store.jobs("r")] == ["r/0.0.0", "r/0.0.1", "r/0.0.2"]
         assert [found.state for found in store.jobs("r")][1] is JobState.SUBMITTED
@@ -171,18 +175,18 @@ class StoreSharingConformance(StoreFixtures):
     def test_a_refused_change_leaves_neither_state_nor_records(self, store: Store) -> None:
         """Whether the change raises or one of its records cannot be stored; the neighbours of the call are applied."""
         bad: list[Write] = [make_job("r/0.0.1"), make_job("nobody/0.0.0")]
-        before = store.update_account("a", reserve)
-        refused = store.update_account("a", refuse)
-        failed = store.update_account("a", lambda *_: Change(b"77", 0, bad))
-        unfit = store.update_account("a", lambda *_: Change(b"77", 0, [make_job("r/0.0.1"), "no record"]))  # type: ignore[list-item]
-        after = store.update_account("a", reserve)
+        before = store.update_shared_state("a", reserve)
+        refused = store.update_shared_state("a", refuse)
+        failed = store.update_shared_state("a", lambda *_: Change(b"77", 0, bad))
+        unfit = store.update_shared_state("a", lambda *_: Change(b"77", 0, [make_job("r/0.0.1"), "no record"]))  # type: ignore[list-item]
+        after = store.update_shared_state("a", reserve)
         with pytest.raises(BudgetError):
             refused.result()
         for future in (failed, unfit):
             with pytest.raises(StoreError):
                 future.result()
         assert (before.result(), after.result()) == (1, 2)
-        assert store.update_account("a", read).result() == b"2"
+        assert store.update_shared_state("a", read).result() == b"2"
         assert [job.job_id for job in store.jobs()] == ["r/0.0.0", "r/1.0.1", "r/1.0.2"]
 
     def test_a_killed_process_leaves_state_and_records_together(self, store: Store, opening_code: str) -> None:
@@ -193,12 +197,12 @@ class StoreSharingConformance(StoreFixtures):
         seen = [int(process.stdout.readline()) for _ in range(30)]
         process.kill()
         process.communicate(timeout=_PATIENCE_SECONDS)
-        count = int(store.update_account("a", read).result() or b"0")
+        count = int(store.update_shared_state("a", read).result() or b"0")
         assert count >= seen[-1] == 30
         assert [job.job_id for job in store.jobs("r")][1:] == [f"r/1.0.{number}" for number in range(1, count + 1)]
 
     def test_looking_makes_no_claim_fail(self, store: Store, opening_code: str) -> None:
-        """Two processes look without a pause who holds a run, and it is claimed 200 times meanwhile."""
+        """A run is claimed 200 times while two processes ask without a pause who holds it."""
         self.needs_persistence()
         lookers = [start_python(f"{opening_code}\n{_LOOK}") for _ in range(2)]
         try:
@@ -214,10 +218,12 @@ class StoreSharingConformance(StoreFixtures):
                 looker.kill()
                 looker.communicate(timeout=_PATIENCE_SECONDS)
 
-    def test_threads_change_an_account_at_once(self, store: Store) -> None:
+    def test_threads_change_a_shared_state_at_once(self, store: Store) -> None:
         """No change is lost, and no value comes twice."""
         with ThreadPoolExecutor(4) as pool:
-            parts = list(pool.map(lambda _: [store.update_account("a", grow).result() for _ in range(25)], range(4)))
+            parts = list(
+                pool.map(lambda _: [store.update_shared_state("a", grow).result() for _ in range(25)], range(4))
+            )
         assert sorted(value for part in parts for value in part) == list(range(1, 101))
 
     def test_a_row_has_one_owner(self, store: Store) -> None:
@@ -247,7 +253,7 @@ class StoreSharingConformance(StoreFixtures):
         assert store.claim_rows("s", make_claims(2, 3)).result() == ["s", "s"]
 
     def test_claims_and_releases_keep_their_order(self, store: Store) -> None:
-        """Also where they are applied together."""
+        """The order is kept even if they are applied together."""
         store.write([make_run("s")]).result()
         futures = []
         for run_id in ("r", "s") * 10:
@@ -263,23 +269,23 @@ class StoreSharingConformance(StoreFixtures):
         assert store.claim_rows("s", make_claims(1)).result() == ["s"]
 
     def test_a_closed_store_takes_no_claims(self, open_store: Callable[[], Store]) -> None:
-        """Neither rows nor accounts."""
+        """Neither rows nor shared states."""
         store = open_store()
         store.close()
         with pytest.raises(StoreError, match="closed"):
             store.claim_rows("r", make_claims(1)).result()
         with pytest.raises(StoreError, match="closed"):
-            store.update_account("a", grow).result()
+            store.update_shared_state("a", grow).result()
 
-    def test_processes_change_an_account_at_once(self, store: Store, opening_code: str) -> None:
+    def test_processes_change_a_shared_state_at_once(self, store: Store, opening_code: str) -> None:
         """Eight of them, 200 times each, end at 1,600, and no two were given the same value."""
         self.needs_persistence()
         parts = _outputs(opening_code + _INCREMENT, inputs=[""] * 8)
         assert sorted(value for part in parts for value in part) == list(range(1, 1601))
-        assert store.update_account("a", read).result() == b"1600"
+        assert store.update_shared_state("a", read).result() == b"1600"
 
     def test_processes_claim_rows_at_once(self, store: Store, opening_code: str) -> None:
-        """Both agree whose each row is, also where they overlap; a row that one of them alone wanted is its own."""
+        """Both agree who owns each row, also if claims overlap; a row that only one of them claimed is its own."""
         self.needs_persistence()
         store.write([make_run("s")]).result()
         mine, theirs = _outputs(opening_code + _CLAIM, inputs=['["r", 0]\n', '["s", 200]\n'])

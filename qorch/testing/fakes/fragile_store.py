@@ -79,7 +79,7 @@ class FragileStore(MemoryStore):
             dated = [_date(record, self._clock.now) for record in writes]
             return self._queue(super().write(dated), lambda store: MemoryStore.write(store, dated))
 
-    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
+    def update_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
         """See Store."""
         made: list[Change[_T]] = []
 
@@ -89,8 +89,8 @@ class FragileStore(MemoryStore):
             return made[0]
 
         with self._lock:
-            done = super().update_account(account, change_once)
-            return self._queue(done, lambda store: MemoryStore.update_account(store, account, lambda *_: made[0]))
+            done = super().update_shared_state(name, change_once)
+            return self._queue(done, lambda store: MemoryStore.update_shared_state(store, name, lambda *_: made[0]))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""

@@ -293,7 +293,8 @@ class FakeRemote:
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
         if gates.n_qubits > self.capabilities.max_qubits:
-            raise CircuitError(f"{self.name} holds at most {self.capabilities.max_qubits} qubits")
+            most = self.capabilities.max_qubits
+            raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self.name} holds at most {most} qubits")
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
         """See Backend."""
@@ -314,6 +315,8 @@ class FakeRemote:
 
     def encode(self, request: JobRequest, *, key: str) -> Payload:
         """See Backend."""
+        for block in request.blocks:
+            self.check(block.gates, block.measurement)
         label = request.label or JobLabel()
         content = msgspec.json.encode([key, request.job_id, label.rows, label.digest, label.context])
         shots = sum(block.n_rows * (block.shots or 0) for block in request.blocks)
@@ -372,6 +375,8 @@ class FakeRemote:
         job = self.provider.jobs.get(provider_id)
         if job is None or self.provider.is_forgetful(self.provider.now()):
             raise JobMissingError(f"the provider has no job {provider_id}")
+        if job.is_cancelled:
+            raise JobFailedError(f"job {provider_id} was cancelled")
         if job.failure is not None:
             raise job.failure
         job.fetches += 1
@@ -385,8 +390,10 @@ class FakeRemote:
         return Availability(is_open, "" if is_open else "calibration")
 
     async def cancel(self, provider_id: str) -> None:
-        """See Backend."""
-        self.provider.jobs[provider_id].is_cancelled = True
+        """See RemoteBackend."""
+        job = self.provider.jobs.get(provider_id)
+        if job is not None and job.done_at > self.provider.now():
+            job.is_cancelled = True
 
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """See RemoteBackend."""

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from qorch.errors import RunBusyError, StoreError
@@ -29,44 +28,22 @@ from qorch.ports.records import (
     LedgerRecord,
     MetricRecord,
     RawRecord,
-    ReleasedRows,
     RunHolder,
-    RunMove,
     RunRecord,
     RunState,
     RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
-    StopRequest,
     StoreRoom,
     Trimmed,
     Write,
 )
-from qorch.testing.fakes.store_runs import drop_run, missing_run, replace_run, total_run
+from qorch.testing.fakes.store_runs import drop_run, missing_run, total_run
+from qorch.testing.fakes.store_tables import MemoryTables
 from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
 
-_KEPT_CHECKPOINTS = 2
-
 _T = TypeVar("_T")
-
-
-@dataclass
-class _Tables:
-    runs: dict[str, RunRecord] = field(default_factory=dict)
-    sessions: dict[tuple[str, int], SessionRecord] = field(default_factory=dict)
-    steps: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
-    metrics: dict[tuple[str, int, int], MetricRecord] = field(default_factory=dict)
-    jobs: dict[str, JobRecord] = field(default_factory=dict)
-    attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
-    plans: dict[str, JobPlan] = field(default_factory=dict)
-    answers: dict[str, RawRecord] = field(default_factory=dict)
-    accounts: dict[str, bytes] = field(default_factory=dict)
-    row_owners: dict[bytes, str] = field(default_factory=dict)
-    blocks: dict[int, BlockRecord] = field(default_factory=dict)
-    spans: list[SpanRecord] = field(default_factory=list)
-    checkpoints: dict[str, list[CheckpointRecord]] = field(default_factory=dict)
-    ledger: list[LedgerRecord] = field(default_factory=list)
 
 
 class MemoryStore:
@@ -79,9 +56,8 @@ class MemoryStore:
         """
         self._clock = clock
         self._store_id = store_id or secrets.token_hex(16)
-        self._tables = _Tables()
+        self._tables = MemoryTables()
         self._claimed: set[str] = set()
-        self._next_block = 1
         self._is_closed = False
         self._lock = threading.RLock()
 
@@ -101,27 +77,27 @@ class MemoryStore:
         with self._lock:
             self._check_open()
             try:
-                self._check_references(writes)
+                self._tables.check_references(writes)
             except StoreError as error:
                 future.set_exception(error)
             else:
-                self._apply_all(writes)
+                self._tables.apply(writes, now=self._clock.now)
                 future.set_result(None)
         return future
 
-    def update_account(self, account: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
+    def update_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[_T]]) -> "Future[_T]":
         """See Store; the future is done."""
         future: Future[_T] = Future()
         with self._lock:
             self._check_open()
             try:
-                made = change(self._tables.accounts.get(account), self._clock.monotonic_ns())
-                self._check_references(made.writes)
+                made = change(self._tables.shared_states.get(name), self._clock.monotonic_ns())
+                self._tables.check_references(made.writes)
             except Exception as error:  # whatever it raises belongs to the caller
                 future.set_exception(error)
             else:
-                self._apply_all(made.writes)
-                self._keep_account(account, made.state)
+                self._tables.apply(made.writes, now=self._clock.now)
+                self._tables.keep_state(name, made.state)
                 future.set_result(made.value)
         return future
 
@@ -196,12 +172,12 @@ class MemoryStore:
                 job for job in self._read().jobs.values() if run_id in {None, job.run_id} and state in {None, job.state}
             ]
 
-    def rows_by_state(self, run_id: str) -> dict[JobState, int]:
+    def executions_by_state(self, run_id: str) -> dict[JobState, int]:
         """See Store."""
-        rows: dict[JobState, int] = {}
+        executions: dict[JobState, int] = {}
         for job in self.jobs(run_id):
-            rows[job.state] = rows.get(job.state, 0) + job.n_rows
-        return rows
+            executions[job.state] = executions.get(job.state, 0) + job.n_executions
+        return executions
 
     def open_jobs(self, run_id: str | None = None) -> list[JobRecord]:
         """See Store."""
@@ -256,9 +232,10 @@ class MemoryStore:
         wanted = (context, measurement_digest, gates_digest)
         with self._lock:
             return [
-                BlockKeys(number, block.keys, block.streams, block.ordinals, block.shots, block.shot_offset)
+                BlockKeys(number, block.rows.keys, block.rows.samples)
                 for number, block in self._read().blocks.items()
-                if number > after_block_id and (block.context, block.measurement_digest, block.gates_digest) == wanted
+                if number > after_block_id
+                and (block.rows.context, block.measurement_digest, block.rows.gates_digest) == wanted
             ]
 
     def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:
@@ -310,100 +287,10 @@ class MemoryStore:
         """See Store."""
         self._is_closed = True
 
-    def _read(self) -> _Tables:
+    def _read(self) -> MemoryTables:
         self._check_open()
         return self._tables
 
     def _check_open(self) -> None:
         if self._is_closed:
             raise StoreError("the store in memory is closed; open another")
-
-    def _check_references(self, writes: Sequence[Write]) -> None:
-        runs = {record.run_id for record in writes if isinstance(record, RunRecord)}
-        jobs = {record.job_id for record in writes if isinstance(record, JobRecord)}
-        for record in writes:
-            if not isinstance(record, Write):
-                raise StoreError(f"cannot store a {type(record).__name__}; write those of qorch.ports.records")
-            run_id = None if isinstance(record, AttemptRecord | ReleasedRows) else record.run_id
-            if run_id is not None and run_id not in self._tables.runs and run_id not in runs:
-                raise missing_run(run_id)
-            job_id = record.job_id if isinstance(record, _OfJob) else None
-            if job_id is not None and job_id not in self._tables.jobs and job_id not in jobs:
-                raise StoreError(f"job '{job_id}' is not stored; write its JobRecord first")
-
-    def _keep_account(self, account: str, state: bytes | None) -> None:
-        if state is None:
-            self._tables.accounts.pop(account, None)
-        else:
-            self._tables.accounts[account] = state
-
-    def _apply_all(self, writes: Sequence[Write]) -> None:
-        for record in sorted(writes, key=_generation):
-            self._apply(record)
-        self._drop_plans(writes)
-
-    def _apply(self, record: Write) -> None:
-        tables = self._tables
-        if isinstance(record, SpanRecord):
-            tables.spans.append(record)
-        elif isinstance(record, LedgerRecord):
-            tables.ledger.append(record)
-        elif isinstance(record, BlockRecord):
-            dated = record if record.created_at else replace(record, created_at=self._clock.now())
-            tables.blocks[self._next_block] = dated
-            self._next_block += 1
-        elif isinstance(record, CheckpointRecord):
-            kept = tables.checkpoints.setdefault(record.run_id, [])
-            kept.append(record)
-            del kept[:-_KEPT_CHECKPOINTS]
-        elif isinstance(record, ReleasedRows):
-            self._release(record)
-        elif isinstance(record, JobRecord | AttemptRecord | JobPlan | RawRecord):
-            self._replace_of_job(record)
-        else:
-            self._replace_of_run(record)
-
-    def _replace_of_run(
-        self, record: RunRecord | RunMove | StopRequest | SessionRecord | StepRecord | MetricRecord
-    ) -> None:
-        tables = self._tables
-        if isinstance(record, RunRecord | RunMove | StopRequest):
-            tables.runs[record.run_id] = replace_run(tables.runs.get(record.run_id), record)
-        elif isinstance(record, SessionRecord):
-            tables.sessions[record.run_id, record.ordinal] = record
-        elif isinstance(record, MetricRecord):
-            tables.metrics[record.run_id, record.step, record.ordinal] = record
-        else:
-            tables.steps[record.run_id, record.step] = record
-
-    def _replace_of_job(self, record: JobRecord | AttemptRecord | JobPlan | RawRecord) -> None:
-        tables = self._tables
-        if isinstance(record, JobRecord):
-            tables.jobs[record.job_id] = record
-        elif isinstance(record, AttemptRecord):
-            tables.attempts.setdefault(record.job_id, {})[record.ordinal] = record
-        elif isinstance(record, JobPlan):
-            tables.plans[record.job_id] = record
-        else:
-            tables.answers[record.job_id] = record
-
-    def _drop_plans(self, writes: Sequence[Write]) -> None:
-        """One call may hold a job and its plan in any order, and only the job's last state counts."""
-        for record in writes:
-            if isinstance(record, JobRecord) and self._tables.jobs[record.job_id].state in OVER_STATES:
-                self._tables.plans.pop(record.job_id, None)
-
-    def _release(self, released: ReleasedRows) -> None:
-        owners = self._tables.row_owners
-        wanted = list(owners) if released.claims is None else [claim.tobytes() for claim in released.claims]
-        for claim in wanted:
-            if owners.get(claim) == released.run_id:
-                del owners[claim]
-
-
-_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
-
-
-def _generation(record: Write) -> int:
-    """Runs before all else: one call may hold a run and what belongs to it in any order."""
-    return 0 if isinstance(record, RunRecord) else 1

@@ -8,16 +8,16 @@ from typing import Any
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
 from qorch.ports.records import RunMove, RunRecord, RunState, RunTotals, StopRequest
-from qorch.ports.store import Store
-from qorch.run.totals import count_rows, newest_metrics
+from qorch.ports.store import RunHistory
+from qorch.run.totals import count_executions, newest_metrics
 
 _BOOKS = {"runs", "jobs", "attempts", "plans", "ledger"}
-_OF_NO_RUN = {"accounts"}
+_OF_NO_RUN = {"shared_states", "next_block"}
 
 
-def total_run(store: Store, run_id: str) -> RunTotals:
+def total_run(store: RunHistory, run_id: str) -> RunTotals:
     """The totals of one run, record by record."""
-    sessions, rows, jobs = store.sessions(run_id), count_rows(store, run_id), store.jobs(run_id)
+    sessions, count, jobs = store.sessions(run_id), count_executions(store, run_id), store.jobs(run_id)
     n_unsent = sum(job.is_unsent for job in jobs)
     ends = [session.started_at + dt.timedelta(microseconds=session.wall_ns // 1000) for session in sessions]
     return RunTotals(
@@ -25,8 +25,8 @@ def total_run(store: Store, run_id: str) -> RunTotals:
         steps=len(store.steps(run_id)),
         jobs=len(jobs) - n_unsent,
         jobs_unsent=n_unsent,
-        rows_executed=rows.executed,
-        rows_from_cache=rows.from_cache,
+        executions=count.executed,
+        executions_from_cache=count.from_cache,
         wall_seconds=sum(session.wall_ns for session in sessions) / 1e9,
         active_until=max(ends, default=None),
         metrics=dict(sorted(newest_metrics(store.metrics(run_id)).items())),

@@ -29,7 +29,7 @@ _SAMPLERS: MappingProxyType[str, _Sampler] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Latency:
-    """A distribution of seconds; what would be negative counts as 0."""
+    """A distribution of seconds; negative values count as 0."""
 
     kind: str = "constant"
     first: float = 0.0
@@ -41,7 +41,7 @@ class Latency:
 
     @property
     def mean_seconds(self) -> float:
-        """About the mean: the middle of a range, the median of a lognormal."""
+        """The approximate mean: the middle of a range, the median of a lognormal."""
         return (self.first + self.second) / 2 if self.kind == "uniform" else self.first
 
 
@@ -55,7 +55,7 @@ def parse_latency(text: str) -> Latency:
     latency = _match(packed)
     if latency is None or not all(map(math.isfinite, (latency.first, latency.second))):
         raise UsageError(
-            f"'{text}' is no latency; write seconds (0.5), a range (2.7..4.2), normal(3,0.5), "
+            f"'{text}' is not a latency; write seconds (0.5), a range (2.7..4.2), normal(3,0.5), "
             "lognormal(3,0.4) or exponential(2)"
         )
     return latency

@@ -1,11 +1,12 @@
-"""The way of a call through an emulator: network latency, faults, rate limits, the call itself, and counting."""
+"""How an emulator handles every call: network latency, faults, rate limits, the call itself, and counting."""
 
 import asyncio
 import email.utils
+import hashlib
 import logging
 import math
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,9 +23,11 @@ from qorch_providers.emulators.kit.rates import RateLimiter
 from qorch_providers.emulators.kit.sabotage import spoil
 
 STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
-"""The faults that strike this call."""
+"""The faults that affect this call."""
 RECEIVED: web.RequestKey[float] = web.RequestKey("received", float)
 """When the call arrived, in real seconds since 1970."""
+
+_DIGESTED: web.RequestKey[bool] = web.RequestKey("digested", bool)
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class Dialect:
 
 
 class Traffic:
-    """Middleware of one server."""
+    """The middleware of one emulated server, through which all calls pass."""
 
     def __init__(
         self,
@@ -57,9 +60,10 @@ class Traffic:
         rng: np.random.Generator,
         retry_after: str,
     ) -> None:
-        """``plan`` is asked at every call, since faults may change; ``retry_after``: `seconds`, `date` or `none`."""
+        """``plan`` is called for every call, since faults may change; ``retry_after``: `seconds`, `date` or `none`."""
         self.calls_by_route: Counter[str] = Counter()
         self.calls_by_status: Counter[str] = Counter()
+        self.digests_by_route: defaultdict[str, list[str]] = defaultdict(list)
         self._dialect = dialect
         self._clock = clock
         self._network = network
@@ -71,23 +75,24 @@ class Traffic:
 
     @property
     def calls(self) -> dict[str, dict[str, int]]:
-        """How many calls came, by method and route, and how they ended: a status, or what broke the connection."""
+        """Numbers of calls by method and route, and by their end: a status, or the fault that broke the connection."""
         return {"by_route": dict(self.calls_by_route), "by_status": dict(self.calls_by_status)}
 
     def forget(self) -> None:
-        """Count from 0."""
+        """Set all counts to 0."""
         self.calls_by_route.clear()
         self.calls_by_status.clear()
+        self.digests_by_route.clear()
 
     async def close(self) -> None:
-        """End the calls that go on in the background."""
+        """Cancel the calls that are still processed in the background."""
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     @property
     def middleware(self) -> Middleware:
-        """What the application is given."""
+        """The middleware to give to the application."""
 
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -111,11 +116,11 @@ class Traffic:
         return await self._send(request, answer, fault)
 
     async def _do(self, route: str, request: web.Request, handler: Handler, fault: Fault | None) -> web.Response:
-        """Do the call, now, later or never; the answer of a sound server."""
+        """Process the call now, later or never; returns the answer of a server without faults."""
         if fault is None or fault.moment is Moment.AFTER:
             return await self._pass(route, request, handler)
         # The body has arrived whatever happens next: what is tested is a call that was sent completely.
-        await _read_body(request)
+        await self._read_body(route, request)
         if fault.moment is Moment.DURING:
             task = asyncio.create_task(self._pass(route, request, handler))
             self._background.add(task)
@@ -141,7 +146,7 @@ class Traffic:
 
     async def _pass(self, route: str | None, request: web.Request, handler: Handler) -> web.Response:
         try:
-            await _read_body(request)
+            await self._read_body(route, request)
             self._limit(route)
             answer = await handler(request)
         except RefusedError as refusal:
@@ -156,6 +161,15 @@ class Traffic:
         if not isinstance(answer, web.Response):
             raise TypeError(f"{request.path} answers with {type(answer).__name__}, not a Response")
         return answer
+
+    async def _read_body(self, route: str | None, request: web.Request) -> None:
+        """Wait for the body; of each that has arrived in full a digest is kept, whatever becomes of the call."""
+        if not request.can_read_body and not request.get(_DIGESTED):
+            return
+        body = await request.read()
+        if route is not None and not request.get(_DIGESTED):
+            request[_DIGESTED] = True
+            self.digests_by_route[route].append(hashlib.sha256(body).hexdigest())
 
     def _limit(self, route: str | None) -> None:
         if route is None:
@@ -184,11 +198,6 @@ class Traffic:
         if self._retry_after == "date":
             return {"Retry-After": email.utils.formatdate(math.ceil(self._clock.unix() + seconds), usegmt=True)}
         return {"Retry-After": str(math.ceil(seconds))}
-
-
-async def _read_body(request: web.Request) -> None:
-    if request.can_read_body:
-        await request.read()
 
 
 def _pattern(request: web.Request) -> str:

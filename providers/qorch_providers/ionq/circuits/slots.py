@@ -1,17 +1,16 @@
-"""What both gate sets share: angles as slots, gates as JSON objects, and circuits whose slots are still open."""
+"""Types of both gate sets: angles as slots, gates as JSON objects, and circuits whose slots have no values yet."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import FIXED, GateList
-from qorch.model.gates import GATES
 
 
 class Slot:
-    """A number that differs from row to row: the place of a circuit's ``index``-th one."""
+    """The place of a number that differs from row to row: the ``index``-th of its circuit."""
 
-    # No dataclass: msgspec would know how to write one.
+    # Not a dataclass, which msgspec would encode as an object.
     __slots__ = ("index",)
 
     def __init__(self, index: int) -> None:
@@ -37,7 +36,7 @@ class Angle:
         return self.column != FIXED
 
     def times(self, factor: float) -> "Angle":
-        """So many times this angle."""
+        """This angle times a factor."""
         return Angle(self.column, self.factor * factor, self.constant * factor)
 
 
@@ -61,14 +60,11 @@ class WireCircuit(Protocol):
 
 def iterate_gates(gates: GateList) -> list[tuple[str, tuple[int, ...], tuple[Angle, ...]]]:
     """(name, qubits, angles) of every gate of a circuit."""
-    listed = []
-    for opcode, qubits, columns, constants in zip(
-        gates.opcodes.tolist(), gates.qubits.tolist(), gates.columns.tolist(), gates.constants.tolist(), strict=True
-    ):
-        gate = GATES[opcode]
-        angles = tuple(
-            fixed(constants[slot]) if columns[slot] == FIXED else Angle(columns[slot], 1.0, 0.0)
-            for slot in range(gate.n_angles)
+    return [
+        (
+            gate.name,
+            qubits,
+            tuple(fixed(radians) if column == FIXED else Angle(column, 1.0, 0.0) for column, radians in angles),
         )
-        listed.append((gate.name, tuple(qubits[: gate.n_qubits]), angles))
-    return listed
+        for gate, qubits, angles in gates.instructions()
+    ]

@@ -1,14 +1,15 @@
-"""A measured circuit serialised once: pieces of JSON with gaps, into which every row's numbers go.
+"""Templates of measured circuits: JSON that is serialised once, with gaps for the numbers of each row.
 
-Numbers are the shortest decimals that read back as the same float64. A row is byte-equal to what msgspec makes of its
+Numbers are the shortest decimals that read back as the same float64. A row is byte-equal to msgspec's JSON of its
 bound gates.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from qorch.errors import ParameterError
 from qorch.model.arrays import FloatArray, IntArray
@@ -17,7 +18,7 @@ from qorch.model.measurement import Measurement
 from qorch_providers.ionq.circuits.native import NativeCircuit
 from qorch_providers.ionq.circuits.native_compiler import compile_native
 from qorch_providers.ionq.circuits.qis import QisCircuit, compile_qis
-from qorch_providers.ionq.circuits.slots import Slot, WireCircuit
+from qorch_providers.ionq.circuits.slots import Slot, WireCircuit, WireGate
 from qorch_providers.ionq.options import NATIVE, Options
 
 MAX_NUMBER_BYTES = 24
@@ -28,15 +29,17 @@ _KEPT = 64
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """``pieces (S + 1,)`` of the JSON list of gates, between which the numbers ``order (S,)`` of ``circuit`` go.
+    """Gates as JSON with gaps: ``pieces (S + 1,)``, between which the numbers ``order (S,)`` of ``circuit`` go.
 
-    ``n_gates``: gates of one row as they are sent; ``circuit`` has forgotten them.
+    ``n_gates``: gates of one row as they are sent, ``n_two_qubit`` of them on two qubits or more; ``circuit`` has
+    forgotten them.
     """
 
     circuit: WireCircuit
     pieces: tuple[bytes, ...]
     order: IntArray
     n_gates: int
+    n_two_qubit: int
 
     @property
     def max_row_bytes(self) -> int:
@@ -74,7 +77,7 @@ def _interleave(pieces: list[bytes], numbers: list[bytes]) -> list[bytes]:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTemplate:
-    """How rows of one measured circuit are sent; ``split`` is for those that ``whole`` cannot express."""
+    """The templates for the rows of one measured circuit; ``split`` is for rows that ``whole`` cannot express."""
 
     whole: Template
     split: Template | None = None
@@ -89,43 +92,43 @@ class MeasuredTemplate:
         """No row is longer."""
         return max(template.max_row_bytes for template in (self.whole, self.split) if template)
 
+    def count_gates(self, angles: FloatArray) -> tuple[int, int]:
+        """How many gates on one qubit, and on two or more, the rows at ``angles (R, D)`` have together."""
+        n_split = 0 if self.split is None else int(np.count_nonzero(self._exceeding(angles)))
+        parts = [(self.whole, len(angles) - n_split), (self.split or self.whole, n_split)]
+        n_two_qubit = sum(template.n_two_qubit * n_rows for template, n_rows in parts)
+        return sum(template.n_gates * n_rows for template, n_rows in parts) - n_two_qubit, n_two_qubit
+
     def rows(self, angles: FloatArray, *, before: bytes = b"", after: bytes = b"") -> list[bytes]:
         """See Template."""
-        circuit = self.whole.circuit
-        if self.split is None or not isinstance(circuit, NativeCircuit):
+        if self.split is None:
             return self.whole.rows(angles, before=before, after=after)
-        exceeding = circuit.exceeds(angles)
+        exceeding = self._exceeding(angles)
         whole = iter(self.whole.rows(angles[~exceeding], before=before, after=after))
         split = iter(self.split.rows(angles[exceeding], before=before, after=after))
         return [next(split if is_split else whole) for is_split in exceeding.tolist()]
 
-
-@dataclass(frozen=True)
-class _Key:
-    """What a template depends on; the arrays themselves do not take part in the comparison."""
-
-    gates_digest: bytes
-    basis_bytes: bytes
-    entangler: str
-    gates: GateList = field(compare=False, repr=False)
-    measurement: Measurement = field(compare=False, repr=False)
+    def _exceeding(self, angles: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which rows ``whole`` cannot express."""
+        circuit = self.whole.circuit
+        return circuit.exceeds(angles) if isinstance(circuit, NativeCircuit) else np.zeros(len(angles), dtype=np.bool_)
 
 
 def template_of(gates: GateList, measurement: Measurement, options: Options) -> MeasuredTemplate:
-    """The template of a circuit measured so, in the gate set of the options; the latest ones are kept."""
+    """The template of a measured circuit in the gate set of the options; the most recent ones are kept."""
     entangler = options.two_qubit if options.gateset == NATIVE else ""
-    return _build(_Key(gates.digest, measurement.basis.tobytes(), entangler, gates, measurement))
+    return _build(gates, measurement.basis.tobytes(), entangler)
 
 
 @lru_cache(maxsize=_KEPT)
-def _build(key: _Key) -> MeasuredTemplate:
-    gates, basis = key.gates, key.measurement.basis
-    if not key.entangler:
+def _build(gates: GateList, basis_bytes: bytes, entangler: str) -> MeasuredTemplate:
+    basis = np.frombuffer(basis_bytes, dtype=np.uint8)
+    if not entangler:
         return MeasuredTemplate(_serialise(compile_qis(gates, basis=basis)))
-    whole = compile_native(gates, basis=basis, entangler=key.entangler)
+    whole = compile_native(gates, basis=basis, entangler=entangler)
     if not whole.may_exceed:
         return MeasuredTemplate(_serialise(whole))
-    halves = compile_native(gates, basis=basis, entangler=key.entangler, pieces=2)
+    halves = compile_native(gates, basis=basis, entangler=entangler, pieces=2)
     return MeasuredTemplate(_serialise(whole), _serialise(halves))
 
 
@@ -138,4 +141,11 @@ def _serialise(circuit: QisCircuit | NativeCircuit) -> Template:
 
     text = msgspec.json.encode(circuit.gates, enc_hook=leave_gap)
     rest = replace(circuit, gates=())
-    return Template(rest, tuple(text.split(_GAP)), np.array(order, dtype=np.int64), len(circuit.gates))
+    n_two_qubit = sum(_n_qubits(gate) > 1 for gate in circuit.gates)
+    return Template(rest, tuple(text.split(_GAP)), np.array(order, dtype=np.int64), len(circuit.gates), n_two_qubit)
+
+
+def _n_qubits(gate: WireGate) -> int:
+    groups = [gate[name] for name in ("targets", "controls") if name in gate]
+    listed = sum(len(group) for group in groups if isinstance(group, list))
+    return listed + sum(name in gate for name in ("target", "control"))

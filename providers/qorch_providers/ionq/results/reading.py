@@ -1,4 +1,8 @@
-"""From a kept answer to verified results: circuits paired with rows by child id, and shares turned into shots. Pure."""
+"""From a kept answer to results: circuits paired with rows by child id, and shares turned into shots. Pure.
+
+The engine verifies what every backend's results have in common (``qorch.model.verification``); here is what only IonQ's
+answers can have wrong: children, shares that are no histogram, and how IonQ rounds.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +13,9 @@ import numpy as np
 from qorch.errors import InvalidResultError
 from qorch.model.arrays import FloatArray, IntArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
-from qorch.model.measurement import BlockResult
+from qorch.model.job import JobResult, JobShape, LostRows, RawResult, RemoteState
+from qorch.model.measurement import BlockResult, BlockShape
+from qorch.model.samples import Samples
 from qorch_providers.ionq.options import Options
 from qorch_providers.ionq.results.archive import decode_answer
 from qorch_providers.ionq.results.distributions import (
@@ -30,13 +35,21 @@ _NUMBERS_AT_ONCE = 1 << 15
 _LOST = (RemoteState.FAILED, RemoteState.CANCELLED)
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """Why a row has no results."""
+
+    reason: str
+    is_repeatable: bool
+
+
 def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResult:
-    """The results of a job's blocks, and the rows that failed at IonQ.
+    """The results of a job's blocks, and the rows that failed at IonQ, by reason.
 
     Ideal simulator: the probabilities are exact, and shots are drawn here, each row from its own stream. Elsewhere
-    probability times shots must be whole but for the server's rounding (see ``whole_counts``); only with debiasing
+    probability times shots must be whole, apart from the server's rounding (see ``whole_counts``); only with debiasing
     it is rounded here (see ``nearest_counts``).
-    Raises InvalidResultError, and nothing else, where anything is amiss: then no row is believed.
+    Raises InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
     documents = decode_answer(raw.content)
     if not documents:
@@ -50,12 +63,24 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
             blocks.append(_read_block(block, rows, options))
         except InvalidResultError as error:
             raise InvalidResultError(f"job {shape.job_id} ({job.job_id}), block {index}, {error}") from error
-        lost.append(np.array([row for row, body in enumerate(rows) if body is None], dtype=np.int64))
-    return JobResult(tuple(blocks), tuple(lost) if any(len(rows) for rows in lost) else ())
+        lost.append(_lost_rows(rows))
+    return JobResult(tuple(blocks), tuple(lost) if any(lost) else ())
 
 
-def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, version: str) -> list[Text | None]:
-    """The JSON of every row's probabilities in the order of the rows, None where the row failed."""
+def _lost_rows(rows: Sequence[Text | _Failure]) -> tuple[LostRows, ...]:
+    """Those that failed, together by what failed."""
+    places: dict[_Failure, list[int]] = {}
+    for place, body in enumerate(rows):
+        if isinstance(body, _Failure):
+            places.setdefault(body, []).append(place)
+    return tuple(
+        LostRows(np.array(failed, dtype=np.int64), failure.reason, failure.is_repeatable)
+        for failure, failed in places.items()
+    )
+
+
+def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, version: str) -> list[Text | _Failure]:
+    """The JSON of every row's probabilities in the order of the rows, or why the row failed."""
     if job.status.state not in (RemoteState.DONE, *_LOST):
         raise InvalidResultError(f"job {job.job_id} is not over; fetch its results when it is")
     probabilities: Text = documents[1] if len(documents) % 2 == 0 else b""
@@ -71,32 +96,42 @@ def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, v
     return [_child_body(child, single, whole) for child in job.child_ids]
 
 
-def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text | None]:
-    """A job without children: its one circuit, or nothing at all where it failed."""
+def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text | _Failure]:
+    """A job without children: its one circuit, or nothing at all if it failed."""
     if job.status.state in _LOST:
-        return [None] * shape.n_rows
+        return [_failure_of(job)] * shape.n_rows
     if not probabilities:
         raise InvalidResultError(f"job {job.job_id} is done and has no probabilities; fetch it again")
     return [probabilities]
 
 
-def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> dict[str, Text | None]:
-    """By child id: its own probabilities, b"" where they were not fetched, None where it failed."""
-    single: dict[str, Text | None] = {}
+def _failure_of(job: IonqJob) -> _Failure:
+    """Why a circuit failed, and whether it may be run again: that depends on the code.
+
+    If there is no code it may: nothing that fails at IonQ is charged, so that trying once more costs nothing.
+    """
+    status = job.status
+    told = status.error or f"{status.state.value} at IonQ without a reason"
+    return _Failure(told, is_repeatable=status.is_repeatable or job.failure_code is None)
+
+
+def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> dict[str, Text | _Failure]:
+    """By child id: its own probabilities, b"" if they were not fetched, or why it failed."""
+    single: dict[str, Text | _Failure] = {}
     for document, body in zip(pairs[::2], pairs[1::2], strict=True):
         child = decode_job(bytes(document), version=version)
         if child.job_id not in job.child_ids or child.job_id in single:
-            raise InvalidResultError(f"job {child.job_id} is no child of {job.job_id}, or is there twice")
+            raise InvalidResultError(f"job {child.job_id} is not a child of {job.job_id}, or is there twice")
         if child.status.state not in (RemoteState.DONE, *_LOST):
             raise InvalidResultError(f"job {child.job_id} is not over; fetch its results when it is")
-        single[child.job_id] = None if child.status.state in _LOST else body
+        single[child.job_id] = _failure_of(child) if child.status.state in _LOST else body
     return single
 
 
-def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Text]) -> Text | None:
+def _child_body(child: str, single: dict[str, Text | _Failure], whole: dict[str, Text]) -> Text | _Failure:
     own = single.get(child, b"")
-    if own is None:
-        return None
+    if isinstance(own, _Failure):
+        return own
     body = own or whole.get(child, b"")
     if not body:
         raise InvalidResultError(f"the results lack the circuit {child}; fetch them again")
@@ -105,45 +140,44 @@ def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Tex
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A row that is there: its place in the block."""
+    """A row that did not fail, with its place in the block."""
 
     place: int
     distribution: Distribution
 
     @property
     def n_outcomes(self) -> int:
-        """How many outcomes it has a probability of."""
+        """The number of outcomes with a probability."""
         return len(self.distribution.outcomes)
 
 
-def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
+def _read_block(block: BlockShape, rows: list[Text | _Failure], options: Options) -> BlockResult:
     """The rows that are there; the error of a bad one begins with its number."""
     found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
-    if block.measurement.is_exact:
+    samples = block.samples
+    if samples is None:
         if not options.is_ideal:
             raise InvalidResultError("exact values were asked for; only the ideal simulator has them")
         return BlockResult(values=_exact_values(block, [row.distribution for row in found]))
-    if block.shots is None:
-        raise InvalidResultError("no number of shots is known")
-    histograms = _drawn(block, found, block.shots) if options.is_ideal else _counted(found, block.shots, options)
-    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=block.shots))
+    histograms = _drawn(samples, found) if options.is_ideal else _counted(found, samples.shots, options)
+    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=samples.shots))
 
 
-def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tuple[UIntArray, IntArray]]:
+def _drawn(samples: Samples, rows: Iterator[_Row]) -> Iterator[tuple[UIntArray, IntArray]]:
     """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
-    stream = RowStream()
+    stream, shots = RowStream(), samples.shots
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):
             words = np.empty((len(chunk), shots), dtype=np.uint32)
             for row, drawn in zip(chunk, words, strict=True):
-                name, ordinal = int(block.streams[row.place]), int(block.ordinals[row.place])
-                drawn[:] = stream.words(name, ordinal, offset=block.shot_offset, count=shots)
+                name, ordinal = int(samples.streams[row.place]), int(samples.ordinals[row.place])
+                drawn[:] = stream.words(name, ordinal, offset=samples.offset, count=shots)
             probabilities = np.stack([row.distribution.probabilities for row in chunk])
             yield np.stack([row.distribution.outcomes for row in chunk]), draw_counts(probabilities, words)
 
 
 def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(1, E)`` of one row after the other, as they were measured."""
+    """Outcomes and counts ``(1, E)`` of each row in turn, as measured."""
     for row in rows:
         try:
             counts = whole_counts(row.distribution, shots=shots)
@@ -154,9 +188,9 @@ def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tup
         yield row.distribution.outcomes[np.newaxis], counts[np.newaxis]
 
 
-def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[_Row]:
+def _read_rows(rows: list[Text | _Failure], reader: DistributionReader) -> Iterator[_Row]:
     for place, body in enumerate(rows):
-        if body is None:
+        if isinstance(body, _Failure):
             continue
         try:
             yield _Row(place, reader.read(body))
@@ -165,7 +199,7 @@ def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[
 
 
 def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, shots: int) -> Counts:
-    """All rows in one, without what was not seen."""
+    """All rows in one ``Counts``, without outcomes that were not seen."""
     outcome_type, count_type = smallest_unsigned((1 << n_qubits) - 1), smallest_unsigned(shots)
     outcomes = [np.empty(0, dtype=outcome_type)]
     counts = [np.empty(0, dtype=np.uint8)]
@@ -185,7 +219,7 @@ def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, sh
 
 
 def _exact_values(block: BlockShape, distributions: list[Distribution]) -> FloatArray:
-    """Probabilities or parities ``(R, M)``, divided by the sum of what was sent, which rounding keeps from being 1."""
+    """Probabilities or parities ``(R, M)``, divided by the sum of the probabilities, which is not 1 after rounding."""
     masks = block.measurement.masks
     values = np.zeros((len(distributions), block.measurement.n_values))
     for row, distribution in enumerate(distributions):

@@ -59,7 +59,7 @@ def store_error(error: BaseException, *, location: str) -> StoreError:
         )
     if fault is StoreFault.CORRUPT:
         return StoreCorruptError(
-            f"{location} is no sound database ({_reason(error)}); restore a backup or use another --db"
+            f"{location} is not a sound database ({_reason(error)}); restore a backup or use another --db"
         )
     if fault is StoreFault.UNAVAILABLE:
         return StoreUnavailableError(

@@ -6,32 +6,33 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 
 from qorch.errors import BackendError, WorkerLostError
 from qorch.model.job import JobRequest, RawResult
-from qorch_providers.aer.process import WorkerProcess, start_worker
+from qorch_providers.workers.process import WorkerProcess, WorkerProgram, start_worker
 
 MAX_STARTS = 3
 """A worker that does not come up so many times in a row will not come up."""
 MAX_WORKERS_PER_JOB = 3
 """A job that so many workers died of is at fault itself."""
-THREADS_MIN_QUBITS = 20
-"""Below, Aer gains nothing from a second thread (measured: nothing at 12 to 18 qubits)."""
 _MAX_REMEMBERED_LOSSES = 1_024
 
 
 @dataclass(eq=False)
-class _Task:
-    """A submitted job; ``outcome`` is set once, by the lane, ``cancel`` or ``close``."""
+class _Job:
+    """A job until its answer is there; ``answer`` is set once, by the lane or by ``close``, or is cancelled."""
 
     request: JobRequest
-    outcome: "asyncio.Future[RawResult | BackendError]"
+    answer: "asyncio.Future[RawResult]"
     worker: WorkerProcess | None = None
 
-    def settle(self, outcome: RawResult | BackendError) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+    def end(self, outcome: RawResult | BackendError) -> None:
+        if self.answer.done():
+            return
+        if isinstance(outcome, BackendError):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
 
 
 @dataclass(eq=False)
@@ -43,21 +44,20 @@ class _Lane:
 
 
 class Pool:
-    """``size`` workers. Used from one event loop; started by ``open`` or the first ``put``."""
+    """``size`` workers. Used from one event loop; started by ``open`` or the first ``run``."""
 
-    def __init__(self, *, size: int, worker_arguments: tuple[str, ...], now_ns: Callable[[], int]) -> None:
+    def __init__(self, program: WorkerProgram, *, size: int, now_ns: Callable[[], int]) -> None:
         """Start nothing yet. ``now_ns``: the clock that measures how long jobs wait for workers to start."""
+        self._program = program
         self._size = size
-        self._worker_arguments = worker_arguments
         self._lanes: list[_Lane] = []
-        self._queue: asyncio.Queue[_Task] = asyncio.Queue()
-        self._tasks: dict[str, _Task] = {}
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue()
+        self._jobs: set[_Job] = set()
         self._running = 0
-        self._numbers = count(1)
         self._losses: dict[str, int] = {}
         self._is_closed = False
         self._now_ns = now_ns
-        self._first_put_ns: int | None = None
+        self._first_run_ns: int | None = None
         self._starting: list[tuple[int, int]] = []
         _close_pipes_in_children(self)
 
@@ -69,42 +69,31 @@ class Pool:
     def open(self) -> None:
         """Start the workers in the background."""
         if self._is_closed:
-            raise BackendError("this aer backend is closed; open a new one")
+            raise BackendError(f"this {self._program.name} backend is closed; open a new one")
         if not self._lanes:
             self._lanes = [_Lane() for _ in range(self._size)]
             for lane in self._lanes:
                 lane.serving = asyncio.create_task(self._serve(lane))
 
-    def put(self, request: JobRequest) -> str:
-        """Queue a job; returns its number."""
+    async def run(self, request: JobRequest) -> RawResult:
+        """The answer to a job. If the call is cancelled, a worker that runs the job ends with it.
+
+        Raises WorkerLostError if the worker died, BackendError if the job failed or the pool was closed.
+        """
         self.open()
-        if self._first_put_ns is None:
-            self._first_put_ns = self._now_ns()
-        number = f"{next(self._numbers)}"
-        task = _Task(request, asyncio.get_running_loop().create_future())
-        self._tasks[number] = task
-        self._queue.put_nowait(task)
-        return number
-
-    async def wait(self, number: str) -> RawResult:
-        """The answer to a job, handed out once. Raises what ended it otherwise."""
-        task = self._tasks.get(number)
-        if task is None:
-            raise BackendError(f"aer has no job {number}; an answer can be fetched once")
-        outcome = await asyncio.shield(task.outcome)
-        self._tasks.pop(number, None)
-        if isinstance(outcome, BackendError):
-            raise outcome
-        return outcome
-
-    def cancel(self, number: str) -> None:
-        """End a job: one that runs takes its worker with it."""
-        task = self._tasks.get(number)
-        if task is None or task.outcome.done():
-            return
-        task.settle(BackendError(f"job {task.request.job_id} was cancelled"))
-        if task.worker is not None:
-            task.worker.kill()
+        if self._first_run_ns is None:
+            self._first_run_ns = self._now_ns()
+        job = _Job(request, asyncio.get_running_loop().create_future())
+        self._jobs.add(job)
+        self._queue.put_nowait(job)
+        try:
+            return await job.answer
+        except asyncio.CancelledError:
+            if job.worker is not None:
+                job.worker.kill()
+            raise
+        finally:
+            self._jobs.discard(job)
 
     async def close(self) -> None:
         """End all workers and jobs."""
@@ -115,8 +104,8 @@ class Pool:
         await asyncio.gather(*serving, return_exceptions=True)
         await asyncio.gather(*(lane.worker.end() for lane in self._lanes if lane.worker is not None))
         self._lanes = []
-        for job in self._tasks.values():
-            job.settle(BackendError(f"job {job.request.job_id} was cancelled: the backend was closed"))
+        for job in self._jobs:
+            job.end(BackendError(f"job {job.request.job_id} was cancelled: the backend was closed"))
 
     def close_in_child(self) -> None:
         """In a forked child: let go of the workers' pipes."""
@@ -128,41 +117,41 @@ class Pool:
         with contextlib.suppress(BackendError):
             await self._ready_worker(lane)
         while True:
-            task = await self._queue.get()
-            if not task.outcome.done():
-                await self._run(lane, task)
+            job = await self._queue.get()
+            if not job.answer.done():
+                await self._run(lane, job)
 
-    async def _run(self, lane: _Lane, task: _Task) -> None:
+    async def _run(self, lane: _Lane, job: _Job) -> None:
         self._running += 1
         try:
             worker = await self._ready_worker(lane)
-            if task.outcome.done():
+            if job.answer.done():
                 return
-            task.worker = worker
-            outcome: RawResult | BackendError = await worker.run(task.request, threads=self._threads(task))
-            self._losses.pop(task.request.job_id, None)
+            job.worker = worker
+            outcome: RawResult | BackendError = await worker.run(job.request, threads=self._threads(job))
+            self._losses.pop(job.request.job_id, None)
         except WorkerLostError as error:
-            outcome = self._count_loss(task, error)
+            outcome = self._count_loss(job, error)
         except BackendError as error:
             outcome = error
         except Exception as error:  # a lane that ends would leave every later job waiting for ever
-            outcome = BackendError(f"job {task.request.job_id} could not be handed to a worker: {error}")
+            outcome = BackendError(f"job {job.request.job_id} could not be handed to a worker: {error}")
             outcome.__cause__ = error
         finally:
             self._running -= 1
-            task.worker = None
-        task.settle(outcome)
+            job.worker = None
+        job.end(outcome)
 
-    def _threads(self, task: _Task) -> int:
+    def _threads(self, job: _Job) -> int:
         """All cores for a single large job, one otherwise. Bits do not depend on it."""
-        largest = max((block.gates.n_qubits for block in task.request.blocks), default=0)
+        largest = max((block.gates.n_qubits for block in job.request.blocks), default=0)
         is_alone = self._running == 1 and self._queue.empty()
-        return self._size if is_alone and largest >= THREADS_MIN_QUBITS else 1
+        return self._size if is_alone and largest >= self._program.threads_min_qubits else 1
 
-    def _count_loss(self, task: _Task, error: WorkerLostError) -> BackendError:
-        if task.outcome.done():
+    def _count_loss(self, job: _Job, error: WorkerLostError) -> BackendError:
+        if job.answer.done():
             return error
-        job_id = task.request.job_id
+        job_id = job.request.job_id
         if len(self._losses) >= _MAX_REMEMBERED_LOSSES:
             self._losses.clear()
         self._losses[job_id] = self._losses.get(job_id, 0) + 1
@@ -175,10 +164,10 @@ class Pool:
     def take_start_intervals(self) -> list[tuple[int, int]]:
         """Begins and ends of the starts of workers since the last call, from the first job on, which waits for them."""
         taken, self._starting = self._starting, []
-        first_put_ns = self._first_put_ns
-        if first_put_ns is None:
+        first_run_ns = self._first_run_ns
+        if first_run_ns is None:
             return []
-        return [(max(begun_ns, first_put_ns), ended_ns) for begun_ns, ended_ns in taken if ended_ns > first_put_ns]
+        return [(max(begun_ns, first_run_ns), ended_ns) for begun_ns, ended_ns in taken if ended_ns > first_run_ns]
 
     async def _ready_worker(self, lane: _Lane) -> WorkerProcess:
         if lane.worker is not None and lane.worker.is_alive:
@@ -188,13 +177,13 @@ class Pool:
                 await lane.worker.end()
             lane.worker = None
             begun_ns = self._now_ns()
-            worker = await start_worker(self._worker_arguments, threads=self._size)
+            worker = await start_worker(self._program, threads=self._size)
             lane.worker = worker
             try:
                 await worker.wait_ready()
             except WorkerLostError as error:
                 if attempt == MAX_STARTS:
-                    raise BackendError(f"aer workers do not start: {error}") from error
+                    raise BackendError(f"{self._program.name} workers do not start: {error}") from error
             else:
                 self._starting.append((begun_ns, self._now_ns()))
                 return worker

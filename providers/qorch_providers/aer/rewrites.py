@@ -8,7 +8,6 @@ Decompositions: Barenco et al., Phys. Rev. A 52, 3457 (1995), section 5.
 from collections.abc import Iterator
 
 from qorch.model.circuit import FIXED, GateList
-from qorch.model.gates import GATES
 
 Angle = tuple[int, float]
 """``(FIXED, radians)``, or the column of a row's angles and the factor that it is multiplied with."""
@@ -19,19 +18,11 @@ REWRITTEN = frozenset({"ch", "crx", "cry", "crz", "cp"})
 
 def native_gates(gates: GateList) -> Iterator[NativeGate]:
     """The gates in order, those of REWRITTEN replaced."""
-    for opcode, wires, columns, constants in zip(
-        gates.opcodes.tolist(),
-        gates.qubits.tolist(),
-        gates.columns.tolist(),
-        gates.constants.tolist(),
-        strict=True,
-    ):
-        gate = GATES[opcode]
-        qubits = tuple(wires[: gate.n_qubits])
-        pairs = list(zip(columns, constants, strict=True))[: gate.n_angles]
-        angles = tuple((FIXED, constant) if column == FIXED else (column, 1.0) for column, constant in pairs)
+    for gate, qubits, given in gates.instructions():
+        angles = tuple((FIXED, angle.radians) if angle.column == FIXED else (angle.column, 1.0) for angle in given)
         if gate.name in REWRITTEN:
-            yield from _rewrite(gate.name, *qubits, *angles)
+            control, target = qubits
+            yield from _rewrite(gate.name, control, target, *angles)
         else:
             yield gate.name, qubits, angles
 

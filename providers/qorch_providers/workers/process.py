@@ -6,17 +6,31 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from qorch.errors import BackendError, InvalidResultError, WorkerLostError
 from qorch.model.job import JobRequest, RawResult
-from qorch_providers.aer.frames import PREFIX, Answer, Buffer, Failure, Message, Ready, decode_frame, read_prefix
-from qorch_providers.aer.requests import KnownGates, encode_request
+from qorch_providers.frames import PREFIX, Answer, Buffer, Failure, Message, Ready, bytes_after, decode_frame
+from qorch_providers.workers.requests import KnownGates, encode_request
 
 STREAM_LIMIT_BYTES = 1 << 20
 STDERR_TAIL_BYTES = 4_096
-_MODULE = "qorch_providers.aer.worker"
 _LOST = (OSError, EOFError, InvalidResultError)
+
+
+@dataclass(frozen=True)
+class WorkerProgram:
+    """What the workers of a backend run: ``python -m module PARENT_PID argument…`` (see ``serving.run_worker``).
+
+    ``name``: of the backend, for messages. ``threads_min_qubits``: from so many qubits on, a job that runs alone gets
+    all cores.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    threads_min_qubits: int = 0
 
 
 def worker_environment(base: Mapping[str, str], *, threads: int) -> dict[str, str]:
@@ -38,12 +52,16 @@ LAST_BREATH_SECONDS = 0.5
 
 
 class WorkerProcess:
-    """A started worker. One job at a time; any method may raise WorkerLostError when it has died."""
+    """A started worker. One job at a time; any method may raise WorkerLostError after it has died."""
 
     def __init__(
-        self, transport: asyncio.SubprocessTransport, protocol: asyncio.subprocess.SubprocessStreamProtocol
+        self,
+        program: WorkerProgram,
+        transport: asyncio.SubprocessTransport,
+        protocol: asyncio.subprocess.SubprocessStreamProtocol,
     ) -> None:
         """Use ``start_worker``."""
+        self._name = program.name
         self._transport = transport
         self._process = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         self._known = KnownGates()
@@ -61,7 +79,7 @@ class WorkerProcess:
         return self._process.returncode is None
 
     async def wait_ready(self) -> None:
-        """Wait until it has imported everything. Raises WorkerLostError where it ends instead."""
+        """Wait until it has imported everything. Raises WorkerLostError if it ends instead."""
         try:
             message, _ = await self._receive()
         except _LOST as error:
@@ -70,7 +88,7 @@ class WorkerProcess:
             raise await self._lost(f"with an unexpected {type(message).__name__}")
 
     async def run(self, request: JobRequest, *, threads: int) -> RawResult:
-        """Execute a job. Raises WorkerLostError where the worker dies, BackendError where the job is refused."""
+        """Execute a job. Raises WorkerLostError if the worker dies, BackendError if the job is refused."""
         try:
             await self._send(encode_request(request, known=self._known, threads=threads))
             message, content = await self._receive()
@@ -83,7 +101,7 @@ class WorkerProcess:
         return RawResult(content, message.started_ns, message.ended_ns)
 
     def kill(self) -> None:
-        """End it at once; whoever waits for an answer gets WorkerLostError."""
+        """End it at once; a ``run`` that waits for its answer raises WorkerLostError."""
         with contextlib.suppress(ProcessLookupError):
             self._transport.kill()
 
@@ -123,7 +141,7 @@ class WorkerProcess:
         if source is None:
             raise EOFError("the worker has no output")
         prefix = await source.readexactly(PREFIX.size)
-        left = sum(read_prefix(prefix))
+        left = bytes_after(prefix)
         pieces = [prefix]
         while left > 0:
             pieces.append(await source.readexactly(min(left, STREAM_LIMIT_BYTES)))
@@ -147,19 +165,21 @@ class WorkerProcess:
         await asyncio.wait({self._draining}, timeout=0.5)
         lines = self._tail.decode(errors="replace").strip().splitlines()
         said = f"; it said: {' | '.join(lines[-3:])}" if lines else ""
-        return WorkerLostError(f"aer worker {self.pid} ended ({_how(status)}) {moment}{said}")
+        return WorkerLostError(f"{self._name} worker {self.pid} ended ({_how(status)}) {moment}{said}")
 
 
 def _how(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit code {status}"
 
 
-async def start_worker(arguments: tuple[str, ...], *, threads: int) -> WorkerProcess:
-    """Start a worker of this interpreter. Raises BackendError where there is none to start."""
+async def start_worker(program: WorkerProgram, *, threads: int) -> WorkerProcess:
+    """Start a worker of this interpreter. Raises BackendError if there is none to start."""
     if not sys.executable:
-        raise BackendError("aer needs a Python interpreter to start its workers, but sys.executable is empty")
+        raise BackendError(
+            f"{program.name} needs a Python interpreter to start its workers, but sys.executable is empty"
+        )
     loop = asyncio.get_running_loop()
-    command = (sys.executable, "-m", _MODULE, str(os.getpid()), *arguments)
+    command = (sys.executable, "-m", program.module, str(os.getpid()), *program.arguments)
     try:
         transport, protocol = await loop.subprocess_exec(
             lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=STREAM_LIMIT_BYTES, loop=loop),
@@ -167,5 +187,5 @@ async def start_worker(arguments: tuple[str, ...], *, threads: int) -> WorkerPro
             env=worker_environment(os.environ, threads=threads),
         )
     except OSError as error:
-        raise BackendError(f"cannot start an aer worker with {sys.executable}: {error}") from error
-    return WorkerProcess(transport, protocol)
+        raise BackendError(f"cannot start a worker of {program.name} with {sys.executable}: {error}") from error
+    return WorkerProcess(program, transport, protocol)

@@ -1,0 +1,48 @@
+"""A third party's backend over a toy server, written from providers/README.md alone, passes the suite."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qorch.ports.backend import RemoteBackend
+from qorch.testing.conformance.remote import RemoteBackendConformance
+
+sys.path.insert(0, str(Path(__file__).parent))
+from toy_server import ToyServer
+
+
+@pytest.fixture(scope="module")
+def toy() -> Iterator[ToyServer]:
+    """One server for all tests of this file."""
+    with ToyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class TestToy(RemoteBackendConformance):
+    """Samples of the provider's own, without seeds; it remembers keys."""
+
+    is_seeded = False
+    continues_streams = False
+
+    @pytest.fixture
+    def provider(self, toy: ToyServer) -> ToyServer:
+        """The server is its own harness."""
+        return toy
+
+
+def test_the_adapter_is_small() -> None:
+    """A provider's adapter needs fewer than 250 lines, and is a remote backend."""
+    assert isinstance(ToyServer.make_backend.__annotations__["return"], type)
+    assert len((Path(__file__).parent / "toy_backend.py").read_text().splitlines()) < 250
+
+
+def test_the_toy_is_a_remote_backend(toy: ToyServer) -> None:
+    """It is complete as the port wants it."""
+    assert isinstance(toy.make_backend(), RemoteBackend)
