@@ -66,7 +66,7 @@ class StoreRecoveryConformance(StoreFixtures):
         """The intent first, its outcome later, under the same ordinal."""
         attempt = AttemptRecord("r/0.0.0", 0, "key", NOW, payload_digest="ab12", search_text="qorch key")
         store.write([attempt]).result()
-        store.write([replace(attempt, outcome="accepted")]).result()
+        store.write([replace(attempt, outcome=AttemptOutcome.ACCEPTED)]).result()
 
     def test_attempts_are_in_order_and_replaced(self, store: Store) -> None:
         """Attempts are ordered by ordinal, not by writing; the last write of each counts."""
