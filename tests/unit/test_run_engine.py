@@ -176,7 +176,7 @@ def test_a_resumed_exact_call_executes_no_row_whose_equal_is_stored(store: Store
     with start(FakeBackend(), store, resume=True) as again:
         (found,) = again.execute([twins])
     assert (found.values == whole.values).all()
-    assert [job.n_rows for job in store.jobs(run.run_id)] == [1]
+    assert [job.n_executions for job in store.jobs(run.run_id)] == [1]
     assert [job.is_exact for job in store.jobs(run.run_id)] == [True]
 
 
