@@ -11,6 +11,8 @@ DEVELOPED := $(VENV)/.qorch-dev-$(PLACE)
 
 # What a user's shell may have set for another project.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Without its compiled sources every process starts a second later.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
@@ -21,7 +23,7 @@ demo: $(INSTALLED)
 	$(RUN) -m qorch.cli.main train digits --db out/demo.db
 
 test: $(DEVELOPED)
-	$(RUN) -m pytest -n 2 -m "not serial and not soak"
+	$(RUN) -m pytest -n 2 --dist loadgroup -m "not serial and not soak"
 	$(RUN) -m pytest -m "serial and not soak"
 
 check: $(DEVELOPED)

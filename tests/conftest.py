@@ -15,6 +15,14 @@ settings.register_profile("searching", deadline=None)
 settings.load_profile("steady")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests of kernels: two would both compile them, if they are not on the disk yet."""
+    for item in items:
+        if item.path.name.startswith("test_local_"):
+            item.add_marker(pytest.mark.xdist_group("kernels"))
+
+
 REFERENCE_SECONDS = 0.015
 """Of the reference, on the machine of the bounds: not measured there, but chosen. A machine that needs 30 ms needs 258
 to 275 µs for a packed circuit on IonQ's wire, where the machine of the bounds needed 109 to 148 with the same code."""
@@ -43,5 +51,7 @@ def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("QORCH_")]:
             patch.delenv(name)
+        # Every process would compile qorch's sources once more.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("QORCH_DB", str(tmp_path_factory.mktemp("qorch") / "tests.db"))
         yield

@@ -1,8 +1,10 @@
 """The only place with behaviour over time: from a call to its results, whatever the network and the provider do.
 
-How to read it: ``engine`` is the door. ``planner`` asks ``lookup`` what is stored and packs the rest into jobs; a
-``submitter`` carries each job to its end: ``local`` in this process, ``remote`` at a provider; ``assembly`` puts
-what they return together. ``journal`` writes, ``worker`` computes, ``recorder`` measures.
+How to read it: ``engine`` is what the rest of qorch calls. ``planner`` asks ``lookup`` what is stored and packs the
+rest into jobs; rows that another run is buying are left to it (``claims``). ``spending`` warns before the first paid
+job, and ``reservation`` reserves all jobs of the call. A ``submitter``, which ``parts`` chooses, carries each job (a
+``submission``) to its end: ``local`` in this process, ``remote`` at a provider; ``assembly`` puts what they return
+together. ``journal`` writes, ``worker`` computes, ``recorder`` measures, ``trimmer`` deletes old free results.
 
 The life of a job at a provider::
 

@@ -20,7 +20,7 @@ MAX_PENDING = 8
 
 
 class JournalStore(RecordLog, SharedState, Protocol):
-    """Takes records, alone and together with changes of shared state."""
+    """Writes records, and changes shared state together with them."""
 
 
 class Journal:

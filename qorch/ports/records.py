@@ -155,8 +155,8 @@ class JobRecord:
 class AttemptRecord:
     """One try at submitting a job, with its idempotency key; writing it again records how it ended.
 
-    ``payload_digest``: the digest of the bytes that were sent, in hexadecimal, which a later try must send again.
-    ``search_text``: the text by which a person finds the job at its provider. None if it was not recorded.
+    ``payload_digest``: the digest of the bytes that were sent, in hexadecimal. ``search_text``: the text by which a
+    person finds the job at its provider. None if it was not recorded.
     """
 
     job_id: str

@@ -20,6 +20,8 @@ from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import Started, start_python
 from ionq_driver import Death, Life
 
 DRIVER = Path(__file__).parent / "ionq_driver.py"
@@ -146,14 +148,10 @@ def kill_at_step(nursery: Nursery, life: Life, step: str, number: int) -> None:
 
 
 @contextmanager
-def start_driver(life: Life) -> Iterator["subprocess.Popen[str]"]:
+def start_driver(life: Life) -> Iterator[Started]:
     """A life in a program of its own, which is reaped at the end."""
-    process = subprocess.Popen(
-        [sys.executable, str(DRIVER), msgspec.json.encode(life).decode()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = [msgspec.json.encode(life).decode()]
+    process = start_python(str(DRIVER), arguments, cwd=Path(life.db).parent, environment=os.environ)
     try:
         yield process
     finally:

@@ -1,9 +1,10 @@
-"""Runs a training program again and again, each life in a fork of a process that has imported everything; kills some.
+"""Runs training programs again and again, each life in a fork of a process that has imported everything; kills some.
 
-Usage: program_lives.py PROGRAM. A line of JSON on standard input is a life: ``db``, ``out`` (where the digest of the
-final weights goes), and ``kill_seconds`` or ``kill_log`` (killed after so long, or after so many numbers were logged).
+A line of JSON on standard input is a life: ``program`` (a file), ``db``, ``out`` (where the digest of the final weights
+goes), and ``kill_seconds`` or ``kill_log`` (killed after so long, or after so many numbers were logged).
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -14,12 +15,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numba
 import qiskit  # noqa: F401
-import torch  # noqa: F401
+import sqlalchemy.dialects.sqlite  # noqa: F401
+import torch
+import torch._dynamo  # noqa: F401
 
 import qorch
 import qorch.torch
 import qorch.wiring
+import qorch_jobs_db.sqlite  # noqa: F401
 import qorch_providers.local  # noqa: F401
 
 
@@ -37,8 +42,9 @@ def kill_at_log(number: int) -> None:
     qorch.Run.log = counted  # type: ignore[method-assign]
 
 
-def live(source: str, life: dict[str, Any]) -> None:
+def live(life: dict[str, Any]) -> None:
     """One life, from the first line of the program to the last."""
+    source = Path(life["program"]).read_text()
     os.environ["QORCH_DB"] = life["db"]
     if life.get("kill_log"):
         kill_at_log(life["kill_log"])
@@ -50,7 +56,7 @@ def live(source: str, life: dict[str, Any]) -> None:
     Path(life["out"]).write_text(weights.hexdigest())
 
 
-def spawn(source: str, life: dict[str, Any]) -> int:
+def spawn(life: dict[str, Any]) -> int:
     """Live in a fork; its process id."""
     child = os.fork()
     if child:
@@ -58,7 +64,7 @@ def spawn(source: str, life: dict[str, Any]) -> int:
     code = 1
     try:
         os.dup2(2, 1)
-        live(source, life)
+        live(life)
         code = 0
     finally:
         if code:
@@ -69,11 +75,13 @@ def spawn(source: str, life: dict[str, Any]) -> int:
 
 def main() -> None:
     """Answer every life with its exit code and its seconds."""
-    source = Path(sys.argv[1]).read_text()
+    numba.njit(lambda: 0)()  # the compiler loads itself with the first function
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all that is loaded
     for line in sys.stdin:
         life = json.loads(line)
         begun = time.monotonic()
-        child = spawn(source, life)
+        child = spawn(life)
         timer = threading.Timer(life.get("kill_seconds") or 200.0, os.kill, (child, signal.SIGKILL))
         timer.start()
         _, status = os.waitpid(child, 0)

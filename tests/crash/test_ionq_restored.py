@@ -175,7 +175,6 @@ def test_a_server_without_a_list(nursery: Nursery, tmp_path: Path, options: str)
     assert death.said.count("has no list of jobs: if this database was restored from a backup") == 1, death.said
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize(
     "target", ["simulator,settle=0.2,rows=100", pytest.param("qpu.forte-1,settle=0.2", marks=pytest.mark.soak)]
 )

@@ -16,6 +16,8 @@ from qorch.cli.main import run_command
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import Started
 from ionq_campaign import assert_none_lost, assert_paid_once
 from test_train_killed import start as start_command
 
@@ -84,7 +86,7 @@ def disturb(db: Path, emulator: RunningEmulator, *, number: signal.Signals, seco
         process.communicate()
 
 
-def wait_for_more(emulator: RunningEmulator, process: "subprocess.Popen[str]", before: int) -> None:
+def wait_for_more(emulator: RunningEmulator, process: Started, before: int) -> None:
     """Until the provider has more jobs than before, or the process is over."""
     deadline = time.monotonic() + 100
     while len(emulator.jobs()) == before and process.poll() is None:
@@ -102,7 +104,6 @@ def compare(db: Path, emulator: RunningEmulator, train: Train, whole: dict[str, 
     assert_none_lost(str(db), emulator)
 
 
-@pytest.mark.serial
 def test_a_training_is_killed_twice_and_interrupted(tmp_path: Path, train_here: Train) -> None:
     """Two kills and a Ctrl-C, which ends within 5 s and says how to go on."""
     whole = train_whole(tmp_path, train_here)

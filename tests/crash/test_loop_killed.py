@@ -31,7 +31,12 @@ class Lives:
 
     def __call__(self, name: str, **killed: float) -> dict[str, Any]:
         """One life on the database of that name."""
-        life = {"db": str(self.folder / f"{name}.db"), "out": str(self.folder / f"{name}.sha"), **killed}
+        life = {
+            "program": str(self.folder / "program.py"),
+            "db": str(self.folder / f"{name}.db"),
+            "out": str(self.folder / f"{name}.sha"),
+            **killed,
+        }
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(life) + "\n")
@@ -51,30 +56,27 @@ class Lives:
         return {"logged": logged, "steps": steps, "weights": (self.folder / f"{name}.sha").read_text()}
 
 
+@pytest.fixture(scope="module")
+def parent() -> Iterator[subprocess.Popen[str]]:
+    """The process of which all lives are forks."""
+    command = [sys.executable, str(HERE / "program_lives.py")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "QORCH_WORKERS": "1"}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
+    yield process
+    process.kill()
+    process.communicate(timeout=60)
+
+
 @pytest.fixture
-def lives_of(tmp_path: Path) -> Iterator[Callable[[str], Lives]]:
-    """Start a process that lives a program's lives."""
-    started: list[subprocess.Popen[str]] = []
+def lives_of(parent: subprocess.Popen[str], tmp_path: Path) -> Callable[[str], Lives]:
+    """The lives of a program, which is given as its text."""
 
-    def start(source: str) -> Lives:
-        program = tmp_path / "program.py"
-        program.write_text(source)
-        command = [sys.executable, str(HERE / "program_lives.py"), str(program)]
-        pipe = subprocess.PIPE
-        started.append(
-            subprocess.Popen(
-                command,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "QORCH_WORKERS": "1"},
-                stdin=pipe,
-                stdout=pipe,
-                text=True,
-            )
-        )
-        return Lives(started[-1], tmp_path)
+    def write(source: str) -> Lives:
+        (tmp_path / "program.py").write_text(source)
+        return Lives(parent, tmp_path)
 
-    yield start
-    for process in started:
-        process.communicate(timeout=60)
+    return write
 
 
 def campaign(lives: Lives, *, kills: int, seed: int) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import Started, start_python
+
 SMALL = ("--limit", "40", "--epochs", "1", "--batch-size", "16")
 TIMEOUT_SECONDS = 120
 
@@ -70,29 +73,39 @@ class CommandLine:
 
     def __call__(self, *arguments: str) -> Outcome:
         """Run a command to its end."""
+        return self._end_of(self.start(*arguments))
+
+    def start(self, *arguments: str) -> Started:
+        """Start a command in a process group of its own, as a terminal would, in a fork that need not load torch."""
+        return start_python("qorch.cli.main", arguments, cwd=self.folder, environment=self.environment)
+
+    def run_afresh(self, *arguments: str) -> Outcome:
+        """Run a command to its end in an interpreter that loads everything itself, as a user's does."""
         return self._run(sys.executable, "-m", "qorch.cli.main", *arguments)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own, as a terminal would."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "qorch.cli.main", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run_python(self, code: str, *arguments: str) -> Outcome:
+    def run_python(self, code: str) -> Outcome:
         """Run a script file that holds this code."""
-        script = self.folder / "script.py"
-        script.write_text(code)
-        return self._run(sys.executable, *arguments, str(script))
+        return self._end_of(start_python(self._write(code), cwd=self.folder, environment=self.environment))
+
+    def run_python_afresh(self, code: str, *arguments: str) -> Outcome:
+        """Run it in an interpreter of its own, which gets these arguments."""
+        return self._run(sys.executable, *arguments, self._write(code))
 
     def run_shell(self, script: str) -> Outcome:
         """Run lines of a POSIX shell."""
         return self._run("/bin/sh", "-c", script)
+
+    def _write(self, code: str) -> str:
+        script = self.folder / "script.py"
+        script.write_text(code)
+        return str(script)
+
+    def _end_of(self, process: Started) -> Outcome:
+        try:
+            out, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        finally:
+            process.kill()
+        return Outcome(process.wait(), out, err)
 
     def _run(self, *words: str) -> Outcome:
         done = subprocess.run(

@@ -44,8 +44,9 @@ def execute(
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Path:
-    """A database of this test's own."""
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of this test's own; its runs start one worker each, as that takes longer than their work."""
+    monkeypatch.setenv("QORCH_WORKERS", "1")
     return tmp_path / "runs.db"
 
 

@@ -17,6 +17,9 @@ from qorch.ports.clock import WallClock
 from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import Settings, start
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import Started, start_python
+
 SCRIPT = """
 import signal, sys, time
 # A shell starts what runs in the background with SIGINT ignored.
@@ -64,21 +67,15 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def run_script(typed: Any) -> Iterator["Callable[..., subprocess.Popen[str]]"]:
+def run_script(typed: Any) -> Iterator[Callable[..., Started]]:
     """Start a user's own program; what is left of it is killed afterwards."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Started] = []
 
-    def start_script(code: str, *arguments: str) -> "subprocess.Popen[str]":
+    def start_script(code: str, *arguments: str) -> Started:
         script = Path(typed.folder) / "night.py"
         script.write_text(code)
-        process = subprocess.Popen(
-            [sys.executable, str(script), *arguments],
-            cwd=typed.folder,
-            env=typed.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = start_python(
+            str(script), arguments, cwd=typed.folder, environment=typed.environment, stdin=subprocess.PIPE
         )
         started.append(process)
         return process
@@ -89,7 +86,7 @@ def run_script(typed: Any) -> Iterator["Callable[..., subprocess.Popen[str]]"]:
         process.communicate()
 
 
-def wait_for_jobs(emulator: Any, process: "subprocess.Popen[str]") -> None:
+def wait_for_jobs(emulator: Any, process: Started) -> None:
     """Until the provider has a job; fails if the process ends before."""
     deadline = time.monotonic() + 120
     while not emulator.jobs():

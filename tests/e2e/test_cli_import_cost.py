@@ -44,6 +44,8 @@ def test_help_is_quick() -> None:
 
 def test_public_names_are_all_there(qorch: Any) -> None:
     """Every name that qorch promises can be imported from it."""
-    outcome = qorch.run_python("import qorch\nprint([getattr(qorch, name) is not None for name in qorch.__all__])")
+    outcome = qorch.run_python_afresh(
+        "import qorch\nprint([getattr(qorch, name) is not None for name in qorch.__all__])"
+    )
     assert outcome.code == 0, outcome.err
     assert "False" not in outcome.out

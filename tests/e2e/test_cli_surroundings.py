@@ -61,7 +61,7 @@ result.raise_error()
 
 def test_a_script_needs_no_main_guard(qorch: Any) -> None:
     """Worker processes do not run the user's script again."""
-    outcome = qorch.run_python(SCRIPT)
+    outcome = qorch.run_python_afresh(SCRIPT)
     assert outcome.code == 0, outcome.err
     assert outcome.out == "[1.0, -1.0]\n"
 

@@ -1,5 +1,7 @@
 """`qorch train`: its document, reuse of stored results, and going on with a run."""
 
+import shlex
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +11,24 @@ KEYS = {
     *("rows_from_cache", "jobs", "wall_seconds", "spend", "phases", "jobs_by_state", "latency"),
 }
 SEEDS_AND_SHOTS = ((), ("--seed", "7"), ("--shots=exact",))
+LOOP = """
+import qorch
+from qiskit.circuit import Parameter, QuantumCircuit
+from qorch.testing.fake_backend import FakeBackend
+
+circuit = QuantumCircuit(1)
+circuit.ry(Parameter("a"), 0)
+with qorch.start_run("loop", backend=FakeBackend()) as run:
+    for number in run.steps(range(5)):
+        run.execute([qorch.Pub(circuit, [[0.1 * number]], observables=["Z0"], shots=10)])
+        run.log(loss=1.0 / (1 + number))
+        print("step", number, flush=True)
+"""
+
+
+def soak(value: str) -> Any:
+    """A value that `make soak` tries."""
+    return pytest.param(value, marks=pytest.mark.soak)
 
 
 def test_training_twice_with_a_seed_is_bit_equal_and_reuse_executes_nothing(qorch: Any) -> None:
@@ -19,7 +39,7 @@ def test_training_twice_with_a_seed_is_bit_equal_and_reuse_executes_nothing(qorc
     assert first.document["steps"] == 2
     assert {"loss", "test_accuracy"} <= first.document["metrics"].keys()
     assert "step 2/2" in first.err
-    again = qorch("train", "digits", *qorch.small, "--cache", "reuse", "--json").document
+    again = qorch.run_afresh("train", "digits", *qorch.small, "--cache", "reuse", "--json").document
     assert again["weights_sha256"] == first.document["weights_sha256"]
     assert again["metrics"] == first.document["metrics"]
     assert again["rows_executed"] == 0
@@ -40,13 +60,23 @@ def test_a_large_seed_is_a_seed(typed: Any) -> None:
     assert outcome.document["seed"] == 2**32
 
 
-@pytest.mark.parametrize("ends", ["2>&1 | head -1", "2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("ends", ["2>&1 | head -1", soak("2>/dev/full"), soak("2>&-"), soak(">&-"), "<&- >&- 2>&-"])
 def test_a_training_outlives_who_watches_it(typed: Any, ends: str) -> None:
     """Streams that nobody reads, that cannot be written or that are not there: the run is done."""
     options = " ".join(typed.small)
     outcome = typed.run_shell(f"{{ {typed.program} train digits {options} --shots 10; echo $? >code; }} {ends}")
     assert "Traceback" not in outcome.err
     assert (typed.folder / "code").read_text() == ("1\n" if "|" in ends else "0\n")
+    assert [run["state"] for run in typed("runs", "--json").document["runs"]] == ["done"]
+
+
+@pytest.mark.parametrize("ends", ["2>/dev/full", "2>&-", ">&-"])
+def test_a_users_loop_outlives_who_watches_it(typed: Any, ends: str) -> None:
+    """The same with a program that loads less."""
+    (typed.folder / "loop.py").write_text(LOOP)
+    outcome = typed.run_shell(f"{{ {shlex.quote(sys.executable)} loop.py; echo $? >code; }} {ends}")
+    assert "Traceback" not in outcome.err
+    assert (typed.folder / "code").read_text() == "0\n"
     assert [run["state"] for run in typed("runs", "--json").document["runs"]] == ["done"]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,19 @@ import pytest
 
 from qorch_providers.emulators.ionq import Settings, start
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import start_python
+
 LEAST_ACCURACY = 0.95
 
 
 def train(folder: Path, backend: str, *options: str, environment: dict[str, str]) -> dict[str, Any]:
     """``qorch train digits`` as a process of its own; its JSON report."""
-    command = [sys.executable, "-m", "qorch.cli.main", "train", "digits", "--backend", backend, "--json", *options]
-    done = subprocess.run(
-        [*command, "--db", str(folder / "runs.db")],
-        env=os.environ | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
+    command = ["train", "digits", "--backend", backend, "--json", *options, "--db", str(folder / "runs.db")]
+    process = start_python("qorch.cli.main", command, cwd=folder, environment=os.environ | environment)
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    document: dict[str, Any] = json.loads(out)
     return document
 
 

@@ -112,7 +112,7 @@ def test_every_command_of_the_manuals_does_what_it_says(
 def test_python_of_the_manuals_runs_as_it_stands(qorch: Any, manual: Path) -> None:
     """Copied into a file, the examples run to their end with warnings as errors, and print what is shown below them."""
     assert blocks("python", manual=manual)
-    outcome = qorch.run_python("".join(blocks("python", manual=manual)), "-W", "error::UserWarning")
+    outcome = qorch.run_python_afresh("".join(blocks("python", manual=manual)), "-W", "error::UserWarning")
     assert outcome.code == 0, outcome.err
     shown = "".join(blocks("text", manual=manual))
     assert outcome.out

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import Started
 from ionq_campaign import (
     PATIENCE_SECONDS,
     QUICK,
@@ -42,7 +44,7 @@ def lives() -> Iterator[ExitStack]:
         yield stack
 
 
-def end_of(process: "subprocess.Popen[str]") -> Death:
+def end_of(process: Started) -> Death:
     """How a driver ended that is waited for."""
     started = time.monotonic()
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
@@ -137,7 +139,7 @@ def test_processes_are_stopped_again_and_again(tmp_path: Path, lives: ExitStack)
             assert_none_lost(life.db, emulator)
 
 
-def strike(process: "subprocess.Popen[str]", number: signal.Signals, db: Path) -> None:
+def strike(process: Started, number: signal.Signals, db: Path) -> None:
     """Send a signal; a process that is to stand still does so between two transactions.
 
     One that is stopped in the middle of a transaction holds the database's lock, and others give up after ten seconds.
@@ -160,14 +162,14 @@ def is_writable(db: Path) -> bool:
     return True
 
 
-def stop_for(process: "subprocess.Popen[str]", seconds: float) -> None:
+def stop_for(process: Started, seconds: float) -> None:
     """Let a process stand still for so long."""
     process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
     process.send_signal(signal.SIGCONT)
 
 
-def assert_waits(process: "subprocess.Popen[str]") -> None:
+def assert_waits(process: Started) -> None:
     """It says that it waits, and for which run, and does so for as long as that run stands still."""
     assert process.stderr is not None
     assert "waiting for rows that run sharing-1" in process.stderr.readline()

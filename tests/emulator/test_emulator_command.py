@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from qorch.cli.main import run_command
+
 COMMAND = (sys.executable, "-m", "qorch.cli.main", "emulate")
 BODY: dict[str, Any] = {
     "type": "ionq.circuit.v1",
@@ -76,11 +78,23 @@ def test_it_says_what_to_export() -> None:
         (("ionq", "--time-scale", "0"), "--time-scale"),
     ],
 )
-def test_wrong_options_are_refused(arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_options_are_refused(arguments: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]) -> None:
     """One sentence and exit code 2, before anything listens."""
+    assert run_command(("emulate", *arguments)) == 2
+    assert_refused(capfd.readouterr().err, words)
+
+
+def test_a_process_with_wrong_options_says_no_more() -> None:
+    """What is true inside the process is true outside it, and nothing that it loads warns of anything."""
     environment = os.environ | {"PYTHONWARNINGS": "error"}
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, env=environment)
+    command = (*COMMAND, "ionq", "--queue", "soon")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert_refused(done.stderr, "'soon' is no latency")
+
+
+def assert_refused(said: str, words: str) -> None:
+    """One line, which begins as errors do and has these words."""
+    assert said.startswith("error: ")
+    assert words in said
+    assert len(said.splitlines()) == 1

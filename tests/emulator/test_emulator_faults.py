@@ -1,5 +1,6 @@
 """Every fault of the emulator does what it says, before or after the job was accepted."""
 
+import hashlib
 import json
 import sys
 import time
@@ -161,6 +162,35 @@ def test_children_fail(bench: Bench) -> None:
     bench.get(f"/jobs/{failed['id']}/results/probabilities/aggregated", status=404)
     assert len(bench.get(f"/jobs/{missing['id']}/results/probabilities/aggregated")) == 2
     assert [job["price_usd_micros"] for job in bench.emulator.jobs()] == [16_000_000, 16_000_000, 0]
+
+
+def test_circuits_fail_for_good(bench: Bench) -> None:
+    """One circuit, or the whole job, cannot run: the code says that the circuit is at fault, and it is not paid."""
+    bench.emulator.set_faults("child-invalid@1,invalid@2")
+    part, whole = (bench.run([], [], backend="qpu.forte-1", shots=100) for _ in range(2))
+    assert [job["failure"]["code"] for job in (part, whole)] == ["UnsupportedGate"] * 2
+    children = [bench.get(f"/jobs/{child}")["status"] for child in part["child_job_ids"]]
+    assert sorted(children) == ["completed", "failed"]
+    assert [job["price_usd_micros"] for job in bench.emulator.jobs()] == [8_000_000, 0]
+
+
+def test_an_unlisted_job_is_listed_once_the_faults_change(bench: Bench) -> None:
+    """Until then it is found by its id alone."""
+    bench.emulator.set_faults("unlisted@1")
+    hidden, other = bench.submit([]), bench.submit([])
+    assert bench.get(f"/jobs/{hidden}")["id"] == hidden
+    assert [job["id"] for job in bench.get("/jobs")["jobs"]] == [other]
+    bench.emulator.set_faults("")
+    assert [job["id"] for job in bench.get("/jobs")["jobs"]] == [other, hidden]
+
+
+def test_what_was_sent_is_known_whatever_became_of_it(bench: Bench) -> None:
+    """The digest of every body that arrived, of a refused one and of one that was never answered too."""
+    bench.emulator.set_faults("post:400-before@1,post:503-after@2")
+    requests = [bench.post([], name=name).request for name in ("a", "b", "c")]
+    sent = [hashlib.sha256(request.content).hexdigest() for request in requests]
+    assert bench.emulator.submissions() == sent
+    assert [job["name"] for job in bench.emulator.jobs()] == ["b", "c"]
 
 
 def test_a_stuck_job_waits_until_it_is_cancelled(bench: Bench) -> None:

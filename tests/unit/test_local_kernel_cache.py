@@ -11,6 +11,9 @@ import pytest
 import qorch_providers.local as package
 from qorch_providers.local.numba_engine.jit import KernelFiles
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import start_python
+
 SCRIPT = """
 import sys
 from qorch_providers.local.numba_engine import jit
@@ -40,7 +43,14 @@ def run_script(
         "PYTHONPATH": os.pathsep.join([*paths, *filter(None, sys.path)]),
         "TMPDIR": str(home or folder.parent),
     }
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    file = (home or folder.parent).parent / "script.py"
+    file.write_text(script)
+    if source is None:
+        process = start_python(str(file), cwd=file.parent, environment=environment)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        return [*out.split(), err]
+    done = subprocess.run([sys.executable, str(file)], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [*done.stdout.split(), done.stderr]
 

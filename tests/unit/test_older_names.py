@@ -12,7 +12,7 @@ from qorch.cli.jobs import describe_job
 from qorch.cli.recover import _describe
 from qorch.cli.runs import describe_run
 from qorch.cli.show import _describe as show
-from qorch.engine.remote.recovery import Ending, Recovered
+from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
 from qorch.ports.clock import WallClock
 from qorch.recovery import RunRecovery
 from qorch.testing.fakes.backend import FakeBackend
@@ -41,7 +41,7 @@ def test_counts_have_their_older_names(tmp_path: Path) -> None:
             assert (value.rows_executed, value.rows_from_cache) == (count, 0)
         assert stored.report().rows_open == stored.report().executions_open == 0
         [job, _] = store.jobs(run.run_id)
-        recovered = RunRecovery(run.run_id, "", (Recovered(job, Ending.RELEASED),))
+        recovered = RunRecovery(run.run_id, "", (Recovered(job, RecoveryOutcome.RELEASED),))
         assert_doubled(stored.report().to_json(), "rows_executed", "rows_from_cache", "rows_open")
         assert_doubled(describe_run(stored), "rows_executed", "rows_from_cache")
         assert_doubled(show(store, "old")["steps"][0], "rows_executed", "rows_from_cache")

@@ -11,11 +11,11 @@ APART = {"testing", "bench", "cli", "migrations"}
 """Rooms with words of their own: of tests and measurements; commands, which `--help` explains; dates and numbers."""
 PLAIN = set(
     """
-    active admission affine array base builder cancellation change checking clock codec compile config curve data
+    active admission affine array base builder cancellation change checking clock codec compile compute config curve data
     decoding deletion distribution duplicate encoding ending environment error executor fault found group
     grouping hook idle immutable import init kind latency learned learning lifetime limit link list live local
-    log map match meter move opening percentile program queue rate recovered redirection resource rule selection
-    settlement sqlite starter stateful statement statistic status stopping terminal timer torch trimmed turn
+    log map match meter move opening percentile program rate reading recovered redirection resource returned rule
+    selection sending sql sqlite starter stateful statement statistic status stopping terminal timer torch trimmed turn
     upgrade version wanted watch watcher writer
     """.split()  # noqa: SIM905
 )

@@ -81,6 +81,8 @@ async def run_rows(backend: RemoteBackend, request: JobRequest) -> tuple[RawResu
     return raw, backend.read(request.shape, raw)
 
 
+HURRIED = "simulator,deadline=2"
+"""For an answer that never comes in whole."""
 FAULTS = ("reset", "500", "502", "503", "504", "520", "524", "hang", "drip", "truncated", "malformed", "html",
           "gzip-bomb", "deep-json")  # fmt: skip
 
@@ -102,7 +104,7 @@ def test_an_unclear_submission_is_unknown_and_found_by_its_key(fault: str, momen
         assert books[key_of(2)] == other
         assert emulator.truth()["calls"]["by_route"]["POST /v0.4/jobs"] == 2
 
-    run_with(work)
+    run_with(work, options=HURRIED if fault in {"hang", "drip"} else "simulator,deadline=5")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_a_paid_result_survives_a_bad_answer(fault: str) -> None:
         assert backend.read(request.shape, await backend.fetch(job_id)).blocks[0].n_rows == 2
         assert len(emulator.jobs()) == 1
 
-    run_with(work)
+    run_with(work, options=HURRIED if fault in {"hang", "drip"} else "simulator,deadline=5")
 
 
 def test_noisy_samples_are_the_providers_own() -> None:

@@ -18,7 +18,7 @@ from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RetryPolicy
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
-from qorch.ports.store import Store
+from qorch.ports.store import Jobs
 
 GRACE_SECONDS = 2.0
 """How long a submission on its way may still be answered after its caller was cancelled."""
@@ -59,7 +59,7 @@ class Sender:
     """
 
     backend: RemoteBackend
-    store: Store
+    store: Jobs
     journal: Journal
     recorder: Recorder
     reservation: Reservation

@@ -27,8 +27,6 @@ STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
 RECEIVED: web.RequestKey[float] = web.RequestKey("received", float)
 """When the call arrived, in real seconds since 1970."""
 
-_DIGESTED: web.RequestKey[bool] = web.RequestKey("digested", bool)
-
 _log = logging.getLogger(__name__)
 
 
@@ -164,11 +162,10 @@ class Traffic:
 
     async def _read_body(self, route: str | None, request: web.Request) -> None:
         """Wait for the body; of each that has arrived in full a digest is kept, whatever becomes of the call."""
-        if not request.can_read_body and not request.get(_DIGESTED):
-            return
+        if not request.can_read_body:
+            return  # there is none, or it has been read
         body = await request.read()
-        if route is not None and not request.get(_DIGESTED):
-            request[_DIGESTED] = True
+        if route is not None:
             self.digests_by_route[route].append(hashlib.sha256(body).hexdigest())
 
     def _limit(self, route: str | None) -> None:

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import numpy as np
+import pytest
 
 from qorch.engine.engine import Call, Engine
 from qorch.engine.recorder import Recorder
-from qorch.errors import RunStoppedError
+from qorch.errors import JobFailedError, RunStoppedError
 from qorch.model.circuit import free_circuit
 from qorch.model.identity import Position
 from qorch.model.observable import Z
@@ -75,15 +76,25 @@ class AdoptionChecks(RemoteChecks):
 
         self._check(work, n_jobs=2)
 
+    def test_an_engine_buys_nothing_again_that_would_fail_again(self) -> None:
+        """Rows that failed for good end the call with the provider's reason, and no second job is sent."""
+
+        async def work(store: Store) -> None:
+            async with self._engine(store) as engine:
+                with self.server(Behaviour.PARTIAL_FINAL), pytest.raises(JobFailedError):
+                    await engine.execute(self._call())
+
+        store = self._new_store()
+        asyncio.run(asyncio.wait_for(work(store), LONGEST_SECONDS))
+        assert self._n_accepted(store) == 1
+
     def _check(self, work: Callable[[Store], Awaitable[PubResult]], *, n_jobs: int) -> None:
         """The results are right, and the provider accepted so many jobs of the run."""
 
         async def main() -> PubResult:
             return await asyncio.wait_for(work(store), LONGEST_SECONDS)
 
-        clock = WallClock()
-        store = MemoryStore(clock)
-        store.write([RunRecord(RUN, RUN, self.make_backend().name, SEED, "resume", clock.now())])
+        store = self._new_store()
         result = asyncio.run(main())
         assert self._n_accepted(store) == n_jobs, "the provider has another number of jobs than were needed"
         gates = result.pub.circuit.gates
@@ -92,6 +103,13 @@ class AdoptionChecks(RemoteChecks):
         if self.is_ideal:
             assert (np.abs(result.values - exact) <= MAX_SIGMAS / np.sqrt(SHOTS)).all()
         assert (result.shots == SHOTS).all()
+
+    def _new_store(self) -> MemoryStore:
+        """A store in memory that has the run."""
+        clock = WallClock()
+        store = MemoryStore(clock)
+        store.write([RunRecord(RUN, RUN, self.make_backend().name, SEED, "resume", clock.now())])
+        return store
 
     @asynccontextmanager
     async def _engine(self, store: Store) -> AsyncIterator[Engine]:
