@@ -156,7 +156,7 @@ def test_a_calibration_in_mid_run_changes_what_follows() -> None:
 
     bench.run(work())
     blocks = [block for step in range(2) for block in bench.store.blocks_at("r", Position(step, 0))]
-    assert len({block.context for block in blocks}) == 2
+    assert len({block.rows.context for block in blocks}) == 2
 
 
 def test_circuits_are_prepared_once_and_before_they_are_planned() -> None:

@@ -245,7 +245,7 @@ def test_rows_that_would_fail_again_are_not_bought_again(sandbox: Sandbox) -> No
     sandbox.run(work())
     assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4]
     (block,) = sandbox.store.blocks_at("r", Position(0, 0))
-    assert block.rows.tolist() == [0, 2]
+    assert block.rows.indices.tolist() == [0, 2]
     assert [job.state for job in sandbox.store.jobs("r")] == [JobState.DONE]
 
 

@@ -122,7 +122,7 @@ def test_jobs_that_were_never_tried_are_cancelled(sandbox: Sandbox, how: str) ->
         await sandbox.execute(again, 5, is_replayed=True)
 
     sandbox.run(work())
-    bought = [int(job.request.blocks[0].ordinals[0]) for job in sandbox.provider.jobs.values()]
+    bought = [int(job.request.blocks[0].samples.ordinals[0]) for job in sandbox.provider.jobs.values()]
     assert sorted(bought) == [0, 1, 2, 3, 4]
 
 
