@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from aiohttp import web
 
-from qorch_providers.emulators.ionq.routes import Routes, error_body, pretend
+from qorch_providers.emulators.ionq.routes import Routes, answer_error, pretend, refuse_key
 from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
 from qorch_providers.emulators.ionq.truth import truth_document
@@ -39,7 +39,7 @@ class Emulator:
         routes = Routes(self.service)
         limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
         self.traffic = Traffic(
-            Dialect(routes.name_call, error_body, pretend),
+            Dialect(routes.name_call, answer_error, pretend, refuse_key),
             clock=self.service.clock,
             network=parse_latency(settings.network),
             limiter=RateLimiter(limits),

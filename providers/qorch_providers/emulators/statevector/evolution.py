@@ -27,13 +27,18 @@ class Operation:
 
 def distributions(operations: Sequence[Operation], angles: Floats, *, n_qubits: int) -> Floats:
     """Outcome probabilities ``(B, 2**n)`` at angles ``(B, A)``, starting from all qubits 0."""
+    weights = evolve(operations, angles, n_qubits=n_qubits).reshape(1 << n_qubits, -1)
+    return np.ascontiguousarray((weights.real**2 + weights.imag**2).T)
+
+
+def evolve(operations: Sequence[Operation], angles: Floats, *, n_qubits: int) -> Complexes:
+    """The states ``(2,) * n + (B,)`` at angles ``(B, A)``, starting from all qubits 0."""
     state = np.zeros((2,) * n_qubits + (len(angles),), dtype=np.complex128)
     state[(0,) * n_qubits] = 1.0
     columns = np.ascontiguousarray(angles.T)
     for operation in operations:
         apply(state, operation.make(columns[list(operation.columns)]), operation)
-    weights = state.reshape(1 << n_qubits, -1)
-    return np.ascontiguousarray((weights.real**2 + weights.imag**2).T)
+    return state
 
 
 def apply(state: Complexes, matrices: Complexes, operation: Operation) -> None:
