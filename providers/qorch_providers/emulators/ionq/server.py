@@ -11,9 +11,9 @@ from qorch_providers.emulators.ionq.routes import Routes, answer_error, pretend,
 from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
 from qorch_providers.emulators.ionq.truth import truth_document
-from qorch_providers.emulators.ionq.wire import decode_faults
 from qorch_providers.emulators.kit.answers import json_answer
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
+from qorch_providers.emulators.kit.control import decode_faults
 from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
 from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits

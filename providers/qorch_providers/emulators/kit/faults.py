@@ -79,9 +79,7 @@ def parse_faults(
     return tuple(_parse_one(part, kinds, routes, results_route, post_route) for part in parts)
 
 
-def _parse_one(
-    part: str, kinds: Sequence[str], routes: Sequence[str], results_route: str, post_route: str
-) -> Fault:
+def _parse_one(part: str, kinds: Sequence[str], routes: Sequence[str], results_route: str, post_route: str) -> Fault:
     found = _PATTERN.fullmatch(part)
     if found is None or found["kind"] not in kinds:
         raise UsageError(
