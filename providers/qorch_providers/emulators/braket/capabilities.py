@@ -1,15 +1,24 @@
-"""Devices as GetDevice and SearchDevices show them; the capabilities are JSON in a string, as the service sends them."""
+"""Devices as GetDevice and SearchDevices show them; the capabilities are JSON in a string."""
+
+from types import MappingProxyType
 
 import msgspec
 
-from qorch_providers.emulators.braket.devices import BraketDevice
+from qorch_providers.emulators.braket.devices import EmulatedDevice
 from qorch_providers.emulators.braket.settings import BraketSettings
 from qorch_providers.emulators.braket.wire import PROGRAM, PROGRAM_SET
 from qorch_providers.emulators.kit.clock import format_iso
 
-_KINDS = {"Amazon Braket": "simulators.gate_model_simulator", "IQM": "iqm.iqm", "IonQ": "ionq.ionq", "Rigetti": "rigetti.rigetti"}  # fmt: skip
+_SCHEMAS = MappingProxyType(
+    {
+        "Amazon Braket": "simulators.gate_model_simulator",
+        "IQM": "iqm.iqm",
+        "IonQ": "ionq.ionq",
+        "Rigetti": "rigetti.rigetti",
+    }
+)
 _CIRCUIT_PRAGMAS = ("verbatim",)
-_RESULT_PRAGMAS = ("braket_result_type_expectation", "braket_result_type_variance", "braket_result_type_sample", "braket_result_type_probability")  # fmt: skip
+_RESULT_PRAGMAS = tuple(f"braket_result_type_{name}" for name in ("expectation", "variance", "sample", "probability"))
 _NOISE_PRAGMAS = tuple(
     f"braket_noise_{name}"
     for name in (
@@ -20,11 +29,11 @@ _NOISE_PRAGMAS = tuple(
 MAX_SHOWN_QUEUE = 4000
 
 
-def summary_document(device: BraketDevice, *, status: str) -> dict[str, object]:
+def summary_document(device: EmulatedDevice, *, status: str) -> dict[str, object]:
     """One device in a list."""
     return {
         "deviceArn": device.arn,
-        "deviceName": device.name if device.is_simulator else device.name.replace("-", " "),
+        "deviceName": device.name,
         "deviceType": "SIMULATOR" if device.is_simulator else "QPU",
         "deviceStatus": status,
         "providerName": device.maker,
@@ -32,7 +41,7 @@ def summary_document(device: BraketDevice, *, status: str) -> dict[str, object]:
 
 
 def device_document(
-    device: BraketDevice, settings: BraketSettings, *, status: str, has_sets: bool, queued: int, updated_unix: float
+    device: EmulatedDevice, settings: BraketSettings, *, status: str, has_sets: bool, queued: int, updated_unix: float
 ) -> dict[str, object]:
     """``GET /device/{arn}``. ``queued``: how many tasks wait; ``has_sets``: whether it declares program sets."""
     capabilities = _capabilities(device, settings, has_sets=has_sets, updated_at=format_iso(updated_unix))
@@ -50,7 +59,7 @@ def device_document(
 
 
 def _capabilities(
-    device: BraketDevice, settings: BraketSettings, *, has_sets: bool, updated_at: str
+    device: EmulatedDevice, settings: BraketSettings, *, has_sets: bool, updated_at: str
 ) -> dict[str, object]:
     action: dict[str, object] = {PROGRAM: _circuit_action(device)}
     if has_sets:
@@ -61,7 +70,7 @@ def _capabilities(
             "maximumTotalShots": settings.max_total_shots,
         }
     document = {
-        "braketSchemaHeader": _header(f"{_KINDS[device.maker]}_device_capabilities"),
+        "braketSchemaHeader": _header(f"{_SCHEMAS[device.maker]}_device_capabilities"),
         "service": _service(device, settings, updated_at),
         "action": action,
         "paradigm": _paradigm(device),
@@ -76,7 +85,7 @@ def _header(name: str) -> dict[str, str]:
     return {"name": f"braket.device_schema.{name}", "version": "1"}
 
 
-def _service(device: BraketDevice, settings: BraketSettings, updated_at: str) -> dict[str, object]:
+def _service(device: EmulatedDevice, settings: BraketSettings, updated_at: str) -> dict[str, object]:
     price = device.price
     cost = {"price": price.second_micros * 60 / 1e6, "unit": "minute"}
     if not device.is_simulator:
@@ -93,12 +102,13 @@ def _service(device: BraketDevice, settings: BraketSettings, updated_at: str) ->
     }
 
 
-def _circuit_action(device: BraketDevice) -> dict[str, object]:
+def _circuit_action(device: EmulatedDevice) -> dict[str, object]:
     least, most = device.shots
     results: list[dict[str, object]] = []
     for name in device.sampled_results:
         is_exact = name in device.exact_results and name != "sample"
-        entry: dict[str, object] = {"name": _result_name(name), "minShots": 0 if is_exact else max(1, least), "maxShots": most}  # fmt: skip
+        fewest = 0 if is_exact else max(1, least)
+        entry: dict[str, object] = {"name": _result_name(name), "minShots": fewest, "maxShots": most}
         results.append(entry if name == "probability" else entry | {"observables": device.observables})
     results += [
         {"name": _result_name(name), "minShots": 0, "maxShots": 0}
@@ -133,12 +143,12 @@ def _modifiers() -> list[dict[str, object]]:
     ]
 
 
-def _pragmas(device: BraketDevice) -> list[str]:
+def _pragmas(device: EmulatedDevice) -> list[str]:
     own = ("braket_unitary_matrix",) if device.is_simulator else _CIRCUIT_PRAGMAS
     return [*own, *_RESULT_PRAGMAS, *(_NOISE_PRAGMAS if device.has_noise_gates else ())]
 
 
-def _paradigm(device: BraketDevice) -> dict[str, object]:
+def _paradigm(device: EmulatedDevice) -> dict[str, object]:
     if device.is_simulator:
         header = _header("simulators.gate_model_simulator_paradigm_properties")
         return {"braketSchemaHeader": header, "qubitCount": len(device.qubits)}
@@ -154,7 +164,7 @@ def _paradigm(device: BraketDevice) -> dict[str, object]:
     }
 
 
-def _ionq_properties(device: BraketDevice) -> dict[str, object]:
+def _ionq_properties(device: EmulatedDevice) -> dict[str, object]:
     rates = device.noise
     assert rates is not None  # noqa: S101 -- the caller has checked
     return {

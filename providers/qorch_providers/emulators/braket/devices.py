@@ -5,11 +5,12 @@ The rates are round figures of the size that the makers published; an approximat
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 from qorch.errors import UsageError
 from qorch_providers.emulators.braket.gates import GATES
-from qorch_providers.emulators.braket.money import Price
+from qorch_providers.emulators.braket.money import DevicePrice
 from qorch_providers.emulators.statevector.noise import NoiseRates
 
 _SIMULATOR = "quantum-simulator"
@@ -21,7 +22,7 @@ _SAMPLED = ("expectation", "sample", "variance", "probability")
 
 
 @dataclass(frozen=True)
-class BraketDevice:
+class EmulatedDevice:
     """One device. ``path``: what its ARN ends with, which has the region if it is a QPU.
 
     ``gates``: those of any circuit; ``native_gates``: those of a verbatim box. ``exact_results``: what it answers for
@@ -35,7 +36,7 @@ class BraketDevice:
     qubits: tuple[int, ...]
     shots: tuple[int, int]
     gates: tuple[str, ...]
-    price: Price
+    price: DevicePrice
     native_gates: tuple[str, ...] = ()
     noise: NoiseRates | None = None
     exact_results: tuple[str, ...] = ()
@@ -57,7 +58,7 @@ class BraketDevice:
     @property
     def short_name(self) -> str:
         """What the emulator's options call it."""
-        return self.name.lower()
+        return self.name.lower().replace(" ", "-")
 
     @property
     def observables(self) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ class BraketDevice:
 
 def _grid(qubits: tuple[int, ...], width: int) -> tuple[tuple[int, int], ...]:
     """Neighbours on a square grid of this width, row by row."""
-    rights = [(a, b) for a, b in zip(qubits, qubits[1:], strict=False) if (qubits.index(a) + 1) % width]
+    rights = [(a, b) for a, b in pairwise(qubits) if (qubits.index(a) + 1) % width]
     return (*rights, *zip(qubits, qubits[width:], strict=False))
 
 
@@ -83,27 +84,27 @@ DEVICES = MappingProxyType(
     {
         device.arn: device
         for device in (
-            BraketDevice(
+            EmulatedDevice(
                 "SV1", "Amazon Braket", f"{_SIMULATOR}/amazon/sv1", "", tuple(range(34)), (0, 100_000), _ALL_GATES,
-                Price(second_micros=1250), exact_results=(*_SAMPLED, "statevector", "amplitude"),
+                DevicePrice(second_micros=1250), exact_results=(*_SAMPLED, "statevector", "amplitude"),
             ),
-            BraketDevice(
+            EmulatedDevice(
                 "DM1", "Amazon Braket", f"{_SIMULATOR}/amazon/dm1", "", tuple(range(17)), (0, 100_000), _ALL_GATES,
-                Price(second_micros=1250), exact_results=(*_SAMPLED, "densitymatrix"), has_noise_gates=True,
+                DevicePrice(second_micros=1250), exact_results=(*_SAMPLED, "densitymatrix"), has_noise_gates=True,
             ),
-            BraketDevice(
+            EmulatedDevice(
                 "Garnet", "IQM", "qpu/iqm/Garnet", "eu-north-1", _GARNET, (1, 20_000), _QPU_GATES,
-                Price(300_000, 1450), native_gates=("cz", "prx"), noise=NoiseRates(0.001, 0.006, 0.015),
+                DevicePrice(300_000, 1450), native_gates=("cz", "prx"), noise=NoiseRates(0.001, 0.006, 0.015),
                 edges=_grid(_GARNET, 5),
             ),
-            BraketDevice(
-                "Forte-1", "IonQ", "qpu/ionq/Forte-1", "us-east-1", tuple(range(36)), (1, 5000), _QPU_GATES,
-                Price(300_000, 80_000), native_gates=("gpi", "gpi2", "zz"), noise=NoiseRates(0.0002, 0.0074, 0.005),
-                returns_probabilities=True, debias_shots=2500,
+            EmulatedDevice(
+                "Forte 1", "IonQ", "qpu/ionq/Forte-1", "us-east-1", tuple(range(36)), (1, 5000), _QPU_GATES,
+                DevicePrice(300_000, 80_000), native_gates=("gpi", "gpi2", "zz"),
+                noise=NoiseRates(0.0002, 0.0074, 0.005), returns_probabilities=True, debias_shots=2500,
             ),
-            BraketDevice(
+            EmulatedDevice(
                 "Ankaa-3", "Rigetti", "qpu/rigetti/Ankaa-3", "us-west-1", _ANKAA, (10, 50_000), _QPU_GATES,
-                Price(300_000, 900), native_gates=("iswap", "rx", "rz"), noise=NoiseRates(0.001, 0.008, 0.03),
+                DevicePrice(300_000, 900), native_gates=("iswap", "rx", "rz"), noise=NoiseRates(0.001, 0.008, 0.03),
                 edges=_grid(_ANKAA, 12),
             ),
         )

@@ -1,10 +1,10 @@
 """Tasks as GetQuantumTask and SearchQuantumTasks show them."""
 
-from qorch_providers.emulators.braket.tasks import FINAL, WAITING, BraketTask, TaskBook
+from qorch_providers.emulators.braket.tasks import FINAL, WAITING, EmulatedTask, TaskBook
 from qorch_providers.emulators.kit.clock import ScaledClock, format_iso
 
 
-def task_summary(task: BraketTask, *, clock: ScaledClock) -> dict[str, object]:
+def task_summary(task: EmulatedTask, *, clock: ScaledClock) -> dict[str, object]:
     """One task in a list."""
     order = task.order
     document: dict[str, object] = {
@@ -22,7 +22,7 @@ def task_summary(task: BraketTask, *, clock: ScaledClock) -> dict[str, object]:
     return document
 
 
-def task_document(task: BraketTask, book: TaskBook, *, clock: ScaledClock, with_queue: bool) -> dict[str, object]:
+def task_document(task: EmulatedTask, book: TaskBook, *, clock: ScaledClock, with_queue: bool) -> dict[str, object]:
     """``GET /quantum-task/{arn}``."""
     order = task.order
     action: dict[str, object] = {"actionType": order.action_type}
@@ -44,7 +44,7 @@ def task_document(task: BraketTask, book: TaskBook, *, clock: ScaledClock, with_
     return document
 
 
-def _queue_info(task: BraketTask, book: TaskBook) -> dict[str, object]:
+def _queue_info(task: EmulatedTask, book: TaskBook) -> dict[str, object]:
     document: dict[str, object] = {
         "queue": "QUANTUM_TASKS_QUEUE",
         "position": book.position(task),

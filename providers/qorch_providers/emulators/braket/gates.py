@@ -14,7 +14,7 @@ _TURN = 2.0 * np.pi
 
 
 @dataclass(frozen=True)
-class BraketGate:
+class EmulatedGate:
     """One gate. ``make`` maps angles ``(A, B)`` to matrices ``(d, d, B)`` or ``(d, d, 1)`` of the targets.
 
     The first ``n_controls`` qubits of a call are controls, the others are targets.
@@ -31,16 +31,16 @@ class BraketGate:
         return self.n_controls + self.n_targets
 
 
-def _constant(matrix: Complexes, *, n_controls: int = 0) -> BraketGate:
+def _constant(matrix: Complexes, *, n_controls: int = 0) -> EmulatedGate:
     table = matrix[:, :, None]
-    return BraketGate(0, len(matrix).bit_length() - 1, lambda _angles: table, n_controls)
+    return EmulatedGate(0, len(matrix).bit_length() - 1, lambda _angles: table, n_controls)
 
 
-def _rotation(letters: str) -> BraketGate:
-    return BraketGate(1, len(letters), lambda angles: matrices.rotation(letters, angles[0]))
+def _rotation(letters: str) -> EmulatedGate:
+    return EmulatedGate(1, len(letters), lambda angles: matrices.rotation(letters, angles[0]))
 
 
-def _phase_of(state: int) -> BraketGate:
+def _phase_of(state: int) -> EmulatedGate:
     """A phase on one of four basis states."""
 
     def make(angles: Floats) -> Complexes:
@@ -49,19 +49,19 @@ def _phase_of(state: int) -> BraketGate:
         table[state, state] = np.exp(1j * angles[0])
         return table
 
-    return BraketGate(1, 2, make)
+    return EmulatedGate(1, 2, make)
 
 
-def _two_by_two(entries: Callable[[Floats], tuple[object, object, object, object]], n_angles: int) -> BraketGate:
+def _two_by_two(entries: Callable[[Floats], tuple[Complexes, ...]], n_angles: int) -> EmulatedGate:
     def make(angles: Floats) -> Complexes:
         table = np.empty((2, 2, angles.shape[1]), dtype=np.complex128)
         table[0, 0], table[0, 1], table[1, 0], table[1, 1] = entries(angles)
         return table
 
-    return BraketGate(n_angles, 1, make)
+    return EmulatedGate(n_angles, 1, make)
 
 
-def _middle(entries: Callable[[Floats], tuple[object, object]]) -> BraketGate:
+def _middle(entries: Callable[[Floats], tuple[Complexes, ...]]) -> EmulatedGate:
     """A gate that mixes 01 and 10, with the same entries on the diagonal and beside it."""
 
     def make(angles: Floats) -> Complexes:
@@ -71,17 +71,17 @@ def _middle(entries: Callable[[Floats], tuple[object, object]]) -> BraketGate:
         table[2, 2], table[2, 1] = table[1, 1], table[1, 2]
         return table
 
-    return BraketGate(1, 2, make)
+    return EmulatedGate(1, 2, make)
 
 
-def _u(angles: Floats) -> tuple[object, object, object, object]:
-    cos, sin = np.cos(angles[0] / 2), np.sin(angles[0] / 2)
+def _u(angles: Floats) -> tuple[Complexes, ...]:
+    cos, sin = np.cos(angles[0] / 2) + 0j, np.sin(angles[0] / 2) + 0j
     phi, lam = np.exp(1j * angles[1]), np.exp(1j * angles[2])
     return cos, -lam * sin, phi * sin, phi * lam * cos
 
 
-def _prx(angles: Floats) -> tuple[object, object, object, object]:
-    cos, sin = np.cos(angles[0] / 2), -1j * np.sin(angles[0] / 2)
+def _prx(angles: Floats) -> tuple[Complexes, ...]:
+    cos, sin = np.cos(angles[0] / 2) + 0j, -1j * np.sin(angles[0] / 2)
     phi = np.exp(1j * angles[1])
     return cos, sin * phi.conj(), sin * phi, cos
 
@@ -91,7 +91,7 @@ def _ms(angles: Floats) -> Complexes:
 
 
 def _global_phase(angles: Floats) -> Complexes:
-    return np.exp(1j * angles[0])[None, None, :]
+    return np.asarray(np.exp(1j * angles[0])[None, None, :])
 
 
 _ISWAP = np.diag([1, 0, 0, 1]).astype(np.complex128)
@@ -110,16 +110,16 @@ GATES = MappingProxyType(
         "ccnot": _constant(FIXED["x"], n_controls=2),
         "ecr": _constant(_ECR),
         "iswap": _constant(_ISWAP),
-        "phaseshift": BraketGate(1, 1, lambda angles: matrices.phase(angles[0])),
-        "cphaseshift": BraketGate(1, 1, lambda angles: matrices.phase(angles[0]), n_controls=1),
-        "pswap": _middle(lambda angles: (0.0, np.exp(1j * angles[0]))),
-        "xy": _middle(lambda angles: (np.cos(angles[0] / 2), 1j * np.sin(angles[0] / 2))),
-        "gpi": BraketGate(1, 1, lambda angles: matrices.gpi(angles[0] / _TURN)),
-        "gpi2": BraketGate(1, 1, lambda angles: matrices.gpi2(angles[0] / _TURN)),
-        "ms": BraketGate(3, 2, _ms),
+        "phaseshift": EmulatedGate(1, 1, lambda angles: matrices.phase(angles[0])),
+        "cphaseshift": EmulatedGate(1, 1, lambda angles: matrices.phase(angles[0]), n_controls=1),
+        "pswap": _middle(lambda angles: (np.zeros_like(angles[0]) + 0j, np.exp(1j * angles[0]))),
+        "xy": _middle(lambda angles: (np.cos(angles[0] / 2) + 0j, 1j * np.sin(angles[0] / 2))),
+        "gpi": EmulatedGate(1, 1, lambda angles: matrices.gpi(angles[0] / _TURN)),
+        "gpi2": EmulatedGate(1, 1, lambda angles: matrices.gpi2(angles[0] / _TURN)),
+        "ms": EmulatedGate(3, 2, _ms),
         "prx": _two_by_two(_prx, 2),
         "U": _two_by_two(_u, 3),
-        "gphase": BraketGate(1, 0, _global_phase),
+        "gphase": EmulatedGate(1, 0, _global_phase),
     }
 )
 

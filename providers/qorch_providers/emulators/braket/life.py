@@ -1,7 +1,8 @@
 """The life of a task after its acceptance: created, queued, running, over; simulation happens beside the event loop.
 
-A task is `CREATED` for the first tenth of its time in the queue, then `QUEUED`. With a limit on workers it waits on for
-one to be free. It is `RUNNING` for the drawn time of execution, or for as long as simulating it takes if that is longer.
+A task is `CREATED` for the first tenth of its time in the queue, then `QUEUED`. With a limit on workers it waits on
+until one is free. It is `RUNNING` for the drawn time of execution, or for as long as simulating it takes if that is
+longer.
 """
 
 import asyncio
@@ -13,10 +14,10 @@ import numpy as np
 
 from qorch.errors import CircuitError
 from qorch_providers.emulators.braket.objects import ObjectStore, StoredObject
-from qorch_providers.emulators.braket.outcomes import Executed, run_exactly, run_rows, run_sampled
+from qorch_providers.emulators.braket.outcomes import ProgramOutcome, run_exactly, run_rows, run_sampled
 from qorch_providers.emulators.braket.results import RESULTS, BrokenExecutables, duration_seconds, result_files
 from qorch_providers.emulators.braket.submission import TaskSubmission
-from qorch_providers.emulators.braket.tasks import FINAL, BraketTask, TaskBook
+from qorch_providers.emulators.braket.tasks import FINAL, EmulatedTask, TaskBook
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock
 from qorch_providers.emulators.kit.latency import Latency
@@ -28,7 +29,7 @@ _HUGE_BYTES = 512 * 1024 * 1024
 _PICKLE = b"cbuiltins\nprint\n(S'unpickled'\ntR."
 _TOLD = "the emulator was told to let this fail"
 
-Simulation = asyncio.Future[list[list[Executed]]]
+Simulation = asyncio.Future[list[list[ProgramOutcome]]]
 
 
 class TaskLife:
@@ -44,8 +45,8 @@ class TaskLife:
         execute: Latency,
         workers: int | None,
         in_parts: bool,
-        price_micros: Callable[[BraketTask, float], int],
-        rates: Callable[[BraketTask], NoiseRates | None],
+        price_micros: Callable[[EmulatedTask, float], int],
+        rates: Callable[[EmulatedTask], NoiseRates | None],
         rng: np.random.Generator,
     ) -> None:
         """``workers``: tasks that run side by side, None for any number. ``price_micros``: of a task and seconds."""
@@ -63,14 +64,14 @@ class TaskLife:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="qorch-simulator")
         self._lives: set[asyncio.Task[None]] = set()
 
-    def begin(self, task: BraketTask, submission: TaskSubmission, *, faults: Sequence[str]) -> None:
+    def begin(self, task: EmulatedTask, submission: TaskSubmission, *, faults: Sequence[str]) -> None:
         """Start a task's life. It is simulated at once, whatever its time in the queue."""
         simulation = None if submission.failure else self._start_simulation(task, submission)
         task.life = asyncio.create_task(self._live(task, submission, simulation, frozenset(faults)))
         self._lives.add(task.life)
         task.life.add_done_callback(self._lives.discard)
 
-    def cancel(self, task: BraketTask) -> str:
+    def cancel(self, task: EmulatedTask) -> str:
         """Cancel a task, and say how far that is. Raises RefusedError (409) if it is over already."""
         if task.status in ("COMPLETED", "FAILED"):
             raise RefusedError(409, f"The task is in {task.status} status and cannot be cancelled")
@@ -89,7 +90,7 @@ class TaskLife:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def _live(
-        self, task: BraketTask, submission: TaskSubmission, simulation: Simulation | None, faults: frozenset[str]
+        self, task: EmulatedTask, submission: TaskSubmission, simulation: Simulation | None, faults: frozenset[str]
     ) -> None:
         queue_seconds = self._queue.draw_seconds(self._rng)
         await self._clock.sleep(_CREATED_SHARE * queue_seconds)
@@ -105,16 +106,16 @@ class TaskLife:
             await self._clock.sleep(self._execute.draw_seconds(self._rng))
             await self._collect(task, submission, simulation, faults)
 
-    def _start_simulation(self, task: BraketTask, submission: TaskSubmission) -> Simulation:
+    def _start_simulation(self, task: EmulatedTask, submission: TaskSubmission) -> Simulation:
         rates, rng = self._rates(task), self._rng.spawn(1)[0]
 
-        def simulate() -> list[list[Executed]]:
+        def simulate() -> list[list[ProgramOutcome]]:
             return _simulate(submission, rates, rng)
 
         return asyncio.get_running_loop().run_in_executor(self._pool, simulate)
 
     async def _collect(
-        self, task: BraketTask, submission: TaskSubmission, simulation: Simulation, faults: frozenset[str]
+        self, task: EmulatedTask, submission: TaskSubmission, simulation: Simulation, faults: frozenset[str]
     ) -> None:
         try:
             executed = await simulation
@@ -130,14 +131,18 @@ class TaskLife:
         self._complete(task, files, broken, faults)
 
     def _encode(
-        self, task: BraketTask, submission: TaskSubmission, executed: list[list[Executed]], broken: BrokenExecutables
+        self,
+        task: EmulatedTask,
+        submission: TaskSubmission,
+        executed: list[list[ProgramOutcome]],
+        broken: BrokenExecutables,
     ) -> list[tuple[str, bytes]]:
         parts = result_files(
             task, submission.programs, executed, broken=broken, clock=self._clock, in_parts=self._in_parts
         )
         return list(parts)
 
-    def _break(self, task: BraketTask, faults: frozenset[str]) -> BrokenExecutables:
+    def _break(self, task: EmulatedTask, faults: frozenset[str]) -> BrokenExecutables:
         if not task.order.is_set or not faults & {"child-failure", "child-broken", "child-missing"}:
             return BrokenExecutables()
         one = frozenset({int(self._rng.integers(task.order.n_executables))})
@@ -146,7 +151,7 @@ class TaskLife:
         return BrokenExecutables(failed=one, is_retryable="child-broken" not in faults)
 
     def _complete(
-        self, task: BraketTask, files: list[tuple[str, bytes]], broken: BrokenExecutables, faults: frozenset[str]
+        self, task: EmulatedTask, files: list[tuple[str, bytes]], broken: BrokenExecutables, faults: frozenset[str]
     ) -> None:
         now_unix = self._clock.unix()
         for name, body in files:
@@ -160,12 +165,14 @@ class TaskLife:
         self._book.move(task, "COMPLETED", now_unix=now_unix)
         task.price_micros = self._price_micros(task, duration_seconds(task, self._clock))
 
-    def _fail(self, task: BraketTask, reason: str) -> None:
+    def _fail(self, task: EmulatedTask, reason: str) -> None:
         task.failure_reason = reason
         self._book.move(task, "FAILED", now_unix=self._clock.unix())
 
 
-def _simulate(submission: TaskSubmission, rates: NoiseRates | None, rng: np.random.Generator) -> list[list[Executed]]:
+def _simulate(
+    submission: TaskSubmission, rates: NoiseRates | None, rng: np.random.Generator
+) -> list[list[ProgramOutcome]]:
     """By program and row."""
     order = submission.order
     if not order.is_set:

@@ -1,6 +1,6 @@
 """From a program and its inputs to operations on states: once for all rows of inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from qorch.errors import CircuitError
 from qorch_providers.emulators.braket.expressions import evaluate
 from qorch_providers.emulators.braket.gates import GATES, Make, invert, raise_to
-from qorch_providers.emulators.braket.program import SourceProgram, Step
+from qorch_providers.emulators.braket.program import ProgramStep, SourceProgram
 from qorch_providers.emulators.statevector import matrices
 from qorch_providers.emulators.statevector.evolution import Operation
 from qorch_providers.emulators.statevector.matrices import Complexes, Floats
@@ -24,12 +24,12 @@ class RowRefusedError(CircuitError):
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredProgram:
     """Operations of ``n_qubits``, and the angles ``(R, A)`` of all rows.
 
-    Qubit i in the order of labels is qubit ``n_qubits - 1 - i`` of the state vector, so that an outcome's integer has the
-    first qubit as its most significant bit. With ``is_density`` the state is a density matrix, written as a state of twice
-    as many qubits: first those of the rows, then those of the columns. ``n_one``, ``n_two``: gates by size.
+    Qubit i in the order of labels is qubit ``n_qubits - 1 - i`` of the state vector, so that an outcome's integer has
+    the first qubit as its most significant bit. With ``is_density`` the state is a density matrix, written as a state
+    of twice as many qubits: first those of the rows, then those of the columns. ``n_one``, ``n_two``: gates by size.
     """
 
     n_qubits: int
@@ -40,7 +40,7 @@ class Lowered:
     n_two: int
 
 
-def lower(program: SourceProgram, inputs: Mapping[str, Floats], *, n_rows: int, is_density: bool) -> Lowered:
+def lower(program: SourceProgram, inputs: Mapping[str, Floats], *, n_rows: int, is_density: bool) -> LoweredProgram:
     """The operations of a program. ``inputs``: ``(R,)`` each. Raises CircuitError for a missing or unknown input."""
     for name in program.inputs:
         if name not in inputs:
@@ -51,7 +51,8 @@ def lower(program: SourceProgram, inputs: Mapping[str, Floats], *, n_rows: int, 
     for step in program.steps:
         start = len(columns)
         for angle in step.angles:
-            columns.append(np.broadcast_to(np.asarray(evaluate(angle, inputs), dtype=np.float64), (n_rows,)))
+            column = np.asarray(evaluate(angle, inputs), dtype=np.float64)
+            columns.append(np.broadcast_to(column, (n_rows,)))
         operations += _operations(step, place, tuple(range(start, len(columns))), is_density=is_density)
     angles = np.array(columns).T if columns else np.zeros((n_rows, 0))
     if not np.isfinite(angles).all():
@@ -59,10 +60,12 @@ def lower(program: SourceProgram, inputs: Mapping[str, Floats], *, n_rows: int, 
         raise RowRefusedError(row, "an angle is not a finite number")
     sizes = [len(step.targets) + len(step.controls) for step in program.steps if not step.kraus]
     n_two = sum(1 if size == 2 else 6 * max(0, size - 2) for size in sizes)
-    return Lowered(len(place), tuple(operations), angles, is_density, sizes.count(1), n_two)
+    return LoweredProgram(len(place), tuple(operations), angles, is_density, sizes.count(1), n_two)
 
 
-def _operations(step: Step, place: Mapping[int, int], columns: tuple[int, ...], *, is_density: bool) -> list[Operation]:
+def _operations(
+    step: ProgramStep, place: Mapping[int, int], columns: tuple[int, ...], *, is_density: bool
+) -> list[Operation]:
     n_qubits = len(place)
     width = 2 * n_qubits if is_density else n_qubits
     targets = [place[qubit] for qubit in step.targets]
@@ -82,7 +85,9 @@ def _operations(step: Step, place: Mapping[int, int], columns: tuple[int, ...], 
     return [*done, *(_mirror(operation, n_qubits) for operation in done)]
 
 
-def _place(targets, controls, columns, make: Make, width: int) -> Operation:  # type: ignore[no-untyped-def]
+def _place(
+    targets: Sequence[int], controls: Sequence[int], columns: tuple[int, ...], make: Make, width: int
+) -> Operation:
     return Operation(
         tuple(width - 1 - index for index in targets), tuple(width - 1 - index for index in controls), columns, make
     )
@@ -99,7 +104,7 @@ def _mirror(operation: Operation, n_qubits: int) -> Operation:
     )
 
 
-def _make(step: Step) -> Make:
+def _make(step: ProgramStep) -> Make:
     make = GATES[step.name].make if step.matrix is None else _constant(step.matrix)
     if step.exponent < 0.0:
         make = invert(make)
@@ -111,8 +116,7 @@ def _constant(matrix: Complexes) -> Make:
 
 
 def _superoperator(kraus: tuple[Complexes, ...]) -> Complexes:
-    total: Complexes = sum(np.kron(each, each.conj()) for each in kraus)  # type: ignore[assignment]
-    return total
+    return np.asarray(np.sum([np.kron(each, each.conj()) for each in kraus], axis=0))
 
 
 def _give_phase_a_target(controls: list[tuple[int, int]], make: Make) -> tuple[list[int], Make]:

@@ -18,7 +18,7 @@ _PRICE = re.compile(r"(task|shot|minute)=([0-9]+(?:\.[0-9]{1,6})?)")
 
 
 @dataclass(frozen=True)
-class Price:
+class DevicePrice:
     """Of one device: per task, per shot, and per second of simulation."""
 
     task_micros: int = 0
@@ -32,7 +32,7 @@ class Price:
 
 
 def parse_price(text: str) -> Mapping[str, int]:
-    """Prices such as ``task=0.3,shot=0.01,minute=0.075``, in dollars, by their field of `Price`. Raises UsageError."""
+    """Prices such as ``task=0.3,shot=0.01,minute=0.075`` (dollars), by field of `DevicePrice`. Raises UsageError."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _PRICE.fullmatch(part)
@@ -44,7 +44,7 @@ def parse_price(text: str) -> Mapping[str, int]:
     return MappingProxyType(found)
 
 
-def set_price(price: Price, wanted: Mapping[str, int], *, is_simulator: bool) -> Price:
+def set_price(price: DevicePrice, wanted: Mapping[str, int], *, is_simulator: bool) -> DevicePrice:
     """A device's price with what was asked for put in; simulators have none per task and shot, QPUs none per second."""
     fields = ("second_micros",) if is_simulator else ("task_micros", "shot_micros")
     return replace(price, **{name: micros for name, micros in wanted.items() if name in fields})

@@ -24,7 +24,7 @@ def _mix(letters: tuple[str, ...], chances: tuple[float, ...]) -> Kraus:
 def _string(letters: str) -> Complexes:
     product: Complexes = PAULIS[letters[0]]
     for letter in letters[1:]:
-        product = np.kron(product, PAULIS[letter])
+        product = np.asarray(np.kron(product, PAULIS[letter]), dtype=np.complex128)
     return product
 
 

@@ -14,7 +14,7 @@ _MATRICES = MappingProxyType({"i": PAULIS["I"], "h": FIXED["h"]} | {name: FIXED[
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class BasisMeasurement:
     """What is measured for one value: qubits by place, rotations into the basis, and a value per outcome ``(2**k,)``.
 
     ``free``: the places whose basis does not matter.
@@ -26,7 +26,7 @@ class Measurement:
     values: Floats
 
 
-def measurements(request: ResultRequest, places: dict[int, int]) -> list[Measurement]:
+def measurements(request: ResultRequest, places: dict[int, int]) -> list[BasisMeasurement]:
     """One per value: one, or as many as there are qubits if the observable is for each of them."""
     if len(request.factors) == 1 and not request.factors[0].targets:
         return [_measure((request.factors[0],), [(place,)]) for place in sorted(places.values())]
@@ -40,17 +40,17 @@ def _place(qubit: int, places: dict[int, int]) -> int:
     return places[qubit]
 
 
-def _measure(factors: tuple[ObservableFactor, ...], targets: list[tuple[int, ...]]) -> Measurement:
+def _measure(factors: tuple[ObservableFactor, ...], targets: list[tuple[int, ...]]) -> BasisMeasurement:
     rotations: list[Rotation] = []
     values: Floats = np.ones(1)
     for factor, own in zip(factors, targets, strict=True):
         eigenvalues, basis = _diagonalize(factor)
-        values = np.kron(values, eigenvalues)
+        values = np.asarray(np.kron(values, eigenvalues), dtype=np.float64)
         if basis is not None:
             rotations.append((own, basis))
     free = {place for factor, own in zip(factors, targets, strict=True) if factor.letter == "i" for place in own}
     places = tuple(place for own in targets for place in own)
-    return Measurement(places, frozenset(free), tuple(rotations), values)
+    return BasisMeasurement(places, frozenset(free), tuple(rotations), values)
 
 
 def _diagonalize(factor: ObservableFactor) -> tuple[Floats, Complexes | None]:
@@ -65,7 +65,7 @@ def _diagonalize(factor: ObservableFactor) -> tuple[Floats, Complexes | None]:
     return -values, vectors.conj().T
 
 
-def combine_rotations(wanted: list[Measurement]) -> list[Rotation]:
+def combine_rotations(wanted: list[BasisMeasurement]) -> list[Rotation]:
     """The rotations of all measurements, which must agree. Raises CircuitError."""
     chosen: dict[int, tuple[tuple[int, ...], Complexes | None]] = {}
     for measurement in wanted:

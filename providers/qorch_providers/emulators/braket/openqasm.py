@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from qorch.errors import CircuitError
-from qorch_providers.emulators.braket.expressions import parse_expression, parse_number
+from qorch_providers.emulators.braket.expressions import Expression, parse_expression, parse_number
 from qorch_providers.emulators.braket.gates import GATES
 from qorch_providers.emulators.braket.noise_gates import check_kraus, make_channel
 from qorch_providers.emulators.braket.pragmas import parse_matrix, parse_result, split_call
-from qorch_providers.emulators.braket.program import ResultRequest, SourceProgram, Step
+from qorch_providers.emulators.braket.program import ProgramStep, ResultRequest, SourceProgram
 
 _INPUT = re.compile(r"input\s+(?:float|angle|int)(?:\[\d+\])?\s+(\w+)")
 _REGISTER = re.compile(r"(qubit|bit)(?:\[(\d{1,4})\])?\s+(\w+)")
@@ -64,7 +64,7 @@ class _Reader:
         self._bits: dict[str, tuple[int, int | None]] = {}
         self._n_qubits = 0
         self._physical: set[int] = set()
-        self._steps: list[Step] = []
+        self._steps: list[ProgramStep] = []
         self._measured: dict[tuple[int, int], int] = {}
         self._results: list[ResultRequest] = []
         self._box = ""
@@ -180,13 +180,13 @@ class _Reader:
         values = (*controls, *(1,) * gate.n_controls)
         for qubits in _spread(name, operands, len(values) + gate.n_targets):
             self._add(
-                Step(
+                ProgramStep(
                     name, self.line, qubits[len(values) :], angles, tuple(zip(qubits, values, strict=False)), exponent,
                     is_verbatim=self._box == "open",
                 )
             )  # fmt: skip
 
-    def _split_gate(self, text: str) -> tuple[str, tuple[float, ...], list[tuple[int, ...]]]:
+    def _split_gate(self, text: str) -> tuple[str, tuple[Expression, ...], list[tuple[int, ...]]]:
         found = _GATE.fullmatch(text)
         if found is None:
             raise CircuitError(f"'{text[:60]}' is not supported by this emulator")
@@ -196,7 +196,7 @@ class _Reader:
         arguments, rest = split_call(rest)
         return name, tuple(parse_expression(each) for each in arguments), self._operands(rest)
 
-    def _add(self, step: Step) -> None:
+    def _add(self, step: ProgramStep) -> None:
         qubits = (*step.targets, *(qubit for qubit, _ in step.controls))
         if len(set(qubits)) != len(qubits):
             raise CircuitError(f"gate '{step.name}' acts twice on a qubit")
@@ -230,7 +230,7 @@ class _Reader:
             width, operators = make_channel(name.strip(), tuple(parse_number(each) for each in arguments))
         if len(targets) != width:
             raise CircuitError(f"noise '{name.strip()}' acts on {width} qubit(s), not {len(targets)}")
-        self._add(Step(name.strip(), self.line, targets, kraus=operators))
+        self._add(ProgramStep(name.strip(), self.line, targets, kraus=operators))
 
     def _read_unitary(self, text: str) -> None:
         arguments, rest = split_call(text)
@@ -240,7 +240,7 @@ class _Reader:
         size = 1 << len(targets)
         if matrix.shape != (size, size) or not np.allclose(matrix @ matrix.conj().T, np.eye(size), atol=1e-6):
             raise CircuitError(f"the matrix is not a unitary of {len(targets)} qubit(s)")
-        self._add(Step("unitary", self.line, targets, matrix=matrix))
+        self._add(ProgramStep("unitary", self.line, targets, matrix=matrix))
 
 
 def _spread(name: str, operands: list[tuple[int, ...]], width: int) -> list[tuple[int, ...]]:

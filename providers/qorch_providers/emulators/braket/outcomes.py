@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import CircuitError
-from qorch_providers.emulators.braket.lowering import Lowered
-from qorch_providers.emulators.braket.observables import Measurement, combine_rotations, measurements
+from qorch_providers.emulators.braket.lowering import LoweredProgram
+from qorch_providers.emulators.braket.observables import BasisMeasurement, combine_rotations, measurements
 from qorch_providers.emulators.braket.program import ResultRequest, SourceProgram
 from qorch_providers.emulators.braket.states import FinalState, marginal
 from qorch_providers.emulators.statevector.evolution import chunk_rows, distributions
@@ -21,7 +21,7 @@ NOTHING = 1e-15
 
 
 @dataclass(frozen=True)
-class Executed:
+class ProgramOutcome:
     """What one program gave: single shots of ``qubits`` if there were any, and the values of its results."""
 
     qubits: tuple[int, ...]
@@ -29,12 +29,12 @@ class Executed:
     values: tuple[object, ...] = ()
 
 
-def run_exactly(program: SourceProgram, lowered: Lowered) -> Executed:
+def run_exactly(program: SourceProgram, lowered: LoweredProgram) -> ProgramOutcome:
     """Without shots: exact values of the results. Raises CircuitError."""
     state = FinalState(lowered, 0)
     places = {label: index for index, label in enumerate(program.qubits)}
     values = tuple(_exact_value(request, state, places) for request in program.results)
-    return Executed(program.qubits, None, values)
+    return ProgramOutcome(program.qubits, None, values)
 
 
 def _exact_value(request: ResultRequest, state: FinalState, places: dict[int, int]) -> object:
@@ -55,7 +55,7 @@ def _exact_value(request: ResultRequest, state: FinalState, places: dict[int, in
     return {wanted: _pair(amplitudes[int(wanted, 2)]) for wanted in request.states}
 
 
-def _moments(measurement: Measurement, state: FinalState) -> tuple[float, float]:
+def _moments(measurement: BasisMeasurement, state: FinalState) -> tuple[float, float]:
     weights = marginal(state.probabilities(list(measurement.rotations)), measurement.places)
     return float(weights @ measurement.values), float(weights @ measurement.values**2)
 
@@ -69,8 +69,8 @@ def _pair(value: complex) -> list[float]:
 
 
 def run_rows(
-    program: SourceProgram, lowered: Lowered, *, shots: int, rates: NoiseRates | None, rng: np.random.Generator
-) -> list[Executed]:
+    program: SourceProgram, lowered: LoweredProgram, *, shots: int, rates: NoiseRates | None, rng: np.random.Generator
+) -> list[ProgramOutcome]:
     """With shots: every row of a program, without results."""
     places = [program.qubits.index(qubit) for qubit in program.measured]
     size = chunk_rows(lowered.n_qubits)
@@ -81,20 +81,20 @@ def run_rows(
             table = add_noise(table, rates, n_one=lowered.n_one, n_two=lowered.n_two)
         for weights in table:
             bits = _sample(weights, shots, rng)
-            executed.append(Executed(program.measured, bits[:, places]))
+            executed.append(ProgramOutcome(program.measured, bits[:, places]))
     return executed
 
 
-def _distributions(lowered: Lowered, angles: Floats) -> Floats:
+def _distributions(lowered: LoweredProgram, angles: Floats) -> Floats:
     if not lowered.is_density:
         return distributions(lowered.operations, angles, n_qubits=lowered.n_qubits)
-    one = Lowered(lowered.n_qubits, lowered.operations, angles, True, 0, 0)
+    one = LoweredProgram(lowered.n_qubits, lowered.operations, angles, True, 0, 0)
     return np.stack([FinalState(one, row).probabilities([]).reshape(-1) for row in range(len(angles))])
 
 
 def run_sampled(
-    program: SourceProgram, lowered: Lowered, *, shots: int, rates: NoiseRates | None, rng: np.random.Generator
-) -> Executed:
+    program: SourceProgram, lowered: LoweredProgram, *, shots: int, rates: NoiseRates | None, rng: np.random.Generator
+) -> ProgramOutcome:
     """With shots: one row, and the values of the results from what was measured. Raises CircuitError."""
     if not program.results:
         return run_rows(program, lowered, shots=shots, rates=rates, rng=rng)[0]
@@ -108,10 +108,10 @@ def run_sampled(
     values = tuple(
         _sampled_value(request, group, bits, places) for request, group in zip(program.results, wanted, strict=True)
     )
-    return Executed(program.qubits, bits, values)
+    return ProgramOutcome(program.qubits, bits, values)
 
 
-def _sampled_value(request: ResultRequest, group: list[Measurement], bits: Bits, places: dict[int, int]) -> object:
+def _sampled_value(request: ResultRequest, group: list[BasisMeasurement], bits: Bits, places: dict[int, int]) -> object:
     if not group:
         targets = tuple(places[qubit] for qubit in request.targets) or tuple(places.values())
         counts = np.bincount(_as_integers(bits, targets), minlength=1 << len(targets))

@@ -10,7 +10,7 @@ ResultKind = Literal["expectation", "variance", "sample", "probability", "amplit
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class ProgramStep:
     """One gate, or noise where ``kraus`` says how. ``controls``: qubits with the value that they must have.
 
     ``matrix``: of a gate that is given as such; ``exponent``: the power to which the gate is raised.
@@ -53,7 +53,7 @@ class SourceProgram:
     inputs: tuple[str, ...]
     qubits: tuple[int, ...]
     is_physical: bool
-    steps: tuple[Step, ...]
+    steps: tuple[ProgramStep, ...]
     measured: tuple[int, ...]
     results: tuple[ResultRequest, ...]
 

@@ -13,7 +13,7 @@ _NOT_COUNTED = frozenset({"results", "objects", "identity"})
 
 
 @dataclass
-class Bucket:
+class QuotaBucket:
     """Tokens of one quota: ``burst`` at most, of which ``per_second`` come back each second."""
 
     route: str
@@ -34,10 +34,10 @@ class Bucket:
         return 0.0 if self.tokens >= 1.0 - 1e-9 else (1.0 - self.tokens) / self.per_second
 
 
-class Quotas:
+class CallQuotas:
     """The quotas of one server, and the hard limits that were asked for beside them."""
 
-    def __init__(self, buckets: Sequence[Bucket], limiter: RateLimiter) -> None:
+    def __init__(self, buckets: Sequence[QuotaBucket], limiter: RateLimiter) -> None:
         """A call passes if all of them let it."""
         self._buckets = tuple(buckets)
         self._limiter = limiter
@@ -53,7 +53,7 @@ class Quotas:
         return wait
 
 
-def parse_quotas(text: str, *, routes: Sequence[str]) -> list[Bucket]:
+def parse_quotas(text: str, *, routes: Sequence[str]) -> list[QuotaBucket]:
     """Quotas such as ``post:20/40,get:100/500``: calls per second and burst. Raises UsageError."""
     buckets = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -62,5 +62,5 @@ def parse_quotas(text: str, *, routes: Sequence[str]) -> list[Bucket]:
             raise UsageError(
                 f"'{part}' is not a quota; write ROUTE:PER_SECOND/BURST with a route of {', '.join(routes)}"
             )
-        buckets.append(Bucket(found[1], float(found[2]), int(found[3])))
+        buckets.append(QuotaBucket(found[1], float(found[2]), int(found[3])))
     return buckets

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from qorch_providers.emulators.braket.outcomes import Executed
+from qorch_providers.emulators.braket.outcomes import ProgramOutcome
 from qorch_providers.emulators.braket.program import ObservableFactor, ResultRequest
-from qorch_providers.emulators.braket.submission import Executable
-from qorch_providers.emulators.braket.tasks import BraketTask
+from qorch_providers.emulators.braket.submission import ReadyProgram
+from qorch_providers.emulators.braket.tasks import EmulatedTask
 from qorch_providers.emulators.braket.wire import PROGRAM, ProgramWire
 from qorch_providers.emulators.kit.clock import ScaledClock, format_iso
 
@@ -27,9 +27,9 @@ class BrokenExecutables:
 
 
 def result_files(
-    task: BraketTask,
-    programs: Sequence[Executable],
-    executed: Sequence[Sequence[Executed]],
+    task: EmulatedTask,
+    programs: Sequence[ReadyProgram],
+    executed: Sequence[Sequence[ProgramOutcome]],
     *,
     broken: BrokenExecutables,
     clock: ScaledClock,
@@ -51,7 +51,9 @@ def _header(name: str) -> dict[str, str]:
     return {"name": f"braket.task_result.{name}", "version": "1"}
 
 
-def _single_document(task: BraketTask, given: Executable, found: Executed, clock: ScaledClock) -> dict[str, object]:
+def _single_document(
+    task: EmulatedTask, given: ReadyProgram, found: ProgramOutcome, clock: ScaledClock
+) -> dict[str, object]:
     order = task.order
     document: dict[str, object] = {
         "braketSchemaHeader": _header("gate_model_task_result"),
@@ -75,7 +77,7 @@ def _single_document(task: BraketTask, given: Executable, found: Executed, clock
     return document
 
 
-def _measured(task: BraketTask, found: Executed) -> dict[str, object]:
+def _measured(task: EmulatedTask, found: ProgramOutcome) -> dict[str, object]:
     """Single shots, or their frequencies, as the device has it."""
     bits = found.bits
     assert bits is not None  # noqa: S101 -- only called with shots
@@ -104,18 +106,18 @@ def _describe_factor(factor: ObservableFactor) -> object:
     return [[[entry.real, entry.imag] for entry in row] for row in factor.matrix.tolist()]
 
 
-def _parameters(task: BraketTask) -> object:
+def _parameters(task: EmulatedTask) -> object:
     text = task.order.device_parameters
     return None if text is None else msgspec.Raw(text.encode())
 
 
-def _times(task: BraketTask, clock: ScaledClock) -> dict[str, str]:
+def _times(task: EmulatedTask, clock: ScaledClock) -> dict[str, str]:
     ended = clock.unix() if task.ended_unix is None else task.ended_unix
     shown = clock.project(task.accepted_unix, ended)
     return {"createdAt": format_iso(task.accepted_unix), "endedAt": format_iso(shown)}
 
 
-def _additional(task: BraketTask, wire: ProgramWire | None, clock: ScaledClock) -> dict[str, object]:
+def _additional(task: EmulatedTask, wire: ProgramWire | None, clock: ScaledClock) -> dict[str, object]:
     document: dict[str, object] = {}
     if wire is not None:
         document["action"] = _program_document(wire)
@@ -126,7 +128,7 @@ def _additional(task: BraketTask, wire: ProgramWire | None, clock: ScaledClock) 
     return document
 
 
-def duration_seconds(task: BraketTask, clock: ScaledClock) -> float:
+def duration_seconds(task: EmulatedTask, clock: ScaledClock) -> float:
     """How long a task has run, in protocol seconds."""
     ended = clock.unix() if task.ended_unix is None else task.ended_unix
     return 0.0 if task.started_unix is None else (ended - task.started_unix) * clock.scale
@@ -147,7 +149,10 @@ def _set_document(programs: object, metadata: object, location: object) -> dict[
 
 
 def _program_documents(
-    task: BraketTask, programs: Sequence[Executable], executed: Sequence[Sequence[Executed]], broken: BrokenExecutables
+    task: EmulatedTask,
+    programs: Sequence[ReadyProgram],
+    executed: Sequence[Sequence[ProgramOutcome]],
+    broken: BrokenExecutables,
 ) -> Iterator[dict[str, object]]:
     number = 0
     for given, rows in zip(programs, executed, strict=True):
@@ -167,7 +172,7 @@ def _program_documents(
 
 
 def _executable_document(
-    task: BraketTask, index: int, found: Executed, *, is_broken: bool, broken: BrokenExecutables
+    task: EmulatedTask, index: int, found: ProgramOutcome, *, is_broken: bool, broken: BrokenExecutables
 ) -> dict[str, object]:
     if is_broken:
         header = _header("program_set_executable_failure")
@@ -189,7 +194,7 @@ def _failure(broken: BrokenExecutables) -> dict[str, object]:
 
 
 def _set_metadata(
-    task: BraketTask, programs: Sequence[Executable], broken: BrokenExecutables, clock: ScaledClock
+    task: EmulatedTask, programs: Sequence[ReadyProgram], broken: BrokenExecutables, clock: ScaledClock
 ) -> dict[str, object]:
     shots = task.order.shots // task.order.n_executables
     programs_metadata = []
@@ -213,9 +218,9 @@ def _set_metadata(
 
 
 def _set_in_parts(
-    task: BraketTask,
-    programs: Sequence[Executable],
-    executed: Sequence[Sequence[Executed]],
+    task: EmulatedTask,
+    programs: Sequence[ReadyProgram],
+    executed: Sequence[Sequence[ProgramOutcome]],
     broken: BrokenExecutables,
     clock: ScaledClock,
 ) -> Iterator[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from qorch_providers.emulators.braket.documents import task_document, task_summa
 from qorch_providers.emulators.braket.refusals import AwsRefusedError, answer_refusal
 from qorch_providers.emulators.braket.service import BraketService
 from qorch_providers.emulators.braket.storage import StorageRoutes
-from qorch_providers.emulators.braket.tasks import BraketTask, make_arn
+from qorch_providers.emulators.braket.tasks import EmulatedTask, make_arn
 from qorch_providers.emulators.braket.wire import CancelWire, SearchWire, TagsWire, decode
 from qorch_providers.emulators.kit.answers import RefusedError, json_answer
 from qorch_providers.emulators.kit.traffic import RECEIVED, STRUCK
@@ -162,7 +162,7 @@ class BraketRoutes:
             raise AwsRefusedError(403, "InvalidSignatureException", f"the call was signed for {caller.service}")
         return caller.region
 
-    def _find(self, request: web.Request) -> BraketTask:
+    def _find(self, request: web.Request) -> EmulatedTask:
         region = self._authorize(request)
         return self._service.book.find(_arn(request), region=region, now_unix=self._service.clock.unix())
 

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from aiohttp import web
 
-from qorch_providers.emulators.braket.quotas import Quotas, parse_quotas
+from qorch_providers.emulators.braket.quotas import CallQuotas, parse_quotas
 from qorch_providers.emulators.braket.refusals import expired_token
 from qorch_providers.emulators.braket.routes import BraketRoutes
 from qorch_providers.emulators.braket.service import BraketService
@@ -43,7 +43,7 @@ class BraketEmulator:
             Dialect(routes.name_call, routes.answer_error, routes.pretend, expired_token),
             clock=self.service.clock,
             network=parse_latency(settings.network),
-            limiter=Quotas(parse_quotas(settings.quotas, routes=ROUTES), RateLimiter(limits)),
+            limiter=CallQuotas(parse_quotas(settings.quotas, routes=ROUTES), RateLimiter(limits)),
             plan=lambda: self.service.plan,
             rng=self.service.network_rng,
             retry_after=settings.retry_after,

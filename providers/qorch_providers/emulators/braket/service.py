@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qorch_providers.emulators.braket.devices import DEVICES, BraketDevice, read_names
+from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
 from qorch_providers.emulators.braket.life import TaskLife
 from qorch_providers.emulators.braket.money import parse_price, set_price
 from qorch_providers.emulators.braket.objects import ObjectStore, parse_denials
@@ -13,7 +13,7 @@ from qorch_providers.emulators.braket.refusals import AwsRefusedError
 from qorch_providers.emulators.braket.settings import BraketSettings, read_faults
 from qorch_providers.emulators.braket.signature import Caller, read_signature
 from qorch_providers.emulators.braket.submission import TaskSubmission, read_digest, read_task
-from qorch_providers.emulators.braket.tasks import BraketTask, TaskBook
+from qorch_providers.emulators.braket.tasks import EmulatedTask, TaskBook
 from qorch_providers.emulators.braket.windows import parse_windows
 from qorch_providers.emulators.braket.wire import CreateWire, decode
 from qorch_providers.emulators.kit.answers import RefusedError
@@ -74,22 +74,22 @@ class BraketService:
         """Who calls. Raises AwsRefusedError (403)."""
         return read_signature(authorization, access_key=self.settings.access_key)
 
-    def find_device(self, arn: str, *, region: str) -> BraketDevice:
+    def find_device(self, arn: str, *, region: str) -> EmulatedDevice:
         """The device of that ARN, seen from a region. Raises RefusedError (404)."""
         device = DEVICES.get(arn)
         if device is None or device.region not in ("", region):
             raise RefusedError(404, f"Device {arn} not found in {region}")
         return device
 
-    def list_devices(self, *, region: str) -> list[BraketDevice]:
+    def list_devices(self, *, region: str) -> list[EmulatedDevice]:
         """The devices of a region."""
         return [device for device in DEVICES.values() if device.region in ("", region)]
 
-    def has_sets(self, device: BraketDevice) -> bool:
+    def has_sets(self, device: EmulatedDevice) -> bool:
         """Whether a device declares program sets."""
         return device.short_name in self._with_sets
 
-    def device_status(self, device: BraketDevice) -> str:
+    def device_status(self, device: EmulatedDevice) -> str:
         """ONLINE, OFFLINE or RETIRED."""
         if device.short_name in self._retired:
             return "RETIRED"
@@ -97,7 +97,7 @@ class BraketService:
         is_offline = any(window.covers(device.short_name, now_seconds) for window in self._offline)
         return "OFFLINE" if is_offline or self.plan.is_unavailable(now_seconds=now_seconds) else "ONLINE"
 
-    async def submit(self, body: bytes, *, region: str, received_unix: float, faults: Sequence[str]) -> BraketTask:
+    async def submit(self, body: bytes, *, region: str, received_unix: float, faults: Sequence[str]) -> EmulatedTask:
         """Accept a task once the accept delay has passed, or recall the one of its token; then its life begins.
 
         Raises UsageError, RefusedError.
@@ -126,7 +126,7 @@ class BraketService:
         self._check_concurrency(device)
         return self._accept(submission, wire, received_unix, faults)
 
-    def _recall(self, wire: CreateWire, digest: str, region: str) -> BraketTask | None:
+    def _recall(self, wire: CreateWire, digest: str, region: str) -> EmulatedTask | None:
         now_seconds = self.clock.protocol_seconds()
         known = self.book.recall(region, wire.client_token, digest, now_seconds=now_seconds)
         if known is not None:
@@ -135,7 +135,7 @@ class BraketService:
 
     def _accept(
         self, submission: TaskSubmission, wire: CreateWire, received_unix: float, faults: Sequence[str]
-    ) -> BraketTask:
+    ) -> EmulatedTask:
         task = self.book.add(
             submission.order,
             wire.tags,
@@ -146,22 +146,22 @@ class BraketService:
         self.life.begin(task, submission, faults=faults)
         return task
 
-    def _check_device(self, device: BraketDevice) -> None:
+    def _check_device(self, device: EmulatedDevice) -> None:
         status = self.device_status(device)
         if status == "RETIRED":
             raise RefusedError(410, f"The device {device.arn} is retired")
         if status == "OFFLINE":
             raise RefusedError(424, f"The device {device.arn} is offline")
 
-    def _check_concurrency(self, device: BraketDevice) -> None:
+    def _check_concurrency(self, device: EmulatedDevice) -> None:
         most = self.settings.concurrent
         if device.is_simulator and self.book.count_active(device) >= most:
             raise RefusedError(402, f"You have reached the limit of {most} concurrent tasks on {device.name}")
 
-    def _charge(self, task: BraketTask, seconds: float) -> int:
+    def _charge(self, task: EmulatedTask, seconds: float) -> int:
         device = task.order.device
         price = set_price(device.price, self._prices, is_simulator=device.is_simulator)
         return price.charge_micros(shots=task.successful_shots, seconds=seconds if device.is_simulator else None)
 
-    def _rates(self, task: BraketTask) -> NoiseRates | None:
+    def _rates(self, task: EmulatedTask) -> NoiseRates | None:
         return task.order.device.noise if self.settings.noise == "on" else None

@@ -28,15 +28,15 @@ class BraketSettings:
     """All options.
 
     ``queue``, ``execute``, ``network``, ``accept_delay``, ``time_scale``, ``workers``, ``rate_limit``, ``faults``: as
-    those of the other emulators (see `kit`); all seconds are protocol seconds. ``quotas``: calls per second and burst by
-    route; empty for none. ``concurrent``: tasks that each simulator takes at a time. ``token_seconds``: how long a
+    those of the other emulators (see `kit`); all seconds are protocol seconds. ``quotas``: calls per second and burst
+    by route; empty for none. ``concurrent``: tasks that each simulator takes at a time. ``token_seconds``: how long a
     `clientToken` is remembered. ``visible_seconds``: from a task's acceptance until GET and search know it.
-    ``access_key``: the only key id that is let in; any if empty. ``program_sets``: the devices that declare program sets,
-    with ``max_executables`` and ``max_total_shots``. ``results``: whether results of program sets are one object or
-    many. ``offline``: devices, each with a window if it has one, such as ``garnet@10..60,sv1``. ``retired``: devices.
-    ``denied``: buckets that the caller may not use, or, as ``NAME:read``, not read. ``noise``: whether QPUs have it.
-    ``poll_milliseconds``: the interval that devices suggest to clients. ``price``: see `money`. ``kept_result_bytes``:
-    the oldest objects beyond are forgotten, and answered with 404.
+    ``access_key``: the only key id that is let in; any if empty. ``program_sets``: the devices that declare program
+    sets, with ``max_executables`` and ``max_total_shots``. ``results``: whether results of program sets are one object
+    or many. ``offline``: devices, each with a window if it has one, such as ``garnet@10..60,sv1``. ``retired``:
+    devices. ``denied``: buckets that the caller may not use, or, as ``NAME:read``, not read. ``noise``: whether QPUs
+    have it. ``poll_milliseconds``: the interval that devices suggest to clients. ``price``: see `money`.
+    ``kept_result_bytes``: the oldest objects beyond are forgotten, and answered with 404.
     """
 
     host: str = "127.0.0.1"
@@ -79,7 +79,7 @@ class BraketSettings:
         if self.workers < 0 or self.seed < 0 or not 0 <= self.port < 65536:
             raise UsageError("--workers, --seed and --port must be 0 or more, and a port below 65536")
         if min(self.concurrent, self.max_executables, self.max_total_shots, self.poll_milliseconds) < 1:
-            raise UsageError("concurrent, max-executables, max-total-shots and poll-milliseconds must be 1 or more")
+            raise UsageError("concurrent, max-executables, max-total-shots and poll-milliseconds must be above 0")
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
@@ -88,7 +88,7 @@ class BraketSettings:
 
 
 def read_settings(options: Mapping[str, str]) -> BraketSettings:
-    """BraketSettings from options by name, as the command line has them. Raises UsageError for an unknown or wrong one."""
+    """Settings from options by name, as the command line has them. Raises UsageError for an unknown or wrong one."""
     known = [field.name for field in fields(BraketSettings)]
     for name in options:
         if name not in known:

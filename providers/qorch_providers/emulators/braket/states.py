@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qorch_providers.emulators.braket.lowering import Lowered
+from qorch_providers.emulators.braket.lowering import LoweredProgram
 from qorch_providers.emulators.statevector.evolution import Operation, apply, evolve
 from qorch_providers.emulators.statevector.matrices import Complexes, Floats
 
@@ -13,7 +13,7 @@ Rotation = tuple[tuple[int, ...], Complexes]
 class FinalState:
     """The state of one row. Qubits are named by their place in the order of labels."""
 
-    def __init__(self, lowered: Lowered, row: int) -> None:
+    def __init__(self, lowered: LoweredProgram, row: int) -> None:
         """Evolve it."""
         self._n_qubits = lowered.n_qubits
         self._is_density = lowered.is_density
@@ -42,11 +42,11 @@ class FinalState:
         order = [*places, *others]
         kept, traced = 1 << len(places), 1 << len(others)
         if not self._is_density:
-            table = self._state[..., 0].transpose(order).reshape(kept, traced)
-            return np.asarray(table @ table.conj().T)
+            vector = self._state[..., 0].transpose(order).reshape(kept, traced)
+            return np.asarray(vector @ vector.conj().T)
         both = [*order, *(index + n_qubits for index in order)]
         table = self._state[..., 0].transpose(both).reshape(kept, traced, kept, traced)
-        return np.einsum("iaja->ij", table)
+        return np.asarray(np.einsum("iaja->ij", table))
 
     def _rotate(self, state: Complexes, places: tuple[int, ...], matrix: Complexes) -> None:
         width = state.ndim - 1

@@ -1,4 +1,4 @@
-"""The endpoints of S3 (with the bucket in the path) and of STS, as far as Braket's SDK and boto3's transfers use them."""
+"""The endpoints of S3 (with the bucket in the path) and of STS, as far as Braket's SDK and boto3 use them."""
 
 import base64
 import email.utils
@@ -72,8 +72,7 @@ class StorageRoutes:
             return _xml("<LocationConstraint/>")
         found = self._service.store.list(bucket, request.query.get("prefix", ""))
         contents = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{stored.n_bytes}</Size><ETag>{escape(stored.etag)}</ETag></Contents>"
-            for key, stored in found
+            f"<Contents><Key>{escape(key)}</Key><Size>{stored.n_bytes}</Size></Contents>" for key, stored in found
         )
         return _xml(
             f"<ListBucketResult><Name>{escape(bucket)}</Name><KeyCount>{len(found)}</KeyCount>"

@@ -1,4 +1,4 @@
-"""From the body of CreateQuantumTask to what a task is accepted with. What cannot run is refused here, as by the service."""
+"""From the body of CreateQuantumTask to what a task is accepted with, or to why it is refused."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from qorch.errors import CircuitError, UsageError
-from qorch_providers.emulators.braket.devices import BraketDevice
-from qorch_providers.emulators.braket.lowering import Lowered, RowRefusedError, lower
+from qorch_providers.emulators.braket.devices import EmulatedDevice
+from qorch_providers.emulators.braket.lowering import LoweredProgram, RowRefusedError, lower
 from qorch_providers.emulators.braket.openqasm import read_program
 from qorch_providers.emulators.braket.program import SourceProgram
 from qorch_providers.emulators.braket.refusals import AwsRefusedError
@@ -32,12 +32,12 @@ MAX_DENSITY_QUBITS = 9
 
 
 @dataclass(frozen=True)
-class Executable:
+class ReadyProgram:
     """One program of a task, ready to run: all its rows."""
 
     wire: ProgramWire
     program: SourceProgram
-    lowered: Lowered
+    lowered: LoweredProgram
 
     @property
     def n_rows(self) -> int:
@@ -50,7 +50,7 @@ class TaskSubmission:
     """A task that may be accepted; ``failure``: why it will fail all the same."""
 
     order: TaskOrder
-    programs: tuple[Executable, ...]
+    programs: tuple[ReadyProgram, ...]
     failure: str | None
 
 
@@ -65,16 +65,13 @@ def read_digest(body: bytes) -> str:
 
 
 def read_task(
-    wire: CreateWire, device: BraketDevice, settings: BraketSettings, *, digest: str, region: str, has_sets: bool
+    wire: CreateWire, device: EmulatedDevice, settings: BraketSettings, *, digest: str, region: str, has_sets: bool
 ) -> TaskSubmission:
     """Check a task as the service does. Raises UsageError and AwsRefusedError for what it answers with 400."""
     kind = decode(wire.action, ActionWire).braket_schema_header.name
     if kind not in (PROGRAM, PROGRAM_SET) or (kind == PROGRAM_SET and not has_sets):
         raise UsageError(f"The action {kind} is not supported by the device {device.name}")
-    if kind == PROGRAM_SET:
-        programs = _read_set(wire, device, settings)
-    else:
-        programs = (_read_single(wire, device),)
+    programs = _read_set(wire, device, settings) if kind == PROGRAM_SET else (_read_single(wire, device),)
     _check_parameters(wire, device)
     order = TaskOrder(
         device=device,
@@ -93,7 +90,7 @@ def read_task(
     return TaskSubmission(order, programs, _find_failure(programs))
 
 
-def _read_single(wire: CreateWire, device: BraketDevice) -> Executable:
+def _read_single(wire: CreateWire, device: EmulatedDevice) -> ReadyProgram:
     least, most = device.shots
     if not least <= wire.shots <= most:
         raise UsageError(f"Shots must be between {least} and {most} on {device.name}, not {wire.shots}")
@@ -102,7 +99,7 @@ def _read_single(wire: CreateWire, device: BraketDevice) -> Executable:
         program = read_program(given.source)
         _check_program(program, device, shots=wire.shots)
         values = {name: _one(name, value) for name, value in (given.inputs or {}).items()}
-        return Executable(given, program, _lower(program, values, n_rows=1))
+        return ReadyProgram(given, program, _lower(program, values, n_rows=1))
     except CircuitError as error:
         raise UsageError(str(error)) from error
 
@@ -113,7 +110,7 @@ def _one(name: str, value: float | list[float]) -> Floats:
     return np.array([value], dtype=np.float64)
 
 
-def _read_set(wire: CreateWire, device: BraketDevice, settings: BraketSettings) -> tuple[Executable, ...]:
+def _read_set(wire: CreateWire, device: EmulatedDevice, settings: BraketSettings) -> tuple[ReadyProgram, ...]:
     given = decode(wire.action, ProgramSetWire).programs
     failures: list[dict[str, object]] = []
     programs = []
@@ -134,7 +131,7 @@ def _refuse_set(message: str, failures: list[dict[str, object]]) -> AwsRefusedEr
     return AwsRefusedError(400, "ValidationException", message, details=details)
 
 
-def _read_of_set(given: ProgramWire, device: BraketDevice) -> Executable:
+def _read_of_set(given: ProgramWire, device: EmulatedDevice) -> ReadyProgram:
     program = read_program(given.source)
     if program.results:
         raise CircuitError("a program of a set has measurements, not result pragmas")
@@ -145,10 +142,10 @@ def _read_of_set(given: ProgramWire, device: BraketDevice) -> Executable:
         raise CircuitError("the inputs of a program have lists of the same length")
     n_rows = lengths.pop() if lengths else 1
     values = {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
-    return Executable(given, program, _lower(program, values, n_rows=n_rows))
+    return ReadyProgram(given, program, _lower(program, values, n_rows=n_rows))
 
 
-def _check_counts(shots: int, n_executables: int, device: BraketDevice, settings: BraketSettings) -> None:
+def _check_counts(shots: int, n_executables: int, device: EmulatedDevice, settings: BraketSettings) -> None:
     if not 1 <= n_executables <= settings.max_executables:
         raise UsageError(f"A program set has 1 to {settings.max_executables} executables, not {n_executables}")
     if not 1 <= shots <= settings.max_total_shots:
@@ -160,12 +157,12 @@ def _check_counts(shots: int, n_executables: int, device: BraketDevice, settings
         raise UsageError(f"Shots per executable must be between {max(1, least)} and {most} on {device.name}")
 
 
-def _lower(program: SourceProgram, values: dict[str, Floats], *, n_rows: int) -> Lowered:
+def _lower(program: SourceProgram, values: dict[str, Floats], *, n_rows: int) -> LoweredProgram:
     wants_density = any(request.kind == "densitymatrix" for request in program.results)
     return lower(program, values, n_rows=n_rows, is_density=program.has_noise or wants_density)
 
 
-def _check_program(program: SourceProgram, device: BraketDevice, *, shots: int) -> None:
+def _check_program(program: SourceProgram, device: EmulatedDevice, *, shots: int) -> None:
     """Raise CircuitError for what a device does not have."""
     _check_qubits(program, device)
     for step in program.steps:
@@ -174,9 +171,8 @@ def _check_program(program: SourceProgram, device: BraketDevice, *, shots: int) 
             raise CircuitError(f"[line {step.line}] noise is not supported by the device {device.name}")
         if not step.kraus and step.name not in gates:
             within = "in a verbatim box " if step.is_verbatim else ""
-            raise CircuitError(
-                f"[line {step.line}] uses a gate: {step.name} which is not supported {within}by the device {device.name}"
-            )
+            where = f"{within}by the device {device.name}"
+            raise CircuitError(f"[line {step.line}] uses a gate: {step.name} which is not supported {where}")
     allowed = device.sampled_results if shots else tuple(name for name in device.exact_results if name != "sample")
     for request in program.results:
         if request.kind not in allowed:
@@ -188,7 +184,7 @@ def _check_program(program: SourceProgram, device: BraketDevice, *, shots: int) 
         raise CircuitError("with 0 shots a program needs result pragmas")
 
 
-def _check_qubits(program: SourceProgram, device: BraketDevice) -> None:
+def _check_qubits(program: SourceProgram, device: EmulatedDevice) -> None:
     if len(program.qubits) > len(device.qubits):
         raise CircuitError(f"the device {device.name} has {len(device.qubits)} qubits, not {len(program.qubits)}")
     if not program.is_physical:
@@ -200,7 +196,7 @@ def _check_qubits(program: SourceProgram, device: BraketDevice) -> None:
         raise CircuitError(f"the device {device.name} has no qubit ${missing[0]}")
 
 
-def _check_parameters(wire: CreateWire, device: BraketDevice) -> None:
+def _check_parameters(wire: CreateWire, device: EmulatedDevice) -> None:
     if wire.device_parameters is None:
         return
     parameters = decode(wire.device_parameters, dict[str, object])
@@ -212,13 +208,13 @@ def _check_parameters(wire: CreateWire, device: BraketDevice) -> None:
         raise UsageError(f"Error mitigation needs at least {device.debias_shots} shots, not {wire.shots}")
 
 
-_FITS: tuple[tuple[Callable[[Executable], bool], int], ...] = (
+_FITS: tuple[tuple[Callable[[ReadyProgram], bool], int], ...] = (
     (lambda each: each.lowered.is_density, MAX_DENSITY_QUBITS),
     (lambda each: not each.lowered.is_density, MAX_SIMULATED_QUBITS),
 )
 
 
-def _find_failure(programs: Sequence[Executable]) -> str | None:
+def _find_failure(programs: Sequence[ReadyProgram]) -> str | None:
     for concerns, most in _FITS:
         if any(concerns(each) and each.lowered.n_qubits > most for each in programs):
             return f"this emulator simulates at most {most} qubits of such a program"

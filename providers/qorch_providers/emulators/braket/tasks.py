@@ -7,16 +7,17 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.braket.devices import BraketDevice
+from qorch_providers.emulators.braket.devices import EmulatedDevice
 from qorch_providers.emulators.braket.wire import FilterWire
 from qorch_providers.emulators.kit.answers import RefusedError
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 WAITING = frozenset({"CREATED", "QUEUED"})
 MAX_SHOWN_POSITION = 2000
-_OPERATORS: Mapping[str, Callable[[object, object], bool]] = MappingProxyType(
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {"LT": operator.lt, "LTE": operator.le, "EQUAL": operator.eq, "GT": operator.gt, "GTE": operator.ge}
 )
 _FILTERS = ("quantumTaskArn", "deviceArn", "jobArn", "status", "createdAt")
@@ -26,7 +27,7 @@ _FILTERS = ("quantumTaskArn", "deviceArn", "jobArn", "status", "createdAt")
 class TaskOrder:
     """What a task was accepted with; it never changes, except for its tags. ``digest``: of everything but the token."""
 
-    device: BraketDevice
+    device: EmulatedDevice
     shots: int
     bucket: str
     prefix: str
@@ -51,7 +52,7 @@ class TaskOrder:
 
 
 @dataclass(eq=False)
-class BraketTask:
+class EmulatedTask:
     """One accepted task. Times are real seconds since 1970.
 
     ``failed_executables``: those that did not run, by number; ``price_micros`` is known once the task is over.
@@ -97,16 +98,16 @@ class TaskBook:
 
     def __init__(self, *, account: str, token_seconds: float, visible_seconds: float) -> None:
         """``token_seconds``: how long tokens are known; ``visible_seconds``: until a new task can be seen."""
-        self.tasks: list[BraketTask] = []
+        self.tasks: list[EmulatedTask] = []
         self._account = account
         self._token_seconds = token_seconds
         self._visible_seconds = visible_seconds
-        self._by_arn: dict[str, BraketTask] = {}
-        self._by_token: dict[tuple[str, str], tuple[BraketTask, float]] = {}
-        self._waiting: dict[str, dict[BraketTask, None]] = {}
+        self._by_arn: dict[str, EmulatedTask] = {}
+        self._by_token: dict[tuple[str, str], tuple[EmulatedTask, float]] = {}
+        self._waiting: dict[str, dict[EmulatedTask, None]] = {}
         self._active: dict[str, int] = {}
 
-    def recall(self, region: str, token: str, digest: str, *, now_seconds: float) -> BraketTask | None:
+    def recall(self, region: str, token: str, digest: str, *, now_seconds: float) -> EmulatedTask | None:
         """The task that was made with this token, if it is still known. Raises UsageError if it was another's."""
         found = self._by_token.get((region, token))
         if found is None or now_seconds - found[1] >= self._token_seconds:
@@ -123,10 +124,10 @@ class TaskBook:
         received_unix: float,
         accepted_unix: float,
         now_seconds: float,
-    ) -> BraketTask:
+    ) -> EmulatedTask:
         """Accept a task: from here on it counts."""
         arn = make_arn(order.region, self._account)
-        task = BraketTask(arn, len(self.tasks), order, dict(tags), received_unix, accepted_unix)
+        task = EmulatedTask(arn, len(self.tasks), order, dict(tags), received_unix, accepted_unix)
         self.tasks.append(task)
         self._by_arn[arn] = task
         self._by_token[order.region, order.client_token] = (task, now_seconds)
@@ -134,7 +135,7 @@ class TaskBook:
         self._active[order.device.arn] = self.count_active(order.device) + 1
         return task
 
-    def move(self, task: BraketTask, status: str, *, now_unix: float) -> None:
+    def move(self, task: EmulatedTask, status: str, *, now_unix: float) -> None:
         """Give a task another status."""
         device = task.order.device
         if status not in WAITING:
@@ -148,15 +149,15 @@ class TaskBook:
             task.started_unix = now_unix
         task.status = status
 
-    def count_waiting(self, device: BraketDevice) -> int:
+    def count_waiting(self, device: EmulatedDevice) -> int:
         """How many tasks wait for a device."""
         return len(self._waiting.get(device.arn, ()))
 
-    def count_active(self, device: BraketDevice) -> int:
+    def count_active(self, device: EmulatedDevice) -> int:
         """How many tasks of a device are not over."""
         return self._active.get(device.arn, 0)
 
-    def position(self, task: BraketTask) -> str:
+    def position(self, task: EmulatedTask) -> str:
         """Its place in the queue, from 1; `None` if it does not wait."""
         if task.status not in WAITING:
             return "None"
@@ -167,7 +168,7 @@ class TaskBook:
                 break
         return f">{MAX_SHOWN_POSITION}"
 
-    def find(self, arn: str, *, region: str, now_unix: float) -> BraketTask:
+    def find(self, arn: str, *, region: str, now_unix: float) -> EmulatedTask:
         """The task of that ARN. Raises RefusedError (404)."""
         task = self._by_arn.get(arn)
         if task is None or task.order.region != region or not self._is_visible(task, now_unix):
@@ -176,11 +177,11 @@ class TaskBook:
 
     def search(
         self, filters: Iterable[FilterWire], *, region: str, limit: int, token: str | None, now_unix: float
-    ) -> tuple[list[BraketTask], str | None]:
+    ) -> tuple[list[EmulatedTask], str | None]:
         """Matching tasks, newest first, and the token of the next page or None. Raises UsageError."""
         conditions = [_condition(each) for each in filters]
         start = len(self.tasks) - 1 if token is None else _read_token(token)
-        page: list[BraketTask] = []
+        page: list[EmulatedTask] = []
         for task in reversed(self.tasks[: start + 1]):
             is_wanted = task.order.region == region and self._is_visible(task, now_unix)
             if not is_wanted or not all(condition(task) for condition in conditions):
@@ -190,7 +191,7 @@ class TaskBook:
             page.append(task)
         return page, None
 
-    def _is_visible(self, task: BraketTask, now_unix: float) -> bool:
+    def _is_visible(self, task: EmulatedTask, now_unix: float) -> bool:
         return now_unix - task.accepted_unix >= self._visible_seconds
 
 
@@ -199,14 +200,14 @@ def make_arn(region: str, account: str) -> str:
     return f"arn:aws:braket:{region}:{account}:quantum-task/{uuid.uuid4()}"
 
 
-def _condition(wanted: FilterWire) -> Callable[[BraketTask], bool]:
+def _condition(wanted: FilterWire) -> Callable[[EmulatedTask], bool]:
     """Whether a task passes a filter. Raises UsageError."""
     if wanted.name not in _FILTERS:
         raise UsageError(f"filter '{wanted.name}' is not one of {', '.join(_FILTERS)}")
     read = _read_unix if wanted.name == "createdAt" else str
     values = [read(value) for value in wanted.values]
 
-    def actual(task: BraketTask) -> object:
+    def actual(task: EmulatedTask) -> object:
         # Times are shown in milliseconds, and compared as they are shown.
         created = int(task.accepted_unix * 1000) / 1000
         fields = {"quantumTaskArn": task.arn, "deviceArn": task.order.device.arn, "status": task.status}

@@ -1,11 +1,11 @@
 """What really happened: every accepted task with its times, rows, shots and price. Tests count with it."""
 
-from qorch_providers.emulators.braket.tasks import BraketTask
+from qorch_providers.emulators.braket.tasks import EmulatedTask
 
 KEY_NAME = "qorch_key"
 
 
-def truth_document(task: BraketTask) -> dict[str, object]:
+def truth_document(task: EmulatedTask) -> dict[str, object]:
     """One accepted task. Times are real seconds since 1970, not scaled; the price is what is charged as things stand.
 
     ``replays``: how often the same call came again with its client token, and was answered with this task.

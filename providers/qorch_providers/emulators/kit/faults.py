@@ -26,7 +26,7 @@ class Moment(StrEnum):
 STATUSES = MappingProxyType(
     {str(status): status for status in (429, 500, 502, 503, 504, *range(520, 530))} | {"token-expiry": 401}
 )
-TOKEN_EXPIRY = "token-expiry"
+TOKEN_EXPIRY = "token-expiry"  # noqa: S105 -- the name of a fault
 """A refused key. Its status is the dialect's to say."""
 CONNECTIONS = ("reset", "hang", "drip", "truncated")
 BODIES = ("malformed", "html", "gzip-bomb", "deep-json")

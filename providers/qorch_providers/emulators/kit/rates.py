@@ -13,7 +13,7 @@ UNITS = MappingProxyType({"sec": 1.0, "min": 60.0, "hour": 3600.0})
 _PATTERN = re.compile(r"(?:([a-z]+):)?([1-9][0-9]{0,8})/(sec|min|hour)")
 
 
-class Admission(Protocol):
+class CallLimiter(Protocol):
     """What decides whether a call passes."""
 
     def admit(self, route: str, *, now_seconds: float) -> float:

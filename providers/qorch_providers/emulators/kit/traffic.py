@@ -26,7 +26,7 @@ from qorch_providers.emulators.kit.faults import (
     Moment,
 )
 from qorch_providers.emulators.kit.latency import Latency
-from qorch_providers.emulators.kit.rates import Admission
+from qorch_providers.emulators.kit.rates import CallLimiter
 from qorch_providers.emulators.kit.sabotage import spoil
 
 STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
@@ -62,7 +62,7 @@ class Traffic:
         *,
         clock: ScaledClock,
         network: Latency,
-        limiter: Admission,
+        limiter: CallLimiter,
         plan: Callable[[], FaultPlan],
         rng: np.random.Generator,
         retry_after: str,
