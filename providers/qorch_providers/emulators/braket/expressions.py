@@ -54,7 +54,9 @@ def evaluate(expression: Expression, inputs: Mapping[str, Floats]) -> Floats | f
     if isinstance(expression, float):
         return expression
     try:
-        return _evaluate(expression, inputs)
+        # What is not a number in some row is refused with that row, by `lower`.
+        with np.errstate(all="ignore"):
+            return _evaluate(expression, inputs)
     except (ArithmeticError, RecursionError, TypeError) as error:
         raise CircuitError(f"an angle cannot be computed: {error}") from error
 

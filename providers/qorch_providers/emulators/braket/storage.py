@@ -91,7 +91,7 @@ class StorageRoutes:
         part = stored.body[span]
         start = span.indices(len(stored.body))[0]
         headers = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{stored.n_bytes}"}
-        return web.Response(status=206, body=part, headers=_headers(stored) | headers)
+        return web.Response(status=206, body=part, headers=_headers(stored, is_whole=False) | headers)
 
     async def head_object(self, request: web.Request) -> web.Response:
         """HeadObject."""
@@ -126,14 +126,14 @@ def _xml(text: str) -> web.Response:
     return web.Response(text='<?xml version="1.0" encoding="UTF-8"?>' + text, content_type="application/xml")
 
 
-def _headers(stored: StoredObject) -> dict[str, str]:
+def _headers(stored: StoredObject, *, is_whole: bool = True) -> dict[str, str]:
     headers = {
         "ETag": stored.etag,
         "Last-Modified": email.utils.formatdate(stored.stored_unix, usegmt=True),
         "Content-Type": "application/json",
         "Accept-Ranges": "bytes",
     }
-    if not stored.padding_bytes:
+    if is_whole and not stored.padding_bytes:
         checksum = zlib.crc32(stored.body).to_bytes(4, "big")
         headers["x-amz-checksum-crc32"] = base64.b64encode(checksum).decode()
         headers["x-amz-checksum-type"] = "FULL_OBJECT"
