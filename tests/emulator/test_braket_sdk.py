@@ -21,6 +21,7 @@ from braket.circuits import (
 )
 from braket.circuits.gate import Gate
 from braket.devices import LocalSimulator
+from braket.error_mitigation import Debias
 from braket.ir.openqasm import Program
 from braket.program_sets import CircuitBinding, ProgramSet
 from braket.tasks import GateModelQuantumTaskResult
@@ -300,6 +301,32 @@ def exact_energy(theta: float) -> float:
     circuit.expectation(Observable.X() @ Observable.Y(), [0, 1]).expectation(Observable.Z(), 1)
     first, second = LocalSimulator().run(circuit, shots=0).result().values
     return float(0.5 * first - 0.3 * second)
+
+
+def test_verbatim_boxes_and_mitigation(device: Open) -> None:
+    """Physical qubits and native gates run as they are, and a Forte takes debiasing."""
+    box = Circuit().add_verbatim_box(Circuit().prx(7, np.pi, 0.3).cz(7, 8))
+    result = device(GARNET).run(box, DESTINATION, shots=10, disable_qubit_rewiring=True).result()
+    assert result.measured_qubits == [7, 8]
+    assert result.measurement_counts == {"10": 10}
+    mitigated = device(FORTE).run(
+        skewed(), DESTINATION, shots=2500, inputs={"theta": 0.8}, device_parameters={"errorMitigation": Debias()}
+    )
+    assert is_near(mitigated.result().measurement_probabilities, skewed_weights(0.8), 2500)
+
+
+def test_a_large_set_is_split_and_merged(device: Open) -> None:
+    """More rows than a device takes run as several tasks, whose results the SDK puts together again."""
+    thetas = [0.02 * number for number in range(130)]
+    wanted = ProgramSet([CircuitBinding(skewed(), {"theta": thetas})], shots_per_executable=100)
+    parts, index_map = wanted.split(100)
+    results = [device(FORTE).run(part, DESTINATION).result() for part in parts]
+    merged = ProgramSetQuantumTaskResult.merge(results, wanted, index_map)
+    assert len(results) == 2
+    ones = [
+        sum(value for state, value in entry.probabilities.items() if state[0] == "1") for entry in merged.entries[0]
+    ]
+    assert np.asarray(ones) == pytest.approx(np.sin(np.asarray(thetas) / 2) ** 2, abs=0.25)
 
 
 def test_queue_position_and_cancel() -> None:

@@ -1,7 +1,9 @@
 """Time, quotas, faults and money of the Braket emulator, on a clock that the test moves where time matters."""
 
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,20 @@ def test_a_client_that_gives_up() -> None:
         timer.advance(100.0)
         (job,) = bench.emulator.jobs()
         assert bench.create(clientToken="gone") == job["id"]
+
+
+def test_the_same_call_twice_at_once() -> None:
+    """Of two calls with one token that wait for acceptance side by side, one makes the task and both name it."""
+    timer = HandTimer()
+    with opened(timer=timer, accept_delay="100", quotas="") as bench, ThreadPoolExecutor(2) as pool:
+        assert bench.braket
+        calls = [pool.submit(bench.create, clientToken="twice") for _ in range(2)]
+        deadline = time.monotonic() + 20.0
+        while timer.n_sleepers < 2 and time.monotonic() < deadline:
+            time.sleep(0.002)
+        timer.advance(100.0)
+        assert len({call.result() for call in calls}) == 1
+        assert len(bench.emulator.jobs()) == 1
 
 
 @pytest.mark.parametrize(

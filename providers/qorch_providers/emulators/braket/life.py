@@ -126,7 +126,6 @@ class TaskLife:
             self._fail(task, _TOLD)
             return
         broken = self._break(task, faults)
-        task.ended_unix = self._clock.unix()
         files = await asyncio.to_thread(self._encode, task, submission, executed, broken)
         self._complete(task, files, broken, faults)
 

@@ -23,6 +23,8 @@ _MODIFIER = re.compile(r"(ctrl|negctrl|pow|inv)\b\s*(?:\(([^()]*(?:\([^()]*\))?[
 _GATE = re.compile(r"([A-Za-z_]\w*)\s*(.*)", re.DOTALL)
 _QUBIT = re.compile(r"\$(\d+)|(\w+)(?:\[(\d+)\])?")
 _VERSION = re.compile(r"OPENQASM\s+3(?:\.\d+)?")
+_PLAIN_LINE = re.compile(r"[^;{}]*;")
+_WORD = re.compile(r"\w*")
 _IGNORED = ("barrier", "delay")
 
 
@@ -48,6 +50,9 @@ def _statements(source: str) -> Iterator[tuple[int, str]]:
         if text.startswith(("#pragma", "pragma")):
             yield number, text
             continue
+        if not pending.strip() and _PLAIN_LINE.fullmatch(text) is not None:
+            yield number, text[:-1].rstrip()
+            continue
         *complete, pending = re.split(r"(?<=[;{}])", f"{pending} {text}")
         yield from ((number, part.strip().rstrip(";").strip()) for part in complete)
     if pending.strip():
@@ -68,6 +73,7 @@ class _Reader:
         self._measured: dict[tuple[int, int], int] = {}
         self._results: list[ResultRequest] = []
         self._box = ""
+        self._known_operands: dict[str, list[tuple[int, ...]]] = {}
 
     def finish(self) -> SourceProgram:
         """The program. Raises CircuitError if it has no qubits."""
@@ -88,7 +94,9 @@ class _Reader:
 
     def read(self, statement: str) -> None:
         """Take one statement in."""
-        if statement.startswith(("#pragma", "pragma")):
+        if (word := _WORD.match(statement)) is not None and word[0] in GATES:
+            self._read_gate(statement)
+        elif statement.startswith(("#pragma", "pragma")):
             self._read_pragma(statement.split("pragma", 1)[1].strip())
         elif self._is_framing(statement):
             return
@@ -142,7 +150,10 @@ class _Reader:
         return tuple(qubit for operand in self._operands(text) for qubit in operand)
 
     def _operands(self, text: str) -> list[tuple[int, ...]]:
-        return [self._find_operand(part.strip()) for part in text.split(",")] if text.strip() else []
+        if text not in self._known_operands:
+            parts = text.split(",") if text.strip() else []
+            self._known_operands[text] = [self._find_operand(part.strip()) for part in parts]
+        return self._known_operands[text]
 
     def _find_operand(self, text: str) -> tuple[int, ...]:
         found = _QUBIT.fullmatch(text)
@@ -165,7 +176,7 @@ class _Reader:
     def _read_gate(self, statement: str) -> None:
         controls: list[int] = []
         exponent, rest = 1.0, statement
-        while (found := _MODIFIER.match(rest)) is not None:
+        while "@" in rest and (found := _MODIFIER.match(rest)) is not None:
             rest = rest[found.end() :]
             if found[1] == "inv":
                 exponent = -exponent
@@ -250,6 +261,8 @@ def _spread(name: str, operands: list[tuple[int, ...]], width: int) -> list[tupl
     sizes = {len(operand) for operand in operands} - {1}
     if len(sizes) > 1:
         raise CircuitError(f"gate '{name}' acts on registers of different sizes")
-    count = sizes.pop() if sizes else 1
+    if not sizes:
+        return [tuple(operand[0] for operand in operands)]
+    count = sizes.pop()
     wide = [operand * count if len(operand) == 1 else operand for operand in operands]
-    return list(zip(*wide, strict=True)) or [()]
+    return list(zip(*wide, strict=True))

@@ -11,6 +11,7 @@ from qorch_providers.emulators.statevector.matrices import Complexes
 
 LETTERS = "ixyzh"
 FindQubits = Callable[[str], tuple[int, ...]]
+_FLAT_CALL = re.compile(r"\(([^()\[\]]*)\)\s*(.*)", re.DOTALL)
 _ROW = re.compile(r"\[([^\[\]]*)\]")
 _FACTOR = re.compile(r"\s*([ixyzh]|hermitian)\b\s*")
 _OBSERVED: dict[str, ResultKind] = {"expectation": "expectation", "variance": "variance", "sample": "sample"}
@@ -22,6 +23,8 @@ def split_call(text: str) -> tuple[list[str], str]:
     text = text.strip()
     if not text.startswith("("):
         return [], text
+    if (flat := _FLAT_CALL.fullmatch(text)) is not None:
+        return [part for part in map(str.strip, flat[1].split(",")) if part], flat[2]
     depth, start, parts = 0, 1, []
     for place, letter in enumerate(text):
         depth += (letter in "([") - (letter in ")]")
