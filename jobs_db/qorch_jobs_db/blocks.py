@@ -16,6 +16,7 @@ from qorch.errors import StoreCorruptError
 from qorch.model.arrays import AnyArray, FloatArray, UIntArray, freeze
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.measurement import BlockResult
+from qorch.model.samples import Samples
 
 VERSION = 1
 _SEAL_BYTES = 33
@@ -63,6 +64,18 @@ def decode_places(content: bytes, *, label: bytes, name: str) -> tuple[UIntArray
     payload = unseal(content, label=label, name=name, next_step=_NEXT_STEP)
     rows, streams, ordinals = (freeze(array.astype(np.uint64)) for array in unpack(payload, 0, count=3)[0])
     return rows, streams, ordinals
+
+
+def stream_arrays(samples: Samples | None, *, n_rows: int) -> tuple[UIntArray, UIntArray]:
+    """Streams and ordinals as the formats have them: of exact values, which have none, ``n_rows`` zeros each."""
+    if samples is None:
+        return np.zeros(n_rows, dtype=np.uint64), np.zeros(n_rows, dtype=np.uint64)
+    return samples.streams, samples.ordinals
+
+
+def read_samples(streams: UIntArray, ordinals: UIntArray, *, shots: int | None, offset: int) -> Samples | None:
+    """The samples of a stored block; ``shots`` None: exact values, whatever was stored of streams."""
+    return None if shots is None else Samples(streams, ordinals, shots, offset)
 
 
 def shrink(array: AnyArray) -> AnyArray:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
-from qorch.model.arrays import ByteArray, freeze
+from qorch.model.arrays import ByteArray, UIntArray, freeze
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
+from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,
+    BlockRows,
     CheckpointRecord,
     JobPlan,
     JobRecord,
@@ -29,7 +31,7 @@ from qorch.ports.records import (
     SpanRecord,
     StepRecord,
 )
-from qorch_jobs_db.blocks import decode_places, decode_result
+from qorch_jobs_db.blocks import decode_places, decode_result, read_samples
 from qorch_jobs_db.encoding import BLOCK_IDENTITY, block_label
 from qorch_jobs_db.plans import decode_answer, decode_plan
 
@@ -127,26 +129,31 @@ def decode_checkpoint(row: SqlRow) -> CheckpointRecord | None:
 
 def decode_block(row: SqlRow) -> BlockRecord:
     """A whole row of row_blocks. Raises StoreCorruptError if a checksum fails."""
-    rows, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
+    indices, samples = _places(row)
+    rows = BlockRows(
+        row.group_ordinal, indices, _keys(row), bytes.fromhex(row.context), bytes.fromhex(row.gates_digest), samples
+    )
     return BlockRecord(
-        job_id=row.job_id, run_id=row.run_id, position=Position(row.step, row.call), group=row.group_ordinal,
-        rows=rows, keys=_keys(row), context=bytes.fromhex(row.context),
-        gates_digest=bytes.fromhex(row.gates_digest),
-        measurement_digest=bytes.fromhex(row.measurement_digest), n_qubits=row.n_qubits, shots=row.shots,
-        shot_offset=row.shot_offset, streams=streams, ordinals=ordinals, result=decode_block_result(row),
-        created_at=parse_time(row.created_at),
+        job_id=row.job_id, run_id=row.run_id, position=Position(row.step, row.call), rows=rows,
+        measurement_digest=bytes.fromhex(row.measurement_digest), n_qubits=row.n_qubits,
+        result=decode_block_result(row), created_at=parse_time(row.created_at),
     )  # fmt: skip
 
 
 def decode_block_keys(row: SqlRow) -> BlockKeys:
     """A row of row_blocks without its result. Raises StoreCorruptError if the checksum fails."""
-    _, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
-    return BlockKeys(row.block_id, _keys(row), streams, ordinals, row.shots, row.shot_offset)
+    _, samples = _places(row)
+    return BlockKeys(row.block_id, _keys(row), samples)
 
 
 def decode_block_result(row: SqlRow) -> BlockResult:
     """The result of a row of row_blocks. Raises StoreCorruptError if the checksum fails."""
     return decode_result(row.result, label=_label(row, b""), name=_name(row))
+
+
+def _places(row: SqlRow) -> tuple[UIntArray, Samples | None]:
+    indices, streams, ordinals = decode_places(row.places, label=_label(row, row.row_keys), name=_name(row))
+    return indices, read_samples(streams, ordinals, shots=row.shots, offset=row.shot_offset)
 
 
 def _label(row: SqlRow, keys: bytes) -> bytes:

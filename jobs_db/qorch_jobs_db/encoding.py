@@ -30,7 +30,7 @@ from qorch.ports.records import (
     StopRequest,
     Write,
 )
-from qorch_jobs_db.blocks import encode_places, encode_result
+from qorch_jobs_db.blocks import encode_places, encode_result, stream_arrays
 from qorch_jobs_db.plans import encode_answer, encode_plan
 
 SqlValue = str | int | float | bytes | None
@@ -276,23 +276,25 @@ _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
 
 
 def _encode_block(record: BlockRecord, stamp: str) -> Parameters:
+    rows, samples = record.rows, record.rows.samples
     # The seal covers these values as text, so a numpy integer would change it.
     identity = (
         record.job_id,
         record.run_id,
         int(record.position.step),
         int(record.position.call),
-        int(record.group),
-        len(record.rows),
+        int(rows.group),
+        len(rows),
         int(record.n_qubits),
-        None if record.shots is None else int(record.shots),
-        int(record.shot_offset),
-        record.context.hex(),
+        None if samples is None else int(samples.shots),
+        0 if samples is None else int(samples.offset),
+        rows.context.hex(),
         record.measurement_digest.hex(),
-        record.gates_digest.hex(),
+        rows.gates_digest.hex(),
     )
-    keys = np.ascontiguousarray(record.keys).tobytes()
-    places = encode_places(record.rows, record.streams, record.ordinals, label=block_label(identity, keys=keys))
+    keys = np.ascontiguousarray(rows.keys).tobytes()
+    streams, ordinals = stream_arrays(samples, n_rows=len(rows))
+    places = encode_places(rows.indices, streams, ordinals, label=block_label(identity, keys=keys))
     result = encode_result(record.result, label=block_label(identity))
     created_at = stamp if record.created_at is None else time_text(record.created_at)
     return (*identity, created_at, len(keys) + len(places) + len(result), keys, places, result)

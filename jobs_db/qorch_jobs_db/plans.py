@@ -8,8 +8,8 @@ import numpy as np
 
 from qorch.model.arrays import AnyArray, freeze
 from qorch.model.measurement import Measurement
-from qorch.ports.records import BlockPlan, JobPlan, RawRecord
-from qorch_jobs_db.blocks import pack, seal, shrink, unpack, unseal
+from qorch.ports.records import BlockPlan, BlockRows, JobPlan, RawRecord
+from qorch_jobs_db.blocks import pack, read_samples, seal, shrink, stream_arrays, unpack, unseal
 
 _ARRAYS_PER_BLOCK = 9
 _NEXT_STEP = "restore a backup, or look the job up at its provider"
@@ -57,42 +57,40 @@ def _label(*values: object) -> bytes:
 
 
 def _arrays(block: BlockPlan) -> Sequence[AnyArray]:
-    measurement = block.measurement
-    masks = measurement.masks
+    measurement, rows = block.measurement, block.rows
+    masks, samples = measurement.masks, rows.samples
     numbers = [
-        block.group,
-        block.n_qubits,
-        -1 if block.shots is None else block.shots,
-        block.shot_offset,
+        rows.group,
+        len(measurement.basis),
+        -1 if samples is None else samples.shots,
+        0 if samples is None else samples.offset,
         measurement.is_exact,
         masks is not None,
     ]
+    streams, ordinals = stream_arrays(samples, n_rows=len(rows))
     return (
         np.array(numbers, dtype=np.int64),
-        np.frombuffer(block.context, dtype=np.uint8),
-        np.frombuffer(block.gates_digest, dtype=np.uint8),
+        np.frombuffer(rows.context, dtype=np.uint8),
+        np.frombuffer(rows.gates_digest, dtype=np.uint8),
         measurement.basis,
         np.zeros(0, dtype=np.uint64) if masks is None else masks,
-        shrink(block.rows),
-        block.keys,
-        shrink(block.streams),
-        shrink(block.ordinals),
+        shrink(rows.indices),
+        rows.keys,
+        shrink(streams),
+        shrink(ordinals),
     )
 
 
 def _block(arrays: Sequence[AnyArray]) -> BlockPlan:
-    numbers, context, gates_digest, basis, masks, rows, keys, streams, ordinals = arrays
-    group, n_qubits, shots, shot_offset, is_exact, has_masks = (int(number) for number in numbers)
-    return BlockPlan(
+    numbers, context, gates_digest, basis, masks, _, keys, _, _ = arrays
+    indices, streams, ordinals = (freeze(arrays[place].astype(np.uint64)) for place in (5, 7, 8))
+    group, _, shots, offset, is_exact, has_masks = (int(number) for number in numbers)
+    rows = BlockRows(
         group=group,
-        rows=freeze(rows.astype(np.uint64)),
+        indices=indices,
         keys=freeze(keys),
         context=context.tobytes(),
         gates_digest=gates_digest.tobytes(),
-        measurement=Measurement(freeze(basis), bool(is_exact), freeze(masks) if has_masks else None),
-        n_qubits=n_qubits,
-        shots=None if shots < 0 else shots,
-        shot_offset=shot_offset,
-        streams=freeze(streams.astype(np.uint64)),
-        ordinals=freeze(ordinals.astype(np.uint64)),
+        samples=read_samples(streams, ordinals, shots=None if shots < 0 else shots, offset=offset),
     )
+    return BlockPlan(rows, Measurement(freeze(basis), bool(is_exact), freeze(masks) if has_masks else None))

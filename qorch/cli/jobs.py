@@ -32,7 +32,7 @@ def jobs(
         print_json({"jobs": documents})
     elif documents:
         columns = ("id", "step", "call", "state", "rows", "shots", "attempts", "provider_id", "error")
-        rows = [[document[column] for column in columns] for document in documents]
+        rows = [[document[column] for column in columns] for document in map(_with_exact, documents)]
         print_table(
             [column.replace("_", " ") for column in columns],
             rows,
@@ -42,6 +42,11 @@ def jobs(
         _print_failures(documents)
     else:
         print("no such jobs")
+
+
+def _with_exact(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as the table has it: the word "exact" in place of a number of shots."""
+    return {**document, "shots": "exact"} if document["is_exact"] else document
 
 
 def _print_names(documents: list[dict[str, Any]]) -> None:
@@ -78,7 +83,11 @@ def _read_state(text: str) -> "JobState":
 
 
 def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
-    """A job's document; ``shots`` is null for exact values, ``key`` and ``name`` (at the provider) once it is over."""
+    """A job's document; ``key`` and ``name`` (at the provider) are null once it is over.
+
+    ``shots`` is the number of every row, or null. ``is_exact`` tells why: true for exact values; null if the rows
+    differ or the number is not known, as of a job that was found at its provider.
+    """
     from qorch.model.job import OPEN_STATES, JobState
 
     is_open = job.state in OPEN_STATES
@@ -94,7 +103,8 @@ def describe_job(store: "Store", job: "JobRecord") -> dict[str, Any]:
         "name": None if key is None else f"qorch {key[:16]}",
         "state": job.state.value,
         "rows": job.n_rows,
-        "shots": job.shots,
+        "shots": job.shots or None,
+        "is_exact": job.is_exact,
         "attempts": job.attempts,
         "changed_at": job.changed_at.isoformat(),
         "error": job.error,

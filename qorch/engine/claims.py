@@ -11,8 +11,9 @@ import numpy as np
 from qorch.errors import RunBusyError
 from qorch.model.arrays import ByteArray, IntArray
 from qorch.model.identity import KEY_BYTES
+from qorch.model.samples import format_shots
 from qorch.planning.lowering import RowGroup
-from qorch.planning.packing import Missing, keep
+from qorch.planning.packing import Missing
 from qorch.ports.clock import Clock
 from qorch.ports.records import ReleasedRows
 from qorch.ports.store import Store
@@ -51,7 +52,7 @@ class Claims:
         is_mine = owners == self._run_id
         ends = np.cumsum([len(part.rows) for part in missing])
         parts = np.split(is_mine, ends[:-1]) if len(ends) else []
-        mine = tuple(keep(part, chosen) for part, chosen in zip(missing, parts, strict=True))
+        mine = tuple(part.take(chosen) for part, chosen in zip(missing, parts, strict=True))
         return Share(mine, wanted[is_mine], wanted[~is_mine], tuple(dict.fromkeys(owners[~is_mine])))
 
     async def wait(self, share: Share) -> None:
@@ -89,7 +90,7 @@ class Claims:
 
 def claim_names(part: Missing, group: RowGroup, context: bytes) -> ByteArray:
     """A name ``(R, 32)`` for each missing sample: the k-th of its row, at so many shots, in this context."""
-    prefix = hashlib.sha256(b"qorch-claim-1" + context + f"/{part.shots}/{part.shot_offset}/".encode())
+    prefix = hashlib.sha256(b"qorch-claim-1" + context + f"/{format_shots(part.samples)}/".encode())
     names = bytearray()
     for key, occurrence in zip(group.keys[part.rows], occurrences(group)[part.rows], strict=True):
         hasher = prefix.copy()

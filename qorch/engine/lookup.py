@@ -11,7 +11,7 @@ from qorch.model.identity import Position, job_ordinal
 from qorch.model.job import JobState
 from qorch.model.result import Source
 from qorch.planning.lowering import LoweredBatch, RowGroup
-from qorch.planning.packing import Hit, Missing, keep, replay, unexecuted
+from qorch.planning.packing import Hit, Missing, replay, unexecuted
 from qorch.planning.sample_index import EXACT, Match, SampleIndex, duplicate_rows
 from qorch.ports.policy import CachePolicy
 from qorch.ports.records import BlockRecord
@@ -177,11 +177,11 @@ class Lookup:
         topped: list[Missing] = []
         taken = np.zeros(len(part.rows), dtype=bool)
         for match in index.find(group.keys[part.rows], shots=group.shots, partial=partial):
-            usable = _not_own(match, own)
+            usable = match if group.shots is None else _not_own(match, own)
             taken[usable.rows] = True
             pieces += _pieces(usable, part)
             topped += _top_ups(usable, part)
-        return pieces, [keep(part, ~taken), *topped]
+        return pieces, [part.take(~taken), *topped]
 
     def _index(self, key: IndexKey) -> SampleIndex:
         index, last_id = self._indices.get(key, (SampleIndex(()), 0))
@@ -199,7 +199,7 @@ def _rows_of(hits: list[Hit], group: int) -> IntArray:
 
 
 def _without(part: Missing, rows: IntArray) -> Missing:
-    return part if not len(rows) else keep(part, ~np.isin(part.rows, rows))
+    return part if not len(rows) else part.take(~np.isin(part.rows, rows))
 
 
 def _merge_duplicates(part: Missing, group: RowGroup) -> tuple[Missing, list[Duplicates]]:
@@ -212,7 +212,7 @@ def _merge_duplicates(part: Missing, group: RowGroup) -> tuple[Missing, list[Dup
     is_first = np.zeros(len(part.rows), dtype=bool)
     is_first[first] = True
     twins = Duplicates(part.group, part.rows[~is_first], part.rows[first[inverse]][~is_first])
-    return keep(part, is_first), [twins]
+    return part.take(is_first), [twins]
 
 
 def _not_own(match: Match, own: tuple[int, UIntArray]) -> Match:
@@ -250,10 +250,7 @@ def _top_ups(match: Match, part: Missing) -> list[Missing]:
             Missing(
                 group=part.group,
                 rows=part.rows[chosen.rows],
-                shots=int(part.shots - end),
-                streams=match.table.streams[chosen.entries],
-                ordinals=match.table.ordinals[chosen.entries],
-                shot_offset=int(end),
+                samples=chosen.continued(offset=int(end), shots=int(part.shots - end)),
                 source=Source.TOPPED_UP,
             )
         )

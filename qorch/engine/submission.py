@@ -8,11 +8,11 @@ import numpy as np
 
 from qorch.model.arrays import IntArray
 from qorch.model.identity import Position, job_id_of
-from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, JobState
+from qorch.model.job import JobRequest, JobResult, JobShape, JobState
 from qorch.model.label import JobLabel, LabelledRows, digest_rows, format_rows
 from qorch.planning.lowering import RowGroup
 from qorch.planning.packing import PlannedJob
-from qorch.ports.records import BlockPlan, BlockRecord, JobPlan, JobRecord
+from qorch.ports.records import BlockPlan, BlockRecord, BlockRows, JobPlan, JobRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,7 @@ class Submission:
                     group=selection.group,
                     rows=selection.rows,
                     keys=self.groups[selection.group].keys[selection.rows],
-                    shots=selection.block.shots,
-                    shot_offset=selection.block.shot_offset,
+                    samples=selection.block.samples,
                 )
                 for selection in self.job.selections
             ]
@@ -74,17 +73,15 @@ class Submission:
         """What the job carries, without gates and angles."""
         blocks = tuple(
             BlockPlan(
-                group=selection.group,
-                rows=selection.rows.astype("uint64"),
-                keys=self.groups[selection.group].keys[selection.rows],
-                context=self.contexts[selection.group],
-                gates_digest=selection.block.gates.digest,
+                rows=BlockRows(
+                    group=selection.group,
+                    indices=selection.rows.astype("uint64"),
+                    keys=self.groups[selection.group].keys[selection.rows],
+                    context=self.contexts[selection.group],
+                    gates_digest=selection.block.gates.digest,
+                    samples=selection.block.samples,
+                ),
                 measurement=selection.block.measurement,
-                n_qubits=selection.block.gates.n_qubits,
-                shots=selection.block.shots,
-                shot_offset=selection.block.shot_offset,
-                streams=selection.block.streams,
-                ordinals=selection.block.ordinals,
             )
             for selection in self.job.selections
         )
@@ -105,21 +102,7 @@ class Submission:
 
 def shape_of(plan: JobPlan) -> JobShape:
     """What a backend needs to read the answer to a planned job."""
-    return JobShape(
-        plan.job_id,
-        tuple(
-            BlockShape(
-                n_rows=len(block.rows),
-                n_qubits=block.n_qubits,
-                measurement=block.measurement,
-                shots=block.shots,
-                shot_offset=block.shot_offset,
-                streams=block.streams,
-                ordinals=block.ordinals,
-            )
-            for block in plan.blocks
-        ),
-    )
+    return JobShape(plan.job_id, tuple(block.shape for block in plan.blocks))
 
 
 def kept_rows(result: JobResult, index: int, n_rows: int) -> IntArray:
@@ -133,27 +116,18 @@ def block_records(
 ) -> list[BlockRecord]:
     """The blocks to be stored of a job's result; lost rows, and blocks without any other, are left out."""
     records = []
-    for index, (whole, found) in enumerate(zip(plan.blocks, result.blocks, strict=True)):
-        kept = kept_rows(result, index, len(whole.rows))
+    for index, (block, found) in enumerate(zip(plan.blocks, result.blocks, strict=True)):
+        kept = kept_rows(result, index, len(block.rows))
         if not len(kept):
             continue
-        block = whole if len(kept) == len(whole.rows) else whole.take(kept)
         records.append(
             BlockRecord(
                 job_id=plan.job_id,
                 run_id=plan.run_id,
                 position=position,
-                group=block.group,
-                rows=block.rows,
-                keys=block.keys,
-                context=block.context,
-                gates_digest=block.gates_digest,
+                rows=block.rows if len(kept) == len(block.rows) else block.rows.take(kept),
                 measurement_digest=block.measurement.digest,
-                n_qubits=block.n_qubits,
-                shots=block.shots,
-                shot_offset=block.shot_offset,
-                streams=block.streams,
-                ordinals=block.ordinals,
+                n_qubits=block.shape.n_qubits,
                 result=found,
                 created_at=created_at,
             )

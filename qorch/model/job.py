@@ -4,9 +4,9 @@ import datetime
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.arrays import IntArray
 from qorch.model.label import JobLabel
-from qorch.model.measurement import BlockResult, Measurement, RowBlock
+from qorch.model.measurement import BlockResult, BlockShape, RowBlock
 
 
 class JobState(StrEnum):
@@ -73,19 +73,6 @@ class Availability:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockShape:
-    """All of a RowBlock but its gates and angles: what is needed to read its result, also long afterwards."""
-
-    n_rows: int
-    n_qubits: int
-    measurement: Measurement
-    shots: int | None
-    shot_offset: int
-    streams: UIntArray
-    ordinals: UIntArray
-
-
-@dataclass(frozen=True, eq=False)
 class JobShape:
     """What is needed to read the answer to a job: the shapes of its blocks, in order."""
 
@@ -114,19 +101,7 @@ class JobRequest:
     @property
     def shape(self) -> JobShape:
         """Without gates and angles."""
-        return JobShape(self.job_id, tuple(_shape(block) for block in self.blocks))
-
-
-def _shape(block: RowBlock) -> BlockShape:
-    return BlockShape(
-        n_rows=block.n_rows,
-        n_qubits=block.gates.n_qubits,
-        measurement=block.measurement,
-        shots=block.shots,
-        shot_offset=block.shot_offset,
-        streams=block.streams,
-        ordinals=block.ordinals,
-    )
+        return JobShape(self.job_id, tuple(block.shape for block in self.blocks))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch.model.arrays import ByteArray, IntArray
+from qorch.model.samples import Samples, format_shots
 
 MOST_TEXT = 400
 """Longest text of a label: every provider accepts that many characters as a value of metadata."""
@@ -40,15 +41,14 @@ class LabelledRows:
     group: int
     rows: IntArray
     keys: ByteArray
-    shots: int | None
-    shot_offset: int
+    samples: Samples | None
 
 
 def digest_rows(blocks: Sequence[LabelledRows]) -> str:
     """64 hexadecimal characters that change with any row, circuit, angle, measurement or number of shots."""
     hasher = hashlib.sha256(b"qorch-rows-1")
     for block in blocks:
-        hasher.update(f"/{block.group}/{len(block.rows)}/{block.shots}/{block.shot_offset}/".encode())
+        hasher.update(f"/{block.group}/{len(block.rows)}/{format_shots(block.samples)}/".encode())
         hasher.update(np.ascontiguousarray(block.rows, dtype="<u8").tobytes())
         hasher.update(np.ascontiguousarray(block.keys).tobytes())
     return hasher.hexdigest()

@@ -1,14 +1,16 @@
 """What is measured at the end of a circuit, and the blocks of rows and results that travel to and from backends."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from qorch.model.arrays import ByteArray, FloatArray, UIntArray, freeze
+from qorch.errors import ShotsError, UsageError
+from qorch.model.arrays import ByteArray, FloatArray, IntArray, UIntArray, freeze
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts
+from qorch.model.samples import Samples, take_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +44,69 @@ class Measurement:
 class RowBlock:
     """R rows of one circuit measured in one way: the unit of queueing, executing and storing.
 
-    ``angles (R, D)`` radians. ``shots`` are those still to be taken of every row, None if the measurement is
-    exact. A seeded sampler draws shot s of row r from the stream ``(streams[r], ordinals[r])`` at the offset
-    ``shot_offset + s``; both arrays are uint64 ``(R,)``.
+    ``angles (R, D)`` radians. ``samples``: those still to be taken; None if the measurement is exact. Raises ShotsError
+    if the two disagree, UsageError if there are samples of another number of rows.
     """
 
     gates: GateList
     measurement: Measurement
     angles: FloatArray
-    shots: int | None
-    streams: UIntArray
-    ordinals: UIntArray
-    shot_offset: int = 0
+    samples: Samples | None
+
+    def __post_init__(self) -> None:
+        """Check that the samples fit the measurement and the rows."""
+        _check_samples(self.samples, self.measurement, n_rows=len(self.angles))
 
     @property
     def n_rows(self) -> int:
         """R."""
         return len(self.angles)
+
+    @property
+    def shots(self) -> int | None:
+        """How many are to be taken of every row; None if exact."""
+        return None if self.samples is None else self.samples.shots
+
+    @property
+    def shape(self) -> "BlockShape":
+        """Without gates and angles."""
+        return BlockShape(self.n_rows, self.measurement, self.samples)
+
+    def take(self, rows: slice | IntArray) -> "RowBlock":
+        """The chosen rows."""
+        return replace(self, angles=self.angles[rows], samples=take_samples(self.samples, rows))
+
+
+@dataclass(frozen=True, eq=False)
+class BlockShape:
+    """All of a RowBlock but its gates and angles: what is needed to read its result, also long afterwards."""
+
+    n_rows: int
+    measurement: Measurement
+    samples: Samples | None
+
+    def __post_init__(self) -> None:
+        """Check that the samples fit the measurement and the rows."""
+        _check_samples(self.samples, self.measurement, n_rows=self.n_rows)
+
+    @property
+    def n_qubits(self) -> int:
+        """How many qubits are measured: all of the circuit."""
+        return len(self.measurement.basis)
+
+    @property
+    def shots(self) -> int | None:
+        """How many were to be taken of every row; None if exact."""
+        return None if self.samples is None else self.samples.shots
+
+
+def _check_samples(samples: Samples | None, measurement: Measurement, *, n_rows: int) -> None:
+    """Raise ShotsError if only one of the two says exact, UsageError if the samples are not of ``n_rows`` rows."""
+    if measurement.is_exact != (samples is None):
+        known = "exact values have samples=None" if measurement.is_exact else "a sampled block needs its Samples"
+        raise ShotsError(f"the measurement and the samples of a block disagree: {known}")
+    if samples is not None and samples.n_rows != n_rows:
+        raise UsageError(f"a block of {n_rows} rows has samples of {samples.n_rows} rows; give those of its own rows")
 
 
 @dataclass(frozen=True, eq=False)

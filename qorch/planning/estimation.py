@@ -1,4 +1,4 @@
-"""Estimators: counts or exact parities become expectation values with standard errors."""
+"""Estimates expectation values with standard errors from counts or exact parities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from qorch.model.frequencies import PSEUDO_SHOTS, check_shots
 from qorch.model.observable import BasisGroup
 
 CHUNK_ENTRIES = 1 << 18
-"""Parities held at once; small enough to stay in cache, and to bound memory for many strings."""
+"""How many parities are held at once: few enough to stay in cache, and to bound memory for many strings."""
 
 
 @dataclass(eq=False)
 class Moments:
-    """Sums over the shots of N rows measured in one basis; mutable, as a call comes in pieces.
+    """Sums over the shots of N rows measured in one basis; mutable, as the results of a call arrive in pieces.
 
     ``shots (N,)``; ``parities (N, M)``: the sum of every string's parity, exact integers, so that no order
     of the pieces changes a bit of a value; ``squares (N, K)``: the sum of the squared value of a shot, for
@@ -47,7 +47,7 @@ def empty_moments(n_rows: int, group: BasisGroup) -> Moments:
 
 
 def add_counts(moments: Moments, counts: Counts, *, rows: npt.ArrayLike) -> None:
-    """Add the histograms of the given rows ``(R,)`` of the moments; a row may come again with more shots."""
+    """Add the histograms of the given rows ``(R,)`` of the moments; a row may occur again with more shots."""
     places = np.asarray(rows, dtype=np.int64)
     width = max(1, len(moments.group.masks))
     step = max(1, CHUNK_ENTRIES // width)
@@ -107,7 +107,7 @@ def _variances(moments: Moments, sums: FloatArray, *, shots: FloatArray) -> Floa
 
 
 def exact_expectations(values: FloatArray, group: BasisGroup) -> FloatArray:
-    """What one basis adds to the K observables, ``(N, K)``, given the values ``(N, M)`` of its strings.
+    """The contribution of one basis to the K observables, ``(N, K)``, given the values ``(N, M)`` of its strings.
 
     Exact values have the standard error 0. Summed in a fixed order, not as a BLAS product, whose rounding may
     depend on the number of rows.

@@ -1,4 +1,4 @@
-"""From pubs to rows: one group per (pub, basis) with the angles, key and stream ordinal of every row."""
+"""Lowers pubs to groups of rows: one per (pub, basis), with the angles, key and stream ordinal of every row."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from qorch.model.identity import row_keys
 from qorch.model.measurement import Measurement
 from qorch.model.observable import BasisGroup, Distribution, Grouping, group_observables
 from qorch.model.pub import Batch, Pub
+from qorch.model.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class RowGroup:
     """The N rows of one pub in one basis: N executions.
 
     ``angles (N, D)``, ``keys (N, 32)``, ``ordinals (N,)``: the number of each execution within its call, which with
-    the call's stream names the row's random numbers. ``shots`` is None where exact.
+    the call's stream determines the row's random numbers. ``shots`` is None if exact.
     """
 
     pub: int
@@ -32,8 +33,14 @@ class RowGroup:
 
     @property
     def n_rows(self) -> int:
-        """N."""
+        """The number of rows, N."""
         return len(self.angles)
+
+    def samples(self, stream: int) -> Samples | None:
+        """All shots of every row, from the call's stream; None if exact."""
+        if self.shots is None:
+            return None
+        return Samples(np.full(self.n_rows, stream, dtype=np.uint64), self.ordinals, self.shots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +59,7 @@ class LoweredBatch:
 def lower(batch: Batch, *, default_shots: int | None) -> LoweredBatch:
     """Lower a batch; ``default_shots`` stands in for pubs whose shots are ``"run"``.
 
-    Raises ParameterError where an angle expression is not finite, ShotsError for counts of an exact pub.
+    Raises ParameterError if an angle expression is not finite, ShotsError for counts of an exact pub.
     """
     groups: list[RowGroup] = []
     groupings: list[Grouping | None] = []

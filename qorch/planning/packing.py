@@ -1,4 +1,4 @@
-"""Which stored samples stand in for rows, and how the missing ones are packed into jobs."""
+"""Finds stored results for the rows of a call, and packs the missing rows into jobs."""
 
 import itertools
 import math
@@ -6,19 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from qorch.model.arrays import IntArray, UIntArray
+from qorch.model.arrays import IntArray
 from qorch.model.label import Part
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.result import Source
+from qorch.model.samples import Samples, take_samples
 from qorch.planning.lowering import RowGroup
 from qorch.ports.backend import Capabilities
 from qorch.ports.records import BlockRecord
 
 FULL = 1.0 + 1e-9
-"""The load of a full job, and what adding up its parts may round."""
+"""The load of a full job, 1, with a margin for rounding when its parts are added up."""
 SMALLEST_SPLIT = 0.05
-"""A share of a good job below which splitting it over idle slots costs more than it saves."""
+"""Share of a full job below which splitting it over idle slots costs more than it saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,91 +36,83 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class Missing:
-    """Rows of a group that need ``shots`` more (None: exact), continuing their streams at ``shot_offset``."""
+    """Rows of a group that are to be executed for these ``samples``; None: for exact values."""
 
     group: int
     rows: IntArray
-    shots: int | None
-    streams: UIntArray
-    ordinals: UIntArray
-    shot_offset: int = 0
+    samples: Samples | None
     source: Source = Source.EXECUTED
+
+    @property
+    def shots(self) -> int | None:
+        """How many are missing of every row; None if exact."""
+        return None if self.samples is None else self.samples.shots
+
+    def take(self, chosen: "IntArray | npt.NDArray[np.bool_]") -> "Missing":
+        """The chosen ones of these rows."""
+        return replace(self, rows=self.rows[chosen], samples=take_samples(self.samples, chosen))
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """A block of a job, and which rows of which group it carries."""
+    """A block of a job, with the group and the rows that it carries."""
 
     group: int
     rows: IntArray
     block: RowBlock
     source: Source
 
+    def take(self, places: IntArray) -> "Selection":
+        """The rows at these places of the block."""
+        return replace(self, rows=self.rows[places], block=self.block.take(places))
+
 
 @dataclass(frozen=True, eq=False)
 class PlannedJob:
-    """One job to be: its blocks, in order."""
+    """A job that is planned: its blocks, in order."""
 
     selections: tuple[Selection, ...]
 
     @property
     def n_rows(self) -> int:
-        """The rows of all blocks."""
+        """The number of rows in all blocks."""
         return sum(selection.block.n_rows for selection in self.selections)
 
     @property
     def shots(self) -> int | None:
-        """The shots of every row where all blocks agree, else None."""
-        shots = {selection.block.shots for selection in self.selections}
+        """The shots of every row, 0 if all values are exact; None if the blocks differ."""
+        shots = {selection.block.shots or 0 for selection in self.selections}
         return shots.pop() if len(shots) == 1 else None
 
 
 def unexecuted(group: int, rows: RowGroup, *, stream: int) -> Missing:
     """All rows of a group, as missing."""
-    return Missing(
-        group=group,
-        rows=np.arange(rows.n_rows),
-        shots=rows.shots,
-        streams=np.full(rows.n_rows, stream, dtype=np.uint64),
-        ordinals=rows.ordinals,
-    )
-
-
-def keep(missing: Missing, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Missing:
-    """Those of the missing rows that are chosen, ``(R,)`` bool."""
-    return Missing(
-        missing.group,
-        missing.rows[chosen],
-        missing.shots,
-        missing.streams[chosen],
-        missing.ordinals[chosen],
-        missing.shot_offset,
-        missing.source,
-    )
+    return Missing(group, np.arange(rows.n_rows), rows.samples(stream))
 
 
 def replay(
     groups: Sequence[RowGroup], blocks: Sequence[BlockRecord], *, contexts: Sequence[bytes] | None
 ) -> tuple[list[Hit], int]:
-    """Hits from what this run stored at this very call, and how many stored rows no longer match theirs.
+    """Hits among the rows that this run stored at this call, and the number of stored rows that no longer match.
 
-    A row matches where its key, its context and the way it was measured are the same. ``contexts`` None: whatever the
-    context, as a paid row stays what was bought though the device was calibrated since.
+    A row matches if its key, its context and its measurement are the same. With ``contexts`` None the context is not
+    compared, as a paid row is used even if the device was calibrated since.
     """
     hits: list[Hit] = []
     mismatches = 0
     for block in blocks:
-        rows = block.rows.astype(np.int64)
+        stored = block.rows
+        rows = stored.indices.astype(np.int64)
         if not _fits(groups, block, contexts):
             mismatches += len(rows)
             continue
-        inside = rows < groups[block.group].n_rows
+        inside = rows < groups[stored.group].n_rows
         same = np.zeros(len(rows), dtype=bool)
-        same[inside] = (groups[block.group].keys[rows[inside]] == block.keys[inside]).all(axis=1)
+        same[inside] = (groups[stored.group].keys[rows[inside]] == stored.keys[inside]).all(axis=1)
         mismatches += int((~same).sum())
         places = np.flatnonzero(same)
         if len(places):
-            hits.append(Hit(block.group, rows[places], Source.RESUMED, places, result=block.result))
+            hits.append(Hit(stored.group, rows[places], Source.RESUMED, places, result=block.result))
     return hits, mismatches
 
 
@@ -144,28 +138,23 @@ def _places(rows: IntArray, wanted: IntArray) -> IntArray | None:
 
 
 def lost_rows(job: PlannedJob, lost: Sequence[IntArray]) -> PlannedJob | None:
-    """The job that carries only the lost rows, ``lost[i]`` of block i, of another; None where nothing was lost."""
+    """The job that carries only the lost rows of ``job``, ``lost[i]`` of block i; None if no row was lost."""
     selections = tuple(
-        _part(selection, places) for selection, places in zip(job.selections, lost, strict=False) if len(places)
+        selection.take(places) for selection, places in zip(job.selections, lost, strict=False) if len(places)
     )
     return PlannedJob(selections) if selections else None
 
 
-def _part(selection: Selection, places: IntArray) -> Selection:
-    block = selection.block
-    part = replace(block, angles=block.angles[places], streams=block.streams[places], ordinals=block.ordinals[places])
-    return Selection(selection.group, selection.rows[places], part, selection.source)
-
-
 def _fits(groups: Sequence[RowGroup], block: BlockRecord, contexts: Sequence[bytes] | None) -> bool:
-    if block.group >= len(groups):
+    rows, samples = block.rows, block.rows.samples
+    if rows.group >= len(groups):
         return False
-    group = groups[block.group]
+    group = groups[rows.group]
+    is_whole = group.shots is None if samples is None else samples.offset == 0 and samples.shots == group.shots
     return (
-        block.shots == group.shots
-        and block.shot_offset == 0
+        is_whole
         and block.measurement_digest == group.measurement.digest
-        and (contexts is None or contexts[block.group] == block.context)
+        and (contexts is None or contexts[rows.group] == rows.context)
     )
 
 
@@ -196,7 +185,7 @@ def pack(
         n_jobs = _fill_slots(load, n_jobs, capabilities.slots)
     cuts = _cut(sizes, [len(part.rows) for part in missing], n_jobs=n_jobs)
     while _fullest(cuts, sizes, n_jobs=n_jobs) > FULL:
-        # Rows of several groups may round up in one job: hard limits are kept by one job more.
+        # Rows of several groups may round up in one job: one more job keeps the hard limits.
         n_jobs += 1
         cuts = _cut(sizes, [len(part.rows) for part in missing], n_jobs=n_jobs)
     return _slice(groups, missing, cuts, n_jobs=n_jobs)
@@ -243,13 +232,5 @@ def _slice(
 
 def _select(group: RowGroup, part: Missing, chosen: slice | IntArray) -> Selection:
     rows = part.rows[chosen]
-    block = RowBlock(
-        gates=group.gates,
-        measurement=group.measurement,
-        angles=group.angles[rows],
-        shots=part.shots,
-        streams=part.streams[chosen],
-        ordinals=part.ordinals[chosen],
-        shot_offset=part.shot_offset,
-    )
+    block = RowBlock(group.gates, group.measurement, group.angles[rows], take_samples(part.samples, chosen))
     return Selection(part.group, rows, block, part.source)

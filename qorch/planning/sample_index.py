@@ -1,4 +1,4 @@
-"""Stored samples by row key: which of them stand in for the rows of a call, under `reuse` and `top_up`."""
+"""An index of stored samples by row key: finds those that the rows of a call can use under `reuse` and `top_up`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
+from qorch.model.samples import Samples
 from qorch.ports.records import BlockKeys
 
 BoolArray = npt.NDArray[np.bool_]
 
 EXACT = -1
-"""In place of a number of shots: the entry holds exact values."""
+"""Used instead of a number of shots if an entry holds exact values."""
 NONE = -1
-"""In place of an entry: there is none."""
+"""Used instead of an entry's index if there is no entry."""
 
 
 def duplicate_rows(keys: ByteArray) -> tuple[IntArray, IntArray]:
@@ -47,7 +48,7 @@ def _number_within(labels: IntArray) -> IntArray:
 
 
 def _run_starts(*columns: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> IntArray:
-    """Where a run of equal entries begins in columns that are sorted together."""
+    """The places at which runs of equal entries begin in columns that are sorted together."""
     changes = np.zeros(len(columns[0]), dtype=bool)
     changes[:1] = True
     for column in columns:
@@ -56,7 +57,7 @@ def _run_starts(*columns: "np.ndarray[tuple[int], np.dtype[np.generic]]") -> Int
 
 
 def _prefixes(keys: ByteArray) -> UIntArray:
-    """The first eight bytes of every key; who compares by them compares the whole key afterwards."""
+    """The first eight bytes of every key, for fast comparison; whole keys have to be compared afterwards."""
     return np.ascontiguousarray(keys[:, :8]).view(">u8").ravel().astype(np.uint64)
 
 
@@ -64,16 +65,16 @@ def _prefixes(keys: ByteArray) -> UIntArray:
 class SampleTable:
     """Stored pieces of samples of one circuit, measurement and context.
 
-    One entry per piece, ``(T,)`` each: its ``keys (T, 32)`` and their ``prefixes``; ``samples``: a number for each
+    One entry per piece, ``(T,)`` each: its ``keys (T, 32)`` and their ``prefixes``; ``sample_ids``: a number for each
     (key, stream, ordinal), rising in the order in which they were first stored; ``offsets`` and ``ends`` in shots (both
-    EXACT where exact); ``streams`` and ``ordinals``; and where it lies (``block_ids``, ``places``). Sorted by prefix,
-    sample, offset, end. A piece that was stored twice is here once: two runs with one seed take identical samples,
-    which must never pass for independent ones.
+    EXACT where exact); ``streams`` and ``ordinals`` (0 where exact); and where it lies (``block_ids``, ``places``).
+    Sorted by prefix, sample id, offset, end. A piece that was stored twice is here once: two runs with one seed take
+    identical samples, which must never pass for independent ones.
     """
 
     keys: ByteArray
     prefixes: UIntArray
-    samples: IntArray
+    sample_ids: IntArray
     offsets: IntArray
     ends: IntArray
     streams: UIntArray
@@ -82,7 +83,7 @@ class SampleTable:
     places: IntArray
 
     def __len__(self) -> int:
-        """T."""
+        """The number of entries, T."""
         return len(self.prefixes)
 
     def take(self, chosen: IntArray) -> "SampleTable":
@@ -91,9 +92,9 @@ class SampleTable:
 
     @cached_property
     def before(self) -> IntArray:
-        """For every entry, the entry of the same sample that ends where it begins; NONE where it begins at 0."""
+        """For every entry, the entry of the same sample that ends where it begins; NONE if it begins at 0."""
         pieces = np.zeros(len(self), dtype=np.int64)
-        pieces[_run_starts(self.prefixes, self.samples)] = 1
+        pieces[_run_starts(self.prefixes, self.sample_ids)] = 1
         pieces = np.cumsum(pieces) * (int(self.ends.max(initial=0)) + 1)
         order = np.argsort(pieces + self.ends, kind="stable")
         wanted = pieces + self.offsets
@@ -106,7 +107,7 @@ class SampleTable:
         whole = self.offsets <= 0
         while True:
             follows = (self.before != NONE) & (self.ends[self.before] == self.offsets)
-            follows &= (self.samples[self.before] == self.samples) & (self.prefixes[self.before] == self.prefixes)
+            follows &= (self.sample_ids[self.before] == self.sample_ids) & (self.prefixes[self.before] == self.prefixes)
             longer: BoolArray = whole | (follows & whole[self.before])
             if bool((longer == whole).all()):
                 return whole
@@ -117,15 +118,14 @@ def build_table(blocks: Sequence[BlockKeys]) -> SampleTable:
     """The table of stored blocks, at least one, given oldest first."""
     lengths = [len(block.keys) for block in blocks]
     keys = np.concatenate([block.keys for block in blocks])
-    offsets = np.repeat([EXACT if b.shots is None else b.shot_offset for b in blocks], lengths)
-    ends = np.repeat([EXACT if b.shots is None else b.shot_offset + b.shots for b in blocks], lengths)
-    streams = np.concatenate([block.streams for block in blocks])
-    ordinals = np.concatenate([block.ordinals for block in blocks])
+    offsets = np.repeat([EXACT if b.samples is None else b.samples.offset for b in blocks], lengths)
+    ends = np.repeat([EXACT if b.samples is None else b.samples.end for b in blocks], lengths)
+    streams, ordinals = _stream_names(blocks)
     prefixes = _prefixes(keys)
     table = SampleTable(
         keys=keys,
         prefixes=prefixes,
-        samples=_first_places(prefixes, streams, ordinals),
+        sample_ids=_first_places(prefixes, streams, ordinals),
         offsets=offsets.astype(np.int64),
         ends=ends.astype(np.int64),
         streams=streams,
@@ -133,8 +133,19 @@ def build_table(blocks: Sequence[BlockKeys]) -> SampleTable:
         block_ids=np.repeat([block.block_id for block in blocks], lengths).astype(np.int64),
         places=np.concatenate([np.arange(length) for length in lengths]),
     )
-    table = table.take(np.lexsort((table.ends, table.offsets, table.samples, prefixes)))
-    return table.take(_run_starts(table.prefixes, table.samples, table.offsets, table.ends))
+    table = table.take(np.lexsort((table.ends, table.offsets, table.sample_ids, prefixes)))
+    return table.take(_run_starts(table.prefixes, table.sample_ids, table.offsets, table.ends))
+
+
+def _stream_names(blocks: Sequence[BlockKeys]) -> tuple[UIntArray, UIntArray]:
+    """Stream and ordinal of every row of all blocks, ``(T,)`` each; 0 where exact, as equal rows have one value."""
+    pairs = [
+        (np.zeros(len(block.keys), dtype=np.uint64),) * 2
+        if block.samples is None
+        else (block.samples.streams, block.samples.ordinals)
+        for block in blocks
+    ]
+    return np.concatenate([streams for streams, _ in pairs]), np.concatenate([ordinals for _, ordinals in pairs])
 
 
 def _first_places(prefixes: UIntArray, streams: UIntArray, ordinals: UIntArray) -> IntArray:
@@ -157,8 +168,12 @@ class Match:
 
     @property
     def shots(self) -> IntArray:
-        """How many shots each row's stored sample has, ``(R,)``; EXACT where exact."""
+        """How many shots each row's stored sample has, ``(R,)``; EXACT if exact."""
         return self.table.ends[self.entries]
+
+    def continued(self, *, offset: int, shots: int) -> Samples:
+        """So many further shots of the rows' samples, from ``offset`` on."""
+        return Samples(self.table.streams[self.entries], self.table.ordinals[self.entries], shots, offset)
 
     def take(self, chosen: BoolArray) -> "Match":
         """The chosen rows, ``(R,)`` bool."""
@@ -179,7 +194,7 @@ class SampleIndex:
     """
 
     def __init__(self, blocks: Sequence[BlockKeys]) -> None:
-        """Index what is stored already, oldest first."""
+        """Index the blocks that are stored already, oldest first."""
         self._blocks: list[list[BlockKeys]] = []
         self._tables: list[SampleTable] = []
         self._streams: set[int] = set()
@@ -189,7 +204,7 @@ class SampleIndex:
     def add(self, blocks: Sequence[BlockKeys]) -> None:
         """Index newly stored blocks."""
         newest = list(blocks)
-        streams = {int(name) for b in newest if b.shots is not None for name in np.unique(b.streams)}
+        streams = {int(name) for b in newest if b.samples is not None for name in np.unique(b.samples.streams)}
         # Pieces of one sample must meet in one table, or they would pass for two samples.
         meets_older = not streams.isdisjoint(self._streams)
         while self._tables and (meets_older or sum(len(b.keys) for b in newest) * 2 > len(self._tables[-1])):
@@ -200,7 +215,7 @@ class SampleIndex:
         self._tables.append(build_table(newest))
 
     def find(self, keys: ByteArray, *, shots: int | None, partial: bool) -> list[Match]:
-        """The samples that stand in for rows with these ``keys (N, 32)``; rows without one are in no match.
+        """The stored samples for rows with these ``keys (N, 32)``; rows without one are in no match.
 
         The k-th occurrence of a key takes the k-th sample that has exactly ``shots`` shots or, with ``partial``, the
         k-th of any size; exact values (``shots`` None) serve every occurrence.
@@ -232,9 +247,9 @@ def _usable(table: SampleTable, shots: int | None, *, partial: bool) -> IntArray
     ends = table.ends[whole]
     if not partial:
         whole = whole[ends == shots]
-        return np.asarray(whole[_run_starts(table.prefixes[whole], table.samples[whole])])
+        return np.asarray(whole[_run_starts(table.prefixes[whole], table.sample_ids[whole])])
     # Best of each sample: the least that suffices, or else the most there is.
     merit = np.where(ends >= shots, shots - ends, ends - np.iinfo(np.int64).max)
-    order = np.lexsort((-merit, table.samples[whole], table.prefixes[whole]))
+    order = np.lexsort((-merit, table.sample_ids[whole], table.prefixes[whole]))
     whole = whole[order]
-    return np.asarray(whole[_run_starts(table.prefixes[whole], table.samples[whole])])
+    return np.asarray(whole[_run_starts(table.prefixes[whole], table.sample_ids[whole])])

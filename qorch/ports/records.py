@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.identity import Position
 from qorch.model.job import JobState
-from qorch.model.measurement import BlockResult, Measurement
+from qorch.model.measurement import BlockResult, BlockShape, Measurement
+from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
 
 
@@ -102,7 +103,11 @@ class MetricRecord:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job, in the state it has moved to; writing it again moves it."""
+    """One job, in the state it has moved to; writing it again moves it.
+
+    ``shots`` of every row: 0 for exact values, which take none. None if the rows differ, or if it is not known: of a
+    job that was found at its provider, and of exact jobs that an earlier version wrote.
+    """
 
     job_id: str
     run_id: str
@@ -114,6 +119,11 @@ class JobRecord:
     provider_id: str | None = None
     attempts: int = 0
     error: str | None = None
+
+    @property
+    def is_exact(self) -> bool | None:
+        """Whether all values of the job are exact; None if its rows differ, or if it is not known."""
+        return None if self.shots is None else self.shots == 0
 
     @property
     def is_unsent(self) -> bool:
@@ -134,56 +144,59 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockRecord:
-    """A block of stored rows.
+class BlockRows:
+    """The R rows of a block: where they are in their call, what they are, and which of their samples are meant.
 
-    ``keys (R, 32)``; ``streams (R,)`` and ``ordinals (R,)`` name the samples; ``group`` is the (pub, basis) of the
-    call that the rows belong to and ``rows (R,)`` their places in it. ``shots`` is None for exact values.
+    ``group``: the (pub, basis) of the call that they belong to, ``indices (R,)`` their places in it. ``keys (R, 32)``,
+    the device's ``context`` and ``gates_digest`` say what they are. ``samples`` is None for exact values.
     """
 
-    job_id: str
-    run_id: str
-    position: Position
     group: int
-    rows: UIntArray
+    indices: UIntArray
     keys: ByteArray
     context: bytes
     gates_digest: bytes
-    measurement_digest: bytes
-    n_qubits: int
-    shots: int | None
-    shot_offset: int
-    streams: UIntArray
-    ordinals: UIntArray
-    result: BlockResult = field(repr=False)
-    created_at: datetime.datetime | None = None
+    samples: Samples | None
+
+    def __len__(self) -> int:
+        """R."""
+        return len(self.indices)
+
+    def take(self, chosen: IntArray) -> "BlockRows":
+        """The chosen rows, ``(C,)`` places in the block."""
+        return replace(
+            self,
+            indices=self.indices[chosen],
+            keys=self.keys[chosen],
+            samples=take_samples(self.samples, chosen),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class BlockPlan:
-    """A block of rows that a job carries, before its results: what turns them into a BlockRecord. See there."""
+    """A block that a job carries, before its results: its rows, and how they are measured."""
 
-    group: int
-    rows: UIntArray
-    keys: ByteArray
-    context: bytes
-    gates_digest: bytes
+    rows: BlockRows
     measurement: Measurement
-    n_qubits: int
-    shots: int | None
-    shot_offset: int
-    streams: UIntArray
-    ordinals: UIntArray
 
-    def take(self, chosen: IntArray) -> "BlockPlan":
-        """The plan of the chosen of its rows, ``(C,)`` places in the block."""
-        return replace(
-            self,
-            rows=self.rows[chosen],
-            keys=self.keys[chosen],
-            streams=self.streams[chosen],
-            ordinals=self.ordinals[chosen],
-        )
+    @property
+    def shape(self) -> BlockShape:
+        """What is needed to read the block's result. Raises ShotsError if samples and measurement disagree."""
+        return BlockShape(len(self.rows), self.measurement, self.rows.samples)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockRecord:
+    """A block with its results; of its measurement, the digest is kept."""
+
+    job_id: str
+    run_id: str
+    position: Position
+    rows: BlockRows
+    measurement_digest: bytes
+    n_qubits: int
+    result: BlockResult = field(repr=False)
+    created_at: datetime.datetime | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,14 +232,11 @@ class ReleasedRows:
 
 @dataclass(frozen=True, eq=False)
 class BlockKeys:
-    """What a look-up needs of a stored block: all but its results."""
+    """What a look-up needs of a stored block; ``samples`` is None for exact values."""
 
     block_id: int
     keys: ByteArray
-    streams: UIntArray
-    ordinals: UIntArray
-    shots: int | None
-    shot_offset: int
+    samples: Samples | None
 
 
 @dataclass(frozen=True)

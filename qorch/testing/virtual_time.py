@@ -16,7 +16,7 @@ START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 @dataclass
 class Timeline:
-    """The time that several loops share."""
+    """The virtual time that several event loops share."""
 
     seconds: float = 0.0
 
@@ -42,7 +42,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         loop_run_once()
 
     def _drop_cancelled(self) -> None:
-        """A timer that was cancelled must not be jumped to: nobody waits for it any more."""
+        """Remove cancelled timers, so that the time does not jump to them."""
         loop: Any = self
         while loop._scheduled and loop._scheduled[0]._cancelled:
             timer = heapq.heappop(loop._scheduled)
@@ -64,10 +64,10 @@ class ProcessLoop(VirtualLoop):
         return bool(loop._ready) and not self.is_dead
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps in a selector: whoever runs the callbacks sees them."""
+        """Do nothing: the loop never sleeps in a selector, so it need not be woken."""
 
     def next_moment(self) -> float | None:
-        """When it has something to do: now, at its next timer, or (None) never by itself."""
+        """The time of its next callback: now, or that of its next timer; None if it has neither."""
         loop: Any = self
         if loop._ready:
             return self.timeline.seconds
@@ -102,10 +102,10 @@ def run_together(
     random: np.random.Generator,
     is_over: Callable[[], bool],
 ) -> None:
-    """Run the callbacks of several loops, in the order of their times and at one time in any, until ``is_over``.
+    """Run the callbacks of several loops, in order of time, in random order at equal times, until ``is_over``.
 
-    ``loops()``: those that live now; a loop that is left out never runs again, and nothing in it is cleaned up.
-    ``is_over`` is asked after every callback. Raises RuntimeError where nothing is left to do before.
+    ``loops()``: the loops that run now; a loop that is left out never runs again, and nothing in it is cleaned up.
+    ``is_over`` is called after every callback. Raises RuntimeError if no callback is left before it is true.
     """
     while not is_over():
         moments = [(moment, loop) for loop in loops() if (moment := loop.next_moment()) is not None]
@@ -145,7 +145,7 @@ class VirtualClock:
 
 
 def run_virtually(loop: VirtualLoop, work: Coroutine[Any, Any, T]) -> T:
-    """Run work to its end on a virtual loop, which stays open."""
+    """Run a coroutine to its end on a virtual loop, which stays open, and return its result."""
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(work)

@@ -44,10 +44,10 @@ def stored_positions(db: Path) -> list[tuple[int, int, int, int]]:
         (run,) = store.runs()
         calls = {job.position for job in store.jobs(run.run_id)}
         return [
-            (position.step, position.call, block.group, int(row))
+            (position.step, position.call, block.rows.group, int(row))
             for position in sorted(calls)
             for block in store.blocks_at(run.run_id, position)
-            for row in block.rows
+            for row in block.rows.indices
         ]
     finally:
         store.close()

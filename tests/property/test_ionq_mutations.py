@@ -38,7 +38,7 @@ def request_with(n_rows, *, is_exact):
     if not is_exact:
         return request_of(block).shape
     measurement = Measurement(block.measurement.basis, is_exact=True)
-    return request_of(RowBlock(block.gates, measurement, block.angles, None, block.streams, block.ordinals)).shape
+    return request_of(RowBlock(block.gates, measurement, block.angles, None)).shape
 
 
 def bodies():

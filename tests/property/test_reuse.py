@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qorch.model.samples import Samples
 from qorch.planning.sample_index import EXACT, SampleIndex, duplicate_rows, occurrence_numbers
 from qorch.ports.records import BlockKeys
 
@@ -40,10 +41,12 @@ def as_blocks(stored: list[list[Piece]]) -> list[BlockKeys]:
         BlockKeys(
             block_id=number,
             keys=KEYS[[piece.key]],
-            streams=np.array([piece.stream], dtype=np.uint64),
-            ordinals=np.array([piece.ordinal], dtype=np.uint64),
-            shots=piece.shots,
-            shot_offset=piece.offset,
+            samples=Samples(
+                np.array([piece.stream], dtype=np.uint64),
+                np.array([piece.ordinal], dtype=np.uint64),
+                piece.shots,
+                piece.offset,
+            ),
         )
         for number, piece in enumerate(flat, start=1)
     ]
@@ -122,8 +125,7 @@ def test_partial_samples(stored: list[Piece], queries: list[int], shots: int) ->
 
 def test_exact_values_serve_every_occurrence() -> None:
     """An exact value is no sample: all equal rows share it."""
-    zeros = np.zeros(1, dtype=np.uint64)
-    index = SampleIndex([BlockKeys(1, KEYS[[2]], zeros, zeros, None, 0)])
+    index = SampleIndex([BlockKeys(1, KEYS[[2]], None)])
     (match,) = index.find(KEYS[[2, 0, 2, 2]], shots=None, partial=False)
     assert match.rows.tolist() == [0, 2, 3]
     assert (match.shots == EXACT).all()
@@ -146,5 +148,5 @@ def test_equal_prefixes_are_not_equal_keys() -> None:
     twins = np.zeros((2, 32), dtype=np.uint8)
     twins[1, 20] = 1
     zeros = np.zeros(1, dtype=np.uint64)
-    index = SampleIndex([BlockKeys(1, twins[:1], zeros, zeros, 8, 0)])
+    index = SampleIndex([BlockKeys(1, twins[:1], Samples(zeros, zeros, 8))])
     assert index.find(twins[1:], shots=8, partial=False) == []

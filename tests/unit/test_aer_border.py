@@ -27,6 +27,7 @@ from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
+from qorch.model.samples import Samples
 from qorch.ports.clock import WallClock
 from qorch_providers.aer import limits, open_backend
 from qorch_providers.aer.answers import decode_answer
@@ -53,7 +54,8 @@ def measured(n_qubits: int, *, is_exact: bool, masks: list[int] | None = None) -
 def request_of(measurement: Measurement, *, shots: int | None) -> JobRequest:
     """Two rows of a two-qubit circuit."""
     names = np.zeros(2, dtype=np.uint64)
-    return JobRequest("job", (RowBlock(hadamards(2), measurement, np.zeros((2, 0)), shots, names, names),))
+    samples = None if shots is None else Samples(names, names, shots)
+    return JobRequest("job", (RowBlock(hadamards(2), measurement, np.zeros((2, 0)), samples),))
 
 
 def answer(kind: str, *arrays: AnyArray) -> bytes:
@@ -270,7 +272,7 @@ def test_gate_lists_are_sent_once_and_forgotten_in_time() -> None:
     for n_gates in [*range(1, MAX_KNOWN_GATES + 20), MAX_KNOWN_GATES + 19, 1]:
         gates = hadamards(1, n_gates)
         names = np.zeros(1, dtype=np.uint64)
-        block = RowBlock(gates, measured(1, is_exact=False), np.zeros((1, 0)), 1, names, names)
+        block = RowBlock(gates, measured(1, is_exact=False), np.zeros((1, 0)), Samples(names, names, 1))
         sent, forget = known.use(JobRequest("job", (block,)))
         assert (gates.digest in kept) is not bool(sent)
         kept |= {item.digest for item in sent}

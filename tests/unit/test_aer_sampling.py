@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.model.counts import Counts, merge_counts
+from qorch.model.samples import Samples
 from qorch.testing.reference import chi_square_sigmas
 from qorch_providers.aer import sampling
 from qorch_providers.aer.sampling import sample_counts
@@ -15,7 +16,7 @@ def draw(probabilities: np.ndarray, *, shots: int, shot_offset: int = 0, first_o
     """Counts of rows with consecutive ordinals in the stream 3."""
     ordinals = np.arange(first_ordinal, first_ordinal + len(probabilities), dtype=np.uint64)
     streams = np.full(len(probabilities), 3, dtype=np.uint64)
-    return sample_counts(probabilities, streams=streams, ordinals=ordinals, shots=shots, shot_offset=shot_offset)
+    return sample_counts(probabilities, Samples(streams, ordinals, shots, shot_offset))
 
 
 def random_rows(rows: int, n_qubits: int) -> np.ndarray:

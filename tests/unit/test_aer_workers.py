@@ -19,6 +19,7 @@ from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
+from qorch.model.samples import Samples
 from qorch.ports.clock import WallClock
 from qorch_providers.aer import AerBackend, open_backend
 from qorch_providers.aer.pool import MAX_WORKERS_PER_JOB
@@ -34,7 +35,7 @@ def request_of(*, n_qubits: int, rows: int = 1, n_gates: int = 1, job_id: str = 
     basis = Measurement(np.zeros(n_qubits, dtype=np.uint8), is_exact=False)
     names = np.arange(rows, dtype=np.uint64)
     angles = np.linspace(0.1, 1.0, rows * n_gates).reshape(rows, n_gates)
-    return JobRequest(job_id, (RowBlock(gates, basis, angles, more.get("shots", 100), names, names),))
+    return JobRequest(job_id, (RowBlock(gates, basis, angles, Samples(names, names, more.get("shots", 100))),))
 
 
 def long_request(*, job_id: str = "long") -> JobRequest:

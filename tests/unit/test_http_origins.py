@@ -60,7 +60,7 @@ def test_segments_that_climb_are_refused(segment: str) -> None:
 
 
 def test_a_path_without_segments_is_refused() -> None:
-    """An empty list is no path."""
+    """An empty list is not a path."""
     with pytest.raises(UsageError):
         encode_url("https://h", [], ())
 

@@ -1,7 +1,6 @@
 """Sampling of the local engines: random numbers, distributions, and bits that depend on nothing but the row."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from scipy import stats
 
 from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES_BY_NAME
-from qorch.testing.conformance.backend import assert_same_counts, block_of, counts_of, rows_of
+from qorch.testing.conformance.backend import assert_same_counts, block_of, counts_of, rows_of, with_shots
 from qorch.testing.reference import reference_probabilities
 from qorch_providers.local.numba_engine.philox import draw_of_shot, fill_draws, fill_fine_draws, philox
 from qorch_providers.local.torch_engine.philox import uniform_words
@@ -103,7 +102,7 @@ def test_shots_beyond_one_chunk_continue_the_stream() -> None:
     rng = np.random.default_rng(53)
     gates = random_gates(rng, 4, 20)
     block = block_of(gates, rng.uniform(-3, 3, (3, gates.n_columns)), shots=10_000)
-    parts = [replace(block, shots=5_001), replace(block, shots=4_999, shot_offset=5_001), block]
+    parts = [with_shots(block, 5_001), with_shots(block, 4_999, offset=5_001), block]
     first, second, whole = (counts_of(part).dense() for part in run_blocks(open_local(), *parts))
     assert np.array_equal(first + second, whole)
 
@@ -123,7 +122,7 @@ def test_states_too_large_for_thresholds_are_sampled_and_continue() -> None:
     chain = [(cx, (qubit, qubit + 1), ()) for qubit in range(19)]
     gates = build_gate_list(21, [(h, (0,), ()), *chain, (ry, (20,), (None,))])
     block = block_of(gates, np.array([[2.0]]), shots=3_000)
-    parts = [replace(block, shots=1_001), replace(block, shots=1_999, shot_offset=1_001), block]
+    parts = [with_shots(block, 1_001), with_shots(block, 1_999, offset=1_001), block]
     first, second, whole = (counts_of(part).row(0) for part in run_blocks(open_local(), *parts))
     assert {key: first.get(key, 0) + second.get(key, 0) for key in whole} == whole
     share = np.sin(1.0) ** 2

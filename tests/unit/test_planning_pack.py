@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Batch, Pub
+from qorch.model.samples import Samples
 from qorch.planning.lowering import RowGroup, lower
 from qorch.planning.packing import Missing, PlannedJob, pack, unexecuted
 from qorch.ports.backend import Capabilities
@@ -48,8 +49,9 @@ def test_every_row_once_and_no_job_too_large(n_rows: list[int], size: int, slots
         for selection in job.selections:
             group = groups[selection.group]
             assert (selection.block.angles == group.angles[selection.rows]).all()
-            assert (selection.block.ordinals == group.ordinals[selection.rows]).all()
-            assert (selection.block.streams == 9).all()
+            assert selection.block.samples is not None
+            assert (selection.block.samples.ordinals == group.ordinals[selection.rows]).all()
+            assert (selection.block.samples.streams == 9).all()
             seen |= {(selection.group, int(row)) for row in selection.rows}
     assert len(seen) == sum(n_rows) == sum(job.n_rows for job in jobs)
 
@@ -81,7 +83,7 @@ def test_nothing_missing_is_no_job() -> None:
     groups = row_groups(5)
     empty = np.zeros(0, dtype=np.int64)
     none = np.zeros(0, dtype=np.uint64)
-    missing = [Missing(0, empty, 10, none, none)]
+    missing = [Missing(0, empty, Samples(none, none, 10))]
     assert pack(groups, missing, capabilities=capabilities(), rows_per_job=lambda group, shots: 5) == ()
 
 

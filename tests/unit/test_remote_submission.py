@@ -211,7 +211,7 @@ def test_only_lost_rows_run_again(sandbox: Sandbox) -> None:
     values = sandbox.run(work())
     jobs = list(sandbox.provider.jobs.values())
     assert [job.request.n_rows for job in jobs] == [6, 2, 1]
-    assert [job.request.blocks[0].ordinals.tolist() for job in jobs] == [[0, 1, 2, 3, 4, 5], [1, 4], [1]]
+    assert [job.request.blocks[0].samples.ordinals.tolist() for job in jobs] == [[0, 1, 2, 3, 4, 5], [1, 4], [1]]
     assert len({job.key for job in jobs}) == 3
     calm = Sandbox()
     assert (calm.run(execute_once(calm)) == values).all()
@@ -387,7 +387,9 @@ def test_one_failure_stops_its_call_and_keeps_the_rest(sandbox: Sandbox) -> None
         await sandbox.execute(again, 5, is_replayed=True)
 
     sandbox.run(work())
-    rows = [int(job.request.blocks[0].ordinals[0]) for job in sandbox.provider.jobs.values() if job.failure is None]
+    rows = [
+        int(job.request.blocks[0].samples.ordinals[0]) for job in sandbox.provider.jobs.values() if job.failure is None
+    ]
     assert sorted(rows) == [0, 1, 2, 3, 4]
 
 

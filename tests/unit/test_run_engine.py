@@ -164,6 +164,18 @@ def test_changed_angles_are_executed_anew_where_that_is_free(store: Store) -> No
     assert backend.n_rows == 8
 
 
+def test_a_resumed_exact_call_executes_no_row_whose_equal_is_stored(store: Store) -> None:
+    """Exact values have no streams: that of a stored row serves its equals when the call is repeated."""
+    twins = qorch.Pub(pair(), np.full((2, 2), 0.3), observables=["Z0"], shots=None)
+    with start(FakeBackend(), store) as run:
+        (whole,) = run.execute([twins])
+    with start(FakeBackend(), store, resume=True) as again:
+        (found,) = again.execute([twins])
+    assert (found.values == whole.values).all()
+    assert [job.n_rows for job in store.jobs(run.run_id)] == [1]
+    assert [job.is_exact for job in store.jobs(run.run_id)] == [True]
+
+
 def test_another_device_revision_shares_nothing(store: Store) -> None:
     """Rows stored before a recalibration are not used after it, resumed or reused."""
     with start(FakeBackend(), store) as run:

@@ -1,4 +1,4 @@
-"""Documents of IonQ's server in the shapes that protocols.md records, and answers made of them."""
+"""Documents of IonQ's server in the shapes that its API reference of October 2026 shows, and answers made of them."""
 
 import json
 from typing import Any

@@ -1,8 +1,9 @@
 """What the tests of IonQ's wire share: random circuits, requests, gates bound one by one, and their matrices.
 
-The matrices are written from the formulas of protocols.md 1.4, with no help of the adapter.
+The matrices are written from the formulas of IonQ's guides to its gates, with no help of the adapter.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from qorch.model.gates import GATES, GATES_BY_NAME
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.observable import X, Y
+from qorch.model.samples import Samples
 from qorch_providers.ionq.circuits.slots import Slot, WireCircuit
 
 IDENTITY = np.eye(2, dtype=complex)
@@ -83,8 +85,17 @@ def samples(n_qubits: int, basis: str = "") -> Measurement:
 def block_of(gates: GateList, angles: Any, *, basis: str = "", shots: int | None = 100) -> RowBlock:
     """Rows with streams of their own."""
     table = np.asarray(angles, dtype=np.float64).reshape(len(angles), gates.n_columns)
+    measurement = samples(gates.n_qubits, basis)
+    if shots is None:
+        return RowBlock(gates, replace(measurement, is_exact=True), table, None)
     ordinals = np.arange(len(table), dtype=np.uint64)
-    return RowBlock(gates, samples(gates.n_qubits, basis), table, shots, np.full_like(ordinals, 5), ordinals)
+    return RowBlock(gates, measurement, table, Samples(np.full_like(ordinals, 5), ordinals, shots))
+
+
+def with_samples(block: RowBlock, **changes: Any) -> RowBlock:
+    """The block, with other fields in its Samples."""
+    assert block.samples is not None
+    return replace(block, samples=replace(block.samples, **changes))
 
 
 def request_of(*blocks: RowBlock) -> JobRequest:

@@ -2,20 +2,18 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qorch.errors import CircuitError, ShotsError
-from qorch.model.measurement import Measurement
 from qorch_providers.ionq.circuits.job_body import check_gates, encode_job
 from qorch_providers.ionq.circuits.limits import rows_per_job
 from qorch_providers.ionq.options import parse_options
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ionq_circuits import block_of, gate_list, random_gates, request_of, samples
+from ionq_circuits import block_of, gate_list, random_gates, request_of, samples, with_samples
 
 KEY = "0123456789abcdef" * 4
 BELL = gate_list(2, ("ry", (0,), (None,)), ("cx", (0, 1), ()))
@@ -102,9 +100,9 @@ def test_noise_seeds_differ_from_job_to_job_and_repeat_with_it():
     """The same rows get the same seed, other rows and later shots another, all within 31 bits."""
     row = block_of(BELL, [[0.1]])
     others = [
-        replace(row, shot_offset=100),
-        replace(row, streams=row.streams + 1),
-        replace(row, ordinals=row.ordinals + 1),
+        with_samples(row, offset=100),
+        with_samples(row, streams=row.samples.streams + np.uint64(1)),
+        with_samples(row, ordinals=row.samples.ordinals + np.uint64(1)),
     ]
     seeds = [body("simulator,noise=aria-1,seed=7", block)["noise"]["seed"] for block in (row, row, *others)]
     assert seeds[0] == seeds[1]
@@ -121,7 +119,7 @@ def test_angles_come_back_bit_for_bit():
 
 def test_exact_rows_go_to_the_ideal_simulator_only():
     """They have no number of shots, but a job must have one."""
-    exact = replace(block_of(BELL, [[0.1]], shots=None), measurement=Measurement(np.zeros(2, np.uint8), is_exact=True))
+    exact = block_of(BELL, [[0.1]], shots=None)
     assert body("simulator", exact)["shots"] == 1
     for text in ("qpu.forte-1", "simulator,noise=aria-1"):
         with pytest.raises(CircuitError, match="exact"):
@@ -132,12 +130,12 @@ def test_what_no_job_can_hold_is_refused():
     """Two numbers of shots, too many or too few shots, no rows, too many circuits or gates."""
     row = block_of(BELL, [[0.1]])
     with pytest.raises(CircuitError, match="one number of shots"):
-        body("simulator", row, replace(row, shots=7))
+        body("simulator", row, with_samples(row, shots=7))
     with pytest.raises(CircuitError, match="at least one row"):
         body("simulator", block_of(BELL, np.empty((0, 1))))
     for text, shots in (("simulator", 0), ("simulator", 1_000_001), ("qpu.forte-1,debiasing=on", 499)):
         with pytest.raises(ShotsError, match=str(shots)):
-            body(text, replace(row, shots=shots))
+            body(text, with_samples(row, shots=shots))
     with pytest.raises(CircuitError, match="5001 circuits"):
         body("simulator", block_of(BELL, np.zeros((5001, 1))))
     long = gate_list(1, *[("h", (0,), ())] * 300)

@@ -18,7 +18,7 @@ from qorch_providers.ionq.results.reading import read_answer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ionq_answers import CHILDREN, OLD_JOB, answer, flat, job, registered, single, whole
-from ionq_circuits import block_of, gate_list, request_of
+from ionq_circuits import block_of, gate_list, request_of, with_samples
 
 IDEAL = parse_options("simulator")
 QPU = parse_options("qpu.forte-1")
@@ -32,7 +32,7 @@ def shape_of(n_rows, *, shots=100, n_qubits=2, blocks=1, offset=0):
     block = block_of(gates, np.empty((n_rows, 0)), shots=shots)
     return request_of(
         *(
-            RowBlock(gates, block.measurement, block.angles, shots, block.streams, block.ordinals + index, offset)
+            with_samples(block, ordinals=block.samples.ordinals + np.uint64(index), offset=offset)
             for index in range(blocks)
         )
     ).shape
@@ -42,8 +42,7 @@ def exact_shape(n_rows, *, masks=None, n_qubits=2):
     """Rows of which exact values are wanted."""
     gates = gate_list(n_qubits)
     measurement = Measurement(np.zeros(n_qubits, dtype=np.uint8), is_exact=True, masks=masks)
-    streams = np.zeros(n_rows, dtype=np.uint64)
-    return request_of(RowBlock(gates, measurement, np.empty((n_rows, 0)), None, streams, streams)).shape
+    return request_of(RowBlock(gates, measurement, np.empty((n_rows, 0)), None)).shape
 
 
 def dense(result, index=0):
@@ -127,7 +126,7 @@ def test_exact_values_are_probabilities_or_parities():
 def test_mitigated_histograms_are_rounded_only_where_mitigation_was_asked_for():
     """Debiased shares are no counts: the nearest ones are taken with debiasing on, and refused without it."""
     raw = answer(single(), b'{"0":0.3333,"1":0.3336,"3":0.3331}')
-    with pytest.raises(InvalidResultError, match="no shares of 100 shots"):
+    with pytest.raises(InvalidResultError, match="not those of 100 shots"):
         read_answer(shape_of(1), raw, options=QPU)
     result = read_answer(shape_of(1), raw, options=parse_options("qpu.forte-1,debiasing=on"))
     assert result.blocks[0].counts.row(0) == {"00": 33, "01": 34, "11": 33}
@@ -155,7 +154,7 @@ def test_rounded_shares_are_the_counts_that_they_were(digits, shots):
 def test_shares_that_no_rounding_explains_are_refused(shares, shots):
     """Neither more than the digits that are there, nor a count that might be another one."""
     body = json.dumps(flat(shares)).encode()
-    with pytest.raises(InvalidResultError, match=f"no shares of {shots} shots") as caught:
+    with pytest.raises(InvalidResultError, match=f"not those of {shots} shots") as caught:
         read_answer(shape_of(1, shots=shots), answer(single(), body), options=QPU)
     assert ("ask for fewer" in str(caught.value)) == (shots == 8192)
 
@@ -223,24 +222,24 @@ GOOD = whole(SHARES)
         ((job(), GOOD.replace(b'"0": 0.1', b'"0": 0.05, "0": 0.1')), "twice"),
         ((job(), GOOD[:-1] + b', "' + CHILDREN[0].encode() + b'": {"0": 1}}'), "twice"),
         ((job(), GOOD.replace(b'"0"', b'"\\u0030"')), "escaped"),
-        ((job(), GOOD.replace(b'"3"', b'"03"')), "no outcome"),
-        ((job(), GOOD.replace(b'"3"', b'"4"')), "no outcome"),
-        ((job(), GOOD.replace(b'"3"', b'"-1"')), "no outcome"),
-        ((job(), GOOD.replace(b'"3"', '"٣"'.encode())), "no outcome"),
+        ((job(), GOOD.replace(b'"3"', b'"03"')), "not an outcome"),
+        ((job(), GOOD.replace(b'"3"', b'"4"')), "not an outcome"),
+        ((job(), GOOD.replace(b'"3"', b'"-1"')), "not an outcome"),
+        ((job(), GOOD.replace(b'"3"', '"٣"'.encode())), "not an outcome"),
         ((job(), GOOD.replace(b"0.4", b"0.41")), "sum"),
-        ((job(), GOOD.replace(b"0.4", b"NaN")), "cannot be read|no results|no prob"),
-        ((job(), GOOD.replace(b"0.4", b"1e999")), "no prob"),
-        ((job(), GOOD.replace(b"0.4", b"1" * 400)), "no prob"),
-        ((job(), GOOD.replace(b"0.4", b'"0.4"')), "no prob"),
-        ((job(), GOOD.replace(b"0.4", b"0.6").replace(b"0.2", b"-0.2").replace(b"0.3", b"0.5")), "outside|no shares"),
-        ((job(), GOOD[:-7]), "no results"),
-        ((job(), b"<html>502</html>"), "no results"),
-        ((job(), b"[" * 100_000 + b"]" * 100_000), "no results"),
-        ((job(), b'{"%b":' % CHILDREN[0].encode() + b'{"a":' * 100_000), "no results"),
-        ((job(), b"\x00"), "no results"),
+        ((job(), GOOD.replace(b"0.4", b"NaN")), "cannot be read|not results|not prob"),
+        ((job(), GOOD.replace(b"0.4", b"1e999")), "not prob"),
+        ((job(), GOOD.replace(b"0.4", b"1" * 400)), "not prob"),
+        ((job(), GOOD.replace(b"0.4", b'"0.4"')), "not prob"),
+        ((job(), GOOD.replace(b"0.4", b"0.6").replace(b"0.2", b"-0.2").replace(b"0.3", b"0.5")), "outside|not those"),
+        ((job(), GOOD[:-7]), "not results"),
+        ((job(), b"<html>502</html>"), "not results"),
+        ((job(), b"[" * 100_000 + b"]" * 100_000), "not results"),
+        ((job(), b'{"%b":' % CHILDREN[0].encode() + b'{"a":' * 100_000), "not results"),
+        ((job(), b"\x00"), "not results"),
         ((b"\xff\xfe", GOOD), "cannot be read"),
         ((b"[" * 100_000, GOOD), "cannot be read"),
-        ((job(), GOOD, single(id="z", status="failed"), b""), "no child"),
+        ((job(), GOOD, single(id="z", status="failed"), b""), "not a child"),
         ((), "no documents"),
     ],
 )

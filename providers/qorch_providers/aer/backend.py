@@ -136,9 +136,7 @@ class AerBackend:
             self.check(block.gates, block.measurement)
         except CircuitError as error:
             raise RejectedError(f"job {request.job_id}: {error}") from error
-        if block.measurement.is_exact:
-            return
-        if block.shots is None or not 1 <= block.shots <= limits.MAX_SHOTS:
+        if block.shots is not None and block.shots > limits.MAX_SHOTS:
             raise RejectedError(f"job {request.job_id} asks for {block.shots} shots; aer takes 1 to {limits.MAX_SHOTS}")
 
     async def fetch(self, provider_id: str) -> RawResult:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from qiskit_aer import AerSimulator
 
-from qorch.errors import BackendError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import concatenate_counts
 from qorch.model.measurement import BlockResult, RowBlock
+from qorch.model.samples import Samples
 from qorch_providers.aer.circuits import IdealProgram
 from qorch_providers.aer.noise import Noise, NoisyProgram
 from qorch_providers.aer.sampling import pack_counts, sample_counts
@@ -49,19 +49,16 @@ class Executor:
         return [_join(part) for part in parts]
 
     def _run(self, blocks: list[RowBlock], pieces: list[_Piece], *, threads: int) -> Iterator[BlockResult]:
-        first = blocks[pieces[0].block]
-        program = self._program(first)
-        if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and not first.measurement.is_exact:
-            for piece in pieces:
-                yield _run_trajectories(program, blocks[piece.block], piece)
+        parts = [blocks[piece.block].take(slice(piece.start, piece.stop)) for piece in pieces]
+        program = self._program(parts[0])
+        if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and parts[0].samples is not None:
+            yield from (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
             return
-        angles = np.concatenate([blocks[piece.block].angles[piece.start : piece.stop] for piece in pieces])
-        table = program.probabilities(angles, threads=threads)
+        table = program.probabilities(np.concatenate([part.angles for part in parts]), threads=threads)
         start = 0
-        for piece in pieces:
-            rows = table[start : start + piece.stop - piece.start]
-            start += len(rows)
-            yield _read_out(blocks[piece.block], piece, rows)
+        for part in parts:
+            yield _read_out(part, table[start : start + part.n_rows])
+            start += part.n_rows
 
     def _program(self, block: RowBlock) -> Program:
         key = _circuit_key(block)
@@ -107,20 +104,9 @@ def _batches(blocks: list[RowBlock]) -> Iterator[list[_Piece]]:
             yield batch
 
 
-def _read_out(block: RowBlock, piece: _Piece, table: FloatArray) -> BlockResult:
-    if not block.measurement.is_exact:
-        if block.shots is None:
-            raise BackendError("a sampled block has no number of shots")
-        rows = slice(piece.start, piece.stop)
-        return BlockResult(
-            counts=sample_counts(
-                table,
-                streams=block.streams[rows],
-                ordinals=block.ordinals[rows],
-                shots=block.shots,
-                shot_offset=block.shot_offset,
-            )
-        )
+def _read_out(block: RowBlock, table: FloatArray) -> BlockResult:
+    if block.samples is not None:
+        return BlockResult(counts=sample_counts(table, block.samples))
     masks = block.measurement.masks
     return BlockResult(values=table if masks is None else parities(table, masks))
 
@@ -141,18 +127,16 @@ def parities(probabilities: FloatArray, masks: UIntArray) -> FloatArray:
     return values
 
 
-def _run_trajectories(program: NoisyProgram, block: RowBlock, piece: _Piece) -> BlockResult:
-    if block.shots is None:
-        raise BackendError("a sampled block has no number of shots")
+def _run_trajectories(program: NoisyProgram, block: RowBlock, samples: Samples) -> BlockResult:
     rows = [
         program.trajectories(
             block.angles[row],
-            stream=int(block.streams[row]),
-            ordinal=int(block.ordinals[row]),
-            shots=block.shots,
-            shot_offset=block.shot_offset,
+            stream=int(samples.streams[row]),
+            ordinal=int(samples.ordinals[row]),
+            shots=samples.shots,
+            shot_offset=samples.offset,
         )
-        for row in range(piece.start, piece.stop)
+        for row in range(block.n_rows)
     ]
     outcomes, counts = [row[0] for row in rows], [row[1] for row in rows]
     return BlockResult(counts=pack_counts(outcomes, counts, n_qubits=block.gates.n_qubits))

@@ -32,13 +32,12 @@ class GatesSpec(msgspec.Struct, frozen=True):
 
 
 class BlockSpec(msgspec.Struct, frozen=True):
-    """A block of rows; its arrays are basis, angles, streams, ordinals and, with ``has_masks``, masks."""
+    """A block of rows; its arrays are basis, angles, with ``shots`` streams and ordinals, with ``has_masks`` masks."""
 
     gates: bytes
-    is_exact: bool
     has_masks: bool
     shots: int | None
-    shot_offset: int
+    offset: int
 
 
 class RunJob(msgspec.Struct, frozen=True, tag="run"):

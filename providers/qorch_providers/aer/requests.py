@@ -7,6 +7,7 @@ from qorch.model.arrays import AnyArray
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement, RowBlock
+from qorch.model.samples import Samples
 from qorch_providers.aer.frames import BlockSpec, Buffer, GatesSpec, RunJob, encode_frame
 
 MAX_KNOWN_GATES = 128
@@ -37,7 +38,9 @@ def encode_request(request: JobRequest, *, known: KnownGates, threads: int) -> l
     for gates in missing:
         arrays += (gates.opcodes, gates.qubits, gates.columns, gates.constants)
     for block in request.blocks:
-        arrays += (block.measurement.basis, block.angles, block.streams, block.ordinals)
+        arrays += (block.measurement.basis, block.angles)
+        if block.samples is not None:
+            arrays += (block.samples.streams, block.samples.ordinals)
         if block.measurement.masks is not None:
             arrays.append(block.measurement.masks)
     learn = tuple(GatesSpec(gates.digest, gates.n_qubits) for gates in missing)
@@ -48,7 +51,8 @@ def encode_request(request: JobRequest, *, known: KnownGates, threads: int) -> l
 def _spec(block: RowBlock) -> BlockSpec:
     measurement = block.measurement
     has_masks = measurement.masks is not None
-    return BlockSpec(block.gates.digest, measurement.is_exact, has_masks, block.shots, block.shot_offset)
+    offset = 0 if block.samples is None else block.samples.offset
+    return BlockSpec(block.gates.digest, has_masks, block.shots, offset)
 
 
 def read_gates(job: RunJob, arrays: Iterator[AnyArray]) -> dict[bytes, GateList]:
@@ -60,8 +64,8 @@ def read_blocks(job: RunJob, arrays: Iterator[AnyArray], *, gates: Mapping[bytes
     """The blocks of a job, taken from its arrays after the gate lists."""
     blocks = []
     for spec in job.blocks:
-        basis, angles, streams, ordinals = (next(arrays) for _ in range(4))
+        basis, angles = next(arrays), next(arrays)
+        samples = None if spec.shots is None else Samples(next(arrays), next(arrays), spec.shots, spec.offset)
         masks = next(arrays) if spec.has_masks else None
-        measurement = Measurement(basis, spec.is_exact, masks)
-        blocks.append(RowBlock(gates[spec.gates], measurement, angles, spec.shots, streams, ordinals, spec.shot_offset))
+        blocks.append(RowBlock(gates[spec.gates], Measurement(basis, samples is None, masks), angles, samples))
     return blocks

@@ -1,36 +1,30 @@
 """Shots from exact probabilities: each row has its own random stream, so packing cannot change a bit.
 
-Shot s of a row is draw ``shot_offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
+Shot s of a row is draw ``offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
 inverse distribution function.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from qorch.model.arrays import FloatArray, IntArray, UIntArray
+from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.samples import Samples
 from qorch_providers.streams import RowStream
 
 CHUNK_SHOTS = 1 << 18
 _DENSE_OUTCOMES = 1 << 22
 
 
-def sample_counts(
-    probabilities: FloatArray,
-    *,
-    streams: UIntArray,
-    ordinals: UIntArray,
-    shots: int,
-    shot_offset: int,
-) -> Counts:
-    """Histograms of ``shots`` outcomes for each row of ``probabilities (R, 2**n)``."""
+def sample_counts(probabilities: FloatArray, samples: Samples) -> Counts:
+    """Histograms of the shots of each row of ``probabilities (R, 2**n)``."""
     cumulative = np.cumsum(probabilities, axis=1)
     cumulative /= cumulative[:, -1:]
     source = RowStream()
     pieces = []
     for row in range(len(cumulative)):
-        source.seek(int(streams[row]), int(ordinals[row]), offset=shot_offset)
-        pieces.append(_sample_row(cumulative[row], source, shots=shots))
+        source.seek(int(samples.streams[row]), int(samples.ordinals[row]), offset=samples.offset)
+        pieces.append(_sample_row(cumulative[row], source, shots=samples.shots))
     n_qubits = (probabilities.shape[1] - 1).bit_length()
     return pack_counts([piece[0] for piece in pieces], [piece[1] for piece in pieces], n_qubits=n_qubits)
 

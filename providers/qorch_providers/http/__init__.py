@@ -1,4 +1,4 @@
-"""HTTP for all REST backends: one call, one try, a hard end in time and size, and no secret that gets out.
+"""HTTP for all REST backends: one try per call, limits on time and size, and secrets kept out of all messages.
 
 How to read it: ``client`` is what adapters use; it speaks to ``origins``, each with ``auth`` (``bearer`` tokens, or a
 hook of the vendor's) over ``connections``. A request has ``paths`` and ``content``; a ``response`` has a ``body`` of

@@ -1,4 +1,4 @@
-"""How a request gets its credentials: a hook that sees the request as it will leave, and answers with headers."""
+"""How a request gets its credentials: a hook sees the request as it will be sent, and returns headers for it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from qorch_providers.http.safety import check_header_value
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A request as it will leave, but for its credentials: what a signature is made over.
+    """A request as it will be sent, without its credentials: what a signature is computed over.
 
     ``url`` is encoded as on the wire. ``headers`` have names in lower case, ``host`` among them; ``body`` is b"" if
     there is none.
@@ -23,13 +23,13 @@ class Outgoing:
 
     @property
     def body_sha256(self) -> str:
-        """Of the body, in lower-case hexadecimal digits, as signatures want it."""
+        """SHA-256 of the body in lower-case hexadecimal digits, as signature schemes require."""
         return hashlib.sha256(self.body).hexdigest()
 
 
 @dataclass(frozen=True)
 class AuthHeaders:
-    """What a hook adds to a request. The values of ``secret`` are hidden in answers, messages and logs."""
+    """The headers that a hook adds to a request. Values of ``secret`` are hidden in answers, messages and logs."""
 
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
     plain: Mapping[str, str] = field(default_factory=dict)
@@ -43,8 +43,8 @@ class AuthHeaders:
 class Auth(Protocol):
     """The credentials of one origin. ``sign`` is awaited once per request on the wire, a followed redirect included.
 
-    Either may ask another server, but through ``HttpClient.ask`` only. It raises CredentialsError if the credentials
-    are refused, and BusyError if they cannot be had now: both say that the request itself was not sent.
+    ``sign`` and ``renew`` may ask another server, but only through ``HttpClient.ask``. They raise CredentialsError if
+    the credentials are refused, BusyError if they cannot be had now: in both cases the request itself was not sent.
     """
 
     async def sign(self, request: Outgoing) -> AuthHeaders:

@@ -1,4 +1,4 @@
-"""Bearer tokens: fetched once for all requests that wait, replaced before they expire and after they are refused."""
+"""Bearer tokens: fetched once for all waiting requests, replaced before they expire and after they are refused."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,14 +10,14 @@ from qorch_providers.http.auth import AuthHeaders, Outgoing
 from qorch_providers.http.safety import check_header_value
 
 MARGIN_SECONDS = 60.0
-"""So long before its end a token is replaced, but no earlier than after half of its lifetime."""
+"""How long before its end a token is replaced, but no earlier than after half of its lifetime."""
 REST_SECONDS = 30.0
-"""So long nothing more is fetched once the token service has refused, or a replacement was refused as well."""
+"""How long no token is fetched after the token service refused, or after a replacement was refused as well."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """``lifetime_seconds`` counts from when it was asked for."""
+    """A bearer token; ``lifetime_seconds`` counts from when the token was asked for."""
 
     value: str = field(repr=False)
     lifetime_seconds: float
@@ -32,7 +32,7 @@ class _Held:
 
 
 class BearerToken:
-    """See ``Auth``. It lives in one event loop; however many requests wait for a token, one is fetched."""
+    """See ``Auth``. For use in one event loop; only one token is fetched, however many requests wait for it."""
 
     def __init__(self, fetch: Callable[[], Awaitable[Token]], *, clock: Clock) -> None:
         """``fetch`` asks the token service once. It raises CredentialsError if the service refuses, else BusyError."""
@@ -65,13 +65,13 @@ class BearerToken:
         return (self._clock.monotonic_ns() - held.fetched_ns) / 1e9
 
     async def _obtain(self, *, is_replacement: bool) -> _Held:
-        """The token of the one fetch that is in progress, or begins now."""
+        """The token from the fetch in progress; starts a fetch if there is none."""
         if self._flight is None:
             if self._refusal and self._clock.monotonic_ns() < self._rested_ns:
                 raise CredentialsError(self._refusal)
             self._flight = asyncio.create_task(self._replace(is_replacement=is_replacement))
             self._flight.add_done_callback(self._land)
-        # A request that is given up must not take the others' token with it.
+        # A cancelled request must not cancel the fetch that other requests wait for.
         return await asyncio.shield(self._flight)
 
     async def _replace(self, *, is_replacement: bool) -> _Held:
@@ -95,4 +95,4 @@ class BearerToken:
     def _land(self, flight: "asyncio.Task[_Held]") -> None:
         self._flight = None
         if not flight.cancelled():
-            flight.exception()  # if all who waited have gone, nobody else looks at it, and asyncio would log it
+            flight.exception()  # if every waiting request was cancelled, asyncio would log it as unseen

@@ -1,4 +1,4 @@
-"""The body of an answer, decompressed as it comes and never beyond a size."""
+"""The body of an answer, decompressed as it arrives, up to a maximum size."""
 
 import io
 import zlib
@@ -6,16 +6,16 @@ import zlib
 from qorch_providers.http.errors import AnswerLostError, TooLargeError
 
 MOST_BYTES = 32 * 2**20
-"""Of one answer, after decompression."""
+"""Maximum size of one answer, after decompression."""
 
-# zlib builds every step's output in pieces that it joins: small steps bound what is there twice.
+# zlib builds every step's output in pieces that it joins: small steps bound the memory held twice.
 _STEP_BYTES = 2**20
 _PLAIN = frozenset({"", "identity"})
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class Body:
-    """Collects one answer. At no moment is more decompressed than what may be kept and a step."""
+    """Collects one answer. At most one step more than the maximum size is ever decompressed."""
 
     def __init__(self, encoding: str, *, most_bytes: int) -> None:
         """``encoding``: the header Content-Encoding. Raises AnswerLostError for one that was not asked for."""
@@ -41,7 +41,7 @@ class Body:
             self._decompress(self._decoder, chunk)
 
     def finish(self) -> bytes:
-        """All of it. Raises AnswerLostError where compressed data ended early."""
+        """The whole body. Raises AnswerLostError if compressed data ended early."""
         if self._decoder is not None and self._n_received and not self._decoder.eof:
             raise AnswerLostError("the compressed answer ends in the middle")
         return self._buffer.getvalue()
@@ -57,7 +57,7 @@ class Body:
                 raise AnswerLostError("bytes follow the end of the compressed answer")
             self._keep(plain)
             chunk = decoder.unconsumed_tail
-            # A full step may have left output inside zlib even where all input is used up.
+            # After a full step zlib may hold output although all input is used up.
             is_more = bool(chunk) or len(plain) == _STEP_BYTES
 
     def _keep(self, plain: bytes) -> None:

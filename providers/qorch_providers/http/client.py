@@ -1,4 +1,4 @@
-"""One client for all REST backends: one try per call, failures that say whether the request left, secrets kept in."""
+"""One HTTP client for all REST backends: one try per call, errors that say if the request was sent, secrets hidden."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ _REFUSED = frozenset({401, 403})
 
 
 class HttpClient:
-    """Calls to a list of origins. Everything happens in one event loop, which the first call decides.
+    """Calls the servers of a list of origins. It stays in the event loop of its first call.
 
-    It has two doors: ``send`` for a submission, ``ask`` for everything that may be repeated. It follows no redirect but
-    those within the origin that keep method and body (307, 308), keeps no cookie, reads nothing of the environment and
-    repeats nothing, except once what was answered 401 or 403 if its credentials could be renewed.
+    ``send`` is for a submission, ``ask`` for everything that may be repeated. The client follows no redirects except
+    those within the origin that keep method and body (307, 308), keeps no cookies, reads no environment variables and
+    repeats nothing, except that a call answered 401 or 403 is sent once more if its credentials could be renewed.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class HttpClient:
         most_bytes: int = MOST_BYTES,
         most_connections: int = 100,
     ) -> None:
-        """``base``: where calls go that name no other of the ``origins``.
+        """``base``: where calls go that name none of the ``origins``.
 
-        ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets``: what is to be hidden in
-        answers and messages though no header has it, such as a key that is exchanged for tokens. ``deadline_seconds``
-        ends any call, whatever it is at. ``most_connections``: of each origin.
+        ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets``: values to hide in
+        answers and messages although no header has them, such as a key that is exchanged for tokens. A call ends after
+        ``deadline_seconds``, at any stage. ``most_connections``: the maximum per origin.
 
         Raises UsageError for a URL that is not https (http: to this machine only) and for values no header may have.
         """
@@ -71,7 +71,7 @@ class HttpClient:
             name: Connections(
                 origin,
                 clock=clock,
-                # A connection has half of the time: what fails until then provably sent nothing.
+                # Connecting may take half of the time: a call that fails while connecting provably sent nothing.
                 connect_seconds=deadline_seconds / 2,
                 most_bytes=most_bytes,
                 most_connections=most_connections,
@@ -80,7 +80,7 @@ class HttpClient:
         }
 
     def __repr__(self) -> str:
-        """Never the headers."""
+        """The base URL, without headers, which may be secret."""
         return f"HttpClient({self._base_url!r})"
 
     async def send(
@@ -92,10 +92,10 @@ class HttpClient:
         query: Sequence[tuple[str, str]] = (),
         origin: str = "",
     ) -> HttpResponse:
-        """Submit something that must not be done twice; see ``request``.
+        """Send a request that must not be carried out twice; see ``request``.
 
-        Raises NotSentError (a RejectedError) if provably nothing left, NoAnswerError (an UnknownOutcomeError) if it may
-        have arrived, UsageError for a method that submits nothing.
+        Raises NotSentError (a RejectedError) if provably nothing was sent, NoAnswerError (an UnknownOutcomeError) if it
+        may have arrived, UsageError for a method that submits nothing.
         """
         if method.upper() in _QUESTIONS:
             raise UsageError(f"{method} submits nothing; ask() is for questions")
@@ -115,9 +115,9 @@ class HttpClient:
         query: Sequence[tuple[str, str]] = (),
         origin: str = "",
     ) -> HttpResponse:
-        """Ask, or do what may be done twice, with any method; see ``request``.
+        """Send a request that may be repeated, with any method; see ``request``.
 
-        Raises UnreachableError if no answer came, BusyError if it was too large: either way it may be asked again.
+        Raises UnreachableError if no answer came, BusyError if it was too large: in both cases it may be repeated.
         """
         try:
             return await self.request(method, path, content=content, query=query, origin=origin)
@@ -135,12 +135,14 @@ class HttpClient:
         query: Sequence[tuple[str, str]] = (),
         origin: str = "",
     ) -> HttpResponse:
-        """One call, whatever its status, and whatever its failure means for a job: adapters use ``send`` or ``ask``.
+        """One call, with neutral errors that say nothing about a job: adapters use ``send`` or ``ask`` instead.
+
+        Returns the answer, whatever its status.
 
         ``path`` starts with "/" and is plain, or is a list of segments of any text, which are encoded; ``content`` in
         bytes is JSON; ``query`` is encoded here; ``origin`` names one of the origins.
 
-        Raises RequestUnsentError if provably no byte left, AnswerLostError (TooLargeError) if the request may have
+        Raises RequestUnsentError if provably no byte was sent, AnswerLostError (TooLargeError) if the request may have
         arrived, CredentialsError and BusyError if its credentials could not be had, and UsageError for a path that
         could lead elsewhere.
         """
@@ -161,7 +163,7 @@ class HttpClient:
         except TransportError as error:
             problem = type(error)(f"{name}: {error}")
         except (CredentialsError, BusyError, UsageError) as error:
-            # New in _Call, and free of secrets; the frames that it came through are not.
+            # The error was made in _Call and holds no secrets; the frames of its traceback do.
             problem = error.with_traceback(None)
         except Exception as error:
             told = connections.describe(error, call.secrets)
@@ -183,7 +185,7 @@ class HttpClient:
 
 
 class _Call:
-    """One call with what it knows: a few redirects, and one more try if the credentials were refused and renewed."""
+    """The state of one call: a few redirects, and one more try if the credentials were refused and renewed."""
 
     def __init__(
         self, method: str, content: Content | None, connections: Connections, *, secrets: Sequence[str], begun_ns: int
@@ -197,11 +199,11 @@ class _Call:
         self._credentials = AuthHeaders()
 
     async def follow(self, url: str) -> HttpResponse:
-        """The answer; a second 401 or 403 is one, too."""
+        """The answer to the call; after one renewal of the credentials, a 401 or 403 is returned as the answer."""
         response = await self._follow_redirects(url)
         if response.status not in _REFUSED:
             return response
-        # The server says that it did not process it: whatever goes wrong from here on, nothing arrived.
+        # The server did not process the refused request: if the next step fails, nothing has arrived.
         self.may_have_left = False
         return await self._follow_redirects(url) if await self._renew() else response
 
@@ -221,7 +223,7 @@ class _Call:
         outgoing = self._connections.prepare(self._method, url, self._content)
         credentials = await self._sign(outgoing)
         self._credentials = credentials
-        # "apiKey K" is secret as a whole, and so is its last word alone.
+        # "apiKey K" is secret as a whole, and its last word alone is secret too.
         values = credentials.secret.values()
         self.secrets += [*values, *(value.split()[-1] for value in values)]
         # A short word, such as the dummy key of an emulator, may stand in an answer for other reasons.
@@ -247,7 +249,7 @@ class _Call:
         raise problem
 
     def _translate(self, error: Exception) -> Exception:
-        """What a hook's failure says of the request, which has not left: an error without the hook's own frames."""
+        """The error for a hook that failed, before the request was sent; without the traceback of the hook."""
         text = mask(str(error), self.secrets)
         if isinstance(error, BusyError):
             kind = UnreachableError if isinstance(error, UnreachableError) else BusyError
@@ -255,5 +257,5 @@ class _Call:
         if isinstance(error, CredentialsError | UsageError):
             kind_kept = CredentialsError if isinstance(error, CredentialsError) else UsageError
             return kind_kept(text)
-        # Not in its own words, which may be a library's, and hold anything.
+        # The text of the hook's error is left out: a library may have put secrets into it.
         return RequestUnsentError(f"no credentials for the request ({type(error).__name__}); nothing was sent")

@@ -1,4 +1,4 @@
-"""The connections to one origin: httpx on aiohttp's pool, one try per exchange, and what its failures say.
+"""The connections to one origin: httpx on aiohttp's pool, one try per exchange, and its failures as errors.
 
 httpx is used at the level of its transport. Its client would keep cookies, read the environment and print every URL to
 the log. aiohttp's pool makes a call some ten times cheaper than httpx's own at 200 connections.
@@ -25,23 +25,23 @@ from qorch_providers.http.origins import Origin
 from qorch_providers.http.response import HttpResponse
 from qorch_providers.http.safety import mask
 
-# Below every usual server's own limit: a POST on a connection that the server is just closing has no known outcome.
+# Shorter than servers usually keep idle connections: a POST on one that the server just closes has no known outcome.
 KEEP_ALIVE_SECONDS = 4.0
 FIRST_CONNECT_SECONDS = 6.0
-"""At most for a connection for a question, name look-up and all, while there was none yet: at a wrong address a person
-waits for the error.
+"""Time limit for the first connection of a call that may be repeated, name look-up included: if the address is wrong,
+the user waits for the error.
 """
 _COMMON = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "qorch"}
 _PIECE_BYTES = 2**18
 
 
 class Connections:
-    """To one origin, in one event loop, which the first exchange decides."""
+    """The connections to one origin; they stay in the event loop of the first exchange."""
 
     def __init__(
         self, origin: Origin, *, clock: Clock, connect_seconds: float, most_bytes: int, most_connections: int
     ) -> None:
-        """``connect_seconds``: at most for a connection, free or new; what fails until then provably sent nothing."""
+        """``connect_seconds``: time limit for getting a connection; an exchange that fails before has sent nothing."""
         self.origin = origin
         own = {name.lower(): value for name, value in origin.headers.items()}
         self._headers = {**_COMMON, **own, "host": httpx.URL(origin.url).netloc.decode("ascii")}
@@ -54,7 +54,7 @@ class Connections:
         self._transport: AiohttpTransport | None = None
 
     def prepare(self, method: str, url: str, content: Content | None) -> Outgoing:
-        """The request as it will leave, but for its credentials."""
+        """The request as it will be sent, without its credentials."""
         if content is None:
             return Outgoing(method, url, self._headers, b"")
         return Outgoing(method, url, {**self._headers, "content-type": content.media_type}, content.data)
@@ -62,7 +62,7 @@ class Connections:
     async def exchange(
         self, outgoing: Outgoing, credentials: AuthHeaders, *, begun_ns: int, echoes: Sequence[str]
     ) -> HttpResponse:
-        """The answer, without the ``echoes``. Raises what aiohttp and httpx do, and AnswerLostError."""
+        """The answer, with the ``echoes`` masked. Raises the errors of aiohttp and httpx, and AnswerLostError."""
         exchange = Exchange(outgoing.url, clock=self._clock, used=self._used)
         CURRENT.set(exchange)
         response = await self._opened().handle_async_request(self._encode(outgoing, credentials))
@@ -74,7 +74,7 @@ class Connections:
             await response.aclose()
         done_ns = self._clock.monotonic_ns()
         marks = Marks(begun_ns, exchange.connected_ns, sent_ns, first_byte_ns, done_ns)
-        # Answers are stored and quoted, and a server may echo anything.
+        # Answers are stored and quoted in messages, and a server may echo a secret.
         headers = {name: mask(value, echoes) for name, value in response.headers.items()}
         for secret in echoes:
             body = body.replace(secret.encode(), b"***")
@@ -87,9 +87,9 @@ class Connections:
             await transport.aclose()
 
     def describe(self, error: Exception, secrets: Sequence[str]) -> RequestUnsentError | AnswerLostError:
-        """What an exception of ``exchange`` says: only what is known to happen before sending counts as not sent.
+        """The error for an exception of ``exchange``: only failures known to precede sending count as not sent.
 
-        The vendors' exceptions hold the request with its secret headers: they are told in words, never chained.
+        The exceptions of httpx and aiohttp hold the request with its secret headers: they are described, never chained.
         """
         cause = error.__cause__ or error
         words = "".join(letter if letter.isprintable() else " " for letter in str(cause)[:2000])
@@ -135,7 +135,7 @@ class Connections:
 
 
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
-    """A large body bit by bit: in one piece it would stop the event loop, of which aiohttp warns."""
+    """A large body in pieces: as a whole it would block the event loop, about which aiohttp warns."""
     for start in range(0, len(content), _PIECE_BYTES):
         yield content[start : start + _PIECE_BYTES]
 
@@ -149,6 +149,6 @@ def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.Cli
         skip_auto_headers=["content-type"],
         request_class=MarkedRequest,
     )
-    # aiohttp repeats a GET or PUT on a broken connection unseen; here whoever retries also counts.
+    # aiohttp silently repeats a GET or PUT on a broken connection; every retry must be counted by the engine.
     session._retry_connection = False
     return session

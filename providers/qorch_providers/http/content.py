@@ -9,7 +9,7 @@ from qorch_providers.http.safety import check_header_value
 
 @dataclass(frozen=True)
 class Content:
-    """``data`` is sent as it is. No repr shows it: it may be a key that is exchanged for a token."""
+    """A body and its media type; ``data`` is sent unchanged, and hidden in the repr, as it may hold a key."""
 
     data: bytes = field(repr=False)
     media_type: str = "application/json"

@@ -1,6 +1,6 @@
-"""What can happen to a request on its way, and what that means for a job that was submitted by it.
+"""Transport errors of a request, and what they mean for a job that it submits.
 
-A transport error says nothing of a job: the same lost answer leaves a submission open and a question merely unanswered.
+A transport error says nothing about a job: a lost answer leaves a submission unknown, but a GET can be repeated.
 ``HttpClient.send`` and ``HttpClient.ask`` translate it, each in its own way.
 """
 
@@ -8,7 +8,7 @@ from qorch.errors import QorchError, UnknownOutcomeError, UnreachableError
 
 
 class TransportError(QorchError):
-    """A request did not come through: neutral, raised by ``HttpClient.request`` only."""
+    """A request failed on the way; neutral, raised only by ``HttpClient.request``."""
 
 
 class RequestUnsentError(TransportError):
@@ -20,7 +20,7 @@ class AnswerLostError(TransportError):
 
 
 class TooLargeError(AnswerLostError):
-    """The answer is larger than what is read of any answer."""
+    """The answer is larger than the maximum size of an answer."""
 
 
 class NotSentError(UnreachableError):

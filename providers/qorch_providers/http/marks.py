@@ -1,4 +1,4 @@
-"""When the parts of one call happened, noted where aiohttp takes a connection and writes to it."""
+"""Times of the phases of one HTTP call, recorded where aiohttp takes a connection and writes to it."""
 
 import asyncio
 from contextvars import ContextVar
@@ -32,7 +32,7 @@ class Marks:
 
 
 class Exchange:
-    """One request on the wire: its URL to the letter, and what is seen of it."""
+    """One request on the wire: its exact URL, and the times recorded for it."""
 
     def __init__(self, url: str, *, clock: Clock, used: "WeakSet[asyncio.BaseProtocol]") -> None:
         """``used``: the connections that had an exchange before; this one's is added."""
@@ -43,31 +43,31 @@ class Exchange:
         self._used = used
 
     def note_connection(self, connection: asyncio.BaseProtocol | None) -> None:
-        """A connection is there, a new one or one that was used before."""
+        """Record that a connection was obtained, and when, if it is a new one."""
         if connection is not None and connection not in self._used:
             self._used.add(connection)
             self.connected_ns = self._clock.monotonic_ns()
 
     def note_sent(self) -> None:
-        """The last byte was handed over."""
+        """Record that the last byte was handed to the connection."""
         self.sent_ns = self._clock.monotonic_ns()
 
 
 CURRENT: ContextVar[Exchange] = ContextVar("qorch_http_exchange")
-"""The exchange of this task: httpx's transport hands nothing of ours through to aiohttp."""
+"""The exchange of this task; a context variable, as httpx's transport passes no values of ours on to aiohttp."""
 
 
 class MarkedRequest(aiohttp.ClientRequest):
-    """A request of aiohttp that notes its moments. Its callbacks for tracing would cost more CPU per call."""
+    """An aiohttp request that records its times. aiohttp's tracing callbacks would cost more CPU per call."""
 
     def __init__(self, method: str, url: URL, **settings: Any) -> None:
-        """The URL is sent as it was signed: aiohttp's own reading undoes escapes that it takes for needless."""
+        """Send the URL exactly as it was signed: aiohttp would decode escapes that it considers unnecessary."""
         super().__init__(method, url, **settings)
         self._exchange = CURRENT.get()
         self.url = URL(self._exchange.url, encoded=True)
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """The head of the request, and all of it if it has no body."""
+        """Send the head of the request, which is all of it if there is no body."""
         self._exchange.note_connection(conn.protocol)
         response = await super().send(conn)
         if not self.body:
@@ -77,6 +77,6 @@ class MarkedRequest(aiohttp.ClientRequest):
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        """The body."""
+        """Send the body."""
         await super().write_bytes(writer, conn, content_length)
         self._exchange.note_sent()

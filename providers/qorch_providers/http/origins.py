@@ -11,9 +11,9 @@ _NO_AUTH = StaticAuth({})
 
 @dataclass(frozen=True)
 class Origin:
-    """``url`` is https, or http to this machine, and may have a path that all requests begin with.
+    """One server; ``url`` is https, or http to this machine, and may have a path that all requests begin with.
 
-    ``auth`` signs what goes there and nothing else. ``headers`` are no secrets; they go with every request.
+    ``auth`` signs the requests to this server only. ``headers`` are not secret; they go with every request.
     """
 
     url: str

@@ -1,4 +1,4 @@
-"""Paths below an origin: given whole and plain, or as segments that are encoded here."""
+"""Paths below an origin, given as a plain string or as segments that are encoded here."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def encode_url(base_url: str, path: str | Sequence[str], query: Sequence[tuple[s
     Raises UsageError for a path that could lead elsewhere.
     """
     if isinstance(path, str) and not is_safe_path(path):
-        raise UsageError(f"{path[:100]!r} is no path below {base_url}; expected plain segments after '/'")
+        raise UsageError(f"{path[:100]!r} is not a path below {base_url}; expected plain segments after '/'")
     pairs = urlencode(query, quote_via=quote, safe="")
     return f"{base_url}{encode_path(path)}" + (f"?{pairs}" if pairs else "")
 

@@ -1,4 +1,4 @@
-"""Where an answer sends us instead: only redirects within one origin are followed, and only those that lose nothing."""
+"""Targets of redirects. Only those within one origin that keep method and body (307, 308) are followed."""
 
 from urllib.parse import urljoin, urlsplit
 
@@ -10,7 +10,7 @@ _KEEP_METHOD = (307, 308)
 
 
 def next_url(response: HttpResponse, url: str, *, origin: str) -> str | None:
-    """The URL that the same request is to be sent to, None where this is the answer or leads out of the origin."""
+    """The URL to send the same request to; None if this is not a redirect or it leads out of the origin."""
     location = response.headers.get("location", "")
     if response.status not in _KEEP_METHOD or not location or not _is_plain(location):
         return None
@@ -24,9 +24,9 @@ def next_url(response: HttpResponse, url: str, *, origin: str) -> str | None:
 
 
 def redirect_target(response: HttpResponse) -> str:
-    """Where a redirect leads that says that the request was not dealt with here, without user and query; "" else.
+    """The target of a redirect that proves that the request was not processed, without user and query; else "".
 
-    302 and 303 say no such thing: many servers send them after they accepted something.
+    302 and 303 do not prove that: many servers send them after they accepted a request.
     """
     location = response.headers.get("location", "")
     if response.status not in (301, *_KEEP_METHOD) or not _is_plain(location):

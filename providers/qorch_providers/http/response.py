@@ -1,4 +1,4 @@
-"""What came back from one call, and the times that a server writes into headers."""
+"""The answer to one HTTP call, and the times in its headers (Retry-After, Date)."""
 
 import datetime
 import re
@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from qorch_providers.http.marks import Marks
 
 LONGEST_WAIT_SECONDS = 3600.0
-"""No server makes us wait longer than this before we ask again."""
+"""The longest Retry-After that is obeyed; longer ones are cut to it."""
 
 _SECONDS = re.compile(r"[0-9]{1,32}(?:\.[0-9]{1,9})?")
 _LONGEST_VALUE = 64
@@ -17,7 +17,7 @@ _LONGEST_VALUE = 64
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """``headers`` have names in lower case; ``body`` is decompressed and whole."""
+    """An HTTP answer; ``headers`` have names in lower case, ``body`` is decompressed and complete."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -32,7 +32,7 @@ class HttpResponse:
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, now: datetime.datetime) -> float | None:
-    """How long the server asks to be left alone, 0 to 3,600 seconds; None where it does not say readably.
+    """How long the server asks to be left alone, 0 to 3,600 seconds; None if it does not say, or not readably.
 
     A date counts from the response's own Date, else from ``now``: the two clocks need not agree. Longer waits are
     cut to an hour, since a wrong clock must not stop a run for ever; a server that means it says so again.
@@ -48,7 +48,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime.datetime) -
 
 
 def server_time(headers: Mapping[str, str]) -> datetime.datetime | None:
-    """The server's own clock when it answered, None where it does not say readably."""
+    """The server's own clock when it answered, None if it does not say, or not readably."""
     return _read_date(headers.get("date", "").strip())
 
 

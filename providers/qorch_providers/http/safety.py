@@ -1,4 +1,4 @@
-"""What may go into a request and what may come out of it: origins, header values, paths, ids and secrets."""
+"""Checks of what goes into a request (origins, header values, paths, ids), and masking of secrets in what is shown."""
 
 import ipaddress
 import re
@@ -12,7 +12,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9:_.~-]+)+")
 _VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 _MASK = "***"
 _SHORT_SECRET = 8
-"""A shorter secret, such as the dummy key of an emulator, is a part of too many words that are none."""
+"""Shorter secrets, such as an emulator's dummy key, are masked as whole words only: they are parts of other words."""
 
 
 def is_safe_id(text: str) -> bool:
@@ -21,7 +21,7 @@ def is_safe_id(text: str) -> bool:
 
 
 def is_safe_path(path: str) -> bool:
-    """Whether a path stays where it says: plain segments below the origin, none of them dots, nothing escaped."""
+    """Whether a path stays below the origin: plain segments, none of them dots, nothing escaped."""
     return _PATH.fullmatch(path) is not None and not any(part in (".", "..") for part in path.split("/"))
 
 
@@ -54,7 +54,7 @@ def check_origin(url: str) -> str:
             f"the URL of the backend at {host} has a user, a query or a fragment; leave only host and path"
         )
     if parts.path.strip("/") and not is_safe_path(parts.path.rstrip("/")):
-        raise UsageError(f"the URL of the backend at {host} has a path with dots, escapes or empty parts; mend it")
+        raise UsageError(f"the URL of the backend at {host} has a path with dots, escapes or empty parts; correct it")
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(f"http://{host} would carry the key readable for everyone on the way; use https://{host}")
     return url.rstrip("/")
@@ -71,7 +71,7 @@ def is_loopback(host: str) -> bool:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret replaced by stars, the longest first; a short one only where it is a whole word."""
+    """The text with every secret replaced by stars, the longest first; a short one only if it is a whole word."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         if len(secret.split()[-1]) < _SHORT_SECRET:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MASK, text)

@@ -29,7 +29,6 @@ from qorch_providers.local.engines import make_engine, make_noisy_sampler
 from qorch_providers.local.gradients import chain
 from qorch_providers.local.observables import weigh
 from qorch_providers.local.options import TORCH, Options, parse_options
-from qorch_providers.local.port import Sample
 from qorch_providers.local.program.cache import Programs
 
 REVISION = "2"
@@ -168,8 +167,7 @@ class LocalBackend:
             self.check(block.gates, block.measurement)
         except CircuitError as error:
             raise RejectedError(f"job {request.job_id}: {error}") from error
-        is_possible = block.shots is not None and 1 <= block.shots <= limits.MAX_SHOTS
-        if not block.measurement.is_exact and not is_possible:
+        if block.shots is not None and block.shots > limits.MAX_SHOTS:
             raise RejectedError(
                 f"job {request.job_id} asks for {block.shots} shots; local takes 1 to {limits.MAX_SHOTS}"
             )
@@ -276,24 +274,18 @@ class LocalBackend:
     def _run(self, block: RowBlock) -> BlockResult:
         angles = np.ascontiguousarray(block.angles)
         measurement, options = block.measurement, self._options
-        if measurement.is_exact:
+        if block.samples is None:
             program = self._programs.of(block.gates, measurement.basis)
             values = self._engine.evaluate(program, angles, measurement.masks, scalar=options.exact_precision)
             return BlockResult(values=values)
-        if block.shots is None:
-            raise BackendError("a sampled block has no number of shots")
-        sample = Sample(
-            streams=block.streams,
-            ordinals=block.ordinals,
-            first_shot=block.shot_offset,
-            shots=block.shots,
-            scalar=options.sample_precision,
-        )
         if self._noisy is None:
             program = self._programs.of(block.gates, measurement.basis)
-            return BlockResult(counts=self._engine.sample(program, angles, sample))
+            return BlockResult(
+                counts=self._engine.sample(program, angles, block.samples, scalar=options.sample_precision)
+            )
         noisy = self._noisy.program(block.gates, measurement.basis, self._programs)
-        return BlockResult(counts=self._noisy.sample(noisy, angles, sample))
+        counts = self._noisy.sample(noisy, angles, block.samples, scalar=options.sample_precision)
+        return BlockResult(counts=counts)
 
 
 @contextmanager

@@ -1,39 +1,21 @@
 """What the backend asks of an engine."""
 
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy.typing as npt
 
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts
+from qorch.model.samples import Samples
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.program.program import Program
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """What to draw: shots ``first_shot`` to ``first_shot + shots`` of the stream of every row.
-
-    ``streams (R,)`` and ``ordinals (R,)`` name the streams; ``scalar`` is the precision of the states.
-    """
-
-    streams: UIntArray
-    ordinals: UIntArray
-    first_shot: int
-    shots: int
-    scalar: npt.DTypeLike
-
-    def take(self, rows: slice) -> "Sample":
-        """The same for some rows."""
-        return replace(self, streams=self.streams[rows], ordinals=self.ordinals[rows])
 
 
 class Engine(Protocol):
     """Runs programs at rows of angles. A row's result does not depend on the rows beside it."""
 
-    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
-        """Histograms of all rows."""
+    def sample(self, program: Program, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
+        """Histograms of all rows; ``scalar`` is the precision of the states, here and below."""
         ...
 
     def evaluate(

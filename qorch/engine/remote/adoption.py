@@ -153,7 +153,7 @@ def _agree(submission: Submission, label: JobLabel) -> bool:
         return label.digest == submission.digest
     same_rows = label.n_rows is None or label.n_rows == submission.job.n_rows
     shots = submission.job.shots
-    return same_rows and (label.shots is None or shots is None or label.shots == shots)
+    return same_rows and (label.shots is None or not shots or label.shots == shots)
 
 
 def _rows_of(job: PlannedJob) -> set[tuple[int, int]]:

@@ -23,6 +23,7 @@ from qorch.model.gates import GATES, GATES_BY_NAME, Gate
 from qorch.model.job import JobRequest, JobResult, RawResult
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
 from qorch.model.observable import X, Y, Z
+from qorch.model.samples import Samples
 from qorch.ports.backend import Backend
 from qorch.testing.reference import chi_square_sigmas, reference_parities, reference_probabilities
 
@@ -63,27 +64,23 @@ def block_of(
 ) -> RowBlock:
     """A block whose rows have the ordinals 0, 1, 2 … of one stream."""
     letters = np.array([Z] * gates.n_qubits if basis is None else basis, dtype=np.uint8)
-    rows = len(angles)
-    return RowBlock(
-        gates,
-        Measurement(letters, shots is None, masks),
-        angles,
-        shots,
-        np.full(rows, stream, dtype=np.uint64),
-        np.arange(rows, dtype=np.uint64),
-        shot_offset,
-    )
+    samples = None
+    if shots is not None:
+        rows = len(angles)
+        streams, ordinals = np.full(rows, stream, dtype=np.uint64), np.arange(rows, dtype=np.uint64)
+        samples = Samples(streams, ordinals, shots, shot_offset)
+    return RowBlock(gates, Measurement(letters, shots is None, masks), angles, samples)
 
 
 def rows_of(block: RowBlock, rows: Sequence[int]) -> RowBlock:
     """Some rows of a block, with their streams."""
-    chosen = np.asarray(rows)
-    return replace(
-        block,
-        angles=block.angles[chosen],
-        streams=block.streams[chosen],
-        ordinals=block.ordinals[chosen],
-    )
+    return block.take(np.asarray(rows))
+
+
+def with_shots(block: RowBlock, shots: int, *, offset: int = 0) -> RowBlock:
+    """A sampled block with another number of shots, from ``offset`` on."""
+    assert block.samples is not None
+    return replace(block, samples=replace(block.samples, shots=shots, offset=offset))
 
 
 async def run_job(backend: Backend, *blocks: RowBlock, job_id: str = "conformance/0.0.0") -> JobResult:
@@ -337,7 +334,7 @@ class BackendConformance:
             with pytest.raises(InvalidResultError):
                 backend.decode(request, RawResult(raw.content[:-8]))
             with pytest.raises(InvalidResultError):
-                backend.decode(JobRequest("sound", (replace(block, shots=51),)), raw)
+                backend.decode(JobRequest("sound", (with_shots(block, 51),)), raw)
             with pytest.raises(InvalidResultError):
                 backend.decode(JobRequest("sound", (rows_of(block, [0]),)), raw)
 

@@ -1,4 +1,4 @@
-"""What the parts of the Store contract's tests have in common: how a store is opened."""
+"""Fixtures that all parts of the Store contract's tests use: how a store is opened."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ from qorch.testing.conformance.store_records import make_job, make_run
 
 
 class StoreFixtures:
-    """See StoreConformance."""
+    """Fixtures for StoreConformance."""
 
     is_persistent = True
 
@@ -32,6 +32,6 @@ class StoreFixtures:
         store.close()
 
     def needs_persistence(self) -> None:
-        """Skip the test where the store does not outlive its object."""
+        """Skip the test if the store does not outlive its object."""
         if not self.is_persistent:
             pytest.skip("only a store on disk outlives its object")

@@ -4,6 +4,8 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult, Measurement
-from qorch.ports.records import BlockPlan, BlockRecord, JobPlan, JobRecord, RunRecord
+from qorch.model.samples import Samples
+from qorch.ports.records import BlockPlan, BlockRecord, BlockRows, JobPlan, JobRecord, RunRecord
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 CONTEXT, MEASUREMENT, GATES = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
@@ -42,31 +45,31 @@ def make_block(rows: int, *, n_qubits: int = 8, outcomes: int = 5) -> BlockRecor
         job_id="r/0.0.0",
         run_id="r",
         position=HERE,
-        group=0,
-        rows=np.arange(rows, dtype=np.uint64),
-        keys=random.integers(0, 256, (rows, KEY_BYTES)).astype(np.uint8),
-        context=CONTEXT,
-        gates_digest=GATES,
+        rows=BlockRows(
+            group=0,
+            indices=np.arange(rows, dtype=np.uint64),
+            keys=random.integers(0, 256, (rows, KEY_BYTES)).astype(np.uint8),
+            context=CONTEXT,
+            gates_digest=GATES,
+            samples=Samples(np.full(rows, 2**64 - 1, dtype=np.uint64), np.arange(rows, dtype=np.uint64), 1000, 3),
+        ),
         measurement_digest=MEASUREMENT,
         n_qubits=n_qubits,
-        shots=1000,
-        shot_offset=3,
-        streams=np.full(rows, 2**64 - 1, dtype=np.uint64),
-        ordinals=np.arange(rows, dtype=np.uint64),
         result=BlockResult(counts=counts),
         created_at=NOW,
     )
+
+
+def with_rows(block: BlockRecord, **changes: Any) -> BlockRecord:
+    """The block, with other fields in its BlockRows."""
+    return replace(block, rows=replace(block.rows, **changes))
 
 
 def make_plan(*, job_id: str = "r/0.0.0", rows: int = 3) -> JobPlan:
     """The plan of a job that carries one sampled block."""
     block = make_block(rows)
     measurement = Measurement(np.zeros(block.n_qubits, dtype=np.uint8), is_exact=False)
-    planned = BlockPlan(
-        block.group, block.rows, block.keys, CONTEXT, GATES, measurement, block.n_qubits, block.shots,
-        block.shot_offset, block.streams, block.ordinals,
-    )  # fmt: skip
-    return JobPlan(job_id, job_id.split("/")[0], (planned,))
+    return JobPlan(job_id, job_id.split("/")[0], (BlockPlan(block.rows, measurement),))
 
 
 @st.composite
@@ -84,30 +87,24 @@ def _block_plans(draw: st.DrawFn) -> BlockPlan:
     basis = draw(st.lists(st.integers(0, 2), min_size=n_qubits, max_size=n_qubits))
     masks = draw(st.none() | st.lists(word, max_size=4).map(lambda found: np.array(found, dtype=np.uint64)))
     keys = draw(st.binary(min_size=n_rows * KEY_BYTES, max_size=n_rows * KEY_BYTES))
-    return BlockPlan(
+    samples = draw(st.none() | st.builds(Samples, numbers, numbers, st.integers(1, 2**62), st.integers(0, 2**62)))
+    rows = BlockRows(
         group=draw(st.integers(0, 2**31)),
-        rows=draw(numbers),
+        indices=draw(numbers),
         keys=np.frombuffer(keys, dtype=np.uint8).reshape(n_rows, KEY_BYTES),
         context=draw(st.binary(max_size=32)),
         gates_digest=draw(st.binary(max_size=32)),
-        measurement=Measurement(np.array(basis, dtype=np.uint8), draw(st.booleans()), masks),
-        n_qubits=n_qubits,
-        shots=draw(st.none() | st.integers(0, 2**62)),
-        shot_offset=draw(st.integers(0, 2**62)),
-        streams=draw(numbers),
-        ordinals=draw(numbers),
+        samples=samples,
     )
+    return BlockPlan(rows, Measurement(np.array(basis, dtype=np.uint8), samples is None, masks))
 
 
 def assert_same_plan(found: JobPlan, written: JobPlan) -> None:
     """Every field equal, arrays bit for bit and in their types."""
     assert (found.job_id, found.run_id, len(found.blocks)) == (written.job_id, written.run_id, len(written.blocks))
     for mine, theirs in zip(found.blocks, written.blocks, strict=True):
-        for name in ("rows", "keys", "streams", "ordinals"):
-            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
-            assert getattr(mine, name).dtype == getattr(theirs, name).dtype
-        plain = ("group", "context", "gates_digest", "n_qubits", "shots", "shot_offset")
-        assert [getattr(mine, name) for name in plain] == [getattr(theirs, name) for name in plain]
+        _assert_same_rows(mine.rows, theirs.rows)
+        assert mine.shape.n_qubits == theirs.shape.n_qubits
         assert mine.measurement.digest == theirs.measurement.digest
         assert mine.measurement.is_exact == theirs.measurement.is_exact
         assert (mine.measurement.masks is None) == (theirs.measurement.masks is None)
@@ -132,15 +129,30 @@ def sampled_results(draw: st.DrawFn) -> BlockResult:
 
 def assert_same_block(found: BlockRecord, written: BlockRecord) -> None:
     """Every field equal, arrays bit for bit and in their types."""
-    for name in ("rows", "keys", "streams", "ordinals"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
-        assert getattr(found, name).dtype == getattr(written, name).dtype
-    plain = (
-        "job_id", "run_id", "position", "group", "context", "gates_digest", "measurement_digest", "n_qubits",
-        "shots", "shot_offset", "created_at",
-    )  # fmt: skip
+    _assert_same_rows(found.rows, written.rows)
+    plain = ("job_id", "run_id", "position", "measurement_digest", "n_qubits", "created_at")
     assert [getattr(found, name) for name in plain] == [getattr(written, name) for name in plain]
     assert_same_result(found.result, written.result)
+
+
+def _assert_same_rows(found: BlockRows, written: BlockRows) -> None:
+    for name in ("indices", "keys"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
+        assert getattr(found, name).dtype == getattr(written, name).dtype
+    plain = ("group", "context", "gates_digest")
+    assert [getattr(found, name) for name in plain] == [getattr(written, name) for name in plain]
+    assert_same_samples(found.samples, written.samples)
+
+
+def assert_same_samples(found: Samples | None, written: Samples | None) -> None:
+    """The same streams, bit for bit, and the same shots of them; or both None."""
+    assert (found is None) == (written is None)
+    if found is None or written is None:
+        return
+    for name in ("streams", "ordinals"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
+        assert getattr(found, name).dtype == getattr(written, name).dtype
+    assert (found.shots, found.offset) == (written.shots, written.offset)
 
 
 def assert_same_result(found: BlockResult, written: BlockResult) -> None:

@@ -29,7 +29,7 @@ class StoreRecoveryConformance(StoreFixtures):
     """See StoreConformance."""
 
     def test_open_jobs_are_those_that_may_be_at_a_provider(self, store: Store) -> None:
-        """Of every state, the open ones, oldest first, of one run or of all."""
+        """Only jobs in open states are listed, oldest first, of one run or of all."""
         jobs = [replace(make_job(f"r/{i}.0.0"), state=state) for i, state in enumerate(JobState)]
         other = replace(make_job("s/0.0.0"), state=JobState.SUBMITTED)
         store.write([make_run("s"), other, *reversed(jobs)]).result()
@@ -56,7 +56,7 @@ class StoreRecoveryConformance(StoreFixtures):
         assert store.jobs_at("r", Position(7, 0)) == []
 
     def test_attempts_are_in_order_and_replaced(self, store: Store) -> None:
-        """By ordinal, whatever the order of writing; the last word on each counts."""
+        """Attempts are ordered by ordinal, not by writing; the last write of each counts."""
         attempts = [AttemptRecord("r/0.0.0", i, f"key{i}", NOW) for i in (2, 0, 1)]
         settled = replace(attempts[1], outcome="rejected", error="busy")
         store.write([make_job("r/0.0.1"), *attempts, AttemptRecord("r/0.0.1", 0, "other", NOW)]).result()

@@ -90,7 +90,7 @@ class StoreRunsConformance:
         assert _read_everything(store, "kept") == before
 
     def test_looking_whether_a_run_is_claimed_takes_no_claim(self, store: Store) -> None:
-        """The holder is told while it has the claim, and at no other time."""
+        """The holder is reported while it has the claim, and at no other time."""
         assert store.holder_of("r") is None
         with store.claim_run("r"):
             holder = store.holder_of("r")

@@ -66,7 +66,7 @@ def reserve(state: bytes | None, _now_ns: int) -> Change[int]:
 
 
 def refuse(_state: bytes | None, _now_ns: int) -> Change[int]:
-    """Change nothing, as if money were short."""
+    """Refuse the change, as a budget check would."""
     raise BudgetError("no money left")
 
 
@@ -198,7 +198,7 @@ class StoreSharingConformance(StoreFixtures):
         assert [job.job_id for job in store.jobs("r")][1:] == [f"r/1.0.{number}" for number in range(1, count + 1)]
 
     def test_looking_makes_no_claim_fail(self, store: Store, opening_code: str) -> None:
-        """Two processes look without a pause who holds a run, and it is claimed 200 times meanwhile."""
+        """A run is claimed 200 times while two processes ask without a pause who holds it."""
         self.needs_persistence()
         lookers = [start_python(f"{opening_code}\n{_LOOK}") for _ in range(2)]
         try:
@@ -247,7 +247,7 @@ class StoreSharingConformance(StoreFixtures):
         assert store.claim_rows("s", make_claims(2, 3)).result() == ["s", "s"]
 
     def test_claims_and_releases_keep_their_order(self, store: Store) -> None:
-        """Also where they are applied together."""
+        """The order is kept even if they are applied together."""
         store.write([make_run("s")]).result()
         futures = []
         for run_id in ("r", "s") * 10:
@@ -279,7 +279,7 @@ class StoreSharingConformance(StoreFixtures):
         assert store.update_account("a", read).result() == b"1600"
 
     def test_processes_claim_rows_at_once(self, store: Store, opening_code: str) -> None:
-        """Both agree whose each row is, also where they overlap; a row that one of them alone wanted is its own."""
+        """Both agree who owns each row, also if claims overlap; a row that only one of them claimed is its own."""
         self.needs_persistence()
         store.write([make_run("s")]).result()
         mine, theirs = _outputs(opening_code + _CLAIM, inputs=['["r", 0]\n', '["s", 200]\n'])

@@ -1,4 +1,4 @@
-"""The Store contract on results that cost nothing: which of them go, in which order, and what stays."""
+"""The part of the Store contract about results of free backends: which are deleted, in which order, and which stay."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,7 +65,7 @@ class StoreTrimmingConformance:
         assert store.cache_statistics().free_bytes == 0
 
     def test_statistics_follow_what_is_pruned(self, store: Store) -> None:
-        """By a user's prune as by trimming; shrinking afterwards loses nothing."""
+        """Both a user's prune and trimming update the statistics; shrinking afterwards loses nothing."""
         store.write([*_free_run("a"), *(_block("a", Position(step, 0)) for step in range(3))]).result()
         store.prune(run_id="a")
         assert store.cache_statistics().free_rows == 0

@@ -8,8 +8,8 @@ import numpy as np
 from qorch.errors import InvalidResultError
 from qorch.model.arrays import IntArray
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape
-from qorch.model.measurement import BlockResult, RowBlock
+from qorch.model.job import JobRequest, JobResult, JobShape
+from qorch.model.measurement import BlockResult, BlockShape, RowBlock
 from qorch.testing.fakes.backend import simulate_block
 
 

@@ -14,9 +14,10 @@ from qorch.errors import BackendError, CircuitError, InvalidResultError, Rejecte
 from qorch.model.arrays import AnyArray, FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import BlockShape, JobRequest, JobResult, JobShape, RawResult
-from qorch.model.measurement import BlockResult, Measurement, RowBlock
+from qorch.model.job import JobRequest, JobResult, JobShape, RawResult
+from qorch.model.measurement import BlockResult, BlockShape, Measurement, RowBlock
 from qorch.model.pub import Pub
+from qorch.model.samples import Samples
 from qorch.ports.backend import Capabilities
 from qorch.testing.reference import reference_parities, reference_probabilities
 
@@ -146,29 +147,28 @@ def decode_blocks(shape: JobShape, raw: RawResult) -> tuple[BlockResult, ...]:
 def simulate_block(block: RowBlock) -> BlockResult:
     """Run the rows of one block: exact values, or honest samples of each row's own stream."""
     probabilities = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
-    if block.shots is not None:
-        return BlockResult(counts=_sample(block, probabilities))
+    if block.samples is not None:
+        return BlockResult(counts=_sample(block.samples, probabilities))
     masks = block.measurement.masks
     return BlockResult(values=probabilities if masks is None else reference_parities(probabilities, masks))
 
 
-def _sample(block: RowBlock, probabilities: FloatArray) -> Counts:
+def _sample(samples: Samples, probabilities: FloatArray) -> Counts:
     """Shot s of a row takes the s-th number of the row's own stream, so that a top-up goes on where it ended."""
-    shots = block.shots or 0
-    size = 1 << block.gates.n_qubits
-    table = np.zeros((block.n_rows, size), dtype=np.int64)
-    for row in range(block.n_rows):
-        key = np.array([block.streams[row], block.ordinals[row]], dtype=np.uint64)
+    n_rows, size = probabilities.shape
+    table = np.zeros((n_rows, size), dtype=np.int64)
+    for row in range(n_rows):
+        key = np.array([samples.streams[row], samples.ordinals[row]], dtype=np.uint64)
         stream = np.random.Generator(np.random.Philox(key=key))
-        uniforms = stream.random(block.shot_offset + shots)[block.shot_offset :]
+        uniforms = stream.random(samples.end)[samples.offset :]
         outcomes = np.searchsorted(np.cumsum(probabilities[row]), uniforms, side="right")
         table[row] = np.bincount(np.minimum(outcomes, size - 1), minlength=size)
     rows, outcomes = np.nonzero(table)
     return Counts(
-        block.gates.n_qubits,
+        (size - 1).bit_length(),
         outcomes.astype(smallest_unsigned(size - 1)),
-        table[rows, outcomes].astype(smallest_unsigned(shots)),
-        np.searchsorted(rows, np.arange(block.n_rows + 1)).astype(np.int64),
+        table[rows, outcomes].astype(smallest_unsigned(samples.shots)),
+        np.searchsorted(rows, np.arange(n_rows + 1)).astype(np.int64),
     )
 
 

@@ -256,9 +256,10 @@ class MemoryStore:
         wanted = (context, measurement_digest, gates_digest)
         with self._lock:
             return [
-                BlockKeys(number, block.keys, block.streams, block.ordinals, block.shots, block.shot_offset)
+                BlockKeys(number, block.rows.keys, block.rows.samples)
                 for number, block in self._read().blocks.items()
-                if number > after_block_id and (block.context, block.measurement_digest, block.gates_digest) == wanted
+                if number > after_block_id
+                and (block.rows.context, block.measurement_digest, block.rows.gates_digest) == wanted
             ]
 
     def block_results(self, block_ids: Sequence[int]) -> dict[int, BlockResult]:

@@ -76,7 +76,9 @@ def _stored_bytes(block: BlockRecord) -> int:
 
 def n_bytes(block: BlockRecord) -> int:
     """The bytes of a block's arrays."""
-    arrays: list[AnyArray] = [block.keys, block.rows, block.streams, block.ordinals]
+    arrays: list[AnyArray] = [block.rows.keys, block.rows.indices]
+    if block.rows.samples is not None:
+        arrays += [block.rows.samples.streams, block.rows.samples.ordinals]
     if block.result.values is not None:
         arrays.append(block.result.values)
     counts = 0 if block.result.counts is None else block.result.counts.nbytes

@@ -38,9 +38,10 @@ def samples_of(request: JobRequest) -> list[Sample]:
     """The pieces of work that a job carries, block by block."""
     run_id = request.job_id.split("/")[0]
     return [
-        (run_id, int(stream), int(ordinal), block.shot_offset)
-        for block in request.blocks
-        for stream, ordinal in zip(block.streams, block.ordinals, strict=True)
+        (run_id, int(stream), int(ordinal), samples.offset)
+        for samples in (block.samples for block in request.blocks)
+        if samples is not None
+        for stream, ordinal in zip(samples.streams, samples.ordinals, strict=True)
     ]
 
 
@@ -173,10 +174,10 @@ def _same(found: PubResult, wanted: PubResult) -> bool:
 
 
 def _hold_the_same(blocks: list[BlockRecord], wanted: Counts) -> bool:
-    rows = [int(row) for block in blocks for row in block.rows]
+    rows = [int(row) for block in blocks for row in block.rows.indices]
     counts = [block.result.counts for block in blocks]
     return len(set(rows)) == len(rows) and all(
-        found is not None and _equal(found, wanted.take(block.rows.astype(np.int64)))
+        found is not None and _equal(found, wanted.take(block.rows.indices.astype(np.int64)))
         for block, found in zip(blocks, counts, strict=True)
     )
 

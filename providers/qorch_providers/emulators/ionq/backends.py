@@ -1,4 +1,4 @@
-"""The emulated backends and noise models: what is listed, and the error rates that stand for the machines.
+"""The emulated backends and noise models: how they are listed, and the error rates that represent the machines.
 
 The rates are round figures of the size that IonQ published for each generation. They are an approximation, as is how
 they are used: see `qorch_providers.emulators.statevector.noise`.

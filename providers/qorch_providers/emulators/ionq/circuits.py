@@ -1,4 +1,4 @@
-"""Turn a job's gate lists into groups of circuits of one shape, so that each group is simulated as one batch."""
+"""Sorts a job's gate lists into groups of circuits of one shape, so that each group is simulated as one batch."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class PreflightError(CircuitError):
 
 @dataclass(frozen=True)
 class Shape:
-    """A gate list without its angles. ``n_one`` and ``n_two`` are what is billed: one- and two-qubit gates."""
+    """A gate list without its angles. ``n_one`` and ``n_two``: one- and two-qubit gates, which are billed."""
 
     n_qubits: int
     operations: tuple[Operation, ...]
@@ -53,18 +53,18 @@ class Workload:
 
     @property
     def n_circuits(self) -> int:
-        """How many circuits."""
+        """The number of circuits."""
         return len(self.names)
 
     @property
     def n_qubits(self) -> int:
-        """The widest circuit's."""
+        """The number of qubits of the widest circuit."""
         return max(group.shape.n_qubits for group in self.groups)
 
 
 @dataclass
 class _Gathering:
-    """Circuits that turned out to have one shape, while they are read."""
+    """Circuits found so far that have one shape."""
 
     example: CircuitWire
     rows: list[int] = field(default_factory=list)
@@ -103,7 +103,7 @@ def _list_circuits(given: InputWire) -> Sequence[CircuitWire]:
 
 
 def _split(gates: Sequence[GateWire], gateset: str) -> tuple[Hashable, list[float]]:
-    """What makes two circuits one shape, and the angles."""
+    """A key that circuits of one shape have in common, and the angles."""
     is_qis = gateset == "qis"
     key: list[Hashable] = []
     angles: list[float] = []

@@ -1,4 +1,4 @@
-"""Jobs as v0.4 shows them."""
+"""The JSON documents of jobs in version 0.4 of the protocol."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ _JSON = "application/json"
 
 
 def job_document(found: Found, *, clock: ScaledClock, result_shapes: str) -> dict[str, object]:
-    """``GET /jobs/{id}``. ``result_shapes``: `both`, `url` (as it was), or `artifact` (as it will be)."""
+    """``GET /jobs/{id}``. ``result_shapes``: `both`, `url` (the older shape), or `artifact` (the newer)."""
     job, order = found.job, found.job.order
     document: dict[str, object] = {
         "id": found.id,
@@ -64,20 +64,20 @@ def failure_document(found: Found, *, key: str) -> dict[str, str] | None:
 
 
 def reported_unix(job: Job, clock: ScaledClock, moment: Callable[[Job], float | None]) -> float | None:
-    """A time of a job as it is reported: as far from its acceptance as without a time scale."""
+    """The reported time of an event of a job: its distance from the acceptance is that without a time scale."""
     unix = moment(job)
     return None if unix is None else clock.project(job.accepted_unix, unix)
 
 
 def execution_ms(job: Job, clock: ScaledClock) -> int | None:
-    """Protocol milliseconds from start to end; None until then."""
+    """Protocol milliseconds from start to end; None until the job has ended."""
     if job.started_unix is None or job.completed_unix is None:
         return None
     return round(1000 * clock.scale * (job.completed_unix - job.started_unix))
 
 
 def cost_document(found: Found) -> dict[str, object]:
-    """``GET /jobs/{id}/cost``; simulator jobs that are free have no estimate."""
+    """``GET /jobs/{id}/cost``; free simulator jobs have no estimate."""
     job = found.job
     is_lone_child_paid = found.child is not None and found.child not in job.failed_children and job.n_charged > 0
     charged = job.price_micros if found.child is None else job.order.price_micros * is_lone_child_paid
@@ -120,7 +120,7 @@ def _output(found: Found) -> dict[str, object]:
     mitigation = found.job.order.settings.get("error_mitigation")
     if not isinstance(mitigation, dict) or "debiasing" not in mitigation:
         return {}
-    # The service answers with an object where it debiased, and with false where it did not.
+    # The service answers with an object if it debiased, and with false if it did not.
     return {"error_mitigation": {"debiasing": {"variants": 1} if mitigation["debiasing"] else False}}
 
 

@@ -1,4 +1,4 @@
-"""IonQ's gates, QIS and native: what each needs, and its matrices."""
+"""IonQ's gates, QIS and native: the fields that each needs, and its matrices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from qorch_providers.emulators.statevector import matrices
 from qorch_providers.emulators.statevector.matrices import FIXED, PAULIS, Complexes, Floats
 
 MAX_EXPONENTIAL_QUBITS = 6
-"""Exponentials of Pauli sums are computed as dense matrices of at most so many qubits."""
+"""Most qubits of an exponential of a Pauli sum, which is computed as a dense matrix."""
 
 Make = Callable[[Floats], Complexes]
 
@@ -45,7 +45,7 @@ _NATIVE = MappingProxyType(
         "gpi": GateKind(1, lambda angles: matrices.gpi(angles[0])),
         "gpi2": GateKind(1, lambda angles: matrices.gpi2(angles[0])),
         "ms": GateKind(2, lambda angles: matrices.molmer_sorensen(angles[0], angles[1], angles[2])),
-        # The native angle is in units of pi within the matrix, where `rotation` halves radians.
+        # The native angle is in units of pi within the matrix; `rotation` halves radians.
         "zz": GateKind(2, lambda angles: matrices.rotation("ZZ", 2.0 * np.pi * angles[0])),
         "nop": GateKind(None, lambda _angles: matrices.fixed("x")),
     }
@@ -55,7 +55,7 @@ _PHASE = GateKind(1, lambda angles: matrices.phase(angles[0]))
 
 
 def find_kind(gate: GateWire, gateset: str) -> GateKind:
-    """The kind of a gate. Raises CircuitError for an unknown gate, or one without what it needs."""
+    """The kind of a gate. Raises CircuitError for an unknown gate, or one that lacks a field that it needs."""
     if gate.gate == "pauliexp" and gateset == "qis":
         return _exponential(gate)
     kind = GATESETS[gateset].get(gate.gate)
@@ -67,7 +67,7 @@ def find_kind(gate: GateWire, gateset: str) -> GateKind:
 
 
 def read_angles(gate: GateWire, gateset: str) -> tuple[float, ...]:
-    """The angles of a gate in the order in which its matrices take them; () where it has none."""
+    """The angles of a gate in the order in which its matrices take them; () if it has none."""
     if gateset == "qis":
         return _read_qis_angles(gate)
     if gate.gate in ("gpi", "gpi2"):
@@ -93,7 +93,7 @@ _N_ANGLES = MappingProxyType({"rx": 1, "ry": 1, "rz": 1, "xx": 1, "yy": 1, "zz":
 
 
 def check_angles(gate: GateWire, n_angles: int) -> None:
-    """Raise CircuitError where a gate was sent without an angle that it needs."""
+    """Raise CircuitError if a gate was sent without an angle that it needs."""
     wanted = 1 + len(gate.terms or ()) if gate.gate == "pauliexp" else _N_ANGLES.get(gate.gate, n_angles)
     if n_angles != wanted:
         raise CircuitError(f"gate '{gate.gate}' needs {wanted} angle(s) and has {n_angles}")

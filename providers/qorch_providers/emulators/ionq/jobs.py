@@ -1,4 +1,4 @@
-"""The jobs that were accepted, in order, found by id or by page."""
+"""The accepted jobs of a server, in order; they are found by id or listed page by page."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from qorch_providers.emulators.ionq.outcomes import Outcomes
 from qorch_providers.emulators.kit.answers import RefusedError
 
 PAGE = 25
-_PLACES = 8192  # more than a job and its children: a place in the list is the job's number times this plus the child
+_PLACES = 8192  # above the jobs and children of one job: place in the list = job's number * this + child's number
 FINAL = frozenset({"completed", "failed", "canceled"})
 
 
@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Order:
-    """What a job was accepted with; it never changes. ``n_one``, ``n_two``, ``widths``: gates and qubits by circuit."""
+    """A job's content as accepted; it never changes. ``n_one``, ``n_two``, ``widths``: gates and qubits by circuit."""
 
     version: str
     kind: str
@@ -61,7 +61,7 @@ class Order:
 
     @property
     def n_circuits(self) -> int:
-        """How many circuits."""
+        """The number of circuits."""
         return len(self.circuit_names)
 
 
@@ -87,14 +87,14 @@ class Job:
 
     @property
     def n_charged(self) -> int:
-        """How many of its circuits are paid: those that ran, until it is known the whole job."""
+        """How many circuits are charged: those that ran; all of them until that is known."""
         if self.order.dry_run or (self.status in FINAL and not self.has_run):
             return 0
         return self.order.n_circuits - len(self.failed_children)
 
     @property
     def price_micros(self) -> int:
-        """What it costs in millionths of a dollar; nothing where it failed or was cancelled before it ran."""
+        """The price in millionths of a dollar; 0 if the job failed or was cancelled before it ran."""
         return self.order.price_micros * self.n_charged
 
     def child_status(self, index: int) -> str:
@@ -106,7 +106,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Found:
-    """A job, or one circuit of it where ``child`` is not None."""
+    """A job, or one circuit of it if ``child`` is not None."""
 
     job: Job
     child: int | None = None
@@ -118,12 +118,12 @@ class Found:
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The id of the job or child."""
         return self.job.id if self.child is None else self.job.child_ids[self.child]
 
 
 class Book:
-    """All jobs of a server; deleted ones are kept for the truth alone."""
+    """The registry of a server's jobs; deleted ones are kept only for the emulator's own record of them (``truth``)."""
 
     def __init__(self, *, list_children: bool, kept_result_bytes: int) -> None:
         """``list_children``: whether lists without a parent name children too."""
@@ -134,7 +134,7 @@ class Book:
         self._with_results: deque[tuple[Job, int]] = deque()
 
     def add(self, order: Order, *, received_unix: float, accepted_unix: float) -> Job:
-        """Accept a job: from here on it can be found."""
+        """Accept a job, which can be found from now on."""
         n_children = order.n_circuits if order.is_multi else 0
         own, *children = _make_ids(1 + n_children)
         job = Job(own, len(self.jobs), order, tuple(children), received_unix, accepted_unix)
@@ -151,7 +151,7 @@ class Book:
         return found
 
     def delete(self, found: Found) -> None:
-        """Forget a job; a child goes with its parent only."""
+        """Delete a job; a child is deleted only with its parent."""
         found.job.is_deleted = True
         found.job.outcomes = None
 
@@ -169,7 +169,7 @@ class Book:
         return page, None
 
     def _candidates(self, ids: list[str], parent_id: str, start: int | None) -> Iterator[tuple[int, Found]]:
-        """Jobs from a place on, each with its place; places of new jobs are before all others."""
+        """Jobs from a place in the list on, each with its place; newer jobs come before all others."""
         if ids:
             known = [self._by_id[job_id] for job_id in ids if job_id in self._by_id]
             yield from list(enumerate(known))[start or 0 :]
@@ -191,7 +191,7 @@ class Book:
             yield from (Found(job, index) for index in range(len(job.child_ids)))
 
     def keep(self, job: Job, outcomes: Outcomes) -> None:
-        """Store a result, and forget the oldest where all together take more memory than is to be kept."""
+        """Store a result, and drop the oldest results if all together take more memory than may be kept."""
         job.outcomes = outcomes
         self._with_results.append((job, outcomes.n_bytes))
         self._kept_result_bytes -= outcomes.n_bytes

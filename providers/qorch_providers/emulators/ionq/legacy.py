@@ -1,4 +1,4 @@
-"""Jobs as v0.3 shows them."""
+"""The JSON documents of jobs in version 0.3 of the protocol."""
 
 from types import MappingProxyType
 
@@ -11,7 +11,7 @@ _STATUSES = MappingProxyType({"submitted": "ready", "started": "running"})
 
 
 def legacy_status(status: str) -> str:
-    """The word that v0.3 has for a status."""
+    """The name of a status in version 0.3."""
     return _STATUSES.get(status, status)
 
 

@@ -1,7 +1,7 @@
-"""The life of a job after its acceptance: queued, started, completed; simulation happens beside the event loop.
+"""The lifecycle of a job after its acceptance: queued, started, completed; simulation runs in a thread of its own.
 
-A job is `submitted` for the first tenth of its time in the queue, then `ready`. With a limit on workers it waits on
-for one to be free. It is `started` for the drawn time of execution, or for as long as simulating it takes if that is
+A job is `submitted` for the first tenth of its time in the queue, then `ready`. With a limit on workers it waits
+until one is free. It is `started` for the drawn time of execution, or for as long as simulating it takes if that is
 longer.
 """
 
@@ -24,7 +24,7 @@ _FAULT_FAILURE = Failure("QuantumComputerError", "the emulator was told to let t
 
 
 class Life:
-    """Moves jobs through their states."""
+    """Moves jobs through their states, each in a task of its own."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Life:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, job: Job, workload: Workload | None, *, faults: Sequence[str]) -> None:
-        """Start a job's life; without a workload it fails as its `failure` says.
+        """Start a job's lifecycle; without a workload the job fails with its `failure`.
 
-        It is simulated at once, whatever its time in the queue, so that its circuits need not be kept.
+        It is simulated at once, even while it is queued, so that its circuits need not be kept.
         """
         simulation = self._start_simulation(job.order, workload)
         job.task = asyncio.create_task(self._live(job, simulation, frozenset(faults)))
@@ -58,7 +58,7 @@ class Life:
         job.task.add_done_callback(self._tasks.discard)
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job; one that is completed becomes `canceled` too, as the service has it, and keeps its price."""
+        """Cancel a job; a completed one becomes `canceled` too, as at the real service, and keeps its price."""
         if job.task is not None:
             job.task.cancel()
         if job.status in FINAL - {"completed"}:
@@ -67,7 +67,7 @@ class Life:
         job.completed_unix = job.completed_unix or self._clock.unix()
 
     async def close(self) -> None:
-        """End all lives."""
+        """Cancel the tasks of all jobs, and end the simulation thread."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What jobs cost here: a price per shot and circuit, in millionths of a dollar.
+"""Prices of jobs: per shot and circuit, in millionths of a dollar.
 
 The default for QPUs, 0.08 USD, is what another reseller publishes per shot on the same machines; the service's own
 prices are a matter of contract. The simulator is free unless told otherwise.
@@ -24,7 +24,7 @@ class Prices:
     qpu_micros: int = DEFAULT_QPU_MICROS
 
     def per_shot_micros(self, backend: str) -> int:
-        """The price on a backend."""
+        """The price per shot and circuit on a backend."""
         return self.simulator_micros if backend == "simulator" else self.qpu_micros
 
 
@@ -40,7 +40,7 @@ def parse_prices(text: str) -> Prices:
 
 
 def as_dollars(micros: int) -> dict[str, object]:
-    """An amount as the service writes it."""
+    """An amount of money in the service's JSON."""
     return {"value": micros / MICROS, "unit": "usd"}
 
 

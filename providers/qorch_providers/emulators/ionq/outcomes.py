@@ -1,4 +1,4 @@
-"""Results of a job, kept small, and the formats in which they are served."""
+"""Results of a job, stored compactly, and the formats in which they are served."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NOTHING = 1e-18
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Distributions of a job's circuits, only what is not 0: circuit i has the entries ``offsets[i]:offsets[i + 1]``.
+    """Distributions of a job's circuits, without zeros: circuit i has the entries ``offsets[i]:offsets[i + 1]``.
 
     ``states``: outcome integers. ``values``: probabilities; with ``shots``, multiples of ``1 / shots``.
     """
@@ -32,7 +32,7 @@ class Outcomes:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the arrays."""
+        """The memory of the arrays."""
         return self.offsets.nbytes + self.states.nbytes + self.values.nbytes
 
     def row(self, index: int) -> tuple[list[int], list[float]]:
@@ -42,7 +42,7 @@ class Outcomes:
 
 
 def simulate(workload: Workload, *, rates: NoiseRates | None, shots: int | None, rng: np.random.Generator) -> Outcomes:
-    """Run all circuits: exactly where ``shots`` is None, else sampled from the distribution with noise."""
+    """Run all circuits: exactly if ``shots`` is None, else sampled from the distribution with noise."""
     rows: list[tuple[npt.NDArray[np.uint32], Floats]] = [_NO_ROW] * workload.n_circuits
     widths = [0] * workload.n_circuits
     for group in workload.groups:
@@ -87,7 +87,7 @@ def _histogram(outcomes: Outcomes, index: int) -> dict[str, int]:
 
 
 def _shots(outcomes: Outcomes, index: int) -> list[str]:
-    """The outcome of every shot, in an order that is random but the same whenever it is asked for."""
+    """The outcome of every shot, in an order that is random but the same at every call."""
     histogram = _histogram(outcomes, index)
     order = np.random.default_rng(index).permutation(sum(histogram.values()))
     listed = [state for state, count in histogram.items() for _ in range(count)]
@@ -103,7 +103,7 @@ def _registers(outcomes: Outcomes, index: int) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class ResultFormat:
-    """One way to serve the result of a circuit. ``is_sampled``: only where shots were taken."""
+    """One way to serve the result of a circuit. ``is_sampled``: only for sampled jobs."""
 
     identifier: str
     artifact: str

@@ -1,4 +1,4 @@
-"""The endpoints, in both versions of the protocol."""
+"""The HTTP endpoints of the emulated service, in both versions of the protocol."""
 
 import asyncio
 import uuid
@@ -36,23 +36,23 @@ class Routes:
     """All endpoints of one service."""
 
     def __init__(self, service: Service) -> None:
-        """Answer from this service."""
+        """``service``: holds the jobs and sessions that the endpoints show and change."""
         self._service = service
         self._words: dict[object, str] = {endpoint: word for _, _, word, endpoint in self._table()}
 
     def add_to(self, application: web.Application) -> None:
-        """Make the application answer them."""
+        """Add the endpoints to the application."""
         for method, path, _, endpoint in self._table():
             application.router.add_route(method, path, endpoint)
 
     def name_call(self, request: web.Request) -> str | None:
-        """The word that faults and limits have for a call; None for the emulator's own."""
+        """The name of a call's route in faults and limits; None for the emulator's own."""
         if request.path.startswith("/_emulator/"):
             return None
         return self._words.get(request.match_info.route.handler, "other")
 
     def _table(self) -> Iterator[tuple[str, str, str, Endpoint]]:
-        """Method, path, word and endpoint. `estimate` stands before the ids, which would swallow it."""
+        """Method, path, route name and endpoint. `estimate` comes before the ids, whose pattern would match it."""
         both: tuple[tuple[str, str, str, Endpoint], ...] = (
             ("GET", "/whoami", "whoami", self.whoami),
             ("GET", "/backends", "backends", self.backends),
@@ -83,7 +83,7 @@ class Routes:
         yield "POST", "/v0.4/sessions/{id}/end", "sessions", self.end_session
 
     async def whoami(self, request: web.Request) -> web.Response:
-        """The key's own description."""
+        """The user and project of the API key."""
         key_id = self._authorize(request)
         return json_answer({"key_id": key_id, "key_name": "emulator", "project_id": PROJECT_ID})
 
@@ -137,7 +137,7 @@ class Routes:
         return json_answer(self._document(self._find(request), _version(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Delete a job with what belongs to it."""
+        """Delete a job with its children."""
         found = self._find(request)
         self._delete(found)
         return json_answer({"id": found.id, "status": "deleted"})
@@ -163,11 +163,11 @@ class Routes:
         return json_answer({"ids": [one.id for one in found], "status": "canceled"})
 
     async def cost(self, request: web.Request) -> web.Response:
-        """What a job costs."""
+        """The cost of a job."""
         return json_answer(cost_document(self._find(request)))
 
     async def estimate(self, request: web.Request) -> web.Response:
-        """What a job would cost."""
+        """The estimated cost of a job that was not sent."""
         self._authorize(request)
         backend = request.query.get("backend", "")
         if backend not in MACHINES:
@@ -189,7 +189,7 @@ class Routes:
         )
 
     async def results(self, request: web.Request) -> web.Response:
-        """The result of one circuit, by the name of its format. `sharpen` is taken and changes nothing here."""
+        """The result of one circuit, by the name of its format. `sharpen` is accepted and has no effect."""
         return self._encode(self._find(request), request.match_info["format"])
 
     async def artifact(self, request: web.Request) -> web.Response:

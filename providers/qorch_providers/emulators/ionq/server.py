@@ -24,17 +24,17 @@ BASE = "/v0.4"
 
 
 class Truth(TypedDict):
-    """What really happened: accepted jobs, oldest first, and calls `by_route` and `by_status`."""
+    """The emulator's own record: accepted jobs, oldest first, and calls `by_route` and `by_status`."""
 
     jobs: list[dict[str, object]]
     calls: dict[str, dict[str, int]]
 
 
 class Emulator:
-    """One application: the service behind its traffic, and its own routes under ``/_emulator``."""
+    """One web application: the emulated service with its middleware, and its own routes under ``/_emulator``."""
 
     def __init__(self, settings: Settings, *, timer: Timer) -> None:
-        """Raises UsageError where a setting cannot be read. Must be made on the event loop that it will run on."""
+        """Raises UsageError if a setting cannot be read. Must be made on the event loop that it will run on."""
         self.service = Service(settings, timer=timer)
         routes = Routes(self.service)
         limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
@@ -55,7 +55,7 @@ class Emulator:
         self.application.on_cleanup.append(self._close)
 
     def truth(self) -> Truth:
-        """Every accepted job, oldest first, and how many calls came."""
+        """Every accepted job, oldest first, and the numbers of calls."""
         return {"jobs": [truth_document(job) for job in self.service.book.jobs], "calls": self.traffic.calls}
 
     async def _answer_truth(self, _request: web.Request) -> web.Response:
@@ -77,17 +77,17 @@ class Emulator:
 
 
 class RunningEmulator:
-    """A running emulator, as tests see it. ``url`` is what ``IONQ_API_URL`` wants."""
+    """A running emulator for tests. ``url`` is the value for ``IONQ_API_URL``."""
 
     def __init__(self, settings: Settings, *, timer: Timer) -> None:
-        """Start it in a thread. Raises UsageError for wrong settings, BackendError where it cannot listen."""
+        """Start it in a thread. Raises UsageError for wrong settings, BackendError if it cannot listen."""
         self._server = ThreadedServer(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
         self.port = self._server.port
         self.root = f"http://{settings.host}:{self.port}"
         self.url = self.root + BASE
 
     def truth(self) -> Truth:
-        """What ``GET /_emulator/jobs`` answers."""
+        """The content of ``GET /_emulator/jobs``."""
         return self._server.call(self._truth())
 
     def jobs(self) -> list[dict[str, object]]:
@@ -120,7 +120,7 @@ def start(settings: Settings | None = None, *, timer: Timer | None = None) -> It
 
 
 def serve(options: Mapping[str, str], *, announce: Callable[[str, int, Mapping[str, str]], None]) -> None:
-    """Serve until SIGINT or SIGTERM. ``announce`` is told URL, port and what to export, once it listens.
+    """Serve until SIGINT or SIGTERM. ``announce`` is called with URL, port and environment variables, once it listens.
 
     This is the entry point of the group ``qorch.emulators``. Raises UsageError, BackendError.
     """

@@ -22,10 +22,10 @@ _LARGE_BYTES = 64 * 1024
 
 
 class Service:
-    """What the endpoints answer from. Lives on one event loop."""
+    """The state of one emulated service, which the endpoints show and change. For use in one event loop."""
 
     def __init__(self, settings: Settings, *, timer: Timer) -> None:
-        """Raises UsageError where a setting cannot be read."""
+        """Raises UsageError if a setting cannot be read."""
         self.settings = settings
         self.clock = ScaledClock(timer, scale=settings.time_scale)
         self.queue = parse_latency(settings.queue)
@@ -37,7 +37,7 @@ class Service:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all jobs and sessions; lives that are going on end unseen."""
+        """Forget all jobs and sessions; tasks of jobs that still run end without effect."""
         self.book = Book(list_children=self.settings.list_children, kept_result_bytes=self.settings.kept_result_bytes)
         self.sessions = Sessions()
         self.life = Life(
@@ -54,7 +54,7 @@ class Service:
         self.plan = FaultPlan(read_faults(text), self._fault_rng)
 
     def authorize(self, authorization: str | None) -> str:
-        """The id of the user whom a header names. Raises RefusedError (401)."""
+        """The id of the user whose key a header has. Raises RefusedError (401)."""
         scheme, _, key = (authorization or "").partition(" ")
         is_known = key.strip() and self.settings.api_key in ("", key.strip())
         if scheme.lower() != "apikey" or not is_known:
@@ -64,7 +64,7 @@ class Service:
     async def submit(
         self, body: bytes, *, version: str, submitter_id: str, received_unix: float, faults: Sequence[str]
     ) -> Job:
-        """Accept a job once the accept delay has passed, and let its life begin. Raises UsageError, RefusedError."""
+        """Accept a job once the accept delay has passed, and start its lifecycle. Raises UsageError, RefusedError."""
 
         def read() -> Submission:
             wire = decode_job(body)
@@ -84,14 +84,14 @@ class Service:
 
     @property
     def is_available(self) -> bool:
-        """Whether backends are up, which faults decide."""
+        """Whether backends are available: unless an ``unavailable`` fault is active."""
         return not self.plan.is_unavailable(now_seconds=self.clock.protocol_seconds())
 
     def check_available(self) -> None:
-        """Raise RefusedError (503) while backends are down."""
+        """Raise RefusedError (503) while backends are unavailable."""
         if not self.is_available:
             raise RefusedError(503, "the backend is unavailable; jobs are not accepted at present")
 
     async def close(self) -> None:
-        """End all lives."""
+        """Cancel the tasks of all jobs."""
         await self.life.close()

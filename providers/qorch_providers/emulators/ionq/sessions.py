@@ -1,4 +1,4 @@
-"""Sessions, as far as clients use them: created, used, ended."""
+"""Sessions of the emulated service: created, used by jobs, ended."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -51,11 +51,11 @@ class Sessions:
         return self._by_id[session_id]
 
     def all(self) -> list[Session]:
-        """Newest first."""
+        """All sessions, newest first."""
         return list(self._by_id.values())[::-1]
 
     def check(self, session_id: str | None) -> None:
-        """Raise UsageError where a job must not be put into this session."""
+        """Raise UsageError if a job must not be put into this session."""
         if session_id is None:
             return
         session = self._by_id.get(session_id)

@@ -23,14 +23,14 @@ class Settings:
     """All options.
 
     ``queue``, ``execute``, ``network``, ``accept_delay``: latencies (see `latency`) in protocol seconds; ``time_scale``
-    of these pass in one real second. Reported durations are in protocol seconds; `submitted_at`, `Date` and the truth
-    are real time. A limit per minute is per protocol minute; `Retry-After` is in real seconds, rounded up.
+    of these pass in one real second. Reported durations are in protocol seconds; `submitted_at`, `Date` and `truth`
+    are in real time. A limit per minute is per protocol minute; `Retry-After` is in real seconds, rounded up.
     ``network``: half before a call is handled, half after. ``accept_delay``: from a POST's arrival until the job is
     accepted, whether the client still waits or not. ``workers``: jobs that execute side by side, 0 for any number.
     ``rate_limit``, ``faults``, ``price``: see `rates`, `faults`, `money`. ``results``: both, url or artifact.
-    ``api_key``: the only key that is let in; any where empty. ``list_children``: whether lists name children without
-    being asked for a parent's (what the service does is not known). ``kept_result_bytes``: the oldest results beyond
-    are forgotten, and answered with 404.
+    ``api_key``: the only key that is accepted; "" accepts any. ``list_children``: whether lists have children although
+    no parent is named (what the real service does is not known). ``kept_result_bytes``: the oldest results beyond are
+    dropped, and answered with 404.
     """
 
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""From the body of ``POST /jobs`` to what a job is accepted with."""
+"""Reads and checks the body of ``POST /jobs``."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ DEFAULT_SHOTS = 100
 MAX_SHOTS = 1_000_000
 DEBIASING_SHOTS = 500
 MAX_SIMULATED_QUBITS = 20
-"""More qubits are accepted where the backend has them, but the job fails: this is a small machine."""
+"""Jobs with more qubits are accepted if the backend has them, but fail, as the emulator has too little memory."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A job that may be accepted: its order, and its circuits or why they cannot run."""
+    """A job that passed the checks: its content, and its circuits or the reason why they cannot run."""
 
     order: Order
     workload: Workload | None
@@ -48,7 +48,7 @@ def read_submission(wire: JobWire, *, version: str, submitter_id: str, prices: P
         noise_model=noise.model,
         noise_seed=noise.seed,
         settings=settings,
-        # The simulator knows no dry run: it has nothing to save.
+        # The simulator ignores dry_run, as its jobs are free.
         dry_run=bool(wire.dry_run) and not machine.is_simulator,
         session_id=wire.session_id,
         submitter_id=submitter_id,
@@ -60,7 +60,7 @@ def read_submission(wire: JobWire, *, version: str, submitter_id: str, prices: P
 
 
 def read_shots(shots: int | str | None) -> int:
-    """A number of shots, which one client sends as text. Raises UsageError."""
+    """A number of shots; one client sends it as text. Raises UsageError."""
     try:
         number = DEFAULT_SHOTS if shots is None else int(shots)
     except ValueError:

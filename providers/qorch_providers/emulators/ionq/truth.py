@@ -1,4 +1,4 @@
-"""What really happened: every accepted job with its times, rows, shots and price. Tests count with it."""
+"""The emulator's own record of every accepted job: times, rows, shots, price. Tests compare with it."""
 
 from qorch_providers.emulators.ionq.jobs import Job
 
@@ -6,7 +6,7 @@ KEY_NAME = "qorch_key"
 
 
 def truth_document(job: Job) -> dict[str, object]:
-    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged as things stand."""
+    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged so far."""
     order = job.order
     return {
         "id": job.id,

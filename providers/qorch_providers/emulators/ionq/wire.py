@@ -1,4 +1,4 @@
-"""What clients send: typed views of the JSON, lenient where the live service is known to be."""
+"""The JSON that clients send, as typed structs; lenient where the live service is known to be."""
 
 from typing import TypeVar
 
@@ -95,7 +95,7 @@ def decode_ids(body: bytes) -> list[str]:
 
 
 def decode_session(body: bytes) -> SessionWire:
-    """Read the wish for a session. Raises UsageError."""
+    """Read a request for a session. Raises UsageError."""
     return _decode(body, SessionWire)
 
 

@@ -1,4 +1,4 @@
-"""Answers in JSON, and the error that stands for a refusal."""
+"""JSON answers of an emulator, and the error by which it refuses a call."""
 
 from collections.abc import Mapping
 
@@ -19,10 +19,10 @@ class RefusedError(RejectedError):
 
 
 def json_answer(document: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An answer with this document."""
+    """An answer with this document, encoded as JSON."""
     return raw_answer(msgspec.json.encode(document), status=status, headers=headers)
 
 
 def raw_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An answer with this JSON."""
+    """An answer with this body, which is JSON already."""
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

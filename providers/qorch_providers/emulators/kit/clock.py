@@ -1,4 +1,4 @@
-"""The emulators' time: wall-clock seconds that never go back, and waiting that a scale makes shorter."""
+"""The emulators' clock: wall-clock seconds that never go back, and waiting times divided by a scale."""
 
 import asyncio
 import datetime
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """What passes real time. Another one than the machine's makes a server's latencies exact."""
+    """A source of real time. Tests may replace the machine's, to make the latencies of a server exact."""
 
     def monotonic(self) -> float:
-        """Real seconds since some moment."""
+        """Real seconds since a fixed moment."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -54,9 +54,9 @@ class ScaledClock:
             await self._timer.sleep(seconds / self.scale)
 
     def project(self, anchor_unix: float, event_unix: float) -> float:
-        """When an event is reported to have been: real seconds since the anchor count as ``scale`` each.
+        """The reported time of an event: each real second since the anchor counts as ``scale`` seconds.
 
-        With it, what a client sees of one job begins at the wall clock and lasts as long as it would have unscaled.
+        So the reported times of a job begin at the wall clock, and their distances are those without a scale.
         """
         return anchor_unix + (event_unix - anchor_unix) * self.scale
 

@@ -1,4 +1,4 @@
-"""Spoil the body of an answer: what a sick or hostile server could send instead. Pure."""
+"""Damage the body of an answer as a faulty or hostile server could. Pure."""
 
 import zlib
 
@@ -37,7 +37,7 @@ def gzip_bomb() -> bytes:
 
 
 def alter_content(kind: str, body: bytes) -> bytes:
-    """The same JSON with a wrong number of rows, its rows in another order, or a NaN; unchanged where it has none."""
+    """The same JSON with a wrong number of rows, its rows in another order, or a NaN; unchanged if it has none."""
     try:
         document = msgspec.json.decode(body)
     except msgspec.DecodeError:

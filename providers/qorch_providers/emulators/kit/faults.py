@@ -1,4 +1,4 @@
-"""What shall go wrong: a language for faults, and the plan that decides which call they strike."""
+"""Faults to inject: a small language for them, and the plan that decides which calls they affect."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from qorch.errors import UsageError
 
 
 class Moment(StrEnum):
-    """When a fault strikes, seen from what the call was to do.
+    """When a fault takes effect, relative to the processing of the call.
 
-    ``BEFORE``: it is never done. ``AFTER``: it is done, then the answer suffers. ``DURING``: the answer suffers at
-    once, and it is done all the same, a little later.
+    ``BEFORE``: the call is never processed. ``AFTER``: it is processed, then the answer is spoilt. ``DURING``: the
+    answer is spoilt at once, and the call is processed a little later.
     """
 
     BEFORE = "before"
@@ -48,9 +48,9 @@ _PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what, on which route, on which of its calls.
+    """One fault: its kind, its route, and which calls of the route it affects.
 
-    ``last`` is None where there is no last call; ``window`` is in protocol seconds since the start of the server.
+    ``last`` is None if there is no last call; ``window`` is in protocol seconds since the start of the server.
     """
 
     route: str
@@ -138,16 +138,16 @@ def _read_number(part: str, text: str) -> float:
 
 
 class FaultPlan:
-    """Decides which calls are struck. A fault counts the calls of its route from the moment it was set."""
+    """Decides which calls are affected. A fault counts the calls of its route from the moment it was set."""
 
     def __init__(self, faults: Sequence[Fault], rng: np.random.Generator) -> None:
-        """Count from here."""
+        """Start counting calls."""
         self._faults = tuple(faults)
         self._seen = [0] * len(self._faults)
         self._rng = rng
 
     def draw(self, route: str, *, now_seconds: float) -> list[Fault]:
-        """The faults that strike this call of a route, in the order in which they were written."""
+        """The faults that affect this call of a route, in the order in which they were written."""
         return [
             fault
             for index, fault in enumerate(self._faults)
@@ -155,14 +155,14 @@ class FaultPlan:
         ]
 
     def is_unavailable(self, *, now_seconds: float) -> bool:
-        """Whether an ``unavailable`` fault holds now; only its window counts, since it belongs to no call."""
+        """Whether an ``unavailable`` fault is active now; only its window counts, since it belongs to no call."""
         return any(fault.kind == UNAVAILABLE and _is_open(fault, now_seconds) for fault in self._faults)
 
     def _strikes(self, index: int, fault: Fault, now_seconds: float) -> bool:
         self._seen[index] += 1
         number = self._seen[index]
         is_due = fault.first <= number and (fault.last is None or number <= fault.last)
-        # Drawn even where it does not matter, so that one fault's window does not shift another's chances.
+        # Drawn even if the fault is not due, so that one fault's window does not shift another's random numbers.
         is_drawn = fault.share >= 1.0 or self._rng.random() < fault.share
         return is_due and is_drawn and _is_open(fault, now_seconds)
 

@@ -1,4 +1,4 @@
-"""Run a server: in a thread of its own for tests, or in the foreground until it is told to stop."""
+"""Run an emulator's server: in a thread of its own for tests, or in the foreground until it is told to stop."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Hosted(Protocol):
-    """What can be run: anything with an application. Made on the event loop on which it runs."""
+    """A server that can be run: an object with an application, made on the event loop on which it runs."""
 
     @property
     def application(self) -> web.Application:
@@ -29,7 +29,7 @@ _STOP_SECONDS = 0.2
 
 
 async def open_site(application: web.Application, *, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Listen; port 0 picks a free one. Returns what must be cleaned up, and the port. Raises BackendError."""
+    """Listen; port 0 picks a free one. Returns the runner, to be cleaned up, and the port. Raises BackendError."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_SECONDS, handler_cancellation=False)
     await runner.setup()
     try:
@@ -60,7 +60,7 @@ class ThreadedServer(Generic[H]):
     """A server in a thread with its own event loop, listening from construction until ``stop``."""
 
     def __init__(self, make: Callable[[], H], *, host: str, port: int) -> None:
-        """Start and wait until it listens. Raises what starting raised."""
+        """Start the server and wait until it listens. Raises the error with which starting failed, or BackendError."""
         self.port = 0
         self.hosted: H
         self._loop = asyncio.new_event_loop()

@@ -29,7 +29,7 @@ _SAMPLERS: MappingProxyType[str, _Sampler] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Latency:
-    """A distribution of seconds; what would be negative counts as 0."""
+    """A distribution of seconds; negative values count as 0."""
 
     kind: str = "constant"
     first: float = 0.0
@@ -41,7 +41,7 @@ class Latency:
 
     @property
     def mean_seconds(self) -> float:
-        """About the mean: the middle of a range, the median of a lognormal."""
+        """The approximate mean: the middle of a range, the median of a lognormal."""
         return (self.first + self.second) / 2 if self.kind == "uniform" else self.first
 
 

@@ -46,13 +46,13 @@ def parse_rate_limits(text: str, *, default_route: str, routes: Sequence[str]) -
 
 @dataclass
 class RateLimiter:
-    """Remembers when calls were let through; a sliding window, so no window whatever holds more than allowed."""
+    """Remembers when calls were admitted; the window slides, so that no window of that length has more calls."""
 
     limits: tuple[RateLimit, ...]
     _seen: dict[RateLimit, deque[float]] = field(default_factory=dict)
 
     def admit(self, route: str, *, now_seconds: float) -> float:
-        """0 where the call may pass, which counts it; else the seconds until one may."""
+        """Admit a call and return 0, or return the seconds until one can be admitted."""
         concerned = [limit for limit in self.limits if limit.route in (route, "any")]
         waits = [self._wait_seconds(limit, now_seconds) for limit in concerned]
         if any(wait > 0.0 for wait in waits):

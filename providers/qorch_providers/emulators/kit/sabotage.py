@@ -1,4 +1,4 @@
-"""Send an answer badly: reset the connection, say nothing, drip, break off, or send something else."""
+"""Send an answer wrongly: reset the connection, send nothing, send slowly, stop early, or send something else."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ _ABORT_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 async def spoil(kind: str, request: web.Request, answer: web.Response) -> web.StreamResponse:
-    """Send ``answer`` as the fault of this kind would have it; what is returned ends the call."""
+    """Send ``answer`` with the fault of this kind; returns the response that ends the call."""
     if kind == "reset":
         reset(request)
         return answer

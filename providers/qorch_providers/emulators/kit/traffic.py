@@ -1,4 +1,4 @@
-"""The way of a call through an emulator: network latency, faults, rate limits, the call itself, and counting."""
+"""How an emulator handles every call: network latency, faults, rate limits, the call itself, and counting."""
 
 import asyncio
 import email.utils
@@ -30,7 +30,7 @@ from qorch_providers.emulators.kit.rates import CallLimiter
 from qorch_providers.emulators.kit.sabotage import spoil
 
 STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
-"""The faults that strike this call."""
+"""The faults that affect this call."""
 RECEIVED: web.RequestKey[float] = web.RequestKey("received", float)
 """When the call arrived, in real seconds since 1970."""
 
@@ -54,7 +54,7 @@ class Dialect:
 
 
 class Traffic:
-    """Middleware of one server."""
+    """The middleware of one emulated server, through which all calls pass."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Traffic:
         rng: np.random.Generator,
         retry_after: str,
     ) -> None:
-        """``plan`` is asked at every call, since faults may change; ``retry_after``: `seconds`, `date` or `none`."""
+        """``plan`` is called for every call, since faults may change; ``retry_after``: `seconds`, `date` or `none`."""
         self.calls_by_route: Counter[str] = Counter()
         self.calls_by_status: Counter[str] = Counter()
         self._dialect = dialect
@@ -81,23 +81,23 @@ class Traffic:
 
     @property
     def calls(self) -> dict[str, dict[str, int]]:
-        """How many calls came, by method and route, and how they ended: a status, or what broke the connection."""
+        """Numbers of calls by method and route, and by their end: a status, or the fault that broke the connection."""
         return {"by_route": dict(self.calls_by_route), "by_status": dict(self.calls_by_status)}
 
     def forget(self) -> None:
-        """Count from 0."""
+        """Set all counts to 0."""
         self.calls_by_route.clear()
         self.calls_by_status.clear()
 
     async def close(self) -> None:
-        """End the calls that go on in the background."""
+        """Cancel the calls that are still processed in the background."""
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     @property
     def middleware(self) -> Middleware:
-        """What the application is given."""
+        """The middleware to give to the application."""
 
         @web.middleware
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -121,7 +121,7 @@ class Traffic:
         return await self._send(request, answer, fault)
 
     async def _do(self, route: str, request: web.Request, handler: Handler, fault: Fault | None) -> web.Response:
-        """Do the call, now, later or never; the answer of a sound server."""
+        """Process the call now, later or never; returns the answer of a server without faults."""
         if fault is None or fault.moment is Moment.AFTER:
             return await self._pass(route, request, handler)
         # The body has arrived whatever happens next: what is tested is a call that was sent completely.

@@ -9,12 +9,12 @@ import numpy as np
 from qorch_providers.emulators.statevector.matrices import Complexes, Floats
 
 CHUNK_AMPLITUDES = 1 << 14
-"""States evolved side by side have about so many amplitudes, which the processor's second cache holds."""
+"""About how many amplitudes are evolved at once: as many as fit into the processor's second-level cache."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One gate of a shape: where it acts, and which columns of the angles make its matrix.
+    """One gate of a shape: its qubits, and the columns of the angles from which its matrix is made.
 
     ``make`` maps angles ``(A, B)`` to matrices ``(d, d, B)`` or ``(d, d, 1)``.
     """
@@ -81,7 +81,7 @@ def _apply_same(zero: Complexes, one: Complexes, a: complex, b: complex, c: comp
 
 
 def _combine(own: int, row: Complexes, parts: list[Complexes]) -> Complexes:
-    """One row of the product; what is 0 is skipped, and a lone 1 is no multiplication."""
+    """One row of the product; zeros are skipped, and a single 1 is not multiplied."""
     used = np.flatnonzero((row != 0).any(axis=-1)).tolist()
     if len(used) == 1 and (row[used[0]] == 1).all():
         return parts[own] if used[0] == own else parts[used[0]].copy()
@@ -92,5 +92,5 @@ def _combine(own: int, row: Complexes, parts: list[Complexes]) -> Complexes:
 
 
 def chunk_rows(n_qubits: int) -> int:
-    """How many states of so many qubits to evolve at once."""
+    """How many states of ``n_qubits`` qubits to evolve at once."""
     return max(1, CHUNK_AMPLITUDES >> n_qubits)

@@ -1,4 +1,4 @@
-"""Matrices of gates at many angles at once: ``(d, d, B)``, or ``(d, d, 1)`` where they have no angle.
+"""Matrices of gates at many angles at once: ``(d, d, B)``, or ``(d, d, 1)`` if they have no angle.
 
 The first target of a gate is the most significant bit of its matrix.
 """

@@ -1,4 +1,4 @@
-"""The noise that stands for a machine. It is an approximation, and not that of the real service.
+"""A noise model of a machine. It is an approximation, and not that of the real service.
 
 Every gate replaces the state by the fully mixed one with its error probability, so the ideal distribution keeps the
 weight ``prod(1 - p_gate)`` and the rest is spread evenly over all outcomes; then every bit is read wrongly with the

@@ -68,7 +68,7 @@ class _OldBody(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 def check_gates(gates: GateList, options: Options) -> None:
-    """Raise CircuitError, naming the limit, where not even one row of these gates could be sent."""
+    """Raise CircuitError, naming the limit, if not even one row of these gates could be sent."""
     check_qubits(gates, options)
     measurement = Measurement(_all_z(gates.n_qubits), is_exact=False)
     check_row(template_of(gates, measurement, options))
@@ -81,7 +81,7 @@ def _all_z(n_qubits: int) -> ByteArray:
 def encode_job(request: JobRequest, *, key: str, options: Options) -> bytes:
     """The JSON of a job: one row as a circuit job, more as a multi-circuit job, rows in the order of the blocks.
 
-    Raises CircuitError where the rows are more than a job takes, differ in shots, or ask for exact values of a target
+    Raises CircuitError if the rows are more than a job takes, differ in shots, or ask for exact values of a target
     that has none; ShotsError for a number of shots that IonQ does not run; ParameterError for an angle not finite.
     """
     shots = _shots(request, options)
@@ -168,11 +168,12 @@ def _envelope(request: JobRequest, rows: msgspec.Raw, *, shots: int, key: str, o
 
 
 def _noise_seed(first: RowBlock, options: Options) -> int | None:
-    """From 1 to 2^31 - 1, of the user's seed and the first row's stream.
+    """A noise seed from 1 to 2^31 - 1, derived from the user's seed and the first row's stream.
 
-    The bare seed would repeat the noise of one step in the next, and a top-up would bring the same shots again.
+    The user's seed itself would repeat the noise of a step in the next one, and give a top-up the same shots again.
     """
-    if options.noise_seed is None:
+    samples = first.samples
+    if options.noise_seed is None or samples is None:
         return None
-    text = f"qorch-ionq-noise-1/{options.noise_seed}/{first.streams[0]}/{first.ordinals[0]}/{first.shot_offset}"
+    text = f"qorch-ionq-noise-1/{options.noise_seed}/{samples.streams[0]}/{samples.ordinals[0]}/{samples.offset}"
     return 1 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") % MAX_SEED

@@ -19,22 +19,22 @@ MAX_DISTRIBUTION_QUBITS = 20
 ENVELOPE_BYTES = 20_000
 """Room for what surrounds the circuits: name, metadata, settings."""
 ENTRY_BYTES = 40
-"""What surrounds the gates of one row."""
+"""Room for what surrounds the gates of one row."""
 
 _ANSWER_BYTES = 24 << 20
-"""Answers are made to stay below this, since nobody reads a body without end."""
+"""Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
 _ASSUMED_SHOTS = 10_000
 _ENTRY_NUMBER_BYTES = 28
 _CHILD_BYTES = 64
 
 
 def max_qubits(options: Options) -> int:
-    """The largest circuit that the target can hold as far as IonQ says beforehand."""
+    """The largest circuit that the target can hold as far as IonQ documents it."""
     return MAX_SIMULATED_QUBITS if options.is_simulator else MAX_QUBITS
 
 
 def check_qubits(gates: GateList, options: Options) -> None:
-    """Raise CircuitError where the circuit has too many qubits."""
+    """Raise CircuitError if the circuit has too many qubits."""
     most = max_qubits(options)
     if gates.n_qubits > most:
         raise CircuitError(f"the circuit has {gates.n_qubits} qubits; ionq:{options.target} takes at most {most}")
@@ -57,8 +57,8 @@ def check_measurement(measurement: Measurement, options: Options) -> None:
 def rows_per_job(gates: GateList, measurement: Measurement, options: Options, *, shots: int | None = None) -> int:
     """How many rows one job takes: circuits, gates and bytes are limited, and the answer should stay readable.
 
-    ``shots``, where it is known, bounds how many outcomes a row of a machine's answer can have. Raises CircuitError
-    where not even one row fits.
+    ``shots``, if known, bounds how many outcomes a row of a machine's answer can have. Raises CircuitError if not even
+    one row fits.
     """
     template = template_of(gates, measurement, options)
     check_row(template)
@@ -68,7 +68,7 @@ def rows_per_job(gates: GateList, measurement: Measurement, options: Options, *,
 
 
 def check_row(template: MeasuredTemplate) -> None:
-    """Raise CircuitError where one row is more than a job may hold."""
+    """Raise CircuitError if one row is more than a job may hold."""
     if template.n_gates > MAX_GATES:
         raise CircuitError(
             f"one row is {template.n_gates} IonQ gates; a job takes at most {MAX_GATES}, so make the circuit shorter"
@@ -82,7 +82,7 @@ def check_row(template: MeasuredTemplate) -> None:
 
 
 def _answer_bytes(n_qubits: int, options: Options, *, shots: int | None) -> int:
-    """At most how long one row of the answer is."""
+    """The maximum size of one row of the answer."""
     outcomes = 1 << n_qubits
     if not options.is_ideal:
         outcomes = min(outcomes, shots or _ASSUMED_SHOTS)

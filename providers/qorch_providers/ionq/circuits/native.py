@@ -1,9 +1,10 @@
 """qorch's gates in IonQ's native ones: GPi, GPi2 and an entangler, MS or ZZ, with rotations about Z carried along.
 
-A rotation about Z is no gate: it turns the frame of its qubit, against which the phases of all later gates count,
-and before the measurement it is dropped. Phases and angles are in turns. With ``s(f) = cos(2 pi f) X + sin(2 pi f) Y``
+A rotation about Z is not a gate: it turns the frame of its qubit, against which the phases of all later gates count,
+and is dropped before the measurement. Phases and angles are in turns. With ``s(f) = cos(2 pi f) X + sin(2 pi f) Y``
 the gates are ``GPi(f) = s(f)``, ``GPi2(f) = exp(-i pi/4 s(f))``, ``MS(f, g, a) = exp(-i pi a s(f) s(g))`` and
-``ZZ(a) = exp(-i pi a Z Z)`` (protocols.md 1.4). IonQ takes phases from -1 to 1 and entangling angles up to 0.25.
+``ZZ(a) = exp(-i pi a Z Z)``, as IonQ's guide to its native gates defines them. IonQ takes phases from -1 to 1 and
+entangling angles up to 0.25, which entangle fully.
 """
 
 from dataclasses import dataclass
@@ -90,15 +91,15 @@ class NativeCircuit:
 
 
 def _turns(angles: FloatArray) -> FloatArray:
-    """Radians in turns, less whole pairs of turns: half an angle, as controlled rotations have it, has that period."""
+    """Radians in turns modulo 2: controlled rotations take half of the angle, and so have a period of two turns."""
     return np.asarray(np.fmod(angles / FULL_TURN, 2.0), dtype=np.float64)
 
 
 def fold(turns: FloatArray, *, entangler: str) -> tuple[FloatArray, FloatArray]:
-    """Entangling angles within IonQ's range, and what has to be made up for it; both of the shape of ``turns``.
+    """Entangling angles folded into IonQ's range, and the correction needed for that; both of the shape of ``turns``.
 
-    ZZ has the period 1/2 but for a turn of half a round on both qubits: the mark says how many of those. MS has the
-    period 1; the sign goes into half a turn of its first phase, which the mark 1 asks for, and up to 1/2 is left.
+    ZZ has the period 1/2 up to a half turn of both qubits: the correction counts these. MS has the period 1; a negative
+    sign becomes half a turn of its first phase, for which the correction is 1, and an angle up to 1/2 is left.
     """
     if entangler == MS:
         rest = turns - np.rint(turns)

@@ -1,4 +1,4 @@
-"""From a gate list to a native circuit: rotations about Z, about an axis in the plane, and about a pair of axes.
+"""Compiles a gate list to a native circuit of rotations about Z, about X or Y, and about pairs of axes.
 
 Every gate of qorch is a product of those three up to a global phase. Controlled ones come from
 ``CR_P(t) = R_P(t/2) exp(i t/4 Z P)``, and ``swap = exp(-i pi/4 (XX + YY + ZZ))``.
@@ -54,7 +54,7 @@ class _Frame:
     is_free: bool = False
 
     def add(self, turns: _Turns) -> None:
-        """Turn on."""
+        """Add a rotation."""
         self.turns.append(turns)
         self.total += turns.constant
         self.is_free |= turns.column != FIXED
@@ -74,7 +74,7 @@ class _Builder:
     entangling: list[_Turns] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Every frame begins unturned."""
+        """Start with frames without rotations."""
         self.frames = [_Frame() for _ in range(self.n_qubits)]
 
     def z(self, qubit: int, angle: Angle) -> None:
@@ -132,7 +132,7 @@ class _Builder:
         self.gates.append({"gate": name, "target": qubit, "phase": self._phase(qubit, _Turns(FIXED, 0.0, phase))})
 
     def _phase(self, qubit: int, own: _Turns) -> float | Slot:
-        """A phase against the frame of its qubit; a number where the frame is the same in all rows."""
+        """A phase against the frame of its qubit; a number if the frame is the same in all rows."""
         frame = self.frames[qubit]
         if own.column == FIXED and not frame.is_free:
             return (own.constant - frame.total) % 1.0
@@ -148,7 +148,7 @@ class _Builder:
             return
         number = len(self.entangling)
         self.entangling.append(turns)
-        # What folding leaves to be made up is a column of its own.
+        # The correction for folding is a column of its own.
         mark = _Turns(self.n_columns + number, 0.5, 0.0)
         if self.entangler == MS:
             for _ in range(self.pieces):

@@ -1,4 +1,4 @@
-"""qorch's gates in IonQ's QIS gates: one for one where there is such a gate, else exactly decomposed.
+"""qorch's gates in IonQ's QIS gates: one for one if there is such a gate, else exactly decomposed.
 
 All equalities hold up to a global phase. The controlled rotations come from
 ``CR_P(t) = R_P(t/2) exp(i t/4 Z P)``, with X and Y turned into Z by h and v.

@@ -1,4 +1,4 @@
-"""What both gate sets share: angles as slots, gates as JSON objects, and circuits whose slots are still open."""
+"""Types of both gate sets: angles as slots, gates as JSON objects, and circuits whose slots have no values yet."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,9 +9,9 @@ from qorch.model.gates import GATES
 
 
 class Slot:
-    """A number that differs from row to row: the place of a circuit's ``index``-th one."""
+    """The place of a number that differs from row to row: the ``index``-th of its circuit."""
 
-    # No dataclass: msgspec would know how to write one.
+    # Not a dataclass, which msgspec would encode as an object.
     __slots__ = ("index",)
 
     def __init__(self, index: int) -> None:
@@ -37,7 +37,7 @@ class Angle:
         return self.column != FIXED
 
     def times(self, factor: float) -> "Angle":
-        """So many times this angle."""
+        """This angle times a factor."""
         return Angle(self.column, self.factor * factor, self.constant * factor)
 
 

@@ -1,6 +1,6 @@
-"""A measured circuit serialised once: pieces of JSON with gaps, into which every row's numbers go.
+"""Templates of measured circuits: JSON that is serialised once, with gaps for the numbers of each row.
 
-Numbers are the shortest decimals that read back as the same float64. A row is byte-equal to what msgspec makes of its
+Numbers are the shortest decimals that read back as the same float64. A row is byte-equal to msgspec's JSON of its
 bound gates.
 """
 
@@ -28,7 +28,7 @@ _KEPT = 64
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """``pieces (S + 1,)`` of the JSON list of gates, between which the numbers ``order (S,)`` of ``circuit`` go.
+    """Gates as JSON with gaps: ``pieces (S + 1,)``, between which the numbers ``order (S,)`` of ``circuit`` go.
 
     ``n_gates``: gates of one row as they are sent; ``circuit`` has forgotten them.
     """
@@ -74,7 +74,7 @@ def _interleave(pieces: list[bytes], numbers: list[bytes]) -> list[bytes]:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTemplate:
-    """How rows of one measured circuit are sent; ``split`` is for those that ``whole`` cannot express."""
+    """The templates for the rows of one measured circuit; ``split`` is for rows that ``whole`` cannot express."""
 
     whole: Template
     split: Template | None = None
@@ -112,7 +112,7 @@ class _Key:
 
 
 def template_of(gates: GateList, measurement: Measurement, options: Options) -> MeasuredTemplate:
-    """The template of a circuit measured so, in the gate set of the options; the latest ones are kept."""
+    """The template of a measured circuit in the gate set of the options; the most recent ones are kept."""
     entangler = options.two_qubit if options.gateset == NATIVE else ""
     return _build(_Key(gates.digest, measurement.basis.tobytes(), entangler, gates, measurement))
 

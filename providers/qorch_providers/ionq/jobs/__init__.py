@@ -1,1 +1,1 @@
-"""Jobs found again in IonQ's list: by id, by key, with parents told from their children."""
+"""Finds jobs in IonQ's list by id or by key, and tells parent jobs from their children."""

@@ -1,4 +1,4 @@
-"""Reads the idempotency keys in IonQ's list of jobs, from the newest job back to those that are known already."""
+"""Reads the idempotency keys in IonQ's list of jobs, from the newest job back to those already known."""
 
 import datetime
 from collections.abc import Collection

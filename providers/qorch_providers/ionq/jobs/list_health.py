@@ -1,4 +1,4 @@
-"""Detects that the list of jobs stays unreadable while IonQ answers everything else: no job can then be looked for."""
+"""Detects that GET /jobs keeps failing while the rest of IonQ's API answers, so that no job can be searched for."""
 
 from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.ports.clock import Clock
@@ -6,14 +6,14 @@ from qorch_providers.ionq.wire.client import IonqClient
 
 CHECK_SECONDS = 60.0
 CHECKS = 5
-"""So often on end the server was there, and its list could not be read, before the list is given up."""
+"""How many checks in a row must find the server reachable and its list unreadable before the search is given up."""
 
 
 class ListIllness:
     """Counts failures to read the list while the server can be reached and is open; an outage is waited out instead."""
 
     def __init__(self, client: IonqClient, target: str, *, clock: Clock) -> None:
-        """``target``: whose availability tells that the server is there."""
+        """``target``: the backend whose availability shows that the server can be reached."""
         self._client = client
         self._target = target
         self._clock = clock
@@ -21,13 +21,13 @@ class ListIllness:
         self._n_there = 0
 
     def end(self) -> None:
-        """The list was read."""
+        """Record that the list was read."""
         self._checked_ns, self._n_there = None, 0
 
     async def note(self, error: BusyError) -> None:
-        """The list could not be read. Raises UnknownOutcomeError once that has been so for too long."""
+        """Record that the list could not be read. Raises UnknownOutcomeError after ``CHECKS`` checks in a row."""
         if error.retry_after_seconds is not None:
-            return  # the server says itself when it can be read
+            return  # the server says when the list can be read again
         now_ns = self._clock.monotonic_ns()
         if self._checked_ns is None:
             self._checked_ns = now_ns

@@ -8,13 +8,13 @@ from qorch_providers.ionq.wire.documents import IonqJob
 
 
 class Family:
-    """The jobs with one key, page by page.
+    """The listed jobs with one key, collected page by page.
 
-    ``goes_on``: whether it is not known yet which of them was sent, and the next page may have more of them.
+    ``goes_on``: whether the job that was sent is not known yet, and the next page may have more jobs with the key.
     """
 
     def __init__(self, client: IonqClient, key: str) -> None:
-        """Nothing is asked before ``see``."""
+        """Makes no request before ``see``."""
         self.goes_on = False
         self._client = client
         self._key = key
@@ -23,7 +23,7 @@ class Family:
         self._is_probed = False
 
     async def see(self, jobs: Sequence[IonqJob], *, is_cut: bool) -> None:
-        """Take those of one page, which may be none; ``is_cut``: one of them is the page's last job."""
+        """Add the jobs of one page, which may be none; ``is_cut``: one of them is the page's last job."""
         self._members |= {job.job_id: job for job in jobs}
         self._sent = self._sent or next((job.job_id for job in jobs if _has_children(job)), None)
         if self._sent is None and not self._is_probed:
@@ -34,21 +34,21 @@ class Family:
         self.goes_on = self._sent is None and bool(jobs)
 
     async def settle(self) -> str:
-        """The id of the job that was sent, after the last page. Raises UnknownOutcomeError where nothing tells it."""
+        """The id of the job that was sent, after the last page. Raises UnknownOutcomeError if it cannot be told."""
         members = list(self._members.values())
         if self._sent is None and len(members) > 1:
-            # The one that was made first is at an end of the list.
+            # The parent was made first, so it is at one end of the list.
             asked = [members[-1], *members[1:-1]][:PAGE_ROWS]
             self._sent = next((found for found in await ask_each(self._ask_whose, asked) if found), None)
             if self._sent is None:
                 raise UnknownOutcomeError(
-                    f"{len(members)} jobs at IonQ have the key {self._key[:16]}, and nothing tells the one that was"
-                    " sent from its circuits"
+                    f"{len(members)} jobs at IonQ have the key {self._key[:16]}, and it is not known which of"
+                    " them was sent and which are its circuits"
                 )
         return self._sent or members[0].job_id
 
     async def _ask_whose(self, job: IonqJob) -> str | None:
-        """The id of the job that this one is, or is a circuit of; None where its own document does not tell."""
+        """The id of the parent job: of this one or of its parent; None if its own document does not tell."""
         if job.odd_status is not None:
             return None
         found = await self._client.job(job.job_id, purpose="find")
@@ -62,4 +62,4 @@ def _has_children(job: IonqJob) -> bool:
     try:
         return bool(job.child_ids)
     except InvalidResultError:
-        return True  # what is wrong with them is told when the job is fetched
+        return True  # fetching the job raises the error about its children

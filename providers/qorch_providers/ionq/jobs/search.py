@@ -1,4 +1,4 @@
-"""Find our own jobs in IonQ's list, which can be filtered by neither name nor metadata nor date."""
+"""Finds our own jobs in IonQ's list, which has no filter for name, metadata or date."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from qorch_providers.ionq.wire.client import PAGE_ROWS, IonqClient, NoListError,
 from qorch_providers.ionq.wire.documents import IonqJob
 
 SKEW = datetime.timedelta(minutes=1)
-"""How far IonQ's times may be from its own Date header, and be believed."""
+"""How far times in IonQ's list may differ from the server's Date header."""
 MOST_PAGES = 1000
 """Most pages of one search: 25,000 jobs."""
 MOST_VAIN_PAGES = 20
@@ -26,7 +26,7 @@ class Searches:
     """
 
     def __init__(self, client: IonqClient) -> None:
-        """Nothing is asked before ``find``."""
+        """Makes no request before ``find``."""
         self.was_moving = False
         self._client = client
         self._halted: dict[tuple[frozenset[str], datetime.datetime], _Search] = {}
@@ -46,14 +46,14 @@ class Searches:
         except BusyError as error:
             is_lost = isinstance(error, UnreachableError)
             self.was_moving = is_lost and search.n_pages > before
-            # An error in the answer may be about the cursor of this page: then the search begins anew.
+            # If the server refused the request, the cursor of this page may be the reason: the search starts again.
             if is_lost or error.retry_after_seconds is not None:
                 self._halted = {(keys, since): search}
             raise
 
 
 class _Search:
-    """One search, page by page; a page counts as read once all of its jobs are sorted."""
+    """One search, page by page; a page counts as read once all of its jobs are assigned to keys."""
 
     def __init__(self, client: IonqClient, keys: frozenset[str], since: datetime.datetime) -> None:
         self._client = client
@@ -66,7 +66,7 @@ class _Search:
 
     @property
     def n_pages(self) -> int:
-        """How many pages were read and had a successor."""
+        """How many pages were read that have a next page."""
         return len(self._cursors)
 
     async def go_on(self) -> dict[str, str]:
@@ -102,7 +102,7 @@ class _Search:
 async def _sort(
     client: IonqClient, page: Page, owners: Sequence[str], *, keys: frozenset[str], families: dict[str, Family]
 ) -> None:
-    """Give every family its jobs of this page."""
+    """Assign the jobs of this page to the families of their keys."""
     cut = owners[-1] if owners and page.cursor is not None else ""
     for key in keys.intersection(owners):
         families.setdefault(key, Family(client, key))
@@ -115,7 +115,7 @@ async def _sort(
 
 
 def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) -> str:
-    """The key of a job that we sent as a whole, or ""; where parents are not named, children have other names."""
+    """The key of a parent job of ours, or ""; if the list names no parents, children are told by their names."""
     named = by_name.get(job.name or "", "")
     if job.parent_id is not None or (job.name and not named and not names_parents):
         return ""
@@ -123,17 +123,17 @@ def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) ->
 
 
 class Age:
-    """Tells when a list that is read page by page has left the time that matters.
+    """Detects when a list that is read page by page has passed all jobs newer than a given time.
 
-    The order of the list is not promised. Only while it was seen to run from new to old, a whole page of old jobs
-    says that all further ones are old too. A list that grows at its head while it is read moves: jobs that were seen
-    before, and those that are newer than all that it began with, say nothing of its order or its end.
+    IonQ does not promise an order of the list. Only if all pages so far run from new to old does a whole page of old
+    jobs show that all further ones are old too. A list that grows at its head while it is read shifts: jobs that were
+    seen before, and jobs newer than the whole first page, show nothing about its order or its end.
 
     ``vain_pages``: how many pages had only such jobs. ``newest``: the time of the newest job on the first page.
     """
 
     def __init__(self, since: datetime.datetime) -> None:
-        """``since``: what is older does not matter, by this machine's clock."""
+        """``since``: older jobs are not searched for; by this machine's clock."""
         self.vain_pages = 0
         self._since = since
         self._seen: set[str] = set()
@@ -143,7 +143,7 @@ class Age:
         self.is_descending = True
 
     def check(self) -> None:
-        """Raise UnknownOutcomeError where the list grows as fast as it is read."""
+        """Raise UnknownOutcomeError if the list grows as fast as it is read."""
         if self.vain_pages >= MOST_VAIN_PAGES:
             raise UnknownOutcomeError(
                 f"IonQ's list of jobs grows as fast as it is read: {MOST_VAIN_PAGES} pages of it had only jobs"
@@ -164,7 +164,7 @@ class Age:
     def _choose_times(self, jobs: Sequence[IonqJob]) -> list[datetime.datetime | None]:
         """The times of the page's jobs that show the list's order: not of jobs seen before or made since it began."""
         known = [job.status.submitted_at for job in jobs if job.status.submitted_at is not None]
-        # Within one page nothing moves.
+        # Within one page the order cannot shift.
         self.is_descending = self.is_descending and known == sorted(known, reverse=True)
         times = [job.status.submitted_at for job in jobs if job.job_id not in self._seen]
         self._seen.update(job.job_id for job in jobs)
@@ -199,7 +199,7 @@ async def look_up(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
 
 
 async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
-    """What one filtered list has of these; a server may ignore the filter, so only what was asked for is taken."""
+    """Those jobs that one filtered list has; a server may ignore the filter, so other jobs are left out."""
     if len(ids) == 1 or not client.has_list:
         return {}
     found: dict[str, IonqJob] = {}
@@ -215,7 +215,7 @@ async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, Ion
     except BusyError as error:
         if error.retry_after_seconds is not None:
             raise
-        # Ill may be the list alone. One job is asked for by itself: where it can be, so can the others.
+        # Perhaps only the list fails. One job is asked for by itself: if that works, so do the others.
         answer = await client.job(next(job_id for job_id in ids if job_id not in found), purpose="poll")
         found |= {answer[1].job_id: answer[1]} if answer is not None else {}
     return found

@@ -1,8 +1,8 @@
-"""A job's answer as bytes to keep: every document of it verbatim, one length-prefixed frame after the other.
+"""Encodes a job's answer for storage: all its documents verbatim, each in a length-prefixed frame.
 
 The first document is the job's own. With an even number of documents the second holds the probabilities; with an odd
-number there are none, since everything failed. Then follow pairs, a child's document and its probabilities or nothing,
-in the order of the children.
+number there are none, since all circuits failed. Then follow pairs in the order of the children: a child's document,
+and its probabilities or nothing.
 """
 
 import struct
@@ -17,7 +17,7 @@ _VERSION = 1
 
 
 def encode_answer(documents: Sequence[bytes]) -> bytes:
-    """All documents, which may be empty, in one piece."""
+    """All documents, which may be empty, as one byte string."""
     pieces = [_HEADER.pack(_MAGIC, _VERSION, 0, len(documents))]
     for document in documents:
         pieces += [_LENGTH.pack(len(document)), document]
@@ -27,7 +27,7 @@ def encode_answer(documents: Sequence[bytes]) -> bytes:
 def decode_answer(content: bytes) -> list[memoryview]:
     """The documents, as views into the content: they are large.
 
-    Raises InvalidResultError where the bytes are not whole, or of a version not known.
+    Raises InvalidResultError if the bytes are incomplete, or of an unknown version.
     """
     if len(content) < _HEADER.size:
         raise InvalidResultError(f"an answer of IonQ has at least {_HEADER.size} bytes, found {len(content)}")

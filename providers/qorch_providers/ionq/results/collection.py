@@ -1,4 +1,4 @@
-"""Collect all documents of a job that is over: its own, its probabilities, and its children where some failed."""
+"""Collect all documents of a finished job: its own, its probabilities, and its children's if some failed."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -15,10 +15,10 @@ from qorch_providers.ionq.wire.documents import IonqJob, RepeatedChildError, dec
 
 
 async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> bytes:
-    """The answer to a job, verbatim, as ``answers`` frames it.
+    """The answer to a job, verbatim, as ``archive`` encodes it.
 
-    Raises JobMissingError where there is no such job, JobFailedError where there is nothing of a result, BusyError
-    where it is not over or not readable now.
+    Raises JobMissingError if there is no such job, JobFailedError if it has no result at all, BusyError if it has not
+    finished or cannot be read now.
     """
     found = await client.job(job_id, purpose="fetch")
     if found is None:
@@ -41,7 +41,7 @@ async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> by
 
 
 async def _results(client: IonqClient, job: IonqJob, *, version: str) -> list[bytes]:
-    """Probabilities, b"" where only the children have them, and the children that are not in them."""
+    """Probabilities, b"" if only the children have them, and then documents of the children that are not in them."""
     probabilities = await client.results(_results_path(job, version=version))
     if probabilities is None:
         return [b"", *await _every_child(client, job, version=version)]
@@ -50,7 +50,7 @@ async def _results(client: IonqClient, job: IonqJob, *, version: str) -> list[by
 
 
 async def _every_child(client: IonqClient, job: IonqJob, *, version: str) -> list[bytes]:
-    """All children of a job whose results are nowhere together: newer servers have no place for that."""
+    """All children of a job without an aggregated result, which newer servers do not offer."""
     pairs = await _pairs(client, job, job.child_ids, version=version)
     if not pairs or len(pairs) < 2 * len(job.child_ids):
         raise BusyError(f"job {job.job_id} is completed, but IonQ has no results of it yet")
@@ -76,16 +76,16 @@ def _results_path(job: IonqJob, *, version: str) -> str:
 
 def _missing_children(job: IonqJob, probabilities: bytes) -> list[str]:
     if probabilities.count(b"{") == len(job.child_ids) + 1 and not has_empty_child(probabilities):
-        return []  # as many objects as circuits; whether they are the right ones is told when they are read
+        return []  # as many objects as circuits; reading checks that they are the right ones
     try:
         by_child = split_children(probabilities, most=len(job.child_ids))
     except InvalidResultError:
-        return []  # what it is instead is told when it is read
+        return []  # reading it raises the error
     return [child for child in job.child_ids if child not in by_child]
 
 
 async def _pairs(client: IonqClient, job: IonqJob, wanted: Sequence[str], *, version: str) -> list[bytes]:
-    """Of each of these children, in their order: its document, and its probabilities, or b"" where it failed."""
+    """Of each of these children, in their order: its document, and its probabilities, or b"" if it failed."""
     documents = await _child_documents(client, job, wanted, version=version)
 
     async def read(child_id: str) -> bytes:
@@ -118,7 +118,7 @@ async def _listed_children(
     client: IonqClient, job: IonqJob, wanted: Collection[str], *, version: str
 ) -> dict[str, bytes]:
     documents: dict[str, bytes] = {}
-    # Where the list is ill, each child can still be asked for.
+    # If the list cannot be read, each child can still be asked for.
     with suppress(NoListError, BusyError):
         async with aclosing(client.pages([("parent_job_id", job.job_id)], purpose="fetch")) as pages:
             async for page in pages:

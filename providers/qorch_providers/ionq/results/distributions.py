@@ -1,6 +1,6 @@
 """One circuit's probabilities from JSON, verified: flat with decimal keys, or per register with bitstrings.
 
-JSON lets a key stand twice and readers keep the last; here every pair has one colon, and colons are counted.
+JSON allows a key to occur twice, and readers keep the last; here every pair has one colon, and colons are counted.
 Dense rows of up to 1,024 outcomes are read as structs with one field per outcome, which halves the time.
 """
 
@@ -18,9 +18,9 @@ from qorch.model.arrays import FloatArray, UIntArray
 from qorch_providers.ionq.wire.sanitise import clean
 
 TOLERANCE = 1e-6
-"""Of a probability, and for each entry of their sum where they are exact."""
+"""Tolerance of a probability; for exact ones, the tolerance of their sum is this for each entry."""
 ROUNDING = 5e-5
-"""For each entry of the sum of counts' shares: some servers round them to as little as 4 decimals."""
+"""Tolerance of the sum of sampled probabilities, for each entry: some servers round them to only 4 decimals."""
 _REGISTER = "output_all"
 _MOST_DENSE_QUBITS = 10
 _BRACES_PER_CHILD = 3
@@ -30,10 +30,10 @@ _MOST_NAME = 67
 _EMPTY_OBJECT = re.compile(rb"\{\s*\}")
 _NOTHING = re.compile(rb"null|\{\s*\}")
 _DENSE_SHARE = 4
-"""A row counts as dense where at least one outcome in so many is there."""
+"""A row counts as dense if at least one in this number of outcomes is present."""
 
 Text = bytes | memoryview
-"""JSON, cut out of a larger document or not."""
+"""JSON, whole or cut out of a larger document."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +62,10 @@ class OutcomeTable(dict[str, int]):
         self._base = base
 
     def __missing__(self, key: str) -> int:
-        """Check and keep. Raises InvalidResultError for a key that is no outcome."""
+        """Check and keep. Raises InvalidResultError for a key that is not an outcome."""
         longest = self._n_qubits if self._base == 2 else 20
         if not (key.isascii() and key.isdigit() and len(key) <= longest) or not self._is_canonical(key):
-            raise InvalidResultError(f"{clean(key, limit=40)!r} is no outcome of {self._n_qubits} qubits")
+            raise InvalidResultError(f"{clean(key, limit=40)!r} is not an outcome of {self._n_qubits} qubits")
         self[key] = int(key, self._base)
         return self[key]
 
@@ -88,10 +88,10 @@ class DistributionReader:
     tolerance: float = TOLERANCE
 
     def read(self, text: Text) -> Distribution:
-        """The distribution of one row, in either shape. Raises InvalidResultError where anything is amiss.
+        """The distribution of one row, in either shape. Raises InvalidResultError if anything is wrong.
 
-        Bitstrings are read with qubit 0 rightmost; protocols.md shows no example that would tell, so the flat shape
-        is asked for where there is a choice.
+        Bitstrings are read with qubit 0 rightmost; no example in IonQ's reference would tell, so the flat shape, whose
+        keys are the outcomes as decimal numbers with qubit 0 as the lowest bit, is asked for if there is a choice.
         """
         body = bytes(text)
         found = None if self.dense is None else self.dense.read(body)
@@ -119,7 +119,7 @@ class DistributionReader:
         try:
             registers = _registered.decode(body).probabilities.registers
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            raise InvalidResultError(f"these are no probabilities: {clean(str(problem))}") from problem
+            raise InvalidResultError(f"these are not probabilities: {clean(str(problem))}") from problem
         if registers.keys() != {_REGISTER}:
             raise InvalidResultError(
                 f"expected the register {_REGISTER}, found {clean(', '.join(registers), limit=60)}"
@@ -134,14 +134,14 @@ _registered = msgspec.json.Decoder(_Registered)
 
 @dataclass(frozen=True, eq=False)
 class DenseReader:
-    """Reads flat rows in which many of the ``outcomes (2**n,)`` stand."""
+    """Reads flat rows that have many of the ``outcomes (2**n,)``."""
 
     outcomes: UIntArray
     decoder: "msgspec.json.Decoder[Any]"
     packer: struct.Struct
 
     def read(self, body: bytes) -> tuple[UIntArray, FloatArray] | None:
-        """Outcomes, ascending, and their probabilities; None for a body that is not quite so, or sparse."""
+        """Outcomes, ascending, and their probabilities; None for a body of another shape, or a sparse one."""
         size, n_colons = len(self.outcomes), _count_colons(body)
         if n_colons * _DENSE_SHARE < size or b"\\" in body:
             return None
@@ -159,13 +159,13 @@ class DenseReader:
 
 
 def _count_colons(body: bytes) -> int:
-    """``body.count(b":")``, which for that many of them takes longer than numpy."""
+    """``body.count(b":")``, computed with numpy, which is faster for large numbers of colons."""
     return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _COLON))
 
 
 @lru_cache(maxsize=_MOST_DENSE_QUBITS)
 def _dense_reader(n_qubits: int) -> DenseReader:
-    """One struct per number of qubits: its field k is named k in JSON, and NaN, which JSON has not, where it lacks."""
+    """A reader with a struct for ``n_qubits``: field k is named k in JSON; a missing one is NaN, which JSON lacks."""
     outcomes = np.arange(1 << n_qubits, dtype=np.uint64)
     names = {f"p{outcome}": str(outcome) for outcome in outcomes}
     fields = [(name, float, float("nan")) for name in names]
@@ -174,18 +174,18 @@ def _dense_reader(n_qubits: int) -> DenseReader:
 
 
 def reader_of(n_qubits: int, *, tolerance: float = TOLERANCE) -> DistributionReader:
-    """A reader for circuits of so many qubits; see DistributionReader."""
+    """A reader for circuits of ``n_qubits`` qubits; see DistributionReader."""
     dense = _dense_reader(n_qubits) if n_qubits <= _MOST_DENSE_QUBITS else None
     return DistributionReader(OutcomeTable(n_qubits), OutcomeTable(n_qubits, base=2), dense, tolerance)
 
 
 def _checked(probabilities: FloatArray, *, tolerance: float) -> FloatArray:
-    """The same within [0, 1]. NaN and infinity never get so far: msgspec refuses them."""
+    """The probabilities, clipped to [0, 1]. NaN and infinity do not occur: msgspec refuses them."""
     if not len(probabilities):
         raise InvalidResultError("there are no outcomes")
-    # Bare ufuncs: on so few numbers numpy's methods take longer to begin than to end.
+    # Bare ufuncs: for few numbers the overhead of numpy's methods is longer than the work.
     least, total = np.minimum.reduce(probabilities), float(np.add.reduce(probabilities))
-    # Where none is negative and their sum is at most 1, none of them is more.
+    # If none is negative and their sum is at most 1, none is above 1.
     most = 1.0 if least >= 0.0 and total <= 1.0 else np.maximum.reduce(probabilities)
     if least < -TOLERANCE or most > 1.0 + TOLERANCE:
         raise InvalidResultError("a probability is outside [0, 1]")
@@ -199,7 +199,7 @@ def _checked(probabilities: FloatArray, *, tolerance: float) -> FloatArray:
 def split_children(body: Text, *, most: int) -> dict[str, Text]:
     """The bodies of a multi-circuit job's children by id; a child with ``null`` or ``{}`` has none, and is left out.
 
-    Raises InvalidResultError where an id stands twice, or there are more than ``most`` of them.
+    Raises InvalidResultError if an id occurs twice, or there are more than ``most`` of them.
     """
     whole = bytes(body)
     children = _split_plainly(whole, most) or _split_any(whole, most)
@@ -207,15 +207,15 @@ def split_children(body: Text, *, most: int) -> dict[str, Text]:
 
 
 def has_empty_child(body: bytes) -> bool:
-    """Whether ``null`` or ``{}`` stands in an answer; much faster than to split it."""
+    """Whether an answer contains ``null`` or ``{}``; much faster than to split it."""
     return b"null" in body or _EMPTY_OBJECT.search(body) is not None
 
 
 def _split_plainly(body: bytes, most: int) -> dict[str, Text] | None:
-    """The same for a body without spaces and escapes, in a fraction of the time; None for any other.
+    """``split_children`` for a body without spaces and escapes, in a fraction of the time; None for any other.
 
-    Cut before every child: every brace that opens must follow upon a name, so nothing is nested, and without escapes
-    no string holds what is cut at. The pieces are read as JSON objects afterwards.
+    The body is cut before every child: every opening brace must follow a name, so nothing is nested, and without
+    escapes no string contains a cut. The pieces are read as JSON objects afterwards.
     """
     if body[:2] != b'{"' or body[-2:] != b"}}" or b"\\" in body:
         return None
@@ -243,11 +243,11 @@ def _split_plainly(body: bytes, most: int) -> dict[str, Text] | None:
 
 def _split_any(body: bytes, most: int) -> dict[str, Text]:
     if body.count(b"{") > 1 + most * _BRACES_PER_CHILD:
-        raise InvalidResultError(f"these are no results of {most} circuits at most")
+        raise InvalidResultError(f"these are not results of at most {most} circuits")
     try:
         children: dict[str, Text] = {child: bytes(raw) for child, raw in _aggregated.decode(body).items()}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidResultError(f"these are no results of several circuits: {clean(str(error))}") from error
+        raise InvalidResultError(f"these are not results of several circuits: {clean(str(error))}") from error
     colons = sum(bytes(raw).count(b":") for raw in children.values()) + sum(1 + child.count(":") for child in children)
     if body.count(b":") != colons or b"\\" in body:
         raise InvalidResultError("a circuit is there twice, or its name is escaped")

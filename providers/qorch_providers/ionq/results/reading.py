@@ -9,8 +9,9 @@ import numpy as np
 from qorch.errors import InvalidResultError
 from qorch.model.arrays import FloatArray, IntArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import BlockShape, JobResult, JobShape, RawResult, RemoteState
-from qorch.model.measurement import BlockResult
+from qorch.model.job import JobResult, JobShape, RawResult, RemoteState
+from qorch.model.measurement import BlockResult, BlockShape
+from qorch.model.samples import Samples
 from qorch_providers.ionq.options import Options
 from qorch_providers.ionq.results.archive import decode_answer
 from qorch_providers.ionq.results.distributions import (
@@ -34,9 +35,9 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
     """The results of a job's blocks, and the rows that failed at IonQ.
 
     Ideal simulator: the probabilities are exact, and shots are drawn here, each row from its own stream. Elsewhere
-    probability times shots must be whole but for the server's rounding (see ``whole_counts``); only with debiasing
+    probability times shots must be whole, apart from the server's rounding (see ``whole_counts``); only with debiasing
     it is rounded here (see ``nearest_counts``).
-    Raises InvalidResultError, and nothing else, where anything is amiss: then no row is believed.
+    Raises InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
     documents = decode_answer(raw.content)
     if not documents:
@@ -86,7 +87,7 @@ def _read_pairs(job: IonqJob, pairs: Sequence[memoryview], *, version: str) -> d
     for document, body in zip(pairs[::2], pairs[1::2], strict=True):
         child = decode_job(bytes(document), version=version)
         if child.job_id not in job.child_ids or child.job_id in single:
-            raise InvalidResultError(f"job {child.job_id} is no child of {job.job_id}, or is there twice")
+            raise InvalidResultError(f"job {child.job_id} is not a child of {job.job_id}, or is there twice")
         if child.status.state not in (RemoteState.DONE, *_LOST):
             raise InvalidResultError(f"job {child.job_id} is not over; fetch its results when it is")
         single[child.job_id] = None if child.status.state in _LOST else body
@@ -105,45 +106,44 @@ def _child_body(child: str, single: dict[str, Text | None], whole: dict[str, Tex
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A row that is there: its place in the block."""
+    """A row that did not fail, with its place in the block."""
 
     place: int
     distribution: Distribution
 
     @property
     def n_outcomes(self) -> int:
-        """How many outcomes it has a probability of."""
+        """The number of outcomes with a probability."""
         return len(self.distribution.outcomes)
 
 
 def _read_block(block: BlockShape, rows: list[Text | None], options: Options) -> BlockResult:
     """The rows that are there; the error of a bad one begins with its number."""
     found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
-    if block.measurement.is_exact:
+    samples = block.samples
+    if samples is None:
         if not options.is_ideal:
             raise InvalidResultError("exact values were asked for; only the ideal simulator has them")
         return BlockResult(values=_exact_values(block, [row.distribution for row in found]))
-    if block.shots is None:
-        raise InvalidResultError("no number of shots is known")
-    histograms = _drawn(block, found, block.shots) if options.is_ideal else _counted(found, block.shots, options)
-    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=block.shots))
+    histograms = _drawn(samples, found) if options.is_ideal else _counted(found, samples.shots, options)
+    return BlockResult(counts=_pack(histograms, n_qubits=block.n_qubits, shots=samples.shots))
 
 
-def _drawn(block: BlockShape, rows: Iterator[_Row], shots: int) -> Iterator[tuple[UIntArray, IntArray]]:
+def _drawn(samples: Samples, rows: Iterator[_Row]) -> Iterator[tuple[UIntArray, IntArray]]:
     """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
-    stream = RowStream()
+    stream, shots = RowStream(), samples.shots
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):
             words = np.empty((len(chunk), shots), dtype=np.uint32)
             for row, drawn in zip(chunk, words, strict=True):
-                name, ordinal = int(block.streams[row.place]), int(block.ordinals[row.place])
-                drawn[:] = stream.words(name, ordinal, offset=block.shot_offset, count=shots)
+                name, ordinal = int(samples.streams[row.place]), int(samples.ordinals[row.place])
+                drawn[:] = stream.words(name, ordinal, offset=samples.offset, count=shots)
             probabilities = np.stack([row.distribution.probabilities for row in chunk])
             yield np.stack([row.distribution.outcomes for row in chunk]), draw_counts(probabilities, words)
 
 
 def _counted(rows: Iterator[_Row], shots: int, options: Options) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(1, E)`` of one row after the other, as they were measured."""
+    """Outcomes and counts ``(1, E)`` of each row in turn, as measured."""
     for row in rows:
         try:
             counts = whole_counts(row.distribution, shots=shots)
@@ -165,7 +165,7 @@ def _read_rows(rows: list[Text | None], reader: DistributionReader) -> Iterator[
 
 
 def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, shots: int) -> Counts:
-    """All rows in one, without what was not seen."""
+    """All rows in one ``Counts``, without outcomes that were not seen."""
     outcome_type, count_type = smallest_unsigned((1 << n_qubits) - 1), smallest_unsigned(shots)
     outcomes = [np.empty(0, dtype=outcome_type)]
     counts = [np.empty(0, dtype=np.uint8)]
@@ -185,7 +185,7 @@ def _pack(histograms: Iterable[tuple[UIntArray, IntArray]], *, n_qubits: int, sh
 
 
 def _exact_values(block: BlockShape, distributions: list[Distribution]) -> FloatArray:
-    """Probabilities or parities ``(R, M)``, divided by the sum of what was sent, which rounding keeps from being 1."""
+    """Probabilities or parities ``(R, M)``, divided by the sum of the probabilities, which is not 1 after rounding."""
     masks = block.measurement.masks
     values = np.zeros((len(distributions), block.measurement.n_values))
     for row, distribution in enumerate(distributions):

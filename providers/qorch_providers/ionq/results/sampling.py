@@ -1,6 +1,6 @@
-"""Shots from probabilities: drawn here where IonQ gives exact ones, counted where it gives a histogram's shares.
+"""Counts from probabilities: drawn here if IonQ gives exact ones, computed if it gives those of a histogram.
 
-Shot s of a row is word ``shot_offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
+Shot s of a row is word ``offset + s`` of its stream (see `qorch_providers.streams`), turned into an outcome by the
 inverse distribution function.
 """
 
@@ -14,21 +14,21 @@ from qorch_providers.ionq.results.distributions import Distribution
 COUNT_TOLERANCE = 0.01
 """How far probability times shots may be from a whole number."""
 ROUNDED_TOLERANCE = 0.25
-"""The same at most where rounded shares explain it: nearer to the middle the whole number is in doubt."""
+"""The limit if the server's rounding explains a larger distance; beyond it, the whole number is ambiguous."""
 _ROUNDED_DIGITS = (4, 5, 6)
 _WORDS = 2.0**32
 _LAST_WORD = np.uint32(0xFFFFFFFE)
 
 
 def draw_counts(probabilities: FloatArray, words: npt.NDArray[np.uint32]) -> IntArray:
-    """How often each of E outcomes is drawn in each of B rows, ``(B, E)``: from ``(B, E)`` and uint32 ``(B, S)``.
+    """How often each outcome is drawn, ``(B, E)``, given ``probabilities (B, E)`` and uint32 ``words (B, S)``.
 
     Outcome k is drawn by the words from ``2**32 c[k - 1]`` below ``2**32 c[k]``, rounded, of the row's distribution
-    function c: no probability is off by more than 2^-32, and what is impossible is never drawn.
+    function c: no probability is off by more than 2^-32, and an impossible outcome is never drawn.
     """
     cumulative = np.cumsum(probabilities, axis=1)
     cumulative *= _WORDS / cumulative[:, -1:]
-    # The last word of all is never drawn, so the end of the distribution fits into 32 bits.
+    # The largest word is never drawn, so the end of the distribution fits into 32 bits.
     cuts = np.minimum(cumulative + 0.5, _WORDS - 1.0).astype(np.uint32)
     words = np.minimum(words, _LAST_WORD)
     n_outcomes = probabilities.shape[1]
@@ -44,10 +44,10 @@ def draw_counts(probabilities: FloatArray, words: npt.NDArray[np.uint32]) -> Int
 
 
 def whole_counts(distribution: Distribution, *, shots: int) -> IntArray:
-    """The counts ``(E,)`` whose shares of ``shots`` these probabilities are.
+    """The counts ``(E,)``, given probabilities that are counts divided by ``shots``.
 
-    Raises InvalidResultError where they are not whole within 0.01, or within what a server's rounding to 4, 5 or 6
-    decimals explains, at most 0.25; and where they do not sum to the shots: then this is no histogram of so many.
+    Raises InvalidResultError if the counts are not whole within 0.01, or within what a server's rounding to 4, 5 or 6
+    decimals explains, at most 0.25; and if they do not sum to ``shots``.
     """
     expected = distribution.probabilities * shots
     counts = np.rint(expected)
@@ -55,15 +55,15 @@ def whole_counts(distribution: Distribution, *, shots: int) -> IntArray:
     if off > COUNT_TOLERANCE:
         explained = _rounding(distribution) * shots
         if off > min(explained, ROUNDED_TOLERANCE):
-            hint = "; the server rounds them too much for so many: ask for fewer" if off <= explained else ""
-            raise InvalidResultError(f"the probabilities are no shares of {shots} shots{hint}")
+            hint = "; the server rounds them too much for this many shots: ask for fewer" if off <= explained else ""
+            raise InvalidResultError(f"the probabilities are not those of {shots} shots{hint}")
     if int(counts.sum()) != shots:
-        raise InvalidResultError(f"the probabilities are no shares of {shots} shots")
+        raise InvalidResultError(f"the probabilities are not those of {shots} shots")
     return np.asarray(counts, dtype=np.int64)
 
 
 def _rounding(distribution: Distribution) -> float:
-    """How far from the truth probabilities are that have so few decimals; 0 where they are not rounded."""
+    """The largest rounding error of the probabilities, judged by their decimals; 0 if they are not rounded."""
     shares = distribution.probabilities
     for digits in _ROUNDED_DIGITS:
         if np.allclose(shares, shares.round(digits), rtol=0.0, atol=1e-12):
@@ -74,7 +74,7 @@ def _rounding(distribution: Distribution) -> float:
 def nearest_counts(distribution: Distribution, *, shots: int) -> IntArray:
     """Counts ``(E,)`` that sum to ``shots`` and are nearest to the probabilities, by largest remainders.
 
-    For mitigated (debiased) histograms only, whose shares come from no set of shots: their counts are a rounding, and
+    For mitigated (debiased) histograms only, whose probabilities fit no set of shots: the counts are rounded, and
     errors estimated from them are those of plain shots, not of the mitigation.
     """
     expected = distribution.probabilities * (shots / distribution.probabilities.sum())

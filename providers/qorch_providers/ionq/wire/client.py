@@ -1,4 +1,4 @@
-"""IonQ's endpoints, one call each: answers as documents, failures as errors of qorch. It repeats nothing."""
+"""A client for IonQ's endpoints, one try per call: answers as documents, failures as errors of qorch."""
 
 import asyncio
 import datetime
@@ -29,7 +29,7 @@ from qorch_providers.ionq.wire.status import (
 )
 
 AT_ONCE = 4
-"""Calls side by side that one question is split into."""
+"""How many calls are made at the same time if one question needs several."""
 
 PAGE_ROWS = 25
 """Jobs on one page of a list, by default and at most."""
@@ -53,12 +53,12 @@ class Page:
 
 
 class NoListError(BackendError):
-    """The server has no list of jobs: there are such among those that speak only a part of IonQ's protocol."""
+    """The server has no list of jobs; some servers implement only a part of IonQ's protocol."""
 
 
 class IonqClient:
-    """``calls`` counts what was asked, by purpose: submit, poll, find, fetch, cancel, availability. ``has_list``: False
-    once the server said that it has no list of jobs.
+    """A client of one server. ``calls`` counts the calls by purpose: submit, poll, find, fetch,
+    cancel, availability. ``has_list``: False once the server said that it has no list of jobs.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the key was refused.
@@ -78,7 +78,7 @@ class IonqClient:
         self._jobs = f"/{version}/jobs"
 
     async def submit(self, body: bytes) -> str:
-        """POST a job, once; its id. Raises what ``read_submission`` does, NotSentError and NoAnswerError."""
+        """POST a job once; returns its id. Raises what ``read_submission`` raises, NotSentError and NoAnswerError."""
         self.calls["submit"] += 1
         try:
             response = await self._http.send("POST", self._jobs, content=body)
@@ -88,7 +88,7 @@ class IonqClient:
         return read_submission(response, secrets=self._secrets)
 
     async def job(self, job_id: str, *, purpose: str) -> tuple[bytes, IonqJob] | None:
-        """The job's document, verbatim and read; None where IonQ has no such job, or can have none of that id."""
+        """The job's document, verbatim and read; None if IonQ has no such job, or the id is not a valid one."""
         if not is_safe_id(job_id):
             return None
         response = await self._ask(purpose, f"{self._jobs}/{job_id}")
@@ -123,7 +123,7 @@ class IonqClient:
         if response.status in REFUSED_QUERY and self._takes_filters and query != plain:
             response = await self._call_as(purpose, plain)
             self._takes_filters = response.status != 200
-        # Whatever a server that has listed before says now, it is for a while: a list is never taken for lost.
+        # A server that has listed jobs before has a list: if it denies that now, this is taken to be temporary.
         self.has_list = self._has_listed or not is_not_offered(response)
         if not self.has_list:
             raise NoListError(f"the server has no list of jobs at {self._jobs}; it answered {response.status}")
@@ -136,7 +136,7 @@ class IonqClient:
         return await self._call("GET", self._jobs, query)
 
     async def pages(self, query: Sequence[tuple[str, str]], *, purpose: str) -> AsyncGenerator[Page, None]:
-        """All pages. Raises BusyError instead of ending where the list goes round in circles or has no end."""
+        """All pages. Raises BusyError instead of ending if the list repeats a page or has too many."""
         cursor: str | None = None
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
@@ -151,8 +151,8 @@ class IonqClient:
         raise BusyError(f"IonQ's list of jobs has more than {_MOST_PAGES} pages; it is asked again")
 
     async def results(self, path: str) -> bytes | None:
-        """The document of probabilities at a path of IonQ's, verbatim; None where there is none (yet)."""
-        # Whoever says so: nothing is taken for lost over it.
+        """The document of probabilities at a path of IonQ's, verbatim; None if there is none (yet)."""
+        # Also if a gateway says so: the job does not count as lost because of it.
         response = await self._ask("fetch", path, missing=lambda found: found.status in (404, 405, 410, 501))
         if response is None:
             return None
@@ -161,16 +161,16 @@ class IonqClient:
         return response.body
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for the end of a job; fine where it is over, or was never there."""
+        """Ask IonQ to cancel a job; no error if it has finished, or does not exist."""
         self.calls["cancel"] += 1
         response = await self._call("PUT", f"{self._jobs}/{job_id}/status/cancel")
         if not response.is_success and response.status not in (400, 404, 409):
             raise read_failure(response, secrets=self._secrets)
 
     async def availability(self, target: str) -> tuple[Availability, str | None] | None:
-        """Whether the target takes jobs, and the id of its characterization; None where IonQ has no such target.
+        """Whether the target takes jobs, and the id of its characterization; None if IonQ has no such target.
 
-        A server that describes no targets at all is taken to be open.
+        A server that describes no targets at all counts as open.
         """
         # v0.3 documents only the list.
         names = (f"/{target}", "") if self.version != "v0.3" else ("",)
@@ -193,7 +193,7 @@ class IonqClient:
         *,
         missing: Callable[[HttpResponse], bool] = is_missing,
     ) -> HttpResponse | None:
-        """The answer; None for one of those that say, by ``missing``, that there is no such thing."""
+        """The answer, or None if ``missing`` finds that it says that the requested object does not exist."""
         self.calls[purpose] += 1
         response = await self._call("GET", path, query)
         if missing(response):
@@ -224,7 +224,7 @@ class IonqClient:
 
     async def _read(self, body: bytes, decode: Callable[[bytes], Result]) -> Result:
         try:
-            # Jobs name all their children, thousands of them.
+            # A job names all of its children, which may be thousands.
             return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
         except InvalidResultError as error:
             told = mask(str(error), self._secrets)
@@ -235,7 +235,7 @@ class IonqClient:
 async def ask_each(
     ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], *, at_once: int = AT_ONCE
 ) -> list[Result]:
-    """The answers in order of the items, at most ``at_once`` asked side by side; the first failure ends all."""
+    """The answers in order of the items, with at most ``at_once`` calls at a time; the first failure ends all."""
     gate = asyncio.Semaphore(at_once)
 
     async def ask_one(item: Item) -> Result:

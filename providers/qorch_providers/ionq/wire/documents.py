@@ -1,6 +1,6 @@
 """IonQ's JSON documents: jobs, lists of jobs, acceptances, errors and backends, in version 0.4 or 0.3.
 
-Only what qorch uses is read; what else is there does not matter. Whatever cannot be believed is an InvalidResultError.
+Only the fields that qorch uses are read; others are ignored. Values that are not plausible raise InvalidResultError.
 """
 
 import datetime
@@ -33,10 +33,10 @@ _STATES: Mapping[str, RemoteState] = MappingProxyType(
         "canceled": RemoteState.CANCELLED,
     }
 )
-"""Both versions' words; 0.3 says running where 0.4 says started."""
+"""The status words of both versions; 0.3 says running, 0.4 started."""
 
 _REPEATABLE = frozenset({"InternalError", "QuantumComputerError", "SystemCancel"})
-"""Failures of IonQ's side, which another try may not meet. The others lie in the job or the account."""
+"""Failures on IonQ's side, after which another try may succeed. The others are caused by the job or the account."""
 
 _ARTIFACTS = (
     "ionq.result.probabilities-aggregate.json.v1",
@@ -54,7 +54,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 class _Job(msgspec.Struct):
-    """Fields of both versions. Those without a type are read leniently: what cannot be read is not there."""
+    """Fields of both versions. Those without a type are read leniently: one that cannot be read counts as missing."""
 
     id: str
     status: msgspec.Raw = _NULL
@@ -119,7 +119,7 @@ class RepeatedChildError(InvalidResultError):
 
 @dataclass(frozen=True)
 class IonqJob:
-    """What a job's document says.
+    """The content of a job's document.
 
     ``key``: the idempotency key in its metadata. ``odd_status``: its status where that is none of IonQ's words, and
     ``status`` takes it to be running. ``children``, ``results``, ``results_url``: JSON that is read when it is wanted.
@@ -143,9 +143,9 @@ class IonqJob:
 
     @cached_property
     def child_ids(self) -> tuple[str, ...]:
-        """Of a multi-circuit job. Raises InvalidResultError where they cannot be believed.
+        """The child ids of a multi-circuit job. Raises InvalidResultError if they are not valid.
 
-        Read when they are wanted: there are thousands, and who only asks for the status does not.
+        Parsed only when needed: there may be thousands, and polling the status does not need them.
         """
         children = tuple(check_id(child) for child in _decode(self.children, list[str], "list of children") or ())
         if len(set(children)) != len(children):
@@ -154,9 +154,9 @@ class IonqJob:
 
     @cached_property
     def results_path(self) -> str | None:
-        """Where the document says that its probabilities are; None where it names no place of its own.
+        """The path of the probabilities, as the document names it; None if it names none.
 
-        Of a URL only the path counts, and only one below this very job: nothing else is ever asked for.
+        Only the path of a URL is used, and only one below this job: no other is ever requested.
         """
         own = f"/{self.version}/jobs/{self.job_id}/"
         paths = (f"/{_path_of(name).lstrip('/')}" for name in self._named_results(own))
@@ -175,9 +175,9 @@ class IonqJob:
 
 
 def decode_job(body: bytes, *, version: str) -> IonqJob:
-    """The job of `GET /jobs/{id}`. Raises InvalidResultError where it cannot be read or believed.
+    """The job of `GET /jobs/{id}`. Raises InvalidResultError if it cannot be read, or is not plausible.
 
-    Only its id, its status, and what tells whose it is have to be readable: no result is lost over a clock.
+    Only its id, status, parent and metadata must be readable: no result is lost because of, say, an unreadable time.
     """
     job = _read_job(body, version)
     if job.odd_status is not None:
@@ -186,7 +186,7 @@ def decode_job(body: bytes, *, version: str) -> IonqJob:
 
 
 def _read_job(body: bytes, version: str) -> IonqJob:
-    """The same for a status of any kind."""
+    """``decode_job``, but accepting a status that is not one of IonQ's words."""
     job = _decode(body, _Job, "job")
     word = _soft(job.status, _text)
     state = _STATES.get(word or "")
@@ -208,9 +208,9 @@ def _read_job(body: bytes, version: str) -> IonqJob:
 def decode_job_list(body: bytes, *, version: str) -> tuple[list[IonqJob], str | None]:
     """The jobs of one page of `GET /jobs`, and the cursor of the next page, None at the end.
 
-    A job whose status is none of IonQ's is there too, with ``odd_status``: it has been accepted, whatever became of it.
-    Raises InvalidResultError for a page that cannot be read. A single job that cannot be read is left out where it
-    does not mention qorch: what others have in the account must not hide our own jobs.
+    A job whose status is not one of IonQ's words is included, with ``odd_status``, as it has been accepted.
+    Raises InvalidResultError for a page that cannot be read. A single job that cannot be read is left out if it
+    does not mention qorch: jobs of other tools in the account must not hide our own.
     """
     listing = _decode(body, _Listing, "list of jobs")
     jobs = []
@@ -227,12 +227,12 @@ def decode_job_list(body: bytes, *, version: str) -> tuple[list[IonqJob], str | 
 
 
 def decode_accepted(body: bytes) -> str:
-    """The id of the job that a POST created. Raises InvalidResultError where it has none."""
+    """The id of the job that a POST created. Raises InvalidResultError if there is none."""
     return check_id(_decode(body, _Accepted, "acceptance").id)
 
 
 def decode_error(body: bytes) -> str:
-    """What an error's body says, in one bounded line without control characters; "" where nothing is readable."""
+    """The message in an error's body, as one short line without control characters; "" if none is readable."""
     try:
         error = _decode(body, _Error, "error")
     except InvalidResultError:
@@ -246,13 +246,13 @@ def decode_error(body: bytes) -> str:
 
 
 def decode_availability(body: bytes, *, target: str) -> tuple[Availability, str | None] | None:
-    """Whether ``target`` takes jobs, and the id of its present characterization, None where it has none.
+    """Whether ``target`` takes jobs, and the id of its present characterization, None if it has none.
 
-    None where a list does not name the target.
+    Returns None if a list does not name the target.
 
     ``body`` is that of `GET /backends/{target}` or of `GET /backends`. A status that is not known counts as closed,
-    and the reason says the word. Queue times are taken to be milliseconds (protocols.md 1.10 is not sure). Raises
-    InvalidResultError where it cannot be read, or is of another target.
+    and the reason says the word. Queue times are taken to be milliseconds: IonQ's reference gives no unit, and its
+    examples are about 10^6. Raises InvalidResultError if it cannot be read, or is of another target.
     """
     is_list = body.lstrip()[:1] == b"["
     found = _decode(body, list[_Backend], "list of backends") if is_list else [_decode(body, _Backend, "backend")]
@@ -273,7 +273,7 @@ def decode_availability(body: bytes, *, target: str) -> tuple[Availability, str 
 
 
 def _characterization(backend: _Backend) -> str | None:
-    """Version 0.3 has a URL that ends with the id."""
+    """The id of the characterization; version 0.3 has a URL that ends with it."""
     text = backend.characterization_id or (backend.characterization_url or "").rpartition("/")[2]
     return check_id(text) if text else None
 
@@ -292,7 +292,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _soft(raw: msgspec.Raw | bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
-    """None for what is not there, or is something else than it should be."""
+    """The decoded value; None if it is missing or of another type."""
     if bytes(raw) == b"null":
         return None
     try:
@@ -331,7 +331,7 @@ def _label(job: _Job, metadata: Mapping[str, msgspec.Raw]) -> JobLabel | None:
 
 
 def _whole_key(job: _Job) -> str | None:
-    """The key, unless a server cut it short: then it proves nothing."""
+    """The key in the metadata; None if a server has truncated it, as it then proves nothing."""
     key = _key(job)
     return key if key is not None and _KEY.fullmatch(key) else None
 
@@ -344,7 +344,7 @@ def _failure(raw: msgspec.Raw) -> tuple[str | None, str | None]:
 
 
 def _forecast(job: _Job, state: RemoteState) -> float | None:
-    """Seconds that are left as IonQ sees it: until the start while the job waits, of execution while it runs."""
+    """IonQ's forecast in seconds: until the start if the job is queued, of the execution time if it runs."""
     if state == RemoteState.QUEUED:
         return _seconds(_soft(job.predicted_wait_time_ms, _number))
     if state == RemoteState.RUNNING:
@@ -360,7 +360,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 
 def _time(raw: msgspec.Raw) -> datetime.datetime | None:
-    """ISO 8601 of version 0.4, or Unix seconds of 0.3."""
+    """A time: ISO 8601 in version 0.4, Unix seconds in 0.3."""
     text = _soft(raw, _text)
     try:
         if text is not None:
@@ -383,5 +383,5 @@ def _key(job: _Job) -> str | None:
 
 
 def _path_of(name: str) -> str:
-    """Without the server's name, which may be another one behind a gateway, and without the query."""
+    """The path of a URL; the server's name, which may be another one behind a gateway, and the query are dropped."""
     return _ORIGIN.sub("", name).partition("?")[0].partition("#")[0]

@@ -1,4 +1,4 @@
-"""Words from outside: ids, paths and sentences of a server, checked or cleaned before anyone sees them."""
+"""Checks or cleans text from a server (ids, paths, messages) before it is used or shown."""
 
 import re
 import unicodedata
@@ -19,12 +19,12 @@ def check_id(text: str) -> str:
 
 
 def is_path(text: str) -> bool:
-    """Whether it is a path of this API on the same server, and leads nowhere else."""
+    """Whether a text is a path of this API on the same server, and cannot lead elsewhere."""
     return bool(_PATH.fullmatch(text)) and ".." not in text and "." not in text.split("/")
 
 
 def clean(text: str, *, limit: int = MAX_TEXT) -> str:
-    """Without control, bidirectional and other invisible characters, in one line, at most ``limit`` characters."""
+    """The text in one line without control, bidirectional and other invisible characters, cut to ``limit``."""
     kept = (" " if unicodedata.category(letter) in _UNWANTED else letter for letter in text[: 8 * limit])
     line = " ".join("".join(kept).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,10 +1,10 @@
-"""What an HTTP answer of IonQ means: accepted, refused, or nobody knows. Pure.
+"""What an HTTP answer of IonQ means for a job: accepted, refused, or unknown. Pure.
 
-After a POST only what proves that nothing was accepted counts as refused. By the meaning of the status a 4xx is that
-proof, but for 408: a server that waited too long may have read the job. A 5xx is none, whoever wrote it and whatever
-it says: gateways answer 502, 504 and 52x, and IonQ itself 500 and 503, also after the job was taken. So a 503 that
-speaks of maintenance stays unknown too, and availability() tells the rest. A redirect is a proof where it says that the
-request belongs elsewhere (301, 307, 308), and none where servers answer so to what they accepted (302, 303).
+After a POST only an answer that proves that nothing was accepted counts as refused. By the meaning of the status a 4xx
+is that proof, except 408: a server that waited too long may have read the job. A 5xx is not, with any text: gateways
+answer 502, 504 and 52x, and IonQ itself 500 and 503, also after the job was accepted. So a 503 that mentions
+maintenance stays unknown too, and availability() tells the rest. A redirect is a proof if it says that the request
+belongs elsewhere (301, 307, 308), but not one that servers also send after they accepted a request (302, 303).
 """
 
 import re
@@ -25,7 +25,7 @@ from qorch_providers.ionq.wire.documents import decode_accepted, decode_error
 from qorch_providers.ionq.wire.sanitise import clean
 
 REFUSED_QUERY = frozenset({400, 422})
-"""To a question without a body: it has parameters that the server does not take."""
+"""Statuses by which a server refuses the parameters of a GET."""
 _REFUSED = frozenset({400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 424, 431})
 _NOT_OFFERED = frozenset({405, 501})
 _PERHAPS_NOT_OFFERED = frozenset({404, *REFUSED_QUERY})
@@ -47,7 +47,7 @@ _PAGE_BYTES = 20_000
 def read_submission(response: HttpResponse, *, secrets: Iterable[str]) -> str:
     """The id of the job that was accepted.
 
-    Raises BusyError, UnavailableError, CredentialsError or RejectedError where the answer proves that it was not,
+    Raises BusyError, UnavailableError, CredentialsError or RejectedError if the answer proves that it was not,
     UnknownOutcomeError in every other case.
     """
     if response.status in (200, 201):
@@ -63,7 +63,7 @@ def read_submission(response: HttpResponse, *, secrets: Iterable[str]) -> str:
 
 
 def read_failure(response: HttpResponse, *, secrets: Iterable[str]) -> BackendError:
-    """The error for a call that is safe to repeat and was not answered with what was asked for."""
+    """The error for a call that is safe to repeat and was answered with a failure."""
     sentence = _tell(response, "a question", secrets)
     if response.status in (401, 403):
         return _credentials(sentence)
@@ -71,14 +71,14 @@ def read_failure(response: HttpResponse, *, secrets: Iterable[str]) -> BackendEr
 
 
 def is_missing(response: HttpResponse) -> bool:
-    """Whether IonQ itself, not something on the way to it, says that there is no such thing."""
+    """Whether IonQ itself, not a gateway before it, says that the requested object does not exist."""
     return response.status == 404 and decode_error(response.body) != ""
 
 
 def is_not_offered(response: HttpResponse) -> bool:
-    """Whether the server itself says that it has no such question, as those that speak a part of the protocol.
+    """Whether the server itself says that it has no such endpoint, as servers with a part of the protocol do.
 
-    It says so in a sentence, or in a page of its framework; a page of a gateway says nothing of the server behind it.
+    It says so in an error message, or in a page of its framework; a page of a gateway does not speak for the server.
     """
     if response.status in _NOT_OFFERED:
         return True
@@ -122,7 +122,7 @@ def _tell(response: HttpResponse, what: str, secrets: Iterable[str]) -> str:
     words = decode_error(response.body) or _tell_redirect(response) or "without a sentence that can be read"
     request_id = response.headers.get("x-request-id", "")
     reference = f" (x-request-id {request_id})" if is_safe_id(request_id) else ""
-    # Only the server's words may hold a secret; our own are not to be mutilated.
+    # Only the server's text may hold a secret; ours is not masked, as masking could damage it.
     return f"IonQ answered {response.status} to {what}: {mask(words + reference, secrets)}"
 
 
@@ -131,4 +131,4 @@ def _tell_redirect(response: HttpResponse) -> str:
     if not target:
         return ""
     base = target.partition("/jobs")[0] or "that server"
-    return f"the server redirects to {target}; where that is IonQ's API, set {URL_NAME} to {base}"
+    return f"the server redirects to {target}; if that is IonQ's API, set {URL_NAME} to {base}"

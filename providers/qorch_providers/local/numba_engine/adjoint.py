@@ -1,4 +1,4 @@
-"""Kernels: exact gradients by going backward through a program with two states.
+"""Kernels: exact gradients by the adjoint method, which takes two states backward through a program.
 
 With ``L = <psi|O|psi>``, ``lambda = O psi`` and a rotation ``exp(-i angle/2 P)`` just before the two states,
 ``dL/dangle = Im <lambda|P|psi>``. For a whole matrix of one qubit three such numbers (P = X, Y, Z) are enough: each
@@ -19,7 +19,7 @@ from qorch_providers.local.program.program import DIAGONAL, GATHER, GENERAL, REA
 def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
     """Add the derivative by every angle of the program to ``work.slopes``, in lanes.
 
-    The states are those at the end of the program; all of them are used up.
+    The states are those at the end of the program; all of them are overwritten.
     """
     operations = tables.operations
     for index in range(len(operations) - 1, -1, -1):
@@ -59,7 +59,7 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
 
 @inner
 def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lre, lim):
-    """The derivative by the angle of a Pauli rotation, and both states taken back before it."""
+    """Add the derivative by the angle of a Pauli rotation, and undo the rotation on both states."""
     slot = tables.turns[tables.matrices[matrix, 1], 1]
     slope = correlate_pair(is_real, x_mask, z_mask, re, im, lre, lim)
     store(work.slopes, slot, load(work.slopes, slot) + slope)
@@ -71,7 +71,7 @@ def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lr
 
 @inner
 def _back_through(tables, matrix, kind, is_real, work, re, im, lre, lim, stride):
-    """The derivatives inside one matrix of one qubit, and both states taken back before it."""
+    """Add the derivatives by the angles in one matrix of one qubit, and undo the matrix on both states."""
     at = 8 * matrix
     if kind == DIAGONAL:
         tz = undo_diagonal(work.matrices, at, re, im, lre, lim, stride)
@@ -87,7 +87,7 @@ def _back_through(tables, matrix, kind, is_real, work, re, im, lre, lim, stride)
 
 @inner
 def spread(tables, matrix, work, tx, ty, tz):
-    """From the vector just after a matrix to the derivative by each of its turns, the last one first."""
+    """Add the derivative by each turn of a matrix, the last one first, given the vector just after the matrix."""
     zero = tx - tx
     for turn in range(tables.matrices[matrix, 2] - 1, tables.matrices[matrix, 1] - 1, -1):
         kind, slot = tables.turns[turn, 0], tables.turns[turn, 1]
@@ -130,7 +130,7 @@ def correlate(is_real, re, im, lre, lim, stride):
 
 @inner
 def undo_real(matrices, at, re, lre, stride):
-    """``correlate`` for real states, of which only Y is left, and the transposed matrix on both."""
+    """``correlate`` for real states, for which only Y counts; applies the transposed matrix to both states."""
     a, b = load(matrices, at), load(matrices, at + 2)
     c, d = load(matrices, at + 4), load(matrices, at + 6)
     ty = a - a
@@ -148,7 +148,7 @@ def undo_real(matrices, at, re, lre, stride):
 
 @inner
 def undo_diagonal(matrices, at, re, im, lre, lim, stride):
-    """``Im <lambda|Z|psi>``, and the inverse of ``exp(-i angle/2 Z)`` on both."""
+    """``Im <lambda|Z|psi>``; applies the inverse of ``exp(-i angle/2 Z)`` to both states."""
     c, s = load(matrices, at), load(matrices, at + 1)
     zero = c - c
     negative = zero - s
@@ -172,7 +172,7 @@ def undo_diagonal(matrices, at, re, im, lre, lim, stride):
 
 @inner
 def undo_general(matrices, at, re, im, lre, lim, stride):
-    """``correlate``, and the adjoint matrix on both states."""
+    """``correlate``; applies the adjoint matrix to both states."""
     ar, ai, br, bi = load(matrices, at), load(matrices, at + 1), load(matrices, at + 2), load(matrices, at + 3)
     cr, ci, dr, di = load(matrices, at + 4), load(matrices, at + 5), load(matrices, at + 6), load(matrices, at + 7)
     zero = ar - ar
@@ -270,7 +270,7 @@ def apply_observable(layers, strings, is_real, weights, first, work, re, im, lre
 
 @inner
 def fill_diagonal(strings, start, stop, weights, first, work):
-    """``diagonal[k]``: the sum of the weights of strings start to stop, each with the sign that it has at k."""
+    """``diagonal[k]``: the sum of the weights of strings start to stop, each with its sign at k."""
     last = len(weights) - 1
     lanes = work.lanes
     for place in range(len(work.flat_diagonal)):

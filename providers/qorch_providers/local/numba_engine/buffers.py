@@ -1,4 +1,4 @@
-"""Arrays that are used again by the next job: allocating them anew costs as much as small circuits."""
+"""A pool of arrays for reuse by later jobs: allocating them costs as much time as small circuits."""
 
 import threading
 from collections import OrderedDict
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 class Shelf(Generic[T]):
-    """Keeps what is put back under its key, for the most recently used keys. Thread-safe."""
+    """A pool of reusable items by key; keeps those of the most recently used keys. Thread-safe."""
 
     def __init__(self, *, keys: int) -> None:
-        """``keys``: under how many keys something is kept."""
+        """``keys``: the number of keys whose items are kept."""
         self._keys = keys
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, list[T]] = OrderedDict()
 
     def take(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Something that was put back, or else something new."""
+        """An item that was put back under this key, or a new one."""
         with self._lock:
             kept = self._kept.get(key)
             if kept:
@@ -26,7 +26,7 @@ class Shelf(Generic[T]):
         return make()
 
     def put(self, key: Hashable, item: T) -> None:
-        """Keep it for the next one."""
+        """Put an item back, for the next ``take`` with this key."""
         with self._lock:
             self._kept.setdefault(key, []).append(item)
             self._kept.move_to_end(key)
@@ -34,6 +34,6 @@ class Shelf(Generic[T]):
                 self._kept.popitem(last=False)
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Drop all items."""
         with self._lock:
             self._kept.clear()

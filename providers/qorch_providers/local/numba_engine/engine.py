@@ -1,4 +1,4 @@
-"""The fast engine: kernels compiled by Numba, run by a few threads on blocks of rows."""
+"""The numba engine: runs compiled kernels in a few threads, each on blocks of rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from qorch.machine import memory_bytes
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.samples import Samples
 from qorch_providers.local.limits import LANE_QUBITS, LANES
 from qorch_providers.local.numba_engine.buffers import Shelf
 from qorch_providers.local.numba_engine.jit import Compilations
@@ -17,13 +18,12 @@ from qorch_providers.local.numba_engine.sampling import NARROW, WIDE, pack_entri
 from qorch_providers.local.numba_engine.threads import ThreadTeam
 from qorch_providers.local.numba_engine.workspace import Entries, Purpose, Work, make_work
 from qorch_providers.local.observables import WeightedStrings
-from qorch_providers.local.port import Sample
 from qorch_providers.local.program.program import Program
 
 FINE_QUBITS = 20
-"""Beyond this 32-bit thresholds are too coarse, and too large."""
+"""Beyond this number of qubits 32-bit thresholds are too coarse, and too large."""
 SINGLE_ROW_QUBITS = 10
-"""Below this a single row is quick with seven idle lanes beside it, too."""
+"""Below this number of qubits a single row is fast even with seven idle lanes."""
 _NO_MASKS = np.empty(0, dtype=np.int64)
 KEPT_BYTES = 4 << 20
 """Work spaces with larger states are not kept for the next job."""
@@ -44,50 +44,55 @@ class NumbaEngine:
         self._entries: Shelf[Entries] = Shelf(keys=2)
 
     def close(self) -> None:
-        """End the threads, and let go of the memory kept for the next job."""
+        """End the threads, and release the memory kept for the next job."""
         self._team.close()
         self._works.clear()
         self._entries.clear()
 
-    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+    def sample(self, program: Program, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
         """See Engine."""
-        capacity = min(1 << program.n_qubits, sample.shots)
+        capacity = min(1 << program.n_qubits, samples.shots)
         step = max(1, _ENTRY_BYTES // (8 * capacity))
         pieces = []
         for start in range(0, len(angles), step):
             rows = slice(start, start + step)
-            pieces.append(self.fill_entries(program, angles[rows], sample.take(rows), capacity=capacity))
+            piece = self.fill_entries(program, angles[rows], samples.take(rows), capacity=capacity, scalar=scalar)
+            pieces.append(piece)
         counts = _pack(program.n_qubits, pieces)
         for piece in pieces[:1]:
-            self._entries.put((program.n_qubits, len(piece.lengths), sample.shots), piece)
+            self._entries.put((program.n_qubits, len(piece.lengths), samples.shots), piece)
         return counts
 
-    def fill_entries(self, program: Program, angles: FloatArray, sample: Sample, *, capacity: int) -> Entries:
+    def fill_entries(
+        self, program: Program, angles: FloatArray, samples: Samples, *, capacity: int, scalar: npt.DTypeLike
+    ) -> Entries:
         """Histograms of all rows, up to ``capacity`` outcomes each, before they are packed."""
         is_large = program.n_qubits > FINE_QUBITS
         lanes = choose_lanes(program.n_qubits, len(angles))
         entries = self._entries.take(
-            (program.n_qubits, len(angles), sample.shots),
-            lambda: _make_entries(program, len(angles), sample, capacity=capacity, lanes=lanes),
+            (program.n_qubits, len(angles), samples.shots),
+            lambda: _make_entries(program, len(angles), samples, capacity=capacity, lanes=lanes),
         )
         purpose = Purpose(
-            "large-samples" if is_large else "samples", samples=not is_large, fine_shots=sample.shots if is_large else 0
+            "large-samples" if is_large else "samples",
+            samples=not is_large,
+            fine_shots=samples.shots if is_large else 0,
         )
         kernel = sample_large_rows if is_large else sample_rows
 
         def task(ticket: Ticket, work: Work) -> None:
             kernel(
-                ticket, program.tables, program.is_real, angles, sample.streams, sample.ordinals,
-                sample.first_shot, sample.shots, work, entries,
+                ticket, program.tables, program.is_real, angles, samples.streams, samples.ordinals,
+                samples.offset, samples.shots, work, entries,
             )  # fmt: skip
 
-        self.run(program, len(angles), sample.scalar, purpose, task)
+        self.run(program, len(angles), scalar, purpose, task)
         return entries
 
     def evaluate(
         self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` where masks is None."""
+        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` if masks is None."""
         chosen = _NO_MASKS if masks is None else masks.astype(np.int64)
         values = np.empty((len(angles), 1 << program.n_qubits if masks is None else len(chosen)))
 
@@ -100,7 +105,7 @@ class NumbaEngine:
     def differentiate(
         self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """Derivatives ``(R, D)`` by the angles, of each row's own weighted sum."""
+        """Derivatives ``(R, D)`` of each row's own weighted sum by the row's angles."""
         gradients = np.zeros((len(angles), program.n_columns))
 
         def task(ticket: Ticket, work: Work) -> None:
@@ -154,9 +159,9 @@ class NumbaEngine:
         return max(1, self._memory_bytes // 2 // state_bytes)
 
 
-def _make_entries(program: Program, rows: int, sample: Sample, *, capacity: int, lanes: int) -> Entries:
+def _make_entries(program: Program, rows: int, samples: Samples, *, capacity: int, lanes: int) -> Entries:
     is_large = program.n_qubits > FINE_QUBITS
-    is_narrow = program.n_qubits <= 8 * NARROW and sample.shots < 1 << 8 * NARROW
+    is_narrow = program.n_qubits <= 8 * NARROW and samples.shots < 1 << 8 * NARROW
     width = NARROW if is_narrow else WIDE
     places = -(-rows // lanes) * lanes * capacity
     return Entries(
@@ -171,15 +176,15 @@ def _make_entries(program: Program, rows: int, sample: Sample, *, capacity: int,
 
 
 def choose_lanes(n_qubits: int, rows: int) -> int:
-    """How many rows go side by side: a matter of speed alone, the results are the same.
+    """How many rows are computed side by side; this affects speed only, not the results.
 
-    Sixteen are no faster than eight (within 4 % on W1 to W5, AVX-512), and every other number is compiled apart.
+    Sixteen are no faster than eight (within 4 % on W1 to W5, AVX-512), and each number needs kernels of its own.
     """
     return 1 if n_qubits > LANE_QUBITS or (rows == 1 and n_qubits >= SINGLE_ROW_QUBITS) else LANES
 
 
 def _pack(n_qubits: int, pieces: list[Entries]) -> Counts:
-    """Counts in compact types."""
+    """All histograms as one ``Counts``, in compact types."""
     lengths = np.concatenate([piece.lengths for piece in pieces])
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])

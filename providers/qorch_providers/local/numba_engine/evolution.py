@@ -1,6 +1,6 @@
 """Kernels: programs applied to blocks of states, V rows at a time.
 
-States are arrays of lanes, real and imaginary parts apart; element k is amplitude k of V rows. Where a program is
+States are arrays of lanes, real and imaginary parts apart; element k is amplitude k of V rows. If a program is
 real, imaginary parts are never touched.
 """
 
@@ -11,7 +11,7 @@ from qorch_providers.local.program.program import DIAGONAL, FLIP, GENERAL, REAL,
 
 @woven
 def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in step, and nothing is called twice
-    """The final states, as the pair of arrays that holds them, and the pair that is free (where there is scratch).
+    """The final states, as the pair of arrays that holds them, and the pair that is free (if there is scratch).
 
     ``work.passes`` says which operations go through the state together; see ``passes.plan_passes``.
     """
@@ -63,7 +63,7 @@ def copy_runs(state, part, offset, lowest, run, is_in):
 
 @inner
 def prepare(tables, is_real, matrices, re, im):
-    """|0…0>, or the product state that a program starts with; qubit after qubit doubles what is filled."""
+    """Set |0…0>, or the product state that a program starts with; each qubit doubles the part that is filled."""
     one = unit(matrices)
     zero = one - one
     if len(tables.product) == 0:
@@ -97,7 +97,7 @@ def prepare(tables, is_real, matrices, re, im):
 
 @woven
 def apply(operations, index, shift, is_real, matrices, re, im):
-    """One operation in place, on a whole state or on a part that holds all that it touches.
+    """Apply one operation in place, to a whole state or to a part that holds all amplitudes that it needs.
 
     In a part of high qubits, qubit q is found at ``q - shift``.
     """
@@ -125,7 +125,7 @@ def apply(operations, index, shift, is_real, matrices, re, im):
 
 @inner
 def turn_real(matrices, at, state, stride):
-    """A real matrix on one qubit."""
+    """Apply a real matrix to one qubit."""
     a, b = load(matrices, at), load(matrices, at + 2)
     c, d = load(matrices, at + 4), load(matrices, at + 6)
     for start in range(0, len(state), 2 * stride):
@@ -137,7 +137,7 @@ def turn_real(matrices, at, state, stride):
 
 @inner
 def turn_pair(matrices, at, at_low, state, high, low):
-    """Real matrices on two qubits, four amplitudes at a time in registers."""
+    """Apply real matrices to two qubits, four amplitudes at a time in registers."""
     a, b = load(matrices, at), load(matrices, at + 2)
     c, d = load(matrices, at + 4), load(matrices, at + 6)
     e, f = load(matrices, at_low), load(matrices, at_low + 2)
@@ -157,7 +157,7 @@ def turn_pair(matrices, at, at_low, state, high, low):
 
 @inner
 def turn_general(matrices, at, re, im, stride):
-    """A complex matrix on one qubit."""
+    """Apply a complex matrix to one qubit."""
     ar, ai, br, bi = load(matrices, at), load(matrices, at + 1), load(matrices, at + 2), load(matrices, at + 3)
     cr, ci, dr, di = load(matrices, at + 4), load(matrices, at + 5), load(matrices, at + 6), load(matrices, at + 7)
     zero = ar - ar
@@ -174,7 +174,7 @@ def turn_general(matrices, at, re, im, stride):
 
 @inner
 def turn_diagonal(matrices, at, re, im, stride):
-    """``exp(-i angle/2 Z)`` on one qubit."""
+    """Apply ``exp(-i angle/2 Z)`` to one qubit."""
     c, s = load(matrices, at), load(matrices, at + 1)
     negative = (s - s) - s
     for start in range(0, len(re), 2 * stride):
@@ -190,7 +190,7 @@ def turn_diagonal(matrices, at, re, im, stride):
 
 @inner
 def parity(bits):
-    """1 where an odd number of bits is set."""
+    """1 if an odd number of bits is set, else 0."""
     bits ^= bits >> 32
     bits ^= bits >> 16
     bits ^= bits >> 8
@@ -211,7 +211,7 @@ def highest_bit(mask):
 
 @inner
 def rotate_pair(c, s, is_real, x_mask, z_mask, re, im):
-    """``exp(-i angle/2 P)`` with ``P |k> = i^y (-1)^|k & z_mask| |k ^ x_mask>``, y the number of Ys in P."""
+    """Apply ``exp(-i angle/2 P)`` with ``P |k> = i^y (-1)^|k & z_mask| |k ^ x_mask>``, y the number of Ys in P."""
     negative = (s - s) - s
     both = x_mask & z_mask
     if x_mask == 0:
@@ -243,7 +243,7 @@ def rotate_pair(c, s, is_real, x_mask, z_mask, re, im):
 
 @inner
 def _rotate_really(c, s, negative, x_mask, z_mask, state):
-    """The same where P has one Y: -i times i is real, so that real and imaginary parts do not mix."""
+    """``rotate_pair`` if P has one Y: -i times i is real, so that real and imaginary parts do not mix."""
     top = highest_bit(x_mask)
     for k in range(len(state)):
         if k & top:
@@ -273,7 +273,7 @@ def scatter(source, target, inverse, signs):
 
 @inner
 def shuffle(kind, first, second, state):
-    """FLIP: X on the qubit of mask ``second`` where all of mask ``first`` are 1. SIGN: a sign where they are."""
+    """FLIP: X on the qubit of mask ``second`` if all of mask ``first`` are 1. SIGN: the sign -1 if they are."""
     if kind == FLIP:
         for k in range(len(state)):
             if k & first == first and not k & second:

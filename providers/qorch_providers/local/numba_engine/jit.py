@@ -1,4 +1,4 @@
-"""How kernels are compiled: without the interpreter's lock, and kept on disk under the hash of their sources.
+"""Compiles kernels with Numba, to run without the interpreter's lock, and caches them under the hash of their sources.
 
 Numba's own cache trusts the time stamp of the one file that holds a function, and may so run a stale kernel after a
 change in another module (tried: wrong answers). Here the stamp is the content of every source file of `local`.
@@ -40,7 +40,7 @@ def kernel_stamp() -> str:
 
 @cache
 def cache_folder() -> Path | None:
-    """Where kernels are kept: the user's cache folder, else a temporary one, None where neither can be written."""
+    """Where kernels are kept: the user's cache folder, else a temporary one; None if neither can be written."""
     chosen = os.environ.get(CACHE_VARIABLE)
     user = Path(chosen) if chosen else platformdirs.user_cache_path("qorch") / "kernels"
     owner = getattr(os, "getuid", lambda: "user")()
@@ -64,16 +64,16 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Decorate a function that only kernels call: without a way in from Python, which takes long to compile."""
+    """Decorate a function that only kernels call: without an entry from Python, which takes long to compile."""
     return numba.njit(
         nogil=True, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)
 
 
 def woven(function: Callable[..., Any]) -> Any:
-    """Decorate a function that becomes a part of its callers, before they are compiled.
+    """Decorate a function that is inlined into its callers before they are compiled.
 
-    For what stands between kernels and leaves: what is compiled apart is optimised once more in every caller.
+    For functions that call others: a function compiled on its own is optimised again in every caller.
     """
     return numba.njit(nogil=True, boundscheck=False, error_model="numpy", inline="always")(function)
 
@@ -85,17 +85,17 @@ class Compilations:
     """
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
-        """Nothing is known yet."""
+        """Start without records of compilations."""
         self._known: set[str] = set()
         self._watch = _LockWatch(now_ns)
 
     def take_intervals(self) -> list[tuple[int, int]]:
-        """Begins and ends of compilations, or reads from disk, since the last call; they may overlap."""
+        """Begin and end times of compilations, or of reads from disk, since the last call; they may overlap."""
         return self._watch.take()
 
     @contextlib.contextmanager
     def first_use(self, variant: str) -> Iterator[None]:
-        """Around a use of a variant of the kernels, which may be its first."""
+        """A context for the use of a variant of the kernels, which may be its first use."""
         if variant in self._known:
             yield
             return
@@ -111,7 +111,7 @@ class Compilations:
 
 
 class _LockWatch(event.Listener):  # type: ignore[misc]
-    """Records when threads wait for Numba's compiler, or are in it."""
+    """Records the times in which threads wait for Numba's compiler or run it."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
@@ -140,7 +140,7 @@ def _package_version() -> str:
 
 
 class _ContentLocator(_CacheLocator):  # type: ignore[misc]
-    """Finds the cache by the content of the sources."""
+    """Names the cache by the content of the sources."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._line = function.__code__.co_firstlineno
@@ -164,21 +164,21 @@ class _ContentImplementation(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class KernelFiles(IndexDataCacheFile):  # type: ignore[misc]
-    """One function's index, and a file for each of its variants, named by what it was compiled for.
+    """A function's index file, and a file for each of its variants, named by the types it was compiled for.
 
     Numba numbers them. Two processes that compile at once, or one that dies in between, can leave an index that names
     the kernel of another variant, which then writes numbers of another width over the memory (tried: it does).
     """
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep a variant; an index of before, which lacks another's, costs a compilation and nothing else."""
+        """Keep a variant; if another process has replaced the index meanwhile, that costs one more compilation."""
         name = f"{self._index_name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.nbc"
         self._save_data(name, data)
         self._save_index(self._load_index() | {key: name})
 
 
 class _ContentCache(FunctionCache):  # type: ignore[misc]
-    """Does without the file where one is damaged or the disk is full."""
+    """Compiles without the cache if a file is damaged or the disk is full."""
 
     _impl_class = _ContentImplementation
 
@@ -189,7 +189,7 @@ class _ContentCache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # unpickling raises anything
+        except Exception as error:  # unpickling may raise any exception
             _log.warning("a damaged compiled kernel is compiled again (%s: %s)", self.cache_path, error)
             with contextlib.suppress(OSError):
                 self.flush()

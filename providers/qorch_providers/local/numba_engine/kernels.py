@@ -19,7 +19,7 @@ from qorch_providers.local.numba_engine.sampling import (
 
 @woven
 def prepare_rows(tables, angles, first, work):
-    """The matrices of the V rows from ``first``."""
+    """Compute the matrices of the V rows from ``first``."""
     fill_cosines(tables, angles, first, work.lanes, work.halves, work.flat_cosines, work.flat_sines)
     fill_matrices(tables, work.cosines, work.sines, work.noise, work.matrices)
 
@@ -35,7 +35,7 @@ def probabilities_of_rows(tables, is_real, angles, first, work):
 
 @compiled
 def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
-    """Histograms of the rows, those of a block together."""
+    """Sample histograms of all rows, those of a block together."""
     rows = len(angles)
     is_dense = len(work.scratch.histogram) == work.scratch.ends.shape[1] - ENDS_PADDING
     while True:
@@ -53,7 +53,7 @@ def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, 
 
 @compiled
 def sample_large_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
-    """The same for states too large for thresholds: one lane, and no memory but for the state and the draws."""
+    """``sample_rows`` for states too large for thresholds: one lane, with memory only for the state and the draws."""
     while True:
         row = take_ticket(ticket)
         if row >= len(angles):
@@ -91,7 +91,7 @@ def evaluate_rows(ticket, tables, is_real, angles, masks, wants_all, work, value
 
 @inner
 def store_rows(probabilities, masks, wants_all, first, work, values):
-    """Lanes to rows: the elements ``masks``, or all of them, over the norm that rounding has left the state."""
+    """Write lanes to rows: the elements ``masks``, or all, divided by the state's norm, which rounding keeps from 1."""
     lanes = work.lanes
     for place in range(values.shape[1]):
         k = place if wants_all else masks[place]
@@ -140,7 +140,7 @@ def apply_diagonal(weights, first, is_real, work, re, im):
 
 @inner
 def store_slopes(tables, first, work, gradients):
-    """From derivatives by the program's angles, in lanes, to derivatives by the columns of the rows."""
+    """Write derivatives by the columns of the rows, given those by the program's angles, in lanes."""
     for lane in range(min(work.lanes, len(gradients) - first)):
         for slot in range(len(tables.angle_constants)):
             slope = work.flat_slopes[slot * work.lanes + lane]

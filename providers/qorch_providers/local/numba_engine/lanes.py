@@ -1,8 +1,8 @@
-"""Lane vectors: V rows side by side in one machine vector, so that every operation works on V rows at once.
+"""Lanes: V rows side by side in one SIMD vector, so that every operation works on V rows at once.
 
 An array of lanes has the structured dtype ``lane_dtype(scalar, V)``: element k holds amplitude k of V rows. With one
 lane it is a plain array and ``load`` gives a plain number, so that the same kernels serve a single row. Products and
-sums are fused only where ``fma`` says so: the bits of a row do not depend on V.
+sums are fused only in ``fma``: the bits of a row do not depend on V.
 """
 
 import operator
@@ -17,7 +17,7 @@ from numba.core import cgutils, extending
 from numba.core.extending import models, overload, register_model
 
 intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
-"""Numba's own annotation does not know that the first argument is left out by the caller."""
+"""Typed here because Numba's own annotation lacks that callers leave the first argument out."""
 ALIGNMENT_BYTES = 64
 FIELD = "lanes"
 
@@ -63,7 +63,7 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def _element(array: Any) -> Any:
-    """What ``load`` gives for an array type."""
+    """The type that ``load`` returns for an array type."""
     if isinstance(array.dtype, types.Record):
         field = array.dtype.typeof(FIELD)
         return Lanes(field.dtype, field.shape[0])
@@ -111,7 +111,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 @intrinsic
 def splat(typing: Any, array: Any, number: Any) -> Any:
-    """The same number, converted where needed, in all lanes of the array's kind."""
+    """The same number, converted if needed, in all lanes of the array's kind."""
     kind = _element(array)
     scalar = kind.scalar if isinstance(kind, Lanes) else kind
 
@@ -142,7 +142,7 @@ def _broadcast(builder: Any, target: Any, number: Any) -> Any:
 
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, rounded once where the machine can."""
+    """``a * b + c``, rounded once if the processor can."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = context.get_value_type(signature.return_type)

@@ -1,4 +1,4 @@
-"""Kernels: from rows of angles to the 2×2 matrices of a program, lane by lane."""
+"""Kernels that compute the 2×2 matrices of a program from rows of angles, lane by lane."""
 
 import math
 
@@ -18,8 +18,8 @@ _LARGEST = 1e5
 def fill_cosines(tables, angles, first, lanes, halves, cosines, sines):
     """Cosine and sine of every half angle of the rows from ``first``, ``(S * V,)``; the last row fills the lanes.
 
-    ``halves`` is float64 scratch of the same length: angles are reduced in float64 whatever the precision. Each place
-    for itself decides how, so that a row's bits depend on the row alone.
+    ``halves`` is float64 scratch of the same length: angles are reduced in float64 at either precision. The method
+    of reduction is chosen for each angle alone, so that a row's bits depend on the row alone.
     """
     last = len(angles) - 1
     largest = 0.0
@@ -64,7 +64,7 @@ def fill_matrices(tables, cosines, sines, noise, matrices):
     """Multiply out the turns of every matrix: 8 lanes each, ``a b / c d`` as real and imaginary parts.
 
     A DIAGONAL one is ``exp(-i angle/2 Z)``, of which only cosine and sine are kept. ``noise`` holds, for every
-    source, lanes that are 1 where X, and lanes that are -1 where Z is inserted.
+    source, lanes that are 1 if X is inserted, and lanes that are -1 if Z is inserted.
     """
     for index in range(len(tables.matrices)):
         kind = tables.matrices[index, 0]
@@ -122,7 +122,7 @@ def _rotate(kind, c, s, ar, ai, cr, ci):
 
 @inner
 def _fill_general(tables, start, stop, cosines, sines, noise, matrices, at):
-    """The left and the right column are the same turns of (1, 0) and of (0, 1)."""
+    """Multiply out a complex matrix: its columns are the turns applied to (1, 0) and to (0, 1)."""
     one = unit(matrices)
     zero = one - one
     for column in range(2):

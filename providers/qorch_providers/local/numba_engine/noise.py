@@ -1,4 +1,4 @@
-"""Depolarising and readout noise: which shots fail where, and histograms of noisy shots."""
+"""Depolarising and readout noise: which gates fail in which shots, and histograms of noisy shots."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from qorch.model.arrays import FloatArray, IntArray, UIntArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 from qorch.model.gates import GATES
+from qorch.model.samples import Samples
 from qorch_providers.local.numba_engine.engine import NumbaEngine, Ticket
 from qorch_providers.local.numba_engine.noise_kernels import FAILED, run_trajectories, sample_ideal_shots
 from qorch_providers.local.numba_engine.workspace import Purpose, Work
 from qorch_providers.local.options import Noise
-from qorch_providers.local.port import Sample
 from qorch_providers.local.program.cache import Programs
 from qorch_providers.local.program.program import Program
 
@@ -23,7 +23,7 @@ _TRAJECTORY_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class NoiseSites:
-    """Where a gate list can fail. ``sites (G, 2)``: first source and number of qubits of every gate.
+    """The gates at which noise can occur. ``sites (G, 2)``: first source and number of qubits of every gate.
 
     ``survival (G,)``: the logarithm of the probability that gates 0 to g all work. Depolarising with the probability p
     is one of the 4^k - 1 Paulis with the probability ``p (1 - 4^-k)`` (Aer's convention).
@@ -57,7 +57,7 @@ class NoisySampler:
     """Samples noisy rows on the numba engine."""
 
     def __init__(self, engine: NumbaEngine, noise: Noise) -> None:
-        """Share an engine."""
+        """``engine`` may be used by others too."""
         self._engine = engine
         self._noise = noise
         with np.errstate(divide="ignore"):
@@ -69,35 +69,34 @@ class NoisySampler:
             programs.of(gates, basis), programs.with_noise(gates, basis), find_sites(gates, self._noise)
         )
 
-    def sample(self, program: NoisyProgram, angles: FloatArray, sample: Sample) -> Counts:
+    def sample(self, program: NoisyProgram, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
         """Histograms of all rows."""
-        step = max(1, _SHOTS_AT_A_TIME // sample.shots)
+        step = max(1, _SHOTS_AT_A_TIME // samples.shots)
         pieces = []
         for start in range(0, len(angles), step):
             rows = slice(start, start + step)
-            outcomes = self._read(program, angles[rows], sample.take(rows))
+            outcomes = self._read(program, angles[rows], samples.take(rows), scalar)
             pieces.append(count_rows(outcomes, n_qubits=program.ideal.n_qubits))
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
-    def _read(self, program: NoisyProgram, angles: FloatArray, sample: Sample) -> UIntArray:
+    def _read(self, program: NoisyProgram, angles: FloatArray, samples: Samples, scalar: npt.DTypeLike) -> UIntArray:
         """What is read in every shot, ``(R, S)``."""
-        outcomes = np.empty((len(angles), sample.shots), dtype=np.uint64)
+        outcomes = np.empty((len(angles), samples.shots), dtype=np.uint64)
         ideal, survival = program.ideal, program.sites.survival
 
         def task(ticket: Ticket, work: Work) -> None:
             sample_ideal_shots(
-                ticket, ideal.tables, ideal.is_real, angles, sample.streams, sample.ordinals, sample.first_shot,
+                ticket, ideal.tables, ideal.is_real, angles, samples.streams, samples.ordinals, samples.offset,
                 survival, self._log_correct, ideal.n_qubits, work, outcomes,
             )  # fmt: skip
 
-        self._engine.run(ideal, len(angles), sample.scalar, Purpose("noise-ideal", samples=True), task)
+        self._engine.run(ideal, len(angles), scalar, Purpose("noise-ideal", samples=True), task)
         rows, places = np.nonzero(outcomes == FAILED)
         step = max(1, _TRAJECTORY_BYTES // (8 * max(1, angles.shape[1])))
         for start in range(0, len(rows), step):
             some, where = rows[start : start + step], places[start : start + step]
             outcomes[some, where] = self._run_trajectories(
-                program, angles[some], sample.streams[some], sample.ordinals[some], where + sample.first_shot,
-                sample.scalar,
+                program, angles[some], samples.streams[some], samples.ordinals[some], where + samples.offset, scalar
             )  # fmt: skip
         return outcomes
 

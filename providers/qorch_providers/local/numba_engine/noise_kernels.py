@@ -1,4 +1,4 @@
-"""Kernels: shots with noise, each with Paulis of its own, drawn from the same stream as its outcome.
+"""Kernels that sample shots with noise, each with Paulis of its own from the same stream as its outcome.
 
 Shots in which no gate fails share the ideal state of their row; every other shot is a trajectory of its own, so that
 shots are as independent as a device's.
@@ -16,7 +16,7 @@ from qorch_providers.local.numba_engine.philox import draw_of_shot, philox
 from qorch_providers.local.numba_engine.sampling import fill_probabilities, fill_thresholds
 
 FAILED = np.uint64(0xFFFFFFFFFFFFFFFF)
-"""Stands for the outcome of a shot in which a gate failed, until its trajectory was run."""
+"""Marks a shot in which a gate failed, until its trajectory was run and gives its outcome."""
 GATE_DOMAIN = 1
 READOUT_DOMAIN = 1 << 31
 _SCALE = 2.0**-32
@@ -24,7 +24,7 @@ _SCALE = 2.0**-32
 
 @inner
 def next_failure(survival, after, shot, event, ordinal, stream):
-    """The first gate after gate ``after`` that fails (or their number), and a word to choose the Pauli with.
+    """The first gate after gate ``after`` that fails (their number if none does), and a word to choose the Pauli with.
 
     ``survival[g]`` is the logarithm of the probability that the gates up to g all work.
     """
@@ -44,7 +44,7 @@ def next_failure(survival, after, shot, event, ordinal, stream):
 
 @inner
 def flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream):
-    """The outcome as it is read: every bit wrong with the probability ``1 - exp(log_correct)``."""
+    """The outcome with readout errors: every bit is wrong with the probability ``1 - exp(log_correct)``."""
     if log_correct == 0.0:
         return outcome
     bit, event = 0, 0
@@ -76,7 +76,7 @@ def find_outcome(thresholds, lane, lanes, draw):
 def sample_ideal_shots(
     ticket, tables, is_real, angles, streams, ordinals, first_shot, survival, log_correct, n_qubits, work, outcomes
 ):
-    """``outcomes (R, S)``: what is read in every shot in which no gate fails; FAILED in the others."""
+    """``outcomes (R, S)``: the outcome read in every shot in which no gate fails; FAILED in the others."""
     rows, lanes = len(angles), work.lanes
     while True:
         first = take_ticket(ticket) * lanes
@@ -121,7 +121,7 @@ def run_trajectories(
 
 @inner
 def insert_paulis(first, streams, ordinals, shots, sites, survival, work):
-    """Set the noise of the lanes: for each source 1 where X, and -1 where Z is inserted, else 0 and 1."""
+    """Set the noise of the lanes: for each source 1 if X, and -1 if Z is inserted, else 0 and 1."""
     noise, lanes = work.flat_noise, work.lanes
     for source in range(len(noise) // (2 * lanes)):
         for lane in range(lanes):

@@ -1,4 +1,4 @@
-"""Which operations of a program go through the state together, so that a part of it stays in the nearest cache."""
+"""Groups operations of a program that run together on one part of the state, which then stays in the nearest cache."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ def plan_passes(program: Program, *, block_qubits: int) -> npt.NDArray[np.int64]
     """The passes of a program over states of which ``2^block_qubits`` amplitudes fit into the nearest cache.
 
     Rows ``(Q, 5)``: a gather that comes first (or -1), the range of operations, log2 of the amplitudes in a part, and
-    the lowest qubit where parts are made of the values of all qubits from there on (or -1: of low qubits).
+    the lowest qubit if parts consist of the values of all qubits from there on (or -1: of low qubits).
     """
     operations = program.tables.operations.tolist()
     n_qubits, block = program.n_qubits, min(block_qubits, program.n_qubits)
@@ -35,7 +35,7 @@ def plan_passes(program: Program, *, block_qubits: int) -> npt.NDArray[np.int64]
 
 
 def _low_end(operations: list[list[int]], first: int, block: int) -> int:
-    """Where the operations from ``first`` on stop touching low qubits only."""
+    """The first operation from ``first`` on that does not act on low qubits only."""
     stop = first
     while stop < len(operations) and operations[stop][0] != GATHER and operations[stop][6] <= block:
         stop += 1
@@ -43,7 +43,7 @@ def _low_end(operations: list[list[int]], first: int, block: int) -> int:
 
 
 def _high_end(operations: list[list[int]], first: int, n_qubits: int, block: int) -> tuple[int, int]:
-    """Where operations stop fitting into a part of high qubits (at least one is taken), and the lowest qubit."""
+    """The first operation that does not fit into a part of high qubits (after at least one), and the lowest qubit."""
     stop, lowest = first + 1, operations[first][5]
     while stop < len(operations) and operations[stop][0] != GATHER and operations[stop][6] > block:
         reached = min(lowest, operations[stop][5])

@@ -1,7 +1,7 @@
-"""Kernels: random numbers by counting, Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11).
+"""Kernels: the counter-based random numbers Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11).
 
 The key is a row's stream; the counter is (index, domain, ordinal of the row). No two (stream, ordinal) pairs ever share
-a counter under one key, so their numbers never overlap, and shot s has its number whatever is drawn beside it.
+a counter under one key, so their numbers never overlap, and the number of shot s does not depend on what else is drawn.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def philox(index, domain, ordinal, stream):
 
 @compiled
 def fill_draws(stream, ordinal, first_group, draws):
-    """The words of whole groups of shots, from ``first_group`` until ``draws`` is full (a multiple of 64)."""
+    """Write the words of whole groups of shots, from ``first_group`` until ``draws`` is full (a multiple of 64)."""
     for group in range(len(draws) // GROUP_SHOTS):
         counter = np.uint64((first_group + group) * _COUNTERS)
         store_philox(draws, group * GROUP_SHOTS, counter, np.uint64(ordinal), np.uint64(stream))
@@ -44,7 +44,7 @@ def fill_draws(stream, ordinal, first_group, draws):
 
 @compiled
 def draw_of_shot(stream, ordinal, shot):
-    """The word of one shot: what ``fill_draws`` puts in its place."""
+    """The word of one shot, the same as from ``fill_draws``."""
     group, place = shot // GROUP_SHOTS, shot % GROUP_SHOTS
     words = philox(group * _COUNTERS + place % _COUNTERS, OUTCOMES, ordinal, stream)
     word = place // _COUNTERS
@@ -57,7 +57,7 @@ def draw_of_shot(stream, ordinal, shot):
 
 @compiled
 def fill_fine_draws(stream, ordinal, first_shot, draws):
-    """63-bit draws of single shots, for distributions too fine for 32 bits."""
+    """Write 63-bit draws of single shots, for distributions too fine for 32 bits."""
     for place in range(len(draws)):
         shot = first_shot + place
         words = philox(shot // 2, OUTCOMES, ordinal, stream)

@@ -1,4 +1,4 @@
-"""Sixteen counters of Philox4x32-10 at once, written as vector instructions: what compilers do not make of the loop."""
+"""Sixteen counters of Philox4x32-10 at once, as vector instructions, since compilers do not vectorise the loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 COUNTERS = 16
 ROUNDS = 10
 RUN = np.uint64(32)
-"""Numbers that ``store_run`` writes."""
+"""How many numbers ``store_run`` writes."""
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYLS = (0x9E3779B9, 0xBB67AE85)
@@ -23,7 +23,7 @@ _WORDS = ir.VectorType(ir.IntType(64), COUNTERS)
 def store_philox(typing: Any, draws: Any, start: Any, counter: Any, ordinal: Any, stream: Any) -> Any:
     """Put the words of 16 counters from ``counter`` (below 2^32) into ``draws``, uint32, from ``start`` on.
 
-    Word w of counter i goes to ``start + 16 w + i``; see ``draws.philox`` for the counter's other parts.
+    Word w of counter i goes to ``start + 16 w + i``; see ``philox.philox`` for the counter's other parts.
     """
     wide = types.uint64
 
@@ -60,7 +60,7 @@ def store_run(typing: Any, array: Any, index: Any, number: Any) -> Any:
 
 
 def _round(builder: Any, words: list[Any], keys: list[Any]) -> list[Any]:
-    """Upper halves of words hold rubbish: products mask them, and the end drops them."""
+    """One round. The upper halves of words are undefined: products mask them, and the end drops them."""
     first = builder.mul(_masked(builder, words[0]), _constant(_MULTIPLIERS[0]))
     second = builder.mul(_masked(builder, words[2]), _constant(_MULTIPLIERS[1]))
     high_first, high_second = (builder.lshr(product, _constant(32)) for product in (first, second))

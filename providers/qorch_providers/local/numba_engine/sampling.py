@@ -1,4 +1,4 @@
-"""Kernels: from states to probabilities, and from probabilities to histograms of shots."""
+"""Kernels that compute probabilities from states, and sample histograms of shots from probabilities."""
 
 import numpy as np
 
@@ -11,10 +11,10 @@ CHUNK_SHOTS = 4096
 """Shots that are drawn at a time; a multiple of 64."""
 _LARGEST_DRAW = 4294967295.0
 MAX_GROUPS = 4096
-"""Outcomes are searched in so many groups at most, and then within one."""
+"""The largest number of groups of outcomes: a search finds the group first, then the outcome in it."""
 _LAST_DRAW = np.uint32(0xFFFFFFFE)
 ENDS_PADDING = 16
-"""Numbers between the lanes' ends: powers of two apart they would share the lines of a cache."""
+"""Numbers between the lanes' ends: at distances of powers of two they would share cache lines."""
 GUIDE_PADDING = 2 * int(RUN)
 NARROW, WIDE = 2, 4
 """Bytes of the numbers in ``work.Entries``: two ways are enough, because every one is compiled apart."""
@@ -44,7 +44,7 @@ def total(probabilities):
 
 @inner
 def fill_thresholds(probabilities, wide, thresholds):
-    """Outcome k of a lane is drawn by the numbers from threshold k - 1 below threshold k.
+    """Fill the thresholds: a number from threshold k - 1 up to below threshold k draws outcome k of a lane.
 
     ``thresholds`` is a plain array, lane v of outcome k at ``k * V + v``. The last possible outcome has 2^32 - 1, and
     impossible ones have the threshold of the one before: rounding never invents an outcome. ``wide`` is any array of
@@ -59,7 +59,7 @@ def fill_thresholds(probabilities, wide, thresholds):
 
 @inner
 def split_lanes(thresholds, lanes, ends):
-    """``ends[v, g]``: the last threshold of group g in lane v; neighbours in memory, as searches want them."""
+    """``ends[v, g]``: the last threshold of group g in lane v; next to each other in memory, for fast searches."""
     groups = np.uint64(ends.shape[1] - ENDS_PADDING)
     group = np.uint64(len(thresholds)) // (groups * np.uint64(lanes))
     for lane in range(lanes):
@@ -132,7 +132,7 @@ def count_outcomes(ends, guide, shift, draws, histogram):
 
 @inner
 def count_within_groups(scratch, ends, lanes, lane, group, shift, draws):
-    """The same where a group has several outcomes; which were seen is marked in a bitmap."""
+    """``count_outcomes`` for groups of several outcomes; those that were seen are marked in a bitmap."""
     width, thresholds = np.uint64(lanes), scratch.thresholds
     for place in range(np.uint64(len(draws))):
         draw = draws[place]
@@ -148,7 +148,7 @@ def count_within_groups(scratch, ends, lanes, lane, group, shift, draws):
 
 @inner
 def take_histogram(scratch, is_dense, entries, row, start):
-    """Move the outcomes that were seen to the entries from ``start``, and clear the histogram; where they end."""
+    """Move the outcomes that were seen to the entries from ``start``, and clear the histogram; returns their end."""
     found = scratch.found
     end, largest = find_all(scratch.histogram, found) if is_dense else find_marked(scratch, found)
     if entries.width == NARROW:
@@ -161,9 +161,9 @@ def take_histogram(scratch, is_dense, entries, row, start):
 
 @inner
 def find_all(histogram, found):
-    """Outcomes (upper half) and counts (lower half) that are not 0; how many, and the largest count.
+    """Write outcomes (upper half) with counts (lower half) above 0; returns how many, and the largest count.
 
-    One place more is written to: whether an outcome was seen cannot be predicted, so it decides no branch.
+    One more place is written to: whether an outcome was seen cannot be predicted, so it decides no branch.
     """
     end, largest = ZERO, np.uint32(0)
     for outcome in range(np.uint64(len(histogram))):
@@ -178,7 +178,7 @@ def find_all(histogram, found):
 
 @inner
 def find_marked(scratch, found):
-    """The same for the outcomes that are marked in the bitmap, which is cleared, too."""
+    """``find_all`` for the outcomes that are marked in the bitmap, which is cleared."""
     end, largest, histogram = ZERO, np.uint32(0), scratch.histogram
     for word in range(np.uint64(len(scratch.seen))):
         bits = scratch.seen[word]
@@ -195,7 +195,7 @@ def find_marked(scratch, found):
 
 @inner
 def write(found, outcomes, counts):
-    """Halve what was found, into the types of the targets."""
+    """Split what was found into outcomes and counts, in the types of the targets."""
     for place in range(np.uint64(len(found))):
         outcomes[place] = found[place] >> HALF
         counts[place] = found[place]
@@ -203,7 +203,7 @@ def write(found, outcomes, counts):
 
 @inner
 def sample_large(probabilities, stream, ordinal, first_shot, shots, draws, outcomes, counts):
-    """Outcomes of one row with very many outcomes, ascending: one pass beside its sorted draws; how many there are."""
+    """Sample one row with very many outcomes, in one pass over its sorted draws; returns how many were seen."""
     fill_fine_draws(stream, ordinal, first_shot, draws[:shots])
     ordered = np.sort(draws[:shots])
     everything = 0.0
@@ -235,7 +235,7 @@ def sample_large(probabilities, stream, ordinal, first_shot, shots, draws, outco
 
 @compiled
 def pack_entries(offsets, lanes, capacity, wide, narrow):
-    """Bring the entries of all blocks, ``capacity`` apart, together and into the type of the target."""
+    """Copy the entries of all blocks, ``capacity`` apart, into one array in the type of the target."""
     rows = len(offsets) - 1
     for first in range(0, rows, lanes):
         start, stop = offsets[first], offsets[min(first + lanes, rows)]

@@ -23,7 +23,7 @@ class ThreadTeam:
     def run(self, task: Task, *, members: int) -> None:
         """Call ``task(member)`` for up to ``members`` members at the same time; raises what any of them raised.
 
-        Where the system starts no thread, the caller does the work alone.
+        If the system starts no thread, the caller does the work alone.
         """
         helpers = min(members, self.size) - 1
         if helpers <= 0:
@@ -32,14 +32,14 @@ class ThreadTeam:
         futures = self._start(task, helpers)
         try:
             task(0)
-        finally:  # who has not begun by now finds nothing left to do
+        finally:  # a member that has not begun by now would find no work left
             begun = [future for future in futures if not future.cancel()]
             failures = [future.exception() for future in begun]
         for failure in filter(None, failures):
             raise failure
 
     def _start(self, task: Task, helpers: int) -> list[Future[None]]:
-        """As many helpers as the system allows."""
+        """Start as many helpers as the system allows."""
         futures: list[Future[None]] = []
         try:
             for member in range(1, helpers + 1):

@@ -1,4 +1,4 @@
-"""The memory that one thread works in."""
+"""The arrays that one thread works with."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 class Scratch(NamedTuple):
-    """What one row is sampled with: the thresholds of all lanes, and what is made of those of one."""
+    """Arrays for sampling: the thresholds of all lanes, and what is computed from those of one lane."""
 
     thresholds: Array
     ends: Array
@@ -65,9 +65,9 @@ class Work(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Where histograms go: those of the rows of block b, ``lengths[r]`` places each, from ``b * capacity`` on.
+    """Arrays for histograms: those of the rows of block b, ``lengths[r]`` places each, start at ``b * capacity``.
 
-    ``outcomes`` and ``counts`` are memory, uint8, for unsigned numbers of ``width`` bytes (or, where states are too
+    ``outcomes`` and ``counts`` are memory, uint8, for unsigned numbers of ``width`` bytes (or, if states are too
     large for thresholds, plain uint64 and uint32 arrays). ``largest[r]`` is the largest count of a row.
     """
 
@@ -82,7 +82,7 @@ class Entries(NamedTuple):
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a work space is for. ``fine_shots``: 64-bit draws to hold, where states are too large for thresholds."""
+    """The purpose of a work space. ``fine_shots``: 64-bit draws to hold, if states are too large for thresholds."""
 
     name: str
     samples: bool = False
@@ -109,7 +109,7 @@ def make_work(program: Program, *, scalar: npt.DTypeLike, lanes: int, purpose: P
 
 
 def _states(program: Program, scalar: npt.DTypeLike, lanes: int, purpose: Purpose, *, part: int) -> dict[str, Array]:
-    """Arrays of amplitudes. Imaginary parts, scratch and second states have one element where they are not needed."""
+    """Arrays of amplitudes. Imaginary parts, scratch and second states have one element if they are not needed."""
     size = 1 << program.n_qubits
     imaginary = 1 if program.is_real else size
     second, second_imaginary = (size, imaginary) if purpose.gradient else (1, 1)
@@ -143,7 +143,7 @@ def _coefficients(program: Program, scalar: npt.DTypeLike, lanes: int, purpose: 
 
 
 def _scratch(program: Program, lanes: int, purpose: Purpose) -> Scratch:
-    """For sampling by thresholds; tiny where that is not done."""
+    """Arrays for sampling by thresholds; tiny if that is not needed."""
     size = 1 << program.n_qubits if purpose.samples else 1
     groups = min(size, MAX_GROUPS)
     guide_bits = min(program.n_qubits + 3 if program.n_qubits < 9 else program.n_qubits + 2, MAX_GUIDE_BITS)

@@ -1,4 +1,5 @@
-"""Gates as the few primitives that the engines know: turns about an axis, flips, Pauli rotations of two qubits.
+"""Gates as the few primitives that the engines know: rotations and Pauli gates of one qubit, permutations, and Pauli
+rotations of two qubits.
 
 Global phases are dropped everywhere: nothing that is measured depends on them.
 """
@@ -16,7 +17,7 @@ from qorch.model.gates import GATES
 from qorch.model.observable import X, Y
 
 AXIS_X, AXIS_Y, AXIS_Z, FLIP_X, FLIP_Z, NOISE = range(6)
-"""Kinds of turns. The flips are the real matrices X and Z; NOISE is one of the four Paulis, drawn per shot."""
+"""Kinds of one-qubit primitives. FLIP_X and FLIP_Z are the Paulis X and Z; NOISE is a Pauli drawn per shot."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ NO_ANGLE = Angle(0.0)
 
 @dataclass(frozen=True)
 class Turn:
-    """A gate on one qubit: a rotation about an axis by ``angle``, a flip, or the noise ``source``."""
+    """A gate on one qubit: a rotation about an axis by ``angle``, X or Z (a flip), or the noise ``source``."""
 
     qubit: int
     kind: int
@@ -51,7 +52,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Shuffle:
-    """A signed permutation: X on ``target`` where all ``controls`` are 1; without target, a sign there."""
+    """A signed permutation: X on ``target`` if all ``controls`` are 1; without target, the sign -1 then."""
 
     controls: tuple[int, ...]
     target: int | None
@@ -83,7 +84,7 @@ Angles = tuple[Angle, ...]
 
 
 def _turn(kind: int, radians: float | None = None) -> Callable[[Qubits, Angles], list[Primitive]]:
-    """One turn by a fixed angle, or by the gate's own."""
+    """A builder of one rotation by ``radians``, or by the gate's own angle if that is None."""
 
     def build(qubits: Qubits, angles: Angles) -> list[Primitive]:
         return [Turn(qubits[0], kind, angles[0] if radians is None else Angle(radians))]
@@ -131,7 +132,7 @@ def _ch(qubits: Qubits, angles: Angles) -> list[Primitive]:
 
 
 def _controlled(axis: int) -> Callable[[Qubits, Angles], list[Primitive]]:
-    """A controlled rotation: half a turn of the target, and half of it back where the control is 0."""
+    """A controlled rotation: half of the angle on the target, and that half undone if the control is 0."""
 
     def build(qubits: Qubits, angles: Angles) -> list[Primitive]:
         half = angles[0].scaled(0.5)
@@ -194,7 +195,7 @@ _BUILDERS: MappingProxyType[str, Callable[[Qubits, Angles], list[Primitive]]] = 
 def lower_gates(gates: GateList, *, is_noisy: bool) -> Iterator[Primitive]:
     """The primitives of all gates, in order; with noise, one source on every qubit of every gate.
 
-    Sources are numbered in the order of ``noise_sites``.
+    Sources are numbered in the order of ``noise.find_sites``.
     """
     source = 0
     for opcode, wires, columns, constants in zip(
@@ -218,7 +219,7 @@ def lower_gates(gates: GateList, *, is_noisy: bool) -> Iterator[Primitive]:
 
 
 def basis_turns(basis: npt.NDArray[np.uint8]) -> Iterator[Turn]:
-    """What turns ``basis (n,)`` into the computational one."""
+    """The rotations that turn a measurement in ``basis (n,)`` into one in the computational basis."""
     for qubit, letter in enumerate(basis.tolist()):
         if letter == Y:
             yield Turn(qubit, AXIS_X, Angle(pi / 2))

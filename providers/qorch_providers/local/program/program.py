@@ -1,7 +1,7 @@
-"""A circuit compiled for the engines: a short list of operations over tables, the same for every row.
+"""Compiles a circuit for the engines: into a short list of operations over tables, the same for every row.
 
 Adjacent turns of a qubit become one matrix, runs of CX, CZ, SWAP and CCX one signed gather, everything before the
-first entangler a product state; and a gather at the very end is left to whoever reads the probabilities.
+first entangler a product state; a gather at the very end is done when the probabilities are read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,9 +46,9 @@ class Tables(NamedTuple):
     than the highest. ``matrices (M, 3)``: kind and the range of turns that make it up;
     ``turns (L, 2)``: kind and angle (or noise source). ``angle_columns (S, E)``, ``angle_factors (S, E)`` and
     ``angle_constants (S,)`` make the angles; absent terms have the factor 0. ``product (n,)``: the matrix of each
-    qubit's product state, empty where the program starts from |0…0>. ``gathers (T, N)``: new amplitude k is the old
+    qubit's product state, empty if the program starts from |0…0>. ``gathers (T, N)``: new amplitude k is the old
     ``gathers[t, k]`` times ``signs[t, k]``; ``scatters`` are the inverse tables, and ``readout (N,)`` is the gather
-    that is left to the reader, empty where there is none.
+    that is done when the probabilities are read, empty if there is none.
     """
 
     operations: npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What the engines run. ``is_real``: all amplitudes stay real, so that the engines skip imaginary parts."""
+    """A compiled circuit. ``is_real``: all amplitudes stay real, so that the engines skip imaginary parts."""
 
     n_qubits: int
     n_columns: int
@@ -114,7 +114,7 @@ _Step = _Run | PairTurn | tuple[Shuffle, ...]
 
 
 class _Merger:
-    """Collects steps; turns wait per qubit, shuffles wait together, until something stands in their way."""
+    """Collects steps: keeps turns per qubit, and shuffles together, until a step follows that does not commute."""
 
     def __init__(self, n_qubits: int) -> None:
         self.steps: list[_Step] = []
@@ -136,7 +136,7 @@ class _Merger:
         self.steps.append(primitive)
 
     def flush_turns(self, qubits: Iterable[int]) -> None:
-        """Turns of qubits that the waiting shuffles do not touch may go before them."""
+        """Append the kept turns of the qubits; those that no kept shuffle touches go before the shuffles."""
         for qubit in sorted(qubits, key=self._shuffled.__contains__):
             if not self._waiting[qubit]:
                 continue
@@ -152,7 +152,7 @@ class _Merger:
 
 
 def _append_turn(turns: list[Turn], turn: Turn) -> None:
-    """Add a turn; a rotation about the same axis as the last one becomes one with it."""
+    """Add a turn; a rotation about the same axis as the last one is merged with it."""
     last = turns[-1] if turns else None
     if last is not None and last.kind == turn.kind and turn.kind in (AXIS_X, AXIS_Y, AXIS_Z):
         turns[-1] = Turn(turn.qubit, turn.kind, last.angle.plus(turn.angle))
@@ -172,7 +172,7 @@ def _merge(primitives: Iterable[Primitive], n_qubits: int) -> list[_Step]:
 
 
 class _Builder:
-    """Turns steps into tables."""
+    """Builds the tables of a program from its steps."""
 
     def __init__(self, n_qubits: int, *, with_inverse: bool) -> None:
         self._n_qubits = n_qubits
@@ -219,7 +219,7 @@ class _Builder:
             self._operations += self._gathers.add(chunk)
 
     def _add_runs(self, runs: list[_Run]) -> None:
-        """Runs of different qubits commute: the real ones go in pairs, low qubits together."""
+        """Add runs of different qubits, which commute: real ones in pairs, low qubits together."""
         runs = sorted(runs, key=lambda run: run.qubit)
         real = [run for run in runs if run.is_real]
         for low, high in zip(real[::2], real[1::2], strict=False):
@@ -298,7 +298,7 @@ class _Gathers:
     _known: dict[tuple[Shuffle, ...], int] = field(default_factory=dict)
 
     def add(self, shuffles: tuple[Shuffle, ...]) -> list[tuple[int, ...]]:
-        """The operations that a run of shuffles becomes."""
+        """The operations for a run of shuffles."""
         if self.n_qubits > GATHER_MAX_QUBITS:
             return [_shuffle_operation(shuffle) for shuffle in shuffles]
         if shuffles not in self._known:

@@ -1,6 +1,6 @@
 """The engine without Numba, and the one for CUDA: the same programs on batches of rows as torch tensors.
 
-Random numbers are those of the numba engine, so that histograms agree wherever rounding moves no threshold past a
+Random numbers are those of the numba engine, so that histograms agree unless rounding moves a threshold past a
 draw. Gradients are torch's own, backward through the same operations.
 """
 
@@ -14,21 +14,21 @@ import torch
 from qorch.errors import BackendError, UsageError
 from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
+from qorch.model.samples import Samples
 from qorch_providers.local.limits import TORCH_SAMPLE_QUBITS
 from qorch_providers.local.observables import WeightedStrings
-from qorch_providers.local.port import Sample
 from qorch_providers.local.program.primitives import AXIS_X, AXIS_Y, AXIS_Z, FLIP_X
 from qorch_providers.local.program.program import DIAGONAL, FLIP, GATHER, REAL_PAIR, ROTATE_PAIR, Program
 from qorch_providers.local.torch_engine.philox import uniform_words
 
 CHUNK_BYTES = 128 << 20
-"""The states of a chunk of rows."""
+"""Maximum size of the states of one chunk of rows."""
 _LARGEST_DRAW = 4294967295
 
 
 @contextmanager
 def _memory_errors() -> Iterator[None]:
-    """MemoryError for what torch says where the machine's memory or the device's is short."""
+    """Raise MemoryError in place of torch's errors if the machine or the device has too little memory."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
@@ -43,28 +43,28 @@ class TorchEngine:
     """See Engine."""
 
     def __init__(self, *, is_cuda: bool) -> None:
-        """Raises UsageError where there is no CUDA device."""
+        """Raises UsageError if there is no CUDA device."""
         if is_cuda and not torch.cuda.is_available():
             raise UsageError("local:cuda needs a CUDA device, and torch finds none here; use local without cuda")
         self._device = torch.device("cuda" if is_cuda else "cpu")
 
     def take_compile_intervals(self) -> list[tuple[int, int]]:
-        """It compiles nothing."""
+        """See Engine: torch compiles nothing."""
         return []
 
     def close(self) -> None:
-        """Nothing to release."""
+        """See Engine: there is nothing to release."""
 
     @_memory_errors()
-    def sample(self, program: Program, angles: FloatArray, sample: Sample) -> Counts:
+    def sample(self, program: Program, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
         """See Engine. Raises UsageError beyond 24 qubits."""
         if program.n_qubits > TORCH_SAMPLE_QUBITS:
             raise UsageError(f"the torch engine samples up to {TORCH_SAMPLE_QUBITS} qubits")
         pieces = []
-        for rows in self._chunks(program, angles, sample.scalar):
+        for rows in self._chunks(program, angles, scalar):
             with torch.no_grad():
-                probabilities = self._probabilities(program, angles[rows], sample.scalar)
-            pieces.append(_sample(probabilities, sample.take(rows), n_qubits=program.n_qubits))
+                probabilities = self._probabilities(program, angles[rows], scalar)
+            pieces.append(_sample(probabilities, samples.take(rows), n_qubits=program.n_qubits))
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
     @_memory_errors()
@@ -86,12 +86,12 @@ class TorchEngine:
     def differentiate(
         self, program: Program, angles: FloatArray, strings: WeightedStrings, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """See Engine. Raises BackendError where torch does not differentiate."""
+        """See Engine. Raises BackendError if torch finds no gradient."""
         gradients = np.zeros((len(angles), program.n_columns))
         if not program.tables.angle_columns.size:
             return gradients
         for rows in self._chunks(program, angles, scalar, copies=len(program.tables.operations) + 2):
-            # A layer's backward pass comes here with torch's gradients turned off.
+            # A layer's backward pass calls this with torch's gradients turned off.
             with torch.inference_mode(False), torch.enable_grad():
                 gradients[rows] = self._slopes(program, angles[rows], strings.take(rows), scalar)
         return gradients
@@ -249,14 +249,14 @@ def _energy(states: torch.Tensor, strings: WeightedStrings) -> torch.Tensor:
     return energy
 
 
-def _sample(probabilities: torch.Tensor, sample: Sample, *, n_qubits: int) -> Counts:
+def _sample(probabilities: torch.Tensor, samples: Samples, *, n_qubits: int) -> Counts:
     """Histograms of a chunk of rows, by the thresholds of the numba engine's sampling."""
     sums = torch.cumsum(probabilities.to(torch.float64), dim=1)
     thresholds = torch.floor(sums * (_LARGEST_DRAW / sums[:, -1:]) + 0.25).to(torch.int64)
     outcomes, counts, lengths = [], [], []
     for row in range(len(thresholds)):
         words = uniform_words(
-            int(sample.streams[row]), int(sample.ordinals[row]), first_shot=sample.first_shot, shots=sample.shots
+            int(samples.streams[row]), int(samples.ordinals[row]), first_shot=samples.offset, shots=samples.shots
         )
         draws = torch.as_tensor(np.minimum(words, _LARGEST_DRAW - 1).astype(np.int64), device=thresholds.device)
         found, seen = torch.unique(torch.searchsorted(thresholds[row], draws, right=True), return_counts=True)

@@ -1,4 +1,4 @@
-"""The random words of ``draws.py`` in plain numpy, for machines without Numba."""
+"""The random words of the numba engine's ``philox.py`` in plain numpy, for machines without Numba."""
 
 import numpy as np
 
