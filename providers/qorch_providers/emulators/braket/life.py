@@ -65,7 +65,7 @@ class TaskLife:
         self._lives: set[asyncio.Task[None]] = set()
 
     def begin(self, task: EmulatedTask, submission: TaskSubmission, *, faults: Sequence[str]) -> None:
-        """Start a task's life. It is simulated at once, whatever its time in the queue."""
+        """Start a task's life. It is simulated at once, while the task is still in the queue."""
         simulation = None if submission.failure else self._start_simulation(task, submission)
         task.life = asyncio.create_task(self._live(task, submission, simulation, frozenset(faults)))
         self._lives.add(task.life)

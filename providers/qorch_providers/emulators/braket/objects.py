@@ -1,4 +1,4 @@
-"""The objects of the emulated S3: results, and whatever clients put there."""
+"""The objects of the emulated S3: results, and what clients put there."""
 
 import hashlib
 from collections import OrderedDict
@@ -66,7 +66,7 @@ class ObjectStore:
         self._buckets.add(bucket)
 
     def check_exists(self, bucket: str) -> None:
-        """Raise RefusedError (404) if nobody has created a bucket or used it."""
+        """Raise RefusedError (404) if a bucket was neither created nor used."""
         self._check(bucket, is_reading=False)
         if bucket not in self._buckets:
             raise RefusedError(404, "The specified bucket does not exist")

@@ -1,6 +1,6 @@
 """Read OpenQASM 3 as far as Braket's circuits are written in it: gates, modifiers, inputs, measurement and pragmas.
 
-Control flow, definitions of gates and pulses are refused by name and line, as is whatever else is not known.
+Control flow, definitions of gates and pulses are refused by name and line, as is any other statement.
 """
 
 import functools

@@ -11,7 +11,7 @@ ResultKind = Literal["expectation", "variance", "sample", "probability", "amplit
 
 @dataclass(frozen=True, eq=False)
 class ProgramStep:
-    """One gate, or noise where ``kraus`` says how. ``controls``: qubits with the value that they must have.
+    """One gate, or noise if there are ``kraus`` operators. ``controls``: qubits with the value that they must have.
 
     ``matrix``: of a gate that is given as such; ``exponent``: the power to which the gate is raised.
     """

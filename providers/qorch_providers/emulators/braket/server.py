@@ -35,7 +35,7 @@ class BraketEmulator:
     """One application: the services behind their traffic, and its own routes under ``/_emulator``."""
 
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
-        """Raises UsageError where a setting cannot be read. Must be made on the event loop that it will run on."""
+        """Raises UsageError if a setting cannot be read. Must be made on the event loop that it will run on."""
         self.service = BraketService(settings, timer=timer)
         routes = BraketRoutes(self.service)
         limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
@@ -81,7 +81,7 @@ class RunningBraket:
     """A running emulator, as tests see it. ``url`` is its endpoint for Braket, S3 and STS alike."""
 
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
-        """Start it in a thread. Raises UsageError for wrong settings, BackendError where it cannot listen."""
+        """Start it in a thread. Raises UsageError for wrong settings, BackendError if it cannot listen."""
         self._server = ThreadedServer(
             lambda: BraketEmulator(settings, timer=timer), host=settings.host, port=settings.port
         )

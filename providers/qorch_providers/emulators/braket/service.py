@@ -29,7 +29,7 @@ class BraketService:
     """What the endpoints answer from. Lives on one event loop."""
 
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
-        """Raises UsageError where a setting cannot be read."""
+        """Raises UsageError if a setting cannot be read."""
         self.settings = settings
         self.clock = ScaledClock(timer, scale=settings.time_scale)
         self._queue = parse_latency(settings.queue)

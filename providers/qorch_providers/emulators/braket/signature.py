@@ -1,4 +1,4 @@
-"""Read who calls from a signature of AWS (version 4). It is not verified, since nobody shares the secret key."""
+"""Read who calls from a signature of AWS (version 4). It is not verified: the secret key is not known here."""
 
 import re
 from dataclasses import dataclass

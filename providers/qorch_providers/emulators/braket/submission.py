@@ -171,8 +171,8 @@ def _check_program(program: SourceProgram, device: EmulatedDevice, *, shots: int
             raise CircuitError(f"[line {step.line}] noise is not supported by the device {device.name}")
         if not step.kraus and step.name not in gates:
             within = "in a verbatim box " if step.is_verbatim else ""
-            where = f"{within}by the device {device.name}"
-            raise CircuitError(f"[line {step.line}] uses a gate: {step.name} which is not supported {where}")
+            limits = f"{within}by the device {device.name}"
+            raise CircuitError(f"[line {step.line}] uses a gate: {step.name} which is not supported {limits}")
     allowed = device.sampled_results if shots else tuple(name for name in device.exact_results if name != "sample")
     for request in program.results:
         if request.kind not in allowed:

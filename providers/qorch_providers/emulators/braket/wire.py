@@ -85,7 +85,7 @@ _Wire = TypeVar("_Wire")
 
 
 def decode(body: bytes | str, kind: type[_Wire]) -> _Wire:
-    """Read JSON. Raises UsageError, saying where it is wrong."""
+    """Read JSON. Raises UsageError, which says what is wrong."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
