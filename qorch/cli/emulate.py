@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from qorch.cli.options import JsonOption
-from qorch.errors import MissingPackageError, UnknownNameError
+from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 
 GROUP = "qorch.emulators"
 
-_PROVIDER = Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose service, such as ionq.")]
+_PROVIDER = Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose service: ionq or braket.")]
 _HOST = Annotated[str | None, typer.Option(help="The address to listen on. [127.0.0.1]")]
 _PORT = Annotated[str | None, typer.Option(metavar="P", help="Port; 0 picks a free one. [0]")]
 _QUEUE = Annotated[str | None, typer.Option(metavar="LATENCY", help="Time a job waits before it starts. [0]")]
@@ -32,15 +32,19 @@ _RETRY_AFTER = Annotated[
 ]
 _TIME_SCALE = Annotated[str | None, typer.Option(metavar="X", help="All times and limits pass X times as fast. [1]")]
 _FAULTS = Annotated[str | None, typer.Option(metavar="FAULTS", help="What goes wrong; see above.")]
-_RESULTS = Annotated[str | None, typer.Option(help="How results are offered: url, artifact or both. [both]")]
+_RESULTS = Annotated[str | None, typer.Option(help="How results are offered; ionq: url, artifact or both. [both]")]
 _PRICE = Annotated[
     str | None,
-    typer.Option(metavar="USD", help="Per shot and circuit: 0.01, or simulator=0.001,qpu=0.08. [simulator=0,qpu=0.08]"),
+    typer.Option(
+        metavar="USD", help="ionq, per shot and circuit: 0.01, or simulator=0.001,qpu=0.08. [simulator=0,qpu=0.08]"
+    ),
 ]
 _SEED = Annotated[
     str | None, typer.Option(metavar="N", help="The seed of latencies, chances of faults, and sampling. [0]")
 ]
-
+_OWN = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of this provider alone; see above.")
+]
 
 HELP = """Serve a provider's REST protocol on this machine until Ctrl-C, really simulating the circuits.
 
@@ -63,6 +67,14 @@ becomes of a job: child-failure (the job fails too), child-missing (it completes
 invalid (the circuit cannot run, ever); unlisted (in no list before the faults change). And unavailable (backends say
 so, POST answers 503).
 
+Amazon Braket (braket), with its S3 objects, has the ROUTEs any, post, get, list, cancel, device, devices, tags,
+results (objects of S3 that are read), objects (other calls of S3), identity, other; further KINDs child-broken (one
+executable fails, and may not run again), object-missing, object-huge, object-pickle; --results inline or parts; --price
+such as task=0.3,shot=0.01,minute=0.075; and with --set: quotas=post:20/40,list:5/50 (calls per second and burst),
+concurrent=35, token-seconds=86400, visible-seconds=0, access-key=, account=, program-sets=garnet,forte-1,ankaa-3,
+max-executables=100, max-total-shots=200000, offline=garnet@10..60, retired=ankaa-3, denied=BUCKET,BUCKET:read,
+noise=off, poll-milliseconds=1000.
+
 Noise is an approximation: each gate leaves the ideal distribution with the weight 1 - p, the rest is uniform, and
 every bit is misread with a fixed probability; p depends on the noise model or QPU. Then shots are drawn.
 """
@@ -84,6 +96,7 @@ def emulate(
     results: _RESULTS = None,
     price: _PRICE = None,
     seed: _SEED = None,
+    own: _OWN = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a provider's REST protocol on this machine until Ctrl-C; see `HELP`."""
@@ -92,7 +105,7 @@ def emulate(
         "accept_delay": accept_delay, "workers": workers, "rate_limit": rate_limit, "retry_after": retry_after,
         "time_scale": time_scale, "faults": faults, "results": results, "price": price, "seed": seed,
     }  # fmt: skip
-    given = {name: text for name, text in options.items() if text is not None}
+    given = {name: text for name, text in options.items() if text is not None} | _read_own(own or [])
 
     def announce(url: str, chosen_port: int, environment: Mapping[str, str]) -> None:
         if as_json:
@@ -105,6 +118,15 @@ def emulate(
         sys.stdout.flush()
 
     _find_emulator(provider)(given, announce=announce)
+
+
+def _read_own(texts: list[str]) -> dict[str, str]:
+    """The options of one provider by name, with the underscores that its settings have."""
+    for text in texts:
+        if "=" not in text:
+            raise UsageError(f"--set '{text}' is not an option; write NAME=VALUE")
+    pairs = (text.split("=", 1) for text in texts)
+    return {name.strip().replace("-", "_"): value for name, value in pairs}
 
 
 def _find_emulator(provider: str) -> Callable[..., None]:

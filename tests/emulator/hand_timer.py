@@ -29,6 +29,11 @@ class HandTimer:
         heapq.heappush(self._sleepers, (self._now + seconds, self._n_sleeps, woken))
         await woken
 
+    @property
+    def n_sleepers(self) -> int:
+        """How many wait."""
+        return len(self._sleepers)
+
     def wait_for_sleeper(self) -> None:
         """Return once somebody sleeps."""
         deadline = time.monotonic() + PATIENCE_SECONDS

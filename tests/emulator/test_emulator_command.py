@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,19 @@ def test_it_says_what_to_export() -> None:
         assert process.wait(timeout=10) == 0
 
 
+def test_it_serves_braket() -> None:
+    """The line says which variables send Braket's SDK there; a call without a signature is refused in AWS's words."""
+    with running("braket", "--queue", "1", "--set", "token-seconds=60") as (process, line):
+        url = re.search(r"AWS_ENDPOINT_URL_BRAKET=(http://127.0.0.1:[0-9]+) ", line)
+        assert url is not None
+        assert all(f"{name}=" in line for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_ACCESS_KEY_ID"))
+        answer = httpx.post(url[1] + "/devices", json={"filters": []})
+        assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (403, "MissingAuthenticationTokenException")
+        assert httpx.get(url[1] + "/_emulator/jobs").json()["jobs"] == []
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -76,6 +90,9 @@ def test_it_says_what_to_export() -> None:
         (("ionq", "--price", "much"), "'much' is not a price"),
         (("ionq", "--port", "many"), "port"),
         (("ionq", "--time-scale", "0"), "--time-scale"),
+        (("ionq", "--set", "quotas=post:1/1"), "no option 'quotas'"),
+        (("braket", "--set", "quotas"), "write NAME=VALUE"),
+        (("braket", "--set", "quotas=post:1"), "'post:1' is not a quota"),
     ],
 )
 def test_wrong_options_are_refused(arguments: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]) -> None:

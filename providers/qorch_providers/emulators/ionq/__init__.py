@@ -2,7 +2,7 @@
 
 How to read it: ``server`` runs a ``service``, which is put together from ``settings``; ``routes`` are the endpoints. A
 ``submission`` is read from what came over the ``wire`` and becomes one of the ``jobs``, whose ``life`` goes on beside
-the event loop: its ``circuits`` of ``gates`` are simulated with the ``noise`` of one of the ``backends``, and
+the event loop: its ``circuits`` of ``gates`` are simulated with the noise of one of the ``backends``, and
 ``outcomes`` keeps the results. ``documents`` and ``legacy`` show jobs as the two versions do; ``money`` says what they
 cost, ``sessions`` groups them, and ``truth`` is a record of all accepted jobs for tests.
 """

@@ -1,7 +1,7 @@
 """The emulated backends and noise models: how they are listed, and the error rates that represent the machines.
 
 The rates are round figures of the size that IonQ published for each generation. They are an approximation, as is how
-they are used: see `qorch_providers.emulators.ionq.noise`.
+they are used: see `qorch_providers.emulators.statevector.noise`.
 """
 
 import uuid
@@ -9,20 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qorch_providers.emulators.kit.clock import format_iso
+from qorch_providers.emulators.statevector.noise import NoiseRates
 
 QIS_GATES = (
     "x", "y", "z", "rx", "ry", "rz", "h", "s", "si", "v", "vi", "t", "ti",
     "not", "cnot", "swap", "xx", "yy", "zz", "pauliexp",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class NoiseRates:
-    """Probabilities of an error: per one-qubit gate, per two-qubit gate, and per qubit read out."""
-
-    one_qubit: float
-    two_qubit: float
-    readout: float
 
 
 NOISE_MODELS = MappingProxyType(

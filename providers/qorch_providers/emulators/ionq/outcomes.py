@@ -8,11 +8,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from qorch_providers.emulators.ionq.backends import NoiseRates
 from qorch_providers.emulators.ionq.circuits import Workload
-from qorch_providers.emulators.ionq.noise import add_noise
 from qorch_providers.emulators.statevector.evolution import chunk_rows, distributions
 from qorch_providers.emulators.statevector.matrices import Floats
+from qorch_providers.emulators.statevector.noise import NoiseRates, add_noise
 
 NOTHING = 1e-18
 """Exact probabilities below this are rounding errors of what is 0."""
@@ -52,7 +51,7 @@ def simulate(workload: Workload, *, rates: NoiseRates | None, shots: int | None,
             angles = group.angles[start : start + size]
             table = distributions(group.shape.operations, angles, n_qubits=group.shape.n_qubits)
             if rates is not None:
-                table = add_noise(table, group.shape, rates)
+                table = add_noise(table, rates, n_one=group.shape.n_one, n_two=group.shape.n_two)
             table = _sample(table, shots, rng) if shots is not None else np.where(table < NOTHING, 0.0, table)
             for row, values in zip(group.rows[start : start + size].tolist(), table, strict=True):
                 states = np.flatnonzero(values)

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from types import MappingProxyType
 
-import msgspec
 from aiohttp import web
 
 from qorch.errors import UsageError
@@ -336,9 +335,16 @@ _NAMES = MappingProxyType(
 )
 
 
-def error_body(status: int, message: str) -> bytes:
-    """The JSON of an error."""
-    return msgspec.json.encode({"error": _NAMES.get(status, "Error"), "message": message, "statusCode": status})
+def answer_error(_request: web.Request, refusal: RefusedError) -> web.Response:
+    """The answer to a call that is refused."""
+    name = _NAMES.get(refusal.status, "Error")
+    body = {"error": name, "message": str(refusal), "statusCode": refusal.status}
+    return json_answer(body, status=refusal.status)
+
+
+def refuse_key() -> RefusedError:
+    """How a call is refused whose key has expired."""
+    return RefusedError(401, "the emulator was told to answer 401")
 
 
 def _version(request: web.Request) -> str:

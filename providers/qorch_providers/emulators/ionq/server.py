@@ -7,13 +7,13 @@ from typing import TypedDict
 
 from aiohttp import web
 
-from qorch_providers.emulators.ionq.routes import Routes, error_body, pretend
+from qorch_providers.emulators.ionq.routes import Routes, answer_error, pretend, refuse_key
 from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
 from qorch_providers.emulators.ionq.truth import truth_document
-from qorch_providers.emulators.ionq.wire import decode_faults
 from qorch_providers.emulators.kit.answers import json_answer
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
+from qorch_providers.emulators.kit.control import decode_faults
 from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
 from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
@@ -39,7 +39,7 @@ class Emulator:
         routes = Routes(self.service)
         limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
         self.traffic = Traffic(
-            Dialect(routes.name_call, error_body, pretend),
+            Dialect(routes.name_call, answer_error, pretend, refuse_key),
             clock=self.service.clock,
             network=parse_latency(settings.network),
             limiter=RateLimiter(limits),

@@ -81,12 +81,6 @@ class SessionWire(msgspec.Struct):
     settings: dict[str, object] = {}
 
 
-class FaultsWire(msgspec.Struct):
-    """The body of ``POST /_emulator/faults``."""
-
-    faults: str
-
-
 _Wire = TypeVar("_Wire")
 
 
@@ -103,11 +97,6 @@ def decode_ids(body: bytes) -> list[str]:
 def decode_session(body: bytes) -> SessionWire:
     """Read a request for a session. Raises UsageError."""
     return _decode(body, SessionWire)
-
-
-def decode_faults(body: bytes) -> str:
-    """Read a text of faults. Raises UsageError."""
-    return _decode(body, FaultsWire).faults
 
 
 def _decode(body: bytes, kind: type[_Wire]) -> _Wire:

@@ -26,10 +26,14 @@ class Moment(StrEnum):
 STATUSES = MappingProxyType(
     {str(status): status for status in (400, 429, 500, 502, 503, 504, *range(520, 530))} | {"token-expiry": 401}
 )
+TOKEN_EXPIRY = "token-expiry"  # noqa: S105 -- the name of a fault
+"""A refused key. Its status is the dialect's to say."""
 CONNECTIONS = ("reset", "hang", "drip", "truncated")
 BODIES = ("malformed", "html", "gzip-bomb", "deep-json")
 CONTENTS = ("wrong-rows", "wrong-order", "nan")
 JOBS = ("child-failure", "child-invalid", "child-missing", "failure", "invalid", "stuck", "unlisted")
+OBJECTS = ("child-broken", "object-missing", "object-huge", "object-pickle")
+"""What becomes of a job whose results are files in a store; only services that have such a store know these."""
 UNAVAILABLE = "unavailable"
 
 _TIMED = (*STATUSES, *CONNECTIONS, *BODIES)
@@ -60,24 +64,27 @@ class Fault:
     @property
     def concerns_job(self) -> bool:
         """Whether it changes what becomes of a job, and leaves the call's answer alone."""
-        return self.kind in JOBS
+        return self.kind in (*JOBS, *OBJECTS)
 
 
-def parse_faults(text: str, *, routes: Sequence[str], results_route: str, post_route: str) -> tuple[Fault, ...]:
+def parse_faults(
+    text: str, *, routes: Sequence[str], results_route: str, post_route: str, more_kinds: Sequence[str] = ()
+) -> tuple[Fault, ...]:
     """Faults separated by commas, each ``[ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P]``.
 
-    Raises UsageError for one that cannot be understood.
+    ``more_kinds``: those of `OBJECTS` that the service knows. Raises UsageError for one that cannot be understood.
     """
     parts = filter(None, (part.strip() for part in text.split(",")))
-    return tuple(_parse_one(part, routes, results_route, post_route) for part in parts)
+    kinds = (*_KINDS, *more_kinds)
+    return tuple(_parse_one(part, kinds, routes, results_route, post_route) for part in parts)
 
 
-def _parse_one(part: str, routes: Sequence[str], results_route: str, post_route: str) -> Fault:
+def _parse_one(part: str, kinds: Sequence[str], routes: Sequence[str], results_route: str, post_route: str) -> Fault:
     found = _PATTERN.fullmatch(part)
-    if found is None or found["kind"] not in _KINDS:
+    if found is None or found["kind"] not in kinds:
         raise UsageError(
             f"'{part}' is not a fault; write [ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P] "
-            f"with a kind of {', '.join(_KINDS)}"
+            f"with a kind of {', '.join(kinds)}"
         )
     kind = found["kind"]
     route = found["route"] or _default_route(kind, results_route, post_route)
@@ -94,7 +101,7 @@ def _parse_one(part: str, routes: Sequence[str], results_route: str, post_route:
 def _default_route(kind: str, results_route: str, post_route: str) -> str:
     if kind in CONTENTS:
         return results_route
-    return post_route if kind in (*JOBS, UNAVAILABLE) else "any"
+    return post_route if kind in (*JOBS, *OBJECTS, UNAVAILABLE) else "any"
 
 
 def _read_moment(found: re.Match[str], kind: str) -> Moment:

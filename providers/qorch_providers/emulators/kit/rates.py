@@ -5,11 +5,20 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
 
 from qorch.errors import UsageError
 
 UNITS = MappingProxyType({"sec": 1.0, "min": 60.0, "hour": 3600.0})
 _PATTERN = re.compile(r"(?:([a-z]+):)?([1-9][0-9]{0,8})/(sec|min|hour)")
+
+
+class CallLimiter(Protocol):
+    """What decides whether a call passes."""
+
+    def admit(self, route: str, *, now_seconds: float) -> float:
+        """0 if the call may pass, which counts it; else the seconds until one may."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,17 @@ from aiohttp.typedefs import Handler, Middleware
 from qorch.errors import UsageError
 from qorch_providers.emulators.kit.answers import RefusedError, raw_answer
 from qorch_providers.emulators.kit.clock import ScaledClock
-from qorch_providers.emulators.kit.faults import CONTENTS, STATUSES, UNAVAILABLE, Fault, FaultPlan, Moment
+from qorch_providers.emulators.kit.faults import (
+    CONTENTS,
+    STATUSES,
+    TOKEN_EXPIRY,
+    UNAVAILABLE,
+    Fault,
+    FaultPlan,
+    Moment,
+)
 from qorch_providers.emulators.kit.latency import Latency
-from qorch_providers.emulators.kit.rates import RateLimiter
+from qorch_providers.emulators.kit.rates import CallLimiter
 from qorch_providers.emulators.kit.sabotage import spoil
 
 STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
@@ -35,13 +43,15 @@ class Dialect:
     """How one provider names its calls and words its errors.
 
     ``name_call``: the route of a request, as faults and limits name it; None for the emulator's own routes, which
-    nothing disturbs. ``error_body``: the JSON of an error. ``pretend``: status and JSON of the answer to a call of
-    this route that is never done, but answered all the same.
+    nothing disturbs. ``answer_error``: the answer to a call that is refused. ``pretend``: status and JSON of the answer
+    to a call of this route that is never done, but answered all the same. ``refuse_key``: how a call is refused whose
+    key has expired.
     """
 
     name_call: Callable[[web.Request], str | None]
-    error_body: Callable[[int, str], bytes]
+    answer_error: Callable[[web.Request, RefusedError], web.Response]
     pretend: Callable[[str], tuple[int, bytes]]
+    refuse_key: Callable[[], RefusedError]
 
 
 class Traffic:
@@ -53,7 +63,7 @@ class Traffic:
         *,
         clock: ScaledClock,
         network: Latency,
-        limiter: RateLimiter,
+        limiter: CallLimiter,
         plan: Callable[[], FaultPlan],
         rng: np.random.Generator,
         retry_after: str,
@@ -130,7 +140,7 @@ class Traffic:
         if fault is None:
             sent: web.StreamResponse = answer
         elif fault.kind in STATUSES:
-            sent = self._fail(STATUSES[fault.kind])
+            sent = self._fail(request, fault.kind)
         elif fault.kind in CONTENTS and answer.status >= 400:
             sent = answer
         else:
@@ -148,14 +158,14 @@ class Traffic:
             self._limit(route)
             answer = await handler(request)
         except RefusedError as refusal:
-            return self._refuse(refusal)
+            return self._refuse(request, refusal)
         except UsageError as error:
-            return self._refuse(RefusedError(400, str(error)))
+            return self._refuse(request, RefusedError(400, str(error)))
         except web.HTTPException as error:
-            return self._refuse(RefusedError(error.status, error.reason))
+            return self._refuse(request, RefusedError(error.status, error.reason))
         except Exception:
             _log.exception("the emulator failed on %s %s", request.method, request.path)
-            return self._refuse(RefusedError(500, "the emulator itself failed; its log says why"))
+            return self._refuse(request, RefusedError(500, "the emulator itself failed; its log says why"))
         if not isinstance(answer, web.Response):
             raise TypeError(f"{request.path} answers with {type(answer).__name__}, not a Response")
         return answer
@@ -175,18 +185,21 @@ class Traffic:
         if wait_seconds > 0.0:
             raise RefusedError(429, "too many requests", retry_after_seconds=wait_seconds / self._clock.scale)
 
-    def _fail(self, status: int) -> web.Response:
+    def _fail(self, request: web.Request, kind: str) -> web.Response:
+        if kind == TOKEN_EXPIRY:
+            return self._refuse(request, self._dialect.refuse_key())
+        status = STATUSES[kind]
         if status >= 520:
             body = f"<html><body><h1>Error {status}</h1></body></html>".encode()
             return web.Response(status=status, body=body, content_type="text/html")
-        return self._refuse(RefusedError(status, f"the emulator was told to answer {status}", retry_after_seconds=1.0))
+        refusal = RefusedError(status, f"the emulator was told to answer {status}", retry_after_seconds=1.0)
+        return self._refuse(request, refusal)
 
-    def _refuse(self, refusal: RefusedError) -> web.Response:
-        headers = {}
+    def _refuse(self, request: web.Request, refusal: RefusedError) -> web.Response:
+        answer = self._dialect.answer_error(request, refusal)
         if refusal.status in (429, 503) and refusal.retry_after_seconds is not None:
-            headers = self._retry_header(refusal.retry_after_seconds)
-        body = self._dialect.error_body(refusal.status, str(refusal))
-        return raw_answer(body, status=refusal.status, headers=headers)
+            answer.headers.update(self._retry_header(refusal.retry_after_seconds))
+        return answer
 
     def _retry_header(self, seconds: float) -> dict[str, str]:
         if self._retry_after == "none":

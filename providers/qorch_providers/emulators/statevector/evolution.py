@@ -27,13 +27,18 @@ class Operation:
 
 def distributions(operations: Sequence[Operation], angles: Floats, *, n_qubits: int) -> Floats:
     """Outcome probabilities ``(B, 2**n)`` at angles ``(B, A)``, starting from all qubits 0."""
+    weights = evolve(operations, angles, n_qubits=n_qubits).reshape(1 << n_qubits, -1)
+    return np.ascontiguousarray((weights.real**2 + weights.imag**2).T)
+
+
+def evolve(operations: Sequence[Operation], angles: Floats, *, n_qubits: int) -> Complexes:
+    """The states ``(2,) * n + (B,)`` at angles ``(B, A)``, starting from all qubits 0."""
     state = np.zeros((2,) * n_qubits + (len(angles),), dtype=np.complex128)
     state[(0,) * n_qubits] = 1.0
     columns = np.ascontiguousarray(angles.T)
     for operation in operations:
         apply(state, operation.make(columns[list(operation.columns)]), operation)
-    weights = state.reshape(1 << n_qubits, -1)
-    return np.ascontiguousarray((weights.real**2 + weights.imag**2).T)
+    return state
 
 
 def apply(state: Complexes, matrices: Complexes, operation: Operation) -> None:
@@ -47,10 +52,32 @@ def apply(state: Complexes, matrices: Complexes, operation: Operation) -> None:
         for target, bit in zip(operation.targets, bits, strict=True):
             index[n_qubits - 1 - target] = bit
         parts.append(state[tuple(index)])
+    if len(parts) == 2 and matrices.shape[-1] == 1:
+        _apply_same(parts[0], parts[1], *matrices.ravel().tolist())
+        return
     sums = [_combine(own, row, parts) for own, row in enumerate(matrices)]
     for part, total in zip(parts, sums, strict=True):
         if total is not part:
             part[...] = total
+
+
+def _apply_same(zero: Complexes, one: Complexes, a: complex, b: complex, c: complex, d: complex) -> None:
+    """Apply ``[[a, b], [c, d]]`` to all states, in place. Few calls of numpy: they are what small states cost."""
+    if b == 0 and c == 0:
+        if a != 1:
+            zero *= a
+        if d != 1:
+            one *= d
+        return
+    kept = c * zero
+    if a == 0 and d == 0:
+        np.multiply(one, b, out=zero)
+        one[...] = kept
+        return
+    zero *= a
+    zero += b * one
+    one *= d
+    one += kept
 
 
 def _combine(own: int, row: Complexes, parts: list[Complexes]) -> Complexes:

@@ -5,18 +5,27 @@ weight ``prod(1 - p_gate)`` and the rest is spread evenly over all outcomes; the
 readout probability, either way. Neither cross-talk nor which qubits a gate touched matters.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from qorch_providers.emulators.ionq.backends import NoiseRates
-from qorch_providers.emulators.ionq.circuits import Shape
 from qorch_providers.emulators.statevector.matrices import Floats
 
 
-def add_noise(probabilities: Floats, shape: Shape, rates: NoiseRates) -> Floats:
-    """What would be measured instead of ``probabilities (B, 2**n)``; of the same shape."""
-    kept = (1.0 - rates.one_qubit) ** shape.n_one * (1.0 - rates.two_qubit) ** shape.n_two
+@dataclass(frozen=True)
+class NoiseRates:
+    """Probabilities of an error: per one-qubit gate, per two-qubit gate, and per qubit read out."""
+
+    one_qubit: float
+    two_qubit: float
+    readout: float
+
+
+def add_noise(probabilities: Floats, rates: NoiseRates, *, n_one: int, n_two: int) -> Floats:
+    """What would be measured instead of ``probabilities (B, 2**n)`` after so many gates; of the same shape."""
+    kept = (1.0 - rates.one_qubit) ** n_one * (1.0 - rates.two_qubit) ** n_two
     mixed = kept * probabilities + (1.0 - kept) / probabilities.shape[1]
-    return _misread(mixed, shape.n_qubits, rates.readout)
+    return _misread(mixed, probabilities.shape[1].bit_length() - 1, rates.readout)
 
 
 def _misread(probabilities: Floats, n_qubits: int, rate: float) -> Floats:

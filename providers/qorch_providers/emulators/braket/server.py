@@ -1,0 +1,152 @@
+"""Run the emulator: in the foreground for the command line, in a thread for tests."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypedDict
+
+from aiohttp import web
+
+from qorch_providers.emulators.braket.quotas import CallQuotas, parse_quotas
+from qorch_providers.emulators.braket.refusals import expired_token
+from qorch_providers.emulators.braket.routes import BraketRoutes
+from qorch_providers.emulators.braket.service import BraketService
+from qorch_providers.emulators.braket.settings import ROUTES, BraketSettings, read_settings
+from qorch_providers.emulators.braket.truth import truth_document
+from qorch_providers.emulators.kit.answers import json_answer
+from qorch_providers.emulators.kit.clock import MachineTimer, Timer
+from qorch_providers.emulators.kit.control import decode_faults
+from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
+from qorch_providers.emulators.kit.latency import parse_latency
+from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
+from qorch_providers.emulators.kit.traffic import Dialect, Traffic
+
+MAX_BODY_BYTES = 32_000_000
+
+
+class BraketTruth(TypedDict):
+    """What really happened: accepted tasks, oldest first, and calls `by_route` and `by_status`."""
+
+    jobs: list[dict[str, object]]
+    calls: dict[str, dict[str, int]]
+
+
+class BraketEmulator:
+    """One application: the services behind their traffic, and its own routes under ``/_emulator``."""
+
+    def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
+        """Raises UsageError if a setting cannot be read. Must be made on the event loop that it will run on."""
+        self.service = BraketService(settings, timer=timer)
+        routes = BraketRoutes(self.service)
+        limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
+        self.traffic = Traffic(
+            Dialect(routes.name_call, routes.answer_error, routes.pretend, expired_token),
+            clock=self.service.clock,
+            network=parse_latency(settings.network),
+            limiter=CallQuotas(parse_quotas(settings.quotas, routes=ROUTES), RateLimiter(limits)),
+            plan=lambda: self.service.plan,
+            rng=self.service.network_rng,
+            retry_after=settings.retry_after,
+        )
+        self.application = web.Application(middlewares=[self.traffic.middleware], client_max_size=MAX_BODY_BYTES)
+        self.application.router.add_get("/_emulator/jobs", self._answer_truth)
+        self.application.router.add_post("/_emulator/faults", self._answer_faults)
+        self.application.router.add_post("/_emulator/reset", self._answer_reset)
+        routes.add_to(self.application)
+        self.application.on_cleanup.append(self._close)
+
+    def truth(self) -> BraketTruth:
+        """Every accepted task, oldest first, and how many calls came."""
+        return {"jobs": [truth_document(task) for task in self.service.book.tasks], "calls": self.traffic.calls}
+
+    async def _answer_truth(self, _request: web.Request) -> web.Response:
+        return json_answer(self.truth())
+
+    async def _answer_faults(self, request: web.Request) -> web.Response:
+        self.service.set_faults(decode_faults(await request.read()))
+        return json_answer({"status": "set"})
+
+    async def _answer_reset(self, _request: web.Request) -> web.Response:
+        await self.service.life.close()
+        self.service.reset()
+        self.traffic.forget()
+        return json_answer({"status": "reset"})
+
+    async def _close(self, _application: web.Application) -> None:
+        await self.traffic.close()
+        await self.service.life.close()
+
+
+class RunningBraket:
+    """A running emulator, as tests see it. ``url`` is its endpoint for Braket, S3 and STS alike."""
+
+    def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
+        """Start it in a thread. Raises UsageError for wrong settings, BackendError if it cannot listen."""
+        self._server = ThreadedServer(
+            lambda: BraketEmulator(settings, timer=timer), host=settings.host, port=settings.port
+        )
+        self.port = self._server.port
+        self.url = f"http://{settings.host}:{self.port}"
+        self.environment = environment(self.url, settings)
+
+    def truth(self) -> BraketTruth:
+        """What ``GET /_emulator/jobs`` answers."""
+        return self._server.call(self._truth())
+
+    def jobs(self) -> list[dict[str, object]]:
+        """Every accepted task, oldest first; the keys are those of `truth_document`."""
+        return self.truth()["jobs"]
+
+    def set_faults(self, text: str) -> None:
+        """Replace all faults; they count calls from here. Raises UsageError."""
+        self._server.call(self._set_faults(text))
+
+    def stop(self) -> None:
+        """Stop it. May be called twice."""
+        self._server.stop()
+
+    async def _truth(self) -> BraketTruth:
+        return self._server.hosted.truth()
+
+    async def _set_faults(self, text: str) -> None:
+        self._server.hosted.service.set_faults(text)
+
+
+def environment(url: str, settings: BraketSettings) -> dict[str, str]:
+    """The variables that send Braket's SDK and boto3 to an emulator."""
+    return {
+        "AWS_ENDPOINT_URL_BRAKET": url,
+        "AWS_ENDPOINT_URL_S3": url,
+        "AWS_ENDPOINT_URL_STS": url,
+        "AWS_ACCESS_KEY_ID": settings.access_key or "emulator",
+        "AWS_SECRET_ACCESS_KEY": "emulator",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@contextmanager
+def start(settings: BraketSettings | None = None, *, timer: Timer | None = None) -> Iterator[RunningBraket]:
+    """A running emulator in a thread of its own, stopped at the end. ``timer``: its time, if not the machine's."""
+    running = RunningBraket(settings or BraketSettings(), timer=timer or MachineTimer())
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def serve(options: Mapping[str, str], *, announce: Callable[[str, int, Mapping[str, str]], None]) -> None:
+    """Serve until SIGINT or SIGTERM. ``announce`` is told URL, port and what to export, once it listens.
+
+    This is the entry point of the group ``qorch.emulators``. Raises UsageError, BackendError.
+    """
+    settings = read_settings(options)
+
+    def tell(port: int) -> None:
+        url = f"http://{settings.host}:{port}"
+        announce(url, port, environment(url, settings))
+
+    def make() -> BraketEmulator:
+        return BraketEmulator(settings, timer=MachineTimer())
+
+    asyncio.run(serve_until_stopped(make, host=settings.host, port=settings.port, announce=tell))

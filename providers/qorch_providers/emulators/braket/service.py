@@ -1,0 +1,167 @@
+"""The emulated services: their clock, tasks, devices and objects, put together from settings."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
+from qorch_providers.emulators.braket.life import TaskLife
+from qorch_providers.emulators.braket.money import parse_price, set_price
+from qorch_providers.emulators.braket.objects import ObjectStore, parse_denials
+from qorch_providers.emulators.braket.refusals import AwsRefusedError
+from qorch_providers.emulators.braket.settings import BraketSettings, read_faults
+from qorch_providers.emulators.braket.signature import Caller, read_signature
+from qorch_providers.emulators.braket.submission import TaskSubmission, read_digest, read_task
+from qorch_providers.emulators.braket.tasks import EmulatedTask, TaskBook
+from qorch_providers.emulators.braket.windows import parse_windows
+from qorch_providers.emulators.braket.wire import CreateWire, decode
+from qorch_providers.emulators.kit.answers import RefusedError
+from qorch_providers.emulators.kit.clock import ScaledClock, Timer
+from qorch_providers.emulators.kit.faults import FaultPlan
+from qorch_providers.emulators.kit.latency import parse_latency
+from qorch_providers.emulators.statevector.noise import NoiseRates
+
+_LARGE_BYTES = 16 * 1024
+
+
+class BraketService:
+    """What the endpoints answer from. Lives on one event loop."""
+
+    def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
+        """Raises UsageError if a setting cannot be read."""
+        self.settings = settings
+        self.clock = ScaledClock(timer, scale=settings.time_scale)
+        self._queue = parse_latency(settings.queue)
+        self._execute = parse_latency(settings.execute)
+        self._accept_delay = parse_latency(settings.accept_delay)
+        self._prices = parse_price(settings.price)
+        self._with_sets = read_names(settings.program_sets)
+        self._retired = read_names(settings.retired)
+        self._offline = parse_windows(settings.offline)
+        self._denials = parse_denials(settings.denied)
+        self.network_rng, self._life_rng, self._fault_rng, self._rng = np.random.default_rng(settings.seed).spawn(4)
+        self.plan = FaultPlan(read_faults(settings.faults), self._fault_rng)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tasks and objects; lives that are going on end unseen."""
+        settings = self.settings
+        self.store = ObjectStore(self._denials, kept_bytes=settings.kept_result_bytes)
+        self.book = TaskBook(
+            account=settings.account,
+            token_seconds=settings.token_seconds,
+            visible_seconds=settings.visible_seconds / settings.time_scale,
+        )
+        self.life = TaskLife(
+            self.book,
+            self.store,
+            clock=self.clock,
+            queue=self._queue,
+            execute=self._execute,
+            workers=settings.workers or None,
+            in_parts=settings.results == "parts",
+            price_micros=self._charge,
+            rates=self._rates,
+            rng=self._life_rng,
+        )
+
+    def set_faults(self, text: str) -> None:
+        """Replace all faults; they count calls from here. Raises UsageError."""
+        self.plan = FaultPlan(read_faults(text), self._fault_rng)
+
+    def authorize(self, authorization: str | None) -> Caller:
+        """Who calls. Raises AwsRefusedError (403)."""
+        return read_signature(authorization, access_key=self.settings.access_key)
+
+    def find_device(self, arn: str, *, region: str) -> EmulatedDevice:
+        """The device of that ARN, seen from a region. Raises RefusedError (404)."""
+        device = DEVICES.get(arn)
+        if device is None or device.region not in ("", region):
+            raise RefusedError(404, f"Device {arn} not found in {region}")
+        return device
+
+    def list_devices(self, *, region: str) -> list[EmulatedDevice]:
+        """The devices of a region."""
+        return [device for device in DEVICES.values() if device.region in ("", region)]
+
+    def has_sets(self, device: EmulatedDevice) -> bool:
+        """Whether a device declares program sets."""
+        return device.short_name in self._with_sets
+
+    def device_status(self, device: EmulatedDevice) -> str:
+        """ONLINE, OFFLINE or RETIRED."""
+        if device.short_name in self._retired:
+            return "RETIRED"
+        now_seconds = self.clock.protocol_seconds()
+        is_offline = any(window.covers(device.short_name, now_seconds) for window in self._offline)
+        return "OFFLINE" if is_offline or self.plan.is_unavailable(now_seconds=now_seconds) else "ONLINE"
+
+    async def submit(self, body: bytes, *, region: str, received_unix: float, faults: Sequence[str]) -> EmulatedTask:
+        """Accept a task once the accept delay has passed, or recall the one of its token; then its life begins.
+
+        Raises UsageError, RefusedError.
+        """
+        wire, digest = decode(body, CreateWire), read_digest(body)
+        known = self._recall(wire, digest, region)
+        if known is not None:
+            return known
+        device = self.find_device(wire.device_arn, region=region)
+        self._check_device(device)
+        if not self.store.can_use(wire.output_s3_bucket):
+            raise AwsRefusedError(
+                403, "AccessDeniedException", f"Caller doesn't have access to the bucket {wire.output_s3_bucket}"
+            )
+        has_sets = self.has_sets(device)
+
+        def read() -> TaskSubmission:
+            return read_task(wire, device, self.settings, digest=digest, region=region, has_sets=has_sets)
+
+        submission = await asyncio.to_thread(read) if len(body) > _LARGE_BYTES else read()
+        await self.clock.sleep(self._accept_delay.draw_seconds(self._rng))
+        # The same call may have come again and been accepted meanwhile.
+        known = self._recall(wire, digest, region)
+        if known is not None:
+            return known
+        self._check_concurrency(device)
+        return self._accept(submission, wire, received_unix, faults)
+
+    def _recall(self, wire: CreateWire, digest: str, region: str) -> EmulatedTask | None:
+        now_seconds = self.clock.protocol_seconds()
+        known = self.book.recall(region, wire.client_token, digest, now_seconds=now_seconds)
+        if known is not None:
+            known.n_replays += 1
+        return known
+
+    def _accept(
+        self, submission: TaskSubmission, wire: CreateWire, received_unix: float, faults: Sequence[str]
+    ) -> EmulatedTask:
+        task = self.book.add(
+            submission.order,
+            wire.tags,
+            received_unix=received_unix,
+            accepted_unix=self.clock.unix(),
+            now_seconds=self.clock.protocol_seconds(),
+        )
+        self.life.begin(task, submission, faults=faults)
+        return task
+
+    def _check_device(self, device: EmulatedDevice) -> None:
+        status = self.device_status(device)
+        if status == "RETIRED":
+            raise RefusedError(410, f"The device {device.arn} is retired")
+        if status == "OFFLINE":
+            raise RefusedError(424, f"The device {device.arn} is offline")
+
+    def _check_concurrency(self, device: EmulatedDevice) -> None:
+        most = self.settings.concurrent
+        if device.is_simulator and self.book.count_active(device) >= most:
+            raise RefusedError(402, f"You have reached the limit of {most} concurrent tasks on {device.name}")
+
+    def _charge(self, task: EmulatedTask, seconds: float) -> int:
+        device = task.order.device
+        price = set_price(device.price, self._prices, is_simulator=device.is_simulator)
+        return price.charge_micros(shots=task.successful_shots, seconds=seconds if device.is_simulator else None)
+
+    def _rates(self, task: EmulatedTask) -> NoiseRates | None:
+        return task.order.device.noise if self.settings.noise == "on" else None
