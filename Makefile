@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 	$(RUN) -m qorch.cli.main train digits --db out/demo.db
 
 test: $(DEVELOPED)
-	$(RUN) -m pytest -n 2 --dist loadgroup -m "not serial and not soak"
+	$(RUN) -m pytest -n 2 -m "not serial and not soak"
 	$(RUN) -m pytest -m "serial and not soak"
 
 check: $(DEVELOPED)

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,12 +16,20 @@ settings.register_profile("searching", deadline=None)
 settings.load_profile("steady")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all tests of kernels: two would both compile them, if they are not on the disk yet."""
-    for item in items:
-        if item.path.name.startswith("test_local_"):
-            item.add_marker(pytest.mark.xdist_group("kernels"))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under ``-n``, tests that share something costly run in one worker."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class SharingScheduling(LoadScopeScheduling):
+        """A unit of work is all tests of kernels, a file whose tests share processes or databases, or one test."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            if "/test_local_" in file:
+                return "kernels"  # two workers would both compile those that are not on the disk yet
+            return file if file.startswith(("tests/e2e/", "tests/crash/")) else nodeid
+
+    return SharingScheduling(config, log)
 
 
 REFERENCE_SECONDS = 0.015

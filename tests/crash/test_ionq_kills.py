@@ -116,7 +116,7 @@ def decide(db: str, emulator: RunningEmulator) -> int:
     return len(held)
 
 
-@pytest.mark.parametrize(("on_unknown", "kills"), [("resubmit", 30), ("hold", 15)])
+@pytest.mark.parametrize(("on_unknown", "kills"), [("resubmit", 12), ("hold", 6)])
 def test_random_kills(nursery: Nursery, tmp_path: Path, undisturbed: Death, on_unknown: str, kills: int) -> None:
     """Whenever it is killed: every row is paid once, none is lost, and the values are those of a quiet run."""
     options = f"{OPTIONS},on_unknown={on_unknown}"

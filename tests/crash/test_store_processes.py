@@ -1,7 +1,9 @@
 """Several processes, forks and kill -9 on one database."""
 
 import json
+import os
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from qorch.errors import RunBusyError
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.store_records import make_job, make_run, start_python
 from qorch_jobs_db import open_store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from forked import Started
+from forked import start_python as start_script
 
 PATIENCE_SECONDS = 240
 OPEN = """
@@ -95,15 +101,24 @@ def _database(folder: Path) -> str:
     return path
 
 
-def _start(code: str, *lines: str) -> "subprocess.Popen[str]":
-    process = start_python(OPEN + code)
+def _start(code: str, path: str, *lines: str) -> Started:
+    """A program on the database of this path, in a fork that need not load what it uses, and its input."""
+    folder = next(parent for parent in Path(path).parents if parent.exists())
+    script = folder / "program.py"
+    if not script.exists():  # no process may read it while it is written again
+        script.write_text(OPEN + code)
+    process = start_script(str(script), cwd=folder, environment=os.environ, stdin=subprocess.PIPE)
+    return _tell(process, path, *lines)
+
+
+def _tell(process: Started, *lines: str) -> Started:
     assert process.stdin is not None
     process.stdin.write("".join(f"{line}\n" for line in lines))
     process.stdin.flush()
     return process
 
 
-def _read_line(process: "subprocess.Popen[str]") -> str:
+def _read_line(process: Started) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -195,7 +210,7 @@ def test_a_forked_child_neither_uses_the_store_nor_keeps_the_claim(tmp_path: Pat
 def test_a_program_that_forgets_to_close_still_writes_all(tmp_path: Path) -> None:
     """What was queued when the interpreter ends is applied."""
     path = _database(tmp_path)
-    process = _start("for number in range(400): store.write([job(number)])", path)
+    process = _tell(start_python(OPEN + "for number in range(400): store.write([job(number)])"), path)
     process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     with closing(open_store(path, clock=WallClock())) as store:

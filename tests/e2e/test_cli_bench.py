@@ -9,7 +9,9 @@ from tests.e2e.conftest import CommandLine
 @pytest.mark.flaky(reruns=2)
 def test_bench_compares_with_a_peer(qorch: CommandLine) -> None:
     """Rates of qorch and a peer come from one run, with the ratio to the best peer and the environment."""
-    outcome = qorch("bench", "--shapes", "W1", "--rounds", "3", "--backends", "aer", "--peers", "aer-binds", "--json")
+    outcome = qorch.run_afresh(
+        "bench", "--shapes", "W1", "--rounds", "3", "--backends", "aer", "--peers", "aer-binds", "--json"
+    )
     assert outcome.code == 0, outcome.err
     rates = {rate["contender"]: rate for rate in outcome.document["rates"]}
     assert rates["aer-binds"]["ratio"] == 1.0

@@ -385,7 +385,7 @@ def test_the_event_loop_stays_responsive() -> None:
             await backend.close()
 
     # A busy machine can take the processor away from any process; it does not do so three times out of three.
-    assert min(asyncio.run(main()) for _ in range(3)) < 0.05
+    assert any(asyncio.run(main()) < 0.05 for _ in range(3))
 
 
 def test_threads_change_no_bit() -> None:
