@@ -128,6 +128,15 @@ def test_manuals_have_whole_tables_and_links(manual: Path) -> None:
     assert [link for link in links if not (manual.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda manual: str(manual.relative_to(HOUSE)))
+def test_links_to_a_heading_lead_to_one(manual: Path) -> None:
+    """Each link with a `#` names a heading of the manual that it leads to, as GitHub writes headings in links."""
+    for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", manual.read_text()):
+        headings = re.findall(r"^#+ (.+)$", (manual.parent / file if file else manual).read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors, f"{file}#{anchor}"
+
+
 def test_the_readme_leads_to_every_manual() -> None:
     """Each manual in the repository is linked from the README, so that nothing that was moved there is lost."""
     found = {path for root in ("qorch", "providers", "jobs_db") for path in (HOUSE / root).rglob("README.md")}
