@@ -74,11 +74,14 @@ class Recovery:
         self._clock = clock
         self._tasks: dict[Position, list[asyncio.Task[Recovered]]] = defaultdict(list)
 
-    async def start(self, run_id: str) -> None:
-        """Adopt the run's open jobs, in the background."""
+    async def cancel_unsent(self, run_id: str) -> None:
+        """Cancel the jobs that were reserved, and provably not sent."""
         unsent = await asyncio.to_thread(self._store.jobs, run_id, state=JobState.RESERVED)
         now = self._clock.now()
         self._journal.record_soon([job.moved(JobState.CANCELLED, at=now) for job in unsent])
+
+    async def start(self, run_id: str) -> None:
+        """Adopt the run's open jobs, in the background."""
         for job in await asyncio.to_thread(self._store.open_jobs, run_id):
             self.adopt(job)
 
@@ -103,6 +106,7 @@ class Recovery:
 
     async def settle(self, run_id: str) -> None:
         """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises."""
+        await self.cancel_unsent(run_id)
         await self.start(run_id)
         _raise_if_held(await self.wait())
 
