@@ -100,15 +100,18 @@ class Recovery:
 
     async def wait(self) -> Sequence[Recovered]:
         """Wait for all that was started; what became of each job."""
-        tasks = [task for group in self._tasks.values() for task in group]
+        ended = await asyncio.gather(*(task for group in self._tasks.values() for task in group))
         self._tasks.clear()
-        return await asyncio.gather(*tasks)
+        return ended
 
     async def settle(self, run_id: str) -> None:
-        """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises."""
-        await self.cancel_unsent(run_id)
-        await self.start(run_id)
-        _raise_if_held(await self.wait())
+        """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises; nothing goes on then."""
+        try:
+            await self.cancel_unsent(run_id)
+            await self.start(run_id)
+            _raise_if_held(await self.wait())
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Stop: what is open stays open."""

@@ -27,6 +27,22 @@ REMEMBERED_SHARE = 0.8
 """Of the time for which a provider remembers a key: a resend that leaves later may arrive too late."""
 
 
+@dataclass(frozen=True)
+class _Moment:
+    """A time by both clocks: the monotonic one stands still while a laptop sleeps, and the other may be set back."""
+
+    monotonic_ns: int
+    at: datetime.datetime
+
+    @classmethod
+    def now(cls, clock: Clock) -> "_Moment":
+        return cls(clock.monotonic_ns(), clock.now())
+
+    def seconds_since(self, earlier: "_Moment") -> float:
+        """The longer of what the two clocks say."""
+        return max((self.monotonic_ns - earlier.monotonic_ns) / 1e9, (self.at - earlier.at).total_seconds())
+
+
 @dataclass(eq=False)
 class Sending:
     """One job on its way to the provider. ``begun_at``: before its first submission.
@@ -39,7 +55,7 @@ class Sending:
     record: JobRecord
     begun_at: datetime.datetime
     attempt: AttemptRecord
-    first_sent_ns: int | None = None
+    first_sent: _Moment | None = None
     accepted_ns: int = 0
     unknowns: int = 0
     is_in_doubt: bool = False
@@ -149,8 +165,8 @@ class Sender:
     def _is_remembered(self, sending: Sending) -> bool:
         """Whether the provider would know the same payload for the same job if it was sent now."""
         seconds = REMEMBERED_SHARE * self.backend.terms.remembers_keys_seconds
-        first_ns = sending.first_sent_ns
-        return first_ns is not None and self.clock.monotonic_ns() - first_ns < seconds * 1e9
+        first = sending.first_sent
+        return first is not None and _Moment.now(self.clock).seconds_since(first) < seconds
 
     async def _check_payload(self, sending: Sending) -> None:
         """Raise RejectedError if an earlier attempt sent other bytes under this key."""
@@ -226,8 +242,8 @@ class Sender:
 
     async def _post(self, sending: Sending, payload: Payload) -> str:
         """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""
-        if sending.first_sent_ns is None:
-            sending.first_sent_ns = self.clock.monotonic_ns()
+        if sending.first_sent is None:
+            sending.first_sent = _Moment.now(self.clock)
         post = asyncio.ensure_future(self.backend.submit(payload))
         try:
             return await asyncio.shield(post)
@@ -288,7 +304,7 @@ class Sender:
             sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED, error=None)
         else:
             sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.UNANSWERED, error=reason)
-            sending.first_sent_ns = None
+            sending.first_sent = None
         await self.journal.write_ahead([sending.attempt])
         return is_found
 
