@@ -156,10 +156,11 @@ async def _find_unanswered(
     since = min(attempts[job_id][0].started_at for job_id in keys) - CLOCK_DOUBT
     found = await backend.find(set(keys.values()), since=since)
     by_job = {job_id: found[key] for job_id, key in keys.items() if key in found}
+    # As they are now: a process that still works on the run may have had its answer meanwhile.
     submitted = [
         job.moved(JobState.SUBMITTED, at=clock.now(), provider_id=by_job[job.job_id], error=None)
-        for job in jobs
-        if job.job_id in by_job
+        for job in store.open_jobs(jobs[0].run_id)
+        if job.job_id in by_job and job.provider_id is None
     ]
     store.write(submitted).result()
     return list(by_job.values())
@@ -190,12 +191,17 @@ def adopt_job(store: Store, job_id: str, provider_id: str, *, clock: Clock) -> J
 def _decide(
     store: Store, job_id: str, *, state: JobState, provider_id: str | None, error: str | None, clock: Clock
 ) -> JobRecord:
-    held = {job.job_id: job for job in store.jobs(state=JobState.UNKNOWN)}
-    if job_id not in held:
-        raise UsageError(f"there is no held job '{job_id}'; see `qorch jobs --state unknown`")
-    job = held[job_id]
-    with store.claim_run(job.run_id):
+    with store.claim_run(_find_held(store, job_id).run_id):
+        job = _find_held(store, job_id)  # as it is now: another process may have settled it before the claim
         known = provider_id or job.provider_id
         decided = job.moved(state, at=clock.now(), provider_id=known, error=error)
         store.write([decided]).result()
     return decided
+
+
+def _find_held(store: Store, job_id: str) -> JobRecord:
+    """Raises UsageError if it is not held."""
+    held = {job.job_id: job for job in store.jobs(state=JobState.UNKNOWN)}
+    if job_id not in held:
+        raise UsageError(f"there is no held job '{job_id}'; see `qorch jobs --state unknown`")
+    return held[job_id]

@@ -9,7 +9,7 @@ together. ``journal`` writes, ``worker`` computes, ``recorder`` measures, ``trim
 The life of a job at a provider::
 
     call ─▶ lower ─▶ prepare ─▶ look up ─▶ pack ─▶ encode          PLANNED    (in memory)
-            planner             lookup             submitter
+            planner             lookup             payloads
         ─▶ reserve all jobs of the call, or refuse them            RESERVED   one transaction; nothing was sent
             reservation
     job ─▶ obtain a permit ─▶ write the intent ─▶ submit           INTENT     durable before the first byte leaves

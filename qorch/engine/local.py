@@ -82,10 +82,14 @@ class LocalSubmitter:
                 attempt = self._new_attempt(record)
                 state = JobState.INTENT if charges else record.state
                 record = record.moved(state, at=attempt.started_at, attempts=attempt.ordinal)
+                result: JobResult | None = None
                 try:
-                    return [Returned(submission.job, await self._try(submission, record, attempt, compute))]
+                    result = await self._try(submission, record, attempt, compute)
+                    await self._finish(submission, record, attempt, result)
+                    return [Returned(submission.job, result)]
                 except asyncio.CancelledError:
-                    self._end(record, JobState.CANCELLED, None)
+                    if result is None:  # else it is done, and is written although nothing waits for that any more
+                        self._end(record, JobState.CANCELLED, None)
                     raise
                 except Exception as error:
                     failed.append(replace(attempt, outcome=AttemptOutcome.FAILED, error=str(error)))
@@ -113,12 +117,15 @@ class LocalSubmitter:
         raw = await self.backend.run(payload)
         self._observe(submission, raw, started_ns)
         with self.recorder.span(Phase.DECODE, submission.position, job_id=record.job_id):
-            result = await compute(read_verified, self.backend, submission.request.shape, raw)
+            return await compute(read_verified, self.backend, submission.request.shape, raw)
+
+    async def _finish(
+        self, submission: Submission, record: JobRecord, attempt: AttemptRecord, result: JobResult
+    ) -> None:
         now = self.clock.now()
         done = record.moved(JobState.DONE, at=now)
         blocks = block_records(submission.plan, result, position=submission.position, created_at=now)
         await self.journal.record([done, replace(attempt, outcome=AttemptOutcome.ACCEPTED), *blocks])
-        return result
 
     def _observe(self, submission: Submission, raw: RawResult, started_ns: int) -> None:
         if raw.started_ns is None or raw.ended_ns is None:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from qorch.engine.journal import Journal
-from qorch.errors import QorchError
 from qorch.model.job import JobState
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, JobRecord
@@ -52,7 +51,7 @@ class Reservation:
 
         try:
             await self._journal.change_shared_state(BUDGETS, change)
-        except QorchError:
+        except Exception:
             for job in jobs:
                 del self._untried[job.job_id]
             raise

@@ -1,7 +1,8 @@
 """The jobs of an engine: no more at once than its backend has room for, and safe to cancel."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from qorch.model.job import JobState, Payload, RawResult
 from qorch.model.pub import as_batch
 from qorch.model.result import PubResult
 from qorch.ports.policy import RunPolicy
-from qorch.ports.records import RunRecord
+from qorch.ports.records import BlockRecord, RunRecord, Write
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
@@ -45,11 +46,11 @@ class Counting(FakeBackend):
 class Bench:
     """An engine in this process, on a virtual clock."""
 
-    def __init__(self, backend: FakeBackend) -> None:
+    def __init__(self, backend: FakeBackend, *, store: type[MemoryStore] = MemoryStore) -> None:
         self.backend = backend
         self.loop = VirtualLoop()
         clock = VirtualClock(self.loop)
-        self.store = MemoryStore(clock)
+        self.store = store(clock)
         self.store.write([RunRecord("r", "r", backend.name, 1, "resume", clock.now())])
         self.engine = Engine(backend, self.store, clock=clock, policy=RunPolicy(), recorder=Recorder(clock), run_id="r")
 
@@ -118,6 +119,36 @@ def test_cancelling_a_caller_stops_its_work() -> None:
 
     bench.run(work())
     assert bench.backend.n_rows == 3
+
+
+class SlowToTell(MemoryStore):
+    """Stores results at once, and tells so only after a second."""
+
+    def write(self, writes: Sequence[Write]) -> "Future[None]":
+        """See RecordLog."""
+        done = super().write(writes)
+        if not any(isinstance(record, BlockRecord) for record in writes):
+            return done
+        told: Future[None] = Future()
+        told.set_running_or_notify_cancel()
+        asyncio.get_running_loop().call_later(1.0, told.set_result, None)
+        return told
+
+
+def test_a_job_that_is_done_stays_done() -> None:
+    """A call that is cancelled while it waits for the disk does not call its paid job cancelled."""
+    bench = Bench(FakeBackend(capabilities=replace(FREE, charges=True)), store=SlowToTell)
+
+    async def work() -> None:
+        task = asyncio.create_task(bench.execute(3))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        await bench.engine.flush()
+
+    bench.run(work())
+    assert [job.state for job in bench.store.jobs()] == [JobState.DONE]
 
 
 def test_closing_leaves_nothing() -> None:

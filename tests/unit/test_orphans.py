@@ -1,5 +1,6 @@
 """Jobs that a run bought and its database does not know: looked for once, known by their keys and rows, taken over."""
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from simulation.harness import Sandbox
 from qorch.engine.engine import Engine
 from qorch.engine.remote.orphans import REASON
 from qorch.errors import BusyError, JobFailedError, RunChangedError, UnknownOutcomeError
-from qorch.model.job import JobState, LostRows
+from qorch.model.job import AttemptOutcome, JobState, LostRows
 from qorch.model.label import MOST_TEXT, format_rows, parse_rows
 from qorch.model.result import Source
 from qorch.ports.policy import RetryPolicy, RunPolicy
@@ -162,6 +163,57 @@ def test_a_job_that_the_backup_takes_for_unsent(sandbox: Sandbox, is_labelled: b
         sandbox.store.write([run, refused, before.attempts(job.job_id)[0]])
         if not is_labelled:
             unlabel(sandbox)
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert len(accepted(sandbox)) == 1
+    assert states(sandbox) == [JobState.DONE]
+
+
+def test_a_job_that_was_refused_with_its_plan_is_found(sandbox: Sandbox) -> None:
+    """The backup knows what a refused job was to carry; the provider took it afterwards, and it is adopted."""
+    sandbox.provider.run_seconds = lambda: 50.0
+    remote = sandbox.remote(capabilities=PAID)
+
+    async def work() -> None:
+        engine = await resumed(sandbox, remote)
+        task = asyncio.create_task(sandbox.execute(engine, 4))
+        await asyncio.sleep(20.0)
+        before = sandbox.store
+        plan, run, (job,) = before.job_plan("r/0.0.0"), before.find_run("r"), before.jobs("r")
+        assert plan is not None
+        assert run is not None
+        await task
+        await engine.close()
+        lose(sandbox)
+        reserved = dataclasses.replace(job, state=JobState.RESERVED, provider_id=None)
+        refused = dataclasses.replace(before.attempts(job.job_id)[0], outcome=AttemptOutcome.REFUSED)
+        sandbox.store.write([run, reserved, refused, plan])
+        await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
+
+    sandbox.run(work())
+    assert len(accepted(sandbox)) == 1
+    assert states(sandbox) == [JobState.DONE]
+
+
+def test_a_life_that_could_not_search_hides_nothing(sandbox: Sandbox) -> None:
+    """Days after the restore a life cancels the reserved jobs of the backup, and ends before the list answers."""
+    is_silent = [False]
+    remote = sandbox.remote(faults=lambda call: Fault.BUSY if call == "list" and is_silent[0] else None)
+
+    async def work() -> None:
+        await buy(sandbox, remote, 4)
+        before = sandbox.store
+        lose(sandbox)
+        run, (job,) = before.find_run("r"), before.jobs("r")
+        assert run is not None
+        reserved = dataclasses.replace(job, state=JobState.RESERVED, provider_id=None, attempts=0)
+        sandbox.store.write([run, reserved])
+        await asyncio.sleep(3 * 86_400.0)
+        is_silent[0] = True
+        await (await resumed(sandbox, remote)).close()
+        assert states(sandbox) == [JobState.CANCELLED]
+        is_silent[0] = False
         await sandbox.execute(await resumed(sandbox, remote), 4, is_replayed=True)
 
     sandbox.run(work())

@@ -2,25 +2,31 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
-from contextlib import nullcontext
+import datetime
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
 from simulation.harness import Sandbox, pub_of
 
+from qorch import recovery
+from qorch.config import read_config
 from qorch.engine.engine import Engine
 from qorch.engine.submission import Submission
-from qorch.errors import BusyError, HeldResultError, JobFailedError, UnknownOutcomeError
+from qorch.errors import BusyError, HeldResultError, JobFailedError, UnknownOutcomeError, UsageError
 from qorch.model.identity import Position, idempotency_key, job_id_of, stream_of
 from qorch.model.job import JobRequest, JobState, LostRows
 from qorch.model.pub import as_batch
 from qorch.model.result import Source
 from qorch.planning.lowering import lower
 from qorch.planning.packing import pack, unexecuted
+from qorch.ports.clock import WallClock
 from qorch.ports.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RunRecord
-from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Letter
+from qorch.recovery import cancel_jobs, release_job
+from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Fault, Letter
+from qorch.testing.fakes.store import MemoryStore
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
 HERE = Position(0, 0)
@@ -336,3 +342,68 @@ def test_a_recovered_plan_is_dropped(sandbox: Sandbox) -> None:
 
     sandbox.run(work())
     assert sandbox.store.job_plan("r/0.0.0") is None
+
+
+def test_recovery_that_fails_leaves_nothing_at_work(sandbox: Sandbox) -> None:
+    """One job of a dead run cannot be fetched: when that is raised, and its claim given up, no other is waited for."""
+    remote = sandbox.remote(faults=lambda call: Fault.BUSY if call == "fetch" else None)
+    sandbox.provider.run_seconds = iter([0.0, 1e6]).__next__
+    left_behind(sandbox, remote, JobState.SUBMITTED, is_accepted=True)
+    (job,), plan = sandbox.store.jobs("r"), sandbox.store.job_plan("r/0.0.0")
+    assert plan is not None
+    now = sandbox.loop.time()
+    sandbox.provider.post(Letter("k", sandbox.provider.jobs["job-1"].request, now, now, None, ""))
+    second = dataclasses.replace(job, job_id="r/0.0.1", provider_id="job-2")
+    attempt = AttemptRecord("r/0.0.1", 1, "k", job.changed_at)
+    sandbox.store.write([second, attempt, dataclasses.replace(plan, job_id="r/0.0.1")])
+
+    async def work() -> None:
+        engine = sandbox.engine(remote, run_id="s", policy=RunPolicy(retry=RetryPolicy(patience_seconds=60.0)))
+        await engine.open()
+        with pytest.raises(BusyError):
+            await vars(engine)["_submitter"].settle_run("r")
+        assert "_recover" not in {task.get_coro().__name__ for task in asyncio.all_tasks()}  # type: ignore[union-attr]
+
+    sandbox.run(work())
+    assert states(sandbox) == [JobState.SUBMITTED, JobState.SUBMITTED]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_a_cancelled_run_may_still_have_its_answer(monkeypatch: pytest.MonkeyPatch, is_answered: bool) -> None:
+    """What its own process brings to an end, while `qorch cancel` looks for it, is not opened again."""
+    clock = WallClock()
+    world = Sandbox(MemoryStore(clock))
+    remote = FakeRemote(world.provider, clock, round_trip_seconds=0.001)
+    world.provider.clock = clock
+    left_behind(world, remote, JobState.INTENT, is_accepted=True)
+    (job,) = world.store.jobs("r")
+    find = remote.find
+
+    async def answer_and_find(keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
+        if is_answered:
+            world.store.write([job.moved(JobState.DONE, at=clock.now(), provider_id="job-1")])
+        return await find(keys, since=since)
+
+    remote.find = answer_and_find  # type: ignore[method-assign]
+    monkeypatch.setattr(recovery, "open_backend", lambda *_, **__: remote)
+    run = world.store.find_run("r")
+    assert run is not None
+    cancel_jobs(world.store, run, config=read_config(), clock=clock)
+    assert states(world) == [JobState.DONE if is_answered else JobState.SUBMITTED]
+    world.close()
+
+
+def test_a_decision_about_a_job_that_is_settled_meanwhile(sandbox: Sandbox) -> None:
+    """Another process settles a held job before the run is claimed: giving the job up is refused."""
+    left_behind(sandbox, sandbox.remote(), JobState.UNKNOWN, is_accepted=True)
+    (job,) = sandbox.store.jobs("r")
+    claim = sandbox.store.claim_run
+
+    def settle_and_claim(run_id: str) -> AbstractContextManager[None]:
+        sandbox.store.write([job.moved(JobState.DONE, at=job.changed_at)])
+        return claim(run_id)
+
+    sandbox.store.claim_run = settle_and_claim  # type: ignore[method-assign, assignment]
+    with pytest.raises(UsageError, match="no held job"):
+        release_job(sandbox.store, job.job_id, clock=sandbox.clock)
+    assert states(sandbox) == [JobState.DONE]

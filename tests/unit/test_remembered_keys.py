@@ -9,7 +9,7 @@ from simulation.harness import Sandbox
 
 from qorch.engine.engine import Engine
 from qorch.errors import RejectedError, UnknownOutcomeError
-from qorch.model.job import AttemptOutcome, JobState
+from qorch.model.job import AttemptOutcome, JobState, Payload
 from qorch.ports.policy import OnUnknown, RetryPolicy, RunPolicy
 from qorch.testing.fakes.provider import HOLD, PAID, FakeRemote, Fault
 
@@ -75,6 +75,30 @@ def test_after_that_time_it_is_looked_for(sandbox: Sandbox, terms: object) -> No
     sandbox.run(work())
     assert sandbox.provider.calls["find"] == 1
     assert sandbox.provider.calls["submit"] == 2
+    assert len(sandbox.provider.jobs) == 1
+
+
+@pytest.mark.parametrize("skew_seconds", [2 * SECONDS, -2 * SECONDS], ids=["asleep", "set back"])
+def test_a_machine_that_slept_looks_first(sandbox: Sandbox, skew_seconds: float) -> None:
+    """The monotonic clock does not count sleep: the wall clock does, and a key may be forgotten by either of them."""
+    remote = remote_with(sandbox, Fault.LOST_AFTER)
+    submit = remote.submit
+
+    async def then_sleep(payload: Payload) -> str:
+        try:
+            return await submit(payload)
+        except UnknownOutcomeError:
+            sandbox.clock.skew_seconds += skew_seconds
+            raise
+
+    remote.submit = then_sleep  # type: ignore[method-assign]
+
+    async def work() -> None:
+        await sandbox.execute(await opened(sandbox, remote), 3)
+
+    sandbox.run(work())
+    is_asleep = skew_seconds > 0
+    assert (sandbox.provider.calls["find"], sandbox.provider.calls["submit"]) == ((1, 1) if is_asleep else (0, 2))
     assert len(sandbox.provider.jobs) == 1
 
 

@@ -76,6 +76,23 @@ def test_a_refused_call_leaves_nothing_behind(sandbox: Sandbox) -> None:
     assert [job.state for job in sandbox.store.jobs("r")] == [JobState.DONE] * 4
 
 
+def test_a_check_that_breaks_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    """An error in what counts the money is no decision: as little is written as of a call that is refused."""
+
+    def check(_state: bytes | None, _now_ns: int) -> bytes | None:
+        raise ZeroDivisionError
+
+    async def work() -> None:
+        engine = sandbox.engine(sandbox.remote(), check_budgets=check)
+        await engine.open()
+        with pytest.raises(ZeroDivisionError):
+            await sandbox.execute(engine, 4)
+        await engine.close()
+
+    sandbox.run(work())
+    assert sandbox.store.jobs("r") == []
+
+
 def test_rows_that_run_again_are_reserved_too(sandbox: Sandbox) -> None:
     """What repeats a failed job costs as much as the first: it may be refused, and then leaves nothing."""
     failures = itertools.chain([JobFailedError("lost", is_repeatable=True)], itertools.repeat(None))

@@ -73,11 +73,14 @@ class Orphans:
             self._task = asyncio.create_task(self._work(run_id, since))
 
     def _find_since(self, run_id: str) -> datetime.datetime | None:
-        """How far back to search; None for a run that is not stored."""
+        """How far back to search; None for a run that is not stored.
+
+        A job that was never sent does not count: a later life of the run, after the restore, may have cancelled it.
+        """
         record = self._store.find_run(run_id)
         if record is None:
             return None
-        times = [job.changed_at for job in self._store.jobs(run_id)]
+        times = [job.changed_at for job in self._store.jobs(run_id) if not job.is_unsent]
         times += [step.ended_at for step in self._store.steps(run_id)[-1:]]
         return max([record.created_at, *times]) - CLOCK_DOUBT
 

@@ -9,6 +9,7 @@ from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.pacer import Pacer
+from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import Recovery
@@ -62,12 +63,14 @@ def make_remote_submitter(
         clock=clock,
         rebuy=policy.rebuy,
     )
+    payloads = Payloads(backend, recorder, store_id=journal.store_id, worker=worker)
     sender = Sender(
         backend,
         store,
         journal,
         recorder,
         reservation=reservation,
+        payloads=payloads,
         pacer=pacer,
         retrier=retrier,
         reconciler=reconciler,
@@ -78,8 +81,8 @@ def make_remote_submitter(
         backend,
         run_id,
         journal,
-        recorder,
         reservation=reservation,
+        payloads=payloads,
         retrier=retrier,
         poller=poller,
         pacer=pacer,

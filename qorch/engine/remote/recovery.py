@@ -74,11 +74,14 @@ class Recovery:
         self._clock = clock
         self._tasks: dict[Position, list[asyncio.Task[Recovered]]] = defaultdict(list)
 
-    async def start(self, run_id: str) -> None:
-        """Adopt the run's open jobs, in the background."""
+    async def cancel_unsent(self, run_id: str) -> None:
+        """Cancel the jobs that were reserved, and provably not sent."""
         unsent = await asyncio.to_thread(self._store.jobs, run_id, state=JobState.RESERVED)
         now = self._clock.now()
         self._journal.record_soon([job.moved(JobState.CANCELLED, at=now) for job in unsent])
+
+    async def start(self, run_id: str) -> None:
+        """Adopt the run's open jobs, in the background."""
         for job in await asyncio.to_thread(self._store.open_jobs, run_id):
             self.adopt(job)
 
@@ -97,14 +100,18 @@ class Recovery:
 
     async def wait(self) -> Sequence[Recovered]:
         """Wait for all that was started; what became of each job."""
-        tasks = [task for group in self._tasks.values() for task in group]
+        ended = await asyncio.gather(*(task for group in self._tasks.values() for task in group))
         self._tasks.clear()
-        return await asyncio.gather(*tasks)
+        return ended
 
     async def settle(self, run_id: str) -> None:
-        """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises."""
-        await self.start(run_id)
-        _raise_if_held(await self.wait())
+        """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises; nothing goes on then."""
+        try:
+            await self.cancel_unsent(run_id)
+            await self.start(run_id)
+            _raise_if_held(await self.wait())
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Stop: what is open stays open."""

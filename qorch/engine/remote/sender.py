@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.pacer import Pacer, Permit
+from qorch.engine.remote.payloads import Encoded, Payloads
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.reservation import Reservation
@@ -26,6 +27,22 @@ REMEMBERED_SHARE = 0.8
 """Of the time for which a provider remembers a key: a resend that leaves later may arrive too late."""
 
 
+@dataclass(frozen=True)
+class _Moment:
+    """A time by both clocks: the monotonic one stands still while a laptop sleeps, and the other may be set back."""
+
+    monotonic_ns: int
+    at: datetime.datetime
+
+    @classmethod
+    def now(cls, clock: Clock) -> "_Moment":
+        return cls(clock.monotonic_ns(), clock.now())
+
+    def seconds_since(self, earlier: "_Moment") -> float:
+        """The longer of what the two clocks say."""
+        return max((self.monotonic_ns - earlier.monotonic_ns) / 1e9, (self.at - earlier.at).total_seconds())
+
+
 @dataclass(eq=False)
 class Sending:
     """One job on its way to the provider. ``begun_at``: before its first submission.
@@ -33,13 +50,12 @@ class Sending:
     ``is_in_doubt``: an earlier submission has no answer, so that the provider may have the job.
     """
 
-    submission: Submission
-    payload: Payload
+    encoded: Encoded
     plan: JobPlan
     record: JobRecord
     begun_at: datetime.datetime
     attempt: AttemptRecord
-    first_sent_ns: int | None = None
+    first_sent: _Moment | None = None
     accepted_ns: int = 0
     unknowns: int = 0
     is_in_doubt: bool = False
@@ -63,6 +79,7 @@ class Sender:
     journal: Journal
     recorder: Recorder
     reservation: Reservation
+    payloads: Payloads
     pacer: Pacer
     retrier: Retrier
     reconciler: Reconciler
@@ -73,12 +90,13 @@ class Sender:
         """Nothing was sent yet."""
         self._reaching = asyncio.Lock()
 
-    def begin(self, submission: Submission, payload: Payload) -> Sending:
-        """A reserved job that is about to be sent."""
+    def begin(self, submission: Submission) -> Sending:
+        """A job, reserved and encoded, that is about to be sent."""
         now = self.clock.now()
         record = submission.record(JobState.RESERVED, changed_at=now)
-        none = AttemptRecord(record.job_id, 0, payload.key, now)
-        return Sending(submission, payload, submission.plan, record, now, none)
+        encoded = self.payloads.find(record.job_id)
+        none = AttemptRecord(record.job_id, 0, encoded.key, now)
+        return Sending(encoded, submission.plan, record, now, none)
 
     async def submit(self, sending: Sending, permit: Permit) -> None:
         """Get the job accepted: ``sending.record`` is then SUBMITTED.
@@ -127,23 +145,28 @@ class Sender:
         with self.recorder.span(Phase.PACE, sending.record.position, job_id=sending.record.job_id):
             await permit.obtain()
         try:
-            if sending.is_in_doubt and not self._is_remembered(sending):
-                raise BusyError(f"job {sending.record.job_id} is looked for before it is sent again")
-            await self._intend(sending)
-            if permit.is_void:
-                await self._note_unsent(sending, "another submission was refused meanwhile")
-                raise BusyError(f"job {sending.record.job_id} waits: another submission was refused")
-        except BusyError:
-            await permit.withdrawn()
+            async with self.payloads.lend(sending.encoded) as payload:
+                await self._make_ready(sending, permit)
+                with self.recorder.span(Phase.SUBMIT, sending.record.position, job_id=sending.record.job_id):
+                    await self._send(sending, payload, permit)
+        except RejectedError:
+            await permit.withdrawn()  # unless it was sent
             raise
-        with self.recorder.span(Phase.SUBMIT, sending.record.position, job_id=sending.record.job_id):
-            await self._send(sending, permit)
+
+    async def _make_ready(self, sending: Sending, permit: Permit) -> None:
+        """Write the intent down. Raises BusyError if the job must not be sent now."""
+        if sending.is_in_doubt and not self._is_remembered(sending):
+            raise BusyError(f"job {sending.record.job_id} is looked for before it is sent again")
+        await self._intend(sending)
+        if permit.is_void:
+            await self._note_unsent(sending, "another submission was refused meanwhile")
+            raise BusyError(f"job {sending.record.job_id} waits: another submission was refused")
 
     def _is_remembered(self, sending: Sending) -> bool:
         """Whether the provider would know the same payload for the same job if it was sent now."""
         seconds = REMEMBERED_SHARE * self.backend.terms.remembers_keys_seconds
-        first_ns = sending.first_sent_ns
-        return first_ns is not None and self.clock.monotonic_ns() - first_ns < seconds * 1e9
+        first = sending.first_sent
+        return first is not None and _Moment.now(self.clock).seconds_since(first) < seconds
 
     async def _check_payload(self, sending: Sending) -> None:
         """Raise RejectedError if an earlier attempt sent other bytes under this key."""
@@ -151,15 +174,15 @@ class Sender:
             return
         attempts = await asyncio.to_thread(self.store.attempts, sending.record.job_id)
         for attempt in attempts:
-            if attempt.payload_digest not in (None, sending.payload.digest):
+            if attempt.payload_digest not in (None, sending.encoded.digest):
                 raise RejectedError(
                     f"job {sending.record.job_id} is not sent again: under its key, attempt {attempt.ordinal} had the"
-                    f" payload {attempt.payload_digest}, and now it is {sending.payload.digest}. The adapter of"
+                    f" payload {attempt.payload_digest}, and now it is {sending.encoded.digest}. The adapter of"
                     f" {self.backend.name} must encode a job the same way every time; please report this"
                 )
 
     async def _intend(self, sending: Sending) -> None:
-        record, payload = sending.record, sending.payload
+        record, encoded = sending.record, sending.encoded
         if not record.attempts:
             record = self.reservation.take(record.job_id)
         now = self.clock.now()
@@ -168,10 +191,10 @@ class Sender:
         sending.attempt = AttemptRecord(
             record.job_id,
             record.attempts,
-            payload.key,
+            encoded.key,
             now,
-            payload_digest=payload.digest,
-            search_text=payload.search_text,
+            payload_digest=encoded.digest,
+            search_text=encoded.search_text,
         )
         with self.recorder.span(Phase.STORE, record.position, job_id=record.job_id):
             try:
@@ -183,7 +206,7 @@ class Sender:
                 self.journal.record_soon([sending.record, withdrawn])
                 raise
 
-    async def _send(self, sending: Sending, permit: Permit) -> None:
+    async def _send(self, sending: Sending, payload: Payload, permit: Permit) -> None:
         """Send once, and deal with every outcome.
 
         What is known of the job is on its way to the disk before anything else is waited for, since a caller may be
@@ -191,7 +214,7 @@ class Sender:
         """
         permit.note_sent()
         try:
-            provider_id = await self._post(sending)
+            provider_id = await self._post(sending, payload)
         except UnknownOutcomeError as error:
             await self._doubt(sending, permit, str(error))
         except RejectedError as error:
@@ -217,11 +240,11 @@ class Sender:
         accepted = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)
         await self.journal.write_ahead([sending.record, accepted])
 
-    async def _post(self, sending: Sending) -> str:
+    async def _post(self, sending: Sending, payload: Payload) -> str:
         """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""
-        if sending.first_sent_ns is None:
-            sending.first_sent_ns = self.clock.monotonic_ns()
-        post = asyncio.ensure_future(self.backend.submit(sending.payload))
+        if sending.first_sent is None:
+            sending.first_sent = _Moment.now(self.clock)
+        post = asyncio.ensure_future(self.backend.submit(payload))
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:
@@ -281,7 +304,7 @@ class Sender:
             sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED, error=None)
         else:
             sending.attempt = replace(sending.attempt, outcome=AttemptOutcome.UNANSWERED, error=reason)
-            sending.first_sent_ns = None
+            sending.first_sent = None
         await self.journal.write_ahead([sending.attempt])
         return is_found
 

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from qorch.engine.journal import Journal
-from qorch.engine.recorder import Recorder
 from qorch.engine.remote.adoption import Adoption
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.pacer import Pacer
+from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
 from qorch.engine.remote.retrying import Retrier
@@ -19,9 +19,8 @@ from qorch.engine.submission import Submission
 from qorch.engine.submitter import Returned, Wanted
 from qorch.engine.worker import Compute
 from qorch.errors import BackendError, JobFailedError
-from qorch.model.identity import Position, idempotency_key
-from qorch.model.job import JobResult, JobState, Payload
-from qorch.model.timing import Phase
+from qorch.model.identity import Position
+from qorch.model.job import JobResult, JobState
 from qorch.planning.packing import PlannedJob, lost_rows
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
@@ -37,9 +36,9 @@ class RemoteSubmitter:
     backend: RemoteBackend
     run_id: str
     journal: Journal
-    recorder: Recorder
     reservation: Reservation
     retrier: Retrier
+    payloads: Payloads
     poller: Poller
     pacer: Pacer
     sender: Sender
@@ -51,7 +50,6 @@ class RemoteSubmitter:
     clock: Clock
     max_jobs: int
     """How many jobs may try to bring the same rows."""
-    _payloads: dict[str, Payload] = field(default_factory=dict)
 
     @property
     def most_jobs(self) -> int:
@@ -61,6 +59,8 @@ class RemoteSubmitter:
     async def open(self) -> None:
         """See Submitter. Raises what ``RemoteBackend.open`` raises once the retries' patience is over."""
         await self.retrier.prepare(self.backend.open)
+        # Before the search, as that may find one of these at the provider, and writes down that it does.
+        await self.recovery.cancel_unsent(self.run_id)
         await self.orphans.start(self.run_id)
         await self.recovery.start(self.run_id)
 
@@ -102,21 +102,14 @@ class RemoteSubmitter:
         """See Submitter. What the jobs send is encoded first, as it may be refused, and says what is billed."""
         try:
             for submission in submissions:
-                with self.recorder.span(Phase.PLAN, submission.position, job_id=submission.job_id):
-                    self._payloads[submission.job_id] = await compute(self._encode, submission)
+                await self.payloads.prepare(submission, compute)
             now = self.clock.now()
             planned = [submission.record(JobState.PLANNED, changed_at=now) for submission in submissions]
             async with self.reservation.hold(planned):
                 yield
         finally:
             for submission in submissions:
-                self._payloads.pop(submission.job_id, None)
-
-    def _encode(self, submission: Submission) -> Payload:
-        key = idempotency_key(self.journal.store_id, submission.job_id, epoch=0)
-        payload = self.backend.encode(submission.labelled_request, key=key)
-        payload.digest  # noqa: B018 - computed here, as the content may be large
-        return payload
+                self.payloads.forget(submission.job_id)
 
     async def carry_out(
         self, submission: Submission, *, compute: Compute, next_ordinal: Callable[[], int]
@@ -152,7 +145,7 @@ class RemoteSubmitter:
 
     async def _run(self, submission: Submission, compute: Compute) -> JobResult:
         """Run a job once."""
-        sending = self.sender.begin(submission, self._payloads.pop(submission.job_id))
+        sending = self.sender.begin(submission)
         async with self.pacer.permit() as permit:
             await self.sender.submit(sending, permit)
             return await self.delivery.deliver(
