@@ -64,7 +64,7 @@ class NoisySampler:
             self._log_correct = float(np.log1p(-noise.readout))
 
     def program(self, gates: GateList, basis: npt.NDArray[np.uint8]) -> NoisyProgram:
-        """What a circuit becomes under this noise."""
+        """The programs of a circuit with this noise."""
         return NoisyProgram(measured_program(gates, basis), noisy_program(gates, basis), find_sites(gates, self._noise))
 
     def sample(self, program: NoisyProgram, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
@@ -78,7 +78,7 @@ class NoisySampler:
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
     def _read(self, program: NoisyProgram, angles: FloatArray, samples: Samples, scalar: npt.DTypeLike) -> UIntArray:
-        """What is read in every shot, ``(R, S)``."""
+        """The outcome read in every shot, ``(R, S)``."""
         outcomes = np.empty((len(angles), samples.shots), dtype=np.uint64)
         ideal, survival = program.ideal, program.sites.survival
 
