@@ -22,8 +22,7 @@ from qorch.ports.store import Runs, Store
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable
 from qorch.run.totals import state_now
-from qorch.stores import database_file
-from qorch.wiring import open_store
+from qorch.stores import database_file, open_store
 
 if TYPE_CHECKING:
     import pandas

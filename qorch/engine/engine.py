@@ -13,8 +13,7 @@ from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
 from qorch.engine.lookup import Found, Lookup
 from qorch.engine.parts import make_submitter
-from qorch.engine.planner import Call as Call
-from qorch.engine.planner import CallPlan, Planner
+from qorch.engine.planner import Call, CallPlan, Planner
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import CheckBudgets, Reservation, allow_all
 from qorch.engine.spending import SpendingNotice

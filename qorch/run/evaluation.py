@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from qorch.backends import find_backend
 from qorch.config import read_config
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import RunError, ShotsError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine

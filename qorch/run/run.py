@@ -13,7 +13,8 @@ from typing import Any, Self, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters

@@ -16,7 +16,7 @@ import msgspec
 
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 
 sys.path.insert(0, str(Path(__file__).parent))

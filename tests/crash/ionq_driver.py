@@ -26,7 +26,8 @@ from qorch.model.pub import Pub
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
-from qorch.wiring import open_store, start_run
+from qorch.stores import open_store
+from qorch.wiring import start_run
 from qorch_providers.ionq import open_backend
 
 sys.path.insert(0, str(Path(__file__).parent))

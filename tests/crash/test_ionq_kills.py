@@ -17,7 +17,7 @@ import pytest
 from qorch.model.job import JobState
 from qorch.ports.clock import WallClock
 from qorch.recovery import adopt_job, release_job
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import RunningEmulator
 
 sys.path.insert(0, str(Path(__file__).parent))

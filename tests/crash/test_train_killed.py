@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from forked import Started, start_python

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import Settings, start
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

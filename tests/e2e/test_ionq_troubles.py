@@ -22,7 +22,7 @@ from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobState
 from qorch.model.pub import Pub
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import Settings, start
 
 TARGETS = ("simulator", "qpu.forte-1")

@@ -20,10 +20,10 @@ from qorch.ports.clock import WallClock
 from qorch.ports.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Store
 from qorch.run.totals import INTERRUPTED, add_session, count_executions, state_now
+from qorch.stores import open_store
 from qorch.testing.conformance.store_records import NOW, make_job, make_run
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
-from qorch.wiring import open_store
 
 ROWS = 8
 PAID = replace(FREE, charges=True)

@@ -9,7 +9,8 @@ import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
 from qorch.engine.claims import claim_names, occurrences
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import RejectedError, UnknownOutcomeError
 from qorch.model.identity import Position

@@ -16,9 +16,9 @@ from qorch.errors import RunError, UsageError
 from qorch.ports.clock import WallClock
 from qorch.ports.records import MetricRecord
 from qorch.ports.store import Store
+from qorch.stores import open_store
 from qorch.testing.fakes.backend import FakeBackend
 from qorch.testing.fakes.store import MemoryStore
-from qorch.wiring import open_store
 
 GRADED = torch.tensor([0.5], requires_grad=True)
 NUMBERS: list[tuple[Any, float]] = [

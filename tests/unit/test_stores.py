@@ -11,7 +11,6 @@ from types import ModuleType
 import pytest
 
 import qorch
-from qorch import wiring
 from qorch.cli.database import find_missing, open_database
 from qorch.cli.health import FAIL, examine
 from qorch.errors import MissingPackageError, UnknownNameError
@@ -61,7 +60,7 @@ def test_paths_and_sqlite_urls_are_one_store(tmp_path: Path) -> None:
         assert isinstance(store, SqlStore)
         store.write([make_run("r")]).result()
     for url in (str(path), f"sqlite:///{path}", f"sqlite+pysqlite:///{path}"):
-        with closing(wiring.open_store(url, clock=WallClock())) as store:
+        with closing(stores.open_store(url, clock=WallClock())) as store:
             assert [run.run_id for run in store.runs()] == ["r"]
         assert database_file(url) == path
 

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import CheckBudgets, allow_all
 from qorch.engine.worker import INLINE_EXECUTIONS

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.model.circuit import Circuit, build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import numpy as np
 import pytest
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import JobFailedError, RunStoppedError
 from qorch.model.circuit import free_circuit
