@@ -17,7 +17,8 @@ from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageE
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.kinds import check_kind
 from qorch.ports.clock import WallClock
-from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
+from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, StepRecord
+from qorch.ports.statistics import RunTotals
 from qorch.ports.store import Runs, Store
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable

@@ -9,7 +9,8 @@ from threading import Lock
 from qorch.config import KEEP_FREE, format_size
 from qorch.errors import StoreError
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Trimmed, Write
+from qorch.ports.records import BlockRecord, Write
+from qorch.ports.statistics import Trimmed
 from qorch.ports.store import Room
 
 _log = logging.getLogger("qorch.store")

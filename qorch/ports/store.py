@@ -17,7 +17,6 @@ from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,
-    CacheStatistics,
     Change,
     CheckpointRecord,
     JobPlan,
@@ -27,14 +26,12 @@ from qorch.ports.records import (
     RawRecord,
     RunHolder,
     RunRecord,
-    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
-    StoreRoom,
-    Trimmed,
     Write,
 )
+from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
 
 T = TypeVar("T")
 

@@ -2,13 +2,12 @@
 
 import datetime
 import itertools
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_harness import FakeHarness
 
 from qorch.errors import BusyError, QorchError, RejectedError, UnknownOutcomeError
 from qorch.model.job import JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
@@ -16,10 +15,7 @@ from qorch.model.measurement import BlockResult
 from qorch.testing.conformance.backend import counts_of
 from qorch.testing.conformance.remote import Behaviour, RemoteBackendConformance
 from qorch.testing.conformance.remote.base import long_ago
-from qorch.testing.fakes.provider import FakeRemote
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from fake_harness import FakeHarness
+from qorch.testing.fakes.remote import FakeRemote
 
 
 class TestFakeRemote(RemoteBackendConformance):

@@ -1,15 +1,11 @@
 """Time, quotas, faults and money of the Braket emulator, on a clock that the test moves where time matters."""
 
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from braket_bench import BUCKET, FORTE, SV1, BraketBench, opened, program, program_set, refusal
 from hand_timer import HandTimer
 

@@ -13,7 +13,7 @@ from qorch.engine.engine import Engine
 from qorch.errors import CredentialsError, JobFailedError
 from qorch.model.job import JobState
 from qorch.ports.policy import Rate, RunPolicy, Terms
-from qorch.testing.fakes.provider import HOLD, FakeRemote
+from qorch.testing.fakes.remote import HOLD, FakeRemote
 
 FIVE_A_MINUTE = Rate(5, 60.0)
 ROUND_TRIP = 0.1

@@ -26,7 +26,8 @@ from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
 from qorch.stores import open_store
 from qorch.testing.fakes.backend import FREE, FakeBackend
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 
 HERE = Position(0, 0)
 QUEUED = frozenset(

@@ -4,11 +4,23 @@ import asyncio
 import datetime
 import gzip
 import itertools
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
+from ionq_servers import (
+    KEY,
+    SINCE,
+    drive,
+    job_document,
+    lost_rows,
+    not_found,
+    open_ionq,
+    page,
+    request_of,
+    routed,
+    submitted,
+)
+from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 from qorch.errors import (
     BackendError,
@@ -26,22 +38,6 @@ from qorch_providers.ionq import IonqBackend
 from qorch_providers.ionq.backend import QPU_QUBITS
 from qorch_providers.ionq.results.archive import decode_answer
 from qorch_providers.ionq.wire.client import NoListError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_servers import (
-    KEY,
-    SINCE,
-    drive,
-    job_document,
-    lost_rows,
-    not_found,
-    open_ionq,
-    page,
-    request_of,
-    routed,
-    submitted,
-)
-from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 JOBS = "/v0.4/jobs"
 Lister = Callable[[Request], Answer]

@@ -18,7 +18,7 @@ from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate
 from qorch.ports.records import Change
 from qorch.testing.fakes.fragile_store import FragileStore
-from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote
+from qorch.testing.fakes.remote import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.virtual_time import VirtualClock
 
 

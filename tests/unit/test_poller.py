@@ -14,7 +14,7 @@ from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.policy import OnUnknown, PollPolicy, Rate, RetryPolicy
-from qorch.testing.fakes.provider import HOLD
+from qorch.testing.fakes.remote import HOLD
 
 POLICY = PollPolicy(share=0.05, shortest_seconds=0.05, longest_seconds=120.0)
 

@@ -20,7 +20,8 @@ from qorch.planning.lowering import lower
 from qorch.planning.packing import pack, unexecuted
 from qorch.ports.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RunRecord
-from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Letter
+from qorch.testing.fakes.provider import Letter
+from qorch.testing.fakes.remote import FREE, HOLD, PAID, FakeRemote
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
 HERE = Position(0, 0)

@@ -20,7 +20,8 @@ from qorch.planning.lowering import lower
 from qorch.planning.packing import unexecuted
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import RunRecord
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote, Fault
+from qorch.testing.fakes.provider import FakeProvider, Fault
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import qorch
+from qorch import stores
 from qorch.cli.database import find_missing, open_database
 from qorch.cli.health import FAIL, examine
 from qorch.errors import MissingPackageError, UnknownNameError

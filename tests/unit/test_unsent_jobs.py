@@ -19,7 +19,7 @@ from qorch.ports.clock import WallClock
 from qorch.ports.records import JobRecord, RunRecord
 from qorch.recovery import release_job
 from qorch.stores import open_store
-from qorch.testing.fakes.provider import PAID
+from qorch.testing.fakes.remote import PAID
 
 HERE = Position(0, 0)
 STATES = (

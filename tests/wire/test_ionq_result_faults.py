@@ -1,12 +1,12 @@
 """Whole runs through faults after the acceptance: a paid result is fetched again, kept, or re-run row by row."""
 
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from ionq_runs import SHOTS, WatchedRun, check_values, watched_run, work_of
 
 from qorch.cli.exit_codes import FAILED
 from qorch.cli.main import exit_code
@@ -18,9 +18,6 @@ from qorch.errors import (
 )
 from qorch.model.job import JobState
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_runs import SHOTS, WatchedRun, check_values, watched_run, work_of
 
 FAULTS = ("reset", "429", "500", "503", "520", "hang", "drip", "truncated", "malformed", "html", "deep-json")
 OPTIONS = "simulator,settle=0.2,deadline=0.4"

@@ -11,7 +11,8 @@ import numpy as np
 
 from qorch.model.arrays import ByteArray
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Change, Trimmed, Write
+from qorch.ports.records import BlockRecord, Change, Write
+from qorch.ports.statistics import Trimmed
 from qorch.testing.fakes.store import MemoryStore
 
 _T = TypeVar("_T")

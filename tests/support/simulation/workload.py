@@ -18,7 +18,8 @@ from qorch.model.result import PubResult
 from qorch.ports.policy import RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 

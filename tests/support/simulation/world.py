@@ -23,7 +23,8 @@ from qorch.ports.policy import PollPolicy, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, RunRecord, Write
 from qorch.ports.store import Store
 from qorch.testing.fakes.fragile_store import FragileStore
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.virtual_time import (
     ProcessLoop,
     Timeline,

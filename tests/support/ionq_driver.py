@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import numpy as np
+from ionq_steps import kill_at
 
 from qorch.errors import QorchError, UnknownOutcomeError
 from qorch.model.circuit import Circuit, build_gate_list, free_circuit
@@ -29,9 +29,6 @@ from qorch.ports.store import Store
 from qorch.stores import open_store
 from qorch.wiring import start_run
 from qorch_providers.ionq import open_backend
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_steps import kill_at
 
 HELD, STOPPED = 4, 128 + signal.SIGINT
 LONGEST_SECONDS = 120.0

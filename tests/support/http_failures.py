@@ -2,11 +2,8 @@
 
 import gzip
 import socket
-import sys
 import traceback
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from scripted_server import head, reply, reset, send_and_close
 
 LOST = {
