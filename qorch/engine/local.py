@@ -51,7 +51,7 @@ class LocalSubmitter:
         """See Submitter; there are none."""
         return False
 
-    async def settle_run(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """See Submitter; there are none."""
 
     async def close(self) -> None:

@@ -76,7 +76,7 @@ class Submitter(Protocol):
         """
         ...
 
-    async def settle_run(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """Bring to an end what a run whose process has died left at the provider.
 
         Raises UnknownOutcomeError if one of its jobs is held, and BackendError if the provider cannot be asked.

@@ -35,7 +35,7 @@ class JobState(StrEnum):
 
 
 OPEN_STATES = (JobState.INTENT, JobState.SUBMITTED, JobState.UNKNOWN)
-"""States of a job that may be at a provider: what recovery has to settle."""
+"""States of a job that may be at a provider: recovery finds out what became of it."""
 OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 """States that a job does not leave any more, unless a database was restored from a backup (see ``MOVES``)."""
 

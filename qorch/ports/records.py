@@ -15,7 +15,7 @@ from qorch.model.timing import Span
 
 
 class RunState:
-    """The states of a run, as stored. A deleted run keeps only its books: jobs, attempts and ledger."""
+    """The states of a run, as stored. Of a deleted run, jobs, attempts and ledger are kept."""
 
     RUNNING = "running"
     DONE = "done"
@@ -143,7 +143,7 @@ class JobRecord:
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether a backend that charges may bill the job: it ran, it was accepted, or nobody knows that it was not."""
+        """Whether a backend that charges may bill the job: it ran, or it was, or may have been, accepted."""
         return self.provider_id is not None or self.state is JobState.DONE or self.state in OPEN_STATES
 
     def moved(self, state: JobState, *, at: datetime.datetime, **changes: Unpack[JobChanges]) -> "JobRecord":
@@ -308,7 +308,7 @@ class LedgerRecord:
 
 @dataclass(frozen=True)
 class RunMove:
-    """A run's new state, and its summary (JSON text) where there is one."""
+    """A run's new state, and its summary (JSON text) if there is one."""
 
     run_id: str
     state: str

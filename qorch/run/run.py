@@ -178,7 +178,7 @@ class Run:
         return results
 
     def _next_call(self, batch: Batch) -> Call:
-        self._loops.settle_break()
+        self._loops.store_break()
         if batch.pubs:
             shots = batch.pubs[0].shots
             self._see("shots", (self._use.default_shots if shots == "run" else shots) or "exact")
@@ -201,7 +201,7 @@ class Run:
             go_to=self._go_to,
             step=self._step,
             leave_step=self._leave_step,
-            settle=self.settle,
+            flush=self.flush,
         )
 
     def _go_to(self, position: Position) -> None:
@@ -214,7 +214,7 @@ class Run:
 
         Raises UsageError if the number is not whole, or does not rise from step to step.
         """
-        self._loops.settle_break()
+        self._loops.store_break()
         with self._step(as_whole(number, "step")):
             yield
 
@@ -239,11 +239,11 @@ class Run:
         """Store numbers by name, such as ``loss=loss`` or ``{"val/accuracy": 0.9}``; tensors of one element, too.
 
         They belong to the step that runs or ran last (-1 before the first) and its epoch, and are durable with that
-        step, or when the run is settled or closed, however it ends. A truth value counts as 0 or 1. Raises UsageError
+        step, or when the run is flushed or closed, however it ends. A truth value counts as 0 or 1. Raises UsageError
         for anything else that is not a number, of which nothing is stored, and RunError if the run is closed.
         """
         numbers = as_numbers(metrics, more)
-        self._loops.settle_break()
+        self._loops.store_break()
         with self._life.lock:
             self._life.check()
             if not self._loops.is_repeating():
@@ -263,17 +263,19 @@ class Run:
     def _end_step(self, ended: EndedStep) -> None:
         record = ended.record
         if self._use.is_resumed and record.executions_from_cache:
-            self.settle()
+            self.flush()
             record = ended.credited(self._use.store)
         self._steps.keep(record)
-        self.settle([record])
+        self.flush([record])
         self._use.show(self._steps.progress(ended, total_steps=self._loops.total_steps))
 
-    def settle(self, writes: Sequence[Write] = ()) -> None:
+    def flush(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
-        self._loops.settle_break()
+        self._loops.store_break()
         with self._idle_time.busy(), self._use.recorder.span(Phase.STORE, self._position):
             self._engine.flush_blocking([*writes, *self._session.writes(self._position)])
+
+    settle = flush  # its name in earlier versions
 
     def epochs(self, count: int, *, save: Sequence[Saveable] = ()) -> Iterator[int]:
         """The numbers of ``count`` epochs. Each is finished, and saved, when the body of the loop has ended.
@@ -320,7 +322,7 @@ class Run:
 
     def report(self) -> Any:
         """Where the time and the money went so far; print it, or read its fields."""
-        self.settle()
+        self.flush()
         return self._use.report(self._use.store, self.run_id)
 
     def stop(self) -> None:
@@ -339,7 +341,7 @@ class Run:
         """Record a step that was left by `break`; a step that was left by an error is repeated by a resume."""
         if state == RunState.DONE and sys.exception() is self._error_at_start and not self._life.is_over:
             self._loops.end_held()
-            self._loops.settle_break()
+            self._loops.store_break()
         self._loops.forget_break()
 
     def _close(self, state: str, summary: str | None) -> None:

@@ -157,7 +157,7 @@ def test_what_the_program_does_not_reach_is_shown(
 # With one job a step, no other one is on its way when the program is killed: it would be held.
 @pytest.mark.parametrize("options", ["simulator,settle=0.3", QPU])
 def test_a_server_without_a_list(nursery: Nursery, tmp_path: Path, options: str) -> None:
-    """Nobody can know what a lost part bought there: that is said, once, and the run goes on."""
+    """What a lost part bought there cannot be known: one warning says so, and the run goes on."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), ThreeRoutes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -48,7 +48,7 @@ run = qorch.start_run("night", backend="local")
 print("open", flush=True)
 sys.stdin.readline()
 try:
-    run.settle()
+    run.flush()
 except RunStoppedError as error:
     print("stopped:", error, flush=True)
 """

@@ -153,7 +153,7 @@ def replace_url(life: Life, emulator: RunningEmulator) -> Life:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

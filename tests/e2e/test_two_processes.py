@@ -148,7 +148,7 @@ def strike(process: Started, number: signal.Signals, db: Path) -> None:
 
 
 def is_writable(db: Path) -> bool:
-    """Whether nobody holds the right to write."""
+    """Whether no process holds the right to write."""
     time.sleep(0.05)
     with (db.with_name(db.name + ".locks") / "write.lock").open("r+") as lock:
         try:

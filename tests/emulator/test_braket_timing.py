@@ -174,7 +174,7 @@ def test_a_task_that_fails_or_never_starts(bench: BraketBench) -> None:
 
 
 def test_damaged_results(bench: BraketBench) -> None:
-    """A completed task whose results are not there, are no JSON, or are larger than anybody wants to read."""
+    """A completed task whose results are not there, are not JSON, or are too large to read."""
     bench.emulator.set_faults("post:object-missing@1, post:object-pickle@2, post:object-huge@3")
     missing, pickled, huge = (bench.wait(bench.create()) for _ in range(3))
     with pytest.raises(ClientError) as error:

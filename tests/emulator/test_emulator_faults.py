@@ -11,7 +11,7 @@ import pytest
 from emulator_bench import Bench, Gate
 from hand_timer import PATIENCE_SECONDS, HandTimer
 
-from qorch_providers.emulators.kit.sabotage import DRIP_SECONDS
+from qorch_providers.emulators.kit.spoiling import DRIP_SECONDS
 
 EMPTY = {
     "type": "ionq.circuit.v1",

@@ -65,7 +65,7 @@ def test_a_declared_limit_is_never_met(sandbox: Sandbox) -> None:
 
 
 def test_an_undeclared_limit_is_met_twice(sandbox: Sandbox) -> None:
-    """500 jobs against 5 a minute that nobody declared: one refusal, and one more to learn the limit from."""
+    """500 jobs against 5 a minute that the terms do not declare: one refusal, and one more to learn the limit from."""
     sandbox.provider.rate = FIVE_A_MINUTE
     run_rows(sandbox, 500)
     assert len(sandbox.provider.refused_at) <= 2

@@ -1,4 +1,4 @@
-"""What the tests of the HTTP client share: answers that break, a port where nobody listens, all texts of an error."""
+"""What the tests of the HTTP client share: answers that break, a port where no server listens, all texts of an error."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ LOST = {
 
 
 def free_port() -> int:
-    """A port where nobody listens."""
+    """A port where no server listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

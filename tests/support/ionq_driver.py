@@ -67,7 +67,7 @@ class Death(msgspec.Struct, frozen=True):
 
 def live(life: Life) -> int:
     """Start the run, or go on with it, and work to its end; the exit code."""
-    # Whoever started this may have it ignore Ctrl-C.
+    # The process that started this one may have it ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with closing(open_store(life.db, clock=WallClock())) as store:
@@ -122,7 +122,7 @@ def make_angles(life: Life, step: int) -> np.ndarray[tuple[int, int], np.dtype[n
 
 
 def _say(**fields: object) -> None:
-    # One write: whoever is killed leaves whole lines.
+    # One write: a process that is killed leaves whole lines.
     os.write(1, json.dumps(fields).encode() + b"\n")
 
 

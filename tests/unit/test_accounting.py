@@ -201,7 +201,7 @@ def test_a_run_on_this_machine_has_no_calls() -> None:
 
 
 def test_a_run_without_its_process_is_interrupted(store: Store) -> None:
-    """Stored as running, it runs only while somebody holds it; what has ended stays as it was."""
+    """Stored as running, it runs only while a process holds it; what has ended stays as it was."""
     with start(FakeBackend(), store) as run:
         record = store.runs()[0]
         assert state_now(store, record) == make_report(store, run.run_id).run.state == RunState.RUNNING

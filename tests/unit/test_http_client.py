@@ -165,7 +165,7 @@ def test_what_breaks_after_sending_is_no_answer(name: str, method: str) -> None:
 
 
 def test_a_reset_before_the_body_is_read_is_no_answer() -> None:
-    """Part of a large request left: nobody knows what the server made of it."""
+    """Part of a large request left: it is unknown what the server made of it."""
 
     async def main() -> None:
         async with ScriptedServer(always(reply(200)), interrupt=lambda request: reset()) as server:

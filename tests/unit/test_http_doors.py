@@ -52,7 +52,7 @@ class _Script:
 
 
 def outcome_of(door: str, method: str, server_script: _Script | None) -> BackendError | UsageError:
-    """What the door raises; without a script nobody listens."""
+    """What the door raises; without a script no server listens."""
 
     async def call(url: str) -> BackendError | UsageError:
         client = HttpClient(Origin(url, Renewing()), clock=WallClock(), deadline_seconds=0.25, most_bytes=1000)

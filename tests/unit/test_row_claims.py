@@ -131,7 +131,7 @@ def test_equal_rows_of_one_call_stay_independent(world: World) -> None:
 
 
 def test_a_dead_owner_s_job_is_adopted_not_bought_again(world: World) -> None:
-    """Where the run that was buying rows has died, whoever waits for them fetches its job."""
+    """If the run that was buying rows has died, a run that waits for them fetches its job."""
 
     async def story() -> PubResult:
         dead = world.engine("dead")

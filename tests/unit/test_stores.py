@@ -80,7 +80,7 @@ def test_a_store_without_its_package_says_what_to_install(shelf: ShelfStore) -> 
 
 
 def test_another_store_is_used_by_commands_and_by_python(shelf: ShelfStore) -> None:
-    """It gets the whole URL; nobody looks for a file."""
+    """It gets the whole URL; no file is looked for."""
     assert find_missing(URL) is None
     with open_database(URL) as store:
         assert store is shelf

@@ -129,7 +129,7 @@ def wait_until_submitted(watched: WatchedRun) -> None:
 
 
 def cancel_in_console(emulator: RunningEmulator, job_id: str) -> None:
-    """Cancel a job as somebody else with the same key."""
+    """Cancel a job as another user of the same API key."""
     headers = {"authorization": "apiKey other"}
     assert httpx.put(f"{emulator.url}/jobs/{job_id}/status/cancel", headers=headers).status_code == 200
 

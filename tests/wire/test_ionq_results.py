@@ -90,7 +90,7 @@ def test_exact_probabilities_are_sampled_here():
 
 
 def test_drawn_shots_are_those_of_the_rows_streams():
-    """Shot s is 32-bit word s of Philox with the key (stream, ordinal), as anybody can compute."""
+    """Shot s is 32-bit word s of Philox with the key (stream, ordinal), as any program can compute."""
     counts = dense(read_answer(shape_of(3, shots=50), answer(job(), whole(TABLE)), options=IDEAL))
     for row in range(3):
         key = np.array([5, row], dtype=np.uint64)

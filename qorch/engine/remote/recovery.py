@@ -101,7 +101,7 @@ class Recovery:
         self._tasks.clear()
         return await asyncio.gather(*tasks)
 
-    async def settle(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises."""
         await self.start(run_id)
         _raise_if_held(await self.wait())

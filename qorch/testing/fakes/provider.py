@@ -34,7 +34,7 @@ class Fault(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a client was told of a submission; UNKNOWN where it was told nothing, or had died."""
+    """What a client was told of a submission; UNKNOWN if it was told nothing, or had died."""
 
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
@@ -92,7 +92,7 @@ class AcceptedJob:
 class FakeProvider:
     """The server's side, which outlives every client. ``calls`` counts the calls of all clients by name.
 
-    Nothing in it waits: what arrived, was accepted or is done follows from the time, whoever has died meanwhile.
+    Nothing in it waits: what arrived, was accepted or is done follows from the time alone, also if clients have died.
     ``accept_seconds``: from the arrival of a submission to its acceptance, drawn per job; ``list_seconds``: from there
     until lists show it; ``run_seconds``: to its end. ``rate``: its hard limit. ``outages`` and ``closures``: when it
     cannot be reached, and when it takes no jobs, as seconds from and to; ``lockouts``: when it refuses the key;

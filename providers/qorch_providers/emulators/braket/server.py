@@ -57,7 +57,7 @@ class BraketEmulator:
 
     def truth(self) -> BraketTruth:
         """Every accepted task, oldest first, and how many calls came."""
-        return {"jobs": [truth_document(task) for task in self.service.book.tasks], "calls": self.traffic.calls}
+        return {"jobs": [truth_document(task) for task in self.service.registry.tasks], "calls": self.traffic.calls}
 
     async def _answer_truth(self, _request: web.Request) -> web.Response:
         return json_answer(self.truth())
@@ -67,14 +67,14 @@ class BraketEmulator:
         return json_answer({"status": "set"})
 
     async def _answer_reset(self, _request: web.Request) -> web.Response:
-        await self.service.life.close()
+        await self.service.lifecycle.close()
         self.service.reset()
         self.traffic.forget()
         return json_answer({"status": "reset"})
 
     async def _close(self, _application: web.Application) -> None:
         await self.traffic.close()
-        await self.service.life.close()
+        await self.service.lifecycle.close()
 
 
 class RunningBraket:

@@ -56,7 +56,7 @@ class Emulator:
 
     def truth(self) -> Truth:
         """Every accepted job, oldest first, and the numbers of calls."""
-        return {"jobs": [truth_document(job) for job in self.service.book.jobs], "calls": self.traffic.calls}
+        return {"jobs": [truth_document(job) for job in self.service.registry.jobs], "calls": self.traffic.calls}
 
     async def _answer_truth(self, _request: web.Request) -> web.Response:
         return json_answer(self.truth())

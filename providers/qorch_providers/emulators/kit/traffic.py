@@ -28,7 +28,7 @@ from qorch_providers.emulators.kit.faults import (
 )
 from qorch_providers.emulators.kit.latency import Latency
 from qorch_providers.emulators.kit.rates import CallLimiter
-from qorch_providers.emulators.kit.sabotage import spoil
+from qorch_providers.emulators.kit.spoiling import spoil
 
 STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
 """The faults that affect this call."""

@@ -126,7 +126,7 @@ class SubmissionChecks(RemoteChecks):
             before = len(self.harness.submissions())
             with self.server(Behaviour.LOST_AFTER, Behaviour.UNLISTED):
                 error = await self._failure(backend, payload)
-                assert isinstance(error, UnknownOutcomeError), f"nobody knows yet, but it was called {error!r}"
+                assert isinstance(error, UnknownOutcomeError), f"the outcome is unknown, but the error was {error!r}"
                 assert await backend.find([payload.key], since=long_ago()) == {}
                 assert payload.key not in (await backend.list_keys(since=long_ago(), known=()) or {})
             assert self.harness.accepted(payload.key) == 1
