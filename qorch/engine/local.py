@@ -1,4 +1,4 @@
-"""The life of a job in this process: executed, read, verified, recorded."""
+"""The lifecycle of a job in this process: executed, read, verified, recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -238,7 +238,7 @@ def _pieces(match: Match, part: Missing) -> list[_Piece]:
 
 
 def _top_ups(match: Match, part: Missing) -> list[Missing]:
-    """The shots that matched samples lack, grouped by where their streams go on."""
+    """The shots that matched samples lack, grouped by the offset from which they are missing."""
     if part.shots is None:
         return []
     topped = []

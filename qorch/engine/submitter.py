@@ -1,4 +1,4 @@
-"""What carries the planned jobs of calls to their ends: one protocol for backends in this process and at providers."""
+"""The protocol that carries the planned jobs of calls to their ends, for backends in this process and at providers."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -72,8 +72,8 @@ MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 class AttemptOutcome(StrEnum):
     """What became of one try at submitting a job.
 
-    INTENT: it is not known yet. UNANSWERED: no answer came, and the job was sent again under the same key.
-    WITHDRAWN: it was not sent after all. FAILED: in this process, where nothing outlives a failure. FOUND: an earlier
+    INTENT: not known yet. UNANSWERED: no answer came, and the job was sent again under the same key.
+    WITHDRAWN: it was not sent after all. FAILED: it failed in this process, and left nothing behind. FOUND: an earlier
     process made it, and a database that was restored from a backup learned of it from the provider's list.
     """
 
@@ -194,7 +194,7 @@ class Payload:
 
 @dataclass(frozen=True, eq=False)
 class RawResult:
-    """A backend's answer, verbatim, and when it executed on the monotonic clock (None where unobserved)."""
+    """A backend's answer, verbatim, and when it executed on the monotonic clock (None if that was not observed)."""
 
     content: bytes
     started_ns: int | None = None

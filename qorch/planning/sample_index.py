@@ -138,7 +138,7 @@ def build_table(blocks: Sequence[BlockKeys]) -> SampleTable:
 
 
 def _stream_names(blocks: Sequence[BlockKeys]) -> tuple[UIntArray, UIntArray]:
-    """Stream and ordinal of every row of all blocks, ``(T,)`` each; 0 where exact, as equal rows have one value."""
+    """Stream and ordinal of every row of all blocks, ``(T,)`` each; 0 if exact, as equal rows have one value."""
     pairs = [
         (np.zeros(len(block.keys), dtype=np.uint64),) * 2
         if block.samples is None

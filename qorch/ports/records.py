@@ -29,10 +29,10 @@ class RunState:
 class RunRecord:
     """One training run. ``settings`` is JSON text: what the command line needs to continue it.
 
-    ``summary``, too: what the sessions came to, and whether the backend charges. ``charges`` says that as a column:
-    None in a database that did not record it. ``environment`` is JSON text: versions, arguments and commit with which
-    the run was started. ``stop_asked_at``: when the process that works on the run was asked to stop; writing the run
-    again leaves it as it is, and only a StopRequest moves it.
+    ``summary`` is JSON text, too: the results of the sessions, and whether the backend charges. ``charges`` is that as
+    a column; None in a database that did not record it. ``environment`` is JSON text: versions, arguments and commit
+    with which the run was started. ``stop_asked_at``: when the process that works on the run was asked to stop; writing
+    the run again leaves it as it is, and only a StopRequest moves it.
     """
 
     run_id: str
@@ -54,7 +54,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
+    """One process that worked on a run. ``wall_ns`` is its duration when it was last written.
 
     ``is_command``: the process is the command ``qorch``, which `qorch cancel` may end; any other belongs to its user.
     ``used_settings`` is JSON text: the shots, epochs and so on that the program used (``qorch.run.used_settings``).
@@ -260,7 +260,7 @@ class RawRecord:
 
 @dataclass(frozen=True, eq=False)
 class ReleasedRows:
-    """Claims ``(R, 32)`` on rows that a run gives up; None: all that it has."""
+    """Claims ``(R, 32)`` on rows that a run releases; None: all that it has."""
 
     run_id: str
     claims: ByteArray | None = None
@@ -347,7 +347,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """What a change of shared state comes to: the new ``state`` (None deletes it) and the ``value`` for the caller.
+    """The result of a change of shared state: the new ``state`` (None deletes it) and the ``value`` for the caller.
 
     ``writes``: records that are written in the same transaction.
     """

@@ -11,9 +11,9 @@ BLOCK_OVERHEAD_BYTES = 1_000
 
 @dataclass(frozen=True)
 class CacheStatistics:
-    """What the store holds: blocks, rows and their bytes, by backend-independent totals and per run id.
+    """What the store holds: blocks, rows and their bytes, in all and by run id.
 
-    ``free_rows`` and ``free_bytes``: of these, what runs on backends that charge nothing stored. All else counts as
+    ``free_rows`` and ``free_bytes``: of these, those of runs on backends that charge nothing. All others count as
     paid, also if it was not recorded whether the backend charges.
     """
 

@@ -129,7 +129,7 @@ class Jobs(Protocol):
         ...
 
     def job_plan(self, job_id: str) -> JobPlan | None:
-        """What an open job carries; None where it never was written or the job is over.
+        """What an open job carries; None if it never was written, or the job is over.
 
         Raises StoreCorruptError on a bad checksum.
         """
@@ -198,7 +198,7 @@ class SharedState(Protocol):
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """Claim rows for a run, all in one transaction: for each of ``(R, 32)`` the id of the run that has it now.
 
-        That is ``run_id`` where it was free or its own. Claims are given up by writing ReleasedRows.
+        That is ``run_id`` if it was free or its own. Claims are given up by writing ReleasedRows.
         """
         ...
 

@@ -349,7 +349,7 @@ class Run:
             if state != RunState.DONE and self._watch.is_asked():
                 self._life.cancel()
             self._use.portal.call(self._engine.close(self._life.why_stopped))
-            self._settle_quietly(self._life.end_in(state), summary)
+            self._flush_quietly(self._life.end_in(state), summary)
         finally:
             self._watch.close()
             self._use.portal.close()
@@ -364,7 +364,7 @@ class Run:
             if self._life.wait_until_idle():
                 self.close(state=RunState.CANCELLED)
 
-    def _settle_quietly(self, state: str, summary: str | None) -> None:
+    def _flush_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; a store that has failed has raised its error before."""
         self._idle_time.end()
         with suppress(StoreError, CancelledError):

@@ -1,4 +1,4 @@
-"""What the tests of the HTTP client share: answers that break, a port where no server listens, all texts of an error."""
+"""What the tests of the HTTP client share: answers that break, a port without a server, all texts of an error."""
 
 import gzip
 import socket

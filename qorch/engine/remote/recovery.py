@@ -107,7 +107,7 @@ class Recovery:
         _raise_if_held(await self.wait())
 
     async def close(self) -> None:
-        """Stop: what is open stays open."""
+        """Cancel the recovery; jobs that are open stay open."""
         tasks = [task for group in self._tasks.values() for task in group]
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""A fake provider, without a network: accepts late, fails on demand, and knows what it accepted."""
+"""A fake provider, without a network: accepts late, fails on demand, and records what it accepted."""
 
 import heapq
 import itertools
@@ -57,7 +57,7 @@ class Letter:
     answered_at: float | None = None
 
     def answer(self, outcome: Outcome, at: float) -> None:
-        """Its client was told."""
+        """Record what its client was told."""
         self.outcome = outcome
         self.answered_at = at
 
@@ -90,7 +90,7 @@ class AcceptedJob:
 
 @dataclass(eq=False)
 class FakeProvider:
-    """The server's side, which outlives every client. ``calls`` counts the calls of all clients by name.
+    """The server's side, which outlives all clients. ``calls`` counts the calls of all clients by name.
 
     Nothing in it waits: what arrived, was accepted or is done follows from the time alone, also if clients have died.
     ``accept_seconds``: from the arrival of a submission to its acceptance, drawn per job; ``list_seconds``: from there
@@ -136,7 +136,7 @@ class FakeProvider:
         return self._jobs
 
     def post(self, letter: Letter) -> None:
-        """A submission leaves its client: from now on nothing can call it back."""
+        """A submission leaves its client: it cannot be called back."""
         self.letters.append(letter)
         heapq.heappush(self._under_way, (letter.arrives_at, next(self._numbers), letter))
 
@@ -162,7 +162,7 @@ class FakeProvider:
         return [job for job in self.jobs.values() if job.seen_at <= now]
 
     def accepted_twice(self) -> dict[str, int]:
-        """Jobs per key, of the keys that have more than one: what must never be."""
+        """Jobs per key, of the keys that have more than one: which must never happen."""
         counts = Counter(job.key for job in self.jobs.values())
         return {key: count for key, count in counts.items() if count > 1}
 

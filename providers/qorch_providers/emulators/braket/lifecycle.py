@@ -172,7 +172,7 @@ class TaskLifecycle:
 def _simulate(
     submission: TaskSubmission, rates: NoiseRates | None, rng: np.random.Generator
 ) -> list[list[ProgramOutcome]]:
-    """By program and row."""
+    """The outcomes of a task, by program and row."""
     order = submission.order
     if not order.is_set:
         (only,) = submission.programs

@@ -26,7 +26,7 @@ _LARGE_BYTES = 16 * 1024
 
 
 class BraketService:
-    """What the endpoints answer from. Lives on one event loop."""
+    """The state that the endpoints show and change. Lives on one event loop."""
 
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
         """Raises UsageError if a setting cannot be read."""
