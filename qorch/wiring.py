@@ -20,11 +20,10 @@ from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import ShotsError, UsageError
 from qorch.limits import check_budget
-from qorch.model.kinds import check_kind
+from qorch.model.kinds import as_whole, check_kind
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.timing import Phase
-from qorch.model.whole import as_whole
 from qorch.ports.backend import Backend, SlowStarter
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from qorch.errors import QorchError, RunChangedError, UsageError
 from qorch.model.identity import Position
-from qorch.model.whole import as_whole
+from qorch.model.kinds import as_whole
 from qorch.ports.records import CheckpointRecord, Write
 from qorch.run.checkpoint.loop import (
     Checkpoint,

@@ -21,11 +21,10 @@ from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wan
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
-from qorch.model.kinds import check_kind
+from qorch.model.kinds import as_whole, check_kind
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
-from qorch.model.whole import as_whole
 from qorch.ports.backend import Backend
 from qorch.ports.records import RunState, Write
 from qorch.run.active import activate, deactivate

@@ -181,7 +181,10 @@ SABOTAGE: list[tuple[type[FakeRemote], Check]] = [
     (SendsUnlistedAgain, Suite.test_a_job_that_no_list_shows_yet_is_not_believed_to_be_absent),
     (DoubtsRefusals, lambda suite: suite.test_each_refusal_is_an_error_that_says_what_to_do(Behaviour.BUSY)),
     (DoubtsRefusals, lambda suite: suite.test_each_refusal_is_an_error_that_says_what_to_do(Behaviour.BAD_REQUEST)),
-    (BelievesSilence, lambda suite: suite.test_a_lost_answer_is_unknown_and_settled_by_a_search(Behaviour.LOST_AFTER)),
+    (
+        BelievesSilence,
+        lambda suite: suite.test_a_lost_answer_is_unknown_until_the_job_is_found(Behaviour.LOST_AFTER),
+    ),
 ]
 
 

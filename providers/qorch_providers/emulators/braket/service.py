@@ -97,6 +97,10 @@ class BraketService:
         is_offline = any(window.covers(device.short_name, now_seconds) for window in self._offline)
         return "OFFLINE" if is_offline or self.plan.is_unavailable(now_seconds=now_seconds) else "ONLINE"
 
+    async def close(self) -> None:
+        """Cancel the tasks in progress."""
+        await self.lifecycle.close()
+
     async def submit(self, body: bytes, *, region: str, received_unix: float, faults: Sequence[str]) -> EmulatedTask:
         """Accept a task once the accept delay has passed, or recall the one of its token; then its lifecycle begins.
 

@@ -99,7 +99,7 @@ class SubmissionChecks(RemoteChecks):
         self.ask(work)
 
     @pytest.mark.parametrize("loss", LOSSES)
-    def test_a_lost_answer_is_unknown_until_a_search_finds_the_job(self, loss: Behaviour) -> None:
+    def test_a_lost_answer_is_unknown_until_the_job_is_found(self, loss: Behaviour) -> None:
         """It may have been accepted, so it is no refusal; it was sent once, and ``find`` tells what became of it."""
 
         async def work(backend: RemoteBackend) -> None:
