@@ -88,7 +88,7 @@ def test_a_call_that_waits_is_ended(store: MemoryStore) -> None:
         start(store, resume=True)
 
 
-@pytest.mark.parametrize("how", ["execute", "gradient", "aexecute", "submit", "step", "settle"])
+@pytest.mark.parametrize("how", ["execute", "gradient", "aexecute", "submit", "step", "flush"])
 def test_an_idle_run_is_let_go(store: MemoryStore, how: str) -> None:
     """Its process is doing something else: it is closed all the same, and its next call says what happened."""
     calls: dict[str, Callable[[qorch.Run], object]] = {
