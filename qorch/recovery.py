@@ -30,7 +30,7 @@ from qorch.ports.store import Store
 class RunRecovery:
     """What became of one run's open jobs; ``problem`` says why nothing could be done.
 
-    ``is_at_work``: another process works on the run, and settles them itself.
+    ``is_at_work``: another process works on the run, and recovers its jobs itself.
     """
 
     run_id: str
@@ -59,7 +59,7 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
                 return _drop_all(store, record, clock=clock)
             jobs = await _settle(backend, store, record, clock=clock)
     except RunBusyError:
-        problem = "another process works on it, and settles it itself"
+        problem = "another process works on it, and recovers it itself"
         return RunRecovery(record.run_id, record.backend, problem=problem, is_at_work=True)
     except QorchError as error:
         return RunRecovery(record.run_id, record.backend, problem=str(error))

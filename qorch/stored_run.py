@@ -17,13 +17,13 @@ from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageE
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.kinds import check_kind
 from qorch.ports.clock import WallClock
-from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, RunTotals, StepRecord
+from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, StepRecord
+from qorch.ports.statistics import RunTotals
 from qorch.ports.store import Runs, Store
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable
 from qorch.run.totals import state_now
-from qorch.stores import database_file
-from qorch.wiring import open_store
+from qorch.stores import database_file, open_store
 
 if TYPE_CHECKING:
     import pandas

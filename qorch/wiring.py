@@ -8,23 +8,22 @@ import secrets
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from qorch.audit.report import make_report
 from qorch.backends import find_backend
-from qorch.config import LATEST, read_config
+from qorch.config import LATEST, Config, read_config
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import ShotsError, UsageError
 from qorch.limits import check_budget
-from qorch.model.kinds import check_kind
+from qorch.model.kinds import as_whole, check_kind
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.timing import Phase
-from qorch.model.whole import as_whole
 from qorch.ports.backend import Backend, SlowStarter
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy
@@ -36,7 +35,7 @@ from qorch.run.portal import Portal
 from qorch.run.resources import Progress, Resources
 from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
-from qorch.stores import open_store as open_store
+from qorch.stores import open_store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
@@ -84,55 +83,43 @@ def start_run(
     begin_describing()
     config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
-    policy = RunPolicy(
-        cache=as_cache_policy(cache),
-        budget=_as_budget(budget),
-        rebuy=rebuy,
-        keep_free_bytes=config.keep_free_bytes,
+    start = _Start(
+        name=name,
+        seed=None if seed is None else as_whole(seed, "seed"),
+        policy=RunPolicy(
+            cache=as_cache_policy(cache),
+            budget=_as_budget(budget),
+            rebuy=rebuy,
+            keep_free_bytes=config.keep_free_bytes,
+        ),
+        drops_budget=isinstance(budget, str) and budget == NO_BUDGET,
+        default_shots=_as_default_shots(shots),
+        workload=workload,
+        settings=_encode(settings),
+        allowed=as_changes(allow_changes),
     )
-    default_shots = _as_default_shots(shots)
     _check_name(name)
-    seed = None if seed is None else as_whole(seed, "seed")
-    stored_settings, allowed = _encode(settings), as_changes(allow_changes)
     release = ExitStack()
     show = _choose_display(progress, name, release)
     with ExitStack() as stack:
         _watch_imports(stack, recorder, clock)
-        device = find_backend(backend, config=config, clock=clock)
-        check_budget(device, policy.budget)
-        if isinstance(device, SlowStarter):
-            recorder.watch(device.take_slow_starts)
+        device = _find_device(backend, start.policy, config=config, clock=clock, recorder=recorder)
         store = _enter_store(stack, db or config.db, clock=clock)
-
-        def go_on(run: RunRecord) -> RunRecord:
-            return _continued(_without_budget(run, device, budget), device, seed, settings=stored_settings)
-
-        found = store.find_run(name) if resume else None
-        new = found or _new_record(name, device, policy, seed, clock, workload, stored_settings)
-        record = go_on(new) if found else new
-        stack.enter_context(store.claim_run(record.run_id))
-        if found:
-            # Until now another process may have worked on it, or have cancelled it.
-            found = store.find_run(record.run_id) or replace(record, state=RunState.DELETED)
-            record = go_on(found)
-        used = UsedSettings(record.run_id, store.sessions(record.run_id), allowed=allowed)
-        used.see("shots", "exact" if default_shots is None else default_shots)
-        used.see_settings(json.loads(stored_settings))
-        if found and not allowed:
-            _say_if_complete(found)
+        record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
+        used = _compare_settings(store, record, start)
         portal = stack.enter_context(closing(Portal()))
         run = Run(
             Resources(
                 record=record,
-                session=_begin_session(store, record, is_resumed=found is not None, is_command=is_command, clock=clock),
-                policy=policy,
+                session=_begin_session(store, record, is_resumed=is_resumed, is_command=is_command, clock=clock),
+                policy=start.policy,
                 backend=device,
                 store=store,
                 clock=clock,
                 recorder=recorder,
                 portal=portal,
-                default_shots=default_shots,
-                is_resumed=found is not None,
+                default_shots=start.default_shots,
+                is_resumed=is_resumed,
                 used=used,
                 report=make_report,
                 show=show,
@@ -142,6 +129,62 @@ def start_run(
         # From here on the run owns what was opened; before, any error closes it again.
         release.push(stack.pop_all())
     return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """The checked arguments of ``start_run`` that decide what the run's record says.
+
+    ``drops_budget``: a run that was started with a budget goes on without it. ``settings``: JSON text. ``allowed``:
+    the settings that may differ from those that the run was started with.
+    """
+
+    name: str
+    seed: int | None
+    policy: RunPolicy
+    drops_budget: bool
+    default_shots: int | None
+    workload: str | None
+    settings: str
+    allowed: frozenset[str]
+
+
+def _find_device(
+    backend: str | Backend, policy: RunPolicy, *, config: Config, clock: Clock, recorder: Recorder
+) -> Backend:
+    """The backend. Its slow starts are measured, and it is refused if it cannot keep the budget."""
+    device = find_backend(backend, config=config, clock=clock)
+    check_budget(device, policy.budget)
+    if isinstance(device, SlowStarter):
+        recorder.watch(device.take_slow_starts)
+    return device
+
+
+def _claim_record(
+    stack: ExitStack, store: Store, *, device: Backend, start: _Start, resume: bool, clock: Clock
+) -> tuple[RunRecord, bool]:
+    """The run's record, claimed for this process until the stack closes, and whether an earlier run goes on."""
+    found = store.find_run(start.name) if resume else None
+    if found is None:
+        record = _new_record(device, start, clock)
+        stack.enter_context(store.claim_run(record.run_id))
+        return record, False
+    earlier = _continued(found, device, start)
+    stack.enter_context(store.claim_run(earlier.run_id))
+    # Before the claim, another process may have worked on the run, or have cancelled or deleted it.
+    claimed = store.find_run(earlier.run_id) or replace(earlier, state=RunState.DELETED)
+    record = _continued(claimed, device, start)
+    if not start.allowed:
+        _say_if_complete(claimed)
+    return record, True
+
+
+def _compare_settings(store: Store, record: RunRecord, start: _Start) -> UsedSettings:
+    """The settings that are known before the first step, compared with those of the run's earlier sessions."""
+    used = UsedSettings(record.run_id, store.sessions(record.run_id), allowed=start.allowed)
+    used.see("shots", "exact" if start.default_shots is None else start.default_shots)
+    used.see_settings(json.loads(start.settings))
+    return used
 
 
 def _say_if_complete(found: RunRecord) -> None:
@@ -156,7 +199,7 @@ def _say_if_complete(found: RunRecord) -> None:
 def _check_kinds(
     *, db: object, clock: object, resume: object, rebuy: object, workload: object, settings: object
 ) -> None:
-    """Raise UsageError for what would be taken for something else, or fail late."""
+    """Raise UsageError for an argument of a wrong type that would otherwise be misread, or fail only later."""
     for name, value in (("resume", resume), ("rebuy", rebuy)):
         check_kind(value, int | np.bool_ | None, name, wanted="True or False")
     check_kind(workload, str | None, "workload", wanted="its name, or leave it out")
@@ -236,14 +279,14 @@ def _as_budget(budget: str | Money | None) -> Money | None:
     return parse_money(budget if isinstance(budget, str) else repr(budget))
 
 
-def _without_budget(record: RunRecord, device: Backend, budget: str | Money | None) -> RunRecord:
-    """A run that goes on without the budget that it was started with, if that is asked for.
+def _without_budget(record: RunRecord, device: Backend, *, drops_budget: bool) -> RunRecord:
+    """The record without the run's budget, if ``drops_budget``.
 
-    Raises UsageError if it is not, and the backend charges.
+    Raises UsageError if the run keeps a budget on a backend that charges.
     """
     if record.budget_micros is None:
         return record
-    if budget == NO_BUDGET:
+    if drops_budget:
         return replace(record, budget_micros=None, currency=None)
     check_budget(device, Money(record.currency or "USD", record.budget_micros))
     return record
@@ -268,35 +311,29 @@ def _check_name(name: str) -> None:
         )
 
 
-def _new_record(
-    name: str,
-    device: Backend,
-    policy: RunPolicy,
-    seed: int | None,
-    clock: Clock,
-    workload: str | None,
-    settings: str,
-) -> RunRecord:
-    now = clock.now()
+def _new_record(device: Backend, start: _Start, clock: Clock) -> RunRecord:
+    now, budget = clock.now(), start.policy.budget
     return RunRecord(
-        run_id=f"{name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
-        name=name,
+        run_id=f"{start.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        name=start.name,
         backend=device.name,
-        seed=secrets.randbelow(2**32) if seed is None else seed,
-        cache=policy.cache.value,
+        seed=secrets.randbelow(2**32) if start.seed is None else start.seed,
+        cache=start.policy.cache.value,
         created_at=now,
-        workload=workload,
-        settings=settings,
-        budget_micros=policy.budget.micros if policy.budget else None,
-        currency=policy.budget.currency if policy.budget else None,
+        workload=start.workload,
+        settings=start.settings,
+        budget_micros=budget.micros if budget else None,
+        currency=budget.currency if budget else None,
         summary=_with_charges("{}", device),
         charges=device.capabilities.charges,
         environment=json.dumps(describe_environment()),
     )
 
 
-def _continued(record: RunRecord, device: Backend, seed: int | None, *, settings: str) -> RunRecord:
+def _continued(found: RunRecord, device: Backend, start: _Start) -> RunRecord:
     """The record of a run that goes on. Raises UsageError if it was cancelled, or would become another run."""
+    record = _without_budget(found, device, drops_budget=start.drops_budget)
+    seed = start.seed
     if record.state == RunState.CANCELLED:
         raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")
     if record.state == RunState.DELETED:
@@ -311,7 +348,7 @@ def _continued(record: RunRecord, device: Backend, seed: int | None, *, settings
     return replace(
         record,
         state=RunState.RUNNING,
-        settings=record.settings if settings == "{}" else settings,
+        settings=record.settings if start.settings == "{}" else start.settings,
         summary=_with_charges(record.summary, device),
         charges=device.capabilities.charges,
     )

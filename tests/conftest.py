@@ -56,7 +56,7 @@ def _reference_seconds() -> float:
 
 @pytest.fixture(scope="session", autouse=True)
 def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A database of the tests' own, and none of the settings of whoever runs them."""
+    """A database of the tests' own, and none of the settings of the user who runs them."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("QORCH_")]:
             patch.delenv(name)

@@ -18,7 +18,8 @@ from sqlalchemy import (
     update,
 )
 
-from qorch.ports.records import BLOCK_OVERHEAD_BYTES, RunState, Trimmed
+from qorch.ports.records import RunState
+from qorch.ports.statistics import BLOCK_OVERHEAD_BYTES, Trimmed
 from qorch_jobs_db.schema import CHECKPOINTS, ROW_BLOCKS, RUNS, STORED_RESULTS
 
 PRUNED_BLOCKS = 1_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from qorch.ports.records import StoreRoom, Trimmed
+from qorch.ports.statistics import StoreRoom, Trimmed
 from qorch_jobs_db.pruning import trim_piece
 from qorch_jobs_db.sqlite import BUSY_SECONDS
 from qorch_jobs_db.statements import Link

@@ -114,7 +114,7 @@ class _Maker:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        # SQLite and PostgreSQL settle conflicts in the same words, but SQLAlchemy has a module for each.
+        # SQLite and PostgreSQL resolve conflicts in the same words, but SQLAlchemy has a module for each.
         self._module = import_module(f"sqlalchemy.dialects.{dialect.name}")
 
     def text(self, statement: ClauseElement) -> str:

@@ -12,14 +12,8 @@ from typing import TypeVar
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
 from qorch.ports.clock import Clock
-from qorch.ports.records import (
-    CacheStatistics,
-    Change,
-    RunHolder,
-    StoreRoom,
-    Trimmed,
-    Write,
-)
+from qorch.ports.records import Change, RunHolder, Write
+from qorch.ports.statistics import CacheStatistics, StoreRoom, Trimmed
 from qorch_jobs_db.checking import find_damage
 from qorch_jobs_db.deletion import drop_run
 from qorch_jobs_db.encoding import time_text

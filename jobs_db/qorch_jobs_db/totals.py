@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from sqlalchemy import Connection, select, text
 
-from qorch.ports.records import CacheStatistics, RunTotals
+from qorch.ports.statistics import CacheStatistics, RunTotals
 from qorch_jobs_db.decoding import parse_time
 from qorch_jobs_db.schema import RUNS, STORED_RESULTS
 

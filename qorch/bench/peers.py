@@ -50,7 +50,7 @@ def aer_binds(shape: Shape, *, shots: int) -> Task:
 
 
 def pennylane(shape: Shape, *, shots: int, device: str) -> Task:
-    """PennyLane as its own parameter shift runs it: a tape per shift, broadcast over the batch where a device can."""
+    """PennyLane as its own parameter shift runs it: a tape per shift, broadcast over the batch if a device can."""
     import pennylane as qml
 
     n_qubits = shape.circuit.num_qubits
@@ -120,5 +120,5 @@ def installed_peers() -> list[str]:
 
 
 def make_task(peer: str, shape: Shape, *, shots: int) -> Task:
-    """The peer's way of running a shape; raises what the peer raises where it cannot."""
+    """The peer's way of running a shape; raises what the peer raises if it cannot."""
     return PEERS[peer][1](shape, shots=shots)

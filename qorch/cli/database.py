@@ -13,7 +13,7 @@ from qorch.ports.store import Runs, Store
 @contextmanager
 def open_database(db: str | None) -> Iterator[Store]:
     """The store at ``--db``, or else the configured one. Raises UsageError if ``--db`` names a file that is missing."""
-    from qorch.wiring import open_store
+    from qorch.stores import open_store
 
     if db is not None and (missing := find_missing(db)):
         raise UsageError(f"there is no database at {missing}; `qorch train --db …` makes one")

@@ -17,7 +17,7 @@ from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
 from qorch.errors import QorchError
-from qorch.ports.records import CacheStatistics, StoreRoom
+from qorch.ports.statistics import CacheStatistics, StoreRoom
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 MIN_FREE_DISK_BYTES = 2**30

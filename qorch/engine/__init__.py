@@ -6,7 +6,7 @@ job, and ``reservation`` reserves all jobs of the call. A ``submitter``, which `
 ``submission``) to its end: ``local`` in this process, ``remote`` at a provider; ``assembly`` puts what they return
 together. ``journal`` writes, ``worker`` computes, ``recorder`` measures, ``trimmer`` deletes old free results.
 
-The life of a job at a provider::
+The lifecycle of a job at a provider::
 
     call ─▶ lower ─▶ prepare ─▶ look up ─▶ pack ─▶ encode          PLANNED    (in memory)
             planner             lookup             payloads

@@ -40,16 +40,16 @@ class ClaimStore(SharedState, RecordLog, Protocol):
 
 
 class Claims:
-    """The claims of one run. A run whose process has died has them until its open jobs are settled."""
+    """The claims of one run. A run whose process has died keeps its claims until its open jobs are over."""
 
     def __init__(
-        self, store: ClaimStore, *, run_id: str, clock: Clock, settle: Callable[[str], Awaitable[None]]
+        self, store: ClaimStore, *, run_id: str, clock: Clock, recover_run: Callable[[str], Awaitable[None]]
     ) -> None:
-        """``settle(run_id)`` brings the open jobs of a dead run to an end; it raises if one of them is held."""
+        """``recover_run(run_id)`` brings the open jobs of a dead run to an end; it raises if one of them is held."""
         self._store = store
         self._run_id = run_id
         self._clock = clock
-        self._settle = settle
+        self._recover_run = recover_run
 
     async def share(self, groups: Sequence[RowGroup], missing: Sequence[Missing], contexts: Sequence[bytes]) -> Share:
         """Claim what is free of the missing rows."""
@@ -71,7 +71,7 @@ class Claims:
         _log.warning("waiting for rows that run %s has in progress", ", ".join(share.owners))
         while True:
             for owner in share.owners:
-                await self._bury(owner)
+                await self._recover_if_dead(owner)
             owners = await asyncio.wrap_future(self._store.claim_rows(self._run_id, share.taken))
             if self._run_id in owners:
                 return
@@ -83,15 +83,15 @@ class Claims:
         if len(claims):
             await asyncio.wrap_future(self._store.write([ReleasedRows(self._run_id, claims)]))
 
-    async def _bury(self, owner: str) -> None:
-        """If a run's process has died, settle its open jobs and free its rows."""
+    async def _recover_if_dead(self, owner: str) -> None:
+        """If a run's process has died, bring its open jobs to an end and release its claims."""
         if await asyncio.to_thread(self._store.holder_of, owner) is not None:
             return
         try:
             with self._store.claim_run(owner):
-                await self._settle(owner)
+                await self._recover_run(owner)
                 await asyncio.wrap_future(self._store.write([ReleasedRows(owner)]))
-        except RunBusyError:  # it has been resumed, or another run settles its jobs
+        except RunBusyError:  # it has been resumed, or another run recovers its jobs
             return
 
 

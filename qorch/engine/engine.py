@@ -13,8 +13,7 @@ from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
 from qorch.engine.lookup import Found, Lookup
 from qorch.engine.parts import make_submitter
-from qorch.engine.planner import Call as Call
-from qorch.engine.planner import CallPlan, Planner
+from qorch.engine.planner import Call, CallPlan, Planner
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import CheckBudgets, Reservation, allow_all
 from qorch.engine.spending import SpendingNotice
@@ -101,7 +100,7 @@ class Engine:
         self._slots = asyncio.Semaphore(self._submitter.most_jobs)
         shares_rows = outlives and self._lookup.uses_index(is_exact=False)
         self._claims = (
-            Claims(store, run_id=run_id, clock=clock, settle=self._submitter.settle_run) if shares_rows else None
+            Claims(store, run_id=run_id, clock=clock, recover_run=self._submitter.recover_run) if shares_rows else None
         )
         self._tasks = _Tasks()
         self._spending = SpendingNotice(backend)

@@ -1,4 +1,4 @@
-"""The life of a job in this process: executed, read, verified, recorded."""
+"""The lifecycle of a job in this process: executed, read, verified, recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -51,7 +51,7 @@ class LocalSubmitter:
         """See Submitter; there are none."""
         return False
 
-    async def settle_run(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """See Submitter; there are none."""
 
     async def close(self) -> None:

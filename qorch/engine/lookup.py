@@ -98,8 +98,9 @@ class Lookup:
     ) -> Found:
         """Look up every row of a call.
 
-        ``contexts``: one per group; ``stream``: the call's own random stream; ``replayed``: run and position where
-        the run may have been here before. Raises RunChangedError if paid rows are stored with other angles.
+        ``contexts``: one per group; ``stream``: the call's own random stream; ``replayed``: run and position of
+        the call, if an earlier session may have executed it. Raises RunChangedError if paid rows are stored
+        with other angles.
         """
         missing = [unexecuted(index, group, stream=stream) for index, group in enumerate(lowered.groups)]
         stored = self._store.blocks_at(*replayed) if replayed else []
@@ -238,7 +239,7 @@ def _pieces(match: Match, part: Missing) -> list[_Piece]:
 
 
 def _top_ups(match: Match, part: Missing) -> list[Missing]:
-    """The shots that matched samples lack, grouped by where their streams go on."""
+    """The shots that matched samples lack, grouped by the offset from which they are missing."""
     if part.shots is None:
         return []
     topped = []

@@ -21,7 +21,7 @@ MOST_PREPARED = 10_000
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a run: its batch and where it happens. ``is_replayed``: the run may have been here before."""
+    """One call of a run: its batch and its position. ``is_replayed``: an earlier session may have executed it."""
 
     run_id: str
     seed: int

@@ -23,7 +23,7 @@ class Totals(CountsExecutions):
     jobs: int = 0
 
     def __sub__(self, other: "Totals") -> "Totals":
-        """What came since ``other``."""
+        """The difference to the earlier totals ``other``."""
         return Totals(
             self.executions - other.executions,
             self.executions_from_cache - other.executions_from_cache,

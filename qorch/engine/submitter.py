@@ -1,4 +1,4 @@
-"""What carries the planned jobs of calls to their ends: one protocol for backends in this process and at providers."""
+"""The protocol that carries the planned jobs of calls to their ends, for backends in this process and at providers."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -76,7 +76,7 @@ class Submitter(Protocol):
         """
         ...
 
-    async def settle_run(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """Bring to an end what a run whose process has died left at the provider.
 
         Raises UnknownOutcomeError if one of its jobs is held, and BackendError if the provider cannot be asked.

@@ -9,7 +9,8 @@ from threading import Lock
 from qorch.config import KEEP_FREE, format_size
 from qorch.errors import StoreError
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Trimmed, Write
+from qorch.ports.records import BlockRecord, Write
+from qorch.ports.statistics import Trimmed
 from qorch.ports.store import Room
 
 _log = logging.getLogger("qorch.store")
@@ -63,7 +64,7 @@ class Trimmer:
             self._pieces_left = 0
 
     def _go_on(self, done: "Future[Trimmed]") -> None:
-        # A store that cannot delete cannot write either, and raises that error where a write is waited for.
+        # A store that cannot delete cannot write either, and raises that error when a write is waited for.
         has_more = done.exception() is None and self._take(done.result())
         self._pieces_left = self._pieces_left - 1 if has_more else 0
         if self._pieces_left:

@@ -1,4 +1,4 @@
-"""Where the engine computes: a few executions in the event loop, many in a thread of its own."""
+"""Computes for the engine: a few executions in the event loop, many in a thread of its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qorch-engine")
 
     def for_call(self, n_executions: int) -> Compute:
-        """Where to compute for a call of so many executions."""
+        """The ``Compute`` for a call of so many executions."""
         return _compute_here if n_executions <= INLINE_EXECUTIONS else self.compute
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -35,7 +35,7 @@ class JobState(StrEnum):
 
 
 OPEN_STATES = (JobState.INTENT, JobState.SUBMITTED, JobState.UNKNOWN)
-"""States of a job that may be at a provider: what recovery has to settle."""
+"""States of a job that may be at a provider: recovery finds out what became of it."""
 OVER_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 """States that a job does not leave any more, unless a database was restored from a backup (see ``MOVES``)."""
 
@@ -72,8 +72,8 @@ MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 class AttemptOutcome(StrEnum):
     """What became of one try at submitting a job.
 
-    INTENT: it is not known yet. UNANSWERED: no answer came, and the job was sent again under the same key.
-    WITHDRAWN: it was not sent after all. FAILED: in this process, where nothing outlives a failure. FOUND: an earlier
+    INTENT: not known yet. UNANSWERED: no answer came, and the job was sent again under the same key.
+    WITHDRAWN: it was not sent after all. FAILED: it failed in this process, and left nothing behind. FOUND: an earlier
     process made it, and a database that was restored from a backup learned of it from the provider's list.
     """
 
@@ -194,7 +194,7 @@ class Payload:
 
 @dataclass(frozen=True, eq=False)
 class RawResult:
-    """A backend's answer, verbatim, and when it executed on the monotonic clock (None where unobserved)."""
+    """A backend's answer, verbatim, and when it executed on the monotonic clock (None if that was not observed)."""
 
     content: bytes
     started_ns: int | None = None

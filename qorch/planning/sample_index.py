@@ -67,9 +67,9 @@ class SampleTable:
 
     One entry per piece, ``(T,)`` each: its ``keys (T, 32)`` and their ``prefixes``; ``sample_ids``: a number for each
     (key, stream, ordinal), rising in the order in which they were first stored; ``offsets`` and ``ends`` in shots (both
-    EXACT where exact); ``streams`` and ``ordinals`` (0 where exact); and where it lies (``block_ids``, ``places``).
-    Sorted by prefix, sample id, offset, end. A piece that was stored twice is here once: two runs with one seed take
-    identical samples, which must never pass for independent ones.
+    EXACT if exact); ``streams`` and ``ordinals`` (0 if exact); and where it lies (``block_ids``, ``places``).
+    Sorted by prefix, sample id, offset, end. A piece that was stored twice is listed once: two runs with one seed
+    take identical samples, which must never count as independent ones.
     """
 
     keys: ByteArray
@@ -138,7 +138,7 @@ def build_table(blocks: Sequence[BlockKeys]) -> SampleTable:
 
 
 def _stream_names(blocks: Sequence[BlockKeys]) -> tuple[UIntArray, UIntArray]:
-    """Stream and ordinal of every row of all blocks, ``(T,)`` each; 0 where exact, as equal rows have one value."""
+    """Stream and ordinal of every row of all blocks, ``(T,)`` each; 0 if exact, as equal rows have one value."""
     pairs = [
         (np.zeros(len(block.keys), dtype=np.uint64),) * 2
         if block.samples is None
@@ -205,7 +205,7 @@ class SampleIndex:
         """Index newly stored blocks."""
         newest = list(blocks)
         streams = {int(name) for b in newest if b.samples is not None for name in np.unique(b.samples.streams)}
-        # Pieces of one sample must meet in one table, or they would pass for two samples.
+        # Pieces of one sample must be in one table, or they would count as two samples.
         meets_older = not streams.isdisjoint(self._streams)
         while self._tables and (meets_older or sum(len(b.keys) for b in newest) * 2 > len(self._tables[-1])):
             newest = self._blocks.pop() + newest
@@ -248,7 +248,7 @@ def _usable(table: SampleTable, shots: int | None, *, partial: bool) -> IntArray
     if not partial:
         whole = whole[ends == shots]
         return np.asarray(whole[_run_starts(table.prefixes[whole], table.sample_ids[whole])])
-    # Best of each sample: the least that suffices, or else the most there is.
+    # Best of each sample: the fewest shots that suffice, or else the most shots.
     merit = np.where(ends >= shots, shots - ends, ends - np.iinfo(np.int64).max)
     order = np.lexsort((-merit, table.sample_ids[whole], table.prefixes[whole]))
     whole = whole[order]

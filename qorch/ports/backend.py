@@ -18,7 +18,7 @@ from qorch.ports.policy import Terms
 class Capabilities:
     """What a backend can do and wants. The planner reads nothing else of it.
 
-    ``slots``: jobs that really run side by side; a call is split into at least that many where it can be.
+    ``slots``: jobs that really run side by side; a call is split into at least that many if it can be.
     ``max_rows_per_job``: hard limit. ``charges``: whether money is at stake, which decides how durable every
     step must be. ``mixes_shots``: whether the rows of one job may have different numbers of shots.
     ``exact_gradients``: whether it is an ExactGradients as it was opened (noise rules them out).

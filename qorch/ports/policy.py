@@ -67,8 +67,9 @@ class PollPolicy:
 
 
 class OnUnknown(StrEnum):
-    """What becomes of a job of which nobody can say whether it was accepted, and that no list shows after the settle
-    time. ``HOLD``: it stays as it is until a person decides. ``RESUBMIT``: it is sent again under the same key.
+    """What happens to a job if it is unknown whether it was accepted, and no list shows it after the settle time.
+
+    ``HOLD``: it stays as it is until a person decides. ``RESUBMIT``: it is sent again under the same key.
     """
 
     HOLD = "hold"

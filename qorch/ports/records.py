@@ -15,7 +15,7 @@ from qorch.model.timing import Span
 
 
 class RunState:
-    """The states of a run, as stored. A deleted run keeps only its books: jobs, attempts and ledger."""
+    """The states of a run, as stored. Of a deleted run, jobs, attempts and ledger are kept."""
 
     RUNNING = "running"
     DONE = "done"
@@ -29,10 +29,10 @@ class RunState:
 class RunRecord:
     """One training run. ``settings`` is JSON text: what the command line needs to continue it.
 
-    ``summary``, too: what the sessions came to, and whether the backend charges. ``charges`` says that as a column:
-    None in a database that did not record it. ``environment`` is JSON text: versions, arguments and commit with which
-    the run was started. ``stop_asked_at``: when the process that works on the run was asked to stop; writing the run
-    again leaves it as it is, and only a StopRequest moves it.
+    ``summary`` is JSON text, too: the results of the sessions, and whether the backend charges. ``charges`` is that as
+    a column; None in a database that did not record it. ``environment`` is JSON text: versions, arguments and commit
+    with which the run was started. ``stop_asked_at``: when the process that works on the run was asked to stop; writing
+    the run again leaves it as it is, and only a StopRequest moves it.
     """
 
     run_id: str
@@ -54,7 +54,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One process that worked on a run. ``wall_ns`` is what had passed when it was last written.
+    """One process that worked on a run. ``wall_ns`` is its duration when it was last written.
 
     ``is_command``: the process is the command ``qorch``, which `qorch cancel` may end; any other belongs to its user.
     ``used_settings`` is JSON text: the shots, epochs and so on that the program used (``qorch.run.used_settings``).
@@ -143,7 +143,7 @@ class JobRecord:
 
     @property
     def may_be_billed(self) -> bool:
-        """Whether a backend that charges may bill the job: it ran, it was accepted, or nobody knows that it was not."""
+        """Whether a backend that charges may bill the job: it ran, or it was, or may have been, accepted."""
         return self.provider_id is not None or self.state is JobState.DONE or self.state in OPEN_STATES
 
     def moved(self, state: JobState, *, at: datetime.datetime, **changes: Unpack[JobChanges]) -> "JobRecord":
@@ -260,7 +260,7 @@ class RawRecord:
 
 @dataclass(frozen=True, eq=False)
 class ReleasedRows:
-    """Claims ``(R, 32)`` on rows that a run gives up; None: all that it has."""
+    """Claims ``(R, 32)`` on rows that a run releases; None: all that it has."""
 
     run_id: str
     claims: ByteArray | None = None
@@ -308,7 +308,7 @@ class LedgerRecord:
 
 @dataclass(frozen=True)
 class RunMove:
-    """A run's new state, and its summary (JSON text) where there is one."""
+    """A run's new state, and its summary (JSON text) if there is one."""
 
     run_id: str
     state: str
@@ -347,7 +347,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """What a change of shared state comes to: the new ``state`` (None deletes it) and the ``value`` for the caller.
+    """The result of a change of shared state: the new ``state`` (None deletes it) and the ``value`` for the caller.
 
     ``writes``: records that are written in the same transaction.
     """
@@ -363,67 +363,3 @@ class RunHolder:
 
     pid: int | None
     host: str | None
-
-
-BLOCK_OVERHEAD_BYTES = 1_000
-"""What a stored block takes beside its arrays: digests, index entries and unused ends of pages."""
-
-
-@dataclass(frozen=True)
-class CacheStatistics:
-    """What the store holds: blocks, rows and their bytes, by backend-independent totals and per run id.
-
-    ``free_rows`` and ``free_bytes``: of these, what runs on backends that charge nothing stored. All else counts as
-    paid, also if it was not recorded whether the backend charges.
-    """
-
-    blocks: int
-    rows: int
-    bytes: int
-    runs: tuple[tuple[str, int, int], ...] = ()
-    free_rows: int = 0
-    free_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Trimmed:
-    """What one piece of trimming deleted; ``has_more``: the next piece would find more to do."""
-
-    rows: int
-    bytes: int
-    has_more: bool
-
-
-@dataclass(frozen=True)
-class StoreRoom:
-    """The room that a store takes and has, in bytes.
-
-    ``file_bytes``: the file, its log included; ``unused_bytes`` of it hold nothing, and are used again or given back by
-    ``shrink``; ``disk_bytes``: free on its disk. ``obstacle``: a sentence why ``shrink`` cannot give back now, or "".
-    ``is_rewritten``: ``shrink`` has to write the whole file anew, once.
-    """
-
-    file_bytes: int
-    unused_bytes: int
-    disk_bytes: int
-    obstacle: str = ""
-    is_rewritten: bool = False
-
-
-@dataclass(frozen=True)
-class RunTotals(CountsExecutions):
-    """Sums of a run over all its sessions. ``metrics``: the newest value of every name, in the order of names.
-
-    ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not. ``active_until``: the end of
-    the last session, as it was last recorded; None before the first.
-    """
-
-    sessions: int
-    steps: int
-    jobs: int
-    jobs_unsent: int
-    executions: int
-    executions_from_cache: int
-    wall_seconds: float
-    active_until: datetime.datetime | None
-    metrics: dict[str, float]

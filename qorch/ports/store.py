@@ -17,7 +17,6 @@ from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,
-    CacheStatistics,
     Change,
     CheckpointRecord,
     JobPlan,
@@ -27,14 +26,12 @@ from qorch.ports.records import (
     RawRecord,
     RunHolder,
     RunRecord,
-    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
-    StoreRoom,
-    Trimmed,
     Write,
 )
+from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
 
 T = TypeVar("T")
 
@@ -132,7 +129,7 @@ class Jobs(Protocol):
         ...
 
     def job_plan(self, job_id: str) -> JobPlan | None:
-        """What an open job carries; None where it never was written or the job is over.
+        """What an open job carries; None if it never was written, or the job is over.
 
         Raises StoreCorruptError on a bad checksum.
         """
@@ -201,7 +198,7 @@ class SharedState(Protocol):
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """Claim rows for a run, all in one transaction: for each of ``(R, 32)`` the id of the run that has it now.
 
-        That is ``run_id`` where it was free or its own. Claims are given up by writing ReleasedRows.
+        That is ``run_id`` if it was free or its own. Claims are given up by writing ReleasedRows.
         """
         ...
 

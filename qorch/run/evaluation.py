@@ -12,16 +12,17 @@ import numpy.typing as npt
 
 from qorch.backends import find_backend
 from qorch.config import read_config
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import RunError, ShotsError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
+from qorch.model.kinds import as_whole
 from qorch.model.pub import Batch, Pub, as_batch, as_shots
 from qorch.model.result import PubResult
-from qorch.model.whole import as_whole
 from qorch.ports.backend import Backend, RemoteBackend
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import CachePolicy, RunPolicy

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from qorch.errors import QorchError, RunChangedError, UsageError
 from qorch.model.identity import Position
-from qorch.model.whole import as_whole
+from qorch.model.kinds import as_whole
 from qorch.ports.records import CheckpointRecord, Write
 from qorch.run.checkpoint.loop import (
     Checkpoint,
@@ -51,7 +51,7 @@ class LoopHooks:
     go_to: Callable[[Position], None]
     step: Callable[[int], AbstractContextManager[None]]
     leave_step: Callable[[], Callable[[], None]]
-    settle: Callable[[Sequence[Write]], None]
+    flush: Callable[[Sequence[Write]], None]
 
 
 @dataclass
@@ -217,7 +217,7 @@ class Loops:
             )
         return True
 
-    def settle_break(self) -> None:
+    def store_break(self) -> None:
         """Store the step in which a loop was left by `break`, now that the run is used further. Raises QorchError."""
         left, self._left = self._left, None
         if left is None:
@@ -226,7 +226,7 @@ class Loops:
             left.end_step()
         if isinstance(left.content, QorchError):
             raise left.content
-        self._run.settle([self._record(left.position, left.content)])
+        self._run.flush([self._record(left.position, left.content)])
 
     def forget_break(self) -> None:
         """Drop the step in which a loop was left by an error: a resume repeats it."""
@@ -234,7 +234,7 @@ class Loops:
 
     def _enter(self) -> None:
         self._run.check()
-        self.settle_break()
+        self.store_break()
 
     def _begin_loop(self, loader: Iterable[Any], epochs: int) -> LoopPlace:
         outer = self._outer
@@ -358,7 +358,7 @@ class Loops:
         return sum(metric.step == record.position.step for metric in self._use.store.metrics(record.run_id))
 
     def _save(self, objects: Sequence[Saveable], place: LoopPlace | None) -> None:
-        self._run.settle([self._record(self._run.position(), self._encode(objects, place))])
+        self._run.flush([self._record(self._run.position(), self._encode(objects, place))])
 
     def _record(self, position: Position, content: bytes) -> CheckpointRecord:
         return CheckpointRecord(self._use.record.run_id, position, content, self._use.clock.now())

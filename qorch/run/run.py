@@ -13,18 +13,18 @@ from typing import Any, Self, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
-from qorch.model.kinds import check_kind
+from qorch.model.kinds import as_whole, check_kind
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
-from qorch.model.whole import as_whole
 from qorch.ports.backend import Backend
 from qorch.ports.records import RunState, Write
 from qorch.run.active import activate, deactivate
@@ -177,7 +177,7 @@ class Run:
         return results
 
     def _next_call(self, batch: Batch) -> Call:
-        self._loops.settle_break()
+        self._loops.store_break()
         if batch.pubs:
             shots = batch.pubs[0].shots
             self._see("shots", (self._use.default_shots if shots == "run" else shots) or "exact")
@@ -200,7 +200,7 @@ class Run:
             go_to=self._go_to,
             step=self._step,
             leave_step=self._leave_step,
-            settle=self.settle,
+            flush=self.flush,
         )
 
     def _go_to(self, position: Position) -> None:
@@ -213,7 +213,7 @@ class Run:
 
         Raises UsageError if the number is not whole, or does not rise from step to step.
         """
-        self._loops.settle_break()
+        self._loops.store_break()
         with self._step(as_whole(number, "step")):
             yield
 
@@ -238,11 +238,11 @@ class Run:
         """Store numbers by name, such as ``loss=loss`` or ``{"val/accuracy": 0.9}``; tensors of one element, too.
 
         They belong to the step that runs or ran last (-1 before the first) and its epoch, and are durable with that
-        step, or when the run is settled or closed, however it ends. A truth value counts as 0 or 1. Raises UsageError
+        step, or when the run is flushed or closed, however it ends. A truth value counts as 0 or 1. Raises UsageError
         for anything else that is not a number, of which nothing is stored, and RunError if the run is closed.
         """
         numbers = as_numbers(metrics, more)
-        self._loops.settle_break()
+        self._loops.store_break()
         with self._life.lock:
             self._life.check()
             if not self._loops.is_repeating():
@@ -262,17 +262,19 @@ class Run:
     def _end_step(self, ended: EndedStep) -> None:
         record = ended.record
         if self._use.is_resumed and record.executions_from_cache:
-            self.settle()
+            self.flush()
             record = ended.credited(self._use.store)
         self._steps.keep(record)
-        self.settle([record])
+        self.flush([record])
         self._use.show(self._steps.progress(ended, total_steps=self._loops.total_steps))
 
-    def settle(self, writes: Sequence[Write] = ()) -> None:
+    def flush(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
-        self._loops.settle_break()
+        self._loops.store_break()
         with self._idle_time.busy(), self._use.recorder.span(Phase.STORE, self._position):
             self._engine.flush_blocking([*writes, *self._session.writes(self._position)])
+
+    settle = flush  # its name in earlier versions
 
     def epochs(self, count: int, *, save: Sequence[Saveable] = ()) -> Iterator[int]:
         """The numbers of ``count`` epochs. Each is finished, and saved, when the body of the loop has ended.
@@ -319,7 +321,7 @@ class Run:
 
     def report(self) -> Any:
         """Where the time and the money went so far; print it, or read its fields."""
-        self.settle()
+        self.flush()
         return self._use.report(self._use.store, self.run_id)
 
     def stop(self) -> None:
@@ -338,7 +340,7 @@ class Run:
         """Record a step that was left by `break`; a step that was left by an error is repeated by a resume."""
         if state == RunState.DONE and sys.exception() is self._error_at_start and not self._life.is_over:
             self._loops.end_held()
-            self._loops.settle_break()
+            self._loops.store_break()
         self._loops.forget_break()
 
     def _close(self, state: str, summary: str | None) -> None:
@@ -346,7 +348,7 @@ class Run:
             if state != RunState.DONE and self._watch.is_asked():
                 self._life.cancel()
             self._use.portal.call(self._engine.close(self._life.why_stopped))
-            self._settle_quietly(self._life.end_in(state), summary)
+            self._flush_quietly(self._life.end_in(state), summary)
         finally:
             self._watch.close()
             self._use.portal.close()
@@ -361,7 +363,7 @@ class Run:
             if self._life.wait_until_idle():
                 self.close(state=RunState.CANCELLED)
 
-    def _settle_quietly(self, state: str, summary: str | None) -> None:
+    def _flush_quietly(self, state: str, summary: str | None) -> None:
         """Write the last spans and the run's state; a store that has failed has raised its error before."""
         self._idle_time.end()
         with suppress(StoreError, CancelledError):

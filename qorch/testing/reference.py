@@ -140,7 +140,7 @@ def reference_parities(probabilities: FloatArray, masks: UIntArray) -> FloatArra
 def chi_square_sigmas(observed: FloatArray, probabilities: FloatArray) -> float:
     """By how many standard deviations Pearson's statistic of one histogram exceeds its mean.
 
-    Outcomes that are expected fewer than five times count as one; infinite where an impossible outcome was seen.
+    Outcomes that are expected fewer than five times count as one; infinite if an impossible outcome was seen.
     """
     expected = probabilities * observed.sum()
     if observed[expected < 1e-9].any():

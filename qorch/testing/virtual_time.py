@@ -22,7 +22,7 @@ class Timeline:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Jumps to the next timer instead of waiting for it. Work for other threads is done at once, in this one."""
+    """An event loop that jumps to the next timer instead of waiting. Work for other threads runs here, at once."""
 
     def __init__(self, timeline: Timeline | None = None) -> None:
         """Start at 0 seconds, or join a timeline."""

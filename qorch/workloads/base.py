@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from qorch.errors import UsageError
-from qorch.model.whole import as_whole
+from qorch.model.kinds import as_whole
 from qorch.run.run import Run
 
 MAX_COUNT = 10**9

@@ -3,7 +3,6 @@
 The truth is what the emulator accepted: no row is ever paid twice, and none that was paid is lost.
 """
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,14 +12,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-
-from qorch.model.job import JobState
-from qorch.ports.clock import WallClock
-from qorch.recovery import adopt_job, release_job
-from qorch.wiring import open_store
-from qorch_providers.emulators.ionq import RunningEmulator
-
-sys.path.insert(0, str(Path(__file__).parent))
 from ionq_campaign import (
     KILLED,
     OPTIONS,
@@ -38,6 +29,12 @@ from ionq_campaign import (
 )
 from ionq_driver import HELD, Death, Life
 from ionq_steps import ABANDONED_STEPS, LOST_STEPS, REFUSED_STEPS, STEPS
+
+from qorch.model.job import JobState
+from qorch.ports.clock import WallClock
+from qorch.recovery import adopt_job, release_job
+from qorch.stores import open_store
+from qorch_providers.emulators.ionq import RunningEmulator
 
 # A loaded machine may be slow to take a call that was sent; what is settled for must stay above it.
 SLOW_OPTIONS = "simulator,settle=0.3,rows=2"

@@ -4,7 +4,6 @@ The truth is what an emulator of IonQ's service accepted.
 """
 
 import sqlite3
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,11 +13,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from qorch.cli.main import run_command
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
-sys.path.insert(0, str(Path(__file__).parent))
 from ionq_campaign import (
     QUICK,
     Nursery,
@@ -32,8 +26,10 @@ from ionq_campaign import (
     wait_for,
 )
 from ionq_driver import HELD, Death, Life
-from test_ionq_train_killed import TRAINING, command, disturb, emulate
-from test_small_server import ThreeRoutes
+from ionq_training import TRAINING, command, disturb, emulate
+from small_server import ThreeRoutes
+
+from qorch.cli.main import run_command
 
 SIMULATOR, QPU = "simulator,settle=0.3,rows=2", "qpu.forte-1,settle=0.3"
 TARGETS = (SIMULATOR, QPU)
@@ -161,7 +157,7 @@ def test_what_the_program_does_not_reach_is_shown(
 # With one job a step, no other one is on its way when the program is killed: it would be held.
 @pytest.mark.parametrize("options", ["simulator,settle=0.3", QPU])
 def test_a_server_without_a_list(nursery: Nursery, tmp_path: Path, options: str) -> None:
-    """Nobody can know what a lost part bought there: that is said, once, and the run goes on."""
+    """What a lost part bought there cannot be known: one warning says so, and the run goes on."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), ThreeRoutes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -183,7 +179,7 @@ def test_a_training_is_restored_from_a_backup(
 ) -> None:
     """`qorch train`, killed, backed up, resumed, killed, restored, resumed: the weights of one left alone."""
     words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in (*TRAINING, "--epochs", "3"))
-    monkeypatch.setattr("test_ionq_train_killed.TRAINING", words)
+    monkeypatch.setattr("ionq_training.TRAINING", words)
     documents = []
     for name in ("whole", "restored"):
         db = tmp_path / f"{name}.db"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"

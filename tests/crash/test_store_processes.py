@@ -124,7 +124,7 @@ def _read_line(process: Started) -> str:
 
 
 def test_a_look_with_python_s_own_sqlite_costs_nothing(tmp_path: Path) -> None:
-    """Whoever reads the database within the process that writes it loses nothing by it, killed or not."""
+    """Reading the database within the process that writes it loses nothing, even if that process is killed."""
     path = _database(tmp_path)
     process = _start(LOOK_AND_WRITE, path, path)
     assert [_read_line(process), _read_line(process)] == ["1", "written"]

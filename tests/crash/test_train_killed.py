@@ -1,28 +1,19 @@
 """`qorch train` killed at any moment and resumed: the same weights to the bit, and no stored row computed again."""
 
 import json
-import os
 import random
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from train_process import start
 
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forked import Started, start_python
+from qorch.stores import open_store
 
 SMALL = ["--limit", "40", "--epochs", "3", "--batch-size", "8", "--shots", "256", "--seed", "3"]
-
-
-def start(db: Path, *arguments: str) -> Started:
-    """The command line in a process of its own, which need not load torch, so that a kill strikes work."""
-    return start_python("qorch.cli.main", arguments, cwd=db.parent, environment=os.environ | {"QORCH_DB": str(db)})
 
 
 def finish(db: Path, *arguments: str) -> dict[str, object]:

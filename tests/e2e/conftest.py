@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from forked import Started, start_python
 
 SMALL = ("--limit", "40", "--epochs", "1", "--batch-size", "16")

@@ -40,7 +40,7 @@ def main() -> None:
             take_steps(run, pub, int(count))
         wall_seconds = (clock.monotonic_ns() - started_ns) / 1e9
         after = usage()
-        run.settle()
+        run.flush()
         document = {
             "wall_seconds": wall_seconds,
             "cpu_seconds": after - before,

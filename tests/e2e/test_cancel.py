@@ -4,7 +4,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Started, start_python
 
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import Settings, start
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forked import Started, start_python
 
 SCRIPT = """
 import signal, sys, time
@@ -51,7 +48,7 @@ run = qorch.start_run("night", backend="local")
 print("open", flush=True)
 sys.stdin.readline()
 try:
-    run.settle()
+    run.flush()
 except RunStoppedError as error:
     print("stopped:", error, flush=True)
 """

@@ -62,7 +62,7 @@ def test_a_large_seed_is_a_seed(typed: Any) -> None:
 
 @pytest.mark.parametrize("ends", ["2>&1 | head -1", *map(soak, ("2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"))])
 def test_a_training_outlives_who_watches_it(typed: Any, ends: str) -> None:
-    """Streams that nobody reads, that cannot be written or that are not there: the run is done."""
+    """Streams that are not read, cannot be written, or are not there: the run is done."""
     options = " ".join(typed.small)
     outcome = typed.run_shell(f"{{ {typed.program} train digits {options} --shots 10; echo $? >code; }} {ends}")
     assert "Traceback" not in outcome.err

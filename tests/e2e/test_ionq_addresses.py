@@ -64,7 +64,7 @@ def execute(url: str, target: str) -> tuple[QorchError, float]:
 
 @pytest.mark.timeout(120)
 def test_a_wrong_address_fails_within_fifteen_seconds() -> None:
-    """A closed port, a name that nobody has, and the wrong one of http and https, on a simulator and on a machine."""
+    """A closed port, an unknown host name, and the wrong one of http and https, on a simulator and on a machine."""
     alert = b"\x15\x03\x01\x00\x02\x02\x46"  # TLS: this version of the protocol is not spoken here
     page = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nThe plain HTTP request was sent to HTTPS port"
     plain = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

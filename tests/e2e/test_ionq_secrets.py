@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import start
 
 CANARY = "canary-7f3a91c04e5d2b68"

@@ -2,17 +2,14 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from forked import start_python
 
 from qorch_providers.emulators.ionq import Settings, start
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forked import start_python
 
 LEAST_ACCURACY = 0.95
 

@@ -22,7 +22,7 @@ from qorch.model.gates import GATES_BY_NAME
 from qorch.model.job import JobState
 from qorch.model.pub import Pub
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import Settings, start
 
 TARGETS = ("simulator", "qpu.forte-1")
@@ -172,7 +172,7 @@ def states(db: Any) -> list[JobState]:
 def test_a_list_that_outruns_its_reader_is_given_up(target: str, serve: Serve, tmp_path: Any) -> None:
     """Every second POST is answered; the others are found while they are near the head of the list, else held.
 
-    Forty strangers come with every page: nobody gets to the end. No key is sent twice, and a resumed run gives up, too.
+    Forty foreign jobs come with every page, so the list has no end. No key is sent twice; a resumed run gives up, too.
     """
     account = Account(growth=GROWTH, takes=itertools.cycle([None, True, None, False]))
     for number in range(100):

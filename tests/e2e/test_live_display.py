@@ -1,4 +1,4 @@
-"""The live display where somebody looks at it: a terminal of 80 columns, a notebook, a shell that completes words."""
+"""The live display where a person sees it: a terminal of 80 columns, a notebook, a shell that completes words."""
 
 import fcntl
 import os
@@ -102,7 +102,7 @@ class Terminal:
         while True:
             try:
                 piece = os.read(self._fd, 65_536)
-            except OSError:  # Linux: nobody has the other end any more
+            except OSError:  # Linux: the other end is closed
                 break
             if not piece:
                 break

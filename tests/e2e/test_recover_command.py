@@ -1,7 +1,6 @@
 """`qorch recover` against an emulator of IonQ's service: what crashed runs left is fetched, held or decided on."""
 
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from qorch_providers.emulators.ionq import RunningEmulator
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 from ionq_campaign import (
     QUICK,
     Nursery,
@@ -27,6 +22,8 @@ from ionq_campaign import (
     wait_for,
 )
 from ionq_driver import HELD, Life
+
+from qorch_providers.emulators.ionq import RunningEmulator
 
 OPTIONS = "simulator,settle=0.3,rows=2"
 HOLDING = f"{OPTIONS},on_unknown=hold"
@@ -156,7 +153,7 @@ def replace_url(life: Life, emulator: RunningEmulator) -> Life:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -208,7 +208,7 @@ def test_a_run_at_work_is_never_deleted(typed: Any) -> None:
 
 
 def test_on_a_terminal_deleting_asks_first(qorch: Any) -> None:
-    """No is the answer of somebody who only presses return; y deletes."""
+    """Pressing only return means no; y deletes."""
     fill(qorch.database, [replace(make_run("r"), state=RunState.DONE)])
     for typed_text, code, left in ((b"\n", 1, 1), (b"y\n", 0, 0)):
         leader, follower = pty.openpty()

@@ -3,7 +3,6 @@
 import fcntl
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,9 +13,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from forked import Started
 from ionq_campaign import (
     PATIENCE_SECONDS,
@@ -152,7 +148,7 @@ def strike(process: Started, number: signal.Signals, db: Path) -> None:
 
 
 def is_writable(db: Path) -> bool:
-    """Whether nobody holds the right to write."""
+    """Whether no process holds the right to write."""
     time.sleep(0.05)
     with (db.with_name(db.name + ".locks") / "write.lock").open("r+") as lock:
         try:

@@ -1,20 +1,16 @@
 """Emulators in threads for the tests of this folder."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Any
 
 import httpx
 import pytest
-
-from qorch_providers.emulators.ionq import Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import SKEWED, Bench, Gate
 from hand_timer import HandTimer
+
+from qorch_providers.emulators.ionq import Settings, start
 
 
 @pytest.fixture

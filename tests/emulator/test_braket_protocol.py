@@ -3,15 +3,11 @@
 import datetime
 import io
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from braket_bench import (
     ANKAA,
     BUCKET,

@@ -1,8 +1,6 @@
 """Amazon Braket's own SDK, unchanged, as a client of the emulator."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +24,6 @@ from braket.ir.openqasm import Program
 from braket.program_sets import CircuitBinding, ProgramSet
 from braket.tasks import GateModelQuantumTaskResult
 from braket.tasks.program_set_quantum_task_result import ProgramSetQuantumTaskResult
-
-sys.path.insert(0, str(Path(__file__).parent))
 from braket_bench import ANKAA, BUCKET, DM1, FORTE, GARNET, SKEWED, SV1, skewed_weights
 
 from qorch_providers.emulators.braket import BraketSettings, RunningBraket, start

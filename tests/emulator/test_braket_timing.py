@@ -1,15 +1,11 @@
 """Time, quotas, faults and money of the Braket emulator, on a clock that the test moves where time matters."""
 
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from braket_bench import BUCKET, FORTE, SV1, BraketBench, opened, program, program_set, refusal
 from hand_timer import HandTimer
 
@@ -178,7 +174,7 @@ def test_a_task_that_fails_or_never_starts(bench: BraketBench) -> None:
 
 
 def test_damaged_results(bench: BraketBench) -> None:
-    """A completed task whose results are not there, are no JSON, or are larger than anybody wants to read."""
+    """A completed task whose results are not there, are not JSON, or are too large to read."""
     bench.emulator.set_faults("post:object-missing@1, post:object-pickle@2, post:object-huge@3")
     missing, pickled, huge = (bench.wait(bench.create()) for _ in range(3))
     with pytest.raises(ClientError) as error:

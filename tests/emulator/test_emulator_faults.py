@@ -2,20 +2,16 @@
 
 import hashlib
 import json
-import sys
 import time
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import pytest
-
-from qorch_providers.emulators.kit.sabotage import DRIP_SECONDS
-
-sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import Bench, Gate
 from hand_timer import PATIENCE_SECONDS, HandTimer
+
+from qorch_providers.emulators.kit.spoiling import DRIP_SECONDS
 
 EMPTY = {
     "type": "ionq.circuit.v1",

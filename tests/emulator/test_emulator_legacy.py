@@ -1,14 +1,10 @@
 """Version 0.3 of IonQ's protocol, as the emulator speaks it."""
 
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import Bench, Gate
 
 

@@ -4,21 +4,17 @@ import datetime
 import email.utils
 import http.client
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from qorch.errors import BackendError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from emulator_bench import Bench
 from hand_timer import PATIENCE_SECONDS, HandTimer
+
+from qorch.errors import BackendError
 
 BODY: dict[str, Any] = {
     "type": "ionq.circuit.v1",

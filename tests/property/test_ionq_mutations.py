@@ -5,23 +5,18 @@ is left out: two shares exchanged, or two circuits.
 """
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from qorch.errors import InvalidResultError
-from qorch_providers.ionq.options import parse_options
-from qorch_providers.ionq.results.archive import encode_answer
-from qorch_providers.ionq.results.reading import read_answer
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))
 from ionq_answers import answer, flat, job, registered, single, whole
 from ionq_circuits import block_of, gate_list, request_of
 
+from qorch.errors import InvalidResultError
 from qorch.model.job import RawResult
 from qorch.model.measurement import Measurement, RowBlock
+from qorch_providers.ionq.options import parse_options
+from qorch_providers.ionq.results.archive import encode_answer
+from qorch_providers.ionq.results.reading import read_answer
 
 SHOTS = 1000
 N_OUTCOMES = 8

@@ -1,12 +1,10 @@
 """Templates of IonQ circuits equal, byte for byte, the encoding of every bound circuit."""
 
-import sys
-from pathlib import Path
-
 import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ionq_circuits import bind, samples
 
 from qorch.model.circuit import build_gate_list
 from qorch.model.gates import GATES
@@ -14,9 +12,6 @@ from qorch_providers.ionq.circuits.native_compiler import compile_native
 from qorch_providers.ionq.circuits.qis import compile_qis
 from qorch_providers.ionq.circuits.templates import template_of
 from qorch_providers.ionq.options import MS, parse_options
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))
-from ionq_circuits import bind, samples
 
 ANGLE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 

@@ -132,7 +132,7 @@ def test_limits_and_pauses_hold(moves: list[tuple[str, str, float]], rate: Rate 
 @settings(deadline=None, max_examples=100)
 @given(MOVES, RATES)
 def test_nobody_waits_for_ever(moves: list[tuple[str, str, float]], rate: Rate | None) -> None:
-    """Once everything is answered and over, whoever waits as long as told is let through."""
+    """Once everything is answered and over, a process that waits as long as told is admitted."""
     account = Account(dataclasses.replace(Terms("x", OnUnknown.HOLD, 30.0, 5), rate=rate))
     for move, holder, seconds in moves:
         account.now += seconds

@@ -193,7 +193,7 @@ def lost_rows_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def impatient(patch: pytest.MonkeyPatch) -> None:
-    """A job that is not done soon raises what nobody expects."""
+    """A job that is not done soon raises an unexpected error."""
 
     async def deliver(self: Delivery, record: JobRecord, plan: Any, **settings: Any) -> Any:
         return await asyncio.wait_for(whole(self, record, plan, **settings), 1.0)

@@ -13,7 +13,7 @@ from qorch.engine.engine import Engine
 from qorch.errors import CredentialsError, JobFailedError
 from qorch.model.job import JobState
 from qorch.ports.policy import Rate, RunPolicy, Terms
-from qorch.testing.fakes.provider import HOLD, FakeRemote
+from qorch.testing.fakes.remote import HOLD, FakeRemote
 
 FIVE_A_MINUTE = Rate(5, 60.0)
 ROUND_TRIP = 0.1
@@ -65,7 +65,7 @@ def test_a_declared_limit_is_never_met(sandbox: Sandbox) -> None:
 
 
 def test_an_undeclared_limit_is_met_twice(sandbox: Sandbox) -> None:
-    """500 jobs against 5 a minute that nobody declared: one refusal, and one more to learn the limit from."""
+    """500 jobs against 5 a minute that the terms do not declare: one refusal, and one more to learn the limit from."""
     sandbox.provider.rate = FIVE_A_MINUTE
     run_rows(sandbox, 500)
     assert len(sandbox.provider.refused_at) <= 2

@@ -9,7 +9,8 @@ from qorch.errors import JobFailedError
 from qorch.model.job import JobRequest, LostRows
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.remote import Behaviour
-from qorch.testing.fakes.provider import HOLD, FakeProvider, FakeRemote, Fault
+from qorch.testing.fakes.provider import FakeProvider, Fault
+from qorch.testing.fakes.remote import HOLD, FakeRemote
 
 FOREVER = 1e9
 SUBMISSION_FAULTS = {

@@ -20,10 +20,10 @@ from qorch.ports.clock import WallClock
 from qorch.ports.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Store
 from qorch.run.totals import INTERRUPTED, add_session, count_executions, state_now
+from qorch.stores import open_store
 from qorch.testing.conformance.store_records import NOW, make_job, make_run
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
-from qorch.wiring import open_store
 
 ROWS = 8
 PAID = replace(FREE, charges=True)
@@ -201,7 +201,7 @@ def test_a_run_on_this_machine_has_no_calls() -> None:
 
 
 def test_a_run_without_its_process_is_interrupted(store: Store) -> None:
-    """Stored as running, it runs only while somebody holds it; what has ended stays as it was."""
+    """Stored as running, it runs only while a process holds it; what has ended stays as it was."""
     with start(FakeBackend(), store) as run:
         record = store.runs()[0]
         assert state_now(store, record) == make_report(store, run.run_id).run.state == RunState.RUNNING

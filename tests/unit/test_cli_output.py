@@ -27,7 +27,7 @@ def test_numbers_that_are_not_finite_are_null(capsys: pytest.CaptureFixture[str]
 
 
 class Terminal(io.StringIO):
-    """Standard output that somebody looks at."""
+    """Standard output that is a terminal."""
 
     def isatty(self) -> bool:
         """Yes."""

@@ -23,7 +23,7 @@ def _forget_warnings() -> None:
     ],
 )
 def test_a_variable_that_is_not_read_is_named_once(name: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning per process, with the variable that was probably meant; others' variables are nobody's business."""
+    """One warning per process, with the variable that was probably meant; other programs' variables are ignored."""
     with caplog.at_level(logging.WARNING, logger="qorch"):
         for _ in range(2):
             read_config({name: "1", "PATH": "/bin", "MY_QORCH_X": "1"})

@@ -9,7 +9,8 @@ from typing import TypeVar
 import pytest
 from simulation.harness import pub_of
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import BackendError, RunStoppedError
 from qorch.model.identity import Position

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from simulation.harness import pub_of
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import RunStoppedError, UsageError
 from qorch.model.arrays import FloatArray
@@ -23,9 +24,10 @@ from qorch.ports.clock import WallClock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
+from qorch.stores import open_store
 from qorch.testing.fakes.backend import FREE, FakeBackend
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote
-from qorch.wiring import open_store
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 
 HERE = Position(0, 0)
 QUEUED = frozenset(

@@ -1,4 +1,4 @@
-"""Looking for jobs by their keys: together, and without leaving anybody behind."""
+"""Looking for jobs by their keys: together, and every caller gets an answer."""
 
 import asyncio
 import datetime as dt
@@ -100,7 +100,7 @@ def test_an_answer_is_never_older_than_its_question(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("moment", [0.0, 0.5, 1.5])
 def test_a_leader_who_leaves_strands_nobody(sandbox: Sandbox, moment: float) -> None:
-    """Whoever asks for all may be cancelled: the next in line asks for the others."""
+    """The caller that asks for all may be cancelled: the next in line asks for the others."""
     lists = Lists(sandbox)
 
     async def work() -> list[str | BaseException | None]:
@@ -156,7 +156,7 @@ def test_a_busy_provider_is_asked_again(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("moment", [None, 1.5, 3.5])
 def test_a_key_in_doubt_is_in_doubt_alone(sandbox: Sandbox, moment: float | None) -> None:
-    """Whoever asks for the others gets an answer of his own, also where the one who asks for all goes away."""
+    """A caller that asks for the others gets its own answer, even if the one that asks for all is cancelled."""
     lists = Lists(sandbox)
     lists.doubtful = "k3"
 

@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
+from http_failures import every_text_of
+from scripted_server import Answer, Request, ScriptedServer, hang, reply, reset
 
 from qorch.errors import BusyError, CredentialsError, QorchError, UnknownOutcomeError, UnreachableError
 from qorch.ports.clock import WallClock
@@ -26,10 +26,6 @@ from qorch_providers.http import (
     Token,
 )
 from qorch_providers.http.bearer import REST_SECONDS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from http_failures import every_text_of
-from scripted_server import Answer, Request, ScriptedServer, hang, reply, reset
 
 KEY = "canary-key-5d0c9a31e7"
 TOKEN = "canary-token-77ab01c2"  # noqa: S105

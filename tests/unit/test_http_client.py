@@ -15,14 +15,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from http_failures import LOST, every_text_of, free_port
+from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send
 
 from qorch.errors import BackendError, UsageError
 from qorch.ports.clock import WallClock
 from qorch_providers.http import AnswerLostError, HttpClient, HttpResponse, RequestUnsentError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from http_failures import LOST, every_text_of, free_port
-from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send
 
 CANARY = "canary-9f2c51d7e0"
 Script = Callable[[Request], Answer]
@@ -167,7 +165,7 @@ def test_what_breaks_after_sending_is_no_answer(name: str, method: str) -> None:
 
 
 def test_a_reset_before_the_body_is_read_is_no_answer() -> None:
-    """Part of a large request left: nobody knows what the server made of it."""
+    """Part of a large request left: it is unknown what the server made of it."""
 
     async def main() -> None:
         async with ScriptedServer(always(reply(200)), interrupt=lambda request: reset()) as server:
@@ -325,7 +323,7 @@ def test_the_key_appears_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("kind", ["bomb", "endless"])
 def test_a_flood_is_cut_off_early(kind: str) -> None:
     """A gzip bomb of 1000:1 and a gigabyte in the clear end at 32 MiB, with less than 64 MB more memory."""
-    script = Path(__file__).with_name("http_flood.py")
+    script = Path(__file__).parents[1] / "support" / "http_flood.py"
     done = subprocess.run([sys.executable, script, kind], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     growth_bytes = int(done.stdout)

@@ -1,21 +1,17 @@
 """The two doors of the HTTP client: a lost question is never a lost job, and a lost job never a lost question."""
 
 import asyncio
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from http_failures import LOST, free_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_server import Answer, Request, ScriptedServer, hang, head, reply, send_and_close
 
 from qorch.errors import BackendError, BusyError, RejectedError, UnknownOutcomeError, UnreachableError, UsageError
 from qorch.ports.clock import WallClock
 from qorch_providers.http import AuthHeaders, HttpClient, NoAnswerError, NotSentError, Origin, Outgoing
-
-sys.path.insert(0, str(Path(__file__).parent))
-from http_failures import LOST, free_port
-from scripted_server import Answer, Request, ScriptedServer, hang, head, reply, send_and_close
 
 BEFORE = ("first", "redirected", "refused")
 FAILURES = {**LOST, "silence": hang(), "too large": send_and_close(head(200, 10_000) + b"x" * 10_000)}
@@ -56,7 +52,7 @@ class _Script:
 
 
 def outcome_of(door: str, method: str, server_script: _Script | None) -> BackendError | UsageError:
-    """What the door raises; without a script nobody listens."""
+    """What the door raises; without a script no server listens."""
 
     async def call(url: str) -> BackendError | UsageError:
         client = HttpClient(Origin(url, Renewing()), clock=WallClock(), deadline_seconds=0.25, most_bytes=1000)

@@ -3,19 +3,15 @@
 import asyncio
 import itertools
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_server import Answer, Request, ScriptedServer, head, reply
 
 from qorch.ports.clock import WallClock
 from qorch_providers.http import HttpClient, HttpResponse, Marks
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted_server import Answer, Request, ScriptedServer, head, reply
 
 PHASES = ("connect", "send", "wait", "read")
 DELAY_SECONDS = 0.4

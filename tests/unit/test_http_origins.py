@@ -1,21 +1,17 @@
 """Several origins of one client, paths of segments, and bodies of any type: each credential stays where it belongs."""
 
 import asyncio
-import sys
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted_server import Answer, Request, ScriptedServer, reply
 
 from qorch.errors import UsageError
 from qorch.ports.clock import WallClock
 from qorch_providers.http import Content, HttpClient, Origin, StaticAuth
 from qorch_providers.http.paths import encode_path, encode_url
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted_server import Answer, Request, ScriptedServer, reply
 
 ARN = "arn:aws:braket:us-east-1::device/qpu/rigetti/Ankaa-3"
 CLIMBING = [

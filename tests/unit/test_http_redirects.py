@@ -1,16 +1,12 @@
 """Redirects: followed within one server where they lose nothing, and never anywhere else."""
 
 import asyncio
-import sys
-from pathlib import Path
 
 import pytest
+from scripted_server import Answer, Request, ScriptedServer, hang, reply
 
 from qorch.ports.clock import WallClock
 from qorch_providers.http import AnswerLostError, HttpClient, HttpResponse
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted_server import Answer, Request, ScriptedServer, hang, reply
 
 CANARY = "canary-9f2c51d7e0"
 

@@ -4,11 +4,23 @@ import asyncio
 import datetime
 import gzip
 import itertools
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
+from ionq_servers import (
+    KEY,
+    SINCE,
+    drive,
+    job_document,
+    lost_rows,
+    not_found,
+    open_ionq,
+    page,
+    request_of,
+    routed,
+    submitted,
+)
+from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 from qorch.errors import (
     BackendError,
@@ -26,22 +38,6 @@ from qorch_providers.ionq import IonqBackend
 from qorch_providers.ionq.backend import QPU_QUBITS
 from qorch_providers.ionq.results.archive import decode_answer
 from qorch_providers.ionq.wire.client import NoListError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_servers import (
-    KEY,
-    SINCE,
-    drive,
-    job_document,
-    lost_rows,
-    not_found,
-    open_ionq,
-    page,
-    request_of,
-    routed,
-    submitted,
-)
-from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 JOBS = "/v0.4/jobs"
 Lister = Callable[[Request], Answer]
@@ -84,7 +80,7 @@ def test_polls_ask_for_25_jobs_at_a_time() -> None:
 
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_server_without_a_list_is_asked_job_by_job(status: int) -> None:
-    """It is asked for the list once; and since nobody can look for a lost job there, a search is refused at once."""
+    """It is asked for the list once; and since a lost job cannot be looked for there, a search is refused at once."""
     jobs = {f"GET {JOBS}/{name}": reply(200, job_document(name, "ready")) for name in ("a", "b")}
     routes = {f"GET {JOBS}": reply(status, {"message": "Not Found"}), **jobs}
 
@@ -157,7 +153,7 @@ def test_at_most_four_questions_are_asked_side_by_side() -> None:
 
 
 def test_what_cannot_be_an_id_is_never_asked_for() -> None:
-    """A stored id that leads elsewhere is nobody's; no request leaves."""
+    """A stored id that leads elsewhere belongs to no job; no request leaves."""
     known, requests = poll_with(listed_by([]), ["../../x"])
     assert (known, requests) == (set(), [])
 
@@ -263,7 +259,7 @@ def test_the_name_stands_in_for_missing_metadata() -> None:
 
 
 def test_children_are_not_taken_for_their_parent() -> None:
-    """A child has its parent's metadata, but names its parent; what someone renamed is found all the same."""
+    """A child has its parent's metadata, but names its parent; a job that was renamed is found all the same."""
     jobs = [named("child", 9, key=KEY, parent_job_id="mine"), named("mine", 9, key=KEY, name="renamed")]
     assert find_with(listed_by(jobs))[0] == {KEY: "mine"}
 
@@ -335,7 +331,7 @@ def test_circles_and_endless_lists_prove_nothing() -> None:
 
 
 def test_a_foreign_job_that_cannot_be_read_hides_nothing() -> None:
-    """Another tool's entry with a status nobody knows is passed over."""
+    """Another tool's entry with an unknown status is passed over."""
     jobs = [job_document("strange", "entangled"), named("mine", 5, key=KEY)]
     assert find_with(listed_by(jobs))[0] == {KEY: "mine"}
 
@@ -559,7 +555,7 @@ def test_a_failed_child_may_stand_in_the_common_results_without_any(nothing: byt
 
 
 def test_children_are_asked_one_by_one_where_the_list_is_ill() -> None:
-    """A list that answers 500 keeps nobody from results that were paid for."""
+    """A list that answers 500 does not keep a run from results that were paid for."""
     routes, ids = family(30, failed={1}, parent="failed", whole=False)
     routes[f"GET {JOBS}"] = reply(500)
     raw, _ = fetch_with(routes)

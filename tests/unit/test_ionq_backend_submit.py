@@ -5,12 +5,12 @@ import gzip
 import json
 import logging
 import socket
-import sys
 import traceback
-from pathlib import Path
 
 import numpy as np
 import pytest
+from ionq_servers import CANARY, KEY, drive, open_ionq, request_of, submit
+from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 from qorch.errors import (
     BackendError,
@@ -31,10 +31,6 @@ from qorch.testing.conformance.backend import block_of, gate_triple
 from qorch_providers.http import NotSentError
 from qorch_providers.ionq import open_backend
 from qorch_providers.ionq.access import read_access
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_servers import CANARY, KEY, drive, open_ionq, request_of, submit
-from scripted_server import Answer, Request, ScriptedServer, drip, hang, head, reply, reset, send_and_close
 
 ACCEPTED = b'{"id":"0190-a","status":"submitted","session_id":null}'
 

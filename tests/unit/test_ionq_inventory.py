@@ -2,17 +2,9 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
-
-from qorch.errors import BusyError, UnknownOutcomeError
-from qorch.model.label import JobLabel
-from qorch_providers.ionq import IonqBackend
-
-sys.path.insert(0, str(Path(__file__).parent))
 from ionq_servers import (
     KEY,
     SINCE,
@@ -26,6 +18,10 @@ from ionq_servers import (
     submitted,
 )
 from scripted_server import Answer, Request, ScriptedServer, reply
+
+from qorch.errors import BusyError, UnknownOutcomeError
+from qorch.model.label import JobLabel
+from qorch_providers.ionq import IonqBackend
 
 TARGETS = ("simulator,deadline=2", "qpu.forte-1,deadline=2")
 LABEL = JobLabel("r-1/3.0.2", "0:0-4;1:7", "12" * 32, "34" * 32)

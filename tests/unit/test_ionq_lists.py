@@ -2,20 +2,9 @@
 
 import asyncio
 import itertools
-import sys
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 import pytest
-
-from qorch.errors import BackendError, BusyError, UnknownOutcomeError, UnreachableError
-from qorch.ports.backend import RemoteBackend
-from qorch.ports.clock import WallClock
-from qorch_providers.ionq import IonqBackend, open_backend
-from qorch_providers.ionq.jobs.list_health import CHECK_SECONDS, CHECKS
-from qorch_providers.ionq.wire.client import NoListError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from ionq_servers import (
     KEY,
     SINCE,
@@ -30,6 +19,13 @@ from ionq_servers import (
     submitted,
 )
 from scripted_server import Answer, Request, ScriptedServer, reply, reset
+
+from qorch.errors import BackendError, BusyError, UnknownOutcomeError, UnreachableError
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import WallClock
+from qorch_providers.ionq import IonqBackend, open_backend
+from qorch_providers.ionq.jobs.list_health import CHECK_SECONDS, CHECKS
+from qorch_providers.ionq.wire.client import NoListError
 
 JOBS = "/v0.4/jobs"
 MINUTE_NS = round(CHECK_SECONDS * 1e9)

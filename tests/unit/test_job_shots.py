@@ -11,8 +11,8 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch.cli.main import run_command
 from qorch.ports.clock import WallClock
+from qorch.stores import open_store
 from qorch.testing.fakes.backend import FakeBackend
-from qorch.wiring import open_store
 
 
 def pub(shots: int | None) -> qorch.Pub:

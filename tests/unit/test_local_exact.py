@@ -1,19 +1,14 @@
 """Exact values of the local engines on random circuits, against the independent reference simulator."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from local_circuits import open_local, random_gates, run_blocks
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList, build_gate_list
 from qorch.model.gates import GATES_BY_NAME
 from qorch.testing.conformance.backend import block_of, values_of
 from qorch.testing.reference import reference_parities, reference_probabilities
-
-sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, random_gates, run_blocks
 
 TOLERANCES = {"precision=float64": 1e-12, "precision=float32": 1e-6}
 

@@ -1,12 +1,11 @@
 """Exact gradients of the local engines, against central differences of the reference simulator."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from local_circuits import open_local, random_gates, run_vjp
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
@@ -22,9 +21,6 @@ from qorch.testing.reference import gate_matrix, reference_probabilities, refere
 from qorch_providers.local import limits
 from qorch_providers.local.observables import WeightedStrings
 from qorch_providers.local.program.program import Program
-
-sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, random_gates, run_vjp
 
 OBSERVABLES = ("Z0", "0.5*X0 + Y1 - 0.3*Z0 Z1", "Y0 Y1", "1.5 + X0 Y1", "X0 X1 + 2*Z1 Y0")
 STEP = 1e-5

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import start_python
 
 import qorch_providers.local as package
 from qorch_providers.local.numba_engine.jit import KernelFiles
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forked import start_python
 
 SCRIPT = """
 import sys

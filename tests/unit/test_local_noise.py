@@ -1,10 +1,8 @@
 """Noise of the local backend against Aer's density matrix, and its independence from packing."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from local_circuits import open_local, random_gates, run_blocks
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 from qiskit_aer import AerSimulator
@@ -17,9 +15,6 @@ from qorch.model.gates import GATES
 from qorch.model.measurement import Measurement
 from qorch.testing.conformance.backend import assert_same_counts, block_of, counts_of, rows_of
 from qorch.testing.reference import chi_square_sigmas
-
-sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, random_gates, run_blocks
 
 DEPOLARIZING, READOUT = 0.04, 0.03
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from local_circuits import open_local, run_vjp
 
 from qorch import machine
 from qorch.errors import CircuitError, UnknownNameError, UsageError
@@ -17,9 +18,6 @@ from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
 from qorch_providers.local import limits
 from qorch_providers.local.options import Noise, Options, parse_options
-
-sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, run_vjp
 
 
 def test_options_are_read() -> None:

@@ -6,11 +6,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from local_circuits import open_local, random_gates
 
 from qorch.errors import BackendError, RejectedError
 from qorch.model.arrays import FloatArray
@@ -24,9 +24,6 @@ from qorch_providers.local import LocalBackend, limits, open_backend
 from qorch_providers.local.durations import SHORT_NS, Durations
 from qorch_providers.local.numba_engine.threads import ThreadTeam
 from qorch_providers.local.program.program import Program
-
-sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, random_gates
 
 SCRIPT = """
 import hashlib, os, sys
@@ -51,10 +48,9 @@ if sys.argv[1] == "fork":
 
 def start_script(mode: str) -> "subprocess.Popen[str]":
     """Another Python that samples the same rows."""
-    paths = [str(Path(__file__).parent), *sys.path]
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, mode],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -1,10 +1,8 @@
 """Sampling of the local engines: random numbers, distributions, and bits that depend on nothing but the row."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from local_circuits import open_local, random_gates, run_blocks
 from scipy import stats
 
 from qorch.model.circuit import build_gate_list
@@ -13,9 +11,6 @@ from qorch.testing.conformance.backend import assert_same_counts, block_of, coun
 from qorch.testing.reference import reference_probabilities
 from qorch_providers.local.numba_engine.philox import draw_of_shot, fill_draws, fill_fine_draws, philox
 from qorch_providers.local.torch_engine.philox import uniform_words
-
-sys.path.insert(0, str(Path(__file__).parent))
-from local_circuits import open_local, random_gates, run_blocks
 
 ONES = 0xFFFFFFFFFFFFFFFF
 

@@ -15,6 +15,7 @@ from qorch.cli.show import _describe as show
 from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
 from qorch.ports.clock import WallClock
 from qorch.recovery import RunRecovery
+from qorch.run.run import Run
 from qorch.testing.fakes.backend import FakeBackend
 from qorch_jobs_db import open_store
 
@@ -56,6 +57,11 @@ def test_counts_have_their_older_names(tmp_path: Path) -> None:
         }
         for view, names in views.items():
             assert_doubled(dict(link.execute(f"SELECT * FROM {view}").fetchone()), *names)  # noqa: S608 (our own name)
+
+
+def test_methods_have_their_older_names() -> None:
+    """`run.settle` is the older name of `run.flush`."""
+    assert Run.settle is Run.flush
 
 
 def assert_doubled(document: dict[str, object], *older: str) -> None:

@@ -16,7 +16,8 @@ from qorch.model.job import AttemptOutcome, JobState, LostRows
 from qorch.model.label import MOST_TEXT, format_rows, parse_rows
 from qorch.model.result import Source
 from qorch.ports.policy import RetryPolicy, RunPolicy
-from qorch.testing.fakes.provider import FREE, PAID, AcceptedJob, FakeRemote, Fault
+from qorch.testing.fakes.provider import AcceptedJob, Fault
+from qorch.testing.fakes.remote import FREE, PAID, FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 
 STORE_ID = "5a" * 16

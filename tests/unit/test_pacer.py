@@ -18,7 +18,7 @@ from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate
 from qorch.ports.records import Change
 from qorch.testing.fakes.fragile_store import FragileStore
-from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote
+from qorch.testing.fakes.remote import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.virtual_time import VirtualClock
 
 
@@ -242,7 +242,7 @@ def test_a_pause_is_obeyed_by_all(sandbox: Sandbox) -> None:
 
 
 def test_a_permit_is_void_after_a_refusal(sandbox: Sandbox) -> None:
-    """Whoever was let through, and has not sent yet, hears of a refusal that came meanwhile."""
+    """A permit that was given and not used yet is void once another submission is refused."""
 
     async def work() -> None:
         pacer = pacer_of(sandbox)
@@ -339,7 +339,7 @@ def test_a_question_without_an_answer_stops_what_costs_money(
     "error", [BusyError("no", retry_after_seconds=3.0), CredentialsError("no key"), KeyError("bug")]
 )
 def test_a_probe_that_fails_gives_its_place_back(sandbox: Sandbox, error: Exception) -> None:
-    """Whatever the question meets is raised, and nobody waits for this probe any more."""
+    """Any error of the question is raised, and no caller waits for this probe any more."""
     remote = sandbox.remote()
 
     async def fail() -> None:

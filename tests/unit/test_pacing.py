@@ -194,7 +194,7 @@ def known(pace: Throttle, *, opened: int) -> Throttle:
 
 
 def test_silent_processes_are_forgotten_and_oneself_is_not() -> None:
-    """A process that is gone blocks nobody for long; one's own jobs count however long they take."""
+    """A process that is gone does not block others for long; own jobs count however long they take."""
     terms = dataclasses.replace(TERMS, most_jobs=1)
     pace = send(Throttle(), 0.0, terms=terms)
     assert wait_of(pace, 10_000.0, terms=terms, holder="a") > 0

@@ -24,7 +24,7 @@ def test_times_from_before_a_restart_of_the_machine_are_dropped() -> None:
 
 
 def test_what_a_dead_process_was_sending_counts_in_the_window() -> None:
-    """Whether it arrived nobody knows: so it is as if it did, just now."""
+    """It is unknown whether it arrived, so it counts as if it had, just now."""
     pace, _ = admit(Throttle(), "one", now=1000.0, terms=TERMS)
     assert leave(pace, "one", now=1001.0).sent == (1001.0,)
     assert enter(pace, "one", now=1001.0).sent == (1001.0,)

@@ -48,7 +48,7 @@ def test_every_metric_has_a_picture(suffix: str, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A metric that nobody logged, nothing at all, a folder that is not there, and matplotlib missing."""
+    """A metric that was not logged, nothing at all, a folder that is not there, and matplotlib missing."""
     pytest.importorskip("matplotlib")
     curve = ("a", [step(0, 0.0, 1.0)], [MetricRecord("r", 0, 0, "loss", 0.5, NOW)])
     with pytest.raises(UnknownNameError, match="no run logged 'acc'; logged were: loss"):

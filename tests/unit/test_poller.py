@@ -14,7 +14,7 @@ from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.policy import OnUnknown, PollPolicy, Rate, RetryPolicy
-from qorch.testing.fakes.provider import HOLD
+from qorch.testing.fakes.remote import HOLD
 
 POLICY = PollPolicy(share=0.05, shortest_seconds=0.05, longest_seconds=120.0)
 
@@ -121,7 +121,7 @@ def test_the_first_question_waits_for_what_jobs_take(sandbox: Sandbox) -> None:
 
 
 def test_an_outage_does_not_slow_down_what_follows(sandbox: Sandbox) -> None:
-    """Jobs that were seen late, because nobody could be asked, do not make the next ones look long."""
+    """Jobs that were seen late, because the provider could not be asked, do not make the next ones look long."""
     desk = Desk(sandbox)
     desk.trouble = {7200.0: BusyError("down")}
 
@@ -187,7 +187,7 @@ def test_an_error_reaches_those_who_were_asked_for(sandbox: Sandbox) -> None:
 
 
 def test_it_ends_by_itself_and_with_whoever_waits(sandbox: Sandbox) -> None:
-    """Nothing is asked once nobody waits, whether the jobs are over or their callers are gone."""
+    """Nothing is asked once no caller waits, whether the jobs are over or their callers are gone."""
     desk = Desk(sandbox)
 
     async def work() -> None:
@@ -203,7 +203,7 @@ def test_it_ends_by_itself_and_with_whoever_waits(sandbox: Sandbox) -> None:
 
 
 def test_closing_cancels_who_waits(sandbox: Sandbox) -> None:
-    """An engine that ends leaves nobody waiting."""
+    """An engine that ends leaves no caller waiting."""
     desk = Desk(sandbox)
 
     async def work() -> None:

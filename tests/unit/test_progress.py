@@ -1,4 +1,4 @@
-"""Progress is shown where somebody can see it; where nobody can, training goes on."""
+"""Progress is shown if a person can see it; if not, training goes on."""
 
 import errno
 import io
@@ -147,7 +147,7 @@ class Screen(io.StringIO):
 
     @property
     def lines(self) -> list[str]:
-        """What somebody sees."""
+        """What a person sees."""
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
 

@@ -25,7 +25,8 @@ from qorch.ports.clock import WallClock
 from qorch.ports.policy import CachePolicy, OnUnknown, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RunRecord
 from qorch.recovery import cancel_jobs, release_job
-from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Fault, Letter
+from qorch.testing.fakes.provider import Fault, Letter
+from qorch.testing.fakes.remote import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
@@ -133,7 +134,7 @@ def test_under_resubmit_its_rows_are_bought_anew(sandbox: Sandbox, state: JobSta
 
 
 def test_what_was_never_sent_is_dropped(sandbox: Sandbox) -> None:
-    """A reserved job is provably unsent: nobody looks for it, and its rows are bought at once."""
+    """A reserved job is provably unsent: it is not looked for, and its rows are bought at once."""
     remote = sandbox.remote()
     left_behind(sandbox, remote, JobState.RESERVED, is_accepted=False)
 
@@ -262,7 +263,7 @@ def test_lost_rows_of_an_adopted_job_are_bought_alone(sandbox: Sandbox) -> None:
 
 
 def test_without_a_cache_a_replay_buys_under_new_keys(sandbox: Sandbox) -> None:
-    """A key stands for one piece of work: whoever wants the same rows once more submits another."""
+    """A key stands for one piece of work: asking for the same rows again submits another."""
     policy = RunPolicy(cache=CachePolicy.OFF)
 
     async def work() -> None:
@@ -295,7 +296,7 @@ def test_a_provider_that_is_down_is_waited_for(sandbox: Sandbox) -> None:
 
 
 def test_a_plan_that_is_gone_is_held(sandbox: Sandbox) -> None:
-    """A job of another version, of which nothing says what it carries, is nobody's to judge."""
+    """A job of another version whose rows are not recorded stays as it is."""
     remote = sandbox.remote()
     now = sandbox.clock.now()
     run = RunRecord("r", "r", remote.name, 1, "resume", now)

@@ -11,7 +11,8 @@ from qorch.engine.engine import Engine
 from qorch.errors import RejectedError, UnknownOutcomeError
 from qorch.model.job import AttemptOutcome, JobState, Payload
 from qorch.ports.policy import OnUnknown, RetryPolicy, RunPolicy
-from qorch.testing.fakes.provider import HOLD, PAID, FakeRemote, Fault
+from qorch.testing.fakes.provider import Fault
+from qorch.testing.fakes.remote import HOLD, PAID, FakeRemote
 
 SECONDS = 300.0
 REMEMBERING = dataclasses.replace(HOLD, remembers_keys_seconds=SECONDS)

@@ -24,7 +24,8 @@ from qorch.ports.backend import Capabilities
 from qorch.ports.policy import OnUnknown, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, JobRecord, Write
 from qorch.testing.fakes.fragile_store import FragileStore
-from qorch.testing.fakes.provider import FREE, HOLD, PAID, FakeRemote, Fault
+from qorch.testing.fakes.provider import Fault
+from qorch.testing.fakes.remote import FREE, HOLD, PAID, FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 
 RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)

@@ -13,7 +13,8 @@ from qorch.errors import BudgetError, JobFailedError, RejectedError
 from qorch.model.identity import Position
 from qorch.model.job import MOVES, OPEN_STATES, OVER_STATES, JobState
 from qorch.ports.records import Change, JobRecord
-from qorch.testing.fakes.provider import PAID, Fault
+from qorch.testing.fakes.provider import Fault
+from qorch.testing.fakes.remote import PAID
 from qorch.testing.virtual_time import START
 
 

@@ -9,7 +9,8 @@ import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
 from qorch.engine.claims import claim_names, occurrences
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import RejectedError, UnknownOutcomeError
 from qorch.model.identity import Position
@@ -19,7 +20,8 @@ from qorch.planning.lowering import lower
 from qorch.planning.packing import unexecuted
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import RunRecord
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote, Fault
+from qorch.testing.fakes.provider import FakeProvider, Fault
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
@@ -129,7 +131,7 @@ def test_equal_rows_of_one_call_stay_independent(world: World) -> None:
 
 
 def test_a_dead_owner_s_job_is_adopted_not_bought_again(world: World) -> None:
-    """Where the run that was buying rows has died, whoever waits for them fetches its job."""
+    """If the run that was buying rows has died, a run that waits for them fetches its job."""
 
     async def story() -> PubResult:
         dead = world.engine("dead")

@@ -30,9 +30,9 @@ from qorch.model.job import JobState, Payload, RawResult
 from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
 from qorch.run.resources import Progress
+from qorch.stores import open_store
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
-from qorch.wiring import open_store
 
 PAID = dataclasses.replace(FREE, charges=True)
 

@@ -16,9 +16,9 @@ from qorch.errors import RunError, UsageError
 from qorch.ports.clock import WallClock
 from qorch.ports.records import MetricRecord
 from qorch.ports.store import Store
+from qorch.stores import open_store
 from qorch.testing.fakes.backend import FakeBackend
 from qorch.testing.fakes.store import MemoryStore
-from qorch.wiring import open_store
 
 GRADED = torch.tensor([0.5], requires_grad=True)
 NUMBERS: list[tuple[Any, float]] = [
@@ -157,7 +157,7 @@ def test_a_resumed_run_knows_its_numbers(store: Store) -> None:
 
 
 def test_a_resume_does_not_read_all_numbers() -> None:
-    """A night logs millions; they are read only if somebody asks for them and no checkpoint has them."""
+    """A night logs millions; they are read only if they are asked for and no checkpoint has them."""
     store = MemoryStore(WallClock())
     with start(store) as run:
         for _ in run.steps(range(2), save=({"best": 1.0},)):

@@ -88,7 +88,7 @@ def test_a_call_that_waits_is_ended(store: MemoryStore) -> None:
         start(store, resume=True)
 
 
-@pytest.mark.parametrize("how", ["execute", "gradient", "aexecute", "submit", "step", "settle"])
+@pytest.mark.parametrize("how", ["execute", "gradient", "aexecute", "submit", "step", "flush"])
 def test_an_idle_run_is_let_go(store: MemoryStore, how: str) -> None:
     """Its process is doing something else: it is closed all the same, and its next call says what happened."""
     calls: dict[str, Callable[[qorch.Run], object]] = {
@@ -97,7 +97,7 @@ def test_an_idle_run_is_let_go(store: MemoryStore, how: str) -> None:
         "aexecute": lambda run: asyncio.run(run.aexecute(pub())),  # type: ignore[arg-type]
         "submit": lambda run: run.submit(pub()),
         "step": lambda run: run.step(0).__enter__(),
-        "settle": lambda run: run.settle(),
+        "flush": lambda run: run.flush(),
     }
     run = start(store)
     ask(store)
@@ -131,7 +131,7 @@ class SlowToOpen(FakeBackend):
 
 
 def test_a_run_that_opens_is_ended_too(store: MemoryStore) -> None:
-    """`start_run` itself raises, and the run keeps the state that it had until somebody marks it."""
+    """`start_run` itself raises, and the run keeps the state that it had until it is marked."""
     start(store).stop()
     backend = SlowToOpen()
     asked = threading.Timer(0.2, ask, [store])
@@ -154,7 +154,7 @@ def test_a_new_session_was_not_asked(store: MemoryStore) -> None:
 
 
 class CancelledInBetween(MemoryStore):
-    """Its runs are cancelled by another process just before somebody claims one that is resumed."""
+    """Its runs are cancelled by another process just before one that is resumed is claimed."""
 
     def claim_run(self, run_id: str) -> Any:
         """See Store."""

@@ -187,7 +187,7 @@ def test_a_lost_file_system_stops_the_store(store: SqlStore) -> None:
 
 
 def test_a_clock_that_fails_does_not_hang_the_waiter(tmp_path: Path) -> None:
-    """The writer thread outlives an error that nobody foresaw."""
+    """The writer thread outlives an unforeseen error."""
 
     class BrokenClock(WallClock):
         def now(self) -> dt.datetime:

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import qorch
-from qorch import wiring
+from qorch import stores
 from qorch.cli.database import find_missing, open_database
 from qorch.cli.health import FAIL, examine
 from qorch.errors import MissingPackageError, UnknownNameError
@@ -61,7 +61,7 @@ def test_paths_and_sqlite_urls_are_one_store(tmp_path: Path) -> None:
         assert isinstance(store, SqlStore)
         store.write([make_run("r")]).result()
     for url in (str(path), f"sqlite:///{path}", f"sqlite+pysqlite:///{path}"):
-        with closing(wiring.open_store(url, clock=WallClock())) as store:
+        with closing(stores.open_store(url, clock=WallClock())) as store:
             assert [run.run_id for run in store.runs()] == ["r"]
         assert database_file(url) == path
 
@@ -80,7 +80,7 @@ def test_a_store_without_its_package_says_what_to_install(shelf: ShelfStore) -> 
 
 
 def test_another_store_is_used_by_commands_and_by_python(shelf: ShelfStore) -> None:
-    """It gets the whole URL; nobody looks for a file."""
+    """It gets the whole URL; no file is looked for."""
     assert find_missing(URL) is None
     with open_database(URL) as store:
         assert store is shelf

@@ -98,7 +98,7 @@ def test_off_keeps_no_free_results(store: SqlStore) -> None:
 
 
 def test_what_is_paid_for_is_kept_under_off_and_any_bound(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody but the user deletes it."""
+    """Only the user deletes it."""
     monkeypatch.setenv("QORCH_KEEP_FREE", "0")
     backend = FakeBackend(capabilities=replace(FREE, charges=True))
     with qorch.start_run("paid", backend=backend, db=store, cache="off", progress=quiet) as run:

@@ -18,8 +18,8 @@ from qorch.model.job import JobState
 from qorch.ports.clock import WallClock
 from qorch.ports.records import JobRecord, RunRecord
 from qorch.recovery import release_job
-from qorch.testing.fakes.provider import PAID
-from qorch.wiring import open_store
+from qorch.stores import open_store
+from qorch.testing.fakes.remote import PAID
 
 HERE = Position(0, 0)
 STATES = (

@@ -1,10 +1,9 @@
 """The shipped suite of remote backends over the ionq backend, against the emulator, which shares no code with it."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from ionq_harness import IonqHarness
 
 from qorch.ports.backend import ExactGradients, RemoteBackend
 from qorch.ports.clock import WallClock
@@ -12,9 +11,6 @@ from qorch.testing.conformance.remote import RemoteBackendConformance
 from qorch.testing.conformance.remote.base import RemoteChecks
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 from qorch_providers.ionq import IonqBackend, open_backend
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_harness import IonqHarness
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ FAULTS = ("reset", "500", "502", "503", "504", "520", "524", "hang", "drip", "tr
 @pytest.mark.parametrize("moment", ["before", "after", "during"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_unclear_submission_is_unknown_and_found_by_its_key(fault: str, moment: str) -> None:
-    """However the answer is lost: nobody calls it rejected, and the list says what the books say."""
+    """However the answer is lost: the job is never called rejected, and the list agrees with the records."""
 
     async def work(backend: RemoteBackend, emulator: RunningEmulator) -> None:
         since = datetime.datetime.now(datetime.UTC)

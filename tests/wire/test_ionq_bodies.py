@@ -1,19 +1,15 @@
 """The bodies of POST /jobs: shapes, settings, limits."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from ionq_circuits import block_of, gate_list, random_gates, request_of, samples, with_samples
 
 from qorch.errors import CircuitError, ShotsError
 from qorch_providers.ionq.circuits.job_body import check_gates, encode_job
 from qorch_providers.ionq.circuits.limits import rows_per_job
 from qorch_providers.ionq.options import parse_options
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_circuits import block_of, gate_list, random_gates, request_of, samples, with_samples
 
 KEY = "0123456789abcdef" * 4
 BELL = gate_list(2, ("ry", (0,), (None,)), ("cx", (0, 1), ()))

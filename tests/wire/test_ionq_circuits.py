@@ -1,12 +1,11 @@
 """IonQ's circuits: the same unitaries as qorch's, in both gate sets, and templates that equal what is encoded bound."""
 
-import sys
 import time
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from ionq_circuits import apply, bind, every_gate, gate_list, random_gates, samples, unitary
 
 from qorch.errors import ParameterError
 from qorch.testing.reference import gate_matrix, reference_probabilities
@@ -15,9 +14,6 @@ from qorch_providers.ionq.circuits.qis import compile_qis
 from qorch_providers.ionq.circuits.slots import iterate_gates
 from qorch_providers.ionq.circuits.templates import template_of
 from qorch_providers.ionq.options import MS, ZZ, parse_options
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_circuits import apply, bind, every_gate, gate_list, random_gates, samples, unitary
 
 N_QUBITS = 3
 Z_BASIS = np.zeros(N_QUBITS, dtype=np.uint8)

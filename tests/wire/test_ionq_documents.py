@@ -2,10 +2,9 @@
 
 import datetime
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from ionq_answers import CHILDREN, MULTI_JOB, OLD_JOB, job
 
 from qorch.errors import InvalidResultError
 from qorch.model.job import Availability, RemoteState
@@ -16,9 +15,6 @@ from qorch_providers.ionq.wire.documents import (
     decode_job,
     decode_job_list,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_answers import CHILDREN, MULTI_JOB, OLD_JOB, job
 
 KEY = "0123456789abcdef" * 4
 PATH = f"/v0.4/jobs/{MULTI_JOB['id']}/results/probabilities/aggregated"

@@ -3,12 +3,12 @@
 One seed decides everything, so a test either always passes or never does.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ionq_runs import watched_run
 from scipy import stats
 
 from qorch.model.arrays import FloatArray
@@ -18,9 +18,6 @@ from qorch.model.observable import X, Y, Z
 from qorch.model.pub import Pub
 from qorch.testing.reference import reference_parities, reference_probabilities
 from qorch_providers.emulators.ionq import Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_runs import watched_run
 
 SHOTS = 4096
 ROWS = 2

@@ -1,18 +1,15 @@
 """Whole runs through the faults of a server: a piece of work is accepted at most once, and every run ends rightly."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from ionq_runs import check_values, watched_run, work_of
 
 from qorch.cli.exit_codes import HELD_JOBS
 from qorch.cli.main import exit_code
 from qorch.errors import UnknownOutcomeError
 from qorch.model.job import JobState
 from qorch_providers.emulators.ionq import Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_runs import check_values, watched_run, work_of
 
 FAULTS = ("reset", "429", "500", "502", "503", "504", "520", "hang", "drip", "truncated", "malformed", "html")
 SETTLE_SECONDS = 0.2

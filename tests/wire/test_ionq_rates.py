@@ -1,16 +1,13 @@
 """A hard rate limit over real HTTP, sixty times as fast: obeyed where it is told, learned where it is not."""
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from ionq_runs import Sent, WatchedRun, check_values, watched_run, work_of
 
 from qorch.errors import BusyError
 from qorch_providers.emulators.ionq import Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_runs import Sent, WatchedRun, check_values, watched_run, work_of
 
 SCALE = 60
 LIMIT = Settings(rate_limit="5/min", time_scale=SCALE)

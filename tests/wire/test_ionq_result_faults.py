@@ -1,12 +1,12 @@
 """Whole runs through faults after the acceptance: a paid result is fetched again, kept, or re-run row by row."""
 
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from ionq_runs import SHOTS, WatchedRun, check_values, watched_run, work_of
 
 from qorch.cli.exit_codes import FAILED
 from qorch.cli.main import exit_code
@@ -18,9 +18,6 @@ from qorch.errors import (
 )
 from qorch.model.job import JobState
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_runs import SHOTS, WatchedRun, check_values, watched_run, work_of
 
 FAULTS = ("reset", "429", "500", "503", "520", "hang", "drip", "truncated", "malformed", "html", "deep-json")
 OPTIONS = "simulator,settle=0.2,deadline=0.4"
@@ -132,7 +129,7 @@ def wait_until_submitted(watched: WatchedRun) -> None:
 
 
 def cancel_in_console(emulator: RunningEmulator, job_id: str) -> None:
-    """Cancel a job as somebody else with the same key."""
+    """Cancel a job as another user of the same API key."""
     headers = {"authorization": "apiKey other"}
     assert httpx.put(f"{emulator.url}/jobs/{job_id}/status/cancel", headers=headers).status_code == 200
 

@@ -1,12 +1,12 @@
 """Answers of IonQ's server become results only where they are complete, consistent and the right ones."""
 
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from ionq_answers import CHILDREN, OLD_JOB, answer, flat, job, registered, single, whole
+from ionq_circuits import block_of, gate_list, request_of, with_samples
 
 from qorch.errors import InvalidResultError
 from qorch.model.job import RawResult
@@ -15,10 +15,6 @@ from qorch.testing.reference import chi_square_sigmas, reference_parities
 from qorch_providers.ionq.options import parse_options
 from qorch_providers.ionq.results.archive import decode_answer, encode_answer
 from qorch_providers.ionq.results.reading import read_answer
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_answers import CHILDREN, OLD_JOB, answer, flat, job, registered, single, whole
-from ionq_circuits import block_of, gate_list, request_of, with_samples
 
 IDEAL = parse_options("simulator")
 QPU = parse_options("qpu.forte-1")
@@ -94,7 +90,7 @@ def test_exact_probabilities_are_sampled_here():
 
 
 def test_drawn_shots_are_those_of_the_rows_streams():
-    """Shot s is 32-bit word s of Philox with the key (stream, ordinal), as anybody can compute."""
+    """Shot s is 32-bit word s of Philox with the key (stream, ordinal), as any program can compute."""
     counts = dense(read_answer(shape_of(3, shots=50), answer(job(), whole(TABLE)), options=IDEAL))
     for row in range(3):
         key = np.array([5, row], dtype=np.uint64)

@@ -10,11 +10,11 @@ from qorch.ports.records import (
     MetricRecord,
     RunRecord,
     RunState,
-    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
 )
+from qorch.ports.statistics import RunTotals
 from qorch_jobs_db.decoding import (
     decode_checkpoint,
     decode_entry,

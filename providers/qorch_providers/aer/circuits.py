@@ -35,7 +35,7 @@ class BoundCircuit:
         return BoundCircuit(circuit, self.parameters, self.columns, self.factors)
 
     def binds(self, angles: FloatArray) -> list[dict[Any, list[float]]] | None:
-        """Angles ``(R, D)`` as Aer wants them; None where the circuit has no parameters left."""
+        """Angles ``(R, D)`` as Aer wants them; None if the circuit has no parameters left."""
         present = set(self.circuit.parameters)
         values = (angles[:, self.columns] * self.factors).T.tolist()
         pairs = zip(self.parameters, values, strict=True)
@@ -77,7 +77,7 @@ def with_probabilities(bound: BoundCircuit, qubits: list[int]) -> BoundCircuit:
 def run_probabilities(
     simulator: AerSimulator, bound: BoundCircuit, angles: FloatArray, **options: RunOption
 ) -> FloatArray:
-    """Outcome probabilities ``(R, 2**n)`` of a circuit that saves them. Raises BackendError where Aer fails."""
+    """Outcome probabilities ``(R, 2**n)`` of a circuit that saves them. Raises BackendError if Aer fails."""
     binds = bound.binds(angles)
     result = simulator.run(bound.circuit, parameter_binds=binds, shots=1, **options).result()
     if not result.success:

@@ -43,7 +43,7 @@ class Compiled:
 
 
 class Noise:
-    """A noise model, with the device where it belongs to one."""
+    """A noise model, with its device if it belongs to one."""
 
     def __init__(self, name: str, *, digest: bytes) -> None:
         """Load ``fake_<device>``, or a file of ``NoiseModel.to_dict(serializable=True)`` with that SHA-256."""
@@ -175,7 +175,7 @@ class NoisyProgram:
         return self._compiled.n_active > MAX_SAMPLED_DENSITY_QUBITS
 
     def probabilities(self, angles: FloatArray, *, threads: int) -> FloatArray:
-        """Outcome probabilities ``(R, 2**n)``. Raises CircuitError where the density matrix is too large."""
+        """Outcome probabilities ``(R, 2**n)``. Raises CircuitError if the density matrix is too large."""
         if self._compiled.n_active > MAX_EXACT_NOISY_ACTIVE_QUBITS:
             raise CircuitError(
                 f"compiled for the device the circuit uses {self._compiled.n_active} qubits; exact values with"

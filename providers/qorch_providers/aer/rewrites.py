@@ -1,6 +1,6 @@
 """Gates that Aer 0.17 and 0.18 lack or bind wrongly, written with gates that they have.
 
-Aer knows no `ch`, and leaves the angles of `crx`, `cry`, `crz` and `cp` at zero where they are `parameter_binds`
+Aer knows no `ch`, and leaves the angles of `crx`, `cry`, `crz` and `cp` at zero if they are `parameter_binds`
 (qiskit-aer issues 2323, 2391, 2403; seen with 0.18.2, and guarded by the conformance suite).
 Decompositions: Barenco et al., Phys. Rev. A 52, 3457 (1995), section 5.
 """

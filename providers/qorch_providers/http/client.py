@@ -49,7 +49,7 @@ class HttpClient:
         most_bytes: int = MOST_BYTES,
         most_connections: int = 100,
     ) -> None:
-        """``base``: where calls go that name none of the ``origins``.
+        """``base``: the address of calls that name none of the ``origins``.
 
         ``headers`` are secret and go with every call to a ``base`` that is a URL. ``secrets``: values to hide in
         answers and messages although no header has them, such as a key that is exchanged for tokens. A call ends after

@@ -36,7 +36,7 @@ class Access:
 
 
 def read_access(environment: Mapping[str, str], *, version: str) -> Access:
-    """Key and URL. Raises UsageError where the key is missing or the URL cannot be, without showing the key."""
+    """Key and URL. Raises UsageError if the key is missing or the URL cannot be, without showing the key."""
     key = environment.get(KEY_NAME, "").strip()
     if not key:
         raise UsageError(

@@ -21,7 +21,7 @@ from qorch_providers.ionq.access import CONSOLE, Access, read_access
 from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, measure_usage
 from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, rows_per_job
 from qorch_providers.ionq.jobs.inventory import list_keys
-from qorch_providers.ionq.jobs.list_health import ListIllness
+from qorch_providers.ionq.jobs.list_health import ListHealth
 from qorch_providers.ionq.jobs.search import Searches, look_up
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
@@ -73,7 +73,7 @@ class IonqBackend:
         self._client = client
         self._clock = clock
         self._searches = Searches(client)
-        self._illness = ListIllness(client, options.target, clock=clock)
+        self._list_health = ListHealth(client, options.target, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
         # Of a machine, as it was last seen: what is sent after a recalibration has another context.
@@ -194,11 +194,11 @@ class IonqBackend:
             found = await work
         except BusyError as error:
             if self._searches.was_moving:
-                self._illness.end()
+                self._list_health.end()
             else:
-                await self._illness.note(error)
+                await self._list_health.note(error)
             raise
-        self._illness.end()
+        self._list_health.end()
         return found
 
     async def fetch(self, provider_id: str) -> RawResult:

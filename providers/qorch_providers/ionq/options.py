@@ -57,7 +57,7 @@ class Options:
     deadline_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        """Choose the entangler where none was named."""
+        """Choose the entangler if none was named."""
         if not self.two_qubit:
             is_forte = "forte" in (self.noise or self.target)
             object.__setattr__(self, "two_qubit", ZZ if is_forte else MS)

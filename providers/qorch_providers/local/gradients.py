@@ -13,7 +13,7 @@ from qorch_providers.local.sparse import FixedSum, plan_sum
 def chain(angle_map: AngleMap, slopes: FloatArray, values: FloatArray) -> FloatArray:
     """``(N, P)`` from derivatives by the angles ``(N, D)`` at parameter values ``(N, P)``.
 
-    Raises ParameterError where the derivative of a non-linear expression is not finite.
+    Raises ParameterError if the derivative of a non-linear expression is not finite.
     """
     if angle_map.is_identity:
         return slopes

@@ -1,4 +1,4 @@
-"""Where jobs run: one after the other in a thread, or in the event loop itself if they are short."""
+"""Runs jobs one after the other in a thread, or in the event loop itself if they are short."""
 
 import asyncio
 import os

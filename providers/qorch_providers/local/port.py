@@ -21,7 +21,7 @@ class Engine(Protocol):
     def evaluate(
         self, program: Program, angles: FloatArray, masks: UIntArray | None, *, scalar: npt.DTypeLike
     ) -> FloatArray:
-        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` where masks is None."""
+        """Exact parities of the masks ``(R, M)``, or all probabilities ``(R, 2^n)`` if masks is None."""
         ...
 
     def differentiate(

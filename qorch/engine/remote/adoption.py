@@ -1,4 +1,4 @@
-"""Adopts orphaned jobs (see ``orphans``) when the run reaches their position, where their rows are known again."""
+"""Adopts orphaned jobs (see ``orphans``) when the run reaches their position, at which their rows are known again."""
 
 import hashlib
 

@@ -71,7 +71,7 @@ class Delivery:
         """Wait until a submitted job is over; its results, once they are durable.
 
         ``attempt``: with which it was submitted; ``accepted_ns``: when this process saw it accepted. Raises
-        JobFailedError (with nothing to be had of it) and InvalidResultError (its answer is kept), both with the job's
+        JobFailedError (it has no result) and InvalidResultError (its answer is kept), both with the job's
         end written down; UnknownOutcomeError if it is held: a paid answer that cannot be read, a job that the provider
         should know and does not, or has under another key. BusyError and CredentialsError if the provider cannot be
         asked.

@@ -37,7 +37,7 @@ REMEMBERED = 128
 FORGET_SECONDS = 300.0
 """A process that has not been heard of for so long no longer counts: it is gone, and pacing is a courtesy."""
 LOOK_AGAIN_SECONDS = 0.5
-"""How soon to ask again where another process's jobs stand in the way."""
+"""How soon to ask again if another process's jobs take all places."""
 BEHIND_SECONDS = 60.0
 """How much older than the state a time may be without being taken for that of a clock that was started anew."""
 SHOW_SECONDS = FORGET_SECONDS / 2

@@ -104,7 +104,7 @@ class Recovery:
         self._tasks.clear()
         return ended
 
-    async def settle(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """Bring the open jobs of a run to an end. Raises what ``wait_at`` raises; nothing goes on then."""
         try:
             await self.cancel_unsent(run_id)
@@ -114,7 +114,7 @@ class Recovery:
             await self.close()
 
     async def close(self) -> None:
-        """Stop: what is open stays open."""
+        """Cancel the recovery; jobs that are open stay open."""
         tasks = [task for group in self._tasks.values() for task in group]
         for task in tasks:
             task.cancel()

@@ -22,7 +22,7 @@ _log = logging.getLogger("qorch.retries")
 class Retrier:
     """Repeats calls that were provably without effect (BusyError), as long as the policy's patience lasts.
 
-    Waits what the server asks for, else with full jitter; every success earns a part of a retry, and where retries
+    Waits what the server asks for, else with full jitter; every success earns a part of a retry, and if retries
     have used up what was earned they wait the longest time, so that trouble never multiplies the traffic.
     """
 
@@ -43,7 +43,7 @@ class Retrier:
         return self._was_reached
 
     async def repeat(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call something that is safe to repeat until it succeeds; raises what is no BusyError at once."""
+        """Call something that is safe to repeat until it succeeds; raises any other error than BusyError at once."""
         return await self._retrying(self._backoff)(self._counted, call)
 
     async def resume(self, call: Callable[[], Awaitable[T]]) -> T:

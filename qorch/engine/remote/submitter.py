@@ -72,9 +72,9 @@ class RemoteSubmitter:
         """See Submitter."""
         return await self.adoption.take(wanted)
 
-    async def settle_run(self, run_id: str) -> None:
+    async def recover_run(self, run_id: str) -> None:
         """See Submitter."""
-        await self.make_recovery().settle(run_id)
+        await self.make_recovery().recover_run(run_id)
 
     async def recovered(self) -> list[Recovered]:
         """What became of all jobs that earlier sessions left, once that is known of each."""

@@ -158,7 +158,7 @@ class BackendConformance:
         return asyncio.run(main())
 
     def need(self, *, exact: bool = False, samples: bool = False) -> None:
-        """Skip where the backend does not offer what a test is about."""
+        """Skip if the backend does not offer what a test is about."""
         offered = self.make_backend().capabilities
         if (exact and not offered.exact) or (samples and not offered.samples):
             pytest.skip("the backend does not offer this")
@@ -169,7 +169,7 @@ class BackendConformance:
             pytest.skip("noise changes the distribution")
 
     def need_seeded(self) -> None:
-        """Skip where samples have no seed."""
+        """Skip if samples have no seed."""
         if not self.is_seeded:
             pytest.skip("the backend's samples are not seeded")
 

@@ -82,7 +82,7 @@ class InProcessConformance(BackendConformance):
         self.drive(work)
 
     def test_too_many_qubits_are_rejected_by_run(self) -> None:
-        """A job that is too large is refused before it runs, even if nobody checked it."""
+        """A job that is too large is refused before it runs, even if it was not checked before."""
 
         async def work(backend: Backend) -> None:
             gates = too_large(backend)

@@ -127,13 +127,13 @@ class StoreSharingConformance(StoreFixtures):
         assert store.update_shared_state("nobody", read).result() is None
 
     def test_a_shared_state_keeps_any_bytes(self, store: Store) -> None:
-        """Also none at all, which is not the same as no state."""
+        """Empty bytes are kept too, which is not the same as no state."""
         for state in (b"", b"\x00\xff" * 5000):
             store.update_shared_state("a", lambda _, _now_ns, state=state: Change(state, None)).result()  # type: ignore[misc]
             assert store.update_shared_state("a", read).result() == state
 
     def test_a_deleted_state_starts_anew(self, store: Store) -> None:
-        """State None deletes; deleting what is not there is fine."""
+        """State None deletes; deleting a state that does not exist is not an error."""
         assert store.update_shared_state("a", forget).result() == "gone"
         store.update_shared_state("a", grow).result()
         store.update_shared_state("a", forget).result()

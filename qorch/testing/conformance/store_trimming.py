@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from qorch.model.identity import Position
-from qorch.ports.records import CheckpointRecord, RunMove, RunState, Trimmed, Write
+from qorch.ports.records import CheckpointRecord, RunMove, RunState, Write
+from qorch.ports.statistics import Trimmed
 from qorch.ports.store import Store
 from qorch.testing.conformance.store_records import HERE, NOW, make_block, make_job, make_run
 

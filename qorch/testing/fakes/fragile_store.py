@@ -11,7 +11,8 @@ import numpy as np
 
 from qorch.model.arrays import ByteArray
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Change, Trimmed, Write
+from qorch.ports.records import BlockRecord, Change, Write
+from qorch.ports.statistics import Trimmed
 from qorch.testing.fakes.store import MemoryStore
 
 _T = TypeVar("_T")
@@ -45,9 +46,9 @@ class SyncAtOnce:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call that waits for its sync: ``settle`` ends its future, ``replay`` is what it did to the tables."""
+    """A call that waits for its sync: ``resolve`` ends its future, ``replay`` is what it did to the tables."""
 
-    settle: Callable[[], None]
+    resolve: Callable[[], None]
     replay: _Replay
 
 
@@ -156,10 +157,10 @@ class FragileStore(MemoryStore):
         # As in a real store, cancelling is too late.
         future.set_running_or_notify_cancel()
         error = done.exception()
-        settle: Callable[[], Any] = (
+        resolve: Callable[[], Any] = (
             (lambda: future.set_result(done.result())) if error is None else lambda: future.set_exception(error)
         )
-        self._waiting.append(_Call(settle, replay if error is None else _nothing))
+        self._waiting.append(_Call(resolve, replay if error is None else _nothing))
         self._n_calls += 1
         number = self._n_calls
         self._sync.call_later(self._sync.delay(), lambda: self._sync_calls(number))
@@ -174,7 +175,7 @@ class FragileStore(MemoryStore):
             self._n_synced += len(due)
             self._journal += [call.replay for call in due]
         for call in due:
-            call.settle()
+            call.resolve()
 
 
 def _nothing(_store: MemoryStore) -> None:

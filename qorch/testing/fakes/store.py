@@ -20,7 +20,6 @@ from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
     BlockRecord,
-    CacheStatistics,
     Change,
     CheckpointRecord,
     JobPlan,
@@ -31,14 +30,12 @@ from qorch.ports.records import (
     RunHolder,
     RunRecord,
     RunState,
-    RunTotals,
     SessionRecord,
     SpanRecord,
     StepRecord,
-    StoreRoom,
-    Trimmed,
     Write,
 )
+from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
 from qorch.testing.fakes.store_runs import drop_run, missing_run, total_run
 from qorch.testing.fakes.store_tables import MemoryTables
 from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results

@@ -7,7 +7,8 @@ from typing import Any
 
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
-from qorch.ports.records import RunMove, RunRecord, RunState, RunTotals, StopRequest
+from qorch.ports.records import RunMove, RunRecord, RunState, StopRequest
+from qorch.ports.statistics import RunTotals
 from qorch.ports.store import RunHistory
 from qorch.run.totals import count_executions, newest_metrics
 

@@ -4,14 +4,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from qorch.model.arrays import AnyArray
-from qorch.ports.records import (
-    BLOCK_OVERHEAD_BYTES,
-    BlockRecord,
-    CacheStatistics,
-    CheckpointRecord,
-    RunRecord,
-    RunState,
-)
+from qorch.ports.records import BlockRecord, CheckpointRecord, RunRecord, RunState
+from qorch.ports.statistics import BLOCK_OVERHEAD_BYTES, CacheStatistics
 
 _TRIMMED_BYTES = 1_000_000
 

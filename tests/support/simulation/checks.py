@@ -112,7 +112,7 @@ def is_lost(world: World, letter: Letter) -> bool:
 
 
 def is_blind(letter: Letter, before: Letter, *, terms: Terms) -> bool:
-    """Whether a submission followed on another that nobody knew the fate of."""
+    """Whether a submission followed another one whose outcome was unknown."""
     known = before.outcome_at(letter.sent_at)
     if known is Outcome.REFUSED:
         return False

@@ -10,7 +10,8 @@ import numpy as np
 from qorch.errors import JobFailedError
 from qorch.model.job import JobRequest, LostRows
 from qorch.ports.policy import OnUnknown, Rate, Terms
-from qorch.testing.fakes.provider import FREE, PAID, FakeProvider, FakeRemote, Fault
+from qorch.testing.fakes.provider import FakeProvider, Fault
+from qorch.testing.fakes.remote import FREE, PAID, FakeRemote
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import CheckBudgets, allow_all
 from qorch.engine.worker import INLINE_EXECUTIONS
@@ -18,7 +19,8 @@ from qorch.model.result import PubResult
 from qorch.ports.policy import RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 

@@ -23,7 +23,8 @@ from qorch.ports.policy import PollPolicy, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, RunRecord, Write
 from qorch.ports.store import Store
 from qorch.testing.fakes.fragile_store import FragileStore
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.virtual_time import (
     ProcessLoop,
     Timeline,
@@ -40,7 +41,7 @@ MOST_DAYS = 120.0
 HOST_SECONDS = 3 * HOUR
 """How far apart the monotonic clocks of processes are that are started one after the other."""
 RESTARTS = 5
-"""How often whoever owns a run starts it again after an error, before giving up."""
+"""How often the owner of a run starts it again after an error before giving up."""
 RARE_POLLS = PollPolicy(share=0.5, shortest_seconds=0.1, longest_seconds=1800.0)
 
 

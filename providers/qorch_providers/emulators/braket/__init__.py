@@ -2,8 +2,8 @@
 
 How to read it: ``server`` runs a ``service``, which is put together from ``settings``; ``routes`` are the endpoints
 of Braket and ``storage`` those of S3 and STS, behind ``quotas`` and a ``signature``; ``refusals`` are how they say
-no. A ``submission`` is read from what came over the ``wire`` and becomes one of the ``tasks``, whose ``life`` goes on
-beside the event loop: ``openqasm`` (with ``pragmas``, ``expressions``) reads a ``program`` of ``gates`` and
+no. A ``submission`` is read from the JSON of ``wire`` and becomes one of the ``tasks``, whose ``lifecycle`` runs in the
+background: ``openqasm`` (with ``pragmas``, ``expressions``) reads a ``program`` of ``gates`` and
 ``noise_gates``, ``lowering`` turns it into operations on ``states``, ``outcomes`` measures them, also by
 ``observables``, and ``results`` are the ``objects`` that are left in S3. ``devices`` have ``capabilities`` and
 ``windows`` of time offline; ``documents`` show tasks, ``money`` says what they cost, and ``truth`` tells tests what

@@ -1,4 +1,4 @@
-"""The emulated devices: what they can, what they cost, and the error rates that stand for the machines.
+"""The emulated devices: what they can do, what they cost, and the error rates that stand for the machines.
 
 The rates are round figures of the size that the makers published; an approximation, as is how they are used (see
 `qorch_providers.emulators.statevector.noise`).
@@ -113,7 +113,7 @@ DEVICES = MappingProxyType(
 
 
 def read_names(text: str) -> frozenset[str]:
-    """Names of devices, separated by commas. Raises UsageError for one that is not there."""
+    """Names of devices, separated by commas. Raises UsageError for an unknown name."""
     names = frozenset(filter(None, (part.strip().lower() for part in text.split(","))))
     known = sorted(device.short_name for device in DEVICES.values())
     for name in sorted(names):

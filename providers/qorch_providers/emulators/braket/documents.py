@@ -1,6 +1,6 @@
 """Tasks as GetQuantumTask and SearchQuantumTasks show them."""
 
-from qorch_providers.emulators.braket.tasks import FINAL, WAITING, EmulatedTask, TaskBook
+from qorch_providers.emulators.braket.tasks import FINAL, WAITING, EmulatedTask, TaskRegistry
 from qorch_providers.emulators.kit.clock import ScaledClock, format_iso
 
 
@@ -22,7 +22,9 @@ def task_summary(task: EmulatedTask, *, clock: ScaledClock) -> dict[str, object]
     return document
 
 
-def task_document(task: EmulatedTask, book: TaskBook, *, clock: ScaledClock, with_queue: bool) -> dict[str, object]:
+def task_document(
+    task: EmulatedTask, registry: TaskRegistry, *, clock: ScaledClock, with_queue: bool
+) -> dict[str, object]:
     """``GET /quantum-task/{arn}``."""
     order = task.order
     action: dict[str, object] = {"actionType": order.action_type}
@@ -40,14 +42,14 @@ def task_document(task: EmulatedTask, book: TaskBook, *, clock: ScaledClock, wit
     if task.status == "COMPLETED":
         document["numSuccessfulShots"] = task.successful_shots
     if with_queue:
-        document["queueInfo"] = _queue_info(task, book)
+        document["queueInfo"] = _queue_info(task, registry)
     return document
 
 
-def _queue_info(task: EmulatedTask, book: TaskBook) -> dict[str, object]:
+def _queue_info(task: EmulatedTask, registry: TaskRegistry) -> dict[str, object]:
     document: dict[str, object] = {
         "queue": "QUANTUM_TASKS_QUEUE",
-        "position": book.position(task),
+        "position": registry.position(task),
         "queuePriority": "Normal",
     }
     if task.status not in WAITING:

@@ -85,20 +85,20 @@ class BraketRoutes:
         task = self._find(request)
         with_queue = "QueueInfo" in request.query.getall("additionalAttributeNames", [])
         service = self._service
-        return json_answer(task_document(task, service.book, clock=service.clock, with_queue=with_queue))
+        return json_answer(task_document(task, service.registry, clock=service.clock, with_queue=with_queue))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """CancelQuantumTask."""
         task = self._find(request)
         decode(await request.read(), CancelWire)
-        return json_answer({"quantumTaskArn": task.arn, "cancellationStatus": self._service.life.cancel(task)})
+        return json_answer({"quantumTaskArn": task.arn, "cancellationStatus": self._service.lifecycle.cancel(task)})
 
     async def tasks(self, request: web.Request) -> web.Response:
         """SearchQuantumTasks."""
         region = self._authorize(request)
         wanted = decode(await request.read(), SearchWire)
         service = self._service
-        page, token = service.book.search(
+        page, token = service.registry.search(
             wanted.filters,
             region=region,
             limit=wanted.max_results,
@@ -119,7 +119,7 @@ class BraketRoutes:
                 service.settings,
                 status=service.device_status(device),
                 has_sets=service.has_sets(device),
-                queued=service.book.count_waiting(device),
+                queued=service.registry.count_waiting(device),
                 updated_unix=service.clock.unix(),
             )
         )
@@ -164,7 +164,7 @@ class BraketRoutes:
 
     def _find(self, request: web.Request) -> EmulatedTask:
         region = self._authorize(request)
-        return self._service.book.find(_arn(request), region=region, now_unix=self._service.clock.unix())
+        return self._service.registry.find(_arn(request), region=region, now_unix=self._service.clock.unix())
 
 
 def _arn(request: web.Request) -> str:

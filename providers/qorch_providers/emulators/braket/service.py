@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
-from qorch_providers.emulators.braket.life import TaskLife
+from qorch_providers.emulators.braket.lifecycle import TaskLifecycle
 from qorch_providers.emulators.braket.money import parse_price, set_price
 from qorch_providers.emulators.braket.objects import ObjectStore, parse_denials
 from qorch_providers.emulators.braket.refusals import AwsRefusedError
 from qorch_providers.emulators.braket.settings import BraketSettings, read_faults
 from qorch_providers.emulators.braket.signature import Caller, read_signature
 from qorch_providers.emulators.braket.submission import TaskSubmission, read_digest, read_task
-from qorch_providers.emulators.braket.tasks import EmulatedTask, TaskBook
+from qorch_providers.emulators.braket.tasks import EmulatedTask, TaskRegistry
 from qorch_providers.emulators.braket.windows import parse_windows
 from qorch_providers.emulators.braket.wire import CreateWire, decode
 from qorch_providers.emulators.kit.answers import RefusedError
@@ -26,7 +26,7 @@ _LARGE_BYTES = 16 * 1024
 
 
 class BraketService:
-    """What the endpoints answer from. Lives on one event loop."""
+    """The state that the endpoints show and change. Lives on one event loop."""
 
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
         """Raises UsageError if a setting cannot be read."""
@@ -45,16 +45,16 @@ class BraketService:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all tasks and objects; lives that are going on end unseen."""
+        """Forget all tasks and objects; lifecycles in progress end unseen."""
         settings = self.settings
         self.store = ObjectStore(self._denials, kept_bytes=settings.kept_result_bytes)
-        self.book = TaskBook(
+        self.registry = TaskRegistry(
             account=settings.account,
             token_seconds=settings.token_seconds,
             visible_seconds=settings.visible_seconds / settings.time_scale,
         )
-        self.life = TaskLife(
-            self.book,
+        self.lifecycle = TaskLifecycle(
+            self.registry,
             self.store,
             clock=self.clock,
             queue=self._queue,
@@ -97,8 +97,12 @@ class BraketService:
         is_offline = any(window.covers(device.short_name, now_seconds) for window in self._offline)
         return "OFFLINE" if is_offline or self.plan.is_unavailable(now_seconds=now_seconds) else "ONLINE"
 
+    async def close(self) -> None:
+        """Cancel the tasks in progress."""
+        await self.lifecycle.close()
+
     async def submit(self, body: bytes, *, region: str, received_unix: float, faults: Sequence[str]) -> EmulatedTask:
-        """Accept a task once the accept delay has passed, or recall the one of its token; then its life begins.
+        """Accept a task once the accept delay has passed, or recall the one of its token; then its lifecycle begins.
 
         Raises UsageError, RefusedError.
         """
@@ -128,7 +132,7 @@ class BraketService:
 
     def _recall(self, wire: CreateWire, digest: str, region: str) -> EmulatedTask | None:
         now_seconds = self.clock.protocol_seconds()
-        known = self.book.recall(region, wire.client_token, digest, now_seconds=now_seconds)
+        known = self.registry.recall(region, wire.client_token, digest, now_seconds=now_seconds)
         if known is not None:
             known.n_replays += 1
         return known
@@ -136,14 +140,14 @@ class BraketService:
     def _accept(
         self, submission: TaskSubmission, wire: CreateWire, received_unix: float, faults: Sequence[str]
     ) -> EmulatedTask:
-        task = self.book.add(
+        task = self.registry.add(
             submission.order,
             wire.tags,
             received_unix=received_unix,
             accepted_unix=self.clock.unix(),
             now_seconds=self.clock.protocol_seconds(),
         )
-        self.life.begin(task, submission, faults=faults)
+        self.lifecycle.begin(task, submission, faults=faults)
         return task
 
     def _check_device(self, device: EmulatedDevice) -> None:
@@ -155,7 +159,7 @@ class BraketService:
 
     def _check_concurrency(self, device: EmulatedDevice) -> None:
         most = self.settings.concurrent
-        if device.is_simulator and self.book.count_active(device) >= most:
+        if device.is_simulator and self.registry.count_active(device) >= most:
             raise RefusedError(402, f"You have reached the limit of {most} concurrent tasks on {device.name}")
 
     def _charge(self, task: EmulatedTask, seconds: float) -> int:

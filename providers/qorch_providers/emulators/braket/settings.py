@@ -1,12 +1,11 @@
 """How an emulator of Amazon Braket behaves: every option of ``qorch emulate braket``, as text, with its default."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-
-import msgspec
+from dataclasses import dataclass
 
 from qorch.errors import UsageError
 from qorch_providers.emulators.kit.faults import OBJECTS, Fault, parse_faults
+from qorch_providers.emulators.kit.settings import check_choice, read_options
 
 ROUTES = (
     "any", "post", "get", "list", "cancel", "device", "devices", "tags", "results", "objects", "identity", "other",
@@ -71,9 +70,9 @@ class BraketSettings:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside their range."""
-        self._check_choice("retry_after", RETRY_AFTER_FORMS)
-        self._check_choice("results", RESULT_SHAPES)
-        self._check_choice("noise", _SWITCH)
+        check_choice("retry_after", self.retry_after, RETRY_AFTER_FORMS)
+        check_choice("results", self.results, RESULT_SHAPES)
+        check_choice("noise", self.noise, _SWITCH)
         if not 0.0 < self.time_scale <= 1e6:
             raise UsageError(f"--time-scale must be above 0 and at most 1e6, not {self.time_scale}")
         if self.workers < 0 or self.seed < 0 or not 0 <= self.port < 65536:
@@ -81,22 +80,10 @@ class BraketSettings:
         if min(self.concurrent, self.max_executables, self.max_total_shots, self.poll_milliseconds) < 1:
             raise UsageError("concurrent, max-executables, max-total-shots and poll-milliseconds must be above 0")
 
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value not in choices:
-            raise UsageError(f"--{name.replace('_', '-')} must be one of {', '.join(choices)}, not '{value}'")
-
 
 def read_settings(options: Mapping[str, str]) -> BraketSettings:
     """Settings from options by name, as the command line has them. Raises UsageError for an unknown or wrong one."""
-    known = [field.name for field in fields(BraketSettings)]
-    for name in options:
-        if name not in known:
-            raise UsageError(f"the braket emulator has no option '{name}'; it has {', '.join(known)}")
-    try:
-        return msgspec.convert(dict(options), BraketSettings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"an option of the braket emulator is wrong: {error}") from error
+    return read_options(options, BraketSettings, emulator="braket")
 
 
 def read_faults(text: str) -> tuple[Fault, ...]:

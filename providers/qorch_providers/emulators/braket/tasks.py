@@ -72,7 +72,7 @@ class EmulatedTask:
     failed_executables: frozenset[int] = frozenset()
     price_micros: int = 0
     n_replays: int = 0
-    life: asyncio.Task[None] | None = field(default=None, repr=False)
+    background: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str:
@@ -93,7 +93,7 @@ class EmulatedTask:
         return self.order.shots - lost
 
 
-class TaskBook:
+class TaskRegistry:
     """All tasks of a server."""
 
     def __init__(self, *, account: str, token_seconds: float, visible_seconds: float) -> None:

@@ -123,7 +123,7 @@ class Found:
         return self.job.id if self.child is None else self.job.child_ids[self.child]
 
 
-class Book:
+class JobRegistry:
     """The registry of a server's jobs; deleted ones are kept only for the emulator's own record of them (``truth``)."""
 
     def __init__(self, *, list_children: bool, kept_result_bytes: int) -> None:

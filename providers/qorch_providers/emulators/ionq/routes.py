@@ -152,14 +152,14 @@ class Routes:
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job; a child is cancelled with its parent."""
         found = self._find(request)
-        self._service.life.cancel(found.job)
+        self._service.lifecycle.cancel(found.job)
         return json_answer({"id": found.id, "status": "canceled"})
 
     async def cancel_many(self, request: web.Request) -> web.Response:
         """Cancel jobs; either all exist, or none is cancelled."""
         found = await self._find_many(request)
         for one in found:
-            self._service.life.cancel(one.job)
+            self._service.lifecycle.cancel(one.job)
         return json_answer({"ids": [one.id for one in found], "status": "canceled"})
 
     async def cost(self, request: web.Request) -> web.Response:
@@ -241,16 +241,16 @@ class Routes:
 
     def _find(self, request: web.Request) -> Found:
         self._authorize(request)
-        return self._service.book.find(request.match_info["id"])
+        return self._service.registry.find(request.match_info["id"])
 
     async def _find_many(self, request: web.Request) -> list[Found]:
         self._authorize(request)
-        return [self._service.book.find(job_id) for job_id in decode_ids(await request.read())]
+        return [self._service.registry.find(job_id) for job_id in decode_ids(await request.read())]
 
     def _delete(self, found: Found) -> None:
         if found.status not in FINAL:
-            self._service.life.cancel(found.job)
-        self._service.book.delete(found)
+            self._service.lifecycle.cancel(found.job)
+        self._service.registry.delete(found)
 
     def _describe(self, machine: Machine) -> dict[str, object]:
         service = self._service
@@ -281,7 +281,7 @@ class Routes:
             is_session = session_id is None or order.session_id == session_id
             return is_session and all(wish in (None, actual[name]) for name, wish in wanted.items())
 
-        page, cursor = self._service.book.page(
+        page, cursor = self._service.registry.page(
             matches,
             ids=[job_id for text in query.getall("ids", []) for job_id in text.split(",") if job_id],
             parent_id=query.get("parent_job_id", ""),

@@ -11,9 +11,8 @@ from qorch_providers.emulators.ionq.routes import Routes, answer_error, pretend,
 from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
 from qorch_providers.emulators.ionq.truth import truth_document
-from qorch_providers.emulators.kit.answers import json_answer
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
-from qorch_providers.emulators.kit.control import decode_faults
+from qorch_providers.emulators.kit.control import add_control
 from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
 from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
@@ -49,31 +48,11 @@ class Emulator:
         )
         self.application = web.Application(middlewares=[self.traffic.middleware], client_max_size=MAX_BODY_BYTES)
         routes.add_to(self.application)
-        self.application.router.add_get("/_emulator/jobs", self._answer_truth)
-        self.application.router.add_post("/_emulator/faults", self._answer_faults)
-        self.application.router.add_post("/_emulator/reset", self._answer_reset)
-        self.application.on_cleanup.append(self._close)
+        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
 
     def truth(self) -> Truth:
         """Every accepted job, oldest first, and the numbers of calls."""
-        return {"jobs": [truth_document(job) for job in self.service.book.jobs], "calls": self.traffic.calls}
-
-    async def _answer_truth(self, _request: web.Request) -> web.Response:
-        return json_answer(self.truth())
-
-    async def _answer_faults(self, request: web.Request) -> web.Response:
-        self.service.set_faults(decode_faults(await request.read()))
-        return json_answer({"status": "set"})
-
-    async def _answer_reset(self, _request: web.Request) -> web.Response:
-        await self.service.close()
-        self.service.reset()
-        self.traffic.forget()
-        return json_answer({"status": "reset"})
-
-    async def _close(self, _application: web.Application) -> None:
-        await self.traffic.close()
-        await self.service.close()
+        return {"jobs": [truth_document(job) for job in self.service.registry.jobs], "calls": self.traffic.calls}
 
 
 class RunningEmulator:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qorch_providers.emulators.ionq.jobs import Book, Job
-from qorch_providers.emulators.ionq.life import Life
+from qorch_providers.emulators.ionq.jobs import Job, JobRegistry
+from qorch_providers.emulators.ionq.lifecycle import Lifecycle
 from qorch_providers.emulators.ionq.money import parse_prices
 from qorch_providers.emulators.ionq.sessions import Sessions
 from qorch_providers.emulators.ionq.settings import Settings, read_faults
@@ -38,10 +38,12 @@ class Service:
 
     def reset(self) -> None:
         """Forget all jobs and sessions; tasks of jobs that still run end without effect."""
-        self.book = Book(list_children=self.settings.list_children, kept_result_bytes=self.settings.kept_result_bytes)
+        self.registry = JobRegistry(
+            list_children=self.settings.list_children, kept_result_bytes=self.settings.kept_result_bytes
+        )
         self.sessions = Sessions()
-        self.life = Life(
-            self.book,
+        self.lifecycle = Lifecycle(
+            self.registry,
             clock=self.clock,
             queue=self.queue,
             execute=self._execute,
@@ -51,7 +53,7 @@ class Service:
 
     def set_faults(self, text: str) -> None:
         """Replace all faults; they count calls from here, and every job is listed now. Raises UsageError."""
-        for job in self.book.jobs:
+        for job in self.registry.jobs:
             job.is_unlisted = False
         self.plan = FaultPlan(read_faults(text), self._fault_rng)
 
@@ -78,11 +80,11 @@ class Service:
         self.sessions.check(session_id)
         await self.clock.sleep(self._accept_delay.draw_seconds(self._rng))
         now_unix = self.clock.unix()
-        job = self.book.add(submission.order, received_unix=received_unix, accepted_unix=now_unix)
+        job = self.registry.add(submission.order, received_unix=received_unix, accepted_unix=now_unix)
         job.failure = submission.failure
         job.is_unlisted = "unlisted" in faults
         self.sessions.enter(session_id, now_unix=now_unix)
-        self.life.begin(job, submission.workload, faults=faults)
+        self.lifecycle.begin(job, submission.workload, faults=faults)
         return job
 
     @property
@@ -97,4 +99,4 @@ class Service:
 
     async def close(self) -> None:
         """Cancel the tasks of all jobs."""
-        await self.life.close()
+        await self.lifecycle.close()

@@ -1,13 +1,12 @@
 """How an emulator of IonQ's service behaves: every option of ``qorch emulate ionq``, as text, with its default."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-
-import msgspec
+from dataclasses import dataclass
 
 from qorch.errors import UsageError
 from qorch_providers.emulators.ionq.documents import RESULT_SHAPES
 from qorch_providers.emulators.kit.faults import Fault, parse_faults
+from qorch_providers.emulators.kit.settings import check_choice, read_options
 
 ROUTES = (
     "any", "post", "get", "list", "results", "cancel", "delete", "cost", "estimate", "backends", "sessions", "whoami",
@@ -53,10 +52,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside their range."""
-        if self.retry_after not in RETRY_AFTER_FORMS:
-            raise UsageError(f"--retry-after must be one of {', '.join(RETRY_AFTER_FORMS)}, not '{self.retry_after}'")
-        if self.results not in RESULT_SHAPES:
-            raise UsageError(f"--results must be one of {', '.join(RESULT_SHAPES)}, not '{self.results}'")
+        check_choice("retry_after", self.retry_after, RETRY_AFTER_FORMS)
+        check_choice("results", self.results, RESULT_SHAPES)
         if not 0.0 < self.time_scale <= 1e6:
             raise UsageError(f"--time-scale must be above 0 and at most 1e6, not {self.time_scale}")
         if self.workers < 0 or self.seed < 0 or not 0 <= self.port < 65536:
@@ -65,14 +62,7 @@ class Settings:
 
 def read_settings(options: Mapping[str, str]) -> Settings:
     """Settings from options by name, as the command line has them. Raises UsageError for an unknown or wrong one."""
-    known = [field.name for field in fields(Settings)]
-    for name in options:
-        if name not in known:
-            raise UsageError(f"the ionq emulator has no option '{name}'; it has {', '.join(known)}")
-    try:
-        return msgspec.convert(dict(options), Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"an option of the ionq emulator is wrong: {error}") from error
+    return read_options(options, Settings, emulator="ionq")
 
 
 def read_faults(text: str) -> tuple[Fault, ...]:

@@ -63,7 +63,7 @@ class Fault:
 
     @property
     def concerns_job(self) -> bool:
-        """Whether it changes what becomes of a job, and leaves the call's answer alone."""
+        """Whether the fault changes the outcome of a job rather than the answer to the call."""
         return self.kind in (*JOBS, *OBJECTS)
 
 

@@ -28,7 +28,7 @@ from qorch_providers.emulators.kit.faults import (
 )
 from qorch_providers.emulators.kit.latency import Latency
 from qorch_providers.emulators.kit.rates import CallLimiter
-from qorch_providers.emulators.kit.sabotage import spoil
+from qorch_providers.emulators.kit.spoiling import spoil
 
 STRUCK: web.RequestKey[list[Fault]] = web.RequestKey("struck", list)
 """The faults that affect this call."""
@@ -43,9 +43,9 @@ class Dialect:
     """How one provider names its calls and words its errors.
 
     ``name_call``: the route of a request, as faults and limits name it; None for the emulator's own routes, which
-    nothing disturbs. ``answer_error``: the answer to a call that is refused. ``pretend``: status and JSON of the answer
-    to a call of this route that is never done, but answered all the same. ``refuse_key``: how a call is refused whose
-    key has expired.
+    have neither. ``answer_error``: the answer to a call that is refused. ``pretend``: status and JSON of the answer to
+    a call of this route that is answered without being processed. ``refuse_key``: the answer to a call with an expired
+    key.
     """
 
     name_call: Callable[[web.Request], str | None]
@@ -127,7 +127,7 @@ class Traffic:
         """Process the call now, later or never; returns the answer of a server without faults."""
         if fault is None or fault.moment is Moment.AFTER:
             return await self._pass(route, request, handler)
-        # The body has arrived whatever happens next: what is tested is a call that was sent completely.
+        # The body is read in any case: the faults concern calls that were sent completely.
         await self._read_body(route, request)
         if fault.moment is Moment.DURING:
             task = asyncio.create_task(self._pass(route, request, handler))

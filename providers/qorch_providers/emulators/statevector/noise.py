@@ -22,7 +22,7 @@ class NoiseRates:
 
 
 def add_noise(probabilities: Floats, rates: NoiseRates, *, n_one: int, n_two: int) -> Floats:
-    """What would be measured instead of ``probabilities (B, 2**n)`` after so many gates; of the same shape."""
+    """The outcome probabilities with noise, given those without, ``(B, 2**n)``; of the same shape."""
     kept = (1.0 - rates.one_qubit) ** n_one * (1.0 - rates.two_qubit) ** n_two
     mixed = kept * probabilities + (1.0 - kept) / probabilities.shape[1]
     return _misread(mixed, probabilities.shape[1].bit_length() - 1, rates.readout)

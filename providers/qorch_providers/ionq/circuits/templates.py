@@ -31,8 +31,8 @@ _KEPT = 64
 class Template:
     """Gates as JSON with gaps: ``pieces (S + 1,)``, between which the numbers ``order (S,)`` of ``circuit`` go.
 
-    ``n_gates``: gates of one row as they are sent, ``n_two_qubit`` of them on two qubits or more; ``circuit`` has
-    forgotten them.
+    ``n_gates``: gates of one row as they are sent, ``n_two_qubit`` of them on two qubits or more; they are
+    not kept in ``circuit``.
     """
 
     circuit: WireCircuit

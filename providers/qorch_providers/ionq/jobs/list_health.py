@@ -9,7 +9,7 @@ CHECKS = 5
 """How many checks in a row must find the server reachable and its list unreadable before the search is given up."""
 
 
-class ListIllness:
+class ListHealth:
     """Counts failures to read the list while the server can be reached and is open; an outage is waited out instead."""
 
     def __init__(self, client: IonqClient, target: str, *, clock: Clock) -> None:

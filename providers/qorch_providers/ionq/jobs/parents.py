@@ -7,7 +7,7 @@ from qorch_providers.ionq.wire.client import PAGE_ROWS, IonqClient, ask_each
 from qorch_providers.ionq.wire.documents import IonqJob
 
 
-class Family:
+class JobsWithKey:
     """The listed jobs with one key, collected page by page.
 
     ``goes_on``: whether the job that was sent is not known yet, and the next page may have more jobs with the key.
@@ -33,7 +33,7 @@ class Family:
             self._sent = next(iter(self._members))
         self.goes_on = self._sent is None and bool(jobs)
 
-    async def settle(self) -> str:
+    async def find_sent(self) -> str:
         """The id of the job that was sent, after the last page. Raises UnknownOutcomeError if it cannot be told."""
         members = list(self._members.values())
         if self._sent is None and len(members) > 1:

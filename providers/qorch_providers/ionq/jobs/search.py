@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
 from qorch.errors import BusyError, UnknownOutcomeError, UnreachableError
-from qorch_providers.ionq.jobs.parents import Family
+from qorch_providers.ionq.jobs.parents import JobsWithKey
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.wire.client import PAGE_ROWS, IonqClient, NoListError, Page, ask_each
 from qorch_providers.ionq.wire.documents import IonqJob
@@ -58,7 +58,7 @@ class _Search:
     def __init__(self, client: IonqClient, keys: frozenset[str], since: datetime.datetime) -> None:
         self._client = client
         self._keys = keys
-        self._families: dict[str, Family] = {}
+        self._jobs_by_key: dict[str, JobsWithKey] = {}
         self._by_name = {job_name(key): key for key in keys}
         self._age = Age(since)
         self._cursors: list[str] = []
@@ -73,16 +73,16 @@ class _Search:
         """See ``Searches.find``."""
         while not self._is_read:
             await self._read_page()
-        ids = await ask_each(Family.settle, list(self._families.values()))
-        return dict(zip(self._families, ids, strict=True))
+        ids = await ask_each(JobsWithKey.find_sent, list(self._jobs_by_key.values()))
+        return dict(zip(self._jobs_by_key, ids, strict=True))
 
     async def _read_page(self) -> None:
         page = await self._client.page([], cursor=self._cursors[-1] if self._cursors else None, purpose="find")
         names_parents = self._client.version != "v0.3"
         owners = [_key_of(job, self._by_name, names_parents=names_parents) for job in page.jobs]
-        await _sort(self._client, page, owners, keys=self._keys, families=self._families)
-        is_complete = len(self._families) == len(self._keys) and not any(
-            family.goes_on for family in self._families.values()
+        await _sort(self._client, page, owners, keys=self._keys, jobs_by_key=self._jobs_by_key)
+        is_complete = len(self._jobs_by_key) == len(self._keys) and not any(
+            jobs.goes_on for jobs in self._jobs_by_key.values()
         )
         is_past = self._age.is_past(page)
         self._is_read = is_complete or is_past or page.cursor is None
@@ -100,18 +100,18 @@ class _Search:
 
 
 async def _sort(
-    client: IonqClient, page: Page, owners: Sequence[str], *, keys: frozenset[str], families: dict[str, Family]
+    client: IonqClient, page: Page, owners: Sequence[str], *, keys: frozenset[str], jobs_by_key: dict[str, JobsWithKey]
 ) -> None:
-    """Assign the jobs of this page to the families of their keys."""
+    """Assign the jobs of this page to their keys."""
     cut = owners[-1] if owners and page.cursor is not None else ""
     for key in keys.intersection(owners):
-        families.setdefault(key, Family(client, key))
+        jobs_by_key.setdefault(key, JobsWithKey(client, key))
 
     async def show(key: str) -> None:
         jobs = [job for job, owner in zip(page.jobs, owners, strict=True) if owner == key]
-        await families[key].see(jobs, is_cut=cut == key)
+        await jobs_by_key[key].see(jobs, is_cut=cut == key)
 
-    await ask_each(show, list(families))
+    await ask_each(show, list(jobs_by_key))
 
 
 def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) -> str:

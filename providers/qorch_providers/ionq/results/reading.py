@@ -1,7 +1,7 @@
-"""From a kept answer to results: circuits paired with rows by child id, and shares turned into shots. Pure.
+"""Reads and verifies a stored answer: pairs circuits with rows by child id, and computes counts. Pure.
 
-The engine verifies what every backend's results have in common (``qorch.model.verification``); here is what only IonQ's
-answers can have wrong: children, shares that are no histogram, and how IonQ rounds.
+The engine verifies what every backend's results have in common (``qorch.model.verification``); this file checks what
+only IonQ's answers have: children, probabilities that must be those of a histogram, and IonQ's rounding.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,7 +68,7 @@ def read_answer(shape: JobShape, raw: RawResult, *, options: Options) -> JobResu
 
 
 def _lost_rows(rows: Sequence[Text | _Failure]) -> tuple[LostRows, ...]:
-    """Those that failed, together by what failed."""
+    """The rows that failed, grouped by their failure."""
     places: dict[_Failure, list[int]] = {}
     for place, body in enumerate(rows):
         if isinstance(body, _Failure):
@@ -97,7 +97,7 @@ def _row_bodies(shape: JobShape, job: IonqJob, documents: list[memoryview], *, v
 
 
 def _lone_body(shape: JobShape, job: IonqJob, probabilities: Text) -> list[Text | _Failure]:
-    """A job without children: its one circuit, or nothing at all if it failed."""
+    """The row of a job without children: the JSON of its one circuit, or its failure."""
     if job.status.state in _LOST:
         return [_failure_of(job)] * shape.n_rows
     if not probabilities:
@@ -152,7 +152,7 @@ class _Row:
 
 
 def _read_block(block: BlockShape, rows: list[Text | _Failure], options: Options) -> BlockResult:
-    """The rows that are there; the error of a bad one begins with its number."""
+    """The result of the rows that did not fail; the error of a bad row begins with its number."""
     found = _read_rows(rows, reader_of(block.n_qubits, tolerance=TOLERANCE if options.is_ideal else ROUNDING))
     samples = block.samples
     if samples is None:
@@ -164,7 +164,7 @@ def _read_block(block: BlockShape, rows: list[Text | _Failure], options: Options
 
 
 def _drawn(samples: Samples, rows: Iterator[_Row]) -> Iterator[tuple[UIntArray, IntArray]]:
-    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, drawn together as they fit a cache."""
+    """Outcomes and counts ``(B, E)`` of rows with the same number of outcomes, in groups that fit the cache."""
     stream, shots = RowStream(), samples.shots
     for n_outcomes, alike in groupby(rows, key=lambda row: row.n_outcomes):
         while chunk := list(islice(alike, max(1, _NUMBERS_AT_ONCE // max(shots, n_outcomes)))):

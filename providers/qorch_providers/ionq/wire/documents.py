@@ -121,9 +121,9 @@ class RepeatedChildError(InvalidResultError):
 class IonqJob:
     """The content of a job's document.
 
-    ``key``: the idempotency key in its metadata. ``odd_status``: its status if that is none of IonQ's words, and
-    ``status`` takes it to be running. ``failure_code``: IonQ's word for why it failed, if there is one. ``children``,
-    ``results``, ``results_url``: JSON that is read when it is wanted.
+    ``key``: the idempotency key in its metadata. ``odd_status``: its status if that is not one of IonQ's words;
+    then ``status`` says running. ``failure_code``: IonQ's word for why it failed, if there is one. ``children``,
+    ``results``, ``results_url``: JSON that is parsed when it is needed.
     """
 
     job_id: str
@@ -340,7 +340,7 @@ def _whole_key(job: _Job) -> str | None:
 
 
 def _failure(raw: msgspec.Raw) -> tuple[str | None, str | None]:
-    """Its code, and code and reason in one line; some servers send the bare reason."""
+    """The code of a failure, and code and reason in one line; some servers send the reason alone."""
     if bytes(raw) == b"null":
         return None, None
     failure = _soft(raw, _fields) or {"message": raw}

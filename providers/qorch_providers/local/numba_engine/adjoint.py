@@ -9,13 +9,13 @@ method).
 import numpy as np
 
 from qorch_providers.local.numba_engine.evolution import parity, rotate_pair, scatter, shuffle
-from qorch_providers.local.numba_engine.jit import inner, woven
+from qorch_providers.local.numba_engine.jit import inlined, internal
 from qorch_providers.local.numba_engine.lanes import fma, load, store
 from qorch_providers.local.program.primitives import AXIS_X, AXIS_Y, FLIP_X, FLIP_Z
 from qorch_providers.local.program.program import DIAGONAL, GATHER, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR
 
 
-@woven
+@inlined
 def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
     """Add the derivative by every angle of the program to ``work.slopes``, in lanes.
 
@@ -57,7 +57,7 @@ def walk_back(tables, is_real, work, re, im, re2, im2, lre, lim):
             spread(tables, matrix, work, tx, ty, tz)
 
 
-@inner
+@internal
 def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lre, lim):
     """Add the derivative by the angle of a Pauli rotation, and undo the rotation on both states."""
     slot = tables.turns[tables.matrices[matrix, 1], 1]
@@ -69,7 +69,7 @@ def _back_through_pair(tables, matrix, is_real, x_mask, z_mask, work, re, im, lr
     rotate_pair(c, negative, is_real, x_mask, z_mask, lre, lim)
 
 
-@inner
+@internal
 def _back_through(tables, matrix, kind, is_real, work, re, im, lre, lim, stride):
     """Add the derivatives by the angles in one matrix of one qubit, and undo the matrix on both states."""
     at = 8 * matrix
@@ -85,7 +85,7 @@ def _back_through(tables, matrix, kind, is_real, work, re, im, lre, lim, stride)
         spread(tables, matrix, work, tx, ty, tz)
 
 
-@inner
+@internal
 def spread(tables, matrix, work, tx, ty, tz):
     """Add the derivative by each turn of a matrix, the last one first, given the vector just after the matrix."""
     zero = tx - tx
@@ -110,7 +110,7 @@ def spread(tables, matrix, work, tx, ty, tz):
                 tx, ty = fma(cosine, tx, sine * ty), fma(cosine, ty, zero - sine * tx)
 
 
-@inner
+@internal
 def correlate(is_real, re, im, lre, lim, stride):
     """``Im <lambda|P|psi>`` for P = X, Y, Z on one qubit."""
     zero = load(re, 0) - load(re, 0)
@@ -128,7 +128,7 @@ def correlate(is_real, re, im, lre, lim, stride):
     return tx, ty, tz
 
 
-@inner
+@internal
 def undo_real(matrices, at, re, lre, stride):
     """``correlate`` for real states, for which only Y counts; applies the transposed matrix to both states."""
     a, b = load(matrices, at), load(matrices, at + 2)
@@ -146,7 +146,7 @@ def undo_real(matrices, at, re, lre, stride):
     return ty
 
 
-@inner
+@internal
 def undo_diagonal(matrices, at, re, im, lre, lim, stride):
     """``Im <lambda|Z|psi>``; applies the inverse of ``exp(-i angle/2 Z)`` to both states."""
     c, s = load(matrices, at), load(matrices, at + 1)
@@ -170,7 +170,7 @@ def undo_diagonal(matrices, at, re, im, lre, lim, stride):
     return tz
 
 
-@inner
+@internal
 def undo_general(matrices, at, re, im, lre, lim, stride):
     """``correlate``; applies the adjoint matrix to both states."""
     ar, ai, br, bi = load(matrices, at), load(matrices, at + 1), load(matrices, at + 2), load(matrices, at + 3)
@@ -197,7 +197,7 @@ def undo_general(matrices, at, re, im, lre, lim, stride):
     return tx, ty, tz
 
 
-@inner
+@internal
 def correlate_pair(is_real, x_mask, z_mask, re, im, lre, lim):
     """``Im <lambda|P|psi>`` for a Pauli string P; see ``rotate_pair``."""
     zero = load(re, 0) - load(re, 0)
@@ -216,7 +216,7 @@ def correlate_pair(is_real, x_mask, z_mask, re, im, lre, lim):
     return slope
 
 
-@inner
+@internal
 def transform(values):
     """Walsh and Hadamard's transform in place: ``new[m] = sum over k of (-1)^|k & m| old[k]``."""
     stride = 1
@@ -239,7 +239,7 @@ def transform(values):
             store(values, k + stride, x0 - x1)
 
 
-@inner
+@internal
 def apply_observable(layers, strings, is_real, weights, first, work, re, im, lre, lim):
     """``lambda = O psi``, with the observable of each row from ``first``: its weights ``(R, M)`` of M Pauli strings.
 
@@ -268,7 +268,7 @@ def apply_observable(layers, strings, is_real, weights, first, work, re, im, lre
                     store(lim, j, fma(d, load(im, k), load(lim, j)))
 
 
-@inner
+@internal
 def fill_diagonal(strings, start, stop, weights, first, work):
     """``diagonal[k]``: the sum of the weights of strings start to stop, each with its sign at k."""
     last = len(weights) - 1

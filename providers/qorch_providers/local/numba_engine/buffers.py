@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
+class BufferPool(Generic[T]):
     """A pool of reusable items by key; keeps those of the most recently used keys. Thread-safe."""
 
     def __init__(self, *, keys: int) -> None:

@@ -11,7 +11,7 @@ from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.samples import Samples
 from qorch_providers.local.limits import LANE_QUBITS, LANES
-from qorch_providers.local.numba_engine.buffers import Shelf
+from qorch_providers.local.numba_engine.buffers import BufferPool
 from qorch_providers.local.numba_engine.jit import Compilations
 from qorch_providers.local.numba_engine.kernels import differentiate_rows, evaluate_rows, sample_large_rows, sample_rows
 from qorch_providers.local.numba_engine.sampling import NARROW, WIDE, pack_entries
@@ -29,7 +29,7 @@ KEPT_BYTES = 4 << 20
 """Work spaces with larger states are not kept for the next job."""
 _ENTRY_BYTES = 64 << 20
 
-Ticket = npt.NDArray[np.int64]
+RowCounter = npt.NDArray[np.int64]
 
 
 class NumbaEngine:
@@ -40,8 +40,8 @@ class NumbaEngine:
         self._team = ThreadTeam(threads)
         self._memory_bytes = memory_bytes()
         self._compilations = Compilations(now_ns)
-        self._works: Shelf[Work] = Shelf(keys=2)
-        self._entries: Shelf[Entries] = Shelf(keys=2)
+        self._works: BufferPool[Work] = BufferPool(keys=2)
+        self._entries: BufferPool[Entries] = BufferPool(keys=2)
 
     def close(self) -> None:
         """End the threads, and release the memory kept for the next job."""
@@ -80,9 +80,9 @@ class NumbaEngine:
         )
         kernel = sample_large_rows if is_large else sample_rows
 
-        def task(ticket: Ticket, work: Work) -> None:
+        def task(counter: RowCounter, work: Work) -> None:
             kernel(
-                ticket, program.tables, program.is_real, angles, samples.streams, samples.ordinals,
+                counter, program.tables, program.is_real, angles, samples.streams, samples.ordinals,
                 samples.offset, samples.shots, work, entries,
             )  # fmt: skip
 
@@ -96,8 +96,8 @@ class NumbaEngine:
         chosen = _NO_MASKS if masks is None else masks.astype(np.int64)
         values = np.empty((len(angles), 1 << program.n_qubits if masks is None else len(chosen)))
 
-        def task(ticket: Ticket, work: Work) -> None:
-            evaluate_rows(ticket, program.tables, program.is_real, angles, chosen, masks is None, work, values)
+        def task(counter: RowCounter, work: Work) -> None:
+            evaluate_rows(counter, program.tables, program.is_real, angles, chosen, masks is None, work, values)
 
         self.run(program, len(angles), scalar, Purpose("values"), task)
         return values
@@ -108,9 +108,9 @@ class NumbaEngine:
         """Derivatives ``(R, D)`` of each row's own weighted sum by the row's angles."""
         gradients = np.zeros((len(angles), program.n_columns))
 
-        def task(ticket: Ticket, work: Work) -> None:
+        def task(counter: RowCounter, work: Work) -> None:
             differentiate_rows(
-                ticket,
+                counter,
                 program.tables,
                 program.is_real,
                 angles,
@@ -131,18 +131,18 @@ class NumbaEngine:
         rows: int,
         scalar: npt.DTypeLike,
         purpose: Purpose,
-        task: Callable[[Ticket, Work], None],
+        task: Callable[[RowCounter, Work], None],
     ) -> None:
         """Let the threads work on blocks of ``rows`` rows, each in a work space of its own."""
         lanes = choose_lanes(program.n_qubits, rows)
-        ticket = np.zeros(1, dtype=np.int64)
+        counter = np.zeros(1, dtype=np.int64)
         variant = f"{purpose.name}-{np.dtype(scalar).name}-{lanes}"
 
         key = (program, variant, purpose)
 
         def member(_: int) -> None:
             work = self._works.take(key, lambda: make_work(program, scalar=scalar, lanes=lanes, purpose=purpose))
-            task(ticket, work)
+            task(counter, work)
             if work.re.nbytes <= KEPT_BYTES:
                 self._works.put(key, work)
 

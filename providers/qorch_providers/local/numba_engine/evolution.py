@@ -4,12 +4,12 @@ States are arrays of lanes, real and imaginary parts apart; element k is amplitu
 real, imaginary parts are never touched.
 """
 
-from qorch_providers.local.numba_engine.jit import compiled, inner, woven
+from qorch_providers.local.numba_engine.jit import compiled, inlined, internal
 from qorch_providers.local.numba_engine.lanes import fma, load, splat, store, unit
 from qorch_providers.local.program.program import DIAGONAL, FLIP, GENERAL, REAL, REAL_PAIR, ROTATE_PAIR, SIGN
 
 
-@woven
+@inlined
 def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in step, and nothing is called twice
     """The final states, as the pair of arrays that holds them, and the pair that is free (if there is scratch).
 
@@ -50,7 +50,7 @@ def evolve(tables, is_real, work):  # noqa: C901 -- real and imaginary parts in 
     return re, im, re2, im2
 
 
-@inner
+@internal
 def copy_runs(state, part, offset, lowest, run, is_in):
     """Copy, for every value of the qubits from ``lowest`` on, ``run`` amplitudes in or out of a part."""
     for high in range(len(state) >> lowest):
@@ -61,7 +61,7 @@ def copy_runs(state, part, offset, lowest, run, is_in):
                 store(state, (high << lowest) + offset + k, load(part, high * run + k))
 
 
-@inner
+@internal
 def prepare(tables, is_real, matrices, re, im):
     """Set |0…0>, or the product state that a program starts with; each qubit doubles the part that is filled."""
     one = unit(matrices)
@@ -95,7 +95,7 @@ def prepare(tables, is_real, matrices, re, im):
                 store(im, k, fma(ar, y, ai * x))
 
 
-@woven
+@inlined
 def apply(operations, index, shift, is_real, matrices, re, im):
     """Apply one operation in place, to a whole state or to a part that holds all amplitudes that it needs.
 
@@ -123,7 +123,7 @@ def apply(operations, index, shift, is_real, matrices, re, im):
             shuffle(kind, a >> shift, b >> shift, im)
 
 
-@inner
+@internal
 def turn_real(matrices, at, state, stride):
     """Apply a real matrix to one qubit."""
     a, b = load(matrices, at), load(matrices, at + 2)
@@ -135,7 +135,7 @@ def turn_real(matrices, at, state, stride):
             store(state, k + stride, fma(c, x0, d * x1))
 
 
-@inner
+@internal
 def turn_pair(matrices, at, at_low, state, high, low):
     """Apply real matrices to two qubits, four amplitudes at a time in registers."""
     a, b = load(matrices, at), load(matrices, at + 2)
@@ -155,7 +155,7 @@ def turn_pair(matrices, at, at_low, state, high, low):
                 store(state, k + high + low, fma(g, y2, h * y3))
 
 
-@inner
+@internal
 def turn_general(matrices, at, re, im, stride):
     """Apply a complex matrix to one qubit."""
     ar, ai, br, bi = load(matrices, at), load(matrices, at + 1), load(matrices, at + 2), load(matrices, at + 3)
@@ -172,7 +172,7 @@ def turn_general(matrices, at, re, im, stride):
             store(im, j, fma(cr, y0, fma(ci, x0, fma(dr, y1, di * x1))))
 
 
-@inner
+@internal
 def turn_diagonal(matrices, at, re, im, stride):
     """Apply ``exp(-i angle/2 Z)`` to one qubit."""
     c, s = load(matrices, at), load(matrices, at + 1)
@@ -188,7 +188,7 @@ def turn_diagonal(matrices, at, re, im, stride):
             store(im, k, fma(c, y, s * x))
 
 
-@inner
+@internal
 def parity(bits):
     """1 if an odd number of bits is set, else 0."""
     bits ^= bits >> 32
@@ -209,7 +209,7 @@ def highest_bit(mask):
     return top
 
 
-@inner
+@internal
 def rotate_pair(c, s, is_real, x_mask, z_mask, re, im):
     """Apply ``exp(-i angle/2 P)`` with ``P |k> = i^y (-1)^|k & z_mask| |k ^ x_mask>``, y the number of Ys in P."""
     negative = (s - s) - s
@@ -241,7 +241,7 @@ def rotate_pair(c, s, is_real, x_mask, z_mask, re, im):
             store(im, j, fma(c, y1, ntj * x0))
 
 
-@inner
+@internal
 def _rotate_really(c, s, negative, x_mask, z_mask, state):
     """``rotate_pair`` if P has one Y: -i times i is real, so that real and imaginary parts do not mix."""
     top = highest_bit(x_mask)
@@ -256,14 +256,14 @@ def _rotate_really(c, s, negative, x_mask, z_mask, state):
         store(state, j, fma(c, x1, tj * x0))
 
 
-@inner
+@internal
 def gather(source, target, indices, signs, start):
     """``target[k] = signs[start + k] * source[indices[start + k]]``."""
     for k in range(len(target)):
         store(target, k, splat(source, signs[start + k]) * load(source, indices[start + k]))
 
 
-@inner
+@internal
 def scatter(source, target, inverse, signs):
     """Undo ``gather``."""
     for k in range(len(inverse)):
@@ -271,7 +271,7 @@ def scatter(source, target, inverse, signs):
         store(target, k, splat(source, signs[place]) * load(source, place))
 
 
-@inner
+@internal
 def shuffle(kind, first, second, state):
     """FLIP: X on the qubit of mask ``second`` if all of mask ``first`` are 1. SIGN: the sign -1 if they are."""
     if kind == FLIP:

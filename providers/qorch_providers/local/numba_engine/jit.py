@@ -63,14 +63,14 @@ def compiled(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
-def inner(function: Callable[..., Any]) -> Any:
+def internal(function: Callable[..., Any]) -> Any:
     """Decorate a function that only kernels call: without an entry from Python, which takes long to compile."""
     return numba.njit(
         nogil=True, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)
 
 
-def woven(function: Callable[..., Any]) -> Any:
+def inlined(function: Callable[..., Any]) -> Any:
     """Decorate a function that is inlined into its callers before they are compiled.
 
     For functions that call others: a function compiled on its own is optimised again in every caller.

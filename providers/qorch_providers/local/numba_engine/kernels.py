@@ -2,8 +2,8 @@
 
 from qorch_providers.local.numba_engine.adjoint import apply_observable, transform, walk_back
 from qorch_providers.local.numba_engine.evolution import evolve
-from qorch_providers.local.numba_engine.jit import compiled, inner, woven
-from qorch_providers.local.numba_engine.lanes import load, store, take_ticket
+from qorch_providers.local.numba_engine.jit import compiled, inlined, internal
+from qorch_providers.local.numba_engine.lanes import load, store, take_next
 from qorch_providers.local.numba_engine.matrices import fill_cosines, fill_matrices
 from qorch_providers.local.numba_engine.sampling import (
     ENDS_PADDING,
@@ -17,14 +17,14 @@ from qorch_providers.local.numba_engine.sampling import (
 )
 
 
-@woven
+@inlined
 def prepare_rows(tables, angles, first, work):
     """Compute the matrices of the V rows from ``first``."""
     fill_cosines(tables, angles, first, work.lanes, work.halves, work.flat_cosines, work.flat_sines)
     fill_matrices(tables, work.cosines, work.sines, work.noise, work.matrices)
 
 
-@woven
+@inlined
 def probabilities_of_rows(tables, is_real, angles, first, work):
     """The array that holds the probabilities of the V rows from ``first``."""
     prepare_rows(tables, angles, first, work)
@@ -34,12 +34,12 @@ def probabilities_of_rows(tables, is_real, angles, first, work):
 
 
 @compiled
-def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
+def sample_rows(counter, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
     """Sample histograms of all rows, those of a block together."""
     rows = len(angles)
     is_dense = len(work.scratch.histogram) == work.scratch.ends.shape[1] - ENDS_PADDING
     while True:
-        first = take_ticket(ticket) * work.lanes
+        first = take_next(counter) * work.lanes
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
@@ -52,10 +52,10 @@ def sample_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, 
 
 
 @compiled
-def sample_large_rows(ticket, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
+def sample_large_rows(counter, tables, is_real, angles, streams, ordinals, first_shot, shots, work, entries):
     """``sample_rows`` for states too large for thresholds: one lane, with memory only for the state and the draws."""
     while True:
-        row = take_ticket(ticket)
+        row = take_next(counter)
         if row >= len(angles):
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, row, work)
@@ -75,11 +75,11 @@ def sample_large_rows(ticket, tables, is_real, angles, streams, ordinals, first_
 
 
 @compiled
-def evaluate_rows(ticket, tables, is_real, angles, masks, wants_all, work, values):
+def evaluate_rows(counter, tables, is_real, angles, masks, wants_all, work, values):
     """Exact parities ``(R, M)`` of the masks, or with ``wants_all`` all probabilities."""
     rows, lanes = len(angles), work.lanes
     while True:
-        first = take_ticket(ticket) * lanes
+        first = take_next(counter) * lanes
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
@@ -89,7 +89,7 @@ def evaluate_rows(ticket, tables, is_real, angles, masks, wants_all, work, value
         store_rows(probabilities, masks, wants_all, first, work, values)
 
 
-@inner
+@internal
 def store_rows(probabilities, masks, wants_all, first, work, values):
     """Write lanes to rows: the elements ``masks``, or all, divided by the state's norm, which rounding keeps from 1."""
     lanes = work.lanes
@@ -101,14 +101,14 @@ def store_rows(probabilities, masks, wants_all, first, work, values):
 
 
 @compiled
-def differentiate_rows(ticket, tables, is_real, angles, layers, strings, weights, wants_all, work, gradients):
+def differentiate_rows(counter, tables, is_real, angles, layers, strings, weights, wants_all, work, gradients):
     """``gradients (R, D)``: the derivatives of each row's own observable; see ``apply_observable``.
 
     With ``wants_all`` the observable is diagonal, and ``weights (R, 2^n)`` is its diagonal.
     """
     rows, lanes = len(angles), work.lanes
     while True:
-        first = take_ticket(ticket) * lanes
+        first = take_next(counter) * lanes
         if first >= rows:
             break
         prepare_rows(tables, angles, first, work)
@@ -123,7 +123,7 @@ def differentiate_rows(ticket, tables, is_real, angles, layers, strings, weights
         store_slopes(tables, first, work, gradients)
 
 
-@inner
+@internal
 def apply_diagonal(weights, first, is_real, work, re, im):
     """``lambda = diagonal * psi``."""
     last, lanes = len(weights) - 1, work.lanes
@@ -138,7 +138,7 @@ def apply_diagonal(weights, first, is_real, work, re, im):
             store(work.lim, k, d * load(im, k))
 
 
-@inner
+@internal
 def store_slopes(tables, first, work, gradients):
     """Write derivatives by the columns of the rows, given those by the program's angles, in lanes."""
     for lane in range(min(work.lanes, len(gradients) - first)):

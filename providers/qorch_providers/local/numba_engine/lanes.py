@@ -198,7 +198,7 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def take_ticket(typing: Any, counter: Any) -> Any:
+def take_next(typing: Any, counter: Any) -> Any:
     """Add 1 to the int64 counter and give its former value, atomically."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

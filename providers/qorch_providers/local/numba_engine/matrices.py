@@ -2,7 +2,7 @@
 
 import math
 
-from qorch_providers.local.numba_engine.jit import inner
+from qorch_providers.local.numba_engine.jit import internal
 from qorch_providers.local.numba_engine.lanes import fma, load, store, unit
 from qorch_providers.local.program.primitives import AXIS_X, AXIS_Y, AXIS_Z, FLIP_X, FLIP_Z, NOISE
 from qorch_providers.local.program.program import DIAGONAL, REAL
@@ -14,7 +14,7 @@ _PART_3 = 2.02226624879595063154e-21
 _LARGEST = 1e5
 
 
-@inner
+@internal
 def fill_cosines(tables, angles, first, lanes, halves, cosines, sines):
     """Cosine and sine of every half angle of the rows from ``first``, ``(S * V,)``; the last row fills the lanes.
 
@@ -39,7 +39,7 @@ def fill_cosines(tables, angles, first, lanes, halves, cosines, sines):
                 cosines[place], sines[place] = math.cos(halves[place]), math.sin(halves[place])
 
 
-@inner
+@internal
 def cosine_sine(x):
     """Cosine and sine in float64 for moderate x: the polynomials of Cephes, within 2e-16; no branches."""
     quarter = math.floor(x * 0.63661977236758134308 + 0.5)
@@ -59,7 +59,7 @@ def cosine_sine(x):
     return sign * ((1.0 - odd) * cosine - odd * sine), sign * (odd * cosine + (1.0 - odd) * sine)
 
 
-@inner
+@internal
 def fill_matrices(tables, cosines, sines, noise, matrices):
     """Multiply out the turns of every matrix: 8 lanes each, ``a b / c d`` as real and imaginary parts.
 
@@ -78,7 +78,7 @@ def fill_matrices(tables, cosines, sines, noise, matrices):
             _fill_general(tables, start, stop, cosines, sines, noise, matrices, 8 * index)
 
 
-@inner
+@internal
 def _fill_real(tables, start, stop, cosines, sines, noise, matrices, at):
     one = unit(matrices)
     zero = one - one
@@ -109,7 +109,7 @@ def _fill_real(tables, start, stop, cosines, sines, noise, matrices, at):
     store(matrices, at + 7, zero)
 
 
-@inner
+@internal
 def _rotate(kind, c, s, ar, ai, cr, ci):
     """``exp(-i angle/2 P)`` times the column (a, c), for P = X, Y or Z."""
     zero = c - c
@@ -120,7 +120,7 @@ def _rotate(kind, c, s, ar, ai, cr, ci):
     return fma(c, ar, s * ai), fma(c, ai, zero - s * ar), fma(c, cr, zero - s * ci), fma(c, ci, s * cr)
 
 
-@inner
+@internal
 def _fill_general(tables, start, stop, cosines, sines, noise, matrices, at):
     """Multiply out a complex matrix: its columns are the turns applied to (1, 0) and to (0, 1)."""
     one = unit(matrices)

@@ -10,7 +10,7 @@ from qorch.model.circuit import GateList
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 from qorch.model.gates import GATES
 from qorch.model.samples import Samples
-from qorch_providers.local.numba_engine.engine import NumbaEngine, Ticket
+from qorch_providers.local.numba_engine.engine import NumbaEngine, RowCounter
 from qorch_providers.local.numba_engine.noise_kernels import FAILED, run_trajectories, sample_ideal_shots
 from qorch_providers.local.numba_engine.workspace import Purpose, Work
 from qorch_providers.local.options import Noise
@@ -64,7 +64,7 @@ class NoisySampler:
             self._log_correct = float(np.log1p(-noise.readout))
 
     def program(self, gates: GateList, basis: npt.NDArray[np.uint8]) -> NoisyProgram:
-        """What a circuit becomes under this noise."""
+        """The programs of a circuit with this noise."""
         return NoisyProgram(measured_program(gates, basis), noisy_program(gates, basis), find_sites(gates, self._noise))
 
     def sample(self, program: NoisyProgram, angles: FloatArray, samples: Samples, *, scalar: npt.DTypeLike) -> Counts:
@@ -78,13 +78,13 @@ class NoisySampler:
         return concatenate_counts(pieces) if len(pieces) > 1 else pieces[0]
 
     def _read(self, program: NoisyProgram, angles: FloatArray, samples: Samples, scalar: npt.DTypeLike) -> UIntArray:
-        """What is read in every shot, ``(R, S)``."""
+        """The outcome read in every shot, ``(R, S)``."""
         outcomes = np.empty((len(angles), samples.shots), dtype=np.uint64)
         ideal, survival = program.ideal, program.sites.survival
 
-        def task(ticket: Ticket, work: Work) -> None:
+        def task(counter: RowCounter, work: Work) -> None:
             sample_ideal_shots(
-                ticket, ideal.tables, ideal.is_real, angles, samples.streams, samples.ordinals, samples.offset,
+                counter, ideal.tables, ideal.is_real, angles, samples.streams, samples.ordinals, samples.offset,
                 survival, self._log_correct, ideal.n_qubits, work, outcomes,
             )  # fmt: skip
 
@@ -110,9 +110,9 @@ class NoisySampler:
         outcomes = np.empty(len(angles), dtype=np.uint64)
         noisy, sites = program.noisy, program.sites
 
-        def task(ticket: Ticket, work: Work) -> None:
+        def task(counter: RowCounter, work: Work) -> None:
             run_trajectories(
-                ticket, noisy.tables, noisy.is_real, angles, streams, ordinals, shots, sites.sites,
+                counter, noisy.tables, noisy.is_real, angles, streams, ordinals, shots, sites.sites,
                 sites.survival, self._log_correct, noisy.n_qubits, work, outcomes,
             )  # fmt: skip
 

@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from qorch_providers.local.numba_engine.evolution import evolve
-from qorch_providers.local.numba_engine.jit import compiled, inner
+from qorch_providers.local.numba_engine.jit import compiled, internal
 from qorch_providers.local.numba_engine.kernels import prepare_rows, probabilities_of_rows
-from qorch_providers.local.numba_engine.lanes import take_ticket
+from qorch_providers.local.numba_engine.lanes import take_next
 from qorch_providers.local.numba_engine.philox import draw_of_shot, philox
 from qorch_providers.local.numba_engine.sampling import fill_probabilities, fill_thresholds
 
@@ -22,7 +22,7 @@ READOUT_DOMAIN = 1 << 31
 _SCALE = 2.0**-32
 
 
-@inner
+@internal
 def next_failure(survival, after, shot, event, ordinal, stream):
     """The first gate after gate ``after`` that fails (their number if none does), and a word to choose the Pauli with.
 
@@ -42,7 +42,7 @@ def next_failure(survival, after, shot, event, ordinal, stream):
     return low, w1
 
 
-@inner
+@internal
 def flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream):
     """The outcome with readout errors: every bit is wrong with the probability ``1 - exp(log_correct)``."""
     if log_correct == 0.0:
@@ -59,7 +59,7 @@ def flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream):
         event += 1
 
 
-@inner
+@internal
 def find_outcome(thresholds, lane, lanes, draw):
     """The first outcome of a lane whose threshold is above the draw."""
     low, high = 0, len(thresholds) // lanes - 1
@@ -74,12 +74,12 @@ def find_outcome(thresholds, lane, lanes, draw):
 
 @compiled
 def sample_ideal_shots(
-    ticket, tables, is_real, angles, streams, ordinals, first_shot, survival, log_correct, n_qubits, work, outcomes
+    counter, tables, is_real, angles, streams, ordinals, first_shot, survival, log_correct, n_qubits, work, outcomes
 ):
     """``outcomes (R, S)``: the outcome read in every shot in which no gate fails; FAILED in the others."""
     rows, lanes = len(angles), work.lanes
     while True:
-        first = take_ticket(ticket) * lanes
+        first = take_next(counter) * lanes
         if first >= rows:
             break
         probabilities = probabilities_of_rows(tables, is_real, angles, first, work)
@@ -99,12 +99,12 @@ def sample_ideal_shots(
 
 @compiled
 def run_trajectories(
-    ticket, tables, is_real, angles, streams, ordinals, shots, sites, survival, log_correct, n_qubits, work, outcomes
+    counter, tables, is_real, angles, streams, ordinals, shots, sites, survival, log_correct, n_qubits, work, outcomes
 ):
     """``outcomes (T,)`` of single shots in which gates fail; row t of the angles is that of shot t."""
     rows, lanes = len(angles), work.lanes
     while True:
-        first = take_ticket(ticket) * lanes
+        first = take_next(counter) * lanes
         if first >= rows:
             break
         insert_paulis(first, streams, ordinals, shots, sites, survival, work)
@@ -119,7 +119,7 @@ def run_trajectories(
             outcomes[row] = flip_bits(outcome, n_qubits, log_correct, shot, ordinal, stream)
 
 
-@inner
+@internal
 def insert_paulis(first, streams, ordinals, shots, sites, survival, work):
     """Set the noise of the lanes: for each source 1 if X, and -1 if Z is inserted, else 0 and 1."""
     noise, lanes = work.flat_noise, work.lanes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qorch_providers.local.numba_engine.jit import compiled, inner
+from qorch_providers.local.numba_engine.jit import compiled, internal
 from qorch_providers.local.numba_engine.lanes import fma, load, lowest_bit, splat, store, store_rounded, unit, widen
 from qorch_providers.local.numba_engine.philox import GROUP_SHOTS, fill_draws, fill_fine_draws
 from qorch_providers.local.numba_engine.philox_vector import RUN, store_run
@@ -22,7 +22,7 @@ ZERO, ONE, HALF = np.uint64(0), np.uint64(1), np.uint64(32)
 """Indices are unsigned: signed ones are checked for being negative."""
 
 
-@inner
+@internal
 def fill_probabilities(readout, is_real, re, im, target):
     """``target[k]``: the probability of outcome k in every lane, not normalised. ``target`` may be ``re``."""
     zero = unit(target) - unit(target)
@@ -33,7 +33,7 @@ def fill_probabilities(readout, is_real, re, im, target):
         store(target, k, fma(x, x, y * y))
 
 
-@inner
+@internal
 def total(probabilities):
     """The sum over all outcomes, in float64 lanes."""
     sums = widen(load(probabilities, 0))
@@ -42,7 +42,7 @@ def total(probabilities):
     return sums
 
 
-@inner
+@internal
 def fill_thresholds(probabilities, wide, thresholds):
     """Fill the thresholds: a number from threshold k - 1 up to below threshold k draws outcome k of a lane.
 
@@ -57,7 +57,7 @@ def fill_thresholds(probabilities, wide, thresholds):
         store_rounded(thresholds, k, fma(sums, scale, quarter))
 
 
-@inner
+@internal
 def split_lanes(thresholds, lanes, ends):
     """``ends[v, g]``: the last threshold of group g in lane v; next to each other in memory, for fast searches."""
     groups = np.uint64(ends.shape[1] - ENDS_PADDING)
@@ -70,7 +70,7 @@ def split_lanes(thresholds, lanes, ends):
             at += step
 
 
-@inner
+@internal
 def sample_row(scratch, lanes, lane, stream, ordinal, first_shot, shots):
     """Add ``shots`` outcomes of the row in a lane to the histogram."""
     ends = scratch.ends[lane, : scratch.ends.shape[1] - ENDS_PADDING]
@@ -96,7 +96,7 @@ def sample_row(scratch, lanes, lane, stream, ordinal, first_shot, shots):
         done += taken
 
 
-@inner
+@internal
 def fill_guide(ends, shift, guide):
     """``guide[b]``: how many groups end in the buckets before b, which is the first that a number in b can be in.
 
@@ -113,7 +113,7 @@ def fill_guide(ends, shift, guide):
         reached = after + RUN
 
 
-@inner
+@internal
 def find_group(ends, guide, shift, draw):
     """The group of outcomes of a draw; the first step without a branch, because most searches end there."""
     index = np.uint64(guide[draw >> shift])
@@ -123,14 +123,14 @@ def find_group(ends, guide, shift, draw):
     return index
 
 
-@inner
+@internal
 def count_outcomes(ends, guide, shift, draws, histogram):
     """Count the outcome of every draw; they are below 2^32 - 1, which has no outcome."""
     for place in range(np.uint64(len(draws))):
         histogram[find_group(ends, guide, shift, draws[place])] += np.uint32(1)
 
 
-@inner
+@internal
 def count_within_groups(scratch, ends, lanes, lane, group, shift, draws):
     """``count_outcomes`` for groups of several outcomes; those that were seen are marked in a bitmap."""
     width, thresholds = np.uint64(lanes), scratch.thresholds
@@ -146,7 +146,7 @@ def count_within_groups(scratch, ends, lanes, lane, group, shift, draws):
         scratch.seen[outcome >> np.uint64(6)] |= ONE << (outcome & np.uint64(63))
 
 
-@inner
+@internal
 def take_histogram(scratch, is_dense, entries, row, start):
     """Move the outcomes that were seen to the entries from ``start``, and clear the histogram; returns their end."""
     found = scratch.found
@@ -159,7 +159,7 @@ def take_histogram(scratch, is_dense, entries, row, start):
     return start + np.int64(end)
 
 
-@inner
+@internal
 def find_all(histogram, found):
     """Write outcomes (upper half) with counts (lower half) above 0; returns how many, and the largest count.
 
@@ -176,7 +176,7 @@ def find_all(histogram, found):
     return end, largest
 
 
-@inner
+@internal
 def find_marked(scratch, found):
     """``find_all`` for the outcomes that are marked in the bitmap, which is cleared."""
     end, largest, histogram = ZERO, np.uint32(0), scratch.histogram
@@ -193,7 +193,7 @@ def find_marked(scratch, found):
     return end, largest
 
 
-@inner
+@internal
 def write(found, outcomes, counts):
     """Split what was found into outcomes and counts, in the types of the targets."""
     for place in range(np.uint64(len(found))):
@@ -201,7 +201,7 @@ def write(found, outcomes, counts):
         counts[place] = found[place]
 
 
-@inner
+@internal
 def sample_large(probabilities, stream, ordinal, first_shot, shots, draws, outcomes, counts):
     """Sample one row with very many outcomes, in one pass over its sorted draws; returns how many were seen."""
     fill_fine_draws(stream, ordinal, first_shot, draws[:shots])

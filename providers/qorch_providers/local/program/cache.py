@@ -14,12 +14,12 @@ Basis = npt.NDArray[np.uint8]
 
 
 def measured_program(gates: GateList, basis: Basis) -> Program:
-    """For measuring in a basis."""
+    """The program for measuring in a basis."""
     return _measured(gates, basis.tobytes(), is_noisy=False)
 
 
 def noisy_program(gates: GateList, basis: Basis) -> Program:
-    """For measuring in a basis, with a source of noise after every gate."""
+    """The program for measuring in a basis, with a source of noise after every gate."""
     return _measured(gates, basis.tobytes(), is_noisy=True)
 
 
@@ -30,5 +30,5 @@ def _measured(gates: GateList, basis: bytes, *, is_noisy: bool) -> Program:
 
 @lru_cache(maxsize=MAX_PROGRAMS)
 def gradient_program(gates: GateList) -> Program:
-    """For going back and forth."""
+    """The program for the adjoint method, which runs it forward and then backward."""
     return compile_program(gates, None, for_gradient=True)

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import numpy as np
 import pytest
 
-from qorch.engine.engine import Call, Engine
+from qorch.engine.engine import Engine
+from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import JobFailedError, RunStoppedError
 from qorch.model.circuit import free_circuit
@@ -50,7 +51,7 @@ class AdoptionChecks(RemoteChecks):
 
         self._check(work, n_jobs=1)
 
-    def test_an_engine_settles_a_lost_answer(self) -> None:
+    def test_an_engine_finds_the_job_of_a_lost_answer(self) -> None:
         """The job was accepted, so it is found by its key, and is not sent again."""
 
         async def work(store: Store) -> PubResult:

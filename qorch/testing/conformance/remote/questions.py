@@ -43,7 +43,7 @@ class QuestionChecks(RemoteChecks):
 
     @pytest.mark.parametrize("name", ["poll", "fetch"])
     def test_a_question_with_a_refused_key_says_so(self, name: str) -> None:
-        """The user has to mend the key; no job is lost meanwhile."""
+        """The user has to replace the key; no job is lost meanwhile."""
 
         async def work(backend: RemoteBackend) -> None:
             sent = await self.send(backend)

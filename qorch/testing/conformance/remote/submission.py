@@ -99,7 +99,7 @@ class SubmissionChecks(RemoteChecks):
         self.ask(work)
 
     @pytest.mark.parametrize("loss", LOSSES)
-    def test_a_lost_answer_is_unknown_and_settled_by_a_search(self, loss: Behaviour) -> None:
+    def test_a_lost_answer_is_unknown_until_the_job_is_found(self, loss: Behaviour) -> None:
         """It may have been accepted, so it is no refusal; it was sent once, and ``find`` tells what became of it."""
 
         async def work(backend: RemoteBackend) -> None:
@@ -126,7 +126,7 @@ class SubmissionChecks(RemoteChecks):
             before = len(self.harness.submissions())
             with self.server(Behaviour.LOST_AFTER, Behaviour.UNLISTED):
                 error = await self._failure(backend, payload)
-                assert isinstance(error, UnknownOutcomeError), f"nobody knows yet, but it was called {error!r}"
+                assert isinstance(error, UnknownOutcomeError), f"the outcome is unknown, but the error was {error!r}"
                 assert await backend.find([payload.key], since=long_ago()) == {}
                 assert payload.key not in (await backend.list_keys(since=long_ago(), known=()) or {})
             assert self.harness.accepted(payload.key) == 1

@@ -6,7 +6,7 @@ import time
 
 PATIENCE_SECONDS = 30.0
 _TURNS = 20
-"""Turns of the event loop after which whoever woke up sleeps again, or is done."""
+"""Turns of the event loop after which every task that woke up sleeps again, or is done."""
 
 
 class HandTimer:
@@ -35,14 +35,14 @@ class HandTimer:
         return len(self._sleepers)
 
     def wait_for_sleeper(self) -> None:
-        """Return once somebody sleeps."""
+        """Return once a task sleeps."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._sleepers:
-            assert time.monotonic() < deadline, "nobody went to sleep"
+            assert time.monotonic() < deadline, "no task went to sleep"
             time.sleep(0.002)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and wake whoever's moment has come, each at its own."""
+        """Let time pass, and wake each task at its own moment."""
         if not self._sleepers:
             self._now += seconds
             return

@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from forked import Started, start_python
+from ionq_driver import Death, Life
 
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports.clock import WallClock
-from qorch.wiring import open_store
+from qorch.stores import open_store
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forked import Started, start_python
-from ionq_driver import Death, Life
 
 DRIVER = Path(__file__).parent / "ionq_driver.py"
 KILLED = -9

@@ -6,15 +6,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
+from scripted_server import Answer, ScriptedServer, head, reply
 
 from qorch.ports.clock import WallClock
 from qorch_providers.http import HttpClient, TooLargeError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted_server import Answer, ScriptedServer, head, reply
 
 
 @contextmanager

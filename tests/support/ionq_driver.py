@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import numpy as np
+from ionq_steps import kill_at
 
 from qorch.errors import QorchError, UnknownOutcomeError
 from qorch.model.circuit import Circuit, build_gate_list, free_circuit
@@ -26,11 +26,9 @@ from qorch.model.pub import Pub
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
-from qorch.wiring import open_store, start_run
+from qorch.stores import open_store
+from qorch.wiring import start_run
 from qorch_providers.ionq import open_backend
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ionq_steps import kill_at
 
 HELD, STOPPED = 4, 128 + signal.SIGINT
 LONGEST_SECONDS = 120.0
@@ -69,7 +67,7 @@ class Death(msgspec.Struct, frozen=True):
 
 def live(life: Life) -> int:
     """Start the run, or go on with it, and work to its end; the exit code."""
-    # Whoever started this may have it ignore Ctrl-C.
+    # The process that started this one may have it ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with closing(open_store(life.db, clock=WallClock())) as store:
@@ -124,7 +122,7 @@ def make_angles(life: Life, step: int) -> np.ndarray[tuple[int, int], np.dtype[n
 
 
 def _say(**fields: object) -> None:
-    # One write: whoever is killed leaves whole lines.
+    # One write: a process that is killed leaves whole lines.
     os.write(1, json.dumps(fields).encode() + b"\n")
 
 

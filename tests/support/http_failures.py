@@ -1,12 +1,9 @@
-"""What the tests of the HTTP client share: answers that break, a port where nobody listens, all texts of an error."""
+"""What the tests of the HTTP client share: answers that break, a port without a server, all texts of an error."""
 
 import gzip
 import socket
-import sys
 import traceback
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from scripted_server import head, reply, reset, send_and_close
 
 LOST = {
@@ -27,7 +24,7 @@ LOST = {
 
 
 def free_port() -> int:
-    """A port where nobody listens."""
+    """A port where no server listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

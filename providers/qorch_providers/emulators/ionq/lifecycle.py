@@ -14,7 +14,7 @@ import numpy as np
 
 from qorch_providers.emulators.ionq.backends import MACHINES, NOISE_MODELS
 from qorch_providers.emulators.ionq.circuits import Workload
-from qorch_providers.emulators.ionq.jobs import FINAL, Book, Failure, Job, Order
+from qorch_providers.emulators.ionq.jobs import FINAL, Failure, Job, JobRegistry, Order
 from qorch_providers.emulators.ionq.outcomes import Outcomes, simulate
 from qorch_providers.emulators.kit.clock import ScaledClock
 from qorch_providers.emulators.kit.latency import Latency
@@ -24,12 +24,12 @@ _FAULT_FAILURE = Failure("QuantumComputerError", "the emulator was told to let t
 _FAULT_REFUSAL = Failure("UnsupportedGate", "the emulator was told that this circuit cannot run")
 
 
-class Life:
+class Lifecycle:
     """Moves jobs through their states, each in a task of its own."""
 
     def __init__(
         self,
-        book: Book,
+        registry: JobRegistry,
         *,
         clock: ScaledClock,
         queue: Latency,
@@ -38,7 +38,7 @@ class Life:
         rng: np.random.Generator,
     ) -> None:
         """``workers``: how many jobs execute side by side; None for any number."""
-        self._book = book
+        self._registry = registry
         self._clock = clock
         self._queue = queue
         self._execute = execute
@@ -109,7 +109,7 @@ class Life:
         self._fail_as_told(job, faults)
         job.has_run = not faults & {"failure", "invalid"}
         if job.has_run and not job.order.dry_run:
-            self._book.keep(job, outcomes)
+            self._registry.keep(job, outcomes)
         self._finish(job)
 
     def _fail_as_told(self, job: Job, faults: frozenset[str]) -> None:

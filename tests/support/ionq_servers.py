@@ -2,12 +2,11 @@
 
 import asyncio
 import datetime
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from scripted_server import Answer, Request, ScriptedServer, reply
 
 from qorch.model.circuit import build_gate_list
 from qorch.model.job import JobRequest, JobResult
@@ -15,9 +14,6 @@ from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.backend import block_of, gate_triple
 from qorch_providers.ionq import IonqBackend, open_backend
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted_server import Answer, Request, ScriptedServer, reply
 
 T = TypeVar("T")
 Routes = Mapping[str, Answer | Callable[[Request], Answer]]

@@ -19,9 +19,9 @@ from qorch.model.result import PubResult
 from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
 from qorch.run.run import Run
+from qorch.stores import open_store
 from qorch.testing.conformance.backend import gate_triple
 from qorch.testing.reference import reference_parities, reference_probabilities
-from qorch.wiring import open_store
 from qorch_providers.emulators.ionq import RunningEmulator
 from qorch_providers.ionq import IonqBackend
 

@@ -52,7 +52,7 @@ class ScriptedServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop, and drop whoever still waits."""
+        """Stop, and drop the clients that still wait."""
         self._server.close()
         for task in tuple(self.tasks):
             task.cancel()

@@ -1,4 +1,4 @@
-"""The life of a task after its acceptance: created, queued, running, over; simulation happens beside the event loop.
+"""The lifecycle of a task: created, queued, running, over. Its simulation runs in another thread.
 
 A task is `CREATED` for the first tenth of its time in the queue, then `QUEUED`. With a limit on workers it waits on
 until one is free. It is `RUNNING` for the drawn time of execution, or for as long as simulating it takes if that is
@@ -17,7 +17,7 @@ from qorch_providers.emulators.braket.objects import ObjectStore, StoredObject
 from qorch_providers.emulators.braket.outcomes import ProgramOutcome, run_exactly, run_rows, run_sampled
 from qorch_providers.emulators.braket.results import RESULTS, BrokenExecutables, duration_seconds, result_files
 from qorch_providers.emulators.braket.submission import TaskSubmission
-from qorch_providers.emulators.braket.tasks import FINAL, EmulatedTask, TaskBook
+from qorch_providers.emulators.braket.tasks import FINAL, EmulatedTask, TaskRegistry
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock
 from qorch_providers.emulators.kit.latency import Latency
@@ -32,12 +32,12 @@ _TOLD = "the emulator was told to let this fail"
 Simulation = asyncio.Future[list[list[ProgramOutcome]]]
 
 
-class TaskLife:
+class TaskLifecycle:
     """Moves tasks through their states."""
 
     def __init__(
         self,
-        book: TaskBook,
+        registry: TaskRegistry,
         store: ObjectStore,
         *,
         clock: ScaledClock,
@@ -50,7 +50,7 @@ class TaskLife:
         rng: np.random.Generator,
     ) -> None:
         """``workers``: tasks that run side by side, None for any number. ``price_micros``: of a task and seconds."""
-        self._book = book
+        self._registry = registry
         self._store = store
         self._clock = clock
         self._queue = queue
@@ -62,31 +62,31 @@ class TaskLife:
         self._rates = rates
         self._rng = rng
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="qorch-simulator")
-        self._lives: set[asyncio.Task[None]] = set()
+        self._lifecycles: set[asyncio.Task[None]] = set()
 
     def begin(self, task: EmulatedTask, submission: TaskSubmission, *, faults: Sequence[str]) -> None:
-        """Start a task's life. It is simulated at once, while the task is still in the queue."""
+        """Start a task's lifecycle. It is simulated at once, while the task is still in the queue."""
         simulation = None if submission.failure else self._start_simulation(task, submission)
-        task.life = asyncio.create_task(self._live(task, submission, simulation, frozenset(faults)))
-        self._lives.add(task.life)
-        task.life.add_done_callback(self._lives.discard)
+        task.background = asyncio.create_task(self._live(task, submission, simulation, frozenset(faults)))
+        self._lifecycles.add(task.background)
+        task.background.add_done_callback(self._lifecycles.discard)
 
     def cancel(self, task: EmulatedTask) -> str:
         """Cancel a task, and say how far that is. Raises RefusedError (409) if it is over already."""
         if task.status in ("COMPLETED", "FAILED"):
             raise RefusedError(409, f"The task is in {task.status} status and cannot be cancelled")
         if task.status not in FINAL:
-            if task.life is not None:
-                task.life.cancel()
-            self._book.move(task, "CANCELLED", now_unix=self._clock.unix())
+            if task.background is not None:
+                task.background.cancel()
+            self._registry.move(task, "CANCELLED", now_unix=self._clock.unix())
             return "CANCELLING"
         return "CANCELLED"
 
     async def close(self) -> None:
-        """End all lives."""
-        for life in tuple(self._lives):
-            life.cancel()
-        await asyncio.gather(*self._lives, return_exceptions=True)
+        """End all lifecycles."""
+        for lifecycle in tuple(self._lifecycles):
+            lifecycle.cancel()
+        await asyncio.gather(*self._lifecycles, return_exceptions=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def _live(
@@ -94,12 +94,12 @@ class TaskLife:
     ) -> None:
         queue_seconds = self._queue.draw_seconds(self._rng)
         await self._clock.sleep(_CREATED_SHARE * queue_seconds)
-        self._book.move(task, "QUEUED", now_unix=self._clock.unix())
+        self._registry.move(task, "QUEUED", now_unix=self._clock.unix())
         if "stuck" in faults:
             return
         await self._clock.sleep((1.0 - _CREATED_SHARE) * queue_seconds)
         async with self._workers:
-            self._book.move(task, "RUNNING", now_unix=self._clock.unix())
+            self._registry.move(task, "RUNNING", now_unix=self._clock.unix())
             if simulation is None:
                 self._fail(task, submission.failure or _TOLD)
                 return
@@ -161,18 +161,18 @@ class TaskLife:
             stored = StoredObject(content, now_unix, padding_bytes=_HUGE_BYTES if is_huge else 0)
             self._store.put(task.order.bucket, f"{task.directory}/{name}", stored)
         task.failed_executables = broken.failed
-        self._book.move(task, "COMPLETED", now_unix=now_unix)
+        self._registry.move(task, "COMPLETED", now_unix=now_unix)
         task.price_micros = self._price_micros(task, duration_seconds(task, self._clock))
 
     def _fail(self, task: EmulatedTask, reason: str) -> None:
         task.failure_reason = reason
-        self._book.move(task, "FAILED", now_unix=self._clock.unix())
+        self._registry.move(task, "FAILED", now_unix=self._clock.unix())
 
 
 def _simulate(
     submission: TaskSubmission, rates: NoiseRates | None, rng: np.random.Generator
 ) -> list[list[ProgramOutcome]]:
-    """By program and row."""
+    """The outcomes of a task, by program and row."""
     order = submission.order
     if not order.is_set:
         (only,) = submission.programs

@@ -1,0 +1,69 @@
+"""What a store reports about its contents: sums of a run, sizes, and what trimming deleted."""
+
+import datetime
+from dataclasses import dataclass
+
+from qorch.model.executions import CountsExecutions
+
+BLOCK_OVERHEAD_BYTES = 1_000
+"""What a stored block takes beside its arrays: digests, index entries and unused ends of pages."""
+
+
+@dataclass(frozen=True)
+class CacheStatistics:
+    """What the store holds: blocks, rows and their bytes, in all and by run id.
+
+    ``free_rows`` and ``free_bytes``: of these, those of runs on backends that charge nothing. All others count as
+    paid, also if it was not recorded whether the backend charges.
+    """
+
+    blocks: int
+    rows: int
+    bytes: int
+    runs: tuple[tuple[str, int, int], ...] = ()
+    free_rows: int = 0
+    free_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """What one piece of trimming deleted; ``has_more``: the next piece would find more to do."""
+
+    rows: int
+    bytes: int
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class StoreRoom:
+    """The room that a store takes and has, in bytes.
+
+    ``file_bytes``: the file, its log included; ``unused_bytes`` of it hold nothing, and are used again or given back by
+    ``shrink``; ``disk_bytes``: free on its disk. ``obstacle``: a sentence why ``shrink`` cannot give back now, or "".
+    ``is_rewritten``: ``shrink`` has to write the whole file anew, once.
+    """
+
+    file_bytes: int
+    unused_bytes: int
+    disk_bytes: int
+    obstacle: str = ""
+    is_rewritten: bool = False
+
+
+@dataclass(frozen=True)
+class RunTotals(CountsExecutions):
+    """Sums of a run over all its sessions. ``metrics``: the newest value of every name, in the order of names.
+
+    ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not. ``active_until``: the end of
+    the last session, as it was last recorded; None before the first.
+    """
+
+    sessions: int
+    steps: int
+    jobs: int
+    jobs_unsent: int
+    executions: int
+    executions_from_cache: int
+    wall_seconds: float
+    active_until: datetime.datetime | None
+    metrics: dict[str, float]
