@@ -51,9 +51,9 @@ def no_intent(patch: pytest.MonkeyPatch) -> None:
         finally:
             self.journal = journal
 
-    async def send_first(self: Sender, sending: Any, permit: Any) -> None:
+    async def send_first(self: Sender, sending: Any, payload: Any, permit: Any) -> None:
         record, attempt = sending.record, sending.attempt
-        await send(self, sending, permit)
+        await send(self, sending, payload, permit)
         await self.journal.write_ahead([record, attempt, sending.plan])
 
     patch.setattr(Sender, "_intend", intend_later)
