@@ -21,7 +21,8 @@ from qorch.model.pub import as_batch
 from qorch.ports.clock import WallClock
 from qorch.ports.policy import RunPolicy
 from qorch.ports.records import RunRecord
-from qorch.testing.fakes.provider import FakeProvider, FakeRemote, Fault
+from qorch.testing.fakes.provider import FakeProvider, Fault
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 
 JOB_BYTES = 1000
