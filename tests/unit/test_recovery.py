@@ -362,7 +362,7 @@ def test_recovery_that_fails_leaves_nothing_at_work(sandbox: Sandbox) -> None:
         engine = sandbox.engine(remote, run_id="s", policy=RunPolicy(retry=RetryPolicy(patience_seconds=60.0)))
         await engine.open()
         with pytest.raises(BusyError):
-            await vars(engine)["_submitter"].settle_run("r")
+            await vars(engine)["_submitter"].recover_run("r")
         assert "_recover" not in {task.get_coro().__name__ for task in asyncio.all_tasks()}  # type: ignore[union-attr]
 
     sandbox.run(work())
