@@ -52,6 +52,14 @@ def test_runs_are_sorted_by_any_column(sort: str | None, expected: str) -> None:
     assert names(sort=sort) == expected
 
 
+@pytest.mark.parametrize("column", ["executed", "executions", "rows_executed"])
+def test_executions_are_a_column_under_their_older_names(column: str) -> None:
+    """``executed`` was the heading and ``rows_executed`` the key; both still sort and filter."""
+    many, few = (make(run) | {"executions": n, "rows_executed": n} for run, n in (("many", 20), ("few", 3)))
+    assert Query(sort=column).choose([many, few]) == [few, many]
+    assert Query(filters=(read_filter(f"{column}>3"),)).choose([many, few]) == [many]
+
+
 def test_reversing_turns_any_order() -> None:
     """That of a column, and that without one."""
     assert names(sort="run", is_reversed=True) == names(is_reversed=True) == "cba"
