@@ -1,4 +1,4 @@
-"""Two processes on one database: on one run, on the same rows, and under one pace."""
+"""Two processes on one database: on one run, on the same rows, and under one throttle."""
 
 import fcntl
 import signal

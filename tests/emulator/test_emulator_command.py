@@ -107,7 +107,7 @@ def test_a_process_with_wrong_options_says_no_more() -> None:
     command = (*COMMAND, "ionq", "--queue", "soon")
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     assert done.returncode == 2
-    assert_refused(done.stderr, "'soon' is no latency")
+    assert_refused(done.stderr, "'soon' is not a latency")
 
 
 def assert_refused(said: str, words: str) -> None:

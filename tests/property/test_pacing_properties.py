@@ -1,4 +1,4 @@
-"""Whatever several processes do to an account's pace, in any order: limits hold, and pauses are obeyed."""
+"""Whatever several processes do to an account's throttle, in any order: limits hold, and pauses are obeyed."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qorch.engine.remote import pacing
-from qorch.engine.remote.pacing import Throttle, decode_pace, encode_pace
+from qorch.engine.remote.pacing import Throttle, decode_throttle, encode_throttle
 from qorch.ports.policy import OnUnknown, Rate, Terms
 
 HOLDERS = ("a", "b", "c")
@@ -36,18 +36,18 @@ class Account:
         self.paused_until = 0.0
 
     @property
-    def pace(self) -> Throttle:
+    def throttle(self) -> Throttle:
         """The state as any process finds it."""
-        return decode_pace(self.state)
+        return decode_throttle(self.state)
 
-    def keep(self, pace: Throttle) -> None:
+    def keep(self, throttle: Throttle) -> None:
         """Store it."""
-        self.state = encode_pace(pace)
+        self.state = encode_throttle(throttle)
 
     def admit(self, holder: str) -> None:
         """Let one go where that is allowed, and check that it was right to."""
-        pace, admission = pacing.admit(self.pace, holder, now=self.now, terms=self.terms)
-        self.keep(pace)
+        throttle, admission = pacing.admit(self.throttle, holder, now=self.now, terms=self.terms)
+        self.keep(throttle)
         if admission.wait_seconds > 0:
             return
         assert self.now >= self.paused_until
@@ -71,19 +71,19 @@ class Account:
         if move != "withdraw":
             self.latest_arrivals.append(self.now)
         if move == "accept":
-            self.keep(pacing.accept(self.pace, holder, now=self.now, terms=self.terms))
+            self.keep(pacing.accept(self.throttle, holder, now=self.now, terms=self.terms))
             return
         self.jobs[holder] -= 1
         if move == "reject":
-            self.keep(pacing.reject(self.pace, holder, now=self.now))
+            self.keep(pacing.reject(self.throttle, holder, now=self.now))
         elif move == "withdraw":
-            self.keep(pacing.withdraw(self.pace, holder, now=self.now))
+            self.keep(pacing.withdraw(self.throttle, holder, now=self.now))
         else:
             wait = 20.0 if move == "limit" else None
             self.paused_until = max(self.paused_until, self.now + (wait or 0.0))
             self.keep(
                 pacing.refuse(
-                    self.pace,
+                    self.throttle,
                     holder,
                     now=self.now,
                     terms=self.terms,
@@ -97,12 +97,12 @@ class Account:
         """One of the holder's accepted jobs is over."""
         if self.jobs[holder] > len(self.sending[holder]):
             self.jobs[holder] -= 1
-            self.keep(pacing.finish(self.pace, holder, now=self.now))
+            self.keep(pacing.finish(self.throttle, holder, now=self.now))
 
     def end(self, holder: str, *, is_leaving: bool) -> None:
         """A process ends, and one of the same name begins; what it was sending has arrived at the latest now."""
         move = pacing.leave if is_leaving else pacing.enter
-        self.keep(move(self.pace, holder, now=self.now))
+        self.keep(move(self.throttle, holder, now=self.now))
         self.latest_arrivals += [self.now] * len(self.sending[holder])
         self.sending[holder] = []
         self.jobs[holder] = 0
@@ -124,9 +124,9 @@ def test_limits_and_pauses_hold(moves: list[tuple[str, str, float]], rate: Rate 
             account.end(holder, is_leaving=move == "leave")
         else:
             account.answer(move, holder)
-    pace = account.pace
-    assert {name: other.jobs for name, other in pace.holders.items()}.items() <= account.jobs.items()
-    assert 1.0 <= pace.limit <= max(pacing.FIRST_LIMIT, most_jobs)
+    throttle = account.throttle
+    assert {name: other.jobs for name, other in throttle.holders.items()}.items() <= account.jobs.items()
+    assert 1.0 <= throttle.limit <= max(pacing.FIRST_LIMIT, most_jobs)
 
 
 @settings(deadline=None, max_examples=100)
@@ -143,10 +143,10 @@ def test_nobody_waits_for_ever(moves: list[tuple[str, str, float]], rate: Rate |
     for holder in HOLDERS:
         account.end(holder, is_leaving=True)
     for _ in range(20):
-        pace, admission = pacing.admit(account.pace, "d", now=account.now, terms=account.terms)
+        throttle, admission = pacing.admit(account.throttle, "d", now=account.now, terms=account.terms)
         if admission.wait_seconds == 0:
             return
-        account.keep(pace)
+        account.keep(throttle)
         account.now += admission.wait_seconds
     raise AssertionError(f"still waiting for {admission}")
 
@@ -154,5 +154,5 @@ def test_nobody_waits_for_ever(moves: list[tuple[str, str, float]], rate: Rate |
 @given(st.binary(max_size=200))
 def test_any_state_can_be_read(state: bytes) -> None:
     """Garbage is as good as new, and never an exception."""
-    pace = decode_pace(state)
-    assert decode_pace(encode_pace(pace)) == pace
+    throttle = decode_throttle(state)
+    assert decode_throttle(encode_throttle(throttle)) == throttle

@@ -168,15 +168,15 @@ def trusted_clock(patch: pytest.MonkeyPatch) -> None:
 
 def no_rate(patch: pytest.MonkeyPatch) -> None:
     """Declared limits are not kept."""
-    patch.setattr(pacing, "_window_wait", lambda pace, rate, now: 0.0)
+    patch.setattr(pacing, "_window_wait", lambda throttle, rate, now: 0.0)
 
 
 def careless_start(patch: pytest.MonkeyPatch) -> None:
     """What was being sent when a process died does not count in the window."""
 
-    def forget(pace: pacing.Throttle, holder: str, *, now: float) -> pacing.Throttle:
-        others = {name: other for name, other in pace.holders.items() if name != holder}
-        return msgspec.structs.replace(pace, holders=others)
+    def forget(throttle: pacing.Throttle, holder: str, *, now: float) -> pacing.Throttle:
+        others = {name: other for name, other in throttle.holders.items() if name != holder}
+        return msgspec.structs.replace(throttle, holders=others)
 
     patch.setattr(pacing, "enter", forget)
     patch.setattr(pacing, "leave", forget)

@@ -69,7 +69,7 @@ def pace_of(sandbox: Sandbox) -> Throttle:
         return Change(state, None)
 
     sandbox.store.update_shared_state(HOLD.account, look)
-    return pacing.decode_pace(seen[0])
+    return pacing.decode_throttle(seen[0])
 
 
 def holder_of(sandbox: Sandbox, name: str = "a") -> tuple[int, int]:

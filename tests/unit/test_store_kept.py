@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qorch.audit.report import make_report
-from qorch.engine.remote.pacing import decode_pace
+from qorch.engine.remote.pacing import decode_throttle
 from qorch.model.job import JobState
 from qorch.model.timing import Phase
 from qorch.ports.clock import WallClock
@@ -59,5 +59,7 @@ def test_a_database_of_revision_0003_keeps_its_counts_phases_and_attempts(tmp_pa
         [attempt] = store.attempts(held.job_id)
         assert (attempt.payload_digest, attempt.search_text) == (None, "qorch 3d0ed1b8bebb72d3")
         assert store.job_plan(held.job_id) is not None
-        throttle = store.update_shared_state("ionq:03bb6ae4657f", lambda state, _: Change(state, decode_pace(state)))
+        throttle = store.update_shared_state(
+            "ionq:03bb6ae4657f", lambda state, _: Change(state, decode_throttle(state))
+        )
         assert len(throttle.result().sent) == 5

@@ -95,7 +95,7 @@ def _check_noise_file(noise: str, content: bytes) -> None:
         complaints = [complaint for error in errors if (complaint := _complaint_about(error))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"'{noise}' is no noise model; write it with json.dump(NoiseModel.to_dict(serializable=True))"
+            f"'{noise}' is not a noise model; write it with json.dump(NoiseModel.to_dict(serializable=True))"
         ) from error
     if complaints:
         raise UsageError(f"the noise file '{noise}' has {complaints[0]}; leave that out")

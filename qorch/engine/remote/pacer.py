@@ -1,4 +1,4 @@
-"""Permits to submit: given one at a time, as fast as the account's shared pace allows."""
+"""Permits to submit: given one at a time, as fast as the account's shared throttle allows."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -71,17 +71,17 @@ class Permit:
         """The submission was accepted: its job is in progress."""
         if self._answer():
             terms = self._pacer.terms
-            await self._pacer.move(lambda pace, holder, now: pacing.accept(pace, holder, now=now, terms=terms))
+            await self._pacer.move(lambda throttle, holder, now: pacing.accept(throttle, holder, now=now, terms=terms))
 
     async def rejected(self) -> None:
         """The submission was refused for what it is, or nothing waits for its answer."""
         if self._end():
-            await self._pacer.move(lambda pace, holder, now: pacing.reject(pace, holder, now=now))
+            await self._pacer.move(lambda throttle, holder, now: pacing.reject(throttle, holder, now=now))
 
     async def withdrawn(self) -> None:
         """The submission was not sent."""
         if self._end():
-            await self._pacer.move(lambda pace, holder, now: pacing.withdraw(pace, holder, now=now))
+            await self._pacer.move(lambda throttle, holder, now: pacing.withdraw(throttle, holder, now=now))
 
     async def refused(self, error: BusyError) -> None:
         """The submission met a limit or trouble, and its job is provably not in progress."""
@@ -96,7 +96,7 @@ class Permit:
     async def finished(self) -> None:
         """The job is over, or provably was never in progress."""
         if self._end():
-            await self._pacer.move(lambda pace, holder, now: pacing.finish(pace, holder, now=now))
+            await self._pacer.move(lambda throttle, holder, now: pacing.finish(throttle, holder, now=now))
 
     async def _refuse(self, error: BusyError | None, *, is_over: bool) -> None:
         is_closed = isinstance(error, UnavailableError)
@@ -216,13 +216,13 @@ class Pacer:
 
         No process waits for what they have in progress. What they may have sent still counts if a rate is kept.
         """
-        holders = await asyncio.wrap_future(self._update(lambda pace, _: (pace, tuple(pace.holders))))
+        holders = await asyncio.wrap_future(self._update(lambda throttle, _: (throttle, tuple(throttle.holders))))
         dead = await asyncio.to_thread(self._find_dead, holders)
 
-        def dismiss(pace: Throttle, _holder: str, now: float) -> Throttle:
+        def dismiss(throttle: Throttle, _holder: str, now: float) -> Throttle:
             for holder in dead:
-                pace = pacing.leave(pace, holder, now=now)
-            return pace
+                throttle = pacing.leave(throttle, holder, now=now)
+            return throttle
 
         if dead:
             await self.move(dismiss)
@@ -234,11 +234,11 @@ class Pacer:
     async def _ask(self) -> tuple[Admission, float]:
         """The answer of the shared state, and its time. A caller that goes away meanwhile gives back what it got."""
 
-        def change(pace: Throttle, now: float) -> tuple[Throttle, tuple[Admission, float]]:
+        def change(throttle: Throttle, now: float) -> tuple[Throttle, tuple[Admission, float]]:
             if not self._has_entered:
-                pace = pacing.enter(pace, self._holder, now=now)
-            pace, admission = pacing.admit(pace, self._holder, now=now, terms=self.terms)
-            return pace, (admission, now)
+                throttle = pacing.enter(throttle, self._holder, now=now)
+            throttle, admission = pacing.admit(throttle, self._holder, now=now, terms=self.terms)
+            return throttle, (admission, now)
 
         asking = asyncio.wrap_future(self._update(change))
         try:
@@ -251,7 +251,7 @@ class Pacer:
 
     def _give_back(self, asking: "asyncio.Future[tuple[Admission, float]]") -> None:
         if not asking.cancelled() and asking.exception() is None and asking.result()[0].wait_seconds == 0:
-            self._update(lambda pace, now: (pacing.withdraw(pace, self._holder, now=now), None))
+            self._update(lambda throttle, now: (pacing.withdraw(throttle, self._holder, now=now), None))
             self._freed.set()
 
     async def _pause(self, seconds: float, event: asyncio.Event) -> None:
@@ -300,8 +300,8 @@ class Pacer:
         self.shut()
         jitter = float(self._random.uniform())
         await self.move(
-            lambda pace, holder, now: pacing.refuse(
-                pace,
+            lambda throttle, holder, now: pacing.refuse(
+                throttle,
                 holder,
                 now=now,
                 terms=self.terms,
@@ -315,7 +315,7 @@ class Pacer:
 
     async def leave(self) -> None:
         """This process submits nothing more."""
-        await self.move(lambda pace, holder, now: pacing.leave(pace, holder, now=now))
+        await self.move(lambda throttle, holder, now: pacing.leave(throttle, holder, now=now))
 
     def stop(self, error: Exception) -> None:
         """Let nothing through any more: all that wait, or come, get this error."""
@@ -324,11 +324,11 @@ class Pacer:
         self._stopped.set()
 
     async def move(self, move: Callable[[Throttle, str, float], Throttle]) -> None:
-        """Change the shared state by one of the moves of ``pacing``: ``move(pace, holder, now)``.
+        """Change the shared state by one of the moves of ``pacing``: ``move(throttle, holder, now)``.
 
         The change is handed over before anything is waited for; a caller that is cancelled does not take it back.
         """
-        moved = asyncio.wrap_future(self._update(lambda pace, now: (move(pace, self._holder, now), None)))
+        moved = asyncio.wrap_future(self._update(lambda throttle, now: (move(throttle, self._holder, now), None)))
         try:
             await asyncio.shield(moved)
         finally:
@@ -338,7 +338,7 @@ class Pacer:
         """Change the shared state; ``change`` gets it, and the store's time in seconds."""
 
         def change_state(state: bytes | None, now_ns: int) -> Change[T]:
-            pace, value = change(pacing.decode_pace(state), now_ns / 1e9)
-            return Change(pacing.encode_pace(pace), value)
+            throttle, value = change(pacing.decode_throttle(state), now_ns / 1e9)
+            return Change(pacing.encode_throttle(throttle), value)
 
         return self._store.update_shared_state(self.terms.account, change_state)

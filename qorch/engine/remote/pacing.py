@@ -95,7 +95,7 @@ class Admission:
     is_probe: bool = False
 
 
-def decode_pace(state: bytes | None) -> Throttle:
+def decode_throttle(state: bytes | None) -> Throttle:
     """The state as stored; what cannot be read is as good as new."""
     if state is None:
         return Throttle()
@@ -105,76 +105,76 @@ def decode_pace(state: bytes | None) -> Throttle:
         return Throttle()
 
 
-def encode_pace(pace: Throttle) -> bytes:
+def encode_throttle(throttle: Throttle) -> bytes:
     """The state to be stored."""
-    return msgspec.json.encode(pace)
+    return msgspec.json.encode(throttle)
 
 
-def enter(pace: Throttle, holder: str, *, now: float) -> Throttle:
+def enter(throttle: Throttle, holder: str, *, now: float) -> Throttle:
     """A process begins: what an earlier one of its name was sending may have arrived until now."""
-    left = pace.holders.get(holder, Holder())
-    sent = (*pace.sent, *(now for _ in range(left.sending)))
-    return msgspec.structs.replace(leave(pace, holder, now=now), sent=sent)
+    left = throttle.holders.get(holder, Holder())
+    sent = (*throttle.sent, *(now for _ in range(left.sending)))
+    return msgspec.structs.replace(leave(throttle, holder, now=now), sent=sent)
 
 
-def admit(pace: Throttle, holder: str, *, now: float, terms: Terms) -> tuple[Throttle, Admission]:
+def admit(throttle: Throttle, holder: str, *, now: float, terms: Terms) -> tuple[Throttle, Admission]:
     """Let one submission of ``holder`` go, or say when to ask again."""
-    pace = _forget(pace, holder, now=now, terms=terms)
-    pause = pace.paused_until - now
+    throttle = _forget(throttle, holder, now=now, terms=terms)
+    pause = throttle.paused_until - now
     if pause > 0:
-        return _with(pace, holder, now=now), Admission(max(pause, SHORTEST_WAIT_SECONDS))
-    if not _has_room(pace, terms):
-        is_shared = any(other.jobs for name, other in pace.holders.items() if name != holder)
+        return _with(throttle, holder, now=now), Admission(max(pause, SHORTEST_WAIT_SECONDS))
+    if not _has_room(throttle, terms):
+        is_shared = any(other.jobs for name, other in throttle.holders.items() if name != holder)
         wait = LOOK_AGAIN_SECONDS if is_shared else SHOW_SECONDS
-        return _with(pace, holder, now=now), Admission(wait, until_freed=True)
-    wait = max((_window_wait(pace, rate, now=now) for rate in _rates(pace, terms)), default=0.0)
+        return _with(throttle, holder, now=now), Admission(wait, until_freed=True)
+    wait = max((_window_wait(throttle, rate, now=now) for rate in _rates(throttle, terms)), default=0.0)
     if wait > 0:
-        return _with(pace, holder, now=now), Admission(wait, until_freed=not pace.sent)
-    return _with(pace, holder, jobs=1, sending=1, now=now), Admission(0.0, is_probe=pace.refusals > 0)
+        return _with(throttle, holder, now=now), Admission(wait, until_freed=not throttle.sent)
+    return _with(throttle, holder, jobs=1, sending=1, now=now), Admission(0.0, is_probe=throttle.refusals > 0)
 
 
-def _has_room(pace: Throttle, terms: Terms) -> bool:
-    in_progress = sum(other.jobs for other in pace.holders.values())
-    if in_progress >= max(1, int(min(pace.limit, terms.most_jobs))):
+def _has_room(throttle: Throttle, terms: Terms) -> bool:
+    in_progress = sum(other.jobs for other in throttle.holders.values())
+    if in_progress >= max(1, int(min(throttle.limit, terms.most_jobs))):
         return False
-    is_alone = pace.refusals or pace.is_learning or pace.opened < FIRST_ALONE
-    return _sending(pace) < (1 if is_alone else 2 + pace.opened - FIRST_ALONE)
+    is_alone = throttle.refusals or throttle.is_learning or throttle.opened < FIRST_ALONE
+    return _sending(throttle) < (1 if is_alone else 2 + throttle.opened - FIRST_ALONE)
 
 
-def _window_wait(pace: Throttle, rate: Rate, *, now: float) -> float:
+def _window_wait(throttle: Throttle, rate: Rate, *, now: float) -> float:
     """Until one more is allowed. The server may count a call at any moment until its answer is here: the window starts
     with the answer.
     """
-    sent = [at for at in pace.sent if at > now - rate.seconds]
-    if len(sent) + _sending(pace) < rate.calls:
+    sent = [at for at in throttle.sent if at > now - rate.seconds]
+    if len(sent) + _sending(throttle) < rate.calls:
         return 0.0
     return max(sent[0] + rate.seconds - now, SHORTEST_WAIT_SECONDS) if sent else LOOK_AGAIN_SECONDS
 
 
-def accept(pace: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle:
+def accept(throttle: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle:
     """A submission was accepted: a little more is welcome."""
-    pace = msgspec.structs.replace(
-        pace,
-        limit=min(float(terms.most_jobs), pace.limit + 1.0 / max(1.0, pace.limit)),
+    throttle = msgspec.structs.replace(
+        throttle,
+        limit=min(float(terms.most_jobs), throttle.limit + 1.0 / max(1.0, throttle.limit)),
         refusals=0,
-        opened=pace.opened + 1,
-        is_learning=pace.is_learning and now < pace.round_at + LEARNING_SECONDS,
+        opened=throttle.opened + 1,
+        is_learning=throttle.is_learning and now < throttle.round_at + LEARNING_SECONDS,
     )
-    return _answered(pace, holder, now=now)
+    return _answered(throttle, holder, now=now)
 
 
-def reject(pace: Throttle, holder: str, *, now: float) -> Throttle:
-    """A submission was refused for what it is, or its caller has gone: that says nothing of the pace."""
-    return _with(_answered(pace, holder, now=now), holder, jobs=-1, now=now)
+def reject(throttle: Throttle, holder: str, *, now: float) -> Throttle:
+    """A submission was refused for what it is, or its caller was cancelled: the throttle stays as it is."""
+    return _with(_answered(throttle, holder, now=now), holder, jobs=-1, now=now)
 
 
-def withdraw(pace: Throttle, holder: str, *, now: float) -> Throttle:
+def withdraw(throttle: Throttle, holder: str, *, now: float) -> Throttle:
     """A submission was not sent after all."""
-    return _with(pace, holder, jobs=-1, sending=-1, now=now)
+    return _with(throttle, holder, jobs=-1, sending=-1, now=now)
 
 
 def refuse(
-    pace: Throttle,
+    throttle: Throttle,
     holder: str,
     *,
     now: float,
@@ -191,80 +191,84 @@ def refuse(
     again; ``is_limit``: a time to wait, if the server names one, tells of a limit; ``is_over``: the job is provably
     not in progress.
     """
-    refusals = pace.refusals + 1
+    refusals = throttle.refusals + 1
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(refusals, 30))
     pause = jitter * longest if retry_after_seconds is None else min(retry_after_seconds, LONGEST_WAIT_SECONDS)
-    is_new_round = admitted_at >= pace.lowered_at
+    is_new_round = admitted_at >= throttle.lowered_at
     asks = is_limit and retry_after_seconds is not None
     if asks and is_new_round:
-        pace = _learn(pace, now=now, pause=pause)
-    paused_until = max(pace.paused_until, now + pause)
-    pace = msgspec.structs.replace(
-        pace,
-        limit=max(1.0, pace.limit / 2) if is_new_round and not pace.learned else pace.limit,
-        lowered_at=now if is_new_round else pace.lowered_at,
-        refusals=refusals if is_new_round else max(1, pace.refusals),
+        throttle = _learn(throttle, now=now, pause=pause)
+    paused_until = max(throttle.paused_until, now + pause)
+    throttle = msgspec.structs.replace(
+        throttle,
+        limit=max(1.0, throttle.limit / 2) if is_new_round and not throttle.learned else throttle.limit,
+        lowered_at=now if is_new_round else throttle.lowered_at,
+        refusals=refusals if is_new_round else max(1, throttle.refusals),
         paused_until=paused_until,
-        round_at=paused_until if asks else pace.round_at,
-        opened=0 if asks else min(pace.opened, FIRST_ALONE),
+        round_at=paused_until if asks else throttle.round_at,
+        opened=0 if asks else min(throttle.opened, FIRST_ALONE),
     )
     # Whether a refused submission counts in the window is the server's secret: it does if the window is known.
-    pace = _answered(pace, holder, now=now, is_counted=terms.rate is not None or not asks)
-    return _with(pace, holder, jobs=-1 if is_over else 0, now=now)
+    throttle = _answered(throttle, holder, now=now, is_counted=terms.rate is not None or not asks)
+    return _with(throttle, holder, jobs=-1 if is_over else 0, now=now)
 
 
-def _learn(pace: Throttle, *, now: float, pause: float) -> Throttle:
+def _learn(throttle: Throttle, *, now: float, pause: float) -> Throttle:
     """What was accepted in this round is what the window holds, once a round began with a pause and one at a time."""
-    reach = pace.learned.seconds if pace.learned else LONGEST_WINDOW_SECONDS
-    taken = [at for at in pace.sent if at >= max(pace.round_at, now - reach)]
-    if not taken or not (pace.is_learning or pace.learned):
-        return msgspec.structs.replace(pace, is_learning=True, learned=None)
+    reach = throttle.learned.seconds if throttle.learned else LONGEST_WINDOW_SECONDS
+    taken = [at for at in throttle.sent if at >= max(throttle.round_at, now - reach)]
+    if not taken or not (throttle.is_learning or throttle.learned):
+        return msgspec.structs.replace(throttle, is_learning=True, learned=None)
     learned = Learned(len(taken), min(now + pause - taken[0], LONGEST_WINDOW_SECONDS), now)
-    return msgspec.structs.replace(pace, is_learning=False, learned=learned)
+    return msgspec.structs.replace(throttle, is_learning=False, learned=learned)
 
 
-def finish(pace: Throttle, holder: str, *, now: float) -> Throttle:
+def finish(throttle: Throttle, holder: str, *, now: float) -> Throttle:
     """A job is over."""
-    return _with(pace, holder, jobs=-1, now=now)
+    return _with(throttle, holder, jobs=-1, now=now)
 
 
-def leave(pace: Throttle, holder: str, *, now: float) -> Throttle:
+def leave(throttle: Throttle, holder: str, *, now: float) -> Throttle:
     """A process ends: what it leaves at the provider no longer counts, but what it was sending may have arrived."""
-    left = pace.holders.get(holder, Holder())
-    holders = {name: other for name, other in pace.holders.items() if name != holder}
-    return msgspec.structs.replace(pace, holders=holders, sent=(*pace.sent, *(now for _ in range(left.sending))))
+    left = throttle.holders.get(holder, Holder())
+    holders = {name: other for name, other in throttle.holders.items() if name != holder}
+    return msgspec.structs.replace(
+        throttle, holders=holders, sent=(*throttle.sent, *(now for _ in range(left.sending)))
+    )
 
 
-def _answered(pace: Throttle, holder: str, *, now: float, is_counted: bool = True) -> Throttle:
-    sent = (*pace.sent, now) if is_counted else pace.sent
-    return _with(msgspec.structs.replace(pace, sent=sent), holder, sending=-1, now=now)
+def _answered(throttle: Throttle, holder: str, *, now: float, is_counted: bool = True) -> Throttle:
+    sent = (*throttle.sent, now) if is_counted else throttle.sent
+    return _with(msgspec.structs.replace(throttle, sent=sent), holder, sending=-1, now=now)
 
 
-def _with(pace: Throttle, holder: str, *, now: float, jobs: int = 0, sending: int = 0) -> Throttle:
-    old = pace.holders.get(holder, Holder())
+def _with(throttle: Throttle, holder: str, *, now: float, jobs: int = 0, sending: int = 0) -> Throttle:
+    old = throttle.holders.get(holder, Holder())
     new = Holder(max(0, old.jobs + jobs), max(0, old.sending + sending), now)
-    return msgspec.structs.replace(pace, holders={**pace.holders, holder: new}, changed_at=now)
+    return msgspec.structs.replace(throttle, holders={**throttle.holders, holder: new}, changed_at=now)
 
 
-def _sending(pace: Throttle) -> int:
-    return sum(other.sending for other in pace.holders.values())
+def _sending(throttle: Throttle) -> int:
+    return sum(other.sending for other in throttle.holders.values())
 
 
-def _rates(pace: Throttle, terms: Terms) -> list[Rate]:
+def _rates(throttle: Throttle, terms: Terms) -> list[Rate]:
     rates = [] if terms.rate is None else [terms.rate]
-    return rates if pace.learned is None else [*rates, Rate(pace.learned.calls, pace.learned.seconds)]
+    return rates if throttle.learned is None else [*rates, Rate(throttle.learned.calls, throttle.learned.seconds)]
 
 
-def _forget(pace: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle:
+def _forget(throttle: Throttle, holder: str, *, now: float, terms: Terms) -> Throttle:
     """Drop silent processes, and what has left every window."""
-    if now < pace.changed_at - BEHIND_SECONDS:  # the store's clock was started anew, as that of SQLite by a reboot
-        pace = Throttle(limit=pace.limit)
-    learned = pace.learned if pace.learned and now - pace.learned.at < LEARNED_SECONDS else None
-    rates = _rates(msgspec.structs.replace(pace, learned=learned), terms)
+    if now < throttle.changed_at - BEHIND_SECONDS:  # the store's clock was started anew, as that of SQLite by a reboot
+        throttle = Throttle(limit=throttle.limit)
+    learned = throttle.learned if throttle.learned and now - throttle.learned.at < LEARNED_SECONDS else None
+    rates = _rates(msgspec.structs.replace(throttle, learned=learned), terms)
     window = max((rate.seconds for rate in rates), default=LONGEST_WINDOW_SECONDS)
     most = max([REMEMBERED, *(rate.calls for rate in rates)])
     holders = {
-        name: other for name, other in pace.holders.items() if name == holder or now - other.seen_at < FORGET_SECONDS
+        name: other
+        for name, other in throttle.holders.items()
+        if name == holder or now - other.seen_at < FORGET_SECONDS
     }
-    sent = tuple(at for at in pace.sent if at > now - window)[-most:]
-    return msgspec.structs.replace(pace, holders=holders, sent=sent, learned=learned)
+    sent = tuple(at for at in throttle.sent if at > now - window)[-most:]
+    return msgspec.structs.replace(throttle, holders=holders, sent=sent, learned=learned)

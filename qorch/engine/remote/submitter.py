@@ -28,7 +28,7 @@ from qorch.ports.clock import Clock
 
 @dataclass(eq=False)
 class RemoteSubmitter:
-    """Implements Submitter for a backend behind a network; its parts share one pace, one poller and one retry budget.
+    """Implements Submitter for a remote backend; its parts share one throttle, one poller and one retry budget.
 
     A cancelled call leaves what was accepted at the provider, to be adopted.
     """
