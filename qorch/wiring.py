@@ -101,10 +101,56 @@ def start_run(
     _check_name(name)
     release = ExitStack()
     show = _choose_display(progress, name, release)
+    return _open_run(
+        start,
+        backend,
+        db or config.db,
+        resume=resume,
+        is_command=is_command,
+        config=config,
+        clock=clock,
+        recorder=recorder,
+        show=show,
+        release=release,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """The checked arguments of ``start_run`` that decide what the run's record says.
+
+    ``drops_budget``: a run that was started with a budget goes on without it. ``settings``: JSON text. ``allowed``:
+    the settings that may differ from those that the run was started with.
+    """
+
+    name: str
+    seed: int | None
+    policy: RunPolicy
+    drops_budget: bool
+    default_shots: int | None
+    workload: str | None
+    settings: str
+    allowed: frozenset[str]
+
+
+def _open_run(
+    start: _Start,
+    backend: str | Backend,
+    db: str | os.PathLike[str] | Store,
+    *,
+    resume: bool,
+    is_command: bool,
+    config: Config,
+    clock: Clock,
+    recorder: Recorder,
+    show: Callable[[Progress], None],
+    release: ExitStack,
+) -> Run:
+    """Open backend and store, claim the run's record and begin its session; any error closes them again."""
     with ExitStack() as stack:
         _watch_imports(stack, recorder, clock)
         device = _find_device(backend, start.policy, config=config, clock=clock, recorder=recorder)
-        store = _enter_store(stack, db or config.db, clock=clock)
+        store = _enter_store(stack, db, clock=clock)
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
         portal = stack.enter_context(closing(Portal()))
@@ -129,24 +175,6 @@ def start_run(
         # From here on the run owns what was opened; before, any error closes it again.
         release.push(stack.pop_all())
     return run
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Start:
-    """The checked arguments of ``start_run`` that decide what the run's record says.
-
-    ``drops_budget``: a run that was started with a budget goes on without it. ``settings``: JSON text. ``allowed``:
-    the settings that may differ from those that the run was started with.
-    """
-
-    name: str
-    seed: int | None
-    policy: RunPolicy
-    drops_budget: bool
-    default_shots: int | None
-    workload: str | None
-    settings: str
-    allowed: frozenset[str]
 
 
 def _find_device(

@@ -7,7 +7,6 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from contextvars import Token
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
 import numpy as np
@@ -383,9 +382,7 @@ class Run:
         self._token = activate(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Close the run: done, stopped by Ctrl-C or ``sys.exit()``, or failed."""
         if self._token is not None:
             deactivate(self._token)
