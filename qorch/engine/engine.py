@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ from qorch.model.pub import Pub
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
 from qorch.planning.lowering import LoweredBatch
-from qorch.ports.backend import Backend, RemoteBackend
+from qorch.ports.backend import Backend, ExactGradients, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
@@ -164,7 +165,7 @@ class Engine:
         UsageError if the backend has no exact gradients, ParameterError for cotangents of another shape, and
         RunStoppedError, at the next piece of the work, once ``stop`` is called.
         """
-        differentiable = require_exact_gradients(self._backend)
+        differentiable = self._differentiable
         with self._recorder.span(Phase.EXECUTE, position):
             self._tasks.check()
             try:
@@ -172,6 +173,10 @@ class Engine:
             except BackendError:
                 self._tasks.check()  # a run that is stopped closes its backend
                 raise
+
+    @cached_property
+    def _differentiable(self) -> ExactGradients:
+        return require_exact_gradients(self._backend)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work that ``stop`` ends with RunStoppedError."""
