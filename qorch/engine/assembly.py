@@ -118,6 +118,8 @@ class Assembly:
 def check_room(groups: Sequence[RowGroup]) -> None:
     """Raise UsageError if the exact values of all groups together do not fit into this machine's memory."""
     exact = [group for group in groups if group.shots is None]
+    if not exact:
+        return
     needed = sum(8 * group.n_rows * group.measurement.n_values for group in exact)
     present = machine.memory_bytes()
     if needed > SHARE_OF_MEMORY * present:

@@ -64,11 +64,12 @@ def _check_counts(counts: Counts, n_rows: int, *, n_qubits: int, shots: int) -> 
     _expect(is_cut and bool((np.diff(offsets) > 0).all()), "its outcomes do not match its rows")
     if not n_rows:
         return
-    _expect(not int(outcomes.max()) >> n_qubits, f"an outcome has more than {n_qubits} bits")
-    _expect(int(counts.counts.min()) > 0, "an outcome has no count")
     rises = outcomes[1:] > outcomes[:-1]
     rises[offsets[1:-1] - 1] = True
     _expect(bool(rises.all()), "the outcomes of a row are not in ascending order")
+    # The last outcome of a row is its largest.
+    _expect(not int(outcomes[offsets[1:] - 1].max()) >> n_qubits, f"an outcome has more than {n_qubits} bits")
+    _expect(int(counts.counts.min()) > 0, "an outcome has no count")
     # A running sum would fill more memory than the counts.
     sums = np.add.reduceat(counts.counts, offsets[:-1], dtype=np.int64)
     _expect(bool((sums == shots).all()), f"the counts of a row do not add up to {shots} shots")

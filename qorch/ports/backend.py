@@ -1,7 +1,7 @@
 """The protocols of the places where rows execute: what they share, in this process or at a provider, and extras."""
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -177,8 +177,11 @@ class RemoteBackend(Backend, Protocol):
 class ExactGradients(Protocol):
     """A backend that differentiates exact values itself; see ``Capabilities.exact_gradients``."""
 
-    async def vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
-        """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian; a cancelled call stops."""
+    def vjp(self, pub: Pub, cotangents: FloatArray, *, check: Callable[[], None]) -> FloatArray:
+        """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian, computed in the thread that calls; any may.
+
+        ``check`` is called before each piece of the work, and raises if the call is to end.
+        """
         ...
 
 

@@ -154,7 +154,7 @@ class Run:
         numbers = as_cotangents(cotangents, pub)
         self._see("gradient", "exact")
         with self._idle_time.busy():
-            return self._use.portal.call(self._engine.vjp(pub, numbers, position=self._position))
+            return self._engine.vjp_blocking(pub, numbers, position=self._position)
 
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""

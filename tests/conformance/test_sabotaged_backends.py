@@ -1,6 +1,7 @@
 """The conformance suite of backends in this process catches wrong adapters, each by the check that is for it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -155,7 +156,7 @@ class NeverTheSame(FakeBackend):
 class NoGradients(FakeBackend):
     """Says that it has exact gradients, and answers with zeros."""
 
-    async def vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+    def vjp(self, pub: Pub, cotangents: FloatArray, *, check: Callable[[], None]) -> FloatArray:
         """See ExactGradients."""
         return np.zeros_like(pub.parameter_values)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.pub import Pub, as_batch
 from qorch.model.timing import Phase
+from qorch.ports.backend import Capabilities
 from qorch.ports.clock import WallClock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import RunRecord
@@ -105,19 +106,22 @@ def test_no_store_is_read_in_the_event_loop(tmp_path: Path, cache: CachePolicy) 
 
 
 class Differentiable(FakeBackend):
-    """An ExactGradients; ``busy`` is set once it computes, which takes for ever if ``held``."""
+    """An ExactGradients of two pieces; ``busy`` is set within the first, which waits for ``go_on``."""
 
-    busy: asyncio.Event
-    is_cancelled = False
+    def __init__(self, *, capabilities: Capabilities) -> None:
+        """It does not wait yet."""
+        super().__init__(capabilities=capabilities)
+        self.busy, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.pieces = 0
 
-    async def vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+    def vjp(self, pub: Pub, cotangents: FloatArray, *, check: Callable[[], None]) -> FloatArray:
         """See ExactGradients."""
-        self.busy.set()
-        try:
-            await self._wait()
-        except asyncio.CancelledError:
-            self.is_cancelled = True
-            raise
+        for _ in range(2):
+            check()
+            self.pieces += 1
+            self.busy.set()
+            assert self.go_on.wait(60)
         return np.ones((pub.n_rows, 1))
 
 
@@ -134,28 +138,28 @@ def engine_on(backend: FakeBackend, tmp_path: Path) -> Iterator[tuple[Engine, Re
 
 
 def test_exact_gradients_end_with_the_run(tmp_path: Path) -> None:
-    """`stop` cancels one that is being computed, and later ones are refused; the time is recorded as execution."""
+    """One that is being computed ends at its next piece, later ones are refused; the time is recorded as execution."""
     backend = Differentiable(capabilities=replace(FREE, exact_gradients=True))
     pub = pub_of(3)
 
     async def work(engine: Engine) -> None:
-        backend.busy = asyncio.Event()
         await engine.open()
-        assert (await engine.vjp(pub, np.ones((3, 1)), position=HERE)).shape == (3, 1)
-        backend.held = True
+        assert engine.vjp_blocking(pub, np.ones((3, 1)), position=HERE).shape == (3, 1)
+        backend.go_on.clear()
         backend.busy.clear()
-        task = asyncio.create_task(engine.vjp(pub, np.ones((3, 1)), position=HERE))
-        await backend.busy.wait()
+        call = asyncio.create_task(asyncio.to_thread(engine.vjp_blocking, pub, np.ones((3, 1)), position=HERE))
+        assert await asyncio.to_thread(backend.busy.wait, 60)
         await engine.stop("the run was cancelled")
+        backend.go_on.set()
         with pytest.raises(RunStoppedError, match="cancelled"):
-            await task
+            await call
         with pytest.raises(RunStoppedError, match="cancelled"):
-            await engine.vjp(pub, np.ones((3, 1)), position=HERE)
+            engine.vjp_blocking(pub, np.ones((3, 1)), position=HERE)
         await engine.close()
 
     with engine_on(backend, tmp_path) as (engine, recorder):
         asyncio.run(work(engine))
-    assert backend.is_cancelled
+    assert backend.pieces == 3
     assert [span.phase for span in recorder.drain()] == [Phase.EXECUTE] * 3
 
 
@@ -165,7 +169,7 @@ def test_a_backend_without_exact_gradients_says_so(tmp_path: Path) -> None:
     async def work(engine: Engine) -> None:
         await engine.open()
         with pytest.raises(UsageError, match="gradient"):
-            await engine.vjp(pub_of(3), np.ones((3, 1)), position=HERE)
+            engine.vjp_blocking(pub_of(3), np.ones((3, 1)), position=HERE)
         await engine.close()
 
     for capabilities in (FREE, replace(FREE, exact_gradients=True)):

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from local_circuits import open_local, random_gates
+from local_circuits import open_local, random_gates, run_vjp
 
-from qorch.errors import BackendError, RejectedError
+from qorch.errors import BackendError, QorchError, RejectedError, RunStoppedError
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import free_circuit
 from qorch.model.job import JobRequest
@@ -222,7 +222,7 @@ def test_where_no_thread_starts_the_caller_works_alone(monkeypatch: pytest.Monke
 
 
 def hold_engine(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """Has the engine wait in the middle of every block or slice: what says that it has begun, and what lets it go."""
+    """Has the engine wait in the middle of every block: what says that it has begun, and what lets it go."""
     begun, release = threading.Event(), threading.Event()
     engine = backend._engine
 
@@ -234,26 +234,19 @@ def hold_engine(backend: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> tuple
 
         return call
 
-    for name in ("sample", "differentiate"):
-        monkeypatch.setattr(engine, name, holding(getattr(engine, name)))
+    monkeypatch.setattr(engine, "sample", holding(engine.sample))
     return begun, release
 
 
-@pytest.mark.parametrize("kind", ["job", "gradient"])
-def test_a_cancelled_call_stops_after_the_piece_that_it_is_at(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call ends at once, the second block or slice of rows is never computed, and the next job is served."""
-    monkeypatch.setattr(limits, "TARGET_SECONDS", 1e-9)
+def test_a_cancelled_call_stops_after_the_block_that_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call ends at once, the second block is never computed, and the next job is served."""
     gates = random_gates(np.random.default_rng(73), 4, 10)
     block = block_of(gates, np.zeros((40, gates.n_columns)), shots=10)
-    pub = Pub(free_circuit(gates), block.angles, observables=["Z0"])
 
     async def work() -> None:
         backend = open_local()
         begun, release = hold_engine(backend, monkeypatch)
-        if kind == "job":
-            call = asyncio.ensure_future(run_request(backend, JobRequest("one", (block, block))))
-        else:
-            call = asyncio.ensure_future(backend.vjp(pub, np.ones((40, 1))))  # type: ignore[arg-type]
+        call = asyncio.ensure_future(run_request(backend, JobRequest("one", (block, block))))
         await asyncio.to_thread(begun.wait, 60)
         begun.clear()
         call.cancel()
@@ -287,31 +280,31 @@ def test_a_closed_backend_ends_its_jobs_and_refuses_others(monkeypatch: pytest.M
         with pytest.raises(RejectedError, match="closed"):
             await run_request(backend, JobRequest("two", (block,)))
         with pytest.raises(RejectedError, match="closed"):
-            await backend.vjp(Pub(free_circuit(gates), block.angles, observables=["Z0"]), np.ones((2, 1)))
+            run_vjp(backend, Pub(free_circuit(gates), block.angles, observables=["Z0"]), np.ones((2, 1)))
 
     asyncio.run(work())
 
 
-def test_short_gradients_run_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one runs in the thread, since it may have to compile; one that is known to be short in the loop."""
-    gates = random_gates(np.random.default_rng(77), 3, 8)
-    pub = Pub(free_circuit(gates), np.zeros((2, gates.n_columns)), observables=["Z0"])
+@pytest.mark.parametrize("by", ["its caller", "closing"])
+def test_a_gradient_ends_after_the_slice_that_it_is_at(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is computed in its caller's thread, and asks between two slices whether it is to end."""
+    monkeypatch.setattr(limits, "TARGET_SECONDS", 1e-9)
+    gates = random_gates(np.random.default_rng(73), 4, 10)
+    pub = Pub(free_circuit(gates), np.zeros((40, gates.n_columns)), observables=["Z0"])
+    backend = open_local()
     threads: list[int] = []
-    monkeypatch.setattr("qorch_providers.local.durations.SHORT_NS", 10**12)
 
-    async def work() -> None:
-        backend = open_local()
-        differentiate = backend._engine.differentiate
+    def differentiate(*_: Any, **__: Any) -> FloatArray:
+        threads.append(threading.get_ident())
+        if by == "closing":
+            asyncio.run(backend.close())
+        return np.zeros((1, gates.n_columns))
 
-        def noting(*arguments: Any, **names: Any) -> FloatArray:
-            threads.append(threading.get_ident())
-            return differentiate(*arguments, **names)
+    def check() -> None:
+        if threads and by == "its caller":
+            raise RunStoppedError("no more")
 
-        monkeypatch.setattr(backend._engine, "differentiate", noting)
-        first, second = [await backend.vjp(pub, np.ones((2, 1))) for _ in range(2)]
-        assert np.array_equal(first, second)
-        await backend.close()
-
-    asyncio.run(work())
-    assert threads[0] != threading.get_ident()
-    assert threads[1] == threading.get_ident()
+    monkeypatch.setattr(backend._engine, "differentiate", differentiate)
+    with pytest.raises(QorchError, match=r"no more|closed"):
+        backend.vjp(pub, np.ones((40, 1)), check=check)
+    assert threads == [threading.get_ident()]

@@ -1,7 +1,7 @@
 """The backend over the port: jobs and exact gradients on an engine that uses all cores."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -151,7 +151,7 @@ class LocalBackend:
         self._check_open()
         for block in request.blocks:
             self._check_block(request, block)
-        return await self._jobs.run(request, partial(self._execute, request), name=f"job {request.job_id}")
+        return await self._jobs.run(request, partial(self._execute, request))
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -171,14 +171,18 @@ class LocalBackend:
         """See Backend."""
         return read_answer(shape, raw.content)
 
-    async def vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
+    def vjp(self, pub: Pub, cotangents: FloatArray, *, check: Callable[[], None]) -> FloatArray:
         """See ExactGradients. One that has begun stops after the slice of rows that it is at.
 
         Raises ParameterError for cotangents of another shape, CircuitError or BackendError if memory is short.
         """
-        self._check_open()
         self._check_gradient(pub, cotangents)
-        return await self._jobs.run(pub, partial(self._differentiate, pub, cotangents), name="the gradient")
+
+        def check_both() -> None:
+            check()
+            self._check_open()
+
+        return self._differentiate(pub, cotangents, check_both)
 
     def _check_gradient(self, pub: Pub, cotangents: FloatArray) -> None:
         circuit = pub.circuit
@@ -193,7 +197,7 @@ class LocalBackend:
         )
         self._check_memory(circuit.n_qubits, per_amplitude)
 
-    def _differentiate(self, pub: Pub, cotangents: FloatArray, stop: Stop) -> FloatArray:
+    def _differentiate(self, pub: Pub, cotangents: FloatArray, check: Callable[[], None]) -> FloatArray:
         circuit, precision = pub.circuit, self._options.exact_precision
         with _naming_memory(pub.n_rows, circuit.n_qubits):
             angles = np.ascontiguousarray(circuit.angle_map.angles(pub.parameter_values))
@@ -201,7 +205,7 @@ class LocalBackend:
             strings = weigh(pub.observables, np.asarray(cotangents, dtype=np.float64))
             slopes = []
             for rows in limits.gradient_slices(circuit.gates, n_rows=pub.n_rows, cores=self._threads):
-                stop.check()
+                check()
                 slopes.append(self._engine.differentiate(program, angles[rows], strings.take(rows), scalar=precision))
             return chain(circuit.angle_map, np.concatenate(slopes), pub.parameter_values)
 

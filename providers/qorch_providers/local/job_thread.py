@@ -5,13 +5,11 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from qorch.errors import BackendError
+from qorch.model.job import JobRequest, RawResult
 from qorch.ports.clock import Clock
-from qorch_providers.local.durations import Durations, Work
-
-T = TypeVar("T")
+from qorch_providers.local.durations import Durations
 
 
 class Stop:
@@ -43,19 +41,19 @@ class JobThread:
         self._executor: ThreadPoolExecutor | None = None
         self._owner_pid = os.getpid()
 
-    async def run(self, work: Work, compute: Callable[[Stop], T], *, name: str) -> T:
+    async def run(self, request: JobRequest, compute: Callable[[Stop], RawResult]) -> RawResult:
         """What ``compute`` returns. If the call is cancelled, the job stops at its next check.
 
         Raises what ``compute`` raises, and BackendError for a job that ``close`` stopped.
         """
-        stop = Stop(name)
-        if not self._stops and self._durations.is_short(work):
-            result = self._compute(work, compute, stop)
+        stop = Stop(f"job {request.job_id}")
+        if not self._stops and self._durations.is_short(request):
+            result = self._compute(request, compute, stop)
             await asyncio.sleep(0)  # other tasks have their turn between two short jobs
             return result
         executor = self._own_executor()
         self._stops.add(stop)
-        future = executor.submit(self._compute, work, compute, stop)
+        future = executor.submit(self._compute, request, compute, stop)
         future.add_done_callback(lambda _: self._stops.discard(stop))
         try:
             return await asyncio.wrap_future(future)
@@ -63,11 +61,11 @@ class JobThread:
             stop.set()
             raise
 
-    def _compute(self, work: Work, compute: Callable[[Stop], T], stop: Stop) -> T:
+    def _compute(self, request: JobRequest, compute: Callable[[Stop], RawResult], stop: Stop) -> RawResult:
         stop.check()
         started_ns = self._clock.monotonic_ns()
         result = compute(stop)
-        self._durations.note(work, duration_ns=self._clock.monotonic_ns() - started_ns)
+        self._durations.note(request, duration_ns=self._clock.monotonic_ns() - started_ns)
         return result
 
     def _own_executor(self) -> ThreadPoolExecutor:

@@ -133,7 +133,7 @@ class InProcessConformance(BackendConformance):
 
         async def work(backend: Backend) -> None:
             assert isinstance(backend, ExactGradients)
-            found = await backend.vjp(pub, weights)
+            found = backend.vjp(pub, weights, check=lambda: None)
             step = 1e-5
             for column in range(gates.n_columns):
                 moved = [pub.parameter_values + sign * step * np.eye(gates.n_columns)[column] for sign in (1, -1)]
