@@ -14,7 +14,7 @@ SEEDS_AND_SHOTS = ((), ("--seed", "7"), ("--shots=exact",))
 LOOP = """
 import qorch
 from qiskit.circuit import Parameter, QuantumCircuit
-from qorch.testing.fake_backend import FakeBackend
+from qorch.testing.fakes.backend import FakeBackend
 
 circuit = QuantumCircuit(1)
 circuit.ry(Parameter("a"), 0)
