@@ -8,12 +8,12 @@ together. ``journal`` writes, ``worker`` computes, ``recorder`` measures, ``trim
 
 The lifecycle of a job at a provider::
 
-    call ─▶ lower ─▶ prepare ─▶ look up ─▶ pack ─▶ encode          PLANNED    (in memory)
-            planner             lookup             payloads
+    call ─▶ lower ─▶ prepare ─▶ look up ─▶ pack                    PLANNED    (in memory)
+            planner             lookup
         ─▶ reserve all jobs of the call, or refuse them            RESERVED   one transaction; nothing was sent
             reservation
-    job ─▶ obtain a permit ─▶ write the intent ─▶ submit           INTENT     durable before the first byte leaves
-            pacer              journal             sender
+    job ─▶ encode ─▶ permit ─▶ write the intent ─▶ submit          INTENT     durable before the first byte leaves
+            payloads  pacer     journal             sender
                 │ refused: back to RESERVED, and again under the same key
                 │ no answer: sent again, if the provider remembers the key;
                 │            else UNKNOWN ─▶ looked for by key ─▶ SUBMITTED, RESERVED or held      reconcile, finder

@@ -62,8 +62,8 @@ class Submitter(Protocol):
     def reserved(self, submissions: Sequence[Submission], *, compute: Compute) -> AbstractAsyncContextManager[None]:
         """Around all ``carry_out`` of a call: its jobs are reserved together, or refused with BudgetError.
 
-        Jobs that were not tried when the call ends are cancelled. Raises UsageError for a job that the provider would
-        refuse, before anything is written.
+        Jobs that were not tried when the call ends are cancelled. Raises UsageError if the provider would refuse the
+        first of them, before anything is written; for a later one, ``carry_out`` raises it.
         """
         ...
 

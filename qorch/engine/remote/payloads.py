@@ -34,7 +34,7 @@ class Encoded:
 
 
 class Payloads:
-    """Encodes the jobs of an engine. A call may have many, of 10 MB each, and all are encoded before the first is sent.
+    """Encodes the jobs of an engine. A call may have many, of 10 MB each, that wait for their turn to be sent.
 
     What is not kept is encoded again when the job is sent: ``encode`` is pure, and the digest proves it.
     """
@@ -50,7 +50,9 @@ class Payloads:
         self._kept: dict[str, Payload] = {}
 
     async def prepare(self, submission: Submission, compute: Compute) -> None:
-        """Encode a job for the first time. Raises UsageError if the provider would refuse it."""
+        """Encode a job, unless that was done. Raises UsageError if the provider would refuse it."""
+        if submission.job_id in self._encoded:
+            return
         payload = await self._encode(submission, compute)
         self._encoded[submission.job_id] = Encoded(
             submission, payload.key, payload.digest, payload.search_text, payload.usage

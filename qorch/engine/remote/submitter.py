@@ -99,10 +99,9 @@ class RemoteSubmitter:
 
     @asynccontextmanager
     async def reserved(self, submissions: Sequence[Submission], *, compute: Compute) -> AsyncIterator[None]:
-        """See Submitter. What the jobs send is encoded first, as it may be refused, and says what is billed."""
+        """See Submitter. Later jobs are encoded while the first is on its way."""
         try:
-            for submission in submissions:
-                await self.payloads.prepare(submission, compute)
+            await self.payloads.prepare(submissions[0], compute)
             now = self.clock.now()
             planned = [submission.record(JobState.PLANNED, changed_at=now) for submission in submissions]
             async with self.reservation.hold(planned):
@@ -145,6 +144,7 @@ class RemoteSubmitter:
 
     async def _run(self, submission: Submission, compute: Compute) -> JobResult:
         """Run a job once."""
+        await self.payloads.prepare(submission, compute)
         sending = self.sender.begin(submission)
         async with self.pacer.permit() as permit:
             await self.sender.submit(sending, permit)
