@@ -127,14 +127,15 @@ def test_unpacked_rows_keep_all_workers_busy(tmp_path: Path) -> None:
     assert measured.wall_seconds < (1.0 + 0.1 * slack()) * ideal + 2 * MEAN_SECONDS / 5
 
 
-def test_dependent_steps_add_little_to_their_trips(tmp_path: Path) -> None:
+def test_dependent_steps_add_little_to_their_trips(tmp_path: Path, slowness: Callable[[], float]) -> None:
     """Twelve steps of 2,592 rows, two jobs side by side: what the client adds to each is small beside a real trip."""
     steps = 12
     measured = measure(tmp_path, "steps", str(steps), scale=SCALE)
     assert len(measured.jobs) == JOBS_PER_STEP * steps
     added = (measured.wall_seconds - sum(measured.trips(JOBS_PER_STEP))) / steps
     print(f"{added:.3f} s are added to each trip")
-    assert added < slack() * 0.1 * MEAN_SECONDS
+    # What is added is work: 250 µs of CPU a row on a slow machine, beside the emulator's.
+    assert added < slowness() * slack() * 0.1 * MEAN_SECONDS
     assert measured.driver["calls"]["poll"] <= 12 * len(measured.jobs)
 
 
