@@ -1,5 +1,8 @@
 """Amazon Braket's own SDK, unchanged, as a client of the emulator."""
 
+import asyncio
+import gc
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,6 +35,18 @@ from qorch_providers.emulators.braket.gates import GATES
 QUICK = {"poll_milliseconds": 20, "quotas": ""}
 Open = Callable[[str], AwsDevice]
 DESTINATION = (BUCKET, "results")
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_loops() -> Iterator[None]:
+    """The SDK makes event loops, one in each thread of a batch, and leaves them open: no later test is to find them."""
+    yield
+    asyncio.set_event_loop(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
