@@ -101,7 +101,19 @@ def is_remembered(letter: Letter, before: Letter, *, world: World) -> bool:
         if (other.key, other.digest) == (before.key, before.digest)
         and 0 < other.arrives_at - before.arrives_at < seconds
     ]
-    return letter in repeats or any(other.outcome_at(letter.sent_at) is Outcome.ACCEPTED for other in repeats)
+    # A repeat that was accepted without an answer is found by its key, and the provider takes both for one job.
+    return letter in repeats or any(
+        other.outcome_at(letter.sent_at) is Outcome.ACCEPTED or other.provider_id is not None
+        for other in [*repeats, *_earlier(before, world=world, seconds=seconds)]
+    )
+
+
+def _earlier(before: Letter, *, world: World, seconds: float) -> Iterator[Letter]:
+    """The submissions that a submission repeated: the provider has one job for all of them, found by their key."""
+    for other in world.provider.letters:
+        is_same = (other.key, other.digest) == (before.key, before.digest)
+        if is_same and other.provider_id is not None and 0 < before.arrives_at - other.arrives_at < seconds:
+            yield other
 
 
 def is_lost(world: World, letter: Letter) -> bool:
