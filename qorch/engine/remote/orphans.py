@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 PROBED_STEPS, PROBED_CALLS, PROBED_JOBS = 500, 8, 16
 """How far beyond the run's last position a job without a label is recognised, by its key alone."""
+NEWEST_JOBS = 16
+"""How many of a run's jobs are looked at for its last attempt; they are in the order of their submission."""
 REASON = "bought by a part of the run that this database does not know; its rows are taken over when the run comes here"
 
 _log = logging.getLogger("qorch.resume")
@@ -75,12 +77,19 @@ class Orphans:
     def _find_since(self, run_id: str) -> datetime.datetime | None:
         """How far back to search; None for a run that is not stored.
 
-        A job that was never sent does not count: a later life of the run, after the restore, may have cancelled it.
+        To the last attempts at submitting, and not to the last change of a job: a later life of the run, after the
+        restore, may have settled or cancelled it.
         """
         record = self._store.find_run(run_id)
         if record is None:
             return None
-        times = [job.changed_at for job in self._store.jobs(run_id) if not job.is_unsent]
+        attempts = [
+            attempt
+            for job in self._store.jobs(run_id)[-NEWEST_JOBS:]
+            for attempt in self._store.attempts(job.job_id)
+            if attempt.outcome is not AttemptOutcome.FOUND
+        ]
+        times = [attempt.started_at for attempt in attempts]
         times += [step.ended_at for step in self._store.steps(run_id)[-1:]]
         return max([record.created_at, *times]) - CLOCK_DOUBT
 
