@@ -16,6 +16,7 @@ from qorch.engine.remote.poller import OVER
 from qorch.engine.remote.reconcile import CLOCK_DOUBT
 from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
 from qorch.engine.reservation import Reservation
+from qorch.engine.run_parts import RunParts
 from qorch.engine.worker import Worker
 from qorch.errors import QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
@@ -69,18 +70,18 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
 async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, clock: Clock) -> Sequence[Recovered]:
     journal = Journal(store, clock=clock, is_durable=True)
     with closing(Worker()) as worker:
-        submitter = make_remote_submitter(
-            backend,
+        parts = RunParts(
+            record.run_id,
             store,
-            journal=journal,
+            journal,
             reservation=Reservation(journal, clock=clock),
             worker=worker,
             recorder=Recorder(clock),
             clock=clock,
             policy=RunPolicy(),
-            run_id=record.run_id,
             random=np.random.default_rng(),
         )
+        submitter = make_remote_submitter(backend, parts)
         try:
             await submitter.open()
             return await submitter.recovered()

@@ -17,6 +17,7 @@ from qorch.engine.parts import make_submitter
 from qorch.engine.planner import Call, CallPlan, Planner
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import CheckBudgets, Reservation, allow_all
+from qorch.engine.run_parts import RunParts
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
 from qorch.engine.submitter import Returned
@@ -91,18 +92,18 @@ class Engine:
         )
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
         self._planner = Planner(backend, self._lookup)
-        self._submitter = make_submitter(
-            backend,
+        parts = RunParts(
+            run_id,
             store,
-            journal=self._journal,
+            self._journal,
             reservation=Reservation(self._journal, clock=clock, check=check_budgets),
             worker=self._worker,
             recorder=recorder,
             clock=clock,
             policy=policy,
-            run_id=run_id,
             random=random or np.random.default_rng(),
         )
+        self._submitter = make_submitter(backend, parts)
         self._slots = asyncio.Semaphore(self._submitter.most_jobs)
         shares_rows = outlives and self._lookup.uses_index(is_exact=False)
         self._claims = (

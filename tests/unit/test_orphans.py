@@ -222,6 +222,33 @@ def test_a_life_that_could_not_search_hides_nothing(sandbox: Sandbox) -> None:
     assert states(sandbox) == [JobState.DONE]
 
 
+def test_a_job_that_a_later_life_settled_hides_nothing(sandbox: Sandbox) -> None:
+    """Days after the restore a life fetches the backup's open job, and ends before the list answers."""
+    is_silent = [False]
+    remote = sandbox.remote(faults=lambda call: Fault.BUSY if call == "list" and is_silent[0] else None)
+
+    async def work() -> None:
+        await buy(sandbox, remote, 4)
+        before = sandbox.store
+        run, (first,) = before.find_run("r"), before.jobs("r")
+        assert run is not None
+        await sandbox.execute(await resumed(sandbox, remote), 4, step=1)
+        lose(sandbox)
+        sent = dataclasses.replace(first, state=JobState.SUBMITTED)
+        sandbox.store.write([run, sent, *before.attempts(first.job_id)])
+        await asyncio.sleep(3 * 86_400.0)
+        # What that life wrote down of the job is of its own time.
+        held = dataclasses.replace(sent, state=JobState.UNKNOWN, changed_at=sandbox.clock.now())
+        is_silent[0] = True
+        await (await resumed(sandbox, remote)).close()
+        sandbox.store.write([held])
+        is_silent[0] = False
+        await sandbox.execute(await resumed(sandbox, remote), 4, step=1, is_replayed=True)
+
+    sandbox.run(work())
+    assert len(accepted(sandbox)) == 2
+
+
 @pytest.mark.parametrize("is_labelled", [True, False])
 @pytest.mark.parametrize(
     ("capabilities", "rebuy"), [(PAID, False), (PAID, True), (FREE, False)], ids=["paid", "rebuy", "free"]

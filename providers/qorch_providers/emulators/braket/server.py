@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypedDict
 
 from aiohttp import web
 
@@ -15,19 +14,13 @@ from qorch_providers.emulators.braket.settings import ROUTES, BraketSettings, re
 from qorch_providers.emulators.braket.truth import truth_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
-from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
+from qorch_providers.emulators.kit.hosting import serve_until_stopped
 from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
+from qorch_providers.emulators.kit.running import RunningServer, Truth
 from qorch_providers.emulators.kit.traffic import Dialect, Traffic
 
 MAX_BODY_BYTES = 32_000_000
-
-
-class BraketTruth(TypedDict):
-    """What really happened: accepted tasks, oldest first, and calls `by_route` and `by_status`."""
-
-    jobs: list[dict[str, object]]
-    calls: dict[str, dict[str, int]]
 
 
 class BraketEmulator:
@@ -51,44 +44,19 @@ class BraketEmulator:
         add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
         routes.add_to(self.application)
 
-    def truth(self) -> BraketTruth:
+    def truth(self) -> Truth:
         """Every accepted task, oldest first, and how many calls came."""
         return {"jobs": [truth_document(task) for task in self.service.registry.tasks], "calls": self.traffic.calls}
 
 
-class RunningBraket:
-    """A running emulator, as tests see it. ``url`` is its endpoint for Braket, S3 and STS alike."""
+class RunningBraket(RunningServer[BraketEmulator]):
+    """A running emulator for tests. ``url`` is its endpoint for Braket, S3 and STS alike."""
 
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
-        """Start it in a thread. Raises UsageError for wrong settings, BackendError if it cannot listen."""
-        self._server = ThreadedServer(
-            lambda: BraketEmulator(settings, timer=timer), host=settings.host, port=settings.port
-        )
-        self.port = self._server.port
-        self.url = f"http://{settings.host}:{self.port}"
+        """See RunningServer."""
+        super().__init__(lambda: BraketEmulator(settings, timer=timer), host=settings.host, port=settings.port)
+        self.url = self.root
         self.environment = environment(self.url, settings)
-
-    def truth(self) -> BraketTruth:
-        """What ``GET /_emulator/jobs`` answers."""
-        return self._server.call(self._truth())
-
-    def jobs(self) -> list[dict[str, object]]:
-        """Every accepted task, oldest first; the keys are those of `truth_document`."""
-        return self.truth()["jobs"]
-
-    def set_faults(self, text: str) -> None:
-        """Replace all faults; they count calls from here. Raises UsageError."""
-        self._server.call(self._set_faults(text))
-
-    def stop(self) -> None:
-        """Stop it. May be called twice."""
-        self._server.stop()
-
-    async def _truth(self) -> BraketTruth:
-        return self._server.hosted.truth()
-
-    async def _set_faults(self, text: str) -> None:
-        self._server.hosted.service.set_faults(text)
 
 
 def environment(url: str, settings: BraketSettings) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypedDict
 
 from aiohttp import web
 
@@ -13,20 +12,14 @@ from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_setti
 from qorch_providers.emulators.ionq.truth import truth_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
-from qorch_providers.emulators.kit.hosting import ThreadedServer, serve_until_stopped
+from qorch_providers.emulators.kit.hosting import serve_until_stopped
 from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
+from qorch_providers.emulators.kit.running import RunningServer, Truth
 from qorch_providers.emulators.kit.traffic import Dialect, Traffic
 
 MAX_BODY_BYTES = 10_000_000
 BASE = "/v0.4"
-
-
-class Truth(TypedDict):
-    """The emulator's own record: accepted jobs, oldest first, and calls `by_route` and `by_status`."""
-
-    jobs: list[dict[str, object]]
-    calls: dict[str, dict[str, int]]
 
 
 class Emulator:
@@ -55,44 +48,20 @@ class Emulator:
         return {"jobs": [truth_document(job) for job in self.service.registry.jobs], "calls": self.traffic.calls}
 
 
-class RunningEmulator:
+class RunningEmulator(RunningServer[Emulator]):
     """A running emulator for tests. ``url`` is the value for ``IONQ_API_URL``."""
 
     def __init__(self, settings: Settings, *, timer: Timer) -> None:
-        """Start it in a thread. Raises UsageError for wrong settings, BackendError if it cannot listen."""
-        self._server = ThreadedServer(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
-        self.port = self._server.port
-        self.root = f"http://{settings.host}:{self.port}"
+        """See RunningServer."""
+        super().__init__(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
         self.url = self.root + BASE
-
-    def truth(self) -> Truth:
-        """The content of ``GET /_emulator/jobs``."""
-        return self._server.call(self._truth())
-
-    def jobs(self) -> list[dict[str, object]]:
-        """Every accepted job, oldest first; the keys are those of `truth_document`."""
-        return self.truth()["jobs"]
-
-    def set_faults(self, text: str) -> None:
-        """Replace all faults; they count calls from here. Raises UsageError."""
-        self._server.call(self._set_faults(text))
 
     def submissions(self) -> list[str]:
         """SHA-256 of the body of every `POST /jobs` that has arrived in full, accepted or not, oldest first."""
         return self._server.call(self._submissions())
 
-    def stop(self) -> None:
-        """Stop it. May be called twice."""
-        self._server.stop()
-
-    async def _truth(self) -> Truth:
-        return self._server.hosted.truth()
-
     async def _submissions(self) -> list[str]:
         return list(self._server.hosted.traffic.digests_by_route["post"])
-
-    async def _set_faults(self, text: str) -> None:
-        self._server.hosted.service.set_faults(text)
 
 
 @contextmanager

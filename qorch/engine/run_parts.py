@@ -1,0 +1,28 @@
+"""What the parts of an engine share, for one run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.engine.journal import Journal
+from qorch.engine.recorder import Recorder
+from qorch.engine.reservation import Reservation
+from qorch.engine.worker import Worker
+from qorch.ports.clock import Clock
+from qorch.ports.policy import RunPolicy
+from qorch.ports.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class RunParts:
+    """One of each. ``random`` draws the jitter of retries and pauses."""
+
+    run_id: str
+    store: Store
+    journal: Journal
+    reservation: Reservation
+    worker: Worker
+    recorder: Recorder
+    clock: Clock
+    policy: RunPolicy
+    random: np.random.Generator
