@@ -8,7 +8,6 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -17,23 +16,15 @@ from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
 from qorch.errors import QorchError
+from qorch.ports.backend import Finding, FindingStatus
 from qorch.ports.statistics import CacheStatistics, StoreRoom
 
-OK, WARN, FAIL = "ok", "warn", "fail"
+OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
 MIN_FREE_DISK_BYTES = 2**30
 MIN_FREE_MEMORY_BYTES = 2**30
 LOSSES = {"numba": " (without it the local backend runs on torch, ten times slower or more, and has no noise)"}
 """What the user loses without an optional package."""
 _REQUIREMENT = re.compile(r"(?P<package>[\w.-]+).*\bextra\s*==\s*['\"](?P<extra>\w+)['\"]")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of what `qorch doctor` prints; ``status`` is ok, warn or fail."""
-
-    name: str
-    status: str
-    message: str
 
 
 def examine(db: str) -> list[Finding]:

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from qorch.model.arrays import FloatArray
@@ -199,6 +200,32 @@ class ProviderSessions(Protocol):
 
     async def close_session(self, session_id: str) -> None:
         """Close a session; never raises for one that is closed already."""
+        ...
+
+
+class FindingStatus(StrEnum):
+    """What a check found: all is well, something is worth knowing, or nothing will run before it is mended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: ``name`` of what was looked at, and a ``message`` that says what to do if it failed."""
+
+    name: str
+    status: FindingStatus
+    message: str
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """A backend that can look at its account and its device without paying for anything."""
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """One finding each for credentials, device and whatever else jobs need; raises nothing, open or not."""
         ...
 
 
