@@ -121,6 +121,32 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
+class QueuePlace:
+    """A job's place in its provider's queue (1 is next), and when it was first seen there.
+
+    ``is_least``: the provider says only that the place is at least that.
+    """
+
+    position: int
+    seen_at: datetime.datetime
+    is_least: bool = False
+
+    @property
+    def order(self) -> tuple[int, bool]:
+        """Sorts places by how soon a turn comes; equal for the same place, whenever it was seen."""
+        return self.position, self.is_least
+
+    def __str__(self) -> str:
+        """Such as ``3rd in the queue``."""
+        return f"{_ordinal(self.position)}{' or later' if self.is_least else ''} in the queue"
+
+
+def _ordinal(number: int) -> str:
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number:,}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+@dataclass(frozen=True)
 class Availability:
     """Whether a backend takes jobs now; ``reason`` says why not, or what is to be known of it."""
 

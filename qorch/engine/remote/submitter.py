@@ -11,6 +11,7 @@ from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.pacer import Pacer
 from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
+from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender
@@ -40,6 +41,7 @@ class RemoteSubmitter:
     retrier: Retrier
     payloads: Payloads
     poller: Poller
+    queue: QueueWatch
     pacer: Pacer
     sender: Sender
     delivery: Delivery
@@ -92,6 +94,7 @@ class RemoteSubmitter:
             await self.orphans.close()
             await self.recovery.close()
             await self.poller.close()
+            await self.queue.close()
             await self.pacer.leave()
             await self.journal.flush()
         finally:
