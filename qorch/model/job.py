@@ -155,6 +155,17 @@ class Availability:
     n_qubits: int | None = None
     queue_seconds: float | None = None
 
+    def __str__(self) -> str:
+        """Such as ``takes jobs; 36 qubits; jobs wait about 120 s``."""
+        reason = f" ({self.reason})" if self.reason else ""
+        return "; ".join(
+            [
+                f"takes jobs{reason}" if self.is_open else f"takes no jobs now{reason}",
+                *([] if self.n_qubits is None else [f"{self.n_qubits} qubits"]),
+                *([] if self.queue_seconds is None else [f"jobs wait about {self.queue_seconds:,.0f} s"]),
+            ]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class JobShape:
