@@ -160,7 +160,7 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class QueueMove:
-    """A stored job's new place in its provider's queue; None if it is not queued any more, or nothing is known of it."""
+    """A stored job's new place in its provider's queue; None if it is not queued any more, or nothing is known."""
 
     job_id: str
     run_id: str
