@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from qorch.errors import RunError
@@ -48,8 +49,12 @@ class Portal:
             raise RunError("a blocking call inside qorch's own event loop would never end; await instead")
         try:
             future = self.submit(work)
-            while meanwhile is not None and not concurrent.futures.wait([future], timeout=MEANWHILE_SECONDS).done:
-                meanwhile()
+            while meanwhile is not None and not future.done():
+                # A TimeoutError of the work itself is raised below.
+                with suppress(TimeoutError):
+                    return future.result(timeout=MEANWHILE_SECONDS)
+                if not future.done():
+                    meanwhile()
             return future.result()
         except KeyboardInterrupt:
             # It may come before there is a future to cancel, so the work is known by its coroutine.
