@@ -35,13 +35,13 @@ _log = logging.getLogger("qorch.resume")
 
 @dataclass(frozen=True)
 class _Reach:
-    """How far back a search goes: to ``since``, or to a job that was over when the run last sent one, at ``sent_at``."""
+    """How far back a search goes: to ``since``, or to a job that was over when the run last sent one (``sent_at``)."""
 
     since: datetime.datetime
     sent_at: datetime.datetime
 
     def known(self, jobs: Iterable[JobRecord], *, now: datetime.datetime) -> set[str]:
-        """The provider's ids at which a search may end; none if the clock was set back, as ends are told by its times."""
+        """The provider's ids at which a search may end; none if the clock was set back, and says nothing of order."""
         if now < self.sent_at:
             return set()
         over = [job for job in jobs if job.state in OVER_STATES and job.changed_at <= self.sent_at]

@@ -12,8 +12,9 @@ from qorch.engine.remote.pacer import Pacer
 from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
+from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
-from qorch.engine.remote.sender import Sender
+from qorch.engine.remote.sender import Sender, Sending
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.engine.submitter import Returned, Wanted
@@ -46,6 +47,7 @@ class RemoteSubmitter:
     recovery: Recovery
     orphans: Orphans
     adoption: Adoption
+    resender: Resender
     make_recovery: Callable[[], Recovery]
     clock: Clock
     max_jobs: int
@@ -69,8 +71,8 @@ class RemoteSubmitter:
         await self.recovery.wait_at(position)
 
     async def adopt(self, wanted: Wanted) -> bool:
-        """See Submitter."""
-        return await self.adoption.take(wanted)
+        """See Submitter. Orphaned jobs come first, as they may carry rows of a job that is in doubt."""
+        return await self.adoption.take(wanted) or await self.resender.settle(wanted, self._carry)
 
     async def recover_run(self, run_id: str) -> None:
         """See Submitter."""
@@ -145,7 +147,9 @@ class RemoteSubmitter:
     async def _run(self, submission: Submission, compute: Compute) -> JobResult:
         """Run a job once."""
         await self.payloads.prepare(submission, compute)
-        sending = self.sender.begin(submission)
+        return await self._carry(self.sender.begin(submission), compute)
+
+    async def _carry(self, sending: Sending, compute: Compute) -> JobResult:
         async with self.pacer.permit() as permit:
             await self.sender.submit(sending, permit)
             return await self.delivery.deliver(
