@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ionq_runs import watched_run
+from ionq_vendor import IONQ
 from scipy import stats
+from watched_runs import watched_run
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList, build_gate_list, free_circuit
@@ -71,7 +72,7 @@ def measure(n_circuits: int, options: str, folder: Path) -> tuple[FloatArray, Fl
     """Measured and exact values of so many random circuits."""
     random = np.random.default_rng(20_261_120)
     cases = [random_case(random, number) for number in range(n_circuits)]
-    with start(Settings(seed=1)) as emulator, watched_run(emulator, folder, options=options) as watched:
+    with start(Settings(seed=1)) as emulator, watched_run(IONQ, emulator, folder, options=options) as watched:
         results = watched.run.execute([case.pub for case in cases])
         assert len(emulator.jobs()) <= 1 + n_circuits // 100, "hundreds of circuits are one POST"
     measured = np.concatenate([result.values for result in results]).ravel()
