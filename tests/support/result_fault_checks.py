@@ -31,16 +31,16 @@ SCALE = 60
 class ResultFaultChecks:
     """What a subclass says: the ``vendor``, the ``settings`` of an emulator without noise, and options of its backend.
 
-    ``target``: the backend alone; ``hasty``: options for a server whose answers are lost; ``slow``: those for a run
-    whose waits pass sixty times as fast. ``settle_seconds``: how long a job in doubt is not sent again, under ``hasty``
-    and under ``slow``. ``credentials``: what an error says that refuses them. ``device_route``: of the call that asks
-    whether a device takes jobs.
+    ``target``: the backend alone; ``settling``: with a short settle time; ``slow``: for a run whose waits pass sixty
+    times as fast. ``settle_seconds``: how long a job in doubt is not sent again, under ``settling`` and under ``slow``.
+    ``credentials``: what an error says that refuses them. ``device_route``: of the call that asks whether a device
+    takes jobs.
     """
 
     vendor: Vendor
     settings: Any
     target: str
-    hasty: str
+    settling: str
     slow: str
     settle_seconds: tuple[float, float]
     credentials: str
@@ -65,7 +65,7 @@ class ResultFaultChecks:
         """Whatever happens to one poll or fetch of two jobs, both are done, and nothing is submitted again."""
         with (
             self.start(f"{fault}@1") as emulator,
-            self.watch(emulator, tmp_path, options=f"{self.hasty},rows=2") as watched,
+            self.watch(emulator, tmp_path, options=f"{self.settling},deadline=0.4,rows=2") as watched,
         ):
             check_values(watched.run.execute(work_of(4))[0])
             assert list(watched.accepted_by_key().values()) == [1, 1]
@@ -181,7 +181,7 @@ class ResultFaultChecks:
         """A bomb and a document 10,000 deep as answers to POSTs: settled by the key, and fetched."""
         with (
             self.start("post:gzip-bomb-after@1,post:deep-json-after@2") as emulator,
-            self.watch(emulator, tmp_path, options=f"{self.hasty},rows=2,deadline=5") as watched,
+            self.watch(emulator, tmp_path, options=f"{self.settling},rows=2") as watched,
         ):
             check_values(watched.run.execute(work_of(4))[0])
             watched.check_submissions(settle_seconds=self.settle_seconds[0])

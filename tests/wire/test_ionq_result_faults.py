@@ -22,7 +22,7 @@ class TestIonqResultFaults(ResultFaultChecks):
     vendor = IONQ
     settings = Settings()
     target = "simulator"
-    hasty = "simulator,settle=0.2,deadline=0.4"
+    settling = "simulator,settle=0.2"
     slow = "simulator,settle=12,deadline=5"
     settle_seconds = (0.2, 12.0)
     credentials = "IONQ_API_KEY"
