@@ -44,10 +44,12 @@ class KillChecks:
     """What a subclass says: the ``vendor``, the options of its backend, and what an emulator does now and then.
 
     ``slow_options``: with a settle time above that of a loaded machine, which may be slow to take a call that was sent.
-    ``trouble``: faults of every third run of a campaign. ``fields`` of every life.
+    ``settings`` of an emulator, the vendor's quick ones if None. ``trouble``: faults of every third run of a campaign.
+    ``fields`` of every life.
     """
 
     vendor: Vendor
+    settings: Any = None
     slow_options: str
     trouble: str
     fields: Mapping[str, Any] = MappingProxyType({})
@@ -71,8 +73,13 @@ class KillChecks:
 
     @classmethod
     def stage(cls, folder: Path, **given: Any) -> AbstractContextManager[tuple[Any, Life]]:
-        """An emulator, quick unless there are ``settings``, and a life on it."""
-        return stage(cls.vendor, folder, **{**cls.fields, **given})
+        """An emulator, with the settings of the class unless others are given, and a life on it."""
+        return stage(cls.vendor, folder, **{"settings": cls.settings, **cls.fields, **given})
+
+    @classmethod
+    def changed(cls, **settings: Any) -> Any:
+        """The settings of the class with these changes."""
+        return replace(cls.settings or cls.vendor.quick, **settings)
 
     def finish(self, nursery: Nursery, life: Life, emulator: VendorEmulator, undisturbed: Death) -> None:
         """Let the run come to its end, and compare its values, its database and the truth."""
@@ -87,9 +94,8 @@ class KillChecks:
     ) -> Tally:
         """Kill so often at random moments; a run that is finished meanwhile is compared, and another begun."""
         started, tally, random = time.monotonic(), Tally(), np.random.default_rng(seed)
-        quick = given.pop("settings", self.vendor.quick)
         while tally.kills.total() < kills:
-            settings = replace(quick, seed=tally.runs, faults=self.trouble if tally.runs % 3 == 2 else "")
+            settings = self.changed(seed=tally.runs, faults=self.trouble if tally.runs % 3 == 2 else "")
             with self.stage(folder / str(tally.runs), settings=settings, **given) as (emulator, life):
                 while tally.kills.total() < kills:
                     moment = float(random.uniform(0.03, LATEST_SECONDS))
@@ -119,7 +125,7 @@ class KillChecks:
     @pytest.mark.parametrize("step", REFUSED_STEPS)
     def test_killed_after_a_refusal(self, nursery: Nursery, tmp_path: Path, undisturbed: Death, step: str) -> None:
         """A job that was refused is provably not there, whether or not that was written down."""
-        settings = replace(self.vendor.quick, faults="post:429-before@2")
+        settings = self.changed(faults="post:429-before@2")
         with self.stage(tmp_path, settings=settings, options=self.slow_options) as (emulator, life):
             kill_at_step(nursery, life, step, 1)
             self.finish(nursery, life, emulator, undisturbed)
@@ -133,7 +139,7 @@ class SearchedKillChecks(KillChecks):
 
     def test_what_is_accepted_late_is_waited_for(self, nursery: Nursery, tmp_path: Path) -> None:
         """Accepted after the next life has looked for it, and within the settle time: found, and not sent again."""
-        settings = replace(self.vendor.quick, accept_delay="1")
+        settings = self.changed(accept_delay="1")
         with self.stage(tmp_path, settings=settings, options=self.late_options, steps=1) as (emulator, life):
             kill_at_step(nursery, life, "during submit", 1)
             death = nursery.bear(life)
@@ -148,7 +154,7 @@ class SearchedKillChecks(KillChecks):
         self, nursery: Nursery, tmp_path: Path, undisturbed: Death, step: str, fault: str
     ) -> None:
         """The answer to a submission is lost and then the process: found by its key if it was accepted, else sent."""
-        settings = replace(self.vendor.quick, faults=fault)
+        settings = self.changed(faults=fault)
         with self.stage(tmp_path, settings=settings, options=self.slow_options) as (emulator, life):
             kill_at_step(nursery, life, step, 1)
             self.finish(nursery, life, emulator, undisturbed)
