@@ -109,6 +109,8 @@ class BraketBackend:
         self._client = client
         self._objects = objects
         self._environment = environment
+        self._clock = clock
+        self._refused_at: dict[str, datetime.datetime] = {}
         self._memory = TaskMemory()
         self._search = TaskSearch(client, options.device_arn, clock=clock)
         self._collector = AnswerCollector(
@@ -182,7 +184,10 @@ class BraketBackend:
         return Payload(request, key, content, task_name(key), usage)
 
     async def submit(self, payload: Payload) -> str:
-        """See RemoteBackend: one POST. The same payload is the same task as long as Braket remembers its token."""
+        """See RemoteBackend: one POST. The same payload is the same task as long as Braket remembers its token.
+
+        If tokens are not trusted, a task that was refused before is first looked for, and not sent if it is there.
+        """
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
         device, options = self._opened, self._options
@@ -190,9 +195,24 @@ class BraketBackend:
         def locate(program: int, inputs: int) -> tuple[int, int]:
             return locate_row(payload.request, program=program, inputs=inputs, device=device, options=options)
 
-        accepted = await self._client.submit(payload.content, locate=locate)
-        self._memory.note_accepted(accepted.arn, accepted.created_from)
-        return accepted.arn
+        arn = await self._look_again(payload.key)
+        if arn is None:
+            begun_at = self._clock.now()
+            try:
+                accepted = await self._client.submit(payload.content, locate=locate)
+            except BusyError:
+                if not options.remembered_seconds:
+                    self._refused_at.setdefault(payload.key, begun_at)
+                raise
+            self._memory.note_accepted(accepted.arn, accepted.created_from)
+            arn = accepted.arn
+        self._refused_at.pop(payload.key, None)
+        return arn
+
+    async def _look_again(self, key: str) -> str | None:
+        """The task of a key that was refused before, if it is there all the same."""
+        refused_at = self._refused_at.get(key)
+        return None if refused_at is None else (await self._search.find([key], since=refused_at)).get(key)
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend: one by one, or a hundred a request."""
