@@ -13,9 +13,7 @@ LOCAL = "local"
 """The device that is on this machine."""
 
 
-def open_backend(
-    options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str]
-) -> Backend:
+def open_backend(options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str]) -> Backend:
     """Open ``braket:<options>``, such as ``braket:sv1``, ``braket:garnet,rewiring=off`` or ``braket:local``.
 
     ``workers``: processes of ``braket:local``; elsewhere the option ``jobs`` bounds what is in progress. Raises

@@ -1,4 +1,4 @@
-"""The backend over Amazon Braket's API: it sends every task once and says what became of it; the engine does the rest."""
+"""The backend over Amazon Braket's API: it sends every task once and says what became of it."""
 
 import asyncio
 import datetime
@@ -20,7 +20,6 @@ from qorch_providers.braket.aws.endpoints import resolve_bucket
 from qorch_providers.braket.aws.session import open_session
 from qorch_providers.braket.aws.signing import AwsSignature
 from qorch_providers.braket.circuits.limits import check_circuit, check_device, max_rows, rows_per_job
-from qorch_providers.braket.circuits.programs import program_of
 from qorch_providers.braket.circuits.task_body import Destination, encode_task, locate_row, measure_usage
 from qorch_providers.braket.device import BraketDevice
 from qorch_providers.braket.device_reading import RETIRED, SeenDevice, read_device
@@ -203,9 +202,7 @@ class BraketBackend:
         """See RemoteBackend. Raises BusyError if the list of tasks cannot be read now, UnknownOutcomeError if never."""
         return await self._search.find(keys, since=since) if keys else {}
 
-    async def list_keys(
-        self, *, since: datetime.datetime, known: Collection[str]
-    ) -> dict[str, str | None] | None:
+    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
         """See RemoteBackend; raises what ``find`` raises. Braket's list is in no known order, so all of it is read."""
         return await self._search.list_keys(since=since)
 
@@ -258,7 +255,9 @@ class BraketBackend:
         try:
             seen = await asyncio.to_thread(read_device, document)
         except InvalidResultError as error:
-            raise BusyError(f"what Amazon Braket says of its device cannot be read ({error}); it is asked again") from error
+            raise BusyError(
+                f"what Amazon Braket says of its device cannot be read ({error}); it is asked again"
+            ) from error
         self._device = seen.device
         return seen
 
@@ -278,6 +277,7 @@ def _terms(options: Options, access: Access) -> Terms:
         rate=CREATE_RATE,
         console=access.console,
         remembers_keys_seconds=options.remembered_seconds,
+        most_repeats=1,
     )
 
 

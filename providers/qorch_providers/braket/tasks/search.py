@@ -54,8 +54,8 @@ class TaskSearch:
         for key, arns in found.items():
             if len(arns) > 1:
                 raise UnknownOutcomeError(
-                    f"{len(arns)} tasks at Amazon Braket have the key {key[:16]}: {', '.join(arns[:3])}; it is not known"
-                    " which of them is the job's"
+                    f"{len(arns)} tasks at Amazon Braket have the key {key[:16]}: {', '.join(arns[:3])}; it is not"
+                    " known which of them is the job's"
                 )
         return {key: arns[0] for key, arns in found.items()}
 
@@ -95,7 +95,9 @@ class TaskSearch:
 
     def _turn(self, reading: _Reading, token: str) -> None:
         if token in reading.tokens:
-            raise BusyError("Amazon Braket's list of tasks leads back to a page that was read before; it is asked again")
+            raise BusyError(
+                "Amazon Braket's list of tasks leads back to a page that was read before; it is asked again"
+            )
         reading.tokens.append(token)
         if len(reading.tokens) >= MOST_PAGES:
             raise UnknownOutcomeError(f"Amazon Braket's list of tasks has more than {MOST_PAGES} pages that matter")
