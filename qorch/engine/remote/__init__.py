@@ -6,5 +6,5 @@ behind it, which all processes share); if no answer comes, ``reconcile`` asks th
 for the job, and ``delivery`` fetches and stores its results. ``retrying`` is the only place that tries anything again,
 and ``window`` keeps limits of polls and searches.
 ``recovery`` finishes what an ended process left, and ``orphans`` and ``adoption`` what a restored database does not
-know.
+know. ``resending`` sends again what no list shows, as long as the provider remembers its key (``remembering``).
 """

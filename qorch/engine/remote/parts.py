@@ -9,6 +9,7 @@ from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import Recovery
+from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender
 from qorch.engine.remote.submitter import RemoteSubmitter
@@ -51,6 +52,13 @@ def make_remote_submitter(backend: RemoteBackend, run: RunParts) -> RemoteSubmit
         recovery=recovery,
         orphans=orphans,
         adoption=Adoption(backend, journal, orphans=orphans, recovery=recovery, clock=clock, rebuy=policy.rebuy),
+        resender=Resender(
+            recovery=recovery,
+            reconciler=reconciler,
+            payloads=sender.payloads,
+            sender=sender,
+            worker=run.worker,
+        ),
         make_recovery=make_recovery,
         clock=clock,
         max_jobs=policy.retry.max_attempts,
