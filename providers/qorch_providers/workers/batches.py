@@ -63,7 +63,7 @@ def _batches(blocks: Sequence[RowBlock]) -> Iterator[list[_Piece]]:
 
 
 def read_table(blocks: Sequence[RowBlock], table: FloatArray) -> Iterator[BlockResult]:
-    """What is wanted of each block, from the outcome probabilities ``(R, 2**n)`` of all their rows one after another."""
+    """What is wanted of each block, from the outcome probabilities ``(R, 2**n)`` of the rows of all blocks in order."""
     start = 0
     for block in blocks:
         yield _read_block(block, table[start : start + block.n_rows])

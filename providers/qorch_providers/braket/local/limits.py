@@ -15,18 +15,18 @@ _LARGEST_QUBITS = {STATE_VECTOR: 26, DENSITY_MATRIX: 13}
 _BYTES_PER_AMPLITUDE = 64
 """Three arrays of complex numbers while gates are applied, and room for one more."""
 
-# Seconds, fitted on one core of a virtual machine with two (November 2026). The sizes of jobs need no more than the
-# order of magnitude.
-_ROW_SECONDS = 300e-6
-_GATE_SECONDS = 30e-6
-_AMPLITUDE_SECONDS = 5e-9
+# Seconds, measured with version 1.41 of the SDK's simulators on one core of a virtual machine with two (AMD EPYC,
+# November 2026). The sizes of jobs need no more than the order of magnitude.
+_ROW_SECONDS = 200e-6
+_GATE_SECONDS = 75e-6
+_AMPLITUDE_SECONDS = 10e-9
 _SHOT_SECONDS = 40e-9
 
 
 def max_qubits(simulator: str, *, workers: int, memory: int) -> int:
     """The largest state that each of the workers can hold at the same time, in qubits."""
     amplitudes = memory // workers // _BYTES_PER_AMPLITUDE
-    held = (amplitudes.bit_length() - 1) // _states_per_qubit(simulator)
+    held = (amplitudes.bit_length() - 1) // _indices_per_qubit(simulator)
     return max(1, min(_LARGEST_QUBITS[simulator], held))
 
 
@@ -38,9 +38,10 @@ def rows_per_job(gates: GateList, measurement: Measurement, *, simulator: str, s
 
 
 def _row_seconds(gates: GateList, *, simulator: str, shots: int | None) -> float:
-    amplitudes = 2.0 ** (gates.n_qubits * _states_per_qubit(simulator))
-    return _ROW_SECONDS + gates.n_gates * (_GATE_SECONDS + _AMPLITUDE_SECONDS * amplitudes) + _SHOT_SECONDS * (shots or 0)
+    amplitudes = 2.0 ** (gates.n_qubits * _indices_per_qubit(simulator))
+    evolution = gates.n_gates * (_GATE_SECONDS + _AMPLITUDE_SECONDS * amplitudes)
+    return _ROW_SECONDS + evolution + _SHOT_SECONDS * (shots or 0)
 
 
-def _states_per_qubit(simulator: str) -> int:
+def _indices_per_qubit(simulator: str) -> int:
     return 2 if simulator == DENSITY_MATRIX else 1
