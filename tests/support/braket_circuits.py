@@ -1,5 +1,6 @@
 """What the tests of Braket's wire share: devices, requests, and programs as the SDK's own matrices see them."""
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -8,9 +9,11 @@ import braket.circuits.gates as sdk_gates
 import numpy as np
 
 from qorch.model.circuit import GateList
+from qorch.model.job import JobRequest
 from qorch.model.measurement import Measurement
 from qorch_providers.braket.circuits.programs import Program, program_of
 from qorch_providers.braket.circuits.rewrites import BRAKET_GATES
+from qorch_providers.braket.circuits.task_body import Destination, encode_task
 from qorch_providers.braket.device import BraketDevice, ProgramSetLimits
 from qorch_providers.braket.options import Options, parse_options
 
@@ -57,6 +60,18 @@ def device_of(gates: str | frozenset[str] = "sv1", **changes: Any) -> BraketDevi
 
 
 SV1 = parse_options("sv1")
+DESTINATION = Destination("amazon-braket-eu-north-1-123456789012", "tasks")
+KEY = "0123456789abcdef" * 4
+
+
+def encode(request: JobRequest, device: BraketDevice, options: Options = SV1, **changes: Any) -> dict[str, Any]:
+    """The body of a task, its strings of JSON read, too."""
+    named = {"key": KEY, "destination": DESTINATION} | changes
+    body = json.loads(encode_task(request, device=device, options=options, **named))
+    for name in ("action", "deviceParameters"):
+        if name in body:
+            body[name] = json.loads(body[name])
+    return dict(body)
 
 
 def program(gates: GateList, measurement: Measurement, device: BraketDevice, options: Options = SV1) -> Program:
