@@ -103,6 +103,8 @@ class JobStatus:
     ``is_repeatable``: a failure that another try may not meet, of a job that was not charged. ``wait_seconds``: the
     provider's own forecast of the time that is left. ``key``: the idempotency key with which it was
     submitted, and ``label``: the rest of what qorch had the provider keep; None if the provider does not show it.
+    ``queue_position``: its place in the provider's queue (1 is next), None if it is not queued or the provider does not
+    say. ``queue_position_is_least``: the provider says only that the place is at least that ("more than 2000": 2001).
     """
 
     state: RemoteState
@@ -114,6 +116,8 @@ class JobStatus:
     wait_seconds: float | None = None
     key: str | None = None
     label: JobLabel | None = None
+    queue_position: int | None = None
+    queue_position_is_least: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,39 @@
-"""The `braket` backend: Amazon Braket's devices and simulators, and its SDK's simulator on this machine."""
+"""The `braket` backend: Amazon Braket's devices and simulators, and its SDK's simulator on this machine.
 
-import importlib.util
+Importing this package loads nothing of AWS's; opening a backend does.
+"""
+
 from collections.abc import Mapping
 
 from qorch.errors import MissingPackageError
 from qorch.ports.backend import Backend
 from qorch.ports.clock import Clock
+from qorch_providers.braket.options import parse_options
+
+LOCAL = "local"
+"""The device that is on this machine."""
+_OF_SDK = ("braket", "boto3", "botocore")
+"""Packages that come with Amazon's SDK, or are it."""
 
 
 def open_backend(
     options: str, *, clock: Clock, workers: int | None = None, environment: Mapping[str, str] | None = None
 ) -> Backend:
-    """The backend ``braket:<options>``: ``local…`` is the SDK's simulator on this machine, all else a device.
+    """Open ``braket:<options>``, such as ``braket:sv1``, ``braket:garnet,rewiring=off`` or ``braket:local``.
 
-    Sends and starts nothing yet. Raises MissingPackageError without Amazon's SDK, UnknownNameError for an unknown
-    device or option, UsageError for a value that an option cannot have. Imported late: the SDK takes seconds to load.
+    ``workers``: processes of ``braket:local``; elsewhere the option ``jobs`` bounds what is in progress. Raises
+    UnknownNameError for an unknown device or option, UsageError if there is no region or a variable cannot be used, and
+    MissingPackageError if Amazon's packages are not installed. Nothing is sent yet.
     """
-    is_local = options.partition(",")[0].strip().lower() == "local"
-    if not _is_installed("braket.default_simulator" if is_local else "braket.aws"):
-        name = f"braket:{options}" if options else "braket"
-        raise MissingPackageError(f"{name} needs amazon-braket-sdk: pip install 'qorch[braket]'")
-    if is_local:
+    if options.partition(",")[0].strip().lower() == LOCAL:
         from qorch_providers.braket.local.backend import open_local_backend
 
         return open_local_backend(options, clock=clock, workers=workers)
-    from qorch_providers.braket.backend import open_device_backend
-
-    return open_device_backend(options, clock=clock, environment=environment or {})
-
-
-def _is_installed(module: str) -> bool:
+    parsed = parse_options(options)
     try:
-        return importlib.util.find_spec(module) is not None
-    except ImportError:  # of a package above it
-        return False
+        from qorch_providers.braket.backend import open_remote
+    except ImportError as error:
+        package = (error.name or "a package").partition(".")[0]
+        needed = "amazon-braket-sdk" if package in _OF_SDK else package
+        raise MissingPackageError(f"braket:{options} needs {needed}: pip install 'qorch[braket]'") from error
+    return open_remote(parsed, name=f"braket:{options}", clock=clock, environment=environment or {})

@@ -2,9 +2,10 @@
 
 import hashlib
 import importlib.metadata
+import importlib.util
 
 from qorch import machine
-from qorch.errors import CircuitError, UsageError
+from qorch.errors import CircuitError, MissingPackageError, UsageError
 from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities
@@ -22,8 +23,11 @@ REVISION = 1
 def open_local_backend(options: str, *, clock: Clock, workers: int | None) -> "BraketLocalBackend":
     """The backend ``braket:<options>``, which begin with ``local``; ``workers`` None is one per core.
 
-    Starts nothing yet. Raises UnknownNameError for unknown options, UsageError for a value that they cannot have.
+    Starts nothing yet. Raises MissingPackageError without the SDK, UnknownNameError for unknown options, UsageError for
+    a value that they cannot have.
     """
+    if not _is_installed():
+        raise MissingPackageError(f"braket:{options} needs amazon-braket-sdk: pip install 'qorch[braket]'")
     if workers is not None and workers < 1:
         raise UsageError(f"braket:local was asked for {workers} workers; give at least 1")
     given = parse_local_options(options.partition(",")[2])
@@ -66,3 +70,11 @@ class BraketLocalBackend(WorkerBackend):
 def _context(simulator: str) -> bytes:
     version = importlib.metadata.version("amazon-braket-default-simulator")
     return hashlib.sha256(f"braket:local/{simulator}/{version}/{REVISION}".encode()).digest()
+
+
+def _is_installed() -> bool:
+    """Whether the simulators are there, without importing them."""
+    try:
+        return importlib.util.find_spec("braket.default_simulator") is not None
+    except ImportError:  # of the package above it
+        return False
