@@ -45,9 +45,13 @@ class TaskMemory:
         known = [time for time in times if time is not None]
         return min(known) if known and len(known) == len(times) else None
 
-    def take_completed(self, arn: str) -> BraketTask | None:
-        """The document of a completed task, which is handed out once."""
-        return self._completed.pop(arn, None)
+    def completed(self, arn: str) -> BraketTask | None:
+        """The document of a task that was seen completed; None if it must be asked for."""
+        return self._completed.get(arn)
+
+    def forget_completed(self, arn: str) -> None:
+        """The document of this task is not needed any more."""
+        self._completed.pop(arn, None)
 
 
 def _limit(kept: OrderedDict[str, datetime.datetime] | OrderedDict[str, BraketTask], most: int) -> None:
