@@ -1,11 +1,13 @@
 """A session of botocore that reads the variables it is given: credentials, profile, region, endpoints."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import botocore.credentials
 import botocore.exceptions
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.utils import ensure_boolean
@@ -39,6 +41,7 @@ def open_session(environment: Mapping[str, str]) -> Any:
     profile = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE")
     session = botocore.session.Session(profile=profile)
     session.set_default_client_config(ONE_TRY)
+    session.register_component("data_loader", _load_once(session.get_config_variable("data_path")))
     for name, (variable, read) in _VARIABLES.items():
         text = environment.get(variable)
         if text:
@@ -51,6 +54,12 @@ def open_session(environment: Mapping[str, str]) -> Any:
         raise UsageError(f"AWS's configuration file cannot be read: {error}") from error
     session.register_component("credential_provider", _make_resolver(session, environment))
     return session
+
+
+@cache
+def _load_once(data_path: str | None) -> Any:
+    """What reads botocore's own descriptions of services: half a second of work, of which a process needs one."""
+    return botocore.loaders.create_loader(data_path)
 
 
 def find_region(session: Any, environment: Mapping[str, str]) -> str:
