@@ -8,7 +8,7 @@ import msgspec
 from qorch.errors import CircuitError
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import RowBlock
-from qorch_providers.braket.circuits.limits import MAX_BODY_BYTES, check_measurement, check_shots, max_rows
+from qorch_providers.braket.circuits.limits import MAX_BODY_BYTES, check_circuit, check_shots, max_rows
 from qorch_providers.braket.circuits.programs import Program, program_of
 from qorch_providers.braket.device import BraketDevice
 from qorch_providers.braket.labels import tags_of, task_name
@@ -137,7 +137,7 @@ def _total_shots(request: JobRequest, device: BraketDevice, options: Options) ->
             f" the shots {sorted(wanted, key=str)}, so send them as several tasks"
         )
     for block in request.blocks:
-        check_measurement(block.measurement, device)
+        check_circuit(block.gates, block.measurement, device=device, options=options)
     shots = wanted.pop()
     most = 1 if shots is None else max_rows(device, options)
     if request.n_rows > most:

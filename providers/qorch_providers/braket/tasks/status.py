@@ -75,8 +75,11 @@ async def look_up(
     failed = [arn for arn, task in found.items() if task.status == "FAILED"]
     rest = [arn for arn in arns if arn not in found]
     wanted = [*rest, *failed, *first[:SHOWN_POSITIONS]]
-    for task in await ask_each(lambda arn: client.task(arn, purpose="poll"), wanted):
-        if task is not None:
+    answers = await ask_each(lambda arn: client.task(arn, purpose="poll"), wanted)
+    for arn, task in zip(wanted, answers, strict=True):
+        if task is None:
+            memory.forget_completed(arn)
+        else:
             found[task.arn] = task
             memory.note_seen(task)
             if task.status == "COMPLETED":
