@@ -1,6 +1,7 @@
 """Opening a device of Amazon Braket: what is missing or wrong is said in a sentence, before anything is paid."""
 
 import asyncio
+import datetime
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from qorch.errors import (
     CredentialsError,
     QorchError,
     UnknownNameError,
+    UnknownOutcomeError,
     UnreachableError,
     UsageError,
 )
@@ -28,6 +30,7 @@ from qorch_providers.braket import open_backend
 from qorch_providers.braket.backend import BraketBackend
 from qorch_providers.braket.device_reading import read_device
 from qorch_providers.emulators.braket import BraketSettings, RunningBraket, start
+from qorch_providers.list_health import CHECK_SECONDS, CHECKS
 
 BELL = gate_list(2, ("h", (0,), ()), ("cx", (0, 1), ()))
 OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
@@ -120,7 +123,7 @@ def test_the_terms_are_the_options(emulator: RunningBraket) -> None:
 @pytest.mark.parametrize(
     ("options", "changes", "error", "words"),
     [
-        ("sv1", {"AWS_DEFAULT_REGION": ""}, UsageError, "add region=us-east-1 to the backend's name, or set AWS_REGION"),
+        ("sv1", {"AWS_DEFAULT_REGION": ""}, UsageError, "add region=us-east-1 to the backend's name, or set AWS_REG"),
         ("sv1", {"QORCH_BRAKET_S3": "a_b/c"}, UsageError, "does not begin with the name of a bucket"),
         ("sv1", {"QORCH_BRAKET_S3": "bucket/a//b"}, UsageError, "with single slashes"),
         ("sv1", {"QORCH_BRAKET_S3": "bucket/a/../b"}, UsageError, "with single slashes"),
@@ -288,3 +291,32 @@ def test_the_local_simulator_needs_no_account() -> None:
     backend = open_backend("local", clock=WallClock(), environment={})
     assert not isinstance(backend, RemoteBackend)
     assert not backend.capabilities.charges
+
+
+def test_a_list_that_stays_unreadable_is_given_up() -> None:
+    """After minutes in which Braket answered everything else, so that a job in doubt is held, not waited for."""
+    seconds = [0.0]
+
+    class SetClock(WallClock):
+        def monotonic_ns(self) -> int:
+            return round(seconds[0] * 1e9)
+
+    async def main(variables: Mapping[str, str]) -> int:
+        backend = open_backend("sv1", clock=SetClock(), environment=variables)
+        assert isinstance(backend, BraketBackend)
+        await backend.open()
+        try:
+            for count in range(20):
+                seconds[0] += CHECK_SECONDS
+                try:
+                    await backend.find(["0" * 64], since=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+                except BusyError:
+                    continue
+                except UnknownOutcomeError:
+                    return count
+            return -1
+        finally:
+            await backend.close()
+
+    with serving(faults="list:500-before") as running:
+        assert asyncio.run(main(environment(running.root))) == CHECKS

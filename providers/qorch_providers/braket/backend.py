@@ -4,8 +4,9 @@ import asyncio
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
@@ -35,6 +36,9 @@ from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
 from qorch_providers.braket.wire.quotas import CallQuotas
 from qorch_providers.http import HttpClient, Origin
+from qorch_providers.list_health import ListHealth
+
+T = TypeVar("T")
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -110,6 +114,7 @@ class BraketBackend:
         self._environment = environment
         self._memory = TaskMemory()
         self._search = TaskSearch(client, options.device_arn, clock=clock)
+        self._list_health = ListHealth("Amazon Braket", self.availability, clock=clock)
         self._collector = AnswerCollector(
             client, objects, self._memory, clock=clock, settle_seconds=options.settle_seconds
         )
@@ -199,12 +204,28 @@ class BraketBackend:
         return {arn: read_status(task) for arn, task in tasks.items()}
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
-        """See RemoteBackend. Raises BusyError if the list of tasks cannot be read now, UnknownOutcomeError if never."""
-        return await self._search.find(keys, since=since) if keys else {}
+        """See RemoteBackend.
+
+        Raises BusyError if the list of tasks cannot be read now, and UnknownOutcomeError if that has been so for
+        minutes, the list is too long, or two tasks have one key.
+        """
+        return await self._read_list(self._search.find(keys, since=since)) if keys else {}
 
     async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
         """See RemoteBackend; raises what ``find`` raises. Braket's list is in no known order, so all of it is read."""
-        return await self._search.list_keys(since=since)
+        return await self._read_list(self._search.list_keys(since=since))
+
+    async def _read_list(self, work: Awaitable[T]) -> T:
+        try:
+            found = await work
+        except BusyError as error:
+            if self._search.was_moving:
+                self._list_health.end()
+            else:
+                await self._list_health.note(error)
+            raise
+        self._list_health.end()
+        return found
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See RemoteBackend. Raises BusyError too if the task is not over, or its results are not there yet."""
