@@ -24,9 +24,9 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
         raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
     try:
         factory = known[kind].load()
-        backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
     except ImportError as error:
         raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
+    backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
     return backend
 
 

@@ -42,9 +42,7 @@ async def connected(
         signature = AwsSignature(credentials, service, region=access.region, clock=clock)
         return HttpClient(Origin(url, auth=signature), clock=clock, deadline_seconds=20.0, most_bytes=most_bytes)
 
-    client = BraketClient(
-        connect(access.endpoint, "braket"), endpoint=access.endpoint, quotas=CallQuotas(clock=clock)
-    )
+    client = BraketClient(connect(access.endpoint, "braket"), endpoint=access.endpoint, quotas=CallQuotas(clock=clock))
 
     def connect_bucket(bucket: str) -> HttpClient:
         return connect(resolve_bucket(access.session, bucket, region=access.region, environment=environment), "s3")

@@ -23,7 +23,7 @@ from qorch_providers.braket.aws.signing import AwsSignature
 from qorch_providers.http import HttpClient, Origin, Outgoing
 
 NOW = datetime.datetime(2026, 11, 30, 1, 2, 3, tzinfo=datetime.UTC)
-SECRET, TOKEN = "canary-secret-5d0c9a31e7", "canary-session-token-77ab01c2"  # noqa: S105
+SECRET, TOKEN = "canary-secret-5d0c9a31e7", "canary-session-token-77ab01c2"
 ARN = "arn%3Aaws%3Abraket%3Aus-east-1%3A123456789012%3Aquantum-task%2Fabc"
 REQUESTS = {
     "braket": Outgoing(

@@ -310,7 +310,7 @@ def test_cancelling_what_is_over_or_unknown_is_harmless(bench: BraketBench) -> N
     async def main() -> None:
         async with connected(bench.emulator.environment) as access:
             for each in (arn, arn, absent, "no-arn"):
-                await access.client.cancel(each, token="t")
+                await access.client.cancel(each, token="t")  # noqa: S106
             found = await _statuses(access, [arn])
             assert read_status(found[arn]).state is RemoteState.CANCELLED
 
@@ -328,7 +328,9 @@ def test_objects_are_read_or_told_apart() -> None:
             "/b-there/p/page": reply(404, b"<html>"),
             "/b-there/p/denied": reply(403, xml.format("AccessDenied").encode()),
             "/b-there/p/expired": reply(403, xml.format("ExpiredToken").encode()),
-            "/b-there/p/moved": reply(301, xml.format("PermanentRedirect").encode(), {"x-amz-bucket-region": "eu-west-1"}),
+            "/b-there/p/moved": reply(
+                301, xml.format("PermanentRedirect").encode(), {"x-amz-bucket-region": "eu-west-1"}
+            ),
             "/b-there/p/none": reply(404, xml.format("NoSuchBucket").encode()),
             "/b-there/p/slow": reply(503, xml.format("SlowDown").encode(), {"retry-after": "3"}),
             "/b-there/p/huge": reply(200, b"x" * 5000),

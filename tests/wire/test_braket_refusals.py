@@ -112,7 +112,10 @@ def test_a_program_set_that_is_not_valid_names_rows() -> None:
         return 10 + program, inputs
 
     told = str(read_refusal(answer(400, "ValidationException", "not valid", **fields), locate=locate))
-    assert "(block 10, row 2: theta is not finite; and more. block 11: a gate is unknown. program 9: lost, and 1 more)" in told
+    assert (
+        "(block 10, row 2: theta is not finite; and more. block 11: a gate is unknown. program 9: lost, and 1 more)"
+        in told
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"\xff", b'{"message": {"a": 1}}', b"[" * 10_000])

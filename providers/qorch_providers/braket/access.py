@@ -1,4 +1,4 @@
-"""Where Braket is and where results go, read from the environment that is passed in and, as its tools do, AWS's files."""
+"""Where Braket is and where results go, read from the environment that is passed in and from AWS's own files."""
 
 import hashlib
 import re

@@ -1,11 +1,12 @@
-"""The backend over Amazon Braket's API: it sends every task once and says what became of it; the engine does the rest."""
+"""The backend over Amazon Braket's API: it sends every task once and says what became of it."""
 
 import asyncio
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
@@ -20,7 +21,6 @@ from qorch_providers.braket.aws.endpoints import resolve_bucket
 from qorch_providers.braket.aws.session import open_session
 from qorch_providers.braket.aws.signing import AwsSignature
 from qorch_providers.braket.circuits.limits import check_circuit, check_device, max_rows, rows_per_job
-from qorch_providers.braket.circuits.programs import program_of
 from qorch_providers.braket.circuits.task_body import Destination, encode_task, locate_row, measure_usage
 from qorch_providers.braket.device import BraketDevice
 from qorch_providers.braket.device_reading import RETIRED, SeenDevice, read_device
@@ -36,6 +36,9 @@ from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
 from qorch_providers.braket.wire.quotas import CallQuotas
 from qorch_providers.http import HttpClient, Origin
+from qorch_providers.list_health import ListHealth
+
+T = TypeVar("T")
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -113,6 +116,7 @@ class BraketBackend:
         self._refused_at: dict[str, datetime.datetime] = {}
         self._memory = TaskMemory()
         self._search = TaskSearch(client, options.device_arn, clock=clock)
+        self._list_health = ListHealth("Amazon Braket", self.availability, clock=clock)
         self._collector = AnswerCollector(
             client, objects, self._memory, clock=clock, settle_seconds=options.settle_seconds
         )
@@ -220,14 +224,28 @@ class BraketBackend:
         return {arn: read_status(task) for arn, task in tasks.items()}
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
-        """See RemoteBackend. Raises BusyError if the list of tasks cannot be read now, UnknownOutcomeError if never."""
-        return await self._search.find(keys, since=since) if keys else {}
+        """See RemoteBackend.
 
-    async def list_keys(
-        self, *, since: datetime.datetime, known: Collection[str]
-    ) -> dict[str, str | None] | None:
+        Raises BusyError if the list of tasks cannot be read now, and UnknownOutcomeError if that has been so for
+        minutes, the list is too long, or two tasks have one key.
+        """
+        return await self._read_list(self._search.find(keys, since=since)) if keys else {}
+
+    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
         """See RemoteBackend; raises what ``find`` raises. Braket's list is in no known order, so all of it is read."""
-        return await self._search.list_keys(since=since)
+        return await self._read_list(self._search.list_keys(since=since))
+
+    async def _read_list(self, work: Awaitable[T]) -> T:
+        try:
+            found = await work
+        except BusyError as error:
+            if self._search.was_moving:
+                self._list_health.end()
+            else:
+                await self._list_health.note(error)
+            raise
+        self._list_health.end()
+        return found
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See RemoteBackend. Raises BusyError too if the task is not over, or its results are not there yet."""
@@ -278,7 +296,9 @@ class BraketBackend:
         try:
             seen = await asyncio.to_thread(read_device, document)
         except InvalidResultError as error:
-            raise BusyError(f"what Amazon Braket says of its device cannot be read ({error}); it is asked again") from error
+            raise BusyError(
+                f"what Amazon Braket says of its device cannot be read ({error}); it is asked again"
+            ) from error
         self._device = seen.device
         return seen
 
@@ -298,6 +318,7 @@ def _terms(options: Options, access: Access) -> Terms:
         rate=CREATE_RATE,
         console=access.console,
         remembers_keys_seconds=options.remembered_seconds,
+        most_repeats=1,
     )
 
 

@@ -172,5 +172,7 @@ def _digest(capabilities: dict[str, Any]) -> str:
 
 
 def _waiting(queues: list[_QueueWire]) -> str:
-    sizes = [each.queue_size for each in queues if each.queue == "QUANTUM_TASKS_QUEUE" and each.queue_priority != "Priority"]
+    sizes = [
+        each.queue_size for each in queues if each.queue == "QUANTUM_TASKS_QUEUE" and each.queue_priority != "Priority"
+    ]
     return clean(sizes[0], limit=12) if sizes else ""

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from qorch.errors import QorchError
 from qorch.ports.backend import Finding, FindingStatus
-from qorch_providers.braket.access import BUCKET_NAME, Access
+from qorch_providers.braket.access import Access
 from qorch_providers.braket.aws.credentials import AwsCredentials
 from qorch_providers.braket.device_reading import RETIRED, SeenDevice
-from qorch_providers.braket.wire.objects import ResultObjects
+from qorch_providers.braket.wire.objects import BUCKET_NAME, ResultObjects
 
 OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
 
@@ -38,7 +38,9 @@ async def _try(name: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
 
 async def _look_at_keys(credentials: AwsCredentials) -> Finding:
     pair = await credentials.current()
-    return Finding("credentials", OK, f"found by botocore's chain ({pair.method}); the device's line says if they are valid")
+    return Finding(
+        "credentials", OK, f"found by botocore's chain ({pair.method}); the device's line says if they are valid"
+    )
 
 
 async def _look_at_device(see_device: Callable[[], Awaitable[SeenDevice]]) -> Finding:
@@ -48,7 +50,9 @@ async def _look_at_device(see_device: Callable[[], Awaitable[SeenDevice]]) -> Fi
         return Finding("device", OK, f"{seen.device.name} is online{queue}")
     if seen.status == RETIRED:
         return Finding("device", FAIL, f"{seen.device.name} is retired and takes no tasks any more; choose another")
-    return Finding("device", WARN, f"{seen.device.name} is {seen.status.lower()}: tasks are sent once it is online{queue}")
+    return Finding(
+        "device", WARN, f"{seen.device.name} is {seen.status.lower()}: tasks are sent once it is online{queue}"
+    )
 
 
 async def _look_at_bucket(access: Access, objects: ResultObjects) -> Finding:
@@ -56,8 +60,8 @@ async def _look_at_bucket(access: Access, objects: ResultObjects) -> Finding:
         return Finding(
             "bucket",
             OK,
-            f"{BUCKET_NAME} names none: results go to the default bucket of Braket's SDK, amazon-braket-{access.region}-"
-            "ACCOUNT, which is made if it is not there",
+            f"{BUCKET_NAME} names none: results go to the default bucket of Braket's SDK,"
+            f" amazon-braket-{access.region}-ACCOUNT, which is made if it is not there",
         )
     await objects.check(access.bucket, access.prefix)
     return Finding("bucket", OK, f"s3://{access.bucket}/{access.prefix} can be read")

@@ -1,4 +1,4 @@
-"""Checks of what goes into a request (origins, header values, paths, ids); what is shown is cleaned, and has no secrets."""
+"""Checks of what goes into a request (origins, header values, paths, ids); cleans what is shown, and masks secrets."""
 
 import ipaddress
 import re

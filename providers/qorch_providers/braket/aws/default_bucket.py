@@ -13,7 +13,7 @@ from qorch_providers.braket.aws.session import ONE_TRY, find_endpoint
 _ADVICE = "set QORCH_BRAKET_S3=BUCKET/PREFIX to a bucket that the credentials may use"
 
 
-class _Session(boto3.Session):
+class _Session(boto3.Session):  # type: ignore[misc]
     """A session whose clients are at the addresses that the variables name, and repeat nothing."""
 
     def __init__(self, session: Any, *, region: str, environment: Mapping[str, str]) -> None:

@@ -41,7 +41,7 @@ def open_session(environment: Mapping[str, str]) -> Any:
     profile = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE")
     session = botocore.session.Session(profile=profile)
     session.set_default_client_config(ONE_TRY)
-    session.register_component("data_loader", _load_once(session.get_config_variable("data_path")))
+    session.register_component("data_loader", _load_once(environment.get("AWS_DATA_PATH")))
     for name, (variable, read) in _VARIABLES.items():
         text = environment.get(variable)
         if text:

@@ -74,9 +74,9 @@ class AnswerCollector:
         while len(self._missed_ns) > _MOST_MISSES:
             self._missed_ns.popitem(last=False)
         if now_ns - first_ns <= self._settle_ns:
-            raise BusyError(f"task {task.arn} is over, but its results are not at {place} yet; they are asked for again")
+            raise BusyError(f"task {task.arn} is over, but has no results at {place} yet; they are asked for again")
         raise InvalidResultError(
-            f"task {task.arn} is over, but its results are not at {place}; look whether they were moved or deleted there"
+            f"task {task.arn} is over, but its results are not at {place}; look whether they were moved or deleted"
         )
 
 

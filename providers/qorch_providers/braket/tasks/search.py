@@ -33,7 +33,8 @@ class TaskSearch:
     """The searches of one client, over the tasks of one device.
 
     A search that lost an answer goes on at the same page when it is asked for again: else one of many pages would
-    hardly ever end on a network that loses every second answer.
+    hardly ever end on a network that loses every second answer. ``was_moving``: whether the last search that failed had
+    read some pages before.
     """
 
     def __init__(self, client: BraketClient, device_arn: str, *, clock: Clock) -> None:
@@ -42,6 +43,7 @@ class TaskSearch:
         self._device_arn = device_arn
         self._clock = clock
         self._halted: _Reading | None = None
+        self.was_moving = False
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """The ARNs of the tasks with these keys that were made after ``since``, by key.
@@ -54,8 +56,8 @@ class TaskSearch:
         for key, arns in found.items():
             if len(arns) > 1:
                 raise UnknownOutcomeError(
-                    f"{len(arns)} tasks at Amazon Braket have the key {key[:16]}: {', '.join(arns[:3])}; it is not known"
-                    " which of them is the job's"
+                    f"{len(arns)} tasks at Amazon Braket have the key {key[:16]}: {', '.join(arns[:3])}; it is not"
+                    " known which of them is the job's"
                 )
         return {key: arns[0] for key, arns in found.items()}
 
@@ -66,11 +68,14 @@ class TaskSearch:
 
     async def _read_all(self, since: datetime.datetime, *, purpose: str) -> dict[str, dict[str, str | None]]:
         reading = self._take_up(since)
+        before = len(reading.tokens)
+        self.was_moving = False
         try:
             while not reading.is_over:
                 await self._read_page(reading, purpose)
         except UnreachableError:
             self._halted = reading
+            self.was_moving = len(reading.tokens) > before
             raise
         return reading.by_key
 
@@ -95,7 +100,9 @@ class TaskSearch:
 
     def _turn(self, reading: _Reading, token: str) -> None:
         if token in reading.tokens:
-            raise BusyError("Amazon Braket's list of tasks leads back to a page that was read before; it is asked again")
+            raise BusyError(
+                "Amazon Braket's list of tasks leads back to a page that was read before; it is asked again"
+            )
         reading.tokens.append(token)
         if len(reading.tokens) >= MOST_PAGES:
             raise UnknownOutcomeError(f"Amazon Braket's list of tasks has more than {MOST_PAGES} pages that matter")

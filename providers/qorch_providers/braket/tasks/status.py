@@ -1,4 +1,4 @@
-"""Where tasks are: each by its own document, or a hundred at a time through the search. What failed, and whether for good."""
+"""Where tasks are: each by its own document, or a hundred at a time through the search."""
 
 import asyncio
 import datetime

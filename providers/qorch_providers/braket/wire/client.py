@@ -97,7 +97,7 @@ class BraketClient:
         return found
 
     async def search(self, filters: Sequence[SearchFilter], *, token: str | None = None, purpose: str) -> TaskPage:
-        """One page of SearchQuantumTasks, the first without ``token``. Raises BusyError if the token is refused, too."""
+        """One page of SearchQuantumTasks, the first without ``token``."""
         document: dict[str, object] = {
             "filters": [{"name": each.name, "operator": each.operator, "values": [each.value]} for each in filters],
             "maxResults": PAGE_TASKS,
@@ -114,7 +114,9 @@ class BraketClient:
         if not is_task_arn(arn):
             return
         content = msgspec.json.encode({"clientToken": token})
-        response = await self._ask("cancel", self._quotas.cancel, "PUT", ["quantum-task", arn, "cancel"], content=content)
+        response = await self._ask(
+            "cancel", self._quotas.cancel, "PUT", ["quantum-task", arn, "cancel"], content=content
+        )
         if not response.is_success and response.status not in (400, 404, 409):
             raise read_failure(response)
 

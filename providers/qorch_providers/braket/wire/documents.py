@@ -1,4 +1,4 @@
-"""Braket's JSON as typed views: a task in its own document or in a page of a search, and a cancelled or accepted one."""
+"""Braket's JSON as typed views: a task in its own document or in a page of a search."""
 
 import datetime
 import re

@@ -1,7 +1,7 @@
 """What an answer of Amazon Braket means for a task: accepted, refused, or unknown. Pure.
 
-After CreateQuantumTask only an answer that proves that nothing was accepted counts as refused. An error of Braket's own,
-which names its type, is that proof if its status is a 4xx. An answer without a type comes from something before
+After CreateQuantumTask only an answer that proves that nothing was accepted counts as refused. An error of Braket's
+own, which names its type, is that proof if its status is a 4xx. An answer without a type comes from something before
 Braket: by the meaning of its status a 4xx is a proof too, except 408 and 499, which servers send that waited too long
 and may have read the task. A 5xx never is, with any text and any type. What stays unknown is sent again with the same
 client token, so that in doubt "unknown" costs one more request and no money.
