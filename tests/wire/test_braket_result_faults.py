@@ -1,0 +1,34 @@
+"""Whole runs on Braket through faults after the acceptance: a paid result is fetched again, kept, or re-run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from braket_bench import BraketBench
+from braket_vendor import BRAKET, FREE
+from result_fault_checks import ResultFaultChecks
+
+
+class TestBraketResultFaults(ResultFaultChecks):
+    """On Garnet without noise, which packs many rows into a task."""
+
+    vendor = BRAKET
+    settings = FREE
+    target = "garnet"
+    settling = "garnet,settle=0.2"
+    slow = "garnet,settle=12,deadline=5"
+    settle_seconds = (0.0, 0.0)
+    credentials = "aws sso login"
+    device_route = "GET /device/{arn}"
+
+    def cancel_in_console(self, emulator: Any, job_id: str) -> None:
+        """See ResultFaultChecks."""
+        bench = BraketBench(emulator, region="eu-north-1")
+        bench.braket.cancel_quantum_task(quantumTaskArn=job_id, clientToken="a-person")
+
+    @pytest.mark.parametrize("fault", ["wrong-rows", "nan", "malformed"])
+    def test_a_paid_answer_that_could_not_be_read_is_fetched_by_the_next_session(
+        self, fault: str, tmp_path: Path
+    ) -> None:
+        """However often it comes wrong, the job is held; a later session asks again, and nothing is bought twice."""
+        self.check_held_answer(fault, tmp_path, target=self.settling)
