@@ -35,7 +35,7 @@ def open_local_backend(options: str, *, clock: Clock, workers: int | None) -> "B
 
 
 class BraketLocalBackend(WorkerBackend):
-    """See ``qorch.ports.backend.InProcessBackend``. Nothing of the SDK is imported here; it runs in worker processes."""
+    """See ``qorch.ports.backend.InProcessBackend``. The SDK runs in worker processes; nothing of it is loaded here."""
 
     def __init__(self, name: str, options: LocalOptions, *, workers: int, clock: Clock) -> None:
         """Use ``open_local_backend``."""
