@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from braket_bench import BraketBench
 from braket_vendor import BRAKET, FREE
-from result_fault_checks import ResultFaultChecks
+from result_fault_checks import ResultFaultChecks, states
+from watched_runs import work_of
+
+from qorch.errors import HeldResultError
+from qorch.model.job import JobState
 
 
 class TestBraketResultFaults(ResultFaultChecks):
@@ -16,7 +20,7 @@ class TestBraketResultFaults(ResultFaultChecks):
     settings = FREE
     target = "garnet"
     settling = "garnet,settle=0.2"
-    slow = "garnet,settle=12,deadline=5"
+    slow = "garnet,settle=12,deadline=30,tokens=80000"
     settle_seconds = (0.0, 0.0)
     credentials = "aws sso login"
     device_route = "GET /device/{arn}"
@@ -25,6 +29,19 @@ class TestBraketResultFaults(ResultFaultChecks):
         """See ResultFaultChecks."""
         bench = BraketBench(emulator, region="eu-north-1")
         bench.braket.cancel_quantum_task(quantumTaskArn=job_id, clientToken="a-person")
+
+    @pytest.mark.parametrize("route", ["get", "results"])
+    def test_an_expired_key_stops_the_run_and_loses_nothing(self, route: str, tmp_path: Path) -> None:
+        """Whatever is asked for when the key expires: so few tasks are not asked after by the list."""
+        self.check_expired_key(route, tmp_path)
+
+    def test_a_missing_row_is_held(self, tmp_path: Path) -> None:
+        """A task that says nothing of one of its executables was paid: it is not bought again."""
+        with self.start("post:child-missing@1") as emulator, self.watch(emulator, tmp_path) as watched:
+            with pytest.raises(HeldResultError, match="the results lack the executable"):
+                watched.run.execute(work_of(30))
+            assert states(watched) == [JobState.UNKNOWN]
+            assert [job["rows"] for job in emulator.jobs()] == [30]
 
     @pytest.mark.parametrize("fault", ["wrong-rows", "nan", "malformed"])
     def test_a_paid_answer_that_could_not_be_read_is_fetched_by_the_next_session(

@@ -33,6 +33,15 @@ class TestIonqResultFaults(ResultFaultChecks):
         headers = {"authorization": "apiKey other"}
         assert httpx.put(f"{emulator.url}/jobs/{job_id}/status/cancel", headers=headers).status_code == 200
 
+    def test_only_the_missing_row_runs_again(self, tmp_path: Path) -> None:
+        """A circuit that no answer has was not charged."""
+        self.check_lost_row("child-missing", tmp_path)
+
+    @pytest.mark.parametrize("route", ["list", "get", "results"])
+    def test_an_expired_key_stops_the_run_and_loses_nothing(self, route: str, tmp_path: Path) -> None:
+        """Whatever is asked for when the key expires."""
+        self.check_expired_key(route, tmp_path)
+
     def test_the_order_of_rows_in_an_answer_does_not_matter(self, tmp_path: Path) -> None:
         """Rows are paired by the ids of their circuits."""
         with self.start("results:wrong-order") as emulator, self.watch(emulator, tmp_path) as watched:
