@@ -114,7 +114,7 @@ class ResultFaultChecks:
     def test_a_job_that_always_fails_ends_the_run_with_a_sentence(self, tmp_path: Path) -> None:
         """Three jobs, then no more."""
         with self.start("post:failure") as emulator, self.watch(emulator, tmp_path) as watched:
-            with pytest.raises(JobFailedError, match="(?i)failed at ") as caught:
+            with pytest.raises(JobFailedError, match=r"(?i)failed at ") as caught:
                 watched.run.execute(work_of(3))
             assert exit_code(caught.value) == FAILED
             assert len(emulator.jobs()) == 3
@@ -197,7 +197,7 @@ class ResultFaultChecks:
             self.start(faults, seed=5) as emulator,
             self.watch(emulator, tmp_path, options=f"{self.slow},rows=20", scale=SCALE) as watched,
         ):
-            check_values(watched.run.execute(work_of(1000))[0])
+            check_values(watched.run.execute(work_of(1000, shots=512))[0])
             watched.check_submissions(settle_seconds=self.settle_seconds[1])
             assert sum(watched.accepted_by_key().values()) == 50
             assert states(watched) == [JobState.DONE] * 50
