@@ -60,12 +60,11 @@ class ResultFaultChecks:
         """A run on it."""
         return watched_run(self.vendor, emulator, folder, options=options or self.target, **more)
 
-    @pytest.mark.parametrize("fault", QUESTIONS)
-    def test_a_bad_answer_to_a_question_is_asked_again(self, fault: str, tmp_path: Path) -> None:
+    def check_question(self, fault: str, folder: Path) -> None:
         """Whatever happens to one poll or fetch of two jobs, both are done, and nothing is submitted again."""
         with (
             self.start(f"{fault}@1") as emulator,
-            self.watch(emulator, tmp_path, options=f"{self.settling},deadline=0.4,rows=2") as watched,
+            self.watch(emulator, folder, options=f"{self.settling},deadline=0.4,rows=2") as watched,
         ):
             check_values(watched.run.execute(work_of(4))[0])
             assert list(watched.accepted_by_key().values()) == [1, 1]

@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 from braket_bench import BraketBench
 from braket_vendor import BRAKET, FREE
-from result_fault_checks import ResultFaultChecks, states
+from result_fault_checks import FAULTS, ResultFaultChecks, states
 from watched_runs import work_of
 
 from qorch.errors import HeldResultError
 from qorch.model.job import JobState
+
+BRIEF = ("get:reset", "get:500", "get:deep-json", "results:reset", "results:truncated", "results:html", "results:hang")
+OTHERS = [
+    fault for fault in (f"{route}:{kind}" for route in ("get", "results") for kind in FAULTS) if fault not in BRIEF
+] + ["results:gzip-bomb"]
 
 
 class TestBraketResultFaults(ResultFaultChecks):
@@ -29,6 +34,11 @@ class TestBraketResultFaults(ResultFaultChecks):
         """See ResultFaultChecks."""
         bench = BraketBench(emulator, region="eu-north-1")
         bench.braket.cancel_quantum_task(quantumTaskArn=job_id, clientToken="a-person")
+
+    @pytest.mark.parametrize("fault", [*BRIEF, *(pytest.param(each, marks=pytest.mark.soak) for each in OTHERS)])
+    def test_a_bad_answer_to_a_question_is_asked_again(self, fault: str, tmp_path: Path) -> None:
+        """Of a task or its results: so few tasks are not asked after by the list."""
+        self.check_question(fault, tmp_path)
 
     @pytest.mark.parametrize("route", ["get", "results"])
     def test_an_expired_key_stops_the_run_and_loses_nothing(self, route: str, tmp_path: Path) -> None:
