@@ -29,7 +29,7 @@ test: $(DEVELOPED)
 check: $(DEVELOPED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
-	$(RUN) -m mypy
+	$(RUN) -m mypy -n 2
 	$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 bench: $(DEVELOPED)

@@ -37,7 +37,7 @@ ECHOES = ("name", "failed", "400", "401", "403", "404", "429", "201", "302", "50
 COMMANDS = (
     ("backends", "--json"), ("doctor", "--json"), ("runs", "--json"), ("jobs", "--json"), ("show", "latest", "--json"),
     ("report", "latest", "--json"), ("report", "latest"), ("recover", "--json"), ("cache", "stats", "--json"),
-    ("train", "digits", "--backend", "ionq:simulator,deadline=0.5", "--limit", "20", "--epochs", "1", "--debug"),
+    ("train", "digits", "--backend", "ionq:simulator", "--limit", "20", "--epochs", "1", "--debug"),
     ("train", "digits", "--backend", "ionq:qpu.nothing", "--limit", "20", "--debug"),
 )  # fmt: skip
 BAD_URLS = (

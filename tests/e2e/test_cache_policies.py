@@ -33,7 +33,7 @@ def execute(
     *pubs: qorch.Pub,
     cache: str = "resume",
     seed: int = 1,
-    backend: str = "aer",
+    backend: str = "local",
     calls: int = 1,
 ) -> tuple[list[qorch.PubResult], int]:
     """The results of the last of some equal calls in a run of their own, and the rows executed."""
@@ -45,7 +45,7 @@ def execute(
 
 @pytest.fixture
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A database of this test's own; its runs start one worker each, as that takes longer than their work."""
+    """A database of this test's own; runs on `aer` start one worker each, as that takes longer than their work."""
     monkeypatch.setenv("QORCH_WORKERS", "1")
     return tmp_path / "runs.db"
 
@@ -79,13 +79,14 @@ def test_one_seed_is_bit_equal(db: Path, tmp_path: Path) -> None:
     assert [first.counts(row) for row in range(300)] == [second.counts(row) for row in range(300)]
 
 
-def test_packing_changes_no_bit(db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["aer", "local"])
+def test_packing_changes_no_bit(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker or three, the rows in other jobs: the same counts."""
     pub = qorch.Pub(entangled(), values(500), observables="Z0", shots=64)
     counts = []
     for workers in ("1", "3"):
         monkeypatch.setenv("QORCH_WORKERS", workers)
-        (result,), _ = execute(tmp_path / f"{workers}.db", pub)
+        (result,), _ = execute(tmp_path / f"{workers}.db", pub, backend=backend)
         counts.append(result.samples[0])
     assert (counts[0].outcomes == counts[1].outcomes).all()
     assert (counts[0].counts == counts[1].counts).all()
@@ -121,22 +122,23 @@ def test_equal_seeds_never_pass_for_two_samples(db: Path) -> None:
     assert result.counts(0) != result.counts(1)
 
 
-def test_top_up_buys_only_the_missing_shots(db: Path) -> None:
+@pytest.mark.parametrize("backend", ["aer", "local"])
+def test_top_up_buys_only_the_missing_shots(backend: str, db: Path) -> None:
     """512 shots topped up to 1,024 take 512 new ones, which continue the stream: the same as 1,024 at once."""
     pub = qorch.Pub(entangled(), values(30), observables="Z0", shots=512)
-    (half,), _ = execute(db, pub)
-    (full,), executed = execute(db, pub.with_shots(1024), cache="top_up", seed=7)
+    (half,), _ = execute(db, pub, backend=backend)
+    (full,), executed = execute(db, pub.with_shots(1024), cache="top_up", seed=7, backend=backend)
     assert executed == 30
     assert (full.shots == 1024).all()
     assert (full.sources == Source.TOPPED_UP).all()
-    (at_once,), _ = execute(db.with_name("fresh.db"), pub.with_shots(1024))
+    (at_once,), _ = execute(db.with_name("fresh.db"), pub.with_shots(1024), backend=backend)
     assert [full.counts(row) for row in range(30)] == [at_once.counts(row) for row in range(30)]
     for row in range(30):
         assert all(full.counts(row).get(bits, 0) >= count for bits, count in half.counts(row).items())
-    (enough,), none = execute(db, pub.with_shots(1024), cache="top_up", seed=8)
+    (enough,), none = execute(db, pub.with_shots(1024), cache="top_up", seed=8, backend=backend)
     assert none == 0
     assert (enough.values == full.values).all()
-    (reused,), none = execute(db, pub.with_shots(1024), cache="reuse", seed=8)
+    (reused,), none = execute(db, pub.with_shots(1024), cache="reuse", seed=8, backend=backend)
     assert none == 0
     assert (reused.values == full.values).all()
 
@@ -158,7 +160,7 @@ def test_topped_up_shots_are_uncorrelated(db: Path) -> None:
 def test_steps_do_not_repeat_noise(db: Path) -> None:
     """The same rows in two steps of one run have uncorrelated errors."""
     pub = qorch.Pub(entangled(), values(2000, seed=4), observables="Z0", shots=256)
-    with qorch.start_run("steps", backend="aer", seed=1, db=str(db)) as run:
+    with qorch.start_run("steps", backend="local", seed=1, db=str(db)) as run:
         results = []
         for number in range(2):
             with run.step(number):
@@ -182,7 +184,7 @@ def test_what_must_never_share_a_row(db: Path) -> None:
     assert execute(db, pub.with_shots(101), cache="reuse")[1] == 4
     assert execute(db, qorch.Pub(one, points, observables="X0", shots=100), cache="reuse")[1] == 4
     assert execute(db, pub, cache="reuse")[1] == 0
-    assert execute(db, pub, cache="reuse", backend="aer:noise=fake_fez")[1] == 4
+    assert execute(db, pub, cache="reuse", backend="local:depolarizing=0.01")[1] == 4
 
 
 def test_exact_results_are_merged_and_reused(db: Path) -> None:

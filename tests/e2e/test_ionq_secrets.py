@@ -4,14 +4,13 @@ import base64
 import itertools
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from forked import start_python
 
 from qorch.ports.clock import WallClock
 from qorch.stores import open_store
@@ -87,25 +86,23 @@ def test_the_key_appears_nowhere(tmp_path: Path, serve: Callable[[type[BaseHTTPR
     database = tmp_path / "secrets.db"
     with start() as emulator:
         environment = {"IONQ_API_KEY": CANARY, "EMULATOR": emulator.url, "ECHO": serve(Echo), "QORCH_DB": str(database)}
-        done = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "ignore", str(DRIVER), str(tmp_path)],
-            env=os.environ | environment | {"PYTHONASYNCIODEBUG": "1"},
-            cwd=tmp_path,
-            capture_output=True,
-            timeout=150,
-        )
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
-    endings = json.loads(done.stdout.splitlines()[-1])
+        environment = os.environ | environment | {"PYTHONASYNCIODEBUG": "1"}
+        process = start_python(str(DRIVER), [str(tmp_path)], cwd=tmp_path, environment=environment)
+        out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err[-3000:]
+    endings = json.loads(out.splitlines()[-1])
     print(len(endings), "flows:", endings)
     assert len(endings) >= FLOWS
     kinds = {"done", "RejectedError", "CredentialsError", "UnknownOutcomeError", "JobFailedError", "InvalidResultError"}
     assert kinds <= set(endings.values())
-    (tmp_path / "stdout").write_bytes(done.stdout)
-    (tmp_path / "stderr").write_bytes(done.stderr)
+    (tmp_path / "stdout").write_text(out)
+    (tmp_path / "stderr").write_text(err)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"secrets.db", "secrets.db-wal", "debug.log", "stdout", "stderr"} <= {path.name for path in files}
-    assert b"sqlalchemy" in (tmp_path / "debug.log").read_bytes()
-    assert b"Traceback" in done.stderr
+    log = (tmp_path / "debug.log").read_bytes()
+    assert b"sqlalchemy" in log
+    assert b"asyncio" in log
+    assert "Traceback" in err
     assert [path.name for path in files if leaks(path.read_bytes())] == []
     with closing(open_store(database, clock=WallClock())) as store:
         kept = [store.raw_result(job.job_id) for job in store.jobs()]

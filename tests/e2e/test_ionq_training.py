@@ -25,14 +25,17 @@ def train(folder: Path, backend: str, *options: str, environment: dict[str, str]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("epochs", [1, pytest.param(5, marks=pytest.mark.soak)])
-def test_digits_reaches_aers_accuracy(epochs: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("epochs", "limit"), [(1, ("--limit", "300")), pytest.param(5, (), marks=pytest.mark.soak)], ids=["300", "all"]
+)
+def test_digits_reaches_aers_accuracy(epochs: int, limit: tuple[str, ...], tmp_path: Path) -> None:
     """Both classify 19 of 20 test images or more, with the same rows; every step is one or two POSTs."""
     with start() as emulator:
         environment = {"IONQ_API_URL": emulator.url, "IONQ_API_KEY": "dummy"}
-        remote = train(tmp_path, "ionq:simulator", "--epochs", str(epochs), environment=environment)
+        size = ("--epochs", str(epochs), *limit)
+        remote = train(tmp_path, "ionq:simulator", *size, environment=environment)
         jobs, calls = emulator.jobs(), emulator.truth()["calls"]["by_route"]
-    local = train(tmp_path, "aer", "--epochs", str(epochs), environment={})
+    local = train(tmp_path, "aer", *size, environment={})
     accuracies = {name: run["metrics"]["test_accuracy"] for name, run in (("ionq", remote), ("aer", local))}
     print(f"{accuracies}, {len(jobs)} jobs, {remote['rows_executed']} rows")
     assert min(accuracies.values()) >= LEAST_ACCURACY
