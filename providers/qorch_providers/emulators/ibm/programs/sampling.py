@@ -1,0 +1,92 @@
+"""Draw shots from a circuit at many parameter values."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from qorch.errors import CircuitError
+from qorch_providers.emulators.ibm.programs.circuits import ClassicalRegister, Component, DeviceCircuit
+from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
+from qorch_providers.emulators.statevector.evolution import Operation, chunk_rows, distributions
+from qorch_providers.emulators.statevector.matrices import Floats
+
+Bits = npt.NDArray[np.uint8]
+"""0 or 1: rows by shots by qubits."""
+_MAX_SHOTS_AT_ONCE = 1 << 20
+
+
+def sample_qubits(
+    circuit: DeviceCircuit,
+    values: Floats,
+    qubits: Sequence[int],
+    *,
+    shots: int,
+    noise: DeviceNoise | None,
+    rng: np.random.Generator,
+    rotations: Mapping[int, Operation] | None = None,
+) -> Bits:
+    """Shots ``(R, shots, len(qubits))`` at parameter values ``(R, P)``, as they are read.
+
+    ``rotations``: what is done to qubits, by their number, just before they are measured. Raises CircuitError.
+    """
+    angles = circuit.angles.at(values)
+    if not np.isfinite(angles).all():
+        raise CircuitError("an angle has no value at these parameters")
+    columns = {qubit: column for column, qubit in enumerate(qubits)}
+    bits = np.zeros((len(values), shots, len(columns)), dtype=np.uint8)
+    covered = {qubit for component in circuit.components for qubit in component.qubits}
+    idle = [Component((qubit,), (), ()) for qubit in qubits if qubit not in covered]
+    for component in (*circuit.components, *idle):
+        wanted = [qubit for qubit in component.qubits if qubit in columns]
+        if wanted:
+            states = _sample(component, angles, rotations or {}, shots, noise, rng)
+            for qubit in wanted:
+                bits[:, :, columns[qubit]] = (states >> component.qubits.index(qubit)) & 1
+    return bits if noise is None else noise.misread(bits, tuple(qubits), rng)
+
+
+def _sample(
+    component: Component,
+    angles: Floats,
+    rotations: Mapping[int, Operation],
+    shots: int,
+    noise: DeviceNoise | None,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int32]:
+    """Outcomes ``(R, shots)`` of one component; bit k of an outcome is its qubit at place k."""
+    n_qubits = len(component.qubits)
+    last = [
+        Operation((place,), (), (), rotations[qubit].make)
+        for place, qubit in enumerate(component.qubits)
+        if qubit in rotations
+    ]
+    operations = (*component.operations, *last)
+    kept = 1.0 if noise is None else noise.kept(component.gates)
+    # A component without parameters has one distribution for all rows.
+    is_fixed = all(not operation.columns for operation in operations)
+    states = np.empty((len(angles), shots), dtype=np.int32)
+    size = max(1, min(chunk_rows(n_qubits), _MAX_SHOTS_AT_ONCE // max(1, shots)))
+    same = distributions(operations, angles[:1], n_qubits=n_qubits) if is_fixed and len(angles) else None
+    for start in range(0, len(angles), size):
+        part = angles[start : start + size]
+        table = distributions(operations, part, n_qubits=n_qubits) if same is None else np.repeat(same, len(part), 0)
+        states[start : start + size] = _draw(kept * table + (1.0 - kept) / table.shape[1], shots, rng)
+    return states
+
+
+def _draw(weights: Floats, shots: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    counts = rng.multinomial(shots, weights / weights.sum(axis=1, keepdims=True))
+    outcomes = np.tile(np.arange(weights.shape[1], dtype=np.int32), len(weights))
+    drawn = np.repeat(outcomes, counts.reshape(-1)).reshape(len(weights), shots)
+    return rng.permuted(drawn, axis=1)
+
+
+def register_bits(register: ClassicalRegister, qubits: Sequence[int], bits: Bits) -> Bits:
+    """The bits of a register ``(R, shots, size)``, bit 0 first; 0 where nothing was measured."""
+    found = np.zeros((*bits.shape[:2], len(register.qubits)), dtype=np.uint8)
+    columns = {qubit: column for column, qubit in enumerate(qubits)}
+    for place, qubit in enumerate(register.qubits):
+        if qubit is not None:
+            found[:, :, place] = bits[:, :, columns[qubit]]
+    return found
