@@ -5,6 +5,7 @@ the drawn time of execution, or for as long as simulating it takes if that is lo
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from qorch.errors import CircuitError, UsageError
 from qorch_providers.emulators.ibm.jobs import RAN_TOO_LONG, IbmJob, IbmJobRegistry
 from qorch_providers.emulators.ibm.money import UsageModel, whole_seconds
 from qorch_providers.emulators.ibm.programs.circuits import NotSupportedError
-from qorch_providers.emulators.ibm.programs.outcome import ProgramOutcome
+from qorch_providers.emulators.ibm.programs.outcome import JobOutcome
 from qorch_providers.emulators.ibm.refusals import SESSION_CLOSED, IbmRefusedError
 from qorch_providers.emulators.ibm.sessions import IbmSession, SessionBook
 from qorch_providers.emulators.ibm.turns import DeviceTurns
@@ -23,6 +24,7 @@ from qorch_providers.emulators.kit.clock import ScaledClock
 from qorch_providers.emulators.kit.latency import Latency
 
 NOT_SUPPORTED, NOT_VALID, INTERNAL = 1517, 1002, 9999
+_log = logging.getLogger(__name__)
 _TOLD = "the emulator was told to let this fail"
 
 
@@ -57,7 +59,7 @@ class IbmLifecycle:
         *,
         clock: ScaledClock,
         times: JobTimes,
-        prepare: Callable[[IbmJob], Callable[[], ProgramOutcome]],
+        prepare: Callable[[IbmJob], Callable[[], JobOutcome]],
         wait_for_device: Callable[[str], Awaitable[None]],
         second_micros: Callable[[IbmJob], int],
         rng: np.random.Generator,
@@ -132,6 +134,9 @@ class IbmLifecycle:
         except (ArithmeticError, CircuitError, MemoryError, UsageError, ValueError) as error:
             code = NOT_SUPPORTED if isinstance(error, NotSupportedError) else NOT_VALID
             return _Ending("Failed", 0, str(error), code)
+        except Exception as error:
+            _log.exception("the emulator failed to run job %s", job.id)
+            return _Ending("Failed", 0, f"the emulator itself failed: {error!r}", INTERNAL)
         if "invalid" in faults:
             return _Ending("Failed", 0, _TOLD, NOT_SUPPORTED)
         if "failure" in faults:
@@ -143,7 +148,7 @@ class IbmLifecycle:
         await self._keep(job, outcome)
         return _Ending("Completed", whole_seconds(self._times.usage.seconds(outcome.executions)))
 
-    async def _keep(self, job: IbmJob, outcome: ProgramOutcome) -> None:
+    async def _keep(self, job: IbmJob, outcome: JobOutcome) -> None:
         start_unix, end_unix = job.started_unix or 0.0, self._clock.unix()
         start, end = (self._clock.project(job.accepted_unix, unix) for unix in (start_unix, end_unix))
         loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from qorch_providers.emulators.ibm.lifecycle import IbmLifecycle, JobTimes
 from qorch_providers.emulators.ibm.maintenance import parse_maintenance
 from qorch_providers.emulators.ibm.money import parse_second_price, parse_usage, whole_seconds
 from qorch_providers.emulators.ibm.programs.noise import noise_of
-from qorch_providers.emulators.ibm.programs.outcome import ProgramOutcome
+from qorch_providers.emulators.ibm.programs.outcome import JobOutcome
 from qorch_providers.emulators.ibm.programs.running import PROGRAMS
 from qorch_providers.emulators.ibm.refusals import NOT_FOUND_BACKEND, IbmRefusedError
 from qorch_providers.emulators.ibm.sessions import IbmSession, SessionBook
@@ -223,14 +223,14 @@ class IbmService:
                 solution="Wait for the next period, raise the limit, or use another instance.",
             )  # fmt: skip
 
-    def _prepare(self, job: IbmJob) -> Callable[[], ProgramOutcome]:
+    def _prepare(self, job: IbmJob) -> Callable[[], JobOutcome]:
         device = self.devices[job.order.backend]
         calibration = self.calibrations.current(device)
         is_noisy = self.settings.noise == "on"
         rng = self._life_rng.spawn(1)[0]
         program, params = PROGRAMS[job.order.program_id], job.order.params
 
-        def run() -> ProgramOutcome:
+        def run() -> JobOutcome:
             return program(params, device, noise_of(calibration) if is_noisy else None, rng)
 
         return run

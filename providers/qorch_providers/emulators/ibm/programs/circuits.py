@@ -1,6 +1,6 @@
 """Circuits in a device's own gates, split into components: qubits that gates couple, and no others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -11,13 +11,15 @@ from qiskit.circuit import CircuitInstruction, ControlFlowOp, ParameterExpressio
 from qorch.errors import CircuitError
 from qorch_providers.emulators.ibm.devices import IbmDevice
 from qorch_providers.emulators.ibm.programs.angles import AngleTable, tabulate
+from qorch_providers.emulators.ibm.programs.fusion import fuse
 from qorch_providers.emulators.ibm.programs.noise import GateAt
 from qorch_providers.emulators.statevector.evolution import Operation
-from qorch_providers.emulators.statevector.matrices import Complexes, Floats, rotation
+from qorch_providers.emulators.statevector.matrices import Complexes, Floats, fixed, rotation
 
 MAX_COUPLED = 20
 """More qubits that gates couple are too many for this emulator."""
 _ROTATIONS = {"rz": "Z", "rx": "X", "rzz": "ZZ"}
+_CONTROLLED = {"cx": "x", "cz": "z"}
 _NOTHING = frozenset({"barrier", "delay"})
 
 
@@ -127,23 +129,26 @@ def _read(instruction: CircuitInstruction, qubits: tuple[int, ...], bits: list[i
     if name == "reset":
         return
     reader.touched.update(qubits)
+    reader.steps.append(_Step((name, qubits), _operation(instruction, qubits, reader)))
+
+
+def _operation(instruction: CircuitInstruction, qubits: tuple[int, ...], reader: _Reader) -> Operation:
+    name, values = instruction.operation.name, instruction.operation.params
     # The first target of an operation is the most significant bit of its matrix; in Qiskit's it is the least.
     targets = tuple(reversed(qubits))
-    columns, make = _matrix(instruction, reader)
-    reader.steps.append(_Step((name, qubits), Operation(targets, (), columns, make)))
-
-
-def _matrix(instruction: CircuitInstruction, reader: _Reader) -> tuple[tuple[int, ...], Callable[[Floats], Complexes]]:
-    name, values = instruction.operation.name, instruction.operation.params
+    if name in _CONTROLLED:
+        return _constant(qubits[1:], fixed(_CONTROLLED[name]), controls=qubits[:1])
     if name not in _ROTATIONS:
-        matrix = _fixed(instruction.operation.base_class)
-        return (), lambda _angles: matrix
+        return _constant(targets, _matrix(instruction.operation.base_class))
     letters = _ROTATIONS[name]
     if isinstance(values[0], ParameterExpression) and values[0].parameters:
         reader.expressions.append(values[0])
-        return (len(reader.expressions) - 1,), partial(_rotate, letters)
-    constant = rotation(letters, np.array([float(values[0])]))
-    return (), lambda _angles: constant
+        return Operation(targets, (), (len(reader.expressions) - 1,), partial(_rotate, letters))
+    return _constant(targets, rotation(letters, np.array([float(values[0])])))
+
+
+def _constant(targets: tuple[int, ...], matrix: Complexes, *, controls: tuple[int, ...] = ()) -> Operation:
+    return Operation(targets, controls, (), lambda _angles: matrix)
 
 
 def _rotate(letters: str, angles: Floats) -> Complexes:
@@ -151,7 +156,7 @@ def _rotate(letters: str, angles: Floats) -> Complexes:
 
 
 @lru_cache(maxsize=64)
-def _fixed(gate: type) -> Complexes:
+def _matrix(gate: type) -> Complexes:
     matrix = np.asarray(gate().to_matrix(), dtype=np.complex128)
     return matrix[:, :, None]
 
@@ -182,10 +187,13 @@ def _component(qubits: tuple[int, ...], steps: list[_Step]) -> Component:
     if len(qubits) > MAX_COUPLED:
         raise CircuitError(f"this emulator simulates at most {MAX_COUPLED} qubits that gates couple, not {len(qubits)}")
     places = {qubit: place for place, qubit in enumerate(qubits)}
-    operations = tuple(
+    operations = [
         Operation(
-            tuple(places[qubit] for qubit in step.operation.targets), (), step.operation.columns, step.operation.make
+            tuple(places[qubit] for qubit in step.operation.targets),
+            tuple(places[qubit] for qubit in step.operation.controls),
+            step.operation.columns,
+            step.operation.make,
         )
         for step in steps
-    )
-    return Component(qubits, operations, tuple(step.gate for step in steps))
+    ]
+    return Component(qubits, tuple(fuse(operations)), tuple(step.gate for step in steps))

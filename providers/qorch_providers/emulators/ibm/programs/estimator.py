@@ -14,9 +14,9 @@ import numpy as np
 from qorch.errors import UsageError
 from qorch_providers.emulators.ibm.devices import IbmDevice
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
-from qorch_providers.emulators.ibm.programs.observables import BasisGroup, Term, group_terms, read_observables
-from qorch_providers.emulators.ibm.programs.outcome import ProgramOutcome, check_executions
-from qorch_providers.emulators.ibm.programs.pubs import BoundCircuit, numbers, pub_value, read_bound
+from qorch_providers.emulators.ibm.programs.observables import MeasuredTerms, Term, group_terms, read_observables
+from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
+from qorch_providers.emulators.ibm.programs.pubs import BoundPub, numbers, pub_value, read_bound
 from qorch_providers.emulators.ibm.programs.sampling import Bits, sample_qubits
 from qorch_providers.emulators.ibm.programs.values import typed
 from qorch_providers.emulators.statevector.matrices import Floats
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 64
 class _EstimatorPub:
     """One PUB that was read. ``shape``: that of its values, broadcast from rows and observables."""
 
-    bound: BoundCircuit
+    bound: BoundPub
     observables: list[list[Term]]
     observable_shape: tuple[int, ...]
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ class _EstimatorPub:
 
 def run_estimator(
     params: Mapping[str, Any], device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator
-) -> ProgramOutcome:
+) -> JobOutcome:
     """Run a job's PUBs. Raises UsageError, CircuitError."""
     options = params.get("options") or {}
     precision = options.get("default_precision") or DEFAULT_PRECISION
@@ -65,7 +65,7 @@ def run_estimator(
     is_mitigated = _is_mitigated(params)
     results = [_run_pub(pub, noise, is_mitigated, rng) for pub in pubs]
     document = typed("PrimitiveResult", {"pub_results": results, "metadata": {"version": 2}})
-    return ProgramOutcome(rows, executions, lambda _start, _end: document)
+    return JobOutcome(rows, executions, lambda _start, _end: document)
 
 
 def _is_mitigated(params: Mapping[str, Any]) -> bool:
@@ -113,7 +113,7 @@ def _run_pub(
 
 
 def _add_group(
-    group: BasisGroup,
+    group: MeasuredTerms,
     pub: _EstimatorPub,
     noise: DeviceNoise | None,
     is_mitigated: bool,

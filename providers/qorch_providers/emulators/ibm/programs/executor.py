@@ -17,7 +17,7 @@ from qorch.errors import CircuitError, UsageError
 from qorch_providers.emulators.ibm.devices import IbmDevice
 from qorch_providers.emulators.ibm.programs.circuits import DeviceCircuit, read_device_circuit
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
-from qorch_providers.emulators.ibm.programs.outcome import ProgramOutcome, check_executions
+from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
 from qorch_providers.emulators.ibm.programs.sampling import register_bits, sample_qubits
 from qorch_providers.emulators.ibm.programs.tensors import TensorWire, read_tensor, tensor_document
 from qorch_providers.emulators.ibm.programs.values import read_circuits, unpack
@@ -80,7 +80,7 @@ class _Item:
         return self.values.shape[:-1]
 
 
-def run_executor(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator) -> ProgramOutcome:
+def run_executor(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator) -> JobOutcome:
     """Run a job's items. Raises UsageError, CircuitError."""
     try:
         wire = msgspec.json.decode(body, type=ExecutorWire)
@@ -95,7 +95,7 @@ def run_executor(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng:
     rows = sum(math.prod(item.shape) for item in items)
     check_executions(rows * program.shots)
     results = [_run_item(item, program.shots, noise, rng) for item in items]
-    return ProgramOutcome(rows, rows * program.shots, lambda start, end: _document(wire, items, results, start, end))
+    return JobOutcome(rows, rows * program.shots, lambda start, end: _document(wire, items, results, start, end))
 
 
 def _read_items(program: QuantumProgramWire, device: IbmDevice, rng: np.random.Generator) -> Iterator[_Item]:
@@ -132,7 +132,7 @@ def _draw(item: ItemWire, rng: np.random.Generator) -> Arrays:
     if item.samplex is None:
         return {}
     try:
-        samplex = samplex_from_json(item.samplex.samplex_json)
+        samplex = samplex_from_json(item.samplex.samplex_json).finalize()
         arguments = samplex.inputs().make_broadcastable()
         for name, value in item.samplex_arguments.items():
             arguments[name] = _argument(value)

@@ -5,11 +5,10 @@ work; then every bit is misread with the qubit's own two probabilities. T1, T2 a
 does how long a circuit takes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from qorch_providers.emulators.ibm.calibrations import Calibration
 from qorch_providers.emulators.statevector.matrices import Floats
@@ -33,14 +32,17 @@ class DeviceNoise:
             kept *= 1.0 - min(1.0, error)
         return kept
 
-    def misread(
-        self, bits: npt.NDArray[np.uint8], qubits: tuple[int, ...], rng: np.random.Generator
-    ) -> npt.NDArray[np.uint8]:
-        """Bits ``(..., qubits)`` as they are read."""
-        zero, one = self.readout_errors[list(qubits)].T
-        wrong = rng.random(bits.shape, dtype=np.float32) < np.where(bits, one, zero)
-        read: npt.NDArray[np.uint8] = bits ^ wrong
-        return read
+    def misread(self, probabilities: Floats, qubits: tuple[int, ...], measured: Collection[int]) -> Floats:
+        """Outcome probabilities ``(B, 2**n)`` of these qubits, of which some are measured, as they are read."""
+        table = probabilities.reshape((-1,) + (2,) * len(qubits))
+        for place, qubit in enumerate(qubits):
+            if qubit in measured:
+                axis = len(qubits) - place
+                zero, one = np.moveaxis(table, axis, 0)
+                rate_zero, rate_one = self.readout_errors[qubit]
+                read_as_one = rate_zero * zero + (1.0 - rate_one) * one
+                table = np.stack([zero + one - read_as_one, read_as_one], axis=axis)
+        return table.reshape(probabilities.shape)
 
     def symmetric(self) -> "DeviceNoise":
         """The same noise with both misreadings equally probable, as measurement twirling makes it."""

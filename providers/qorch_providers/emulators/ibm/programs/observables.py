@@ -48,7 +48,7 @@ class Term:
 
 
 @dataclass
-class BasisGroup:
+class MeasuredTerms:
     """Terms that are measured together: each with the place of its observable."""
 
     bases: dict[int, str]
@@ -108,10 +108,10 @@ def _read_term(letters: str, coefficient: Any) -> Term:
     return Term(float(coefficient), factors)
 
 
-def group_terms(observables: list[list[Term]]) -> tuple[list[BasisGroup], Floats]:
+def group_terms(observables: list[list[Term]]) -> tuple[list[MeasuredTerms], Floats]:
     """Terms by bases that fit, and for each observable ``(K,)`` the sum of its identities."""
     constants = np.zeros(len(observables))
-    groups: list[BasisGroup] = []
+    groups: list[MeasuredTerms] = []
     for place, terms in enumerate(observables):
         for term in terms:
             if not term.factors:
@@ -119,12 +119,12 @@ def group_terms(observables: list[list[Term]]) -> tuple[list[BasisGroup], Floats
                 continue
             fitting = next((group for group in groups if _fits(group, term)), None)
             if fitting is None:
-                fitting = BasisGroup({}, [])
+                fitting = MeasuredTerms({}, [])
                 groups.append(fitting)
             fitting.bases.update(term.bases)
             fitting.terms.append((place, term))
     return groups, constants
 
 
-def _fits(group: BasisGroup, term: Term) -> bool:
+def _fits(group: MeasuredTerms, term: Term) -> bool:
     return all(group.bases.get(qubit, basis) == basis for qubit, basis in term.bases.items())

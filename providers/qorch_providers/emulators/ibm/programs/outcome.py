@@ -11,7 +11,7 @@ MAX_EXECUTIONS = 10_000_000
 
 
 @dataclass(frozen=True)
-class ProgramOutcome:
+class JobOutcome:
     """``rows``: circuits after broadcasting; ``executions``: times their shots.
 
     ``document`` maps the times in seconds since 1970 when the device began and ended to the result.

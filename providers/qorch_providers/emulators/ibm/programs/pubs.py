@@ -15,7 +15,7 @@ from qorch_providers.emulators.statevector.matrices import Floats
 
 
 @dataclass(frozen=True)
-class BoundCircuit:
+class BoundPub:
     """A circuit with its values ``(R, P)``, whose rows have the shape ``shape``."""
 
     circuit: DeviceCircuit
@@ -24,7 +24,7 @@ class BoundCircuit:
     metadata: Mapping[str, object]
 
 
-def read_bound(circuit: object, values: object, device: IbmDevice) -> BoundCircuit:
+def read_bound(circuit: object, values: object, device: IbmDevice) -> BoundPub:
     """The first items of a PUB. Raises UsageError, CircuitError."""
     read = read_circuit(circuit)
     if isinstance(values, dict) and "__type__" not in values:
@@ -32,13 +32,13 @@ def read_bound(circuit: object, values: object, device: IbmDevice) -> BoundCircu
     return bind(read_device_circuit(read, device), values, read.metadata or {})
 
 
-def bind(circuit: DeviceCircuit, values: object, metadata: Mapping[str, object]) -> BoundCircuit:
+def bind(circuit: DeviceCircuit, values: object, metadata: Mapping[str, object]) -> BoundPub:
     """A circuit with an array of values ``(..., P)``. Raises UsageError."""
     array = np.zeros(0) if values is None else read_array(values)
     if array.ndim == 0 or array.shape[-1] != circuit.n_parameters:
         raise UsageError(f"the circuit has {circuit.n_parameters} parameters; values of shape {array.shape} do not fit")
     shape = array.shape[:-1]
-    return BoundCircuit(circuit, array.reshape(math.prod(shape), circuit.n_parameters), shape, metadata)
+    return BoundPub(circuit, array.reshape(math.prod(shape), circuit.n_parameters), shape, metadata)
 
 
 def _in_order(values: Mapping[str, object], names: list[str]) -> Floats:

@@ -10,8 +10,8 @@ import numpy as np
 from qorch.errors import UsageError
 from qorch_providers.emulators.ibm.devices import IbmDevice
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
-from qorch_providers.emulators.ibm.programs.outcome import ProgramOutcome, check_executions
-from qorch_providers.emulators.ibm.programs.pubs import BoundCircuit, pub_value, read_bound, time_value
+from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
+from qorch_providers.emulators.ibm.programs.pubs import BoundPub, pub_value, read_bound, time_value
 from qorch_providers.emulators.ibm.programs.sampling import Bits, register_bits, sample_qubits
 from qorch_providers.emulators.ibm.programs.values import array_value, typed
 
@@ -22,13 +22,13 @@ DEFAULT_SHOTS = 4096
 class _SamplerPub:
     """One PUB that was read."""
 
-    bound: BoundCircuit
+    bound: BoundPub
     shots: int
 
 
 def run_sampler(
     params: Mapping[str, Any], device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator
-) -> ProgramOutcome:
+) -> JobOutcome:
     """Run a job's PUBs. Raises UsageError, CircuitError."""
     options = params.get("options") or {}
     pubs = [_read_pub(pub, device, options.get("default_shots") or DEFAULT_SHOTS) for pub in params.get("pubs", [])]
@@ -39,8 +39,8 @@ def run_sampler(
     check_executions(executions)
     drawn = [_run_pub(pub, noise, rng) for pub in pubs]
     if params.get("support_qiskit") is False:
-        return ProgramOutcome(rows, executions, lambda _start, _end: _plain_document(pubs, drawn))
-    return ProgramOutcome(rows, executions, lambda start, end: _document(pubs, drawn, start, end))
+        return JobOutcome(rows, executions, lambda _start, _end: _plain_document(pubs, drawn))
+    return JobOutcome(rows, executions, lambda start, end: _document(pubs, drawn, start, end))
 
 
 def _read_pub(pub: Any, device: IbmDevice, default_shots: int) -> _SamplerPub:

@@ -1,6 +1,7 @@
 """Draw shots from a circuit at many parameter values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -40,38 +41,52 @@ def sample_qubits(
     for component in (*circuit.components, *idle):
         wanted = [qubit for qubit in component.qubits if qubit in columns]
         if wanted:
-            states = _sample(component, angles, rotations or {}, shots, noise, rng)
+            weights = partial(_read_weights, component, rotations or {}, noise, frozenset(wanted))
+            states = _sample(component, angles, weights, shots, rng)
             for qubit in wanted:
                 bits[:, :, columns[qubit]] = (states >> component.qubits.index(qubit)) & 1
-    return bits if noise is None else noise.misread(bits, tuple(qubits), rng)
+    return bits
 
 
-def _sample(
+def _read_weights(
     component: Component,
-    angles: Floats,
     rotations: Mapping[int, Operation],
-    shots: int,
     noise: DeviceNoise | None,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.int32]:
-    """Outcomes ``(R, shots)`` of one component; bit k of an outcome is its qubit at place k."""
-    n_qubits = len(component.qubits)
+    measured: frozenset[int],
+    angles: Floats,
+) -> Floats:
+    """How probable each outcome of a component is, as it is read, at angles ``(B, A)``."""
     last = [
         Operation((place,), (), (), rotations[qubit].make)
         for place, qubit in enumerate(component.qubits)
         if qubit in rotations
     ]
-    operations = (*component.operations, *last)
-    kept = 1.0 if noise is None else noise.kept(component.gates)
-    # A component without parameters has one distribution for all rows.
-    is_fixed = all(not operation.columns for operation in operations)
+    table = distributions((*component.operations, *last), angles, n_qubits=len(component.qubits))
+    if noise is None:
+        return table
+    kept = noise.kept(component.gates)
+    return noise.misread(kept * table + (1.0 - kept) / table.shape[1], component.qubits, measured)
+
+
+def _sample(
+    component: Component,
+    angles: Floats,
+    weights: Callable[[Floats], Floats],
+    shots: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int32]:
+    """Outcomes ``(R, shots)`` of one component; bit k of an outcome is its qubit at place k."""
     states = np.empty((len(angles), shots), dtype=np.int32)
-    size = max(1, min(chunk_rows(n_qubits), _MAX_SHOTS_AT_ONCE // max(1, shots)))
-    same = distributions(operations, angles[:1], n_qubits=n_qubits) if is_fixed and len(angles) else None
+    if not len(angles):
+        return states
+    # A component without parameters has one distribution for all rows.
+    is_fixed = all(not operation.columns for operation in component.operations)
+    same = weights(angles[:1]) if is_fixed else None
+    size = max(1, min(chunk_rows(len(component.qubits)), _MAX_SHOTS_AT_ONCE // max(1, shots)))
     for start in range(0, len(angles), size):
         part = angles[start : start + size]
-        table = distributions(operations, part, n_qubits=n_qubits) if same is None else np.repeat(same, len(part), 0)
-        states[start : start + size] = _draw(kept * table + (1.0 - kept) / table.shape[1], shots, rng)
+        table = weights(part) if same is None else np.repeat(same, len(part), 0)
+        states[start : start + size] = _draw(table, shots, rng)
     return states
 
 
