@@ -11,6 +11,7 @@ from qorch_providers.emulators.ibm.refusals import expired_token
 from qorch_providers.emulators.ibm.routes import IbmRoutes
 from qorch_providers.emulators.ibm.service import IbmService
 from qorch_providers.emulators.ibm.settings import ROUTES, IbmSettings, read_settings
+from qorch_providers.emulators.ibm.spoiled import alter_result
 from qorch_providers.emulators.ibm.truth import IbmTruth, job_truth, session_truth
 from qorch_providers.emulators.ibm.wire import CalibrateWire, decode
 from qorch_providers.emulators.kit.answers import json_answer
@@ -34,7 +35,7 @@ class IbmEmulator:
         routes = IbmRoutes(self.service)
         limits = parse_rate_limits(settings.rate_limit, default_route="post", routes=ROUTES)
         self.traffic = Traffic(
-            Dialect(routes.name_call, routes.answer_error, routes.pretend, expired_token),
+            Dialect(routes.name_call, routes.answer_error, routes.pretend, expired_token, alter_result),
             clock=self.service.clock,
             network=parse_latency(settings.network),
             limiter=RateLimiter(limits),

@@ -5,6 +5,9 @@ from qorch_providers.emulators.ibm.money import whole_seconds
 from qorch_providers.emulators.ibm.sessions import IbmSession
 from qorch_providers.emulators.kit.running import Truth
 
+KEY_TAG = "qorch_key:"
+"""With what the tag begins that has the key of a job."""
+
 
 class IbmTruth(Truth):
     """The emulator's own record, with ``sessions`` (batches too), ``tokens``, and QPU seconds by ``instances``."""
@@ -23,7 +26,7 @@ def job_truth(job: IbmJob) -> dict[str, object]:
     return {
         "id": job.id,
         "parent_id": None,
-        "key": None,
+        "key": next((tag.removeprefix(KEY_TAG) for tag in job.tags if tag.startswith(KEY_TAG)), None),
         "name": None,
         "target": order.backend,
         "status": "deleted" if job.is_deleted else job.status,
