@@ -230,6 +230,17 @@ def test_what_a_device_does_not_run(spoil: Any, kind: type[Exception], message: 
         read_device_circuit(circuit, LAGOS)
 
 
+@pytest.mark.parametrize("angle", [-0.1, 1.6, THETA])
+def test_fractional_gates_have_a_range(angle: Any) -> None:
+    """An rzz beyond a quarter turn is refused, whether the angle is a number or a value of a parameter."""
+    circuit = QuantumCircuit(156, 1)
+    circuit.rzz(angle, 0, 1)
+    circuit.measure(0, 0)
+    values = array_value([[1.0], [2.0]] if angle is THETA else np.zeros(0))
+    with pytest.raises(NotSupportedError, match="only for angles in the range"):
+        run("sampler", [circuit_value(circuit), values, 1], device=FEZ)
+
+
 def test_values_must_fit() -> None:
     """A PUB whose values do not fit its circuit is refused, as are too many executions."""
     with pytest.raises(UsageError, match="1 parameters"):

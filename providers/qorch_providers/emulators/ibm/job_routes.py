@@ -82,7 +82,7 @@ class JobRoutes:
         job = self._find(request)
         document = self._show(job)
         if request.query.get("exclude_params") != "true" and not job.order.is_private:
-            document["params"] = msgspec.Raw(job.order.params)
+            document["params"] = msgspec.Raw(job.params)
         return json_answer(document)
 
     async def delete(self, request: web.Request) -> web.Response:

@@ -19,12 +19,11 @@ _ID_DIGITS = 20
 
 @dataclass(frozen=True)
 class IbmOrder:
-    """What a job was accepted with; it never changes, except for its tags. ``params``: JSON, as it was sent."""
+    """What a job was accepted with; it never changes, except for its tags."""
 
     instance: Instance
     program_id: str
     backend: str
-    params: bytes
     session_id: str | None
     max_seconds: int
     is_private: bool
@@ -37,7 +36,8 @@ class IbmOrder:
 class IbmJob:
     """One accepted job. Times are real seconds since 1970.
 
-    ``usage_seconds``: QPU seconds; they are shown as complete from ``usage_due_seconds`` on, by the protocol's clock.
+    ``params``: the inputs, JSON as it was sent; they are forgotten together with the result. ``usage_seconds``: QPU
+    seconds; they are shown as complete from ``usage_due_seconds`` on, by the protocol's clock.
     """
 
     id: str
@@ -46,6 +46,7 @@ class IbmJob:
     tags: list[str]
     received_unix: float
     accepted_unix: float
+    params: bytes
     status: str = "Queued"
     started_unix: float | None = None
     ended_unix: float | None = None
@@ -59,7 +60,6 @@ class IbmJob:
     price_micros: int = 0
     is_deleted: bool = False
     is_unlisted: bool = False
-    is_stuck: bool = False
     background: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -112,19 +112,22 @@ def read_unix(text: str | None) -> float | None:
 class IbmJobRegistry:
     """All jobs of a server; deleted ones are kept only for the emulator's own record."""
 
-    def __init__(self, *, kept_result_bytes: int, visible_seconds: float) -> None:
-        """``visible_seconds``: real seconds until lists know a new job."""
+    def __init__(self, *, kept_bytes: int, visible_seconds: float) -> None:
+        """``kept_bytes``: of inputs and results; ``visible_seconds``: real seconds until lists know a new job."""
         self.jobs: list[IbmJob] = []
         self._by_id: dict[str, IbmJob] = {}
-        self._kept_result_bytes = kept_result_bytes
+        self._spare_bytes = kept_bytes
         self._visible_seconds = visible_seconds
-        self._with_results: deque[tuple[IbmJob, int]] = deque()
+        self._kept: deque[tuple[IbmJob, int]] = deque()
 
-    def add(self, order: IbmOrder, tags: list[str], *, received_unix: float, accepted_unix: float) -> IbmJob:
+    def add(
+        self, order: IbmOrder, params: bytes, tags: list[str], *, received_unix: float, accepted_unix: float
+    ) -> IbmJob:
         """Accept a job."""
-        job = IbmJob(make_id(), len(self.jobs), order, list(tags), received_unix, accepted_unix)
+        job = IbmJob(make_id(), len(self.jobs), order, list(tags), received_unix, accepted_unix, params)
         self.jobs.append(job)
         self._by_id[job.id] = job
+        self._count(job, len(params))
         return job
 
     def find(self, job_id: str, instance: Instance) -> IbmJob:
@@ -154,19 +157,19 @@ class IbmJobRegistry:
         """How many jobs are not over on a device."""
         return sum(job.order.backend == backend and not job.is_over for job in self.jobs)
 
-    def used_seconds(self, instance: Instance) -> int:
-        """QPU seconds of all jobs of an instance."""
-        return sum(job.usage_seconds for job in self.jobs if job.order.instance is instance)
-
     def keep(self, job: IbmJob, result: bytes) -> None:
-        """Store a result, and drop the oldest ones if all together take more memory than may be kept."""
+        """Store a result."""
         job.result = result
-        self._with_results.append((job, len(result)))
-        self._kept_result_bytes -= len(result)
-        while self._kept_result_bytes < 0 and len(self._with_results) > 1:
-            oldest, n_bytes = self._with_results.popleft()
-            oldest.result = None
-            self._kept_result_bytes += n_bytes
+        self._count(job, len(result))
+
+    def _count(self, job: IbmJob, n_bytes: int) -> None:
+        """Forget inputs and results of the oldest jobs that are over, if all take more memory than may be kept."""
+        self._kept.append((job, n_bytes))
+        self._spare_bytes -= n_bytes
+        while self._spare_bytes < 0 and self._kept[0][0].is_over:
+            oldest, size = self._kept.popleft()
+            oldest.params, oldest.result = b"null", None
+            self._spare_bytes += size
 
 
 def make_id() -> str:

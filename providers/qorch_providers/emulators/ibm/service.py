@@ -63,7 +63,7 @@ class IbmService:
             clock=self.clock, lasts_seconds=settings.calibration_seconds, seed=settings.seed
         )
         self.registry = IbmJobRegistry(
-            kept_result_bytes=settings.kept_result_bytes,
+            kept_bytes=settings.kept_bytes,
             visible_seconds=settings.visible_seconds / settings.time_scale,
         )
         self.sessions = SessionBook(
@@ -178,7 +178,9 @@ class IbmService:
         await self.clock.sleep(self._accept_delay.draw_seconds(self._rng))
         session = self.sessions.enter(wire.session_id, instance, order.backend)
         accepted_unix = self.clock.unix()
-        job = self.registry.add(order, wire.tags, received_unix=received_unix, accepted_unix=accepted_unix)
+        job = self.registry.add(
+            order, bytes(wire.params), wire.tags, received_unix=received_unix, accepted_unix=accepted_unix
+        )
         job.is_unlisted = "unlisted" in faults
         self.lifecycle.begin(job, session, faults=faults)
         return job
@@ -206,7 +208,6 @@ class IbmService:
             instance=instance,
             program_id=wire.program_id,
             backend=device.name,
-            params=bytes(wire.params),
             session_id=wire.session_id,
             max_seconds=self.settings.max_running if wire.cost is None else wire.cost,
             is_private=wire.private,
@@ -228,7 +229,7 @@ class IbmService:
         calibration = self.calibrations.current(device)
         is_noisy = self.settings.noise == "on"
         rng = self._life_rng.spawn(1)[0]
-        program, params = PROGRAMS[job.order.program_id], job.order.params
+        program, params = PROGRAMS[job.order.program_id], job.params
 
         def run() -> JobOutcome:
             return program(params, device, noise_of(calibration) if is_noisy else None, rng)

@@ -42,7 +42,7 @@ class IbmSettings:
     usage is complete; ``price``: dollars per QPU second, instead of those of the plans.
     ``api_key``: the only key that is let in, any if empty; ``token_seconds``: how long a token lasts; ``token_delay``:
     how long it takes to get one. ``visible_seconds``: from the acceptance of a job or session until lists know it.
-    ``kept_result_bytes``: the oldest results beyond are forgotten, and answered with 404.
+    ``kept_bytes``: inputs and results of the oldest jobs beyond are forgotten, and results answered with 404.
     """
 
     host: str = "127.0.0.1"
@@ -75,7 +75,7 @@ class IbmSettings:
     token_seconds: float = 3600.0
     token_delay: str = "0"  # noqa: S105 -- a time
     visible_seconds: float = 0.0
-    kept_result_bytes: int = 512 * 1024 * 1024
+    kept_bytes: int = 512 * 1024 * 1024
 
     def __post_init__(self) -> None:
         """Raise UsageError for values outside their range."""

@@ -20,6 +20,8 @@ MAX_COUPLED = 20
 """More qubits that gates couple are too many for this emulator."""
 _ROTATIONS = {"rz": "Z", "rx": "X", "rzz": "ZZ"}
 _CONTROLLED = {"cx": "x", "cz": "z"}
+_FOLDED = "rzz"
+_TOLERANCE = 1e-10
 _NOTHING = frozenset({"barrier", "delay"})
 
 
@@ -46,16 +48,28 @@ class Component:
 
 @dataclass(frozen=True)
 class DeviceCircuit:
-    """A circuit on a device. ``components`` lack qubits on which nothing is done."""
+    """A circuit on a device. ``components`` lack qubits on which nothing is done; ``folded``: columns of rzz angles."""
 
     components: tuple[Component, ...]
     registers: tuple[ClassicalRegister, ...]
     angles: AngleTable
+    folded: tuple[int, ...] = ()
 
     @property
     def n_parameters(self) -> int:
         """How many values it needs."""
         return len(self.angles.parameters)
+
+    def angles_at(self, values: Floats) -> Floats:
+        """The angles ``(R, E)`` at values ``(R, P)``. Raises CircuitError for those that the device cannot do."""
+        angles = self.angles.at(values)
+        if not np.isfinite(angles).all():
+            raise CircuitError("an angle has no value at these parameters")
+        folded = angles[:, list(self.folded)]
+        if folded.size:
+            _check_folded(float(folded.min()))
+            _check_folded(float(folded.max()))
+        return angles
 
     @property
     def measured(self) -> tuple[int, ...]:
@@ -78,6 +92,7 @@ class _Reader:
 
     steps: list[_Step] = field(default_factory=list)
     expressions: list[ParameterExpression] = field(default_factory=list)
+    folded: list[int] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
     measured: dict[int, int] = field(default_factory=dict)
     """Qubits by the number of the classical bit."""
@@ -101,7 +116,7 @@ def read_device_circuit(circuit: QuantumCircuit, device: IbmDevice) -> DeviceCir
         for register in circuit.cregs
     )
     table = tabulate(reader.expressions, circuit.parameters)
-    return DeviceCircuit(tuple(_components(reader)), registers, table)
+    return DeviceCircuit(tuple(_components(reader)), registers, table, tuple(reader.folded))
 
 
 def _check(instruction: CircuitInstruction, qubits: tuple[int, ...], device: IbmDevice) -> None:
@@ -142,9 +157,21 @@ def _operation(instruction: CircuitInstruction, qubits: tuple[int, ...], reader:
         return _constant(targets, _matrix(instruction.operation.base_class))
     letters = _ROTATIONS[name]
     if isinstance(values[0], ParameterExpression) and values[0].parameters:
+        if name == _FOLDED:
+            reader.folded.append(len(reader.expressions))
         reader.expressions.append(values[0])
         return Operation(targets, (), (len(reader.expressions) - 1,), partial(_rotate, letters))
+    if name == _FOLDED:
+        _check_folded(float(values[0]))
     return _constant(targets, rotation(letters, np.array([float(values[0])])))
+
+
+def _check_folded(angle: float) -> None:
+    if not -_TOLERANCE <= angle <= np.pi / 2 + _TOLERANCE:
+        raise NotSupportedError(
+            f"The instruction rzz is supported only for angles in the range [0, pi/2], but an angle ({angle}) outside "
+            "of this range has been requested."
+        )
 
 
 def _constant(targets: tuple[int, ...], matrix: Complexes, *, controls: tuple[int, ...] = ()) -> Operation:

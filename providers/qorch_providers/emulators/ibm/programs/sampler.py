@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qorch.errors import UsageError
+from qorch.errors import CircuitError, UsageError
 from qorch_providers.emulators.ibm.devices import IbmDevice
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
@@ -34,6 +34,9 @@ def run_sampler(
     pubs = [_read_pub(pub, device, options.get("default_shots") or DEFAULT_SHOTS) for pub in params.get("pubs", [])]
     if not pubs:
         raise UsageError("a job has at least one PUB")
+    level = (options.get("execution") or {}).get("meas_type") or "classified"
+    if level != "classified":
+        raise CircuitError(f"this emulator has no results of level '{level}'")
     rows = sum(len(pub.bound.values) for pub in pubs)
     executions = sum(len(pub.bound.values) * pub.shots for pub in pubs)
     check_executions(executions)

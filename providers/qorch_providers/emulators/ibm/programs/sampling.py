@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from qorch.errors import CircuitError
 from qorch_providers.emulators.ibm.programs.circuits import ClassicalRegister, Component, DeviceCircuit
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.statevector.evolution import Operation, chunk_rows, distributions
@@ -31,9 +30,7 @@ def sample_qubits(
 
     ``rotations``: what is done to qubits, by their number, just before they are measured. Raises CircuitError.
     """
-    angles = circuit.angles.at(values)
-    if not np.isfinite(angles).all():
-        raise CircuitError("an angle has no value at these parameters")
+    angles = circuit.angles_at(values)
     columns = {qubit: column for column, qubit in enumerate(qubits)}
     bits = np.zeros((len(values), shots, len(columns)), dtype=np.uint8)
     covered = {qubit for component in circuit.components for qubit in component.qubits}
