@@ -80,6 +80,9 @@ def test_five_posts_in_any_minute() -> None:
         assert bench.post().status_code == 429
         timer.advance(1.0)
         assert [bench.post().status_code for _ in range(5)] == [200] * 4 + [429]
+        posts = bench.emulator.truth()["posts"]
+        assert [post["at_seconds"] for post in posts] == [0.0] * 4 + [30.0] * 4 + [59.0] + [60.0] * 5
+        assert sum(post["is_admitted"] is False for post in posts) == 4
 
 
 def test_a_session_rests_where_no_job_comes() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from aiohttp import web
 
@@ -63,6 +64,7 @@ class IbmEmulator:
                 )
                 for each in service.sessions.sessions
             ],
+            "posts": [asdict(each) for each in service.posts],
             "tokens": service.desk.book(),
             "instances": {crn: service.used_seconds(each) for crn, each in service.instances.items()},
         }

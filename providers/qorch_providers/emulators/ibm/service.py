@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +30,15 @@ from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimit, RateLimiter
 
 _MINUTE = 60.0
+
+
+@dataclass(frozen=True)
+class PostRecord:
+    """One POST of a job: when it came, in protocol seconds since the start, and whether the limit let it pass."""
+
+    instance: str
+    at_seconds: float
+    is_admitted: bool
 
 
 class IbmService:
@@ -70,7 +80,8 @@ class IbmService:
             self, clock=self.clock, max_ttl=settings.max_ttl, interactive_seconds=settings.interactive_seconds
         )
         self._turns = {name: DeviceTurns(settings.workers) for name in self.devices}
-        self._posts = {crn: self._make_limiter() for crn in self.instances}
+        self.posts: list[PostRecord] = []
+        self._limiters = {crn: self._make_limiter() for crn in self.instances}
         self.lifecycle = IbmLifecycle(
             self.registry,
             self.sessions,
@@ -190,7 +201,9 @@ class IbmService:
         return RateLimiter((RateLimit("post", posts, _MINUTE),) if posts else ())
 
     def _limit(self, instance: Instance) -> None:
-        wait_seconds = self._posts[instance.crn].admit("post", now_seconds=self.clock.protocol_seconds())
+        now_seconds = self.clock.protocol_seconds()
+        wait_seconds = self._limiters[instance.crn].admit("post", now_seconds=now_seconds)
+        self.posts.append(PostRecord(instance.crn, now_seconds, is_admitted=wait_seconds == 0.0))
         if wait_seconds > 0.0:
             raise RefusedError(429, "Too many requests", retry_after_seconds=wait_seconds / self.clock.scale)
 

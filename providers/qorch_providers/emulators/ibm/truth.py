@@ -10,9 +10,14 @@ KEY_TAG = "qorch_key:"
 
 
 class IbmTruth(Truth):
-    """The emulator's own record, with ``sessions`` (batches too), ``tokens``, and QPU seconds by ``instances``."""
+    """The emulator's own record, with ``sessions`` (batches too), ``tokens``, and QPU seconds by ``instances``.
+
+    ``posts``: every POST of a job that had a valid token: its instance, when it came in protocol seconds since the
+    start, and whether the limit per minute let it pass.
+    """
 
     sessions: list[dict[str, object]]
+    posts: list[dict[str, object]]
     tokens: dict[str, object]
     instances: dict[str, int]
 

@@ -91,6 +91,7 @@ def run_executor(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng:
         raise CircuitError(f"this emulator has no results of level '{program.meas_level}'")
     if program.shots < 1:
         raise UsageError(f"shots must be 1 or more, not {program.shots}")
+    check_executions(sum(math.prod(item.shape) for item in program.items) * program.shots)
     items = list(_read_items(program, device, rng))
     rows = sum(math.prod(item.shape) for item in items)
     check_executions(rows * program.shots)
