@@ -311,6 +311,8 @@ def test_faults_before_and_after_acceptance(fault: str, status: int, accepted: i
         assert bench.post().status_code == status
         assert len(bench.emulator.jobs()) == accepted
         assert bench.post().status_code == 200
+        sent = bench.emulator.submissions()
+        assert (len(sent), sent[-1]) == (2, bench.emulator.jobs()[-1]["digest"])
 
 
 def test_broken_answers() -> None:
