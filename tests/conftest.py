@@ -21,7 +21,7 @@ settings.load_profile("steady")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Under ``-m serial…`` and ``-m soak…``, files without such tests are not imported: all imports take 20 s of CPU."""
+    """Under ``-m serial…`` and ``-m soak…``, files without such tests are not imported: all imports take 20 s."""
     mark = re.match("serial|soak", config.option.markexpr)
     if mark is None or collection_path.suffix != ".py":
         return None
