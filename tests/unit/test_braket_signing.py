@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -241,5 +242,25 @@ def test_a_refused_key_is_replaced_once(clock: SetClock) -> None:
             clock.seconds = REST_SECONDS + 1.0
             assert (await client.ask("GET", "/x")).status == 200
             await client.aclose()
+
+    asyncio.run(main())
+
+
+def test_all_requests_that_were_refused_together_get_the_new_key(clock: SetClock) -> None:
+    """A session that ends refuses all that are on their way: the chain is asked once, and none of them fails."""
+    looks = []
+
+    def load() -> Credentials:
+        looks.append(1)
+        time.sleep(0.05)
+        return Credentials(f"AKIA{len(looks)}", SECRET)
+
+    credentials = AwsCredentials(load, clock=clock)
+
+    async def main() -> None:
+        for n_looks in (2, 3):
+            refused = await credentials.current()
+            assert all(await asyncio.gather(*(credentials.replace(refused) for _ in range(100))))
+            assert len(looks) == n_looks
 
     asyncio.run(main())

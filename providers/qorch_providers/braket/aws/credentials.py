@@ -74,10 +74,11 @@ class AwsCredentials:
         held = self._held
         if held is not None and not held.is_same(refused):
             return True
-        if self._is_resting:
+        if self._flight is None and self._is_resting:
             return False
-        self._rest()
         found = await self._obtain(self._load_afresh)
+        if found.is_same(refused):
+            self._rest()
         return not found.is_same(refused)
 
     @property
