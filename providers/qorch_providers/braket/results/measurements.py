@@ -4,6 +4,7 @@ Shots are cut out of a document before its rest is decoded. Their text is compar
 other way to write the same is read by a JSON decoder.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,7 +18,9 @@ from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 Shots = memoryview | list[list[int]]
 """The shots of one executable: their text, or numbers."""
 
-_NAME = b'"measurements":'
+_NAME = b'"measurements"'
+_BEGIN = re.compile(rb"\s*:\s*(?=\[\s*\[)")
+_END = re.compile(rb"\]\s*\]")
 _ROWS_AT_ONCE = 1024
 _BYTES_AT_ONCE = 1 << 18
 """Rows are read in groups whose bits stay in the processor's cache."""
@@ -36,12 +39,12 @@ def cut_shots(body: bytes) -> tuple[bytes, list[memoryview]]:
     last, usual = 0, 0
     at = body.find(_NAME)
     while at >= 0:
-        start = at + len(_NAME)
-        start += body[start : start + 1] == b" "
-        stop = _end_of(body, start, usual)
-        if stop < 0:
-            at = body.find(_NAME, start)
+        begin = _BEGIN.match(body, at + len(_NAME))
+        if begin is None:
+            at = body.find(_NAME, at + len(_NAME))
             continue
+        start = begin.end()
+        stop = _end_of(body, start, usual)
         pieces += (body[last:start], b"%d" % len(texts))
         texts.append(view[start:stop])
         last, usual = stop, stop - start
@@ -51,13 +54,19 @@ def cut_shots(body: bytes) -> tuple[bytes, list[memoryview]]:
 
 
 def _end_of(body: bytes, start: int, usual: int) -> int:
-    """Where the shots that begin at ``start`` end; -1 if none do. Most have the ``usual`` length."""
-    if body[start : start + 2] != b"[[":
-        return -1
-    if usual and body[start + usual - 2 : start + usual] == b"]]":
+    """Where the shots that begin at ``start`` end. Most have the ``usual`` length.
+
+    There is no quote within shots, so that what is beyond the next one belongs to something else.
+    """
+    quote = body.find(b'"', start)
+    most = len(body) if quote < 0 else quote
+    if usual and start + usual <= most and body[start + usual - 2 : start + usual] == b"]]":
         return start + usual
-    end = body.find(b"]]", start)
-    return end + 2 if end >= 0 else -1
+    end = body.find(b"]]", start, most)
+    if end >= 0:
+        return end + 2
+    spaced = _END.search(body, start, most)
+    return most if spaced is None else spaced.end()
 
 
 def count_shots(rows: Sequence[tuple[int, Shots]], order: tuple[int, ...], *, shots: int) -> Counts:
