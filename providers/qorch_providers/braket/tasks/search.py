@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from qorch.errors import BusyError, UnknownOutcomeError, UnreachableError
+from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.ports.clock import Clock
 from qorch_providers.braket.labels import read_tags
 from qorch_providers.braket.tasks.status import filters_of
@@ -12,6 +12,8 @@ from qorch_providers.braket.wire.client import BraketClient
 
 MOST_PAGES = 1000
 """Most pages of one search: 100,000 tasks."""
+MOST_FAILURES = 4
+"""In a row, at one page; then a search begins anew."""
 SKEW = datetime.timedelta(minutes=6)
 """How far this machine's clock may be from Braket's: AWS accepts no signature beyond five minutes."""
 _KEPT_NS = 600_000_000_000
@@ -20,21 +22,25 @@ _KEPT_NS = 600_000_000_000
 
 @dataclass
 class _Reading:
-    """One search, page by page. ``by_key``: the ARNs of tasks, each with the job id of its label."""
+    """One search, page by page. ``by_key``: the ARNs of tasks, each with the job id of its label.
+
+    ``failures``: how often the page that is next could not be read.
+    """
 
     since: datetime.datetime
     begun_ns: int
     by_key: dict[str, dict[str, str | None]] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
+    failures: int = 0
     is_over: bool = False
 
 
 class TaskSearch:
     """The searches of one client, over the tasks of one device.
 
-    A search that lost an answer goes on at the same page when it is asked for again: else one of many pages would
-    hardly ever end on a network that loses every second answer. ``was_moving``: whether the last search that failed had
-    read some pages before.
+    A search that got no answer, or was throttled, goes on at the same page when it is asked for again: else one of many
+    pages would hardly ever end on a network that loses every second answer. ``was_moving``: whether the last search
+    that failed had read some pages before.
     """
 
     def __init__(self, client: BraketClient, device_arn: str, *, clock: Clock) -> None:
@@ -73,8 +79,10 @@ class TaskSearch:
         try:
             while not reading.is_over:
                 await self._read_page(reading, purpose)
-        except UnreachableError:
-            self._halted = reading
+        except BusyError:
+            reading.failures += 1
+            # A page that is refused again and again may have a token that has expired: a new search has others.
+            self._halted = reading if reading.failures < MOST_FAILURES else None
             self.was_moving = len(reading.tokens) > before
             raise
         return reading.by_key
@@ -94,12 +102,14 @@ class TaskSearch:
             key, label = read_tags(task.tags)
             if key is not None:
                 reading.by_key.setdefault(key, {})[task.arn] = label.job_id
+        reading.failures = 0
         reading.is_over = page.token is None
         if page.token is not None:
             self._turn(reading, page.token)
 
     def _turn(self, reading: _Reading, token: str) -> None:
         if token in reading.tokens:
+            reading.failures = MOST_FAILURES
             raise BusyError(
                 "Amazon Braket's list of tasks leads back to a page that was read before; it is asked again"
             )
