@@ -16,9 +16,10 @@ from qorch.model.job import RemoteState
 from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
 from qorch_providers.braket.labels import tags_of
-from qorch_providers.braket.tasks.search import TaskSearch
+from qorch_providers.braket.tasks.search import MOST_FAILURES, TaskSearch
 from qorch_providers.braket.tasks.status import MOST_GETS, SHOWN_POSITIONS, look_up, read_status
 from qorch_providers.braket.wire.client import PAGE_TASKS, SearchFilter
+from qorch_providers.braket.wire.documents import decode_task
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
@@ -256,6 +257,51 @@ def test_an_interrupted_search_goes_on_where_it_was() -> None:
             assert tokens == [None, "a", "a"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("status", "kind"), [(429, "ThrottlingException"), (500, "InternalServiceException")])
+def test_a_throttled_search_goes_on_where_it_was(status: int, kind: str) -> None:
+    """The same page is asked for again; if it is refused several times in a row, the search begins anew."""
+    first = reply(200, {"quantumTasks": [summary(1)], "nextToken": "a"})
+    refused = reply(status, {"message": "no"}, {"x-amzn-errortype": kind})
+    last = reply(200, {"quantumTasks": [summary(2)]})
+
+    async def search_through(*answers: Any, failures: int) -> list[str | None]:
+        async with searching(*answers) as server, connected(_environment(server)) as access:
+            search = TaskSearch(access.client, SV1, clock=WallClock())
+            for _ in range(failures):
+                with pytest.raises(BusyError):
+                    await search.find([key_of(1)], since=LONG_AGO)
+            found = await search.find([key_of(1), key_of(2)], since=LONG_AGO)
+            assert found.keys() == {key_of(1), key_of(2)}
+            return [json.loads(request.body).get("nextToken") for request in server.requests]
+
+    assert asyncio.run(search_through(first, refused, last, failures=1)) == [None, "a", "a"]
+    answers = (first, *[refused] * MOST_FAILURES, first, last)
+    tokens = asyncio.run(search_through(*answers, failures=MOST_FAILURES))
+    assert tokens == [None, *["a"] * MOST_FAILURES, None, "a"]
+
+
+@pytest.mark.parametrize(
+    ("field", "odd"),
+    [
+        ("queueInfo", {"position": 3}),
+        ("queueInfo", {"position": None}),
+        ("shots", "100"),
+        ("numSuccessfulShots", {}),
+        ("createdAt", "yesterday"),
+        ("endedAt", None),
+        ("failureReason", {"code": 1}),
+        ("actionMetadata", {"actionType": "x", "executableCount": "4"}),
+        ("outputS3Bucket", None),
+        ("tags", {**tags_of(key_of(1), None), "other": None}),
+    ],
+)
+def test_a_task_is_read_although_one_field_is_odd(field: str, odd: object) -> None:
+    """What is only shown or searched for does not make a paid task unreadable."""
+    task = decode_task(json.dumps({**summary(1), field: odd}).encode())
+    assert read_status(task).state is RemoteState.QUEUED
+    assert read_status(task).key == key_of(1)
 
 
 def test_a_list_that_leads_nowhere_is_asked_again() -> None:

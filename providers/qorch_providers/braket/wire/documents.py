@@ -4,7 +4,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from qorch.errors import InvalidResultError
 _ARN = re.compile(r"arn:aws[a-z-]{0,20}:braket:[a-z0-9-]{1,40}:[0-9]{12}:quantum-task/[A-Za-z0-9-]{1,80}")
 _POSITION = re.compile(r"(>?)\s{0,4}([0-9]{1,9})")
 _LATEST_UNIX = 4_102_444_800.0
+_NOTHING = msgspec.Raw(b"null")
 
 T = TypeVar("T")
 
@@ -21,7 +22,8 @@ T = TypeVar("T")
 class BraketTask:
     """What Braket says of a task. ``status`` is Braket's word; ``n_executables`` and ``shots`` None if it is not said.
 
-    ``document``: verbatim. ``position``: in the queue, and whether it is only known to be beyond it.
+    ``document``: verbatim. ``is_set``: whether it is said to run a program set. ``position``: in the queue, and whether
+    it is only known to be beyond it.
     """
 
     arn: str
@@ -34,6 +36,7 @@ class BraketTask:
     failure: str = ""
     shots: int | None = None
     successful_shots: int | None = None
+    is_set: bool = False
     n_executables: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     position: int | None = None
@@ -41,7 +44,7 @@ class BraketTask:
 
 
 class _QueueWire(msgspec.Struct):
-    position: str = ""
+    position: str | int | None = None
 
 
 class _ActionWire(msgspec.Struct, rename="camel"):
@@ -50,18 +53,20 @@ class _ActionWire(msgspec.Struct, rename="camel"):
 
 
 class _TaskWire(msgspec.Struct, rename="camel"):
+    """Raw fields are for showing and for searching: a task can be worked with if they cannot be read."""
+
     quantum_task_arn: str
     status: str
-    output_s3_bucket: str = msgspec.field(name="outputS3Bucket", default="")
-    output_s3_directory: str = msgspec.field(name="outputS3Directory", default="")
-    created_at: str | float | None = None
-    ended_at: str | float | None = None
-    failure_reason: str | None = None
-    shots: int | None = None
-    num_successful_shots: int | None = None
-    tags: dict[str, str] | None = None
-    queue_info: _QueueWire | None = None
-    action_metadata: _ActionWire | None = None
+    output_s3_bucket: str | None = msgspec.field(name="outputS3Bucket", default=None)
+    output_s3_directory: str | None = msgspec.field(name="outputS3Directory", default=None)
+    tags: dict[str, str | None] | None = None
+    created_at: msgspec.Raw = _NOTHING
+    ended_at: msgspec.Raw = _NOTHING
+    failure_reason: msgspec.Raw = _NOTHING
+    shots: msgspec.Raw = _NOTHING
+    num_successful_shots: msgspec.Raw = _NOTHING
+    queue_info: msgspec.Raw = _NOTHING
+    action_metadata: msgspec.Raw = _NOTHING
 
 
 class _PageWire(msgspec.Struct, rename="camel"):
@@ -91,20 +96,22 @@ def decode_task(document: bytes) -> BraketTask:
     wire = _decode(document, _TaskWire)
     if not is_task_arn(wire.quantum_task_arn):
         raise InvalidResultError("expected a quantum task, found a document without its ARN")
-    position, is_beyond = _read_position("" if wire.queue_info is None else wire.queue_info.position)
+    queue, action = _try(wire.queue_info, _QueueWire), _try(wire.action_metadata, _ActionWire)
+    position, is_beyond = _read_position("" if queue is None else str(queue.position))
     return BraketTask(
         arn=wire.quantum_task_arn,
         status=wire.status,
-        bucket=wire.output_s3_bucket,
-        directory=wire.output_s3_directory,
+        bucket=wire.output_s3_bucket or "",
+        directory=wire.output_s3_directory or "",
         document=document,
-        created_at=_read_time(wire.created_at),
-        ended_at=_read_time(wire.ended_at),
-        failure=wire.failure_reason or "",
-        shots=wire.shots,
-        successful_shots=wire.num_successful_shots,
-        n_executables=None if wire.action_metadata is None else _count(wire.action_metadata),
-        tags=wire.tags or {},
+        created_at=_read_time(_try(wire.created_at, str | float)),
+        ended_at=_read_time(_try(wire.ended_at, str | float)),
+        failure=_try(wire.failure_reason, str) or "",
+        shots=_try(wire.shots, int),
+        successful_shots=_try(wire.num_successful_shots, int),
+        is_set=action is not None and action.action_type.endswith(".program_set"),
+        n_executables=None if action is None else _count(action),
+        tags={name: value for name, value in (wire.tags or {}).items() if value is not None},
         position=position,
         is_beyond=is_beyond,
     )
@@ -126,6 +133,14 @@ def _decode(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidResultError(f"expected a document of Amazon Braket: {error}") from error
+
+
+def _try(raw: msgspec.Raw, kind: Any) -> Any:
+    """A value of this kind, numbers also if they are quoted; None for anything else."""
+    try:
+        return msgspec.json.decode(raw, type=kind | None, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _read_time(value: str | float | None) -> datetime.datetime | None:
