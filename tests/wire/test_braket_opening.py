@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -285,6 +286,32 @@ def test_a_device_that_runs_no_circuits_is_named() -> None:
     for body in (b"<html>", b"{}", b'{"deviceArn": 1}', document.replace(b"ahs.program", b"openqasm.program")):
         with pytest.raises(BusyError, match="cannot be read"):
             asyncio.run(main(reply(200, body)))
+
+
+def test_a_device_is_read_although_it_says_more_or_less() -> None:
+    """Actions of other kinds, fields that are null, and sizes of queues as numbers change nothing."""
+    action = {"supportedOperations": ["H", "CNot"], "supportedResultTypes": None, "supportedPragmas": None}
+    capabilities = {
+        "braketSchemaHeader": {"name": "braket.device_schema.new.new_device_capabilities", "version": "9"},
+        "service": {"shotsRange": [1, 1000], "more": []},
+        "action": {"braket.ir.openqasm.program": action, "braket.ir.new": {"supportedOperations": {"a": 1}}},
+        "paradigm": {
+            "qubitCount": 4,
+            "nativeGateSet": None,
+            "connectivity": {"fullyConnected": False, "connectivityGraph": None},
+        },
+    }
+    document = {
+        "deviceArn": "a",
+        "deviceName": "New",
+        "deviceType": "QPU",
+        "deviceStatus": "ONLINE",
+        "deviceCapabilities": json.dumps(capabilities),
+        "deviceQueueInfo": [{"queue": "QUANTUM_TASKS_QUEUE", "queueSize": 5, "queuePriority": None}],
+    }
+    seen = read_device(json.dumps(document).encode())
+    assert (seen.device.n_qubits, seen.device.gates, seen.waiting) == (4, {"h", "cnot"}, "5")
+    assert read_device(json.dumps({**document, "deviceQueueInfo": None}).encode()).waiting == ""
 
 
 def test_the_local_simulator_needs_no_account() -> None:

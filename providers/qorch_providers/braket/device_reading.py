@@ -31,8 +31,8 @@ class SeenDevice:
 
 class _QueueWire(msgspec.Struct, rename="camel"):
     queue: str = ""
-    queue_size: str = ""
-    queue_priority: str = ""
+    queue_size: str | int = ""
+    queue_priority: str | None = None
 
 
 class _DeviceWire(msgspec.Struct, rename="camel"):
@@ -41,7 +41,7 @@ class _DeviceWire(msgspec.Struct, rename="camel"):
     device_type: str
     device_status: str
     device_capabilities: str
-    device_queue_info: list[_QueueWire] = []
+    device_queue_info: list[_QueueWire] | None = None
 
 
 class _HeaderWire(msgspec.Struct):
@@ -54,12 +54,12 @@ class _ServiceWire(msgspec.Struct, rename="camel"):
 
 class _ConnectivityWire(msgspec.Struct, rename="camel"):
     fully_connected: bool = False
-    connectivity_graph: dict[str, list[str]] = {}
+    connectivity_graph: dict[str, list[str]] | None = None
 
 
 class _ParadigmWire(msgspec.Struct, rename="camel"):
     qubit_count: int
-    native_gate_set: list[str] = []
+    native_gate_set: list[str] | None = None
     connectivity: _ConnectivityWire | None = None
 
 
@@ -78,14 +78,21 @@ class _ActionWire(msgspec.Struct, rename="camel"):
     minimum_total_shots: int | None = None
 
 
+class _CircuitActionsWire(msgspec.Struct):
+    program: _ActionWire = msgspec.field(name=PROGRAM)
+    program_set: _ActionWire | None = msgspec.field(name=PROGRAM_SET, default=None)
+
+
 class _ActionsWire(msgspec.Struct):
+    """What a device of any kind has; actions of other kinds have other fields."""
+
     action: dict[str, msgspec.Raw]
 
 
 class _CapabilitiesWire(msgspec.Struct, rename="camel"):
     braket_schema_header: _HeaderWire
     service: _ServiceWire
-    action: dict[str, _ActionWire]
+    action: _CircuitActionsWire
     paradigm: _ParadigmWire
     provider: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -109,7 +116,7 @@ def read_device(document: bytes) -> SeenDevice:
         raise InvalidResultError(f"expected a device for circuits of gates: {error}") from error
     is_simulator = wire.device_type == "SIMULATOR"
     device = _describe(wire, capabilities, calibration="" if is_simulator else _digest(everything))
-    return SeenDevice(device, wire.device_status, _waiting(wire.device_queue_info))
+    return SeenDevice(device, wire.device_status, _waiting(wire.device_queue_info or []))
 
 
 def _check_program(wire: _DeviceWire) -> None:
@@ -118,7 +125,7 @@ def _check_program(wire: _DeviceWire) -> None:
 
 
 def _describe(wire: _DeviceWire, capabilities: _CapabilitiesWire, *, calibration: str) -> BraketDevice:
-    action = capabilities.action[PROGRAM]
+    action = capabilities.action.program
     least, most = capabilities.service.shots_range
     results = action.supported_result_types or []
     return BraketDevice(
@@ -131,12 +138,12 @@ def _describe(wire: _DeviceWire, capabilities: _CapabilitiesWire, *, calibration
         min_shots=max(1, least),
         max_shots=most,
         has_exact_values=any(each.name.lower() in _EXACT and each.min_shots == 0 for each in results),
-        program_sets=_read_limits(capabilities.action.get(PROGRAM_SET)),
+        program_sets=_read_limits(capabilities.action.program_set),
         calibration=calibration,
         min_debiased_shots=_read_debiasing(capabilities.provider),
         can_keep_qubits=bool(action.disabled_qubit_rewiring_supported),
         has_verbatim_boxes="verbatim" in (action.supported_pragmas or []),
-        native_gates=frozenset(name.lower() for name in capabilities.paradigm.native_gate_set),
+        native_gates=frozenset(name.lower() for name in capabilities.paradigm.native_gate_set or []),
         qubits=_read_qubits(capabilities.paradigm.connectivity),
     )
 
@@ -145,7 +152,7 @@ def _read_qubits(connectivity: _ConnectivityWire | None) -> tuple[int, ...]:
     """The numbers of the physical qubits; empty if nothing names them."""
     if connectivity is None or connectivity.fully_connected:
         return ()
-    graph = connectivity.connectivity_graph
+    graph = connectivity.connectivity_graph or {}
     named = {*graph, *(neighbour for neighbours in graph.values() for neighbour in neighbours)}
     return tuple(sorted(int(name) for name in named if name.isdecimal()))
 
@@ -175,4 +182,4 @@ def _waiting(queues: list[_QueueWire]) -> str:
     sizes = [
         each.queue_size for each in queues if each.queue == "QUANTUM_TASKS_QUEUE" and each.queue_priority != "Priority"
     ]
-    return clean(sizes[0], limit=12) if sizes else ""
+    return clean(str(sizes[0]), limit=12) if sizes else ""
