@@ -31,6 +31,7 @@ from qorch.model.verification import verify_result
 from qorch.testing.reference import chi_square_sigmas, reference_parities, reference_probabilities
 from qorch_providers.braket.circuits.task_body import encode_task
 from qorch_providers.braket.results.documents import RESULTS, TASK, decode_documents, encode_documents
+from qorch_providers.braket.results.measurements import cut_shots
 from qorch_providers.braket.results.parts import location_of, missing_parts
 from qorch_providers.braket.results.reading import read_answer
 
@@ -167,6 +168,21 @@ def test_program_sets_inline(fields, separators):
     assert not found.lost
 
 
+def test_shots_end_where_they_end():
+    """Pretty-printed ones, and short ones after long ones whose length happens to end with those of another."""
+    entries = [executable(row, **measured(row)) for row in range(2)]
+    body = json.dumps(set_result([program_result(entries)]), indent=1).encode()
+    rest, texts = cut_shots(body)
+    assert [json.loads(bytes(text)) for text in texts] == [entry["measurements"] for entry in entries]
+    assert [entry["measurements"] for entry in json.loads(rest)["programResults"][0]["executableResults"]] == [0, 1]
+    assert_counts(read_answer(shape(2), RawResult(encode_documents({RESULTS: body}))), 0, 1)
+    short, between = b"[[0],[1]]", b'},{"measurements":'
+    long = b"[[" + b"1" * (len(short + between + short) - 4) + b"]]"
+    rest, texts = cut_shots(b'[{"measurements":' + between.join([long, short, short]) + b"}]")
+    assert [bytes(text) for text in texts] == [long, short, short]
+    assert [entry["measurements"] for entry in json.loads(rest)] == [0, 1, 2]
+
+
 def test_rows_without_inputs_are_programs_of_their_own():
     """Then there are more programs than blocks, and they follow each other."""
     programs = [program_result([executable(0, **measured(row))]) for row in (0, 1)]
@@ -268,9 +284,9 @@ def test_executables_that_only_the_metadata_tells_of():
     }
     found = read(shape(3), set_result([program_result([executable(0, **measured(0))])], metadata))
     assert_counts(found, 0)
-    assert [(part.rows.tolist(), part.reason) for part in found.lost[0]] == [
-        ([1], "cancelled at Braket before it was run"),
-        ([2], "DEVICE: hot"),
+    assert [(part.rows.tolist(), part.reason, part.is_repeatable) for part in found.lost[0]] == [
+        ([1], "cancelled at Braket before it was run", False),
+        ([2], "DEVICE: hot", True),
     ]
     assert_refused(shape(4), set_result([program_result([executable(0, **measured(0))])], metadata), "lack the exec")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from qorch.errors import InvalidResultError
 from qorch_providers.braket.results.documents import RESULTS
 from qorch_providers.braket.results.measurements import cut_shots
 from qorch_providers.braket.results.shapes import (
@@ -33,6 +34,15 @@ def location_of(documents: Mapping[str, bytes]) -> tuple[str, str] | None:
     """The bucket and the directory where a program set's parts are; None if it has none or does not say."""
     result = _read_set(documents)
     return None if result is None else result.s3_location
+
+
+def has_programs(documents: Mapping[str, bytes]) -> bool:
+    """Whether the result is that of a program set, and tells of a program at least."""
+    try:
+        result = _read_set(documents)
+    except InvalidResultError:
+        return False
+    return result is not None and bool(result.program_results)
 
 
 def _read_set(documents: Mapping[str, bytes]) -> SetResultWire | None:

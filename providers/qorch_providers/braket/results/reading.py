@@ -209,9 +209,9 @@ def _match_shots(executables: Sequence[ExecutableWire], texts: Sequence[Shots]) 
 
 
 def _failure_of(failure: FailureWire) -> _Failure:
-    """Braket says whether a failure may be tried again; what was cancelled was not run."""
+    """Braket says whether a failure may be tried again; what somebody cancelled is not bought again unasked."""
     if failure.failure_reason is None and failure.status is not None:
-        return _Failure("cancelled at Braket before it was run", is_repeatable=True)
+        return _Failure("cancelled at Braket before it was run", is_repeatable=False)
     category = f"{shown(failure.category)}: " if failure.category else ""
     return _Failure(category + shown(failure.failure_reason or "failed without a reason"), failure.retryable)
 

@@ -48,9 +48,9 @@ class ExecutableWire(msgspec.Struct, rename="camel"):
 
 
 class SourceWire(msgspec.Struct):
-    """A program that was run."""
+    """A program that was run; of another language it has no ``source``."""
 
-    source: str
+    source: str = ""
 
 
 class ProgramResultWire(msgspec.Struct, rename="camel"):

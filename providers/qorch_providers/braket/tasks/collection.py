@@ -1,13 +1,17 @@
 """Collects all documents of a task that is over: its own, its results in S3, and the parts that these name."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from qorch.errors import BusyError, InvalidResultError, JobFailedError, JobMissingError
 from qorch.model.job import RemoteState
 from qorch.ports.clock import Clock
 from qorch_providers.braket.results.documents import RESULTS, TASK, encode_documents
-from qorch_providers.braket.results.parts import location_of, missing_parts
+from qorch_providers.braket.results.parts import has_programs, location_of, missing_parts
 from qorch_providers.braket.tasks.memory import TaskMemory
 from qorch_providers.braket.tasks.status import ask_each, read_status
 from qorch_providers.braket.wire.client import BraketClient
@@ -15,6 +19,9 @@ from qorch_providers.braket.wire.documents import BraketTask
 from qorch_providers.braket.wire.objects import ResultObjects
 
 _MOST_MISSES = 10_000
+_LARGE_BYTES = 1_000_000
+
+T = TypeVar("T")
 
 
 class AnswerCollector:
@@ -49,19 +56,37 @@ class AnswerCollector:
         status = read_status(task)
         if status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
             raise BusyError(f"task {arn} is {task.status} at Amazon Braket; it is fetched when it is over")
-        if status.state is not RemoteState.DONE:
-            reason = f": {status.error}" if status.error else ""
-            raise JobFailedError(
-                f"task {arn} is {task.status} at Amazon Braket{reason}", is_repeatable=status.is_repeatable
-            )
         documents = {TASK: task.document}
-        while parts := _still_missing(documents):
-            place = _place(task, documents)
-            contents = await ask_each(lambda name: self._read(task, *place, name), parts)  # noqa: B023
-            documents |= dict(zip(parts, contents, strict=True))
+        if status.state is not RemoteState.DONE:
+            if (result := await self._result_of_failed(task)) is None:
+                reason = f": {status.error}" if status.error else ""
+                raise JobFailedError(
+                    f"task {arn} is {task.status} at Amazon Braket{reason}", is_repeatable=status.is_repeatable
+                )
+            documents[RESULTS] = result
+        await self._complete(task, documents)
         self._missed_ns.pop(arn, None)
         self._memory.forget_completed(arn)
-        return encode_documents(documents)
+        return await _aside(encode_documents, documents)
+
+    async def _result_of_failed(self, task: BraketTask) -> bytes | None:
+        """The result of a task that failed or was cancelled; None if it has none.
+
+        That of a program set tells what became of each row: some may have run, and be paid for.
+        """
+        if not task.is_set:
+            return None
+        if task.successful_shots:
+            return await self._read(task, task.bucket, task.directory, RESULTS)
+        content = await self._objects.get(task.bucket, f"{task.directory}/{RESULTS}")
+        return content if content is not None and has_programs({RESULTS: content}) else None
+
+    async def _complete(self, task: BraketTask, documents: dict[str, bytes]) -> None:
+        """Add all objects that the documents name, and those that these name."""
+        while (wanted := await _aside(partial(_still_missing, task), documents)).names:
+            place = wanted.bucket, wanted.directory
+            contents = await ask_each(lambda name: self._read(task, *place, name), wanted.names)  # noqa: B023
+            documents |= dict(zip(wanted.names, contents, strict=True))
 
     async def _read(self, task: BraketTask, bucket: str, directory: str, name: str) -> bytes:
         key = f"{directory}/{name}"
@@ -80,15 +105,27 @@ class AnswerCollector:
         )
 
 
-def _still_missing(documents: Mapping[str, bytes]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Wanted:
+    """Parts of a result that are to be read: their names, below a directory of a bucket."""
+
+    names: tuple[str, ...] = ()
+    bucket: str = ""
+    directory: str = ""
+
+
+def _still_missing(task: BraketTask, documents: Mapping[str, bytes]) -> _Wanted:
     """What the documents name; nothing if they cannot be read, so that they are kept and their reading tells why."""
     try:
-        return missing_parts(documents)
+        names = missing_parts(documents)
+        named = location_of(documents) if names and RESULTS in documents else None
     except InvalidResultError:
-        return ()
+        return _Wanted()
+    bucket, directory = (task.bucket, task.directory) if named is None else (named[0], named[1].strip("/"))
+    return _Wanted(names, bucket, directory)
 
 
-def _place(task: BraketTask, documents: Mapping[str, bytes]) -> tuple[str, str]:
-    """The bucket and the directory of the parts that are missing."""
-    named = location_of(documents) if RESULTS in documents else None
-    return (task.bucket, task.directory) if named is None else (named[0], named[1].strip("/"))
+async def _aside(work: Callable[[Mapping[str, bytes]], T], documents: Mapping[str, bytes]) -> T:
+    """The result of some work on documents, off the event loop if they are large."""
+    is_large = sum(map(len, documents.values())) > _LARGE_BYTES
+    return await asyncio.to_thread(work, documents) if is_large else work(documents)

@@ -45,6 +45,8 @@ Result = TypeVar("Result")
 def read_status(task: BraketTask) -> JobStatus:
     """A task as qorch sees it. A status that is not known counts as running: the task is asked after again."""
     state = _STATES.get(task.status, RemoteState.RUNNING)
+    if state is RemoteState.CANCELLED and task.is_set and task.successful_shots:
+        state = RemoteState.FAILED  # what had run by then has results, and is paid for
     key, label = read_tags(task.tags)
     return JobStatus(
         state,
@@ -71,8 +73,8 @@ async def look_up(
     found = await _list_tasks(client, memory, arns, device_arn=device_arn) if len(arns) > MOST_GETS else {}
     waiting = [arn for arn, task in found.items() if _STATES.get(task.status) is RemoteState.QUEUED]
     first = sorted(waiting, key=lambda arn: found[arn].created_at or datetime.datetime.max.replace(tzinfo=datetime.UTC))
-    # A list has no reason of a failure, and no place in the queue.
-    failed = [arn for arn, task in found.items() if task.status == "FAILED"]
+    # A list has no reason of a failure, no number of successful shots, and no place in the queue.
+    failed = [arn for arn, task in found.items() if task.status in ("FAILED", "CANCELLED")]
     rest = [arn for arn in arns if arn not in found]
     wanted = [*rest, *failed, *first[:SHOWN_POSITIONS]]
     answers = await ask_each(lambda arn: client.task(arn, purpose="poll"), wanted)
@@ -138,7 +140,7 @@ def _shots_of_a_row(task: BraketTask) -> int | None:
 
 
 def _reason(task: BraketTask) -> str:
-    return clean(task.failure) or "Braket gives no reason"
+    return clean(task.failure) or ("Braket gives no reason" if task.status == "FAILED" else "it was cancelled")
 
 
 def _position(task: BraketTask) -> int | None:
