@@ -183,6 +183,18 @@ def test_shots_end_where_they_end():
     assert [entry["measurements"] for entry in json.loads(rest)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_bits_may_be_texts(indent):
+    """As the simulators of Amazon's SDK write them, whose own classes read both."""
+    single = json.loads(json.dumps(measured(0)))
+    texts = [[str(bit) for bit in shot] for shot in single["measurements"]]
+    body = json.dumps(single_result(shots=SHOTS, **single | {"measurements": texts}), indent=indent).encode()
+    GateModelTaskResult.parse_raw(body)
+    assert_counts(read_answer(shape(1), RawResult(encode_documents({RESULTS: body}))), 0)
+    texts[0][0] = "2"
+    assert_refused(shape(1), single_result(shots=SHOTS, **single | {"measurements": texts}), "neither 0 nor 1")
+
+
 def test_rows_without_inputs_are_programs_of_their_own():
     """Then there are more programs than blocks, and they follow each other."""
     programs = [program_result([executable(0, **measured(row))]) for row in (0, 1)]

@@ -7,6 +7,7 @@ other way to write the same is read by a JSON decoder.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -15,12 +16,13 @@ from qorch.errors import InvalidResultError
 from qorch.model.arrays import AnyArray, ByteArray, IntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 
-Shots = memoryview | list[list[int]]
-"""The shots of one executable: their text, or numbers."""
+Shots = memoryview | list[list[int | str]]
+"""The shots of one executable: their text, or bits, which Amazon's own simulators write as texts."""
 
 _NAME = b'"measurements"'
-_BEGIN = re.compile(rb"\s*:\s*(?=\[\s*\[)")
+_BEGIN = re.compile(rb"\s*:\s*(?=\[\s*\[\s*[01])")
 _END = re.compile(rb"\]\s*\]")
+_BITS: MappingProxyType[int | str, int] = MappingProxyType({0: 0, 1: 1, "0": 0, "1": 1})
 _ROWS_AT_ONCE = 1024
 _BYTES_AT_ONCE = 1 << 18
 """Rows are read in groups whose bits stay in the processor's cache."""
@@ -133,16 +135,16 @@ def _pattern(n_qubits: int, gap: int) -> tuple[ByteArray, bytes]:
 def _read_any(shots: Shots, order: tuple[int, ...], target: ByteArray, *, row: int) -> None:
     """Write the bits of any other text. Raises InvalidResultError."""
     try:
-        listed = shots if isinstance(shots, list) else msgspec.json.decode(shots, type=list[list[int]])
+        listed = shots if isinstance(shots, list) else msgspec.json.decode(shots, type=list[list[int | str]])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidResultError(f"row {row}: its measurements cannot be read; fetch them again") from error
     if len(listed) != len(target):
         raise InvalidResultError(f"row {row}: {len(target)} shots were asked for, {len(listed)} came back")
     if any(len(shot) != len(order) for shot in listed):
         raise InvalidResultError(f"row {row}: a shot has not {len(order)} bits, as many as qubits were measured")
-    if not all(bit in (0, 1) for shot in listed for bit in shot):
+    if not all(bit in _BITS for shot in listed for bit in shot):
         raise InvalidResultError(f"row {row}: a measured bit is neither 0 nor 1")
-    target[:, list(order)] = np.array(listed, dtype=np.uint8)
+    target[:, list(order)] = np.array([[_BITS[bit] for bit in shot] for shot in listed], dtype=np.uint8)
 
 
 def _outcomes(bits: ByteArray) -> IntArray:

@@ -41,7 +41,7 @@ class ExecutableWire(msgspec.Struct, rename="camel"):
     """One executable of a program set. ``measurements`` may be cut out: then it is the number of the cutting."""
 
     inputs_index: int
-    measurements: int | list[list[int]] | None = None
+    measurements: int | list[list[int | str]] | None = None
     measurement_probabilities: msgspec.Raw = NOTHING
     measured_qubits: list[int] | None = None
     failure_metadata: FailureWire | None = None
@@ -119,7 +119,7 @@ class GateModelWire(msgspec.Struct, rename="camel"):
     """The result of one program; see ExecutableWire."""
 
     task_metadata: TaskMetadataWire
-    measurements: int | list[list[int]] | None = None
+    measurements: int | list[list[int | str]] | None = None
     measurement_probabilities: msgspec.Raw = NOTHING
     measured_qubits: list[int] | None = None
     result_types: list[ExactWire] | None = None
