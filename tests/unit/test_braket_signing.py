@@ -264,3 +264,32 @@ def test_all_requests_that_were_refused_together_get_the_new_key(clock: SetClock
             assert len(looks) == n_looks
 
     asyncio.run(main())
+
+
+def test_what_sts_issues_is_not_logged(
+    home: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At DEBUG botocore logs requests and answers as a whole; who else uses it in this process keeps that."""
+    caplog.set_level(logging.DEBUG)
+    keys = {"AccessKeyId": "ASIAROLE", "SecretAccessKey": f"{SECRET}/role", "SessionToken": f"{TOKEN}/role"}
+    issued = "".join(f"<{name}>{value}</{name}>" for name, value in keys.items())
+    result = f"<Credentials>{issued}<Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>"
+    body = f"<AssumeRoleResponse><AssumeRoleResult>{result}</AssumeRoleResult></AssumeRoleResponse>".encode()
+    Path(home["AWS_CONFIG_FILE"]).write_text(
+        "[profile lab]\nregion = us-east-1\nrole_arn = arn:aws:iam::123456789012:role/x\nsource_profile = base\n"
+    )
+    Path(home["AWS_SHARED_CREDENTIALS_FILE"]).write_text(
+        f"[base]\naws_access_key_id = AKIA\naws_secret_access_key = {SECRET}\naws_session_token = {TOKEN}\n"
+    )
+
+    async def main() -> None:
+        async with ScriptedServer(lambda request: reply(200, body)) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+            pair = await AwsCredentials(chain({**home, "AWS_PROFILE": "lab"}), clock=WallClock()).current()
+            assert (pair.method, pair.token) == ("assume-role", keys["SessionToken"])
+
+    asyncio.run(main())
+    assert SECRET not in caplog.text
+    assert TOKEN not in caplog.text
+    logging.getLogger("botocore.auth").debug("of others")
+    assert "of others" in caplog.text

@@ -9,6 +9,7 @@ from botocore import exceptions
 
 from qorch.errors import BackendError, CredentialsError, UnreachableError
 from qorch.ports.clock import Clock
+from qorch_providers.braket.aws.quiet import quiet
 
 REST_SECONDS = 30.0
 """How long the chain is not asked again after it failed, or after what it gave was refused."""
@@ -104,7 +105,8 @@ class AwsCredentials:
     async def _fetch(self, find: Callable[[], KeyPair]) -> KeyPair:
         self._failure = None
         try:
-            self._held = await asyncio.to_thread(find)
+            with quiet():
+                self._held = await asyncio.to_thread(find)
         except (exceptions.BotoCoreError, exceptions.ClientError, OSError, ValueError) as error:
             self._failure = translate(error)
         except CredentialsError as error:

@@ -8,6 +8,7 @@ from botocore import exceptions
 from braket.aws.aws_session import AwsSession
 
 from qorch.errors import CredentialsError, UnreachableError, UsageError
+from qorch_providers.braket.aws.quiet import quiet
 from qorch_providers.braket.aws.session import ONE_TRY, find_endpoint
 
 _ADVICE = "set QORCH_BRAKET_S3=BUCKET/PREFIX to a bucket that the credentials may use"
@@ -37,7 +38,8 @@ def find_default_bucket(session: Any, *, region: str, environment: Mapping[str, 
         return named
     own = _Session(session, region=region, environment=environment)
     try:
-        return str(AwsSession(own, braket_client=own.client("braket"), default_bucket=None).default_bucket())
+        with quiet():
+            return str(AwsSession(own, braket_client=own.client("braket"), default_bucket=None).default_bucket())
     except exceptions.ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "without a code"))[:80]
         raise CredentialsError(
