@@ -288,6 +288,20 @@ def test_a_device_that_runs_no_circuits_is_named() -> None:
             asyncio.run(main(reply(200, body)))
 
 
+def test_an_arn_that_the_region_does_not_take_is_named() -> None:
+    """Braket calls it invalid: it is not asked about again and again."""
+    refused = reply(400, {"message": "no"}, {"x-amzn-errortype": "ValidationException"})
+
+    async def main() -> None:
+        async with ScriptedServer(lambda request: refused) as server:
+            backend = open_backend("sv1", clock=WallClock(), environment=environment(server.url))
+            with pytest.raises(UnknownNameError, match=r"has no device arn:aws:braket:::device/.*/sv1 in us-east-1"):
+                await backend.open()
+            await backend.close()
+
+    asyncio.run(main())
+
+
 def test_a_device_is_read_although_it_says_more_or_less() -> None:
     """Actions of other kinds, fields that are null, and sizes of queues as numbers change nothing."""
     action = {"supportedOperations": ["H", "CNot"], "supportedResultTypes": None, "supportedPragmas": None}

@@ -374,6 +374,7 @@ def test_objects_are_read_or_told_apart() -> None:
             "/b-there/p/page": reply(404, b"<html>"),
             "/b-there/p/denied": reply(403, xml.format("AccessDenied").encode()),
             "/b-there/p/expired": reply(403, xml.format("ExpiredToken").encode()),
+            "/b-there/p/ended": reply(400, xml.format("ExpiredToken").encode()),
             "/b-there/p/moved": reply(
                 301, xml.format("PermanentRedirect").encode(), {"x-amz-bucket-region": "eu-west-1"}
             ),
@@ -385,6 +386,7 @@ def test_objects_are_read_or_told_apart() -> None:
             "page": (BusyError, "asked again"),
             "denied": (CredentialsError, "allow s3:ListBucket"),
             "expired": (CredentialsError, "aws sso login"),
+            "ended": (CredentialsError, "aws sso login"),
             "moved": (InvalidResultError, "is in eu-west-1"),
             "none": (InvalidResultError, "there is no S3 bucket b-there"),
             "slow": (BusyError, "SlowDown"),

@@ -12,7 +12,7 @@ import msgspec
 from qorch.errors import BackendError, BusyError, InvalidResultError, UnknownOutcomeError, UnreachableError
 from qorch_providers.braket.wire.documents import BraketTask, decode_accepted, decode_page, decode_task, is_task_arn
 from qorch_providers.braket.wire.quotas import RequestQuota, RequestQuotas
-from qorch_providers.braket.wire.refusals import Locate, is_missing, read_failure, read_refusal
+from qorch_providers.braket.wire.refusals import Locate, is_invalid, is_missing, read_failure, read_refusal
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, server_time
 
 PAGE_TASKS = 100
@@ -123,7 +123,7 @@ class BraketClient:
     async def device(self, arn: str) -> bytes | None:
         """GetDevice: the device's document; None if Braket has no such device in this region."""
         response = await self._ask("availability", self._quotas.device, "GET", ["device", arn])
-        return None if is_missing(response) else self._check(response)
+        return None if is_missing(response) or is_invalid(response) else self._check(response)
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from qorch.errors import BackendError, BusyError, CredentialsError, InvalidResultError, UsageError
-from qorch_providers.braket.wire.refusals import what_to_do
+from qorch_providers.braket.wire.refusals import is_about_credentials, what_to_do
 from qorch_providers.http import HttpClient, HttpResponse, TooLargeError, clean, retry_after_seconds
 
 MOST_OBJECT_BYTES = 128 << 20
@@ -89,7 +89,7 @@ class ResultObjects:
     def _read_failure(self, response: HttpResponse, bucket: str) -> BackendError | UsageError:
         code = _code(response)
         told = f"S3 answered {response.status}{f' ({code})' if code else ''} for bucket {bucket}"
-        if response.status in (401, 403):
+        if response.status in (401, 403) or is_about_credentials(code):  # S3 answers 400 to a session that has ended
             advice = _ALLOW if code in _DENIED else what_to_do(code)
             return CredentialsError(f"{told}: {advice}")
         if response.status in _ELSEWHERE or code == "AuthorizationHeaderMalformed":

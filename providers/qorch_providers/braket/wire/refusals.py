@@ -62,6 +62,10 @@ _CREDENTIALS = MappingProxyType(
     }
 )
 """What to do about credentials that are refused with a type."""
+_KINDS = MappingProxyType(
+    {402: "ServiceQuotaExceededException", 410: "DeviceRetiredException", 424: "DeviceOfflineException"}
+)
+"""Of answers that do not name theirs."""
 _MOST_FAILURES = 3
 
 
@@ -124,6 +128,16 @@ def what_to_do(kind: str) -> str:
     return _CREDENTIALS.get(kind, _DENIED)
 
 
+def is_about_credentials(kind: str) -> bool:
+    """Whether an error of this type, whatever its status, says that the credentials are of no use."""
+    return kind in _CREDENTIALS
+
+
+def is_invalid(response: HttpResponse) -> bool:
+    """Whether Braket itself says that what it was asked for cannot be."""
+    return response.status == 400 and error_type(response) == "ValidationException"
+
+
 def is_missing(response: HttpResponse) -> bool:
     """Whether Braket itself, not something before it, says that the requested object does not exist."""
     return response.status == 404 and error_type(response) in ("ResourceNotFoundException", "NotFoundException")
@@ -133,6 +147,7 @@ def _read_known(response: HttpResponse, kind: str, sentence: str) -> BackendErro
     """The error for what a client may get over, or is told to do something about; None for other answers."""
     if not 400 <= response.status < 500:
         return None
+    kind = kind or _KINDS.get(response.status, "")
     if kind in _THROTTLED or response.status == 429:
         return BusyError(sentence, retry_after_seconds=_wait(response))
     if kind in _CREDENTIALS or response.status in (401, 403):
