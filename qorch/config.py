@@ -17,6 +17,7 @@ LATEST = "latest"
 """In place of a run's name or id: the newest run."""
 _PREFIX = "QORCH_"
 KNOWN_VARIABLES = (
+    "QORCH_BRAKET_S3",
     "QORCH_DATA_DIR",
     "QORCH_DB",
     "QORCH_DEBUG",

@@ -24,12 +24,12 @@ from qorch.model.kinds import as_whole, check_kind
 from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 from qorch.model.timing import Phase
-from qorch.ports.backend import Backend, SlowStarter
+from qorch.ports.backend import Backend, RemoteBackend, SlowStarter
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.ports.store import Store
-from qorch.progress.display import make_progress, no_progress
+from qorch.progress.display import QueueDisplay, make_progress, no_progress
 from qorch.run.import_watch import ImportWatch
 from qorch.run.portal import Portal
 from qorch.run.resources import Progress, Resources
@@ -170,6 +170,7 @@ def _open_run(
                 report=make_report,
                 show=show,
                 release=release.close,
+                meanwhile=_watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
             )
         )
         # From here on the run owns what was opened; before, any error closes it again.
@@ -264,6 +265,13 @@ def _choose_display(
     if not callable(progress):
         raise UsageError(f"progress is {progress!r}; give a function that takes a Progress, 'off', or None")
     return progress
+
+
+def _watch_queue(show: Callable[[Progress], None], recorder: Recorder) -> Callable[[], None] | None:
+    """What a waiting training loop does meanwhile: show the queue at the provider, if the display can."""
+    if not isinstance(show, QueueDisplay):
+        return None
+    return lambda: show.show_queue(recorder.queue_place)
 
 
 def _as_default_shots(shots: int | None) -> int | None:

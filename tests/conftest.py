@@ -19,8 +19,8 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("searching", deadline=None)
 settings.load_profile("steady")
 
-UNITS = ("tests/e2e/", "tests/crash/")
-"""Folders whose files are a unit of work under ``-n``: their tests share processes or databases."""
+UNITS = ("tests/e2e/", "tests/crash/", "tests/emulator/test_braket_sdk", "tests/emulator/test_ibm_sdk")
+"""What begins so is a unit of work under ``-n``, file by file: its tests share processes, servers or databases."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -61,7 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
     class SharingScheduling(LoadScopeScheduling):
-        """A unit of work is all tests of kernels, a file whose tests share processes or databases, or one test."""
+        """A unit of work is all tests of kernels, a file whose tests share processes or servers, or one test."""
 
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from qorch.model.arrays import ByteArray, UIntArray, freeze
 from qorch.model.identity import KEY_BYTES, Position
-from qorch.model.job import JobState
+from qorch.model.job import JobState, QueuePlace
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span
@@ -86,8 +86,14 @@ def decode_job(row: SqlRow) -> JobRecord:
     """A row of jobs."""
     return JobRecord(
         row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_executions, row.shots,
-        parse_time(row.changed_at), row.provider_id, row.attempts, row.error,
+        parse_time(row.changed_at), row.provider_id, row.attempts, row.error, _decode_place(row),
     )  # fmt: skip
+
+
+def _decode_place(row: SqlRow) -> QueuePlace | None:
+    if row.queue_position is None:
+        return None
+    return QueuePlace(row.queue_position, parse_time(row.queue_seen_at), bool(row.queue_position_is_least))
 
 
 def decode_attempt(row: SqlRow) -> AttemptRecord:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qorch.errors import StoreError, UsageError
-from qorch.model.job import OVER_STATES
+from qorch.model.job import OVER_STATES, QueuePlace
 from qorch.ports.records import (
     AttemptRecord,
     BlockRecord,
@@ -20,6 +20,7 @@ from qorch.ports.records import (
     JobRecord,
     LedgerRecord,
     MetricRecord,
+    QueueMove,
     RawRecord,
     ReleasedRows,
     RunMove,
@@ -51,6 +52,8 @@ BLOCK_IDENTITY = (
     "gates_digest",
 )
 """The columns of row_blocks that are sealed together with its arrays, in this order."""
+QUEUE_MOVES = "jobs: queue"
+"""Among the rows by table: changes of the place in the queue, of jobs that are there."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,17 @@ def _encode_job(record: JobRecord) -> Parameters:
         record.provider_id,
         record.attempts,
         record.error,
+        *_encode_place(record.queue_place),
     )
+
+
+def _encode_place(place: QueuePlace | None) -> Parameters:
+    """The three columns of jobs."""
+    return (None, None, None) if place is None else (place.position, int(place.is_least), time_text(place.seen_at))
+
+
+def _encode_queue_move(record: QueueMove) -> Parameters:
+    return *_encode_place(record.place), record.job_id
 
 
 def _encode_attempt(record: AttemptRecord) -> Parameters:
@@ -269,6 +282,7 @@ _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
     StepRecord: ("steps", _encode_step),
     MetricRecord: ("metrics", _encode_metric),
     JobRecord: ("jobs", _encode_job),
+    QueueMove: (QUEUE_MOVES, _encode_queue_move),
     AttemptRecord: ("attempts", _encode_attempt),
     RawRecord: ("raw_results", _encode_answer),
     SpanRecord: ("spans", _encode_span),

@@ -23,7 +23,7 @@ from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest
-from qorch_jobs_db.encoding import Changes, Parameters, SqlValue, encode, time_or_none, time_text
+from qorch_jobs_db.encoding import QUEUE_MOVES, Changes, Parameters, SqlValue, encode, time_or_none, time_text
 from qorch_jobs_db.schema import (
     ATTEMPTS,
     CHECKPOINTS,
@@ -43,6 +43,8 @@ from qorch_jobs_db.schema import (
 )
 
 KEPT_CHECKPOINTS = 2
+_QUEUE_COLUMNS = ("queue_position", "queue_position_is_least", "queue_seen_at")
+"""Of a job, in the order of the table: a process that writes its job again does not know them."""
 _T = TypeVar("_T")
 
 _newest = CHECKPOINTS.alias("newest")
@@ -86,7 +88,12 @@ def compile_texts(dialect: Dialect) -> Texts:
             "sessions": make.upsert(SESSIONS, "run_id", "ordinal"),
             "steps": make.upsert(STEPS, "run_id", "step"),
             "metrics": make.upsert(METRICS, "run_id", "step", "ordinal"),
-            "jobs": make.upsert(JOBS, "job_id"),
+            "jobs": make.upsert(JOBS, "job_id", kept=_QUEUE_COLUMNS),
+            QUEUE_MOVES: make.text(
+                update(JOBS)
+                .where(JOBS.c.job_id == bindparam("moved_job"))
+                .values({name: bindparam(name) for name in _QUEUE_COLUMNS})
+            ),
             "attempts": make.upsert(ATTEMPTS, "job_id", "ordinal"),
             "raw_results": make.upsert(RAW_RESULTS, "job_id"),
             "row_blocks": make.insert(ROW_BLOCKS),
@@ -190,8 +197,8 @@ def apply_changes(link: Link, changes: Changes) -> None:
         rows = changes.rows.get(table)
         if rows:
             cursor.executemany(text, rows)
-            if table == ROW_BLOCKS.name:
-                _add_results(link, rows)
+            if table in _AFTER:
+                _AFTER[table](link, rows)
     for run_id in {row[0] for row in changes.rows.get("checkpoints", ())}:
         link.connection.execute(_TRIM_CHECKPOINTS, {"trimmed_run": run_id})
     if changes.plans:
@@ -273,3 +280,16 @@ def _add_results(link: Link, rows: Sequence[Parameters]) -> None:
         blocks, all_rows, all_bytes = totals.get(run_id, (0, 0, 0))
         totals[run_id] = (blocks + 1, all_rows + int(n_rows or 0), all_bytes + int(n_bytes or 0))
     link.cursor.executemany(link.texts.add_results, [(run_id, *total) for run_id, total in totals.items()])
+
+
+def _check_moved(link: Link, rows: Sequence[Parameters]) -> None:
+    """Raise StoreError if one of the jobs whose place in the queue has changed is not stored."""
+    if link.cursor.rowcount < len(rows):
+        raise StoreError(f"one of {len(rows)} queued jobs is not stored; write its JobRecord first")
+
+
+_AFTER: Mapping[str, Callable[[Link, Sequence[Parameters]], None]] = {
+    ROW_BLOCKS.name: _add_results,
+    QUEUE_MOVES: _check_moved,
+}
+"""What follows the writing of a table's rows."""

@@ -63,6 +63,7 @@ VIEWS = {
     "job_overview": """
         SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state,
             j.n_executions, j.n_executions AS n_rows, j.shots, j.provider_id, j.attempts, j.changed_at, j.error,
+            j.queue_position, j.queue_position_is_least, j.queue_seen_at,
             (SELECT SUM(s.ended_ns - s.started_ns) / 1e9 FROM spans s
                 WHERE s.run_id = j.run_id AND s.job_id = j.job_id AND s.phase = 'execute') AS execute_seconds
         FROM jobs j JOIN runs r ON r.run_id = j.run_id
@@ -72,7 +73,8 @@ VIEWS = {
             j.n_executions, j.n_executions AS n_rows, j.shots, j.attempts, a.search_text, a.key AS last_key,
             a.outcome AS last_outcome, a.started_at AS last_sent_at, j.changed_at,
             ROUND((julianday('now') - julianday(a.started_at)) * 86400, 3) AS sent_seconds_ago,
-            ROUND((julianday('now') - julianday(j.changed_at)) * 86400, 3) AS changed_seconds_ago, j.error
+            ROUND((julianday('now') - julianday(j.changed_at)) * 86400, 3) AS changed_seconds_ago, j.error,
+            j.queue_position, j.queue_position_is_least, j.queue_seen_at
         FROM jobs j JOIN runs r ON r.run_id = j.run_id
         LEFT JOIN attempts a ON a.job_id = j.job_id
             AND a.ordinal = (SELECT MAX(b.ordinal) FROM attempts b WHERE b.job_id = j.job_id)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qorch.cli.options import DbOption, JsonOption, RunOption
-from qorch.cli.output import print_json, print_table
+from qorch.cli.output import format_age, print_json, print_table
 from qorch.errors import UsageError
 from qorch.model.text import printable
 
@@ -31,8 +31,10 @@ def jobs(
     if as_json:
         print_json({"jobs": documents})
     elif documents:
-        columns = ("id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error")
-        rows = [[document[column] for column in columns] for document in map(_with_exact, documents)]
+        columns = ["id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error"]
+        if any(document["queue_position"] is not None for document in documents):
+            columns.insert(columns.index("error"), "queue")
+        rows = [[document[column] for column in columns] for document in map(_as_shown, documents)]
         print_table(
             [column.replace("_", " ") for column in columns],
             rows,
@@ -44,9 +46,24 @@ def jobs(
         print("no such jobs")
 
 
-def _with_exact(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as the table has it: the word "exact" in place of a number of shots."""
-    return {**document, "shots": "exact"} if document["is_exact"] else document
+def _as_shown(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as the table has it: "exact" in place of a number of shots, and the place in the queue in words."""
+    shots = "exact" if document["is_exact"] else document["shots"]
+    return {**document, "shots": shots, "queue": _describe_queue(document)}
+
+
+def _describe_queue(document: dict[str, Any]) -> str | None:
+    """Such as ``3rd in the queue, 12 s ago``."""
+    from datetime import datetime
+
+    from qorch.model.job import QueuePlace
+    from qorch.ports.clock import WallClock
+
+    if document["queue_position"] is None:
+        return None
+    seen_at = datetime.fromisoformat(document["queue_seen_at"])
+    place = QueuePlace(document["queue_position"], seen_at, document["queue_position_is_least"])
+    return f"{place}, {format_age((WallClock().now() - seen_at).total_seconds())}"
 
 
 def _print_names(documents: list[dict[str, Any]]) -> None:
@@ -88,7 +105,8 @@ def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
 
     ``name`` and ``rows`` are the older names of ``search_text`` and ``executions``. ``shots`` is the number of every
     execution, or null. ``is_exact`` tells why: true for exact values; null if they differ or the number is not known,
-    as of a job that was found at its provider.
+    as of a job that was found at its provider. ``queue_position`` and what belongs to it are null unless the job was
+    last seen in its provider's queue.
     """
     from qorch.model.job import OPEN_STATES, JobState
 
@@ -96,6 +114,7 @@ def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
     attempts = store.attempts(job.job_id) if is_open or job.state is JobState.FAILED or job.attempts > 1 else []
     last = attempts[-1] if attempts and is_open else None
     search_text = None if last is None else last.name_at_provider
+    place = job.queue_place if job.state is JobState.SUBMITTED else None
     return {
         "id": job.job_id,
         "run": job.run_id,
@@ -113,6 +132,9 @@ def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
         "attempts": job.attempts,
         "changed_at": job.changed_at.isoformat(),
         "error": job.error,
+        "queue_position": None if place is None else place.position,
+        "queue_position_is_least": None if place is None else place.is_least,
+        "queue_seen_at": None if place is None else place.seen_at.isoformat(),
         "failed_attempts": [
             {"attempt": attempt.ordinal, "at": attempt.started_at.isoformat(), "error": attempt.error}
             for attempt in attempts

@@ -210,8 +210,8 @@ class Engine:
         return await self._share_out(plan, compute, self._claims)
 
     async def _adopt(self, plan: CallPlan) -> CallPlan:
-        """Adopt orphaned jobs of this call (see ``orphans``) until there are none; the plan of what is left to buy."""
-        while plan.call.is_replayed and plan.jobs:
+        """Settle what earlier sessions left of this call (see ``Submitter.adopt``); the plan of what is left to buy."""
+        while plan.call.is_replayed:
             with self._recorder.span(Phase.REMOTE, plan.call.position):
                 if not await self._submitter.adopt(self._planner.wanted(plan)):
                     break

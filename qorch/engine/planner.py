@@ -111,18 +111,21 @@ class Planner:
 
     def wanted(self, plan: CallPlan) -> Wanted:
         """What a plan is about to buy."""
-        call, groups = plan.call, plan.lowered.groups
-        stream = stream_of(call.seed, call.position)
-        every = [unexecuted(index, group, stream=stream) for index, group in enumerate(groups)]
+        call = plan.call
         return Wanted(
             run_id=call.run_id,
             position=call.position,
-            groups=groups,
+            groups=plan.lowered.groups,
             contexts=plan.contexts,
             missing=plan.found.missing,
             jobs=plan.jobs,
-            whole=functools.partial(self._pack, plan.lowered, every),
+            whole=functools.partial(self._pack_whole, call, plan.lowered),
         )
+
+    def _pack_whole(self, call: Call, lowered: LoweredBatch) -> tuple[PlannedJob, ...]:
+        stream = stream_of(call.seed, call.position)
+        every = [unexecuted(index, group, stream=stream) for index, group in enumerate(lowered.groups)]
+        return self._pack(lowered, every)
 
     def _pack(self, lowered: LoweredBatch, missing: Sequence[Missing]) -> tuple[PlannedJob, ...]:
         return pack(lowered.groups, missing, capabilities=self._backend.capabilities, rows_per_job=self._rows_per_job)

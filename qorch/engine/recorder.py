@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
+from qorch.model.job import QueuePlace
 from qorch.model.timing import Phase, Span
 from qorch.ports.clock import Clock
 
@@ -32,7 +33,10 @@ class Totals(CountsExecutions):
 
 
 class Recorder:
-    """Thread-safe; its times count from ``origin_ns``, the start of the session."""
+    """Thread-safe; its times count from ``origin_ns``, the start of the session.
+
+    ``queue_place``: the best place that a job of the run has now in its provider's queue.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Start the session's clock."""
@@ -42,6 +46,7 @@ class Recorder:
         self._sources: list[SpanSource] = []
         self.origin_ns = clock.monotonic_ns()
         self.totals = Totals()
+        self.queue_place: QueuePlace | None = None
 
     def watch(self, source: SpanSource) -> None:
         """Ask a source for what it measured whenever the spans are drained; they belong to no step."""

@@ -49,14 +49,18 @@ class Submitter(Protocol):
         ...
 
     async def wait_at(self, position: Position) -> None:
-        """Wait until no job that an earlier session left at this call is open any more.
+        """Wait until no job that an earlier session left at this call is open any more, but what ``adopt`` settles.
 
         Raises UnknownOutcomeError if one of them is held, and BackendError if the provider cannot be asked.
         """
         ...
 
     async def adopt(self, wanted: Wanted) -> bool:
-        """Take over jobs of a call that the database does not know; whether there were any, so that it asks again."""
+        """Take over jobs of a call that the database does not know, and send again what is in doubt and may be.
+
+        Whether there were any: the caller then looks its results up again, and asks again. Raises RunChangedError if a
+        paid job carries other rows than the program has now, UnknownOutcomeError if a job stays held, BackendError.
+        """
         ...
 
     def reserved(self, submissions: Sequence[Submission], *, compute: Compute) -> AbstractAsyncContextManager[None]:

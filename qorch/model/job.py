@@ -21,7 +21,8 @@ class JobState(StrEnum):
     A job is PLANNED in memory only. All jobs of a call are RESERVED in one transaction before the first is sent, and
     INTENT is durable before a job's first byte leaves; ``MOVES`` has every allowed move. UNKNOWN with a provider's id:
     the job was accepted and billed. Either its answer cannot be read, or its rows are not known before the run reaches
-    its step (see ``qorch.engine.remote.adoption``).
+    its step (see ``qorch.engine.remote.adoption``). Without: a resumed run may send it again under the same key, while
+    the provider remembers that; it stays UNKNOWN until an answer comes (see ``qorch.engine.remote.resending``).
     """
 
     PLANNED = "planned"
@@ -103,6 +104,8 @@ class JobStatus:
     ``is_repeatable``: a failure that another try may not meet, of a job that was not charged. ``wait_seconds``: the
     provider's own forecast of the time that is left. ``key``: the idempotency key with which it was
     submitted, and ``label``: the rest of what qorch had the provider keep; None if the provider does not show it.
+    ``queue_position``: its place in the provider's queue (1 is next), None if it is not queued or the provider does not
+    say. ``queue_position_is_least``: the provider says only that the place is at least that ("more than 2000": 2001).
     """
 
     state: RemoteState
@@ -114,6 +117,34 @@ class JobStatus:
     wait_seconds: float | None = None
     key: str | None = None
     label: JobLabel | None = None
+    queue_position: int | None = None
+    queue_position_is_least: bool = False
+
+
+@dataclass(frozen=True)
+class QueuePlace:
+    """A job's place in its provider's queue (1 is next), and when it was first seen there.
+
+    ``is_least``: the provider says only that the place is at least that.
+    """
+
+    position: int
+    seen_at: datetime.datetime
+    is_least: bool = False
+
+    @property
+    def order(self) -> tuple[int, bool]:
+        """Sorts places by how soon a turn comes; equal for the same place, whenever it was seen."""
+        return self.position, self.is_least
+
+    def __str__(self) -> str:
+        """Such as ``3rd in the queue``."""
+        return f"{_ordinal(self.position)}{' or later' if self.is_least else ''} in the queue"
+
+
+def _ordinal(number: int) -> str:
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number:,}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +155,17 @@ class Availability:
     reason: str = ""
     n_qubits: int | None = None
     queue_seconds: float | None = None
+
+    def __str__(self) -> str:
+        """Such as ``takes jobs; 36 qubits; jobs wait about 120 s``."""
+        reason = f" ({self.reason})" if self.reason else ""
+        return "; ".join(
+            [
+                f"takes jobs{reason}" if self.is_open else f"takes no jobs now{reason}",
+                *([] if self.n_qubits is None else [f"{self.n_qubits} qubits"]),
+                *([] if self.queue_seconds is None else [f"jobs wait about {self.queue_seconds:,.0f} s"]),
+            ]
+        )
 
 
 @dataclass(frozen=True, eq=False)

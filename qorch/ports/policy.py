@@ -91,10 +91,12 @@ class Terms:
     ``account``: a name that all who share its limits have in common, and that tells nothing secret.
     ``settle_seconds``: after this time whatever was accepted is in the provider's lists. ``remembers_keys_seconds``: so
     long after its first submission the same payload under the same key is the same job, so that sending it again is
-    the look-up; 0 if a provider makes two jobs of it. ``most_jobs``: at once in progress; what is really used adapts
-    below it. ``rate``, ``poll_rate`` and ``find_rate``: hard limits of submissions (shared by all processes of the
-    account), and of polls and searches (kept by each process), None if none is known. ``console``: the page on which
-    the provider shows, and limits, what the account spends; empty if there is none.
+    the look-up, also for a run that is resumed; 0 if a provider makes two jobs of it. ``most_jobs``: at once in
+    progress; what is really used adapts below it. ``rate``, ``poll_rate`` and ``find_rate``: hard limits of submissions
+    (shared by all processes of the account), and of polls and searches (kept by each process), None if none is known.
+    ``console``: the page on which the provider shows, and limits, what the account spends; empty if there is none.
+    ``most_repeats``: how often rows run again that failed while the rest of their job did not; None: as often as the
+    run's retry policy says.
     """
 
     account: str
@@ -106,6 +108,7 @@ class Terms:
     remembers_keys_seconds: float = 0.0
     poll_rate: Rate | None = None
     find_rate: Rate | None = None
+    most_repeats: int | None = None
 
 
 @dataclass(frozen=True)

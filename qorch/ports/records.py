@@ -8,7 +8,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
-from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState
+from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState, QueuePlace
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
@@ -117,7 +117,8 @@ class JobRecord:
     """One job, in the state it has moved to; writing it again moves it.
 
     ``shots`` of every execution: 0 for exact values, which take none. None if they differ, or if it is not known: of a
-    job that was found at its provider, and of exact jobs that an earlier version wrote.
+    job that was found at its provider, and of exact jobs that an earlier version wrote. ``queue_place``: where it was
+    last seen in its provider's queue; writing the job again leaves it as it is, and only a QueueMove changes it.
     """
 
     job_id: str
@@ -130,6 +131,7 @@ class JobRecord:
     provider_id: str | None = None
     attempts: int = 0
     error: str | None = None
+    queue_place: QueuePlace | None = None
 
     @property
     def is_exact(self) -> bool | None:
@@ -154,6 +156,15 @@ class JobRecord:
                 " it, with this text"
             )
         return replace(self, state=state, changed_at=at, **changes)
+
+
+@dataclass(frozen=True)
+class QueueMove:
+    """A stored job's new place in its provider's queue; None if it is not queued any more, or nothing is known."""
+
+    job_id: str
+    run_id: str
+    place: QueuePlace | None
 
 
 @dataclass(frozen=True)
@@ -329,6 +340,7 @@ Write = (
     | StepRecord
     | MetricRecord
     | JobRecord
+    | QueueMove
     | AttemptRecord
     | BlockRecord
     | JobPlan

@@ -2,9 +2,10 @@
 
 import sys
 from functools import cache
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 from weakref import WeakSet
 
+from qorch.model.job import QueuePlace
 from qorch.progress.line import describe, fit
 from qorch.progress.stream import SafeStream
 from qorch.run.resources import Progress
@@ -23,6 +24,15 @@ class Display(Protocol):
 
     def close(self) -> None:
         """Show the last step, unless it is shown already; called once, however the run ends."""
+        ...
+
+
+@runtime_checkable
+class QueueDisplay(Display, Protocol):
+    """A display that also shows where a run's jobs stand in their provider's queue, while nothing else moves."""
+
+    def show_queue(self, place: QueuePlace | None) -> None:
+        """Show the best place; None takes it away. Called every half second while a call is waited for."""
         ...
 
 
@@ -73,22 +83,28 @@ class _NotebookLine:
         self._shown: Progress | None = None
         self._newest: Progress | None = None
         self._due_seconds = 0.0
+        self._queue = ""
 
     def __call__(self, progress: Progress) -> None:
         self._newest = progress
-        if progress.elapsed_seconds >= self._due_seconds or progress.is_last:
+        if progress.elapsed_seconds >= self._due_seconds or progress.is_last or self._queue:
             self._due_seconds = progress.elapsed_seconds + NOTEBOOK_SECONDS
             self._draw(progress)
 
+    def show_queue(self, place: QueuePlace | None) -> None:
+        queue = "" if place is None else str(place)
+        if queue != self._queue:
+            self._draw(self._newest, queue)
+
     def close(self) -> None:
-        if self._newest is not None and self._newest is not self._shown:
+        if self._newest is not None and (self._newest is not self._shown or self._queue):
             self._draw(self._newest)
 
-    def _draw(self, progress: Progress) -> None:
+    def _draw(self, progress: Progress | None, queue: str = "") -> None:
         from IPython.display import display
 
-        self._shown = progress
-        data = {"text/plain": describe(progress, name=self._name)}
+        self._shown, self._queue = progress, queue
+        data = {"text/plain": describe(progress, name=self._name, queue=queue)}
         if self._handle is None:
             self._handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:

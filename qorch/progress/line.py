@@ -8,7 +8,7 @@ from qorch.run.resources import Progress
 MAX_NAME = 24
 """Longest name of a metric in a line that has to be shortened."""
 _ESSENTIAL = 2
-"""Largest rank of the parts that are kept before any metric: step, run's name, time that is left."""
+"""Largest rank of the parts that are kept before any metric: step, queue, run's name, time that is left."""
 _FIRST_METRICS = 2
 """How many metrics are kept before the spend and the pace of the run; the others are left out first."""
 
@@ -22,20 +22,24 @@ class _Part:
     is_metric: bool = False
 
 
-def describe(progress: Progress, *, name: str = "") -> str:
-    """One line: the run's name if it is given, step, metrics, executions per second and from the cache, spend, time."""
-    parts = _parts(progress, name, longest=None)
+def describe(progress: Progress | None, *, name: str = "", queue: str = "") -> str:
+    """One line: the run's name if it is given, step, metrics, executions per second and from the cache, spend, time.
+
+    ``queue``: where the run's jobs stand in their provider's queue; stands behind the step. ``progress``: None before
+    the first step.
+    """
+    parts = _parts(progress, name, queue, longest=None)
     return _join(parts, parts)
 
 
-def fit(progress: Progress, *, width: int, name: str = "") -> str:
+def fit(progress: Progress | None, *, width: int, name: str = "", queue: str = "") -> str:
     """The line of ``describe`` in at most ``width`` columns of a terminal; the least important parts are left out.
 
     Metrics that are left out are counted, as in ``+3 metrics``.
     """
     from rich.cells import cell_len, set_cell_size
 
-    parts = _parts(progress, name, longest=MAX_NAME)
+    parts = _parts(progress, name, queue, longest=MAX_NAME)
     kept: set[_Part] = set()
     for part in sorted(parts, key=lambda item: item.rank):
         # An essential part is kept even if the count of the metrics that are left out then does not fit.
@@ -48,7 +52,11 @@ def fit(progress: Progress, *, width: int, name: str = "") -> str:
     return line if cell_len(line) <= width else set_cell_size(line, width)
 
 
-def _parts(progress: Progress, name: str, *, longest: int | None) -> list[_Part]:
+def _parts(progress: Progress | None, name: str, queue: str, *, longest: int | None) -> list[_Part]:
+    named = [_Part(name, 1)] if name else []
+    queued = [_Part(queue, 1)] if queue else []
+    if progress is None:
+        return [*named, *queued]
     total = "?" if progress.total_steps is None else str(progress.total_steps)
     rate = progress.totals.executions / max(progress.elapsed_seconds, 1e-9)
     remaining = progress.remaining_seconds
@@ -57,8 +65,9 @@ def _parts(progress: Progress, name: str, *, longest: int | None) -> list[_Part]
         for place, (key, value) in enumerate(progress.metrics.items())
     ]
     return [
-        *([_Part(name, 1)] if name else []),
+        *named,
         _Part(f"step {progress.step + 1}/{total}", 0),
+        *queued,
         *metrics,
         _Part(f"{rate:,.0f} executions/s", 5),
         _Part(f"{progress.totals.executions_from_cache:,} from the cache", 7),

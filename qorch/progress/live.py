@@ -15,6 +15,7 @@ from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.text import Text
 
+from qorch.model.job import QueuePlace
 from qorch.progress.line import fit
 from qorch.progress.stream import SafeStream
 from qorch.run.resources import Progress
@@ -33,20 +34,29 @@ class RunLine:
         self._due_seconds = 0.0
         self.name = name
         self.progress: Progress | None = None
+        self.queue = ""
 
     def __call__(self, progress: Progress) -> None:
         """Show the progress of the run, unless its line was drawn a moment ago."""
-        is_first = self.progress is None
-        self.progress = progress
-        if is_first or progress.elapsed_seconds >= self._due_seconds or progress.is_last:
+        is_new = self.progress is None or self.queue != ""
+        self.progress, self.queue = progress, ""
+        if is_new or progress.elapsed_seconds >= self._due_seconds or progress.is_last:
             self._due_seconds = progress.elapsed_seconds + REFRESH_SECONDS
             self._terminal.draw(self)
         if progress.is_last and hasattr(sys, "ps1"):
             # The prompt of an interactive interpreter needs a line of its own.
             self._terminal.finish(self)
 
+    def show_queue(self, place: QueuePlace | None) -> None:
+        """Show the best place of the run's jobs in their provider's queue, if it is another than is shown."""
+        queue = "" if place is None else str(place)
+        if queue != self.queue:
+            self.queue = queue
+            self._terminal.draw(self)
+
     def close(self) -> None:
         """Leave the last line on the terminal."""
+        self.queue = ""
         self._terminal.finish(self)
 
 
@@ -130,12 +140,14 @@ class _Line:
     def __init__(self, line: RunLine, *, is_named: bool) -> None:
         self._name = line.name if is_named else ""
         self._progress = line.progress
+        self._queue = line.queue
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         del console
-        if self._progress is not None:
+        if self._progress is not None or self._queue:
             # Some terminals begin a new line as soon as the last column is written.
-            yield Text(fit(self._progress, width=options.max_width - 1, name=self._name), no_wrap=True, overflow="crop")
+            line = fit(self._progress, width=options.max_width - 1, name=self._name, queue=self._queue)
+            yield Text(line, no_wrap=True, overflow="crop")
 
 
 class _SteadyConsole(Console):

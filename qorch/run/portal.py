@@ -4,7 +4,8 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from qorch.errors import RunError
@@ -13,6 +14,8 @@ T = TypeVar("T")
 
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted call may take to clean up before its caller goes on without it."""
+MEANWHILE_SECONDS = 0.5
+"""How often a caller that waits does something meanwhile."""
 
 
 class Portal:
@@ -36,13 +39,23 @@ class Portal:
             raise RunError(f"this run {reason}; start one here with qorch.start_run")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work in the loop and wait for it. Ctrl-C cancels the work, waits briefly and is raised again."""
+    def call(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] | None = None) -> T:
+        """Do work in the loop and wait for it. Ctrl-C cancels the work, waits briefly and is raised again.
+
+        ``meanwhile``: called every half second, in the thread of the caller, until the work is done.
+        """
         if threading.current_thread() is self._thread:
             work.close()
             raise RunError("a blocking call inside qorch's own event loop would never end; await instead")
         try:
-            return self.submit(work).result()
+            future = self.submit(work)
+            while meanwhile is not None and not future.done():
+                # A TimeoutError of the work itself is raised below.
+                with suppress(TimeoutError):
+                    return future.result(timeout=MEANWHILE_SECONDS)
+                if not future.done():
+                    meanwhile()
+            return future.result()
         except KeyboardInterrupt:
             # It may come before there is a future to cancel, so the work is known by its coroutine.
             concurrent.futures.wait([self.submit(_cancel(work))], timeout=INTERRUPT_SECONDS)

@@ -106,3 +106,5 @@ class Resources:
     report: Callable[[Store, str], object]
     show: Callable[[Progress], None]
     release: Callable[[], None]
+    meanwhile: Callable[[], None] | None = None
+    """Called every half second while the training loop waits for a call."""

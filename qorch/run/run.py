@@ -126,7 +126,7 @@ class Run:
         StoreError, BudgetError or RunError.
         """
         with self._idle_time.busy():
-            return self._use.portal.call(self._carry_out(self._next_call(as_batch(pubs))))
+            return self._use.portal.call(self._carry_out(self._next_call(as_batch(pubs))), self._use.meanwhile)
 
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
@@ -162,7 +162,7 @@ class Run:
         with self._idle_time.busy():
             with self._use.recorder.span(Phase.EXPAND, position := self._position):
                 batch, recombinations = expand_all(pubs, wanted)
-            results = self._use.portal.call(self._carry_out(self._next_call(batch)))
+            results = self._use.portal.call(self._carry_out(self._next_call(batch)), self._use.meanwhile)
             with self._use.recorder.span(Phase.DECODE, position):
                 return list(map(recombine, recombinations, results))
 

@@ -13,21 +13,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from ionq_campaign import (
-    QUICK,
+from campaign import (
     Nursery,
     assert_none_lost,
     assert_paid_once,
     kill_at_step,
     open_nursery,
-    paid_rows,
     said,
     stage,
     wait_for,
 )
-from ionq_driver import HELD, Death, Life
 from ionq_training import TRAINING, command, disturb, emulate
+from ionq_vendor import IONQ, QUICK
+from life_driver import HELD, Death, Life
 from small_server import ThreeRoutes
+from vendors import completed_rows
 
 from qorch.cli.main import run_command
 
@@ -39,7 +39,7 @@ TARGETS = (SIMULATOR, QPU)
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     """A process in which lives begin within milliseconds."""
-    with open_nursery() as opened:
+    with open_nursery(IONQ) as opened:
         yield opened
 
 
@@ -48,7 +48,7 @@ def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> d
     """What a run comes to that is left alone, by target."""
     found = {}
     for number, options in enumerate(TARGETS):
-        with stage(tmp_path_factory.mktemp(f"undisturbed{number}"), options=options) as (_, life):
+        with stage(IONQ, tmp_path_factory.mktemp(f"undisturbed{number}"), options=options) as (_, life):
             death = nursery.bear(life)
             assert death.code == 0, death.said
             found[options] = said(death, "done")
@@ -78,7 +78,7 @@ def test_what_the_lost_part_bought_is_taken_over(
 ) -> None:
     """Backed up after some jobs, killed after more, restored twice: nothing is bought again, the values are equal."""
     first, later = (3, 7) if options == SIMULATOR else (1, 2)
-    with stage(tmp_path, options=options) as (emulator, life):
+    with stage(IONQ, tmp_path, options=options) as (emulator, life):
         backup = f"{tmp_path}/backup.db"
         kill_at_step(nursery, life, step, first)
         copy(life.db, backup)
@@ -100,7 +100,7 @@ def test_what_the_lost_part_bought_is_taken_over(
 @pytest.mark.parametrize("options", TARGETS)
 def test_jobs_that_still_run_are_waited_for(nursery: Nursery, tmp_path: Path, options: str) -> None:
     """The backup is of before the first job; at the time of the resume the provider is still at work on it."""
-    with stage(tmp_path, settings=replace(QUICK, execute="2"), options=options, steps=2) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(QUICK, execute="2"), options=options, steps=2) as (emulator, life):
         kill_at_step(nursery, life, "before write intent", 1)
         copy(life.db, f"{tmp_path}/backup.db")
         kill_at_step(nursery, life, "after write submitted", 1)
@@ -116,7 +116,7 @@ def test_jobs_that_still_run_are_waited_for(nursery: Nursery, tmp_path: Path, op
 @pytest.mark.parametrize("options", TARGETS)
 def test_a_program_with_other_rows_does_not_take_them(nursery: Nursery, tmp_path: Path, options: str) -> None:
     """Of a machine the run stops with a sentence, before it buys anything; what is free runs again."""
-    with stage(tmp_path, options=options) as (emulator, life):
+    with stage(IONQ, tmp_path, options=options) as (emulator, life):
         kill_at_step(nursery, life, "before write intent", 1)
         copy(life.db, f"{tmp_path}/backup.db")
         kill_at_step(nursery, life, "after write submitted", 2)
@@ -136,7 +136,7 @@ def test_what_the_program_does_not_reach_is_shown(
     nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A resumed run that ends earlier leaves the rest held, which `qorch recover` shows until it is released."""
-    with stage(tmp_path, options=QPU) as (emulator, life):
+    with stage(IONQ, tmp_path, options=QPU) as (emulator, life):
         monkeypatch.setenv("IONQ_API_URL", emulator.url)
         monkeypatch.setenv("IONQ_API_KEY", "dummy")
         monkeypatch.setenv("QORCH_DB", life.db)
@@ -161,7 +161,9 @@ def test_a_server_without_a_list(nursery: Nursery, tmp_path: Path, options: str)
     server = ThreadingHTTPServer(("127.0.0.1", 0), ThreeRoutes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        life = Life(db=f"{tmp_path}/q.db", url=f"http://127.0.0.1:{server.server_port}", options=options)
+        life = Life(
+            vendor="ionq", db=f"{tmp_path}/q.db", root=f"http://127.0.0.1:{server.server_port}", options=options
+        )
         kill_at_step(nursery, life, "after write done", 1)
         death = nursery.bear(life)
     finally:
@@ -195,7 +197,7 @@ def test_a_training_is_restored_from_a_backup(
             capfd.readouterr()
             assert run_command([*command(emulator), "--json"]) == 0
             documents.append(msgspec.json.decode(capfd.readouterr().out))
-            assert_paid_once(emulator, rows=sum(map(paid_rows, emulator.jobs())))
+            assert_paid_once(emulator, rows=sum(map(completed_rows, emulator.jobs())))
             assert_none_lost(str(db), emulator)
     whole, restored = documents
     assert restored["weights_sha256"] == whole["weights_sha256"]

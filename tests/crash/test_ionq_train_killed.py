@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ionq_campaign import assert_none_lost, assert_paid_once
+from campaign import assert_none_lost, assert_paid_once
 from ionq_training import TRAINING, command, disturb, emulate
 
 from qorch.cli.main import run_command

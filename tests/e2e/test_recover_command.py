@@ -8,20 +8,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from ionq_campaign import (
-    QUICK,
+from campaign import (
     Nursery,
     assert_none_lost,
     assert_paid_once,
     kill_at_step,
     open_nursery,
-    paid_rows,
     said,
     stage,
     start_driver,
     wait_for,
 )
-from ionq_driver import HELD, Life
+from ionq_vendor import IONQ, QUICK
+from life_driver import HELD, Life
+from vendors import completed_rows
 
 from qorch_providers.emulators.ionq import RunningEmulator
 
@@ -32,7 +32,7 @@ HOLDING = f"{OPTIONS},on_unknown=hold"
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     """A process in which runs begin within milliseconds."""
-    with open_nursery() as opened:
+    with open_nursery(IONQ) as opened:
         yield opened
 
 
@@ -60,7 +60,7 @@ def test_what_finished_while_nobody_looked_is_fetched(
     qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
 ) -> None:
     """Killed after the submission: the command fetches the results, and the resumed run buys only the other rows."""
-    with stage(tmp_path, options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, options=OPTIONS) as (emulator, life):
         point_at(emulator)
         kill_at_step(nursery, life, "after write submitted", 3)
         jobs = wait_for(emulator, lambda jobs: all(job["status"] == "completed" for job in jobs))
@@ -79,7 +79,7 @@ def test_a_held_job_that_never_left_is_released(
     qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
 ) -> None:
     """While it is held, recovering and resuming both end with 4; once a person has released it, its rows are bought."""
-    with stage(tmp_path, options=HOLDING) as (emulator, life):
+    with stage(IONQ, tmp_path, options=HOLDING) as (emulator, life):
         point_at(emulator)
         kill_at_step(nursery, life, "after write intent", 3)
         assert nursery.bear(life).code == HELD
@@ -94,7 +94,7 @@ def test_a_held_job_that_never_left_is_released(
         assert "look again" in mistaken.error
         released = qorch("recover", "--release", job["job"])
         assert (released.code, "released" in released.out) == (0, True), released.out
-        finish(nursery, life, emulator, executed=life.steps * life.rows - sum(paid_rows(job) for job in bought))
+        finish(nursery, life, emulator, executed=life.steps * life.rows - sum(completed_rows(job) for job in bought))
 
 
 @pytest.mark.parametrize("is_adopted", [True, False])
@@ -103,7 +103,7 @@ def test_a_held_job_that_shows_up_late_is_fetched(
 ) -> None:
     """Accepted after the settle time: held, until a person names its id, or the list shows it to a later `recover`."""
     settings = replace(QUICK, accept_delay="3")
-    with stage(tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life):
         point_at(emulator)
         kill_at_step(nursery, life, "during submit", 1)
         assert nursery.bear(life).code == HELD
@@ -130,8 +130,8 @@ def test_a_job_of_other_rows_is_not_adopted(
     """A person who names a job of another database is told so, and the job stays held until its own is named."""
     settings = replace(QUICK, accept_delay="3")
     with (
-        stage(tmp_path / "other", options=OPTIONS, steps=1, rows=2, seed=2) as (elsewhere, stranger),
-        stage(tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life),
+        stage(IONQ, tmp_path / "other", options=OPTIONS, steps=1, rows=2, seed=2) as (elsewhere, stranger),
+        stage(IONQ, tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life),
     ):
         point_at(emulator)
         kill_at_step(nursery, life, "during submit", 1)
@@ -164,7 +164,7 @@ def test_cancel_finds_what_was_accepted_without_an_answer(
 ) -> None:
     """A provider that cannot be reached, or does not show the job yet, is told when the run is cancelled once more."""
     settings = replace(QUICK, accept_delay="3", queue="600")
-    with stage(tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=settings, options=HOLDING, steps=1, rows=2) as (emulator, life):
         kill_at_step(nursery, life, "during submit", 1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("IONQ_API_URL", f"http://127.0.0.1:{free_port()}/v0.4")
@@ -189,7 +189,7 @@ def test_a_run_at_work_is_left_to_its_process(
     qorch: Any, nursery: Nursery, tmp_path: Path, point_at: Callable[[RunningEmulator], None]
 ) -> None:
     """Its open jobs are its own: the command says so and asks nothing about them."""
-    with stage(tmp_path, settings=replace(QUICK, execute="60"), options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(QUICK, execute="60"), options=OPTIONS) as (emulator, life):
         point_at(emulator)
         with start_driver(life) as owner:
             wait_for(emulator, bool)

@@ -13,18 +13,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from forked import Started
-from ionq_campaign import (
+from campaign import (
     PATIENCE_SECONDS,
-    QUICK,
     assert_none_lost,
     assert_paid_once,
-    paid_rows,
     stage,
     start_driver,
     wait_for,
 )
-from ionq_driver import STOPPED, Death, Life
+from forked import Started
+from ionq_vendor import IONQ, QUICK
+from life_driver import STOPPED, Death, Life
+from vendors import completed_rows
 
 OPTIONS = "simulator,settle=0.3,rows=2"
 SLOW = replace(QUICK, execute="0.3..0.5")
@@ -55,7 +55,7 @@ def answer(death: Death, name: str) -> Any:
 
 def test_a_run_has_one_process_at_a_time(tmp_path: Path, lives: ExitStack) -> None:
     """The second is told at once who has it; the first is not disturbed, and a third finds nothing left to do."""
-    with stage(tmp_path, settings=SLOW, options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=SLOW, options=OPTIONS) as (emulator, life):
         owner = lives.enter_context(start_driver(life))
         wait_for(emulator, bool)
         refused = end_of(lives.enter_context(start_driver(life)))
@@ -83,7 +83,7 @@ def assert_shared(first: Death, second: Death) -> None:
 
 def test_two_runs_that_want_the_same_rows_buy_each_once(tmp_path: Path, lives: ExitStack) -> None:
     """Started together under `reuse`, they share the work; both have the same samples."""
-    with stage(tmp_path, settings=replace(QUICK, execute="0.05..0.1"), options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(QUICK, execute="0.05..0.1"), options=OPTIONS) as (emulator, life):
         processes = [lives.enter_context(start_driver(sharing(life, number))) for number in (1, 2)]
         first, second = (end_of(process) for process in processes)
         assert_shared(first, second)
@@ -97,7 +97,7 @@ def test_rows_of_a_run_that_stands_still_are_waited_for(
     tmp_path: Path, lives: ExitStack, number: signal.Signals
 ) -> None:
     """Stopped in mid-flight, the owner keeps its rows, and the other says that it waits; killed, they are adopted."""
-    with stage(tmp_path, settings=SLOWER, options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=SLOWER, options=OPTIONS) as (emulator, life):
         owner = lives.enter_context(start_driver(sharing(life, 1)))
         wait_for(emulator, lambda jobs: len(jobs) > life.rows // 2 + 1)
         strike(owner, number, Path(life.db))
@@ -122,7 +122,7 @@ def test_processes_are_stopped_again_and_again(tmp_path: Path, lives: ExitStack)
     random = np.random.default_rng(8)
     stops = 0
     while stops < 100:
-        with stage(tmp_path / str(stops), settings=SLOW, options=OPTIONS, steps=10) as (emulator, life):
+        with stage(IONQ, tmp_path / str(stops), settings=SLOW, options=OPTIONS, steps=10) as (emulator, life):
             pair = [lives.enter_context(start_driver(sharing(life, number))) for number in (1, 2)]
             wait_for(emulator, bool)
             while all(process.poll() is None for process in pair):
@@ -176,7 +176,7 @@ def assert_waits(process: Started) -> None:
 def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
     """Ten submissions each at five per second: no second has more of both together, and none is refused."""
     fields = {"options": "simulator,settle=0.3,rows=1,rate=5/s", "steps": 1, "rows": 10}
-    with stage(tmp_path, settings=replace(QUICK, rate_limit="5/sec"), **fields) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(QUICK, rate_limit="5/sec"), **fields) as (emulator, life):
         names = ("one", "two")
         processes = [
             lives.enter_context(start_driver(msgspec.structs.replace(life, name=name, seed=index)))
@@ -192,25 +192,28 @@ def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
 def test_two_processes_keep_one_limit_of_jobs(tmp_path: Path, lives: ExitStack) -> None:
     """With three jobs at most, both together never have four at the provider."""
     fields = {"options": "simulator,settle=0.3,rows=1,jobs=3", "steps": 1, "rows": 8}
-    with stage(tmp_path, settings=replace(QUICK, execute="0.1..0.2"), **fields) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(QUICK, execute="0.1..0.2"), **fields) as (emulator, life):
         lives_of_two = [msgspec.structs.replace(life, name=name) for name in ("one", "two")]
         processes = [lives.enter_context(start_driver(one)) for one in lives_of_two]
         assert [end_of(process).code for process in processes] == [0, 0]
         jobs = emulator.jobs()
-        assert sum(paid_rows(job) for job in jobs) == 16
+        assert sum(completed_rows(job) for job in jobs) == 16
         assert 1 < most_at_once(jobs) <= 3
 
 
 def test_a_killed_process_holds_nobody_up(tmp_path: Path, lives: ExitStack) -> None:
     """Killed while it sent, with as much at the provider as both may have: another run begins all the same."""
     options = "simulator,settle=0.3,rows=1,jobs=2"
-    with stage(tmp_path, settings=replace(QUICK, accept_delay="0.5"), options=options, steps=1) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(QUICK, accept_delay="0.5"), options=options, steps=1) as (
+        emulator,
+        life,
+    ):
         killed = lives.enter_context(start_driver(msgspec.structs.replace(life, name="killed", die_at="during submit")))
         assert end_of(killed).code == -signal.SIGKILL
         other = end_of(lives.enter_context(start_driver(msgspec.structs.replace(life, name="other"))))
         assert other.code == 0, other.said
         assert other.seconds < 60
-        assert sum(paid_rows(job) for job in emulator.jobs()) == life.rows + 1
+        assert sum(completed_rows(job) for job in emulator.jobs()) == life.rows + 1
 
 
 def most_at_once(jobs: list[dict[str, Any]]) -> int:
@@ -224,7 +227,7 @@ def most_at_once(jobs: list[dict[str, Any]]) -> int:
 
 def test_ctrl_c_leaves_nothing_to_pay_twice(tmp_path: Path, lives: ExitStack) -> None:
     """Stopped with jobs at the provider: over within 5 s, with a word on resuming, which then buys only the rest."""
-    with stage(tmp_path, settings=replace(SLOW, execute="1"), options=OPTIONS, steps=2) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=replace(SLOW, execute="1"), options=OPTIONS, steps=2) as (emulator, life):
         process = lives.enter_context(start_driver(life))
         wait_for(emulator, lambda jobs: len(jobs) > 1)
         process.send_signal(signal.SIGINT)

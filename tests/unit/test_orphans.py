@@ -131,8 +131,6 @@ def test_a_backup_that_knows_only_the_second_job_of_a_call(sandbox: Sandbox) -> 
 
     async def work() -> None:
         (whole,) = await buy(sandbox, remote, 8)
-        # Unknown to a backup is only what was sent after it was made: after all that it knows was accepted.
-        accepted(sandbox)[0].accepted_at += 0.5
         before = sandbox.store
         lose(sandbox)
         run = before.find_run("r")
@@ -247,6 +245,40 @@ def test_a_job_that_a_later_life_settled_hides_nothing(sandbox: Sandbox) -> None
 
     sandbox.run(work())
     assert len(accepted(sandbox)) == 2
+
+
+def test_a_job_that_a_later_life_found_ends_no_search(sandbox: Sandbox) -> None:
+    """The backup's unanswered job was accepted last of all; a life fetches it, and ends before the list answers."""
+    is_silent = [False]
+    remote = sandbox.remote(faults=lambda call: Fault.BUSY if call == "list" and is_silent[0] else None)
+
+    async def work() -> None:
+        buying = asyncio.create_task(buy(sandbox, remote, 4, 3))
+        await asyncio.sleep(0.5)
+        before = sandbox.store
+        plan, run, (first,) = before.job_plan("r/0.0.0"), before.find_run("r"), before.jobs("r")
+        assert plan is not None
+        assert run is not None
+        await buying
+        # It was sent twice, and the backup made between.
+        accepted(sandbox)[0].accepted_at += 10.0
+        unanswered = dataclasses.replace(first, state=JobState.INTENT, provider_id=None)
+        intent = dataclasses.replace(before.attempts(first.job_id)[0], outcome=AttemptOutcome.INTENT)
+        lose(sandbox)
+        sandbox.store.write([run, unanswered, intent, plan])
+        is_silent[0] = True
+        engine = await resumed(sandbox, remote)
+        await asyncio.sleep(10.0)
+        await engine.close()
+        assert states(sandbox) == [JobState.DONE]
+        is_silent[0] = False
+        engine = await resumed(sandbox, remote)
+        for step, n_rows in enumerate((4, 3)):
+            await sandbox.execute(engine, n_rows, step=step, is_replayed=True)
+
+    sandbox.run(work())
+    assert len(accepted(sandbox)) == 2
+    assert states(sandbox) == [JobState.DONE] * 2
 
 
 @pytest.mark.parametrize("is_labelled", [True, False])

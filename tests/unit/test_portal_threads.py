@@ -28,6 +28,31 @@ def test_many_threads_share_one_loop() -> None:
     assert answers == [2 * number for number in range(100)]
 
 
+def test_a_caller_that_waits_does_something_meanwhile() -> None:
+    """In its own thread, until the work is done; an error of the work is raised as ever, also a TimeoutError."""
+    portal, go_on, seen = Portal(), asyncio.Event(), []
+
+    async def work(error: Exception | None) -> int:
+        await go_on.wait()
+        go_on.clear()
+        if error is not None:
+            raise error
+        return 7
+
+    async def release() -> None:
+        go_on.set()
+
+    def meanwhile() -> None:
+        seen.append(threading.current_thread())
+        portal.submit(release())
+
+    assert portal.call(work(None), meanwhile) == 7
+    with pytest.raises(TimeoutError, match="of the work"):
+        portal.call(work(TimeoutError("of the work")), meanwhile)
+    assert seen == [threading.current_thread()] * 2
+    portal.close()
+
+
 def test_beside_a_running_loop() -> None:
     """A blocking call works inside a running event loop, as in a notebook cell."""
 

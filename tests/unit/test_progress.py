@@ -5,16 +5,23 @@ import io
 import logging
 import sys
 import threading
+from pathlib import Path
 
 import pyte
 import pytest
 import rich
 from rich.cells import cell_len
+from simulation.harness import pub_of
 
+import qorch
 from qorch.engine.recorder import Totals
-from qorch.progress.display import make_progress
+from qorch.model.job import QueuePlace
+from qorch.ports.clock import WallClock
+from qorch.progress.display import QueueDisplay, make_progress
 from qorch.progress.line import fit
 from qorch.run.resources import Progress
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 
 
 def progress(step: int) -> Progress:
@@ -185,6 +192,71 @@ def test_prints_and_log_lines_appear_above_the_line(monkeypatch: pytest.MonkeyPa
     assert [line[:9] for line in screen.lines[-2:]] == ["step 5/10", "the end"]
     assert sys.stdout is screen
     assert handler.stream is screen
+
+
+def place(position: int, *, is_least: bool = False) -> QueuePlace:
+    """As a provider tells it."""
+    return QueuePlace(position, WallClock().now(), is_least)
+
+
+def test_the_line_shows_the_queue_until_something_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first step it stands alone; behind a step it replaces what is less important; it never stays."""
+    screen = sit_at_terminal(monkeypatch)
+    show = make_progress(name="run")
+    assert isinstance(show, QueueDisplay)
+    show.show_queue(place(2001, is_least=True))
+    assert screen.lines == ["2,001st or later in the queue"]
+    writes = screen.n_writes
+    show.show_queue(place(2001, is_least=True))
+    assert screen.n_writes == writes
+    print("printed")
+    show.show_queue(place(12))
+    assert screen.lines == ["printed", "12th in the queue"]
+    show(many(0, seconds=1.0, **LONG))
+    assert screen.lines[1].startswith("step 1/100 · ")
+    assert "queue" not in screen.lines[1]
+    show.show_queue(place(3))
+    assert screen.lines[1].startswith("step 1/100 · 3rd in the queue · ")
+    assert screen.lines[1].endswith(" left")
+    show.show_queue(None)
+    assert "queue" not in screen.lines[1]
+    show.show_queue(place(1))
+    show.close()
+    assert "queue" not in "".join(screen.lines)
+    assert sys.stdout is screen
+
+
+def test_a_run_at_a_terminal_shows_its_queue_while_it_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before the first step has ended; the provider finishes the jobs once their place is on the screen."""
+    screen, seen = sit_at_terminal(monkeypatch), []
+    provider = FakeProvider(WallClock(), run_seconds=lambda: 3600.0, queue_length=5)
+    write = screen.write
+
+    def watch(text: str) -> int:
+        written = write(text)
+        if "in the queue" in "".join(screen.lines):
+            seen.append(screen.lines)
+            for job in provider.jobs.values():
+                job.done_at = provider.now()
+        return written
+
+    monkeypatch.setattr(screen, "write", watch)
+    remote = FakeRemote(provider, provider.clock)
+    with qorch.start_run("q", backend=remote, db=tmp_path / "x.db", seed=1) as run, run.step(0):
+        run.execute(pub_of(3))
+    assert seen[0][-1] == "1st in the queue"
+    assert screen.lines[-1].startswith("step 1/? · ")
+
+
+def test_a_run_that_ends_in_the_queue_leaves_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with Ctrl-C before the first job was over."""
+    screen = sit_at_terminal(monkeypatch)
+    show = make_progress(name="run")
+    assert isinstance(show, QueueDisplay)
+    show.show_queue(place(7))
+    show.close()
+    print("the end")
+    assert screen.lines == ["the end"]
 
 
 def test_a_line_without_an_end_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

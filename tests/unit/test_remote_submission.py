@@ -265,6 +265,38 @@ def test_rows_that_always_fail_fail_the_call(sandbox: Sandbox) -> None:
     assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4, 1, 1, 1]
 
 
+def test_rows_run_again_as_often_as_the_terms_say(sandbox: Sandbox) -> None:
+    """Once: then the failure is raised with its reason; what the other rows and the repetition brought is kept."""
+    losses = iter([lost(1, 2), lost(1, reason="the ion left.")])
+    sandbox.provider.losses = lambda _: next(losses)
+    remote = sandbox.remote(terms=dataclasses.replace(HOLD, most_repeats=1), capabilities=PAID)
+
+    async def work() -> None:
+        with pytest.raises(JobFailedError, match=r"1 rows failed at fake:remote in each of 2 jobs: the ion left\. It "):
+            await sandbox.execute(await opened(sandbox, remote), 4)
+
+    sandbox.run(work())
+    assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4, 2]
+    blocks = sandbox.store.blocks_at("r", Position(0, 0))
+    assert sorted(int(row) for block in blocks for row in block.rows.indices) == [0, 1, 3]
+    assert [job.state for job in sandbox.store.jobs("r")] == [JobState.DONE] * 2
+
+
+def test_a_repetition_that_fails_as_a_whole_does_not_count(sandbox: Sandbox) -> None:
+    """The rows did not run in it: they have their one repetition in the next job."""
+    losses = iter([lost(1), (), ()])
+    failures = iter([None, JobFailedError("calibration", is_repeatable=True)])
+    sandbox.provider.losses = lambda _: next(losses)
+    sandbox.provider.failures = lambda: next(failures, None)
+    remote = sandbox.remote(terms=dataclasses.replace(HOLD, most_repeats=1))
+
+    async def work() -> None:
+        await sandbox.execute(await opened(sandbox, remote), 4)
+
+    sandbox.run(work())
+    assert [job.request.n_rows for job in sandbox.provider.jobs.values()] == [4, 1, 1]
+
+
 def test_a_failed_job_is_repeated_where_that_may_help(sandbox: Sandbox) -> None:
     """A failure that another try may not meet is tried again under a new key, another one is not."""
     failures = iter([JobFailedError("lost", is_repeatable=True), None, JobFailedError("too deep")])

@@ -9,10 +9,10 @@ import pytest
 
 from qorch.audit.report import make_report
 from qorch.engine.remote.pacing import decode_throttle
-from qorch.model.job import JobState
+from qorch.model.job import JobState, QueuePlace
 from qorch.model.timing import Phase
 from qorch.ports.clock import WallClock
-from qorch.ports.records import Change
+from qorch.ports.records import Change, QueueMove
 from qorch_jobs_db import open_store
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -63,3 +63,22 @@ def test_a_database_of_revision_0003_keeps_its_counts_phases_and_attempts(tmp_pa
             "ionq:03bb6ae4657f", lambda state, _: Change(state, decode_throttle(state))
         )
         assert len(throttle.result().sent) == 5
+
+
+def test_a_database_of_revision_0004_keeps_its_jobs_and_takes_their_places(tmp_path: Path) -> None:
+    """Two sessions of a training, and a job that is queued at a provider: written before places were recorded."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0004.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        report = make_report(store, "kept")
+        assert (report.steps, report.executions, report.jobs) == (4, 2088, 6)
+        assert [(job.state, job.queue_place) for job in store.jobs()] == [
+            *[(JobState.DONE, None)] * 6, (JobState.SUBMITTED, None)
+        ]  # fmt: skip
+        [queued] = store.open_jobs()
+        assert store.job_plan(queued.job_id) is not None
+        assert len(store.attempts(queued.job_id)) == 1
+        place = QueuePlace(3, WallClock().now())
+        store.write([QueueMove(queued.job_id, queued.run_id, place)]).result()
+        assert [job.queue_place for job in store.open_jobs()] == [place]

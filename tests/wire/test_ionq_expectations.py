@@ -1,100 +1,25 @@
-"""Expectation values of random circuits through the whole stack and over HTTP: right within statistics, in every basis.
+"""Expectation values of random circuits over HTTP: right within statistics, in every basis."""
 
-One seed decides everything, so a test either always passes or never does.
-"""
-
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ionq_runs import watched_run
-from scipy import stats
+from ionq_vendor import IONQ
+from random_expectations import check_statistics, measure
 
 from qorch.model.arrays import FloatArray
-from qorch.model.circuit import GateList, build_gate_list, free_circuit
-from qorch.model.gates import GATES
-from qorch.model.observable import X, Y, Z
-from qorch.model.pub import Pub
-from qorch.testing.reference import reference_parities, reference_probabilities
-from qorch_providers.emulators.ionq import Settings, start
+from qorch_providers.emulators.ionq import Settings
 
 SHOTS = 4096
-ROWS = 2
-N_GATES = 14
-MOST_QUBITS = 5
-FIRST_LETTERS = "ZXY"
-"""The strings of a circuit differ in qubit 0, so that each is measured in a basis, and by samples, of its own."""
-LETTERS = {"Z": Z, "X": X, "Y": Y}
 SIZES = (50, pytest.param(500, marks=pytest.mark.soak))
 
 
-@dataclass(frozen=True)
-class Case:
-    """A pub of single Pauli strings, and their exact values ``(ROWS, 3)``."""
-
-    pub: Pub
-    exact: FloatArray
-
-
-def random_gates(random: np.random.Generator, number: int) -> GateList:
-    """A circuit of all kinds of gates on wires in any order; circuit ``number`` surely has that kind of gate."""
-    n_qubits = int(random.integers(3, MOST_QUBITS + 1))
-    kinds = [number % len(GATES), *random.integers(0, len(GATES), N_GATES - 1).tolist()]
-    gates = []
-    for kind in kinds:
-        gate = GATES[kind]
-        wires = tuple(random.permutation(n_qubits)[: gate.n_qubits].tolist())
-        angles = [None if random.random() < 0.5 else float(random.uniform(-7, 7)) for _ in range(gate.n_angles)]
-        gates.append((gate.opcode, wires, tuple(angles)))
-    # Some rotations first: many gates do nothing to the state in which all qubits are 0.
-    mixing = [(GATES[14].opcode, (qubit,), (0.5 + 0.4 * qubit, 1.0, -0.3)) for qubit in range(n_qubits)]
-    return build_gate_list(n_qubits, [*mixing, *gates])
-
-
-def random_case(random: np.random.Generator, number: int) -> Case:
-    """A circuit with free and fixed angles, three Pauli strings over all its qubits, and numpy's answer."""
-    gates = random_gates(random, number)
-    values = random.uniform(-4, 4, (ROWS, gates.n_columns))
-    strings, exact = [], []
-    for first in FIRST_LETTERS:
-        letters = [first, *random.choice(list("IXYZ"), gates.n_qubits - 1).tolist()]
-        strings.append(" ".join(f"{letter}{qubit}" for qubit, letter in enumerate(letters) if letter != "I"))
-        basis = np.array([LETTERS.get(letter, Z) for letter in letters], dtype=np.uint8)
-        mask = sum(1 << qubit for qubit, letter in enumerate(letters) if letter != "I")
-        table = reference_probabilities(gates, values, basis=basis)
-        exact.append(reference_parities(table, np.array([mask], dtype=np.uint64))[:, 0])
-    return Case(Pub(free_circuit(gates), values, observables=strings, shots=SHOTS), np.stack(exact, axis=1))
-
-
-def measure(n_circuits: int, options: str, folder: Path) -> tuple[FloatArray, FloatArray]:
+def measure_ionq(n_circuits: int, options: str, folder: Path) -> tuple[FloatArray, FloatArray]:
     """Measured and exact values of so many random circuits."""
-    random = np.random.default_rng(20_261_120)
-    cases = [random_case(random, number) for number in range(n_circuits)]
-    with start(Settings(seed=1)) as emulator, watched_run(emulator, folder, options=options) as watched:
-        results = watched.run.execute([case.pub for case in cases])
-        assert len(emulator.jobs()) <= 1 + n_circuits // 100, "hundreds of circuits are one POST"
-    measured = np.concatenate([result.values for result in results]).ravel()
-    return measured, np.concatenate([case.exact for case in cases]).ravel()
-
-
-def check_statistics(measured: FloatArray, exact: FloatArray) -> None:
-    """Deviations in units of the true standard errors are those of independent normal numbers."""
-    sigmas = np.sqrt(np.maximum(0.0, 1.0 - exact**2) / SHOTS)
-    is_certain = sigmas < 1e-8
-    assert np.allclose(measured[is_certain], exact[is_certain], atol=1e-12)
-    # Near ±1 the binomial distribution of so few differing shots is far from normal.
-    scores = ((measured - exact) / np.where(is_certain, 1.0, sigmas))[np.abs(exact) < 0.98]
-    count = len(scores)
-    print(
-        f"{count} values: largest |z| {np.abs(scores).max():.2f}, mean {scores.mean():+.4f}, chi-square/N"
-        f" {(scores**2).mean():.4f}, Kolmogorov-Smirnov p {stats.kstest(scores, 'norm').pvalue:.3f}"
-    )
-    assert count > 0.9 * len(exact)
-    assert np.abs(scores).max() < 5.0
-    assert abs(scores.sum()) < 4.0 * np.sqrt(count)
-    assert abs((scores**2).sum() - count) < 4.0 * np.sqrt(2.0 * count)
-    assert stats.kstest(scores, "norm").pvalue > 1e-4
+    settings = Settings(seed=1)
+    measured, exact, jobs = measure(IONQ, settings, n_circuits, options=options, folder=folder, shots=SHOTS)
+    assert len(jobs) <= 1 + n_circuits // 100, "hundreds of circuits are one POST"
+    return measured, exact
 
 
 @pytest.mark.parametrize("n_circuits", SIZES)
@@ -103,14 +28,15 @@ def check_statistics(measured: FloatArray, exact: FloatArray) -> None:
 )
 def test_values_of_random_circuits_are_exact_within_statistics(options: str, n_circuits: int, tmp_path: Path) -> None:
     """QIS and both native gate sets, every kind of gate, three bases each: no bias, no fat tails."""
-    check_statistics(*measure(n_circuits, options, tmp_path))
+    measured, exact = measure_ionq(n_circuits, options, tmp_path)
+    check_statistics(measured, exact, shots=SHOTS)
 
 
 @pytest.mark.parametrize("n_circuits", SIZES)
 @pytest.mark.parametrize("options", ["simulator,noise=aria-1", "simulator,noise=forte-1,gateset=native"])
 def test_noise_only_shrinks_the_values(options: str, n_circuits: int, tmp_path: Path) -> None:
     """The emulated noise pulls every Pauli string towards 0, by some percent and never past it."""
-    measured, exact = measure(n_circuits, options, tmp_path)
+    measured, exact = measure_ionq(n_circuits, options, tmp_path)
     slack = 5.0 / np.sqrt(SHOTS)
     assert (np.abs(measured) <= np.abs(exact) + slack).all()
     shrinkage = float((measured @ exact) / (exact @ exact))

@@ -4,7 +4,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from ionq_runs import Sent, WatchedRun, check_values, watched_run, work_of
+from ionq_vendor import IONQ
+from watched_runs import Sent, WatchedRun, check_values, watched_run, work_of
 
 from qorch.errors import BusyError
 from qorch_providers.emulators.ionq import Settings, start
@@ -22,7 +23,7 @@ def refused(watched: WatchedRun) -> list[Sent]:
 def test_a_limit_that_was_told_is_never_exceeded(tmp_path: Path) -> None:
     """``rate=5/s`` is 5 per protocol minute: 60 jobs take eleven more windows, and not one is refused."""
     options = "simulator,rows=1,rate=5/s"
-    with start(LIMIT) as emulator, watched_run(emulator, tmp_path, options=options) as watched:
+    with start(LIMIT) as emulator, watched_run(IONQ, emulator, tmp_path, options=options) as watched:
         check_values(watched.run.execute(work_of(JOBS))[0])
         calls = emulator.truth()["calls"]
         arrivals = sorted(float(str(job["received_at_unix"])) for job in emulator.jobs())
@@ -36,7 +37,7 @@ def test_a_limit_that_was_told_is_never_exceeded(tmp_path: Path) -> None:
 def test_a_limit_that_was_not_told_costs_few_refusals(form: str, jobs: int, tmp_path: Path) -> None:
     """Every refusal is followed by the pause that the server asked for; the second one teaches the limit."""
     settings = Settings(rate_limit="5/min", time_scale=SCALE, retry_after=form)
-    with start(settings) as emulator, watched_run(emulator, tmp_path, options="simulator,rows=1") as watched:
+    with start(settings) as emulator, watched_run(IONQ, emulator, tmp_path, options="simulator,rows=1") as watched:
         check_values(watched.run.execute(work_of(jobs))[0])
         watched.check_submissions(settle_seconds=30.0)
         assert len(emulator.jobs()) == jobs

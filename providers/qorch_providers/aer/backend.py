@@ -4,21 +4,18 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from qorch import machine
-from qorch.errors import CircuitError, MissingPackageError, RejectedError, UsageError
+from qorch.errors import CircuitError, MissingPackageError, UsageError
 from qorch.model.circuit import GateList
-from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
-from qorch.model.measurement import Measurement, RowBlock
-from qorch.model.timing import Phase
+from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
 from qorch_providers.aer import limits
 from qorch_providers.aer.kept_noise import kept_file
 from qorch_providers.aer.options import FAKE_PREFIX, Options, parse_options
-from qorch_providers.answers import read_answer
-from qorch_providers.workers.pool import Pool
+from qorch_providers.workers.backend import WorkerBackend
 from qorch_providers.workers.process import WorkerProgram
 
 _log = logging.getLogger("qorch")
@@ -44,17 +41,13 @@ def open_backend(
     return AerBackend(name, parse_options(options), workers=workers or machine.available_cores(), clock=clock)
 
 
-class AerBackend:
+class AerBackend(WorkerBackend):
     """See ``qorch.ports.backend.InProcessBackend``. Aer runs in worker processes; nothing of it is imported here."""
 
     def __init__(self, name: str, options: Options, *, workers: int, clock: Clock) -> None:
         """Use ``open_backend``."""
-        self._name = name
-        self._options = options
-        program = WorkerProgram("aer", _WORKER, options.worker_arguments, limits.THREADS_MIN_QUBITS)
-        self._pool = Pool(program, size=workers, now_ns=clock.monotonic_ns)
         held = limits.max_qubits(workers=workers, memory=machine.memory_bytes())
-        self._capabilities = Capabilities(
+        capabilities = Capabilities(
             max_qubits=min(held, options.n_device_qubits or held),
             max_shots=limits.MAX_SHOTS,
             max_rows_per_job=limits.MAX_ROWS_PER_JOB,
@@ -63,22 +56,9 @@ class AerBackend:
             samples=True,
             exact=True,
         )
-        self._context = _context(options)
-
-    @property
-    def name(self) -> str:
-        """The full name under which it was opened."""
-        return self._name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Its limits on this machine."""
-        return self._capabilities
-
-    @property
-    def worker_pids(self) -> list[int]:
-        """Process ids of the living workers, for `qorch doctor` and tests."""
-        return self._pool.pids
+        program = WorkerProgram("aer", _WORKER, options.worker_arguments, limits.THREADS_MIN_QUBITS)
+        super().__init__(name, program, capabilities=capabilities, context=_context(options), clock=clock)
+        self._options = options
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """Raise CircuitError if the state does not fit into a worker's memory or onto the device."""
@@ -101,15 +81,10 @@ class AerBackend:
         is_noisy = self._options.noise is not None
         return limits.rows_per_job(gates, measurement, shots=shots, is_noisy=is_noisy)
 
-    def context(self, gates: GateList) -> bytes:
-        """SHA-256 of versions, noise and precision; all of it is the same for every circuit."""
-        del gates
-        return self._context
-
     async def open(self) -> None:
         """Start the workers in the background."""
         self._announce_noise()
-        self._pool.open()
+        await super().open()
 
     def _announce_noise(self) -> None:
         """Warn that a device's noise model must be built first, which can take a minute."""
@@ -120,40 +95,6 @@ class AerBackend:
         if file is None or not file.exists():
             kept = "in every process" if file is None else "once"
             _log.warning("building the noise model of %s %s; this can take a minute", device, kept)
-
-    def take_slow_starts(self) -> list[tuple[Phase, int, int]]:
-        """See ``qorch.ports.SlowStarter``: the workers, which also get the noise model ready."""
-        return [(Phase.WORKERS, start_ns, end_ns) for start_ns, end_ns in self._pool.take_start_intervals()]
-
-    async def prepare(self, circuits: Sequence[GateList]) -> None:
-        """Nothing: a worker translates a circuit at its first job, and keeps it."""
-
-    def encode(self, request: JobRequest, *, key: str) -> Payload:
-        """See Backend."""
-        return Payload(request, key)
-
-    async def run(self, payload: Payload) -> RawResult:
-        """See InProcessBackend."""
-        request = payload.request
-        for block in request.blocks:
-            self._check_block(request, block)
-        return await self._pool.run(request)
-
-    def _check_block(self, request: JobRequest, block: RowBlock) -> None:
-        try:
-            self.check(block.gates, block.measurement)
-        except CircuitError as error:
-            raise RejectedError(f"job {request.job_id}: {error}") from error
-        if block.shots is not None and block.shots > limits.MAX_SHOTS:
-            raise RejectedError(f"job {request.job_id} asks for {block.shots} shots; aer takes 1 to {limits.MAX_SHOTS}")
-
-    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
-        """See Backend."""
-        return read_answer(shape, raw.content)
-
-    async def close(self) -> None:
-        """End the workers and all jobs."""
-        await self._pool.close()
 
 
 def _context(options: Options) -> bytes:

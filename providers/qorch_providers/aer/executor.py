@@ -1,34 +1,20 @@
-"""In the worker: the blocks of a job executed, rows of the same circuit together and within bounded memory."""
+"""In the worker: the blocks of a job executed by Aer, circuit by circuit."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 from qiskit_aer import AerSimulator
 
-from qorch.model.arrays import FloatArray, UIntArray
 from qorch.model.circuit import GateList
-from qorch.model.counts import concatenate_counts
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.samples import Samples
 from qorch_providers.aer.circuits import IdealProgram
 from qorch_providers.aer.noise import Noise, NoisyProgram
-from qorch_providers.aer.sampling import pack_counts, sample_counts
-
-TABLE_BYTES = 32 << 20
-_MAX_PROGRAMS = 128
+from qorch_providers.sampling import pack_counts
+from qorch_providers.workers.batches import MAX_PROGRAMS, execute_in_batches, read_table
 
 Program = IdealProgram | NoisyProgram
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Rows ``start`` to ``stop`` of a block."""
-
-    block: int
-    start: int
-    stop: int
 
 
 class Executor:
@@ -38,80 +24,24 @@ class Executor:
         """Nothing is compiled yet."""
         self._noise = noise
         self._simulator = AerSimulator()
-        self._program = lru_cache(maxsize=_MAX_PROGRAMS)(self._compile)
+        self._program = lru_cache(maxsize=MAX_PROGRAMS)(self._compile)
 
     def execute(self, blocks: list[RowBlock], *, threads: int) -> list[BlockResult]:
         """One result per block, in order."""
-        parts: list[list[BlockResult]] = [[] for _ in blocks]
-        for pieces in _batches(blocks):
-            for piece, part in zip(pieces, self._run(blocks, pieces, threads=threads), strict=True):
-                parts[piece.block].append(part)
-        return [_join(part) for part in parts]
+        return execute_in_batches(blocks, partial(self._run, threads=threads))
 
-    def _run(self, blocks: list[RowBlock], pieces: list[_Piece], *, threads: int) -> Iterator[BlockResult]:
-        parts = [blocks[piece.block].take(slice(piece.start, piece.stop)) for piece in pieces]
+    def _run(self, parts: Sequence[RowBlock], *, threads: int) -> Iterator[BlockResult]:
         program = self._program(parts[0].gates, parts[0].measurement.basis.tobytes())
         if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and parts[0].samples is not None:
-            yield from (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
-            return
+            return (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
         table = program.probabilities(np.concatenate([part.angles for part in parts]), threads=threads)
-        start = 0
-        for part in parts:
-            yield _read_out(part, table[start : start + part.n_rows])
-            start += part.n_rows
+        return read_table(parts, table)
 
     def _compile(self, gates: GateList, basis_bytes: bytes) -> Program:
         basis = np.frombuffer(basis_bytes, dtype=np.uint8)
         if self._noise is None:
             return IdealProgram(self._simulator, gates, basis)
         return NoisyProgram(self._simulator, self._noise, gates, basis)
-
-
-def _batches(blocks: list[RowBlock]) -> Iterator[list[_Piece]]:
-    """Pieces that run in one call of Aer: same circuit, basis and kind, and a table within TABLE_BYTES."""
-    groups: dict[tuple[GateList, bytes, bool], list[int]] = {}
-    for index, block in enumerate(blocks):
-        measurement = block.measurement
-        groups.setdefault((block.gates, measurement.basis.tobytes(), measurement.is_exact), []).append(index)
-    for members in groups.values():
-        capacity = max(1, TABLE_BYTES >> (3 + blocks[members[0]].gates.n_qubits))
-        batch: list[_Piece] = []
-        room = capacity
-        for index in members:
-            start, n_rows = 0, blocks[index].n_rows
-            while start < n_rows:
-                stop = min(n_rows, start + room)
-                batch.append(_Piece(index, start, stop))
-                room -= stop - start
-                start = stop
-                if room == 0:
-                    yield batch
-                    batch, room = [], capacity
-        if batch:
-            yield batch
-
-
-def _read_out(block: RowBlock, table: FloatArray) -> BlockResult:
-    if block.samples is not None:
-        return BlockResult(counts=sample_counts(table, block.samples))
-    masks = block.measurement.masks
-    return BlockResult(values=table if masks is None else parities(table, masks))
-
-
-def parities(probabilities: FloatArray, masks: UIntArray) -> FloatArray:
-    """Expectation values ``(R, M)`` of the parities ``masks`` under ``(R, 2**n)`` probabilities.
-
-    Folds one qubit after the other: only element-wise sums, so that a row's bits do not depend on its neighbours.
-    """
-    values = np.empty((len(probabilities), len(masks)))
-    n_qubits = (probabilities.shape[1] - 1).bit_length()
-    for column, mask in enumerate(masks.tolist()):
-        folded = probabilities
-        for qubit in reversed(range(n_qubits)):
-            low, high = folded[:, : 1 << qubit], folded[:, 1 << qubit :]
-            folded = low - high if mask >> qubit & 1 else low + high
-        values[:, column] = folded[:, 0]
-    return values
 
 
 def _run_trajectories(program: NoisyProgram, block: RowBlock, samples: Samples) -> BlockResult:
@@ -127,12 +57,3 @@ def _run_trajectories(program: NoisyProgram, block: RowBlock, samples: Samples) 
     ]
     outcomes, counts = [row[0] for row in rows], [row[1] for row in rows]
     return BlockResult(counts=pack_counts(outcomes, counts, n_qubits=block.gates.n_qubits))
-
-
-def _join(parts: list[BlockResult]) -> BlockResult:
-    if len(parts) == 1:
-        return parts[0]
-    counts = [part.counts for part in parts if part.counts is not None]
-    if counts:
-        return BlockResult(counts=concatenate_counts(counts))
-    return BlockResult(values=np.concatenate([part.values for part in parts if part.values is not None]))

@@ -23,7 +23,7 @@ from qorch_providers.http.marks import Marks
 from qorch_providers.http.origins import Origin
 from qorch_providers.http.redirects import redirect_target
 from qorch_providers.http.response import HttpResponse, retry_after_seconds, server_time
-from qorch_providers.http.safety import check_header_value, check_origin, is_safe_id, mask
+from qorch_providers.http.safety import check_header_value, check_origin, clean, is_safe_id, mask
 
 __all__ = [
     "MOST_BYTES",
@@ -46,6 +46,7 @@ __all__ = [
     "TransportError",
     "check_header_value",
     "check_origin",
+    "clean",
     "is_safe_id",
     "mask",
     "redirect_target",

@@ -1,7 +1,8 @@
-"""Checks of what goes into a request (origins, header values, paths, ids), and masking of secrets in what is shown."""
+"""Checks of what goes into a request (origins, header values, paths, ids); cleans what is shown, and masks secrets."""
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -11,6 +12,9 @@ _ID = re.compile(r"[A-Za-z0-9:_.-]{1,256}")
 _PATH = re.compile(r"(?:/[A-Za-z0-9:_.~-]+)+")
 _VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 _MASK = "***"
+MAX_TEXT = 300
+"""How much of a server's text is shown, if nothing else is asked for."""
+_UNWANTED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _SHORT_SECRET = 8
 """Shorter secrets, such as an emulator's dummy key, are masked as whole words only: they are parts of other words."""
 
@@ -78,3 +82,10 @@ def mask(text: str, secrets: Iterable[str]) -> str:
         else:
             text = text.replace(secret, _MASK)
     return text
+
+
+def clean(text: str, *, limit: int = MAX_TEXT) -> str:
+    """The text in one line without control, bidirectional and other invisible characters, cut to ``limit``."""
+    kept = (" " if unicodedata.category(letter) in _UNWANTED else letter for letter in text[: 8 * limit])
+    line = " ".join("".join(kept).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

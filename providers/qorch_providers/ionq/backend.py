@@ -13,21 +13,22 @@ from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, U
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, RemoteState
 from qorch.model.measurement import Measurement
-from qorch.ports.backend import Capabilities, RemoteBackend
+from qorch.ports.backend import Capabilities, Finding, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Terms
 from qorch_providers.http import HttpClient, NotSentError
 from qorch_providers.ionq.access import CONSOLE, Access, read_access
 from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, measure_usage
 from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, rows_per_job
+from qorch_providers.ionq.diagnosis import diagnose, missing_machine
 from qorch_providers.ionq.jobs.inventory import list_keys
-from qorch_providers.ionq.jobs.list_health import ListHealth
 from qorch_providers.ionq.jobs.search import Searches, look_up
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
 from qorch_providers.ionq.results.reading import read_answer
 from qorch_providers.ionq.wire.client import IonqClient, NoListError
+from qorch_providers.list_health import ListHealth
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -73,7 +74,7 @@ class IonqBackend:
         self._client = client
         self._clock = clock
         self._searches = Searches(client)
-        self._list_health = ListHealth(client, options.target, clock=clock)
+        self._list_health = ListHealth("IonQ", self._ask_availability, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
         # Of a machine, as it was last seen: what is sent after a recalibration has another context.
@@ -144,7 +145,7 @@ class IonqBackend:
             return
         availability = await self._ask_availability()
         if availability is None:
-            raise UnknownNameError(f"IonQ has no backend {self._options.target}; its list is at GET /backends")
+            raise UnknownNameError(missing_machine(self._options.target))
         if availability.n_qubits is not None:
             self._capabilities = replace(self._capabilities, max_qubits=availability.n_qubits)
         if self._characterization is None:
@@ -221,6 +222,10 @@ class IonqBackend:
         if found is None:
             return Availability(is_open=False, reason=f"IonQ has no backend {self._options.target} any more")
         return found
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """See Diagnosable."""
+        return await diagnose(self._client, target=self._options.target)
 
     async def _ask_availability(self) -> Availability | None:
         """Of the target, None if IonQ does not have it; its calibration is noted."""

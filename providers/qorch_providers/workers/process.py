@@ -44,6 +44,8 @@ def worker_environment(base: Mapping[str, str], *, threads: int) -> dict[str, st
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        # Numba divides its loops by the number of threads; one in every worker, so that no bit depends on the machine.
+        "NUMBA_NUM_THREADS": "1",
     }
 
 

@@ -44,6 +44,8 @@ class Adoption:
         The caller looks its results up again, and asks again. Raises RunChangedError if a paid job carries other rows
         than the program has now, UnknownOutcomeError if a job is held, and what the provider's answers raise.
         """
+        if not wanted.jobs:
+            return False
         jobs = sorted(await self._orphans.at(wanted.position), key=lambda job: job_ordinal(job.job_id))
         if not jobs:
             return False

@@ -6,6 +6,7 @@ from typing import NoReturn
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.poller import Poller, lost_job
+from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.submission import block_records, shape_of
 from qorch.engine.submitter import read_verified
@@ -45,6 +46,7 @@ class Delivery:
         recorder: Recorder,
         *,
         poller: Poller,
+        queue: QueueWatch,
         retrier: Retrier,
         clock: Clock,
         fetches: int,
@@ -55,6 +57,7 @@ class Delivery:
         self._journal = journal
         self._recorder = recorder
         self._poller = poller
+        self._queue = queue
         self._retrier = retrier
         self._clock = clock
         self._fetches = fetches
@@ -79,7 +82,7 @@ class Delivery:
         provider_id = record.provider_id or ""
         answer = _Answer()
         try:
-            status = await self._poller.wait(provider_id)
+            status = await self._wait(record)
             answer.fetched_from_ns = self._clock.monotonic_ns()
             if accepted_ns is not None:
                 self._observe(record, status, accepted_ns, answer.fetched_from_ns)
@@ -111,6 +114,12 @@ class Delivery:
             raise
         await self._finish(record, plan, answer, result)
         return result
+
+    async def _wait(self, record: JobRecord) -> JobStatus:
+        try:
+            return await self._poller.wait(record.provider_id or "", lambda status: self._queue.see(record, status))
+        finally:
+            self._queue.leave(record)
 
     async def _fetch(self, record: JobRecord, plan: JobPlan, answer: _Answer, compute: Compute) -> JobResult:
         try:

@@ -5,7 +5,8 @@ import datetime
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from qorch.engine.journal import Journal
@@ -14,7 +15,7 @@ from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.model.identity import Position, idempotency_key, job_id_of, position_of
-from qorch.model.job import AttemptOutcome, JobState, JobStatus
+from qorch.model.job import OVER_STATES, AttemptOutcome, JobState, JobStatus
 from qorch.model.label import JobLabel
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
@@ -26,17 +27,33 @@ T = TypeVar("T")
 PROBED_STEPS, PROBED_CALLS, PROBED_JOBS = 500, 8, 16
 """How far beyond the run's last position a job without a label is recognised, by its key alone."""
 NEWEST_JOBS = 16
-"""How many of a run's jobs are looked at for its last attempt; they are in the order of their submission."""
+"""How many of a run's jobs that were tried are looked at for its last attempt; they are in the order of their plans."""
 REASON = "bought by a part of the run that this database does not know; its rows are taken over when the run comes here"
 
 _log = logging.getLogger("qorch.resume")
 
 
+@dataclass(frozen=True)
+class _Reach:
+    """How far back a search goes: to ``since``, or to a job that was over when the run last sent one (``sent_at``)."""
+
+    since: datetime.datetime
+    sent_at: datetime.datetime
+
+    def known(self, jobs: Iterable[JobRecord], *, now: datetime.datetime) -> set[str]:
+        """The provider's ids at which a search may end; none if the clock was set back, and says nothing of order."""
+        if now < self.sent_at:
+            return set()
+        over = [job for job in jobs if job.state in OVER_STATES and job.changed_at <= self.sent_at]
+        return {job.provider_id for job in over if job.provider_id is not None}
+
+
 class Orphans:
     """Searches the provider's list for orphaned jobs of one run, once a session, and keeps them by position.
 
-    A job that is found is recorded at once, as UNKNOWN with the provider's id, so that the next search ends at what is
-    recorded: every orphaned job was accepted after all jobs that the backup knew.
+    A job that is found is recorded at once, as UNKNOWN with the provider's id. The search ends at jobs whose results
+    were recorded before the run sent another one: all that a backup does not know was sent later still. Jobs that were
+    settled since may be newer than an orphaned one, as in a session after the restore that ended before its search did.
     """
 
     def __init__(
@@ -70,11 +87,11 @@ class Orphans:
 
     async def start(self, run_id: str) -> None:
         """Begin to search in the background; a new run has no jobs to search for."""
-        since = await asyncio.to_thread(self._find_since, run_id)
-        if since is not None:
-            self._task = asyncio.create_task(self._work(run_id, since))
+        reach = await asyncio.to_thread(self._find_reach, run_id)
+        if reach is not None:
+            self._task = asyncio.create_task(self._work(run_id, reach))
 
-    def _find_since(self, run_id: str) -> datetime.datetime | None:
+    def _find_reach(self, run_id: str) -> _Reach | None:
         """How far back to search; None for a run that is not stored.
 
         To the last attempts at submitting, and not to the last change of a job: a later life of the run, after the
@@ -85,13 +102,13 @@ class Orphans:
             return None
         attempts = [
             attempt
-            for job in self._store.jobs(run_id)[-NEWEST_JOBS:]
+            for job in [job for job in self._store.jobs(run_id) if job.attempts][-NEWEST_JOBS:]
             for attempt in self._store.attempts(job.job_id)
             if attempt.outcome is not AttemptOutcome.FOUND
         ]
-        times = [attempt.started_at for attempt in attempts]
-        times += [step.ended_at for step in self._store.steps(run_id)[-1:]]
-        return max([record.created_at, *times]) - CLOCK_DOUBT
+        times = [record.created_at, *(attempt.started_at for attempt in attempts)]
+        steps = [step.ended_at for step in self._store.steps(run_id)[-1:]]
+        return _Reach(max([*times, *steps]) - CLOCK_DOUBT, sent_at=max(times))
 
     async def wait(self) -> list[JobRecord]:
         """Wait for the search; every orphaned job that it or an earlier session found and that is not adopted yet.
@@ -128,12 +145,12 @@ class Orphans:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _work(self, run_id: str, since: datetime.datetime) -> None:
+    async def _work(self, run_id: str, reach: _Reach) -> None:
         try:
-            if await self._look(run_id, since):
+            if await self._look(run_id, reach):
                 # The last jobs that were sent before the restore may not be in the list yet.
                 await self._clock.sleep(self._backend.terms.settle_seconds)
-                await self._look(run_id, since)
+                await self._look(run_id, reach)
         except (BusyError, UnknownOutcomeError) as error:
             self._give_up(run_id, error)
         for job in await asyncio.to_thread(self._find_open, run_id):
@@ -155,11 +172,11 @@ class Orphans:
         reason = "They may be bought again" if self._backend.capabilities.charges else "It is free to run them again"
         self._unsaid = f"{told}: {error}. {reason}, so the run goes on"
 
-    async def _look(self, run_id: str, since: datetime.datetime) -> int:
+    async def _look(self, run_id: str, reach: _Reach) -> int:
         """Search the list once and record the orphaned jobs in it; how many are new."""
         stored = {job.job_id: job for job in await asyncio.to_thread(self._store.jobs, run_id)}
-        known = {job.provider_id for job in stored.values() if job.provider_id is not None}
-        seen = await self._search(lambda: self._backend.list_keys(since=since, known=known))
+        known = reach.known(stored.values(), now=self._clock.now())
+        seen = await self._search(lambda: self._backend.list_keys(since=reach.since, known=known))
         if seen is None:
             self._unsaid = (
                 f"{self._backend.name} has no list of jobs: if this database was restored from a backup, what run"
@@ -170,7 +187,7 @@ class Orphans:
         unknown = {key: job_id for key, job_id in own.items() if _may_be_orphan(stored.get(job_id))}
         if not unknown:
             return 0
-        found = await self._search(lambda: self._backend.find(set(unknown), since=since))
+        found = await self._search(lambda: self._backend.find(set(unknown), since=reach.since))
         statuses = await self._ask(list(found.values()))
         await self._journal.flush()
         return await self._write(

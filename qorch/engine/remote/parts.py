@@ -7,8 +7,10 @@ from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.pacer import Pacer
 from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
+from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import Recovery
+from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender
 from qorch.engine.remote.submitter import RemoteSubmitter
@@ -24,9 +26,17 @@ def make_remote_submitter(backend: RemoteBackend, run: RunParts) -> RemoteSubmit
     searches = RateWindow(backend.terms.find_rate, clock=clock)
     retrier = Retrier(policy.retry, clock=clock, random=run.random)
     poller = Poller(backend, retrier, window=polls, clock=clock, policy=policy.poll)
+    queue = QueueWatch(journal, run.recorder, clock=clock)
     reconciler = Reconciler(backend, journal, Finder(backend, retrier, window=searches), clock=clock)
     delivery = Delivery(
-        backend, journal, run.recorder, poller=poller, retrier=retrier, clock=clock, fetches=policy.retry.fetches
+        backend,
+        journal,
+        run.recorder,
+        poller=poller,
+        queue=queue,
+        retrier=retrier,
+        clock=clock,
+        fetches=policy.retry.fetches,
     )
 
     def make_recovery() -> Recovery:
@@ -45,12 +55,20 @@ def make_remote_submitter(backend: RemoteBackend, run: RunParts) -> RemoteSubmit
         payloads=sender.payloads,
         retrier=retrier,
         poller=poller,
+        queue=queue,
         pacer=sender.pacer,
         sender=sender,
         delivery=delivery,
         recovery=recovery,
         orphans=orphans,
         adoption=Adoption(backend, journal, orphans=orphans, recovery=recovery, clock=clock, rebuy=policy.rebuy),
+        resender=Resender(
+            recovery=recovery,
+            reconciler=reconciler,
+            payloads=sender.payloads,
+            sender=sender,
+            worker=run.worker,
+        ),
         make_recovery=make_recovery,
         clock=clock,
         max_jobs=policy.retry.max_attempts,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qorch.engine.remote.retrying import Retrier
@@ -27,6 +28,7 @@ OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
 @dataclass(eq=False)
 class _Watch:
     done: "asyncio.Future[JobStatus]"
+    see: Callable[[JobStatus], None]
     since_ns: int
     due_ns: int
     interval_ns: int
@@ -52,15 +54,15 @@ class Poller:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, provider_id: str) -> JobStatus:
-        """Wait until a job is over at the provider, and return how it ended.
+    async def wait(self, provider_id: str, see: Callable[[JobStatus], None] = lambda _: None) -> JobStatus:
+        """Wait until a job is over at the provider, and return how it ended. ``see``: called with how it is before.
 
         Raises BusyError once the retries' patience is over, CredentialsError, and if the provider does not know the
         job JobFailedError, or UnknownOutcomeError if the terms say to hold what is in doubt.
         """
         now_ns = self._clock.monotonic_ns()
         first_ns = self._first_interval_ns()
-        watch = _Watch(asyncio.get_running_loop().create_future(), now_ns, now_ns + first_ns, first_ns)
+        watch = _Watch(asyncio.get_running_loop().create_future(), see, now_ns, now_ns + first_ns, first_ns)
         self._watches[provider_id] = watch
         self._changed.set()
         if self._task is None or self._task.done():
@@ -134,6 +136,8 @@ class Poller:
             elif status is None and self._is_gone(watch, now_ns):
                 self._fail([name], lost_job(self._backend, name))
             else:
+                if status is not None:
+                    watch.see(status)
                 self._postpone(watch, now_ns, wait_seconds=status.wait_seconds if status is not None else None)
 
     def _is_gone(self, watch: _Watch, now_ns: int) -> bool:

@@ -3,17 +3,18 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.orphans import is_orphan
 from qorch.engine.remote.reconcile import Reconciler
+from qorch.engine.remote.remembering import first_in_doubt
 from qorch.engine.worker import Worker
 from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import Position
-from qorch.model.job import JobState
+from qorch.model.job import AttemptOutcome, JobState
 from qorch.ports.clock import Clock
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
 from qorch.ports.store import Jobs
@@ -31,16 +32,7 @@ class RecoveryOutcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Recovered:
-    """One job that was left behind, and what became of it."""
-
-    job: JobRecord
-    outcome: RecoveryOutcome
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class _Left:
+class LeftJob:
     """What is recorded of a job that was left behind. ``plan`` is None if it was written by another version."""
 
     job: JobRecord
@@ -49,8 +41,21 @@ class _Left:
     is_orphan: bool
 
 
+@dataclass(frozen=True)
+class Recovered:
+    """One job that was left behind, and what became of it.
+
+    ``left``: of a held job that its run may send again, as the provider remembers its key (see ``resending``).
+    """
+
+    job: JobRecord
+    outcome: RecoveryOutcome
+    reason: str = ""
+    left: LeftJob | None = None
+
+
 class Recovery:
-    """Adopts the open jobs of one run: found by key or id, waited for, fetched and stored, never sent again.
+    """Adopts the open jobs of one run: found by key or id, waited for, fetched and stored; it sends none again.
 
     Its caller has claimed the run.
     """
@@ -73,6 +78,7 @@ class Recovery:
         self._worker = worker
         self._clock = clock
         self._tasks: dict[Position, list[asyncio.Task[Recovered]]] = defaultdict(list)
+        self._resent: set[str] = set()
 
     async def cancel_unsent(self, run_id: str) -> None:
         """Cancel the jobs that were reserved, and provably not sent."""
@@ -92,11 +98,30 @@ class Recovery:
     async def wait_at(self, position: Position) -> None:
         """Wait until nothing of this call is open any more: whatever it had bought is then in the store.
 
-        Raises UnknownOutcomeError if a job is held, and what the provider's answers raise.
+        All but what ``take_resendable`` returns. Raises UnknownOutcomeError if another job is held, and what the
+        provider's answers raise.
         """
         # The caller may be cancelled; what is being recovered goes on.
         ended = await asyncio.gather(*(asyncio.shield(task) for task in self._tasks[position]))
-        _raise_if_held(ended)
+        _raise_if_held([recovered for recovered in ended if not self._is_resendable(recovered)])
+
+    def take_resendable(self, position: Position) -> list[LeftJob]:
+        """The held jobs of this call that may be sent again, each once; after ``wait_at``.
+
+        One that is not ``settled`` then stays held in this session.
+        """
+        ended = [task.result() for task in self._tasks.get(position, ())]
+        resendable = [recovered for recovered in ended if self._is_resendable(recovered)]
+        self._resent |= {recovered.job.job_id for recovered in resendable}
+        return [recovered.left for recovered in resendable if recovered.left is not None]
+
+    def settled(self, job: JobRecord) -> None:
+        """What became of a job that was sent again is known, and written down."""
+        tasks = self._tasks[job.position]
+        self._tasks[job.position] = [task for task in tasks if task.result().job.job_id != job.job_id]
+
+    def _is_resendable(self, recovered: Recovered) -> bool:
+        return recovered.left is not None and recovered.job.job_id not in self._resent
 
     async def wait(self) -> Sequence[Recovered]:
         """Wait for all that was started; what became of each job."""
@@ -129,9 +154,9 @@ class Recovery:
             await self._journal.write_ahead([job.moved(JobState.UNKNOWN, at=self._clock.now(), error=reason)])
             return Recovered(job, RecoveryOutcome.HELD, reason)
         try:
-            known = job if job.provider_id is not None else await self._reconcile(left)
+            known = job if job.provider_id is not None else await self._look_for(left)
             if known.provider_id is None:
-                return await self._drop(known)
+                return self._hold(left, known) if self._reconciler.holds else await self._drop(known)
             await self._delivery.deliver(
                 known,
                 left.plan,
@@ -145,15 +170,28 @@ class Recovery:
             return Recovered(job, RecoveryOutcome.FAILED, str(error))
         return Recovered(job, RecoveryOutcome.FETCHED)
 
-    def _look_up(self, job: JobRecord) -> _Left:
+    def _look_up(self, job: JobRecord) -> LeftJob:
         attempts, plan = self._store.attempts(job.job_id), self._store.job_plan(job.job_id)
-        return _Left(job, attempts, plan, is_orphan(job, attempts, plan))
+        return LeftJob(job, attempts, plan, is_orphan(job, attempts, plan))
 
-    async def _reconcile(self, left: _Left) -> JobRecord:
+    async def _look_for(self, left: LeftJob) -> JobRecord:
+        """The job as SUBMITTED, or as UNKNOWN if no list shows it."""
         reason = left.job.error or "the process that submitted it ended before an answer came"
-        return await self._reconciler.reconcile(
-            left.job, attempt=left.attempts[-1], since=left.attempts[0].started_at, reason=reason
+        attempt = left.attempts[-1]
+        known = await self._reconciler.look_for(
+            left.job, attempt=attempt, since=left.attempts[0].started_at, reason=reason
         )
+        if known.state is JobState.SUBMITTED:
+            await self._journal.write_ahead([replace(attempt, outcome=AttemptOutcome.ACCEPTED, error=None)])
+        return known
+
+    def _hold(self, left: LeftJob, unknown: JobRecord) -> Recovered:
+        first = first_in_doubt(left.attempts)
+        first_sent_at = None if first is None else first.started_at
+        error = self._reconciler.held(unknown, left.attempts[-1], first_sent_at=first_sent_at)
+        is_resendable = self._reconciler.seconds_left(first_sent_at) > 0
+        held = replace(left, job=unknown) if is_resendable else None
+        return Recovered(unknown, RecoveryOutcome.HELD, str(error), left=held)
 
     async def _drop(self, job: JobRecord) -> Recovered:
         reason = "no list of the provider shows it"

@@ -2,13 +2,15 @@
 
 import asyncio
 import datetime
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.pacer import Pacer, Permit
 from qorch.engine.remote.payloads import Encoded, Payloads
 from qorch.engine.remote.reconcile import Reconciler
+from qorch.engine.remote.remembering import first_in_doubt, seconds_left
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
@@ -18,13 +20,11 @@ from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RetryPolicy
-from qorch.ports.records import AttemptRecord, JobPlan, JobRecord
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, Write
 from qorch.ports.store import Jobs
 
 GRACE_SECONDS = 2.0
 """How long a submission on its way may still be answered after its caller was cancelled."""
-REMEMBERED_SHARE = 0.8
-"""Of the time for which a provider remembers a key: a resend that leaves later may arrive too late."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,13 @@ class _Moment:
     def now(cls, clock: Clock) -> "_Moment":
         return cls(clock.monotonic_ns(), clock.now())
 
+    @classmethod
+    def of_earlier_process(cls, at: datetime.datetime, clock: Clock) -> "_Moment | None":
+        """A time that another process wrote down; None if it is not over yet by the wall clock of this one."""
+        now = cls.now(clock)
+        age = (now.at - at).total_seconds()
+        return None if age < 0 else cls(now.monotonic_ns - round(age * 1e9), at)
+
     def seconds_since(self, earlier: "_Moment") -> float:
         """The longer of what the two clocks say."""
         return max((self.monotonic_ns - earlier.monotonic_ns) / 1e9, (self.at - earlier.at).total_seconds())
@@ -47,7 +54,9 @@ class _Moment:
 class Sending:
     """One job on its way to the provider. ``begun_at``: before its first submission.
 
-    ``is_in_doubt``: an earlier submission has no answer, so that the provider may have the job.
+    ``is_in_doubt``: an earlier submission has no answer, so that the provider may have the job. If that was of an
+    earlier process, the job is UNKNOWN until an answer comes, and not INTENT. ``unanswered``: what that process tried,
+    to be written once the job is sent again.
     """
 
     encoded: Encoded
@@ -59,11 +68,17 @@ class Sending:
     accepted_ns: int = 0
     unknowns: int = 0
     is_in_doubt: bool = False
+    unanswered: list[Write] = field(default_factory=list)
 
     @property
     def unsent_state(self) -> JobState:
         """The job's state after a try that provably did not reach the provider."""
-        return JobState.INTENT if self.is_in_doubt else JobState.RESERVED
+        return self.intent_state if self.is_in_doubt else JobState.RESERVED
+
+    @property
+    def intent_state(self) -> JobState:
+        """The job's state while it is sent."""
+        return JobState.UNKNOWN if self.record.state is JobState.UNKNOWN else JobState.INTENT
 
 
 @dataclass(eq=False)
@@ -97,6 +112,29 @@ class Sender:
         encoded = self.payloads.find(record.job_id)
         none = AttemptRecord(record.job_id, 0, encoded.key, now)
         return Sending(encoded, submission.plan, record, now, none)
+
+    def begin_again(self, submission: Submission, unknown: JobRecord, attempts: Sequence[AttemptRecord]) -> Sending:
+        """A job, encoded, that an earlier process left in doubt, and that no list shows after the settle time.
+
+        ``attempts``: at least one; the time of the first that is in doubt counts for what the provider remembers.
+        """
+        encoded = self.payloads.find(unknown.job_id)
+        first = first_in_doubt(attempts)
+        reason = attempts[-1].error or unknown.error
+        return Sending(
+            encoded,
+            submission.plan,
+            unknown,
+            attempts[0].started_at,
+            replace(attempts[-1], error=reason),
+            first_sent=None if first is None else _Moment.of_earlier_process(first.started_at, self.clock),
+            is_in_doubt=True,
+            unanswered=[
+                replace(attempt, outcome=AttemptOutcome.UNANSWERED, error=reason)
+                for attempt in attempts
+                if attempt.outcome is AttemptOutcome.INTENT
+            ],
+        )
 
     async def submit(self, sending: Sending, permit: Permit) -> None:
         """Get the job accepted: ``sending.record`` is then SUBMITTED.
@@ -164,9 +202,10 @@ class Sender:
 
     def _is_remembered(self, sending: Sending) -> bool:
         """Whether the provider would know the same payload for the same job if it was sent now."""
-        seconds = REMEMBERED_SHARE * self.backend.terms.remembers_keys_seconds
         first = sending.first_sent
-        return first is not None and _Moment.now(self.clock).seconds_since(first) < seconds
+        if first is None:
+            return False
+        return seconds_left(self.backend.terms, age_seconds=_Moment.now(self.clock).seconds_since(first)) > 0
 
     async def _check_payload(self, sending: Sending) -> None:
         """Raise RejectedError if an earlier attempt sent other bytes under this key."""
@@ -186,7 +225,9 @@ class Sender:
         if not record.attempts:
             record = self.reservation.take(record.job_id)
         now = self.clock.now()
-        record = record.moved(JobState.INTENT, at=now, attempts=record.attempts + 1, error=None)
+        earlier, sending.unanswered = sending.unanswered, []
+        error = record.error if sending.intent_state is JobState.UNKNOWN else None
+        record = record.moved(sending.intent_state, at=now, attempts=record.attempts + 1, error=error)
         sending.record = record
         sending.attempt = AttemptRecord(
             record.job_id,
@@ -198,7 +239,7 @@ class Sender:
         )
         with self.recorder.span(Phase.STORE, record.position, job_id=record.job_id):
             try:
-                await self.journal.write_ahead([record, sending.attempt, sending.plan])
+                await self.journal.write_ahead([*earlier, record, sending.attempt, sending.plan])
             except asyncio.CancelledError:
                 # It reaches the disk all the same, and nothing was sent.
                 sending.record = record.moved(sending.unsent_state, at=now)
@@ -296,6 +337,7 @@ class Sender:
             since=sending.begun_at,
             reason=reason,
             may_resend=may_resend,
+            first_sent_at=None if sending.first_sent is None else sending.first_sent.at,
         )
         sending.is_in_doubt = False
         is_found = sending.record.state is JobState.SUBMITTED
@@ -311,5 +353,7 @@ class Sender:
     async def _note_unsent(self, sending: Sending, reason: str) -> None:
         """Write down that this submission provably did not bring the job to the provider."""
         sending.record = sending.record.moved(sending.unsent_state, at=self.clock.now(), error=reason)
+        if not sending.is_in_doubt:
+            sending.first_sent = None
         refused = replace(sending.attempt, outcome=AttemptOutcome.REFUSED, error=reason)
         await self.journal.write_ahead([sending.record, refused])

@@ -1,5 +1,6 @@
 """Carries jobs to their ends on a backend whose jobs outlive this process; what failed of a job runs again."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +12,11 @@ from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.pacer import Pacer
 from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.poller import Poller
+from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
+from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
-from qorch.engine.remote.sender import Sender
+from qorch.engine.remote.sender import Sender, Sending
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.engine.submitter import Returned, Wanted
@@ -21,7 +24,7 @@ from qorch.engine.worker import Compute
 from qorch.errors import BackendError, JobFailedError
 from qorch.model.identity import Position
 from qorch.model.job import JobResult, JobState
-from qorch.planning.packing import PlannedJob, lost_rows
+from qorch.planning.packing import lost_rows
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 
@@ -40,12 +43,14 @@ class RemoteSubmitter:
     retrier: Retrier
     payloads: Payloads
     poller: Poller
+    queue: QueueWatch
     pacer: Pacer
     sender: Sender
     delivery: Delivery
     recovery: Recovery
     orphans: Orphans
     adoption: Adoption
+    resender: Resender
     make_recovery: Callable[[], Recovery]
     clock: Clock
     max_jobs: int
@@ -69,8 +74,8 @@ class RemoteSubmitter:
         await self.recovery.wait_at(position)
 
     async def adopt(self, wanted: Wanted) -> bool:
-        """See Submitter."""
-        return await self.adoption.take(wanted)
+        """See Submitter. Orphaned jobs come first, as they may carry rows of a job that is in doubt."""
+        return await self.adoption.take(wanted) or await self.resender.settle(wanted, self._carry)
 
     async def recover_run(self, run_id: str) -> None:
         """See Submitter."""
@@ -92,6 +97,7 @@ class RemoteSubmitter:
             await self.orphans.close()
             await self.recovery.close()
             await self.poller.close()
+            await self.queue.close()
             await self.pacer.leave()
             await self.journal.flush()
         finally:
@@ -115,37 +121,42 @@ class RemoteSubmitter:
     ) -> list[Returned]:
         """See Submitter. Rows that failed at the provider, and were not charged, run again as a job of their own.
 
-        Raises JobFailedError once no attempt is left, or for rows that would fail again, UnknownOutcomeError if a job
-        is held, RejectedError, InvalidResultError, StoreError.
+        As often as the terms (``most_repeats``) and the retry policy allow. Raises JobFailedError once no attempt is
+        left, or for rows that would fail again, UnknownOutcomeError if a job is held, RejectedError,
+        InvalidResultError, StoreError.
         """
         returned: list[Returned] = []
+        repeats_left = self.max_jobs if self.backend.terms.most_repeats is None else self.backend.terms.most_repeats
         async with AsyncExitStack() as later_jobs:
-            for attempt in range(1, self.max_jobs + 1):
+            for attempt in itertools.count(1):
                 try:
                     result = await self._run(submission, compute)
                 except JobFailedError as error:
                     if not error.is_repeatable or attempt == self.max_jobs:
                         raise JobFailedError(f"{_clause(str(error))}. {_next_step(submission)}") from error
-                    lost: PlannedJob | None = submission.job
+                    lost = submission.job
                 else:
                     returned.append(Returned(submission.job, result))
                     _check_repeatable(submission, result)
-                    n_blocks = len(result.blocks)
-                    lost = lost_rows(submission.job, [result.lost_in(index) for index in range(n_blocks)])
-                if lost is None:
-                    return returned
-                if attempt < self.max_jobs:
-                    submission = replace(submission, ordinal=next_ordinal(), job=lost)
-                    await later_jobs.enter_async_context(self.reserved([submission], compute=compute))
-        raise JobFailedError(
-            f"{submission.job.n_rows} rows failed at {self.backend.name} in each of {self.max_jobs} jobs."
-            f" {_next_step(submission)}"
-        )
+                    failed = lost_rows(submission.job, [result.lost_in(index) for index in range(len(result.blocks))])
+                    if failed is None:
+                        break
+                    if attempt == self.max_jobs or not repeats_left:
+                        raise JobFailedError(
+                            f"{failed.n_rows} rows failed at {self.backend.name} in each of {attempt} jobs:"
+                            f" {_reasons(result)}. {_next_step(submission)}"
+                        )
+                    lost, repeats_left = failed, repeats_left - 1
+                submission = replace(submission, ordinal=next_ordinal(), job=lost)
+                await later_jobs.enter_async_context(self.reserved([submission], compute=compute))
+        return returned
 
     async def _run(self, submission: Submission, compute: Compute) -> JobResult:
         """Run a job once."""
         await self.payloads.prepare(submission, compute)
-        sending = self.sender.begin(submission)
+        return await self._carry(self.sender.begin(submission), compute)
+
+    async def _carry(self, sending: Sending, compute: Compute) -> JobResult:
         async with self.pacer.permit() as permit:
             await self.sender.submit(sending, permit)
             return await self.delivery.deliver(
@@ -159,13 +170,19 @@ class RemoteSubmitter:
 
 def _check_repeatable(submission: Submission, result: JobResult) -> None:
     """Raise JobFailedError if rows failed that would fail again; all that came is recorded."""
-    hopeless = [part for parts in result.lost for part in parts if len(part.rows) and not part.is_repeatable]
-    if hopeless:
-        count = sum(len(part.rows) for part in hopeless)
-        reasons = "; ".join(dict.fromkeys(_clause(part.reason) or "the provider gave no reason" for part in hopeless))
+    hopeless = tuple(tuple(part for part in parts if not part.is_repeatable) for parts in result.lost)
+    count = sum(len(part.rows) for parts in hopeless for part in parts)
+    if count:
+        reasons = _reasons(replace(result, lost=hopeless))
         raise JobFailedError(
             f"{count} of its circuits failed, and would fail again: {reasons}. {_next_step(submission)}"
         )
+
+
+def _reasons(result: JobResult) -> str:
+    """Why rows were lost, each reason once."""
+    parts = [part for parts in result.lost for part in parts if len(part.rows)]
+    return "; ".join(dict.fromkeys(_clause(part.reason) or "the provider gave no reason" for part in parts))
 
 
 def _clause(text: str) -> str:

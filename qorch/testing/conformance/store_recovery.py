@@ -10,8 +10,8 @@ from hypothesis import given, settings
 
 from qorch.errors import StoreError
 from qorch.model.identity import Position
-from qorch.model.job import OPEN_STATES, OVER_STATES, AttemptOutcome, JobState
-from qorch.ports.records import AttemptRecord, JobPlan, RawRecord, ReleasedRows, Write
+from qorch.model.job import OPEN_STATES, OVER_STATES, AttemptOutcome, JobState, QueuePlace
+from qorch.ports.records import AttemptRecord, JobPlan, QueueMove, RawRecord, ReleasedRows, Write
 from qorch.ports.store import Store
 from qorch.testing.conformance.store_fixtures import StoreFixtures
 from qorch.testing.conformance.store_records import (
@@ -44,6 +44,22 @@ class StoreRecoveryConformance(StoreFixtures):
         store.write(jobs).result()
         store.write([replace(jobs[0], state=JobState.UNKNOWN), replace(jobs[1], state=JobState.DONE)]).result()
         assert [job.job_id for job in store.open_jobs("r")] == ["r/0.0.0", "r/0.0.2"]
+
+    def test_only_a_queue_move_changes_the_place_in_the_providers_queue(self, store: Store) -> None:
+        """Writing the job again leaves it; a job may be written with one at first; one that is not stored has none."""
+        job = replace(make_job("r/0.0.0"), state=JobState.SUBMITTED, provider_id="p-1")
+        first, second = QueuePlace(2001, NOW, is_least=True), QueuePlace(3, NOW)
+        store.write([QueueMove("r/0.0.0", "r", first), job]).result()
+        store.write([replace(job, attempts=2)]).result()
+        assert store.open_jobs("r") == [replace(job, attempts=2, queue_place=first)]
+        store.write([QueueMove("r/0.0.0", "r", second)]).result()
+        store.write([replace(job, state=JobState.DONE)]).result()
+        assert [found.queue_place for found in store.jobs("r")] == [second]
+        store.write([QueueMove("r/0.0.0", "r", None)]).result()
+        assert store.jobs("r") == [replace(job, state=JobState.DONE)]
+        with pytest.raises(StoreError, match="not stored"):
+            store.write([QueueMove("r/0.0.1", "r", first)]).result()
+        assert len(store.jobs("r")) == 1
 
     def test_jobs_are_found_by_their_call(self, store: Store) -> None:
         """Step, call and run all count; oldest first, whatever their state."""

@@ -97,7 +97,8 @@ class FakeProvider:
     until lists show it; ``run_seconds``: to its end. ``rate``: its hard limit. ``outages`` and ``closures``: when it
     cannot be reached, and when it takes no jobs, as seconds from and to; ``lockouts``: when it refuses the key;
     ``lapses``: when it does not find the jobs that are fetched. ``remembers_keys_seconds``: so long after a job's first
-    submission another one under its key is answered with that job, and refused if it has other bytes.
+    submission another one under its key is answered with that job, and refused if it has other bytes. ``queue_length``:
+    so many places of its queue are told apart, and of a later one only that it is later; 0: it tells nothing of it.
     """
 
     clock: Clock
@@ -115,6 +116,7 @@ class FakeProvider:
     lockouts: Sequence[tuple[float, float]] = ()
     lapses: Sequence[tuple[float, float]] = ()
     remembers_keys_seconds: float = 0.0
+    queue_length: int = 0
     calls: "Counter[str]" = field(default_factory=Counter)
     letters: list[Letter] = field(default_factory=list)
     submitted_at: list[float] = field(default_factory=list)
@@ -160,6 +162,15 @@ class FakeProvider:
         """The jobs that lists show now."""
         now = self.now()
         return [job for job in self.jobs.values() if job.seen_at <= now]
+
+    def place_of(self, job: AcceptedJob) -> tuple[int | None, bool]:
+        """A job's place among those that are not over, in the order of acceptance; True if it is that or later."""
+        if not self.queue_length:
+            return None, False
+        now = self.now()
+        waiting = [other for other in self._jobs.values() if other.done_at > now and not other.is_cancelled]
+        place = 1 + sum(other.accepted_at < job.accepted_at for other in waiting)
+        return min(place, self.queue_length + 1), place > self.queue_length
 
     def accepted_twice(self) -> dict[str, int]:
         """Jobs per key, of the keys that have more than one: which must never happen."""

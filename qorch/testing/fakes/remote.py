@@ -205,4 +205,5 @@ class FakeRemote:
             state = RemoteState.DONE if job.failure is None else RemoteState.FAILED
         shots = {block.shots for block in job.request.blocks}
         label = replace(job.request.label or JobLabel(), n_rows=job.request.n_rows, shots=shots.pop())
-        return JobStatus(state, key=job.key, label=label)
+        position, is_least = self.provider.place_of(job) if state is RemoteState.QUEUED else (None, False)
+        return JobStatus(state, key=job.key, label=label, queue_position=position, queue_position_is_least=is_least)

@@ -14,6 +14,7 @@ from qorch.ports.records import (
     JobRecord,
     LedgerRecord,
     MetricRecord,
+    QueueMove,
     RawRecord,
     ReleasedRows,
     RunMove,
@@ -91,7 +92,7 @@ class MemoryTables:
             del kept[:-_KEPT_CHECKPOINTS]
         elif isinstance(record, ReleasedRows):
             self._release(record)
-        elif isinstance(record, JobRecord | AttemptRecord | JobPlan | RawRecord):
+        elif isinstance(record, JobRecord | QueueMove | AttemptRecord | JobPlan | RawRecord):
             self._replace_of_job(record)
         else:
             self._replace_of_run(record)
@@ -108,9 +109,12 @@ class MemoryTables:
         else:
             self.steps[record.run_id, record.step] = record
 
-    def _replace_of_job(self, record: JobRecord | AttemptRecord | JobPlan | RawRecord) -> None:
+    def _replace_of_job(self, record: JobRecord | QueueMove | AttemptRecord | JobPlan | RawRecord) -> None:
         if isinstance(record, JobRecord):
-            self.jobs[record.job_id] = record
+            known = self.jobs.get(record.job_id, record)
+            self.jobs[record.job_id] = replace(record, queue_place=known.queue_place)
+        elif isinstance(record, QueueMove):
+            self.jobs[record.job_id] = replace(self.jobs[record.job_id], queue_place=record.place)
         elif isinstance(record, AttemptRecord):
             self.attempts.setdefault(record.job_id, {})[record.ordinal] = record
         elif isinstance(record, JobPlan):
@@ -132,9 +136,9 @@ class MemoryTables:
                 del owners[claim]
 
 
-_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord
+_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord | QueueMove
 
 
 def _generation(record: Write) -> int:
-    """Runs before all else: one call may hold a run and what belongs to it in any order."""
-    return 0 if isinstance(record, RunRecord) else 1
+    """Runs before all else, and jobs before their places: one call may hold what belongs together in any order."""
+    return 0 if isinstance(record, RunRecord) else 2 if isinstance(record, QueueMove) else 1

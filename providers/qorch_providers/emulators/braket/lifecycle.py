@@ -28,6 +28,7 @@ _HUGE_BYTES = 512 * 1024 * 1024
 # If it were loaded, it would only print a word.
 _PICKLE = b"cbuiltins\nprint\n(S'unpickled'\ntR."
 _TOLD = "the emulator was told to let this fail"
+_INVALID = "Validation failed: the emulator was told that this program is invalid"
 
 Simulation = asyncio.Future[list[list[ProgramOutcome]]]
 
@@ -121,6 +122,9 @@ class TaskLifecycle:
             executed = await simulation
         except (ArithmeticError, CircuitError, MemoryError, ValueError) as error:
             self._fail(task, f"the program could not be simulated: {error}")
+            return
+        if "invalid" in faults:
+            self._fail(task, _INVALID)
             return
         if "failure" in faults or (faults & {"child-failure", "child-broken"} and not task.order.is_set):
             self._fail(task, _TOLD)

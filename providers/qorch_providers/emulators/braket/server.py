@@ -58,6 +58,13 @@ class RunningBraket(RunningServer[BraketEmulator]):
         self.url = self.root
         self.environment = environment(self.url, settings)
 
+    def forget(self, arn: str) -> None:
+        """Let a task be as if it had never been, but in the books: neither its ARN nor its token is known any more."""
+        self._server.call(self._forget(arn))
+
+    async def _forget(self, arn: str) -> None:
+        self._server.hosted.service.registry.forget(arn)
+
 
 def environment(url: str, settings: BraketSettings) -> dict[str, str]:
     """The variables that send Braket's SDK and boto3 to an emulator."""

@@ -67,7 +67,9 @@ class BraketService:
         )
 
     def set_faults(self, text: str) -> None:
-        """Replace all faults; they count calls from here. Raises UsageError."""
+        """Replace all faults; they count calls from here, and every task is listed now. Raises UsageError."""
+        for task in self.registry.tasks:
+            task.is_unlisted = False
         self.plan = FaultPlan(read_faults(text), self._fault_rng)
 
     def authorize(self, authorization: str | None) -> Caller:
@@ -147,6 +149,7 @@ class BraketService:
             accepted_unix=self.clock.unix(),
             now_seconds=self.clock.protocol_seconds(),
         )
+        task.is_unlisted = "unlisted" in faults
         self.lifecycle.begin(task, submission, faults=faults)
         return task
 

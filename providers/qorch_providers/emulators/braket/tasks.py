@@ -72,6 +72,8 @@ class EmulatedTask:
     failed_executables: frozenset[int] = frozenset()
     price_micros: int = 0
     n_replays: int = 0
+    is_unlisted: bool = False
+    is_forgotten: bool = False
     background: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -110,7 +112,7 @@ class TaskRegistry:
     def recall(self, region: str, token: str, digest: str, *, now_seconds: float) -> EmulatedTask | None:
         """The task that was made with this token, if it is still known. Raises UsageError if it was another's."""
         found = self._by_token.get((region, token))
-        if found is None or now_seconds - found[1] >= self._token_seconds:
+        if found is None or found[0].is_forgotten or now_seconds - found[1] >= self._token_seconds:
             return None
         if found[0].order.digest != digest:
             raise UsageError("The client token was already used with other parameters; send a new one")
@@ -134,6 +136,10 @@ class TaskRegistry:
         self._waiting.setdefault(order.device.arn, {})[task] = None
         self._active[order.device.arn] = self.count_active(order.device) + 1
         return task
+
+    def forget(self, arn: str) -> None:
+        """Know a task no more, except in ``tasks``."""
+        self._by_arn[arn].is_forgotten = True
 
     def move(self, task: EmulatedTask, status: str, *, now_unix: float) -> None:
         """Give a task another status."""
@@ -183,7 +189,7 @@ class TaskRegistry:
         start = len(self.tasks) - 1 if token is None else _read_token(token)
         page: list[EmulatedTask] = []
         for task in reversed(self.tasks[: start + 1]):
-            is_wanted = task.order.region == region and self._is_visible(task, now_unix)
+            is_wanted = task.order.region == region and self._is_visible(task, now_unix) and not task.is_unlisted
             if not is_wanted or not all(condition(task) for condition in conditions):
                 continue
             if len(page) == limit:
@@ -192,7 +198,7 @@ class TaskRegistry:
         return page, None
 
     def _is_visible(self, task: EmulatedTask, now_unix: float) -> bool:
-        return now_unix - task.accepted_unix >= self._visible_seconds
+        return not task.is_forgotten and now_unix - task.accepted_unix >= self._visible_seconds
 
 
 def make_arn(region: str, account: str) -> str:

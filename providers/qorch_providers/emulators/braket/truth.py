@@ -8,13 +8,14 @@ KEY_NAME = "qorch_key"
 def truth_document(task: EmulatedTask) -> dict[str, object]:
     """One accepted task. Times are real seconds since 1970, not scaled; the price is what is charged as things stand.
 
+    ``key``: the tag of that name, else the client token. ``rows_completed``: how many executables ran and did not fail.
     ``replays``: how often the same call came again with its client token, and was answered with this task.
     """
     order = task.order
     return {
         "id": task.arn,
         "parent_id": None,
-        "key": task.tags.get(KEY_NAME),
+        "key": task.tags.get(KEY_NAME, order.client_token),
         "name": None,
         "target": order.device.arn,
         "status": task.status,
@@ -27,6 +28,8 @@ def truth_document(task: EmulatedTask) -> dict[str, object]:
         "started_at_unix": task.started_unix,
         "completed_at_unix": task.ended_unix,
         "children": [],
+        "rows_completed": order.n_executables - len(task.failed_executables) if task.status == "COMPLETED" else 0,
+        "directory": task.directory,
         "client_token": order.client_token,
         "replays": task.n_replays,
         "tags": dict(task.tags),

@@ -56,13 +56,6 @@ class RunningEmulator(RunningServer[Emulator]):
         super().__init__(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
         self.url = self.root + BASE
 
-    def submissions(self) -> list[str]:
-        """SHA-256 of the body of every `POST /jobs` that has arrived in full, accepted or not, oldest first."""
-        return self._server.call(self._submissions())
-
-    async def _submissions(self) -> list[str]:
-        return list(self._server.hosted.traffic.digests_by_route["post"])
-
 
 @contextmanager
 def start(settings: Settings | None = None, *, timer: Timer | None = None) -> Iterator[RunningEmulator]:

@@ -6,15 +6,20 @@ KEY_NAME = "qorch_key"
 
 
 def truth_document(job: Job) -> dict[str, object]:
-    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged so far."""
+    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged so far.
+
+    ``rows_completed``: how many of its circuits ran and did not fail.
+    """
     order = job.order
+    status = "deleted" if job.is_deleted else job.status
+    children = [{"id": child, "status": job.child_status(index)} for index, child in enumerate(job.child_ids)]
     return {
         "id": job.id,
         "parent_id": None,
         "key": (order.metadata or {}).get(KEY_NAME),
         "name": order.name,
         "target": order.backend,
-        "status": "deleted" if job.is_deleted else job.status,
+        "status": status,
         "rows": order.n_circuits,
         "shots": None if order.is_exact else order.shots,
         "dry_run": order.dry_run,
@@ -23,5 +28,6 @@ def truth_document(job: Job) -> dict[str, object]:
         "accepted_at_unix": job.accepted_unix,
         "started_at_unix": job.started_unix,
         "completed_at_unix": job.completed_unix,
-        "children": [{"id": child, "status": job.child_status(index)} for index, child in enumerate(job.child_ids)],
+        "children": children,
+        "rows_completed": sum(each["status"] == "completed" for each in children or [{"status": status}]),
     }

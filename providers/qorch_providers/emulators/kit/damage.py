@@ -6,6 +6,8 @@ import msgspec
 
 BOMB_BYTES = 256 * 1024 * 1024
 DEPTH = 10_000
+_ROWS = ("measurements", "executableResults")
+"""Where a service that does not list ids has its rows."""
 _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>{status} | emulator</title></head>"
     b"<body><h1>Error {status}</h1><p>The web server reported a bad gateway.</p></body></html>\n"
@@ -53,8 +55,10 @@ def _drop_row(document: object) -> object:
     if not isinstance(document, dict):
         return document
     for name, value in document.items():
-        if name.endswith("_ids") and isinstance(value, list):
+        if (name.endswith("_ids") or name in _ROWS) and isinstance(value, list):
             return document | {name: value[:-1]}
+        if name == "programResults" and value:
+            return document | {name: [_drop_row(value[0]), *value[1:]]}
     return dict(list(document.items())[:-1])
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from qorch_providers.emulators.kit.control import EmulatedService
 from qorch_providers.emulators.kit.hosting import ThreadedServer
+from qorch_providers.emulators.kit.traffic import Traffic
 
 
 class Truth(TypedDict):
@@ -27,6 +28,11 @@ class EmulatorApplication(Protocol):
     @property
     def service(self) -> EmulatedService:
         """The emulated service."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """What every call goes through."""
         ...
 
     def truth(self) -> Truth:
@@ -54,6 +60,10 @@ class RunningServer(Generic[E]):
         """Every accepted job, oldest first; the keys are those of the emulator's `truth_document`."""
         return self.truth()["jobs"]
 
+    def submissions(self) -> list[str]:
+        """SHA-256 of the body of every submission that has arrived in full, accepted or not, oldest first."""
+        return self._server.call(self._submissions())
+
     def set_faults(self, text: str) -> None:
         """Replace all faults; they count calls from here. Raises UsageError."""
         self._server.call(self._set_faults(text))
@@ -64,6 +74,9 @@ class RunningServer(Generic[E]):
 
     async def _truth(self) -> Truth:
         return self._server.hosted.truth()
+
+    async def _submissions(self) -> list[str]:
+        return list(self._server.hosted.traffic.digests_by_route["post"])
 
     async def _set_faults(self, text: str) -> None:
         self._server.hosted.service.set_faults(text)

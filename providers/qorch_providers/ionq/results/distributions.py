@@ -15,7 +15,7 @@ import numpy as np
 
 from qorch.errors import InvalidResultError
 from qorch.model.arrays import FloatArray, UIntArray
-from qorch_providers.ionq.wire.sanitise import clean
+from qorch_providers.http import clean
 
 TOLERANCE = 1e-6
 """Tolerance of a probability; for exact ones, the tolerance of their sum is this for each entry."""

@@ -57,8 +57,8 @@ class NoListError(BackendError):
 
 
 class IonqClient:
-    """A client of one server. ``calls`` counts the calls by purpose: submit, poll, find, fetch,
-    cancel, availability. ``has_list``: False once the server said that it has no list of jobs.
+    """A client of the server at ``base_url``. ``calls`` counts the calls by purpose: submit, poll, find, fetch,
+    cancel, availability, diagnose. ``has_list``: False once the server said that it has no list of jobs.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the key was refused.
@@ -72,7 +72,7 @@ class IonqClient:
         self._has_listed = False
         self._takes_filters = True
         self._http = http
-        self._base_url = access.base_url
+        self.base_url = access.base_url
         self._secrets = (access.key,)
         self.version = version
         self._jobs = f"/{version}/jobs"
@@ -208,7 +208,7 @@ class IonqClient:
         except UnreachableError as error:
             raise UnreachableError(self._tell_unreachable(error)) from error
         if is_tls_wanted(response):
-            words = f"{method} {path}: the server at {self._base_url} wants https"
+            words = f"{method} {path}: the server at {self.base_url} wants https"
             raise UnreachableError(self._tell_unreachable(words))
         self._has_answered = True
         return response
@@ -218,7 +218,7 @@ class IonqClient:
         if self._has_answered:
             return str(problem)
         return (
-            f"{problem}. Nothing has answered as IonQ's API at {self._base_url} so far: look at {URL_NAME} (host name,"
+            f"{problem}. Nothing has answered as IonQ's API at {self.base_url} so far: look at {URL_NAME} (host name,"
             " port, https or http) and at the network; qorch uses no proxy (HTTPS_PROXY is not read)"
         )
 

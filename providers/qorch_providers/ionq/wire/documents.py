@@ -17,8 +17,9 @@ import msgspec
 from qorch.errors import InvalidResultError
 from qorch.model.job import Availability, JobStatus, RemoteState
 from qorch.model.label import JobLabel
+from qorch_providers.http import clean
 from qorch_providers.ionq.labels import CONTEXT_FIELD, DIGEST_FIELD, JOB_FIELD, KEY_FIELD, ROWS_FIELD
-from qorch_providers.ionq.wire.sanitise import check_id, clean, is_path
+from qorch_providers.ionq.wire.sanitise import check_id, is_path
 
 T = TypeVar("T")
 

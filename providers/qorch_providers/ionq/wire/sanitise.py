@@ -1,14 +1,12 @@
-"""Checks or cleans text from a server (ids, paths, messages) before it is used or shown."""
+"""Checks ids and paths from a server before they are used."""
 
 import re
-import unicodedata
 
 from qorch.errors import InvalidResultError
+from qorch_providers.http import clean
 
-MAX_TEXT = 300
 _ID = re.compile(r"[A-Za-z0-9:_.-]{1,256}", re.ASCII)
 _PATH = re.compile(r"/v0\.[0-9]{1,2}(?:/[A-Za-z0-9:_.-]{1,256}){1,12}", re.ASCII)
-_UNWANTED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def check_id(text: str) -> str:
@@ -21,10 +19,3 @@ def check_id(text: str) -> str:
 def is_path(text: str) -> bool:
     """Whether a text is a path of this API on the same server, and cannot lead elsewhere."""
     return bool(_PATH.fullmatch(text)) and ".." not in text and "." not in text.split("/")
-
-
-def clean(text: str, *, limit: int = MAX_TEXT) -> str:
-    """The text in one line without control, bidirectional and other invisible characters, cut to ``limit``."""
-    kept = (" " if unicodedata.category(letter) in _UNWANTED else letter for letter in text[: 8 * limit])
-    line = " ".join("".join(kept).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"

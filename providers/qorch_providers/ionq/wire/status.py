@@ -19,10 +19,9 @@ from qorch.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from qorch_providers.http import HttpResponse, is_safe_id, mask, redirect_target, retry_after_seconds
+from qorch_providers.http import HttpResponse, clean, is_safe_id, mask, redirect_target, retry_after_seconds
 from qorch_providers.ionq.access import KEY_NAME, URL_NAME
 from qorch_providers.ionq.wire.documents import decode_accepted, decode_error
-from qorch_providers.ionq.wire.sanitise import clean
 
 REFUSED_QUERY = frozenset({400, 422})
 """Statuses by which a server refuses the parameters of a GET."""

@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,16 +13,20 @@ import pytest
 
 from qorch.errors import BusyError
 from qorch.model.circuit import build_gate_list
+from qorch.model.counts import concatenate_counts
 from qorch.model.job import JobRequest, JobResult, JobStatus, Payload, RemoteState
 from qorch.model.label import JobLabel, format_rows
+from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.verification import verify_result
 from qorch.ports.backend import Backend, RemoteBackend
-from qorch.testing.conformance.backend import BackendConformance, block_of, gate_triple
+from qorch.testing.conformance.backend import BackendConformance, block_of, counts_of, gate_triple, values_of
 from qorch.testing.conformance.remote.harness import Behaviour, ProviderHarness
 
 T = TypeVar("T")
 LONGEST_SECONDS = 60.0
 """No job of the suite takes longer at a loopback server."""
+AT_ONCE = 16
+"""Jobs at a time, if a check has more rows than fit into one."""
 WAIT_SECONDS = 0.01
 """Between two looks at a job."""
 SHOTS = 1_000
@@ -45,11 +49,15 @@ class RemoteChecks(BackendConformance):
     """Executes the shared checks at a provider; the harness comes from the fixture ``provider`` of the subclass."""
 
     harness: ProviderHarness
+    most_rows: int | None = None
+    """Rows that fit into one job, as an open backend says; the class learns it once. None is any number."""
 
     @pytest.fixture(autouse=True)
     def _begin_sound(self, provider: ProviderHarness) -> Iterator[None]:
         self.harness = provider
         provider.behave()
+        if self.most_rows is None:
+            type(self).most_rows = self.ask(_most_rows_of)
         yield
         provider.behave()
 
@@ -58,9 +66,25 @@ class RemoteChecks(BackendConformance):
         return self.harness.make_backend()
 
     async def execute(self, backend: Backend, request: JobRequest) -> JobResult:
-        """Submit the job, poll until it is over, fetch, read and verify."""
+        """Submit the job, or several if it has too many rows; poll until all are over, fetch, read, verify and join."""
         assert isinstance(backend, RemoteBackend)
-        return await self.result_of(backend, await self.send(backend, request))
+        if self.most_rows is None or request.n_rows <= self.most_rows:
+            return await self.result_of(backend, await self.send(backend, request))
+        blocks = [await self._execute_in_parts(backend, block, self.most_rows) for block in request.blocks]
+        return JobResult(tuple(blocks))
+
+    async def _execute_in_parts(self, backend: RemoteBackend, block: RowBlock, most_rows: int) -> BlockResult:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def execute(first: int) -> BlockResult:
+            part = block.take(slice(first, first + most_rows))
+            async with gate:
+                sent = await self.send(backend, JobRequest(self._new_job_id(), (part,)))
+                result = await self.result_of(backend, sent)
+            assert not result.lost
+            return result.blocks[0]
+
+        return _join(await asyncio.gather(*(execute(first) for first in range(0, block.n_rows, most_rows))))
 
     def ask(self, work: Callable[[RemoteBackend], Awaitable[T]]) -> T:
         """Run ``work`` on a fresh, open backend in an event loop of its own."""
@@ -82,7 +106,8 @@ class RemoteChecks(BackendConformance):
         self.harness.behave()
 
     def request_of(self, n_rows: int = 4) -> JobRequest:
-        """A labelled job of rows of two entangled qubits that are easily told apart."""
+        """A labelled job of rows of two entangled qubits that are easily told apart; as many as fit."""
+        n_rows = min(n_rows, self.most_rows or n_rows)
         gates = build_gate_list(
             2, [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("ry", (1,), 0.4)]
         )
@@ -132,6 +157,17 @@ class RemoteChecks(BackendConformance):
         raw = await backend.fetch(sent.provider_id)
         shape = sent.payload.request.shape
         return verify_result(shape, backend.read(shape, raw))
+
+
+async def _most_rows_of(backend: RemoteBackend) -> int:
+    return backend.capabilities.max_rows_per_job
+
+
+def _join(parts: Sequence[BlockResult]) -> BlockResult:
+    """The rows of all parts of a block, one part after the other."""
+    if parts[0].counts is not None:
+        return BlockResult(counts=concatenate_counts([counts_of(part) for part in parts]))
+    return BlockResult(values=np.concatenate([values_of(part) for part in parts]))
 
 
 def long_ago() -> datetime.datetime:

@@ -14,7 +14,7 @@ QUESTIONS: dict[str, Question] = {
     "poll": lambda backend, sent: backend.poll([sent.provider_id]),
     "find": lambda backend, sent: backend.find([sent.key], since=long_ago()),
     "list_keys": lambda backend, sent: backend.list_keys(since=long_ago(), known=()),
-    "fetch": lambda backend, sent: backend.fetch(sent.provider_id),
+    "fetch": lambda backend, sent: _fetch_and_read(backend, sent),
     "availability": lambda backend, sent: backend.availability(),
 }
 
@@ -100,6 +100,11 @@ class QuestionChecks(RemoteChecks):
                 await backend.fetch(sent.provider_id)
 
         self.ask(work)
+
+
+async def _fetch_and_read(backend: RemoteBackend, sent: SentJob) -> object:
+    """What cannot be read may be seen as late as here."""
+    return backend.read(sent.payload.request.shape, await backend.fetch(sent.provider_id))
 
 
 async def _outcome(question: Awaitable[object]) -> object:

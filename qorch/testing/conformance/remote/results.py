@@ -9,8 +9,8 @@ from qorch.errors import BusyError, InvalidResultError, JobFailedError
 from qorch.model.job import JobRequest, JobResult, JobShape, RawResult, RemoteState
 from qorch.model.verification import verify_result
 from qorch.ports.backend import RemoteBackend
-from qorch.testing.conformance.backend import MAX_SIGMAS, counts_of, rows_of
-from qorch.testing.conformance.remote.base import RemoteChecks
+from qorch.testing.conformance.backend import MAX_SIGMAS, counts_of, rows_of, with_shots
+from qorch.testing.conformance.remote.base import SHOTS, RemoteChecks
 from qorch.testing.conformance.remote.harness import Behaviour
 from qorch.testing.reference import chi_square_sigmas, reference_probabilities
 
@@ -101,7 +101,7 @@ class ResultChecks(RemoteChecks):
             with self.server(damage), pytest.raises((BusyError, InvalidResultError)):
                 await self.read(backend, sent)
             result = await self.result_of(backend, sent)
-            self._check_rows(request, result, kept=list(range(N_ROWS)))
+            self._check_rows(request, result, kept=list(range(request.n_rows)))
 
         self.ask(work)
 
@@ -116,12 +116,18 @@ class ResultChecks(RemoteChecks):
         request = self.request_of(N_ROWS)
         raw = self.ask(fetch)
         later = self.make_backend()
-        self._check_rows(request, _read(later, request.shape, raw), kept=list(range(N_ROWS)))
-        fewer = JobRequest(request.job_id, (rows_of(request.blocks[0], [0, 1]),))
-        for shape, content in ((request.shape, raw.content[:-8]), (fewer.shape, raw.content), (request.shape, b"")):
+        self._check_rows(request, _read(later, request.shape, raw), kept=list(range(request.n_rows)))
+        other = self._other_rows(request)
+        for shape, content in ((request.shape, raw.content[:-8]), (other.shape, raw.content), (request.shape, b"")):
             with pytest.raises(InvalidResultError):
                 _read(later, shape, RawResult(content))
         asyncio.run(later.close())
+
+    def _other_rows(self, request: JobRequest) -> JobRequest:
+        """Fewer rows, or the only one with other shots."""
+        [block] = request.blocks
+        other = rows_of(block, [0, 1]) if request.n_rows > 1 else with_shots(block, SHOTS + 1)
+        return JobRequest(request.job_id, (other,))
 
     def _check_rows(self, request: JobRequest, result: JobResult, *, kept: list[int]) -> None:
         """The kept rows are there in their order, each with its own distribution."""

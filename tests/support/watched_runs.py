@@ -1,16 +1,16 @@
 """Whole runs against the emulator: a run whose submissions are watched, its work, and what the books say of it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+from vendors import Vendor, VendorEmulator
 
 import qorch
-from qorch.backends import open_backend
-from qorch.config import Config
 from qorch.errors import UnknownOutcomeError
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.job import JobState, Payload
@@ -22,8 +22,6 @@ from qorch.run.run import Run
 from qorch.stores import open_store
 from qorch.testing.conformance.backend import gate_triple
 from qorch.testing.reference import reference_parities, reference_probabilities
-from qorch_providers.emulators.ionq import RunningEmulator
-from qorch_providers.ionq import IonqBackend
 
 SHOTS = 4096
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
@@ -61,7 +59,8 @@ class WatchedRun:
 
     run: Run
     store: Store
-    emulator: RunningEmulator
+    vendor: Vendor
+    emulator: VendorEmulator
     sent: list[Sent] = field(default_factory=list)
 
     def accepted_by_key(self) -> dict[str, int]:
@@ -74,7 +73,7 @@ class WatchedRun:
     def check_submissions(self, *, settle_seconds: float) -> None:
         """No key was accepted twice, the books saw no POST unwatched, and none left while its key was in doubt."""
         calls = self.emulator.truth()["calls"]["by_route"]
-        assert calls.get("POST /v0.4/jobs", 0) <= len(self.sent), "something repeats calls unseen"
+        assert calls.get(self.vendor.routes["submit"], 0) <= len(self.sent), "something repeats calls unseen"
         assert all(count == 1 for count in self.accepted_by_key().values()), self.accepted_by_key()
         last: dict[str, Sent] = {}
         for sent in self.sent:
@@ -89,23 +88,23 @@ class WatchedRun:
 
 @contextmanager
 def watched_run(
-    emulator: RunningEmulator,
+    vendor: Vendor,
+    emulator: VendorEmulator,
     folder: Path,
     *,
-    options: str = "simulator",
-    key: str = "dummy",
+    options: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
     resume: bool = False,
     scale: float = 1.0,
 ) -> Iterator[WatchedRun]:
-    """Start a run on ``ionq:<options>`` with a database in ``folder``; it is closed, and so is the database.
+    """Start a run on the vendor's backend, with a database in ``folder``; it is closed, and so is the database.
 
-    ``scale``: how much faster than real the run's own waits pass.
+    ``environment``: what differs from the vendor's own for this emulator. ``scale``: how much faster than
+    real the run's own waits pass.
     """
     clock = FastClock(scale)
-    environment = {"IONQ_API_URL": emulator.url, "IONQ_API_KEY": key}
-    database = str(folder / "runs.db")
-    backend = open_backend(f"ionq:{options}", config=Config(database, environment=environment), clock=clock)
-    assert isinstance(backend, IonqBackend)
+    variables = vendor.environment(emulator.root) | environment
+    backend = vendor.open_backend(options, clock=clock, environment=variables)
     sent: list[Sent] = []
     submit = backend.submit
 
@@ -121,10 +120,10 @@ def watched_run(
             record.ended_at = clock.monotonic_ns() / 1e9
 
     vars(backend)["submit"] = watch
-    store = open_store(database, clock=clock)
+    store = open_store(str(folder / "runs.db"), clock=clock)
     try:
         with qorch.start_run("wire", backend=backend, db=store, seed=7, resume=resume, clock=clock) as run:
-            yield WatchedRun(run, store, emulator, sent)
+            yield WatchedRun(run, store, vendor, emulator, sent)
     finally:
         store.close()
 
@@ -150,5 +149,5 @@ def check_values(result: PubResult) -> None:
     pub = result.pub
     table = reference_probabilities(pub.circuit.gates, pub.parameter_values, basis=np.zeros(3, np.uint8))
     exact = reference_parities(table, np.array([0b001, 0b110], dtype=np.uint64))
-    assert (np.abs(result.values - exact) <= 6 * np.maximum(result.stderr, 1 / SHOTS)).all()
-    assert (result.shots == SHOTS).all()
+    assert (np.abs(result.values - exact) <= 6 * np.maximum(result.stderr, 1 / np.asarray(pub.shots))).all()
+    assert (result.shots == pub.shots).all()

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import urllib.request
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
@@ -32,12 +32,14 @@ REFUSED_STEPS = ("before write reserved", "after write reserved")
 ABANDONED_STEPS = ("after write unknown", "after find", "before write cancelled", "after write cancelled")
 """Those of the recovery of one that never left."""
 
-_ROUTES = {"submit": "POST /v0.4/jobs", "find": "GET /v0.4/jobs"}
 _LOOK_SECONDS = 0.001
 
 
-def kill_at(step: str, number: int, *, backend: RemoteBackend, store: Store, root: str) -> None:
-    """Kill this process when it passes the step for the ``number``-th time; ``root`` is the emulator's URL."""
+def kill_at(step: str, number: int, *, backend: RemoteBackend, store: Store, count: Callable[[str], int]) -> None:
+    """Kill this process when it passes the step for the ``number``-th time.
+
+    ``count``: how many calls of a method of the backend have reached the provider.
+    """
     moment, verb, state = (*step.split(), "")[:3]
     left = iter(range(number - 1, -1, -1))
 
@@ -50,7 +52,7 @@ def kill_at(step: str, number: int, *, backend: RemoteBackend, store: Store, roo
     if verb == "write":
         wrapped: object = _around_write(original, state, pass_by, is_before=moment == "before")
     elif moment == "during":
-        wrapped = _during_call(original, pass_by, lambda: _count_calls(root, _ROUTES[verb]))
+        wrapped = _during_call(original, pass_by, lambda: count(verb))
     else:
         wrapped = _after_call(original, pass_by)
     setattr(target, verb, wrapped)
@@ -105,6 +107,7 @@ def _during_call(
     return call
 
 
-def _count_calls(root: str, route: str) -> int:
+def count_calls(root: str, routes: Mapping[str, str], method: str) -> int:
+    """How many calls of a method of the backend have reached the emulator at this address."""
     with urllib.request.urlopen(f"{root}/_emulator/jobs", timeout=10) as answer:  # noqa: S310
-        return int(json.load(answer)["calls"]["by_route"].get(route, 0))
+        return int(json.load(answer)["calls"]["by_route"].get(routes[method], 0))

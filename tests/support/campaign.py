@@ -14,19 +14,16 @@ from typing import Any
 
 import msgspec
 from forked import Started, start_python
-from ionq_driver import Death, Life
+from life_driver import Death, Life
+from vendors import Vendor, VendorEmulator, completed_rows
 
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports.clock import WallClock
 from qorch.stores import open_store
-from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 
-DRIVER = Path(__file__).parent / "ionq_driver.py"
+DRIVER = Path(__file__).parent / "life_driver.py"
 KILLED = -9
 PATIENCE_SECONDS = 150.0
-QUICK = Settings(accept_delay="0..0.01", execute="0.001..0.01")
-"""A job is accepted at most 10 ms after its POST; the drivers settle for 50 ms and longer."""
-OPTIONS = "simulator,settle=0.05,rows=2"
 
 
 @dataclass
@@ -45,13 +42,12 @@ class Nursery:
 
 
 @contextmanager
-def open_nursery() -> Iterator[Nursery]:
-    """A nursery, which is reaped at the end."""
+def open_nursery(vendor: Vendor) -> Iterator[Nursery]:
+    """A nursery of lives on this vendor's backends, which is reaped at the end."""
     # Threads that numpy starts for itself would not survive a fork.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, str(DRIVER)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    command = [sys.executable, str(DRIVER), "nurse", vendor.name]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield Nursery(process)
     finally:
@@ -82,28 +78,22 @@ def moment_of(found: Counter[str]) -> str:
     return "+".join(state.value for state in open_states if found[state]) or "nothing open"
 
 
-def paid_rows(job: dict[str, Any]) -> int:
-    """The rows of an accepted job that ran and did not fail."""
-    children = job["children"] or [{"status": job["status"]}]
-    return sum(child["status"] == "completed" for child in children)
-
-
-def assert_paid_once(emulator: RunningEmulator, *, rows: int) -> None:
+def assert_paid_once(emulator: VendorEmulator, *, rows: int) -> None:
     """No key was accepted twice, and no row was paid twice under any key; none is missing."""
     jobs = emulator.jobs()
     keys = Counter(str(job["key"]) for job in jobs)
     assert [key for key, count in keys.items() if count > 1] == []
-    assert sum(paid_rows(job) for job in jobs) == rows
+    assert sum(completed_rows(job) for job in jobs) == rows
 
 
-def assert_none_lost(db: str, emulator: RunningEmulator) -> None:
+def assert_none_lost(db: str, emulator: VendorEmulator) -> None:
     """The database is sound, nothing is open in it, and what was accepted is done there."""
     with closing(sqlite3.connect(db)) as connection:
         assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
     with closing(open_store(db, clock=WallClock())) as store:
         assert store.open_jobs() == []
         done = {job.provider_id for job in store.jobs(state=JobState.DONE)}
-    assert done == {str(job["id"]) for job in emulator.jobs() if paid_rows(job)}
+    assert done == {str(job["id"]) for job in emulator.jobs() if completed_rows(job)}
 
 
 @dataclass
@@ -122,14 +112,15 @@ class Tally:
 
 
 @contextmanager
-def stage(folder: Path, *, settings: Settings = QUICK, **fields: Any) -> Iterator[tuple[RunningEmulator, Life]]:
-    """An emulator, and a life that works on it with a database of its own."""
+def stage(vendor: Vendor, folder: Path, *, settings: Any = None, **fields: Any) -> Iterator[tuple[Any, Life]]:
+    """An emulator, and a life that works on it with a database of its own; without ``settings`` a quick one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with start(settings) as emulator:
-        yield emulator, Life(**{"db": str(folder / "q.db"), "url": emulator.root, "options": OPTIONS} | fields)
+    with vendor.start(settings or vendor.quick) as emulator:
+        given = {"vendor": vendor.name, "db": str(folder / "q.db"), "root": emulator.root, "options": vendor.options}
+        yield emulator, Life(**given | fields)
 
 
-def wait_for(emulator: RunningEmulator, is_enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+def wait_for(emulator: VendorEmulator, is_enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """The accepted jobs, once there is enough of them."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_enough(jobs := emulator.jobs()):
@@ -147,7 +138,7 @@ def kill_at_step(nursery: Nursery, life: Life, step: str, number: int) -> None:
 @contextmanager
 def start_driver(life: Life) -> Iterator[Started]:
     """A life in a program of its own, which is reaped at the end."""
-    arguments = [msgspec.json.encode(life).decode()]
+    arguments = ["live", msgspec.json.encode(life).decode()]
     process = start_python(str(DRIVER), arguments, cwd=Path(life.db).parent, environment=os.environ)
     try:
         yield process

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from qorch.model.counts import Counts, merge_counts
 from qorch.model.samples import Samples
 from qorch.testing.reference import chi_square_sigmas
-from qorch_providers.aer import sampling
-from qorch_providers.aer.sampling import sample_counts
+from qorch_providers import sampling
+from qorch_providers.sampling import sample_counts
 
 
 def draw(probabilities: np.ndarray, *, shots: int, shot_offset: int = 0, first_ordinal: int = 0) -> Counts:

@@ -1,6 +1,6 @@
-"""A light program that buys rows from an emulator of IonQ's service, step by step, and can be killed at any moment.
+"""A light program that buys rows from an emulator of a vendor's service, step by step, and can be killed at any moment.
 
-``python ionq_driver.py LIFE`` lives one life; without arguments it is a nursery, which lives one for each line of its
+``python life_driver.py live LIFE`` lives one life; ``nurse VENDOR`` is a nursery, which lives one for each line of its
 input, in a fork of itself: so a life starts in milliseconds, and a random kill strikes work and not the loading of
 modules. A LIFE is JSON.
 """
@@ -14,10 +14,12 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from functools import partial
 
 import msgspec
 import numpy as np
-from ionq_steps import kill_at
+from submission_steps import count_calls, kill_at
+from vendors import vendor_named
 
 from qorch.errors import QorchError, UnknownOutcomeError
 from qorch.model.circuit import Circuit, build_gate_list, free_circuit
@@ -28,9 +30,10 @@ from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
 from qorch.stores import open_store
 from qorch.wiring import start_run
-from qorch_providers.ionq import open_backend
 
 HELD, STOPPED = 4, 128 + signal.SIGINT
+N_CERTAIN = 7
+"""Qubits of rows that have one outcome: enough for 128 rows."""
 LONGEST_SECONDS = 120.0
 """No life lasts longer: it is killed, and the campaign sees that it never ended."""
 
@@ -38,13 +41,15 @@ LONGEST_SECONDS = 120.0
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """What a life is to do, and where it ends before its time.
 
-    ``url``: of the emulator, without a version; ``options``: of the backend ``ionq:``. ``rows`` of every one of
-    ``steps``, of ``shots`` each. ``die_at``: a named step, at its ``die_number``-th time. ``die_after_seconds``: in the
-    nursery only.
+    ``root``: of the emulator; ``options``: of the vendor's backend. ``rows`` of every one of ``steps``, of ``shots``
+    each; ``is_certain``: each row has one outcome, which tells its number, so that no randomness is in the results;
+    otherwise a vendor's samples must be seeded if lives are to be compared. ``die_at``: a named step, at its
+    ``die_number``-th time. ``die_after_seconds``: in the nursery only.
     """
 
+    vendor: str
     db: str
-    url: str
+    root: str
     options: str
     name: str = "driven"
     steps: int = 5
@@ -52,6 +57,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     shots: int = 30
     seed: int = 1
     cache: str | None = None
+    is_certain: bool = False
     die_at: str | None = None
     die_number: int = 1
     die_after_seconds: float | None = None
@@ -71,10 +77,11 @@ def live(life: Life) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with closing(open_store(life.db, clock=WallClock())) as store:
-            environment = {"IONQ_API_URL": life.url, "IONQ_API_KEY": "dummy"}
-            backend = open_backend(life.options, clock=WallClock(), environment=environment)
+            vendor = vendor_named(life.vendor)
+            backend = vendor.open_backend(life.options, clock=WallClock(), environment=vendor.environment(life.root))
             if life.die_at is not None:
-                kill_at(life.die_at, life.die_number, backend=backend, store=store, root=life.url)
+                count = partial(count_calls, life.root, vendor.routes)
+                kill_at(life.die_at, life.die_number, backend=backend, store=store, count=count)
             _train(life, backend, store)
     except UnknownOutcomeError as error:
         return _end(HELD, held=str(error))
@@ -96,7 +103,7 @@ def _train(life: Life, backend: RemoteBackend, store: Store) -> None:
         resume=True,
         progress=lambda _: None,
     )
-    circuit = make_circuit()
+    circuit = make_circuit(life)
     counts = []
     with run:
         _say(run=run.run_id)
@@ -109,15 +116,19 @@ def _train(life: Life, backend: RemoteBackend, store: Store) -> None:
     _say(done=hashlib.sha256(text.encode()).hexdigest(), executed=run.totals.rows_executed)
 
 
-def make_circuit() -> Circuit:
-    """Two qubits, two angles, and outcomes that tell the bit order."""
+def make_circuit(life: Life) -> Circuit:
+    """Two qubits, two angles, and outcomes that tell the bit order; or one rotation of each of some qubits."""
     ry, cx, rx = (GATES_BY_NAME[name].opcode for name in ("ry", "cx", "rx"))
+    if life.is_certain:
+        return free_circuit(build_gate_list(N_CERTAIN, [(rx, (qubit,), (None,)) for qubit in range(N_CERTAIN)]))
     return free_circuit(build_gate_list(2, [(ry, (0,), (None,)), (cx, (0, 1), ()), (rx, (1,), (None,))]))
 
 
 def make_angles(life: Life, step: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Radians ``(rows, 2)``, all different over all steps."""
+    """Radians ``(rows, angles)``, all different over all steps; certain rows flip the qubits of their number's bits."""
     numbers = step * life.rows + np.arange(life.rows)
+    if life.is_certain:
+        return np.pi * ((numbers[:, np.newaxis] >> np.arange(N_CERTAIN)) & 1)
     return np.stack([0.3 + 0.01 * numbers, 1.1 - 0.02 * numbers], axis=1)
 
 
@@ -131,8 +142,9 @@ def _end(code: int, **fields: object) -> int:
     return code
 
 
-def nurse() -> None:
+def nurse(vendor: str) -> None:
     """Live the lives that standard input names, one after the other, and say how each ended."""
+    vendor_named(vendor).load()
     _load_everything()
     for line in sys.stdin:
         os.write(1, msgspec.json.encode(_bear(msgspec.json.decode(line, type=Life))) + b"\n")
@@ -181,6 +193,7 @@ def _live_in_fork(life: Life, writer: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.exit(live(msgspec.json.decode(sys.argv[1], type=Life)))
-    nurse()
+    what, given = sys.argv[1:]
+    if what == "live":
+        sys.exit(live(msgspec.json.decode(given, type=Life)))
+    nurse(given)

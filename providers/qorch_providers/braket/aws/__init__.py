@@ -1,0 +1,1 @@
+"""The account: credentials, region and endpoints as AWS's own tools find them, and signatures."""

@@ -1,0 +1,1 @@
+"""From the documents of a finished task to counts or exact values."""
