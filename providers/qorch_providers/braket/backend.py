@@ -116,7 +116,7 @@ class BraketBackend:
         self._refused_at: dict[str, datetime.datetime] = {}
         self._memory = TaskMemory()
         self._search = TaskSearch(client, options.device_arn, clock=clock)
-        self._list_health = ListHealth("Amazon Braket", self.availability, clock=clock)
+        self._list_health = ListHealth("Amazon Braket", self._look, clock=clock)
         self._collector = AnswerCollector(
             client, objects, self._memory, clock=clock, settle_seconds=options.settle_seconds
         )
@@ -261,13 +261,17 @@ class BraketBackend:
         await self._client.cancel(provider_id, token=token)
 
     async def availability(self) -> Availability:
-        """See RemoteBackend. A calibration that it shows changes the context of what follows."""
+        """See RemoteBackend. A calibration that it shows changes the context of what follows.
+
+        Raises RejectedError if the device is retired: waiting would be in vain.
+        """
         seen = await self._see_device()
         if seen.status == RETIRED:
-            return Availability(is_open=False, reason=f"{seen.device.name} is retired; choose another device")
-        queue = f"{seen.waiting} tasks wait" if seen.waiting else ""
-        reason = queue if seen.is_online else f"{seen.device.name} is {seen.status.lower()}"
-        return Availability(is_open=seen.is_online, reason=reason, n_qubits=seen.device.n_qubits)
+            raise RejectedError(f"{seen.device.name} is retired and takes no tasks any more; choose another device")
+        return _as_availability(seen)
+
+    async def _look(self) -> Availability:
+        return _as_availability(await self._see_device())
 
     async def diagnose(self) -> Sequence[Finding]:
         """See Diagnosable."""
@@ -307,6 +311,12 @@ class BraketBackend:
         from qorch_providers.braket.aws.default_bucket import find_default_bucket
 
         return find_default_bucket(self._access.session, region=self._access.region, environment=self._environment)
+
+
+def _as_availability(seen: SeenDevice) -> Availability:
+    queue = f"{seen.waiting} tasks wait" if seen.waiting else ""
+    reason = queue if seen.is_online else f"{seen.device.name} is {seen.status.lower()}"
+    return Availability(is_open=seen.is_online, reason=reason, n_qubits=seen.device.n_qubits)
 
 
 def _terms(options: Options, access: Access) -> Terms:
