@@ -17,6 +17,7 @@ CERTAIN = MappingProxyType({"is_certain": True})
 """Samples of Braket have no seed: so each row has one outcome, by which rows that were paired wrongly are seen."""
 SHORT = MappingProxyType({"is_certain": True, "steps": 2, "rows": 4})
 BRIEF = ("after write intent", "during submit", "after submit", "after fetch")
+SOME_STEPS = [pytest.param(step, marks=() if step in BRIEF else pytest.mark.soak) for step in STEPS]
 KILLS = (12, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]))
 FEWER_KILLS = (6, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]))
 
@@ -49,9 +50,7 @@ class TestStepsRemembered(KillChecks):
     fields = SHORT
     slow_options = "garnet,settle=0.3,rows=2"
 
-    @pytest.mark.parametrize(
-        "step", [pytest.param(step, marks=() if step in BRIEF else pytest.mark.soak) for step in STEPS]
-    )
+    @pytest.mark.parametrize("step", SOME_STEPS)
     def test_killed_at_a_step_of_a_submission(
         self, nursery: Nursery, tmp_path: Path, undisturbed: Death, step: str
     ) -> None:

@@ -40,8 +40,9 @@ LATEST_SECONDS = 0.6
 
 
 class KillCampaign:
-    """Its module has the fixture ``nursery``. What a subclass says: the ``vendor``, the options of its backend, and what an emulator does now and then.
+    """Its module has the fixture ``nursery``.
 
+    What a subclass says: the ``vendor``, the options of its backend, and what an emulator does now and then.
     ``slow_options``: with a settle time above that of a loaded machine, which may be slow to take a call that was sent.
     ``settings`` of an emulator, the vendor's quick ones if None. ``trouble``: faults of every third run of a campaign.
     ``fields`` of every life.
