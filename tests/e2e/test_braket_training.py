@@ -16,7 +16,7 @@ def train(folder: Path, backend: str, *options: str, environment: dict[str, str]
     """``qorch train digits`` as a process of its own; its JSON report."""
     command = ["train", "digits", "--backend", backend, "--json", *options, "--db", str(folder / "runs.db")]
     process = start_python("qorch.cli.main", command, cwd=folder, environment=os.environ | environment)
-    out, err = process.communicate(timeout=280)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     document: dict[str, Any] = json.loads(out)
     return document
@@ -42,18 +42,14 @@ def compare(folder: Path, target: str, *options: str, least: float) -> None:
 @pytest.mark.timeout(600)
 def test_digits_on_a_machine_reaches_aers_accuracy(tmp_path: Path) -> None:
     """A few images on Garnet, in program sets."""
-    compare(tmp_path, "garnet", "--limit", "80", "--epochs", "1", least=0.6)
-
-
-@pytest.mark.timeout(600)
-def test_a_short_training_on_a_simulator(tmp_path: Path) -> None:
-    """Two steps on SV1, a task for each execution."""
-    compare(tmp_path, "sv1", "--limit", "16", "--epochs", "1", "--batch-size", "8", least=0.0)
+    compare(tmp_path, "garnet", "--limit", "40", "--epochs", "1", "--shots", "200", "--batch-size", "16", least=0.8)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("target", ["garnet", "sv1"])
-def test_digits_reaches_aers_accuracy(target: str, tmp_path: Path) -> None:
-    """An epoch of all images: 19 of 20 test images or more."""
-    compare(tmp_path, target, "--epochs", "1", least=0.95)
+@pytest.mark.parametrize(
+    ("target", "options"), [("garnet", ()), ("sv1", ("--limit", "40", "--shots", "200", "--batch-size", "16"))]
+)
+def test_digits_reaches_aers_accuracy(target: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    """An epoch of all images on Garnet, of some on SV1, whose tasks leave at 20 a second: 19 of 20 test images."""
+    compare(tmp_path, target, *options, "--epochs", "1", least=0.95)
