@@ -15,7 +15,7 @@ from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
-from qorch_providers.braket.access import Access, read_access
+from qorch_providers.braket.access import AwsAccess, read_access
 from qorch_providers.braket.aws.credentials import AwsCredentials
 from qorch_providers.braket.aws.endpoints import resolve_bucket
 from qorch_providers.braket.aws.session import open_session
@@ -34,7 +34,7 @@ from qorch_providers.braket.tasks.search import TaskSearch
 from qorch_providers.braket.tasks.status import look_up, read_status
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
-from qorch_providers.braket.wire.quotas import CallQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas
 from qorch_providers.http import HttpClient, Origin
 from qorch_providers.list_health import ListHealth
 
@@ -80,7 +80,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
     client = BraketClient(
         connect(access.endpoint, "braket", most_bytes=MOST_OBJECT_BYTES),
         endpoint=access.endpoint,
-        quotas=CallQuotas(clock=clock),
+        quotas=BraketQuotas(clock=clock),
     )
     objects = ResultObjects(connect_bucket, calls=client.calls, region=access.region)
     return BraketBackend(
@@ -97,7 +97,7 @@ class BraketBackend:
         name: str,
         options: Options,
         *,
-        access: Access,
+        access: AwsAccess,
         credentials: AwsCredentials,
         client: BraketClient,
         objects: ResultObjects,
@@ -319,7 +319,7 @@ def _as_availability(seen: SeenDevice) -> Availability:
     return Availability(is_open=seen.is_online, reason=reason, n_qubits=seen.device.n_qubits)
 
 
-def _terms(options: Options, access: Access) -> Terms:
+def _terms(options: Options, access: AwsAccess) -> Terms:
     return Terms(
         account=access.account,
         on_unknown=options.on_unknown,
