@@ -11,8 +11,8 @@ from forked import start_python
 
 from qorch_providers.emulators.braket import start
 
-FEW = ("--limit", "24", "--shots", "200", "--batch-size", "8")
-"""Of five test images, one is 0.2."""
+FEW = ("--limit", "20", "--shots", "100", "--batch-size", "8")
+"""Of four test images, one is 0.25."""
 
 
 def train(folder: Path, backend: str, *options: str, environment: dict[str, str]) -> dict[str, Any]:
