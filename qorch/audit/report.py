@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qorch.audit.exactness import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
+from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
 from qorch.audit.phases import label_of
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions

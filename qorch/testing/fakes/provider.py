@@ -102,7 +102,7 @@ class FakeProvider:
     submission another one under its key is answered with that job, and refused if it has other bytes. ``queue_length``:
     so many places of its queue are told apart, and of a later one only that it is later; 0: it tells nothing of it.
     ``queue_seconds``: how much of ``run_seconds`` a job waits until it runs; None: it is called queued until its end.
-    ``clock_error``: by how many seconds its clock, by which it dates acceptance and end, is fast at a time; None: it
+    ``clock_error``: by how many seconds its clock, by which it dates submission and end, is fast at a time; None: it
     dates nothing.
     """
 

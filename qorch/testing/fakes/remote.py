@@ -209,7 +209,7 @@ class FakeRemote:
         position, is_least = self.provider.place_of(job) if state is RemoteState.QUEUED else (None, False)
         return JobStatus(
             state,
-            submitted_at=self.provider.date(job.accepted_at),
+            submitted_at=self.provider.date(job.submitted_at),
             ended_at=None if job.done_at > self.provider.now() else self.provider.date(job.done_at),
             key=job.key,
             label=label,
