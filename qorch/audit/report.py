@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
 from qorch.audit.phases import label_of
+from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
 from qorch.model.money import Money

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qorch.audit.resolution import describe, wall_resolution
 from qorch.audit.report import Report, make_report
+from qorch.audit.resolution import describe, wall_resolution
 from qorch.model.timing import Phase, Span, TimeSource, attribute
 from qorch.ports.clock import WallClock
 from qorch.ports.records import SessionRecord, SpanRecord
