@@ -19,13 +19,34 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("searching", deadline=None)
 settings.load_profile("steady")
 
+UNITS = ("tests/e2e/", "tests/crash/", "tests/emulator/test_braket_sdk", "tests/emulator/test_ibm_sdk")
+"""What begins so is a unit of work under ``-n``, file by file: its tests share processes, servers or databases."""
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Under ``-m serial…`` and ``-m soak…``, files without such tests are not imported: all imports take 20 s."""
+    """Under ``-m serial…`` and ``-m soak…``, files without such tests are not imported: all together take 20 s."""
     mark = re.match("serial|soak", config.option.markexpr)
     if mark is None or collection_path.suffix != ".py":
         return None
     return f"mark.{mark[0]}" not in collection_path.read_text() or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under ``-n``, tests of kernels come first, and beside them files that use none: no kernel is compiled twice.
+
+    Then come the other files that are a unit of work, and single tests last, so that no worker waits long for another.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    file = item.nodeid.split("::")[0]
+    if "/test_local_" in file:
+        return 0
+    if not file.startswith(UNITS):
+        return 3
+    return 1 if "/test_ionq_" in file else 2
 
 
 def pytest_collection_finish() -> None:
@@ -35,17 +56,18 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Under ``-n``, tests that share something costly run in one worker."""
+    """Under ``-n``, tests that share something costly run in one worker; see also ``pytest_collection_modifyitems``."""
+    config.option.loadscopereorder = False
     from xdist.scheduler import LoadScopeScheduling
 
     class SharingScheduling(LoadScopeScheduling):
-        """A unit of work is all tests of kernels, a file whose tests share processes or databases, or one test."""
+        """A unit of work is all tests of kernels, a file whose tests share processes or servers, or one test."""
 
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
             if "/test_local_" in file:
                 return "kernels"  # two workers would both compile those that are not on the disk yet
-            return file if file.startswith(("tests/e2e/", "tests/crash/", "tests/emulator/test_ibm_sdk")) else nodeid
+            return file if file.startswith(UNITS) else nodeid
 
     return SharingScheduling(config, log)
 

@@ -14,7 +14,7 @@ from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState, QueuePlace
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
-from qorch.model.timing import Phase, Span
+from qorch.model.timing import Phase, Span, TimeSource
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
@@ -119,7 +119,10 @@ def decode_raw_result(row: SqlRow) -> RawRecord:
 
 def decode_span(row: SqlRow) -> SpanRecord:
     """A row of spans."""
-    span = Span(Phase(row.phase), row.started_ns, row.ended_ns, row.step, row.call, row.job_id)
+    source = None if row.source is None else TimeSource(row.source)
+    span = Span(
+        Phase(row.phase), row.started_ns, row.ended_ns, row.step, row.call, row.job_id, row.resolution_ns, source
+    )
     return SpanRecord(row.run_id, row.session, span)
 
 

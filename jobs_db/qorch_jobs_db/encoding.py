@@ -252,6 +252,8 @@ def _encode_span(record: SpanRecord) -> Parameters:
         span.step,
         span.call,
         span.job_id,
+        span.resolution_ns,
+        span.source,
     )
 
 

@@ -252,6 +252,8 @@ SPANS = Table(
     Column("step", Integer, nullable=False),
     Column("call", Integer, nullable=False),
     Column("job_id", Text),
+    Column("resolution_ns", BigInteger),
+    Column("source", Text),
     Index("ix_spans_run", "run_id"),
 )
 

@@ -81,7 +81,8 @@ VIEWS = {
         WHERE j.state IN ('intent', 'submitted', 'unknown')
     """,
     "phase_seconds": """
-        SELECT run_id, session, phase, COUNT(*) AS spans, SUM(ended_ns - started_ns) / 1e9 AS seconds
+        SELECT run_id, session, phase, COUNT(*) AS spans, SUM(ended_ns - started_ns) / 1e9 AS seconds,
+            SUM(resolution_ns) / 1e9 AS resolution_seconds
         FROM spans GROUP BY run_id, session, phase
     """,
     "block_overview": """

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qorch.audit.phases import label_of
+from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
 from qorch.model.money import Money
@@ -25,12 +26,18 @@ class ReportSource(RunHistory, SharedState, Protocol):
 
 @dataclass(frozen=True)
 class PhaseShare:
-    """The part of the run's wall time that was spent on one thing: ``phase`` is its label, ``phase_id`` its id."""
+    """The part of the run's wall time that was spent on one thing: ``phase`` is its label, ``phase_id`` its id.
+
+    ``resolution_seconds``: the true part differs by at most this; None if that was not estimated. ``sources``: whose
+    observations its spans rest on beside this computer's clock (TimeSource).
+    """
 
     phase_id: str
     phase: str
     seconds: float
     share: float
+    resolution_seconds: float | None = None
+    sources: tuple[str, ...] = ()
 
     @property
     def speedup_without(self) -> float | None:
@@ -49,13 +56,18 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one phase took per job: ``phase`` is its label, ``phase_id`` its id."""
+    """How long one phase took per job: ``phase`` is its label, ``phase_id`` its id.
+
+    ``resolution_seconds`` and ``sources``: see PhaseShare; each of the three differs by at most this.
+    """
 
     phase_id: str
     phase: str
     p50_seconds: float
     p90_seconds: float
     p99_seconds: float
+    resolution_seconds: float | None = None
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,13 +200,21 @@ def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord], charges: bool)
 def _phases(sessions: list[SessionRecord], spans: list[SpanRecord]) -> tuple[float, tuple[PhaseShare, ...]]:
     """Every session's wall time split up, and added over the sessions."""
     seconds: dict[str, float] = defaultdict(float)
+    doubts: dict[str, float] = defaultdict(float)
     for session in sessions:
         own = [record.span for record in spans if record.session == session.ordinal]
-        for phase, length in attribute(own, started_ns=0, ended_ns=session.wall_ns).items():
+        lengths = attribute(own, started_ns=0, ended_ns=session.wall_ns)
+        for phase, length in lengths.items():
             seconds[phase] += length
+        for phase, doubt in wall_resolution(own, lengths, started_ns=0, ended_ns=session.wall_ns).items():
+            doubts[phase] += doubt
     wall = sum(session.wall_ns for session in sessions) / 1e9
+    sources = sources_of(record.span for record in spans)
     return wall, tuple(
-        PhaseShare(phase, label_of(phase), length, length / wall if wall else 0.0) for phase, length in seconds.items()
+        PhaseShare(
+            phase, label_of(phase), length, length / wall if wall else 0.0, doubts.get(phase), sources.get(phase, ())
+        )
+        for phase, length in seconds.items()
     )
 
 
@@ -209,11 +229,12 @@ def _step_seconds(spans: list[SpanRecord]) -> Percentiles | None:
     if not extents:
         return None
     seconds = [(last - first) / 1e9 for first, last in extents.values()]
-    return Percentiles(*(float(value) for value in np.percentile(seconds, (50, 90, 99))))
+    return Percentiles(*(float(value) for value in np.percentile(seconds, PERCENTS)))
 
 
 def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
     lengths: dict[Phase, list[float]] = defaultdict(list)
+    doubts: dict[Phase, list[float | None]] = defaultdict(list)
     compiling: dict[int, list[Span]] = defaultdict(list)
     for record in spans:
         if record.span.phase is Phase.COMPILE:
@@ -221,11 +242,20 @@ def _latency(spans: list[SpanRecord]) -> tuple[Latency, ...]:
     for record in spans:
         if record.span.job_id is not None:
             lengths[record.span.phase].append(_own_seconds(record.span, compiling[record.session]))
+            doubts[record.span.phase].append(record.span.resolution_seconds)
+    sources = sources_of(record.span for record in spans if record.span.job_id is not None)
     return tuple(
-        Latency(phase.value, label_of(phase), *(float(value) for value in np.percentile(lengths[phase], (50, 90, 99))))
+        _latency_of(phase, lengths[phase], doubts[phase], sources=sources.get(phase.value, ()))
         for phase in Phase
         if phase in lengths
     )
+
+
+def _latency_of(
+    phase: Phase, lengths: Sequence[float], doubts: Sequence[float | None], *, sources: tuple[str, ...]
+) -> Latency:
+    p50, p90, p99 = (float(value) for value in np.percentile(lengths, PERCENTS))
+    return Latency(phase.value, label_of(phase), p50, p90, p99, percentile_resolution(lengths, doubts), sources)
 
 
 def _own_seconds(span: Span, compiling: list[Span]) -> float:
@@ -276,7 +306,9 @@ def _phase_lines(report: Report) -> list[str]:
     seen = [part for part in report.phases if part.seconds > 0 or part.phase_id == UNATTRIBUTED]
     for part in sorted(seen, key=lambda item: -item.seconds):
         bar = "█" * round(part.share * 30)
-        lines.append(f"  {part.phase:<22}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}")
+        known = describe(part.resolution_seconds, part.sources)
+        line = f"  {part.phase:<22}{part.seconds:>9.3f} s {part.share:>7.1%}  {bar}"
+        lines.append(f"{line.rstrip()}  {known}" if known else line)
     total = sum(part.seconds for part in report.phases)
     lines.append(f"  {'total':<22}{total:>9.3f} s {sum(part.share for part in report.phases):>7.1%}")
     left = ", ".join(f"{gain:.2f}× from {phase}" for phase, gain in _gains(report.phases)[:3])
@@ -304,6 +336,7 @@ def _latency_lines(report: Report) -> list[str]:
         *(
             f"  {part.phase:<22}{part.p50_seconds * 1e3:>7.1f} ms"
             f"{part.p90_seconds * 1e3:>7.1f} ms{part.p99_seconds * 1e3:>7.1f} ms"
+            f"  {describe(part.resolution_seconds, part.sources)}".rstrip()
             for part in report.latency
         ),
     ]

@@ -1,7 +1,7 @@
 """Collects the spans of a session, and the counts of what was executed and what was not."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -72,6 +72,21 @@ class Recorder:
         with self._lock:
             self._spans.append(span)
         return span
+
+    def add_spans(self, spans: Iterable[Span], position: Position, job_id: str) -> None:
+        """Record spans of a job, given in absolute times."""
+        with self._lock:
+            self._spans += [
+                replace(
+                    span,
+                    started_ns=span.started_ns - self.origin_ns,
+                    ended_ns=span.ended_ns - self.origin_ns,
+                    step=position.step,
+                    call=position.call,
+                    job_id=job_id,
+                )
+                for span in spans
+            ]
 
     def spans_at(self, position: Position) -> tuple[Span, ...]:
         """The spans of one call that were not drained yet."""

@@ -33,9 +33,20 @@ ONCE = frozenset({Phase.COMPILE, Phase.IMPORT, Phase.WORKERS, Phase.START, Phase
 """Phases that a session has once, however long it trains."""
 
 
+class TimeSource(StrEnum):
+    """Whose observation an edge of a span is, if not this process's own clock; as stored."""
+
+    PROVIDER = "provider"
+    POLLS = "polls"
+
+
 @dataclass(frozen=True)
 class Span:
-    """One phase from ``started_ns`` to ``ended_ns``; ``job_id`` is None for what belongs to no job."""
+    """One phase from ``started_ns`` to ``ended_ns``; ``job_id`` is None for what belongs to no job.
+
+    ``resolution_ns``: the true length differs by at most this from the stated one; None if that was not estimated.
+    ``source``: None for what was measured by the clock of this process, and for what earlier versions stored.
+    """
 
     phase: Phase
     started_ns: int
@@ -43,11 +54,18 @@ class Span:
     step: int = -1
     call: int = 0
     job_id: str | None = None
+    resolution_ns: int | None = None
+    source: TimeSource | None = None
 
     @property
     def seconds(self) -> float:
         """The length of the span."""
         return (self.ended_ns - self.started_ns) / 1e9
+
+    @property
+    def resolution_seconds(self) -> float | None:
+        """By how much the length may be wrong; None if that was not estimated."""
+        return None if self.resolution_ns is None else self.resolution_ns / 1e9
 
 
 def attribute(spans: Iterable[Span], *, started_ns: int, ended_ns: int) -> dict[str, float]:

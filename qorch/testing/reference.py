@@ -138,9 +138,11 @@ def reference_parities(probabilities: FloatArray, masks: UIntArray) -> FloatArra
 
 
 def chi_square_sigmas(observed: FloatArray, probabilities: FloatArray) -> float:
-    """By how many standard deviations Pearson's statistic of one histogram exceeds its mean.
+    """How unlikely a histogram is by Pearson's statistic, in standard deviations of a normal number.
 
-    Outcomes that are expected fewer than five times count as one; infinite if an impossible outcome was seen.
+    The cube root of the statistic is nearly normal (Wilson and Hilferty); the statistic itself is not, if few outcomes
+    are counted. Outcomes that are expected fewer than five times count as one; infinite if an impossible outcome was
+    seen.
     """
     expected = probabilities * observed.sum()
     if observed[expected < 1e-9].any():
@@ -152,4 +154,5 @@ def chi_square_sigmas(observed: FloatArray, probabilities: FloatArray) -> float:
         seen, wanted = seen[:-1], wanted[:-1]
     freedom = max(1, len(wanted) - 1)
     statistic = float(((seen - wanted) ** 2 / wanted).sum())
-    return (statistic - freedom) / float(np.sqrt(2.0 * freedom))
+    spread = 2.0 / (9.0 * freedom)
+    return float(((statistic / freedom) ** (1.0 / 3.0) - (1.0 - spread)) / np.sqrt(spread))

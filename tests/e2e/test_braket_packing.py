@@ -18,14 +18,23 @@ from forked import start_python
 import qorch
 from qorch.bench.shapes import Shape, all_shapes
 from qorch.model.job import Payload
+from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
+from qorch.run.run import Run
 from qorch.testing.reference import reference_parities, reference_probabilities
 
 pytestmark = [pytest.mark.serial, pytest.mark.flaky(reruns=2)]
 
 EXECUTIONS, MOST_EXECUTABLES = 2_080, 100
 MOST_CPU_MICROSECONDS = 150.0
-"""Per packed execution, its durable row included, on a machine that is otherwise idle."""
+"""Per packed execution, its durable row included, without polls, on a machine that is otherwise idle."""
+POLLS = 20
+"""Of which the CPU time of one is known."""
+
+
+def slack() -> float:
+    """By how much an execution may exceed what an idle machine needs: more if others use this one, too."""
+    return 1.2 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @dataclass
@@ -36,13 +45,20 @@ class Measured:
     calls: dict[str, dict[str, int]] = field(default_factory=dict)
     sent_bytes: list[int] = field(default_factory=list)
     cpu_seconds: float = 0.0
+    poll_seconds: float = 0.0
+    polls: int = 0
+
+    @property
+    def microseconds(self) -> float:
+        """CPU time per execution without the polls, whose number is a matter of how long the tasks take."""
+        return 1e6 * (self.cpu_seconds - self.polls * self.poll_seconds) / EXECUTIONS
 
     def __str__(self) -> str:
         """Per execution."""
-        executions = sum(job["rows"] for job in self.jobs)
         return (
-            f"{executions} executions, {len(self.jobs)} tasks, {sum(self.sent_bytes) / executions:.0f} bytes and"
-            f" {1e6 * self.cpu_seconds / executions:.0f} µs of CPU each, {self.calls['by_route']}"
+            f"{sum(job['rows'] for job in self.jobs)} executions, {len(self.jobs)} tasks; each execution"
+            f" {sum(self.sent_bytes) / EXECUTIONS:.0f} bytes, {self.microseconds:.0f} µs of CPU without polls and"
+            f" {1e6 * self.cpu_seconds / EXECUTIONS:.0f} µs with {self.polls} of them; {self.calls['by_route']}"
         )
 
 
@@ -56,7 +72,7 @@ def emulator_process(**settings: str) -> Iterator[str]:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["url"]
     finally:
-        process.terminate()
+        process.kill()
         process.communicate(timeout=30)
 
 
@@ -83,14 +99,25 @@ def measure(device: str, folder: Path, *, shots: int, **settings: str) -> Measur
         with qorch.start_run("packing", backend=backend, db=folder / "q.db", seed=1, shots=shots) as run:
             run.execute(qorch.Pub(training.circuit, training.pub.parameter_values[:1], observables=["Z0"]))
             measured.sent_bytes.clear()
-            before = cpu_seconds()
+            n_polls, before = backend.calls["poll"], cpu_seconds()
             [gradient] = run.gradients([training.pub], [training.wanted])
             measured.cpu_seconds = cpu_seconds() - before
+            measured.polls = backend.calls["poll"] - n_polls
+            measured.poll_seconds = measure_poll(run, backend)
         books = httpx.get(f"{url}/_emulator/jobs", trust_env=False).json()
         measured.jobs, measured.calls = books["jobs"][1:], books["calls"]
     check_values(training, gradient.forward.values, shots=shots)
     print(f"\n{device}: {measured}")
     return measured
+
+
+def measure_poll(run: Run, backend: RemoteBackend) -> float:
+    """CPU seconds of one question after a task that is over."""
+    (job, *_) = run._use.store.jobs(run.run_id)
+    before = cpu_seconds()
+    for _ in range(POLLS):
+        run._use.portal.call(backend.poll([str(job.provider_id)]))
+    return (cpu_seconds() - before) / POLLS
 
 
 def check_values(training: Shape, values: Any, *, shots: int) -> None:
@@ -115,7 +142,7 @@ def test_a_gradient_fills_program_sets(shots: int, tmp_path: Path, slowness: Cal
     assert len(measured.jobs) == -(-EXECUTIONS // MOST_EXECUTABLES)
     assert sum(job["rows"] for job in measured.jobs) == EXECUTIONS
     assert max(job["rows"] for job in measured.jobs) <= MOST_EXECUTABLES
-    assert 1e6 * measured.cpu_seconds / EXECUTIONS < slowness() * MOST_CPU_MICROSECONDS
+    assert measured.microseconds < slowness() * slack() * MOST_CPU_MICROSECONDS
 
 
 @pytest.mark.soak

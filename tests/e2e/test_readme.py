@@ -20,11 +20,22 @@ from qorch.config import KNOWN_VARIABLES
 HOUSE = Path(__file__).parents[2]
 README = HOUSE / "README.md"
 IONQ = HOUSE / "providers/qorch_providers/ionq/README.md"
+BRAKET = HOUSE / "providers/qorch_providers/braket/README.md"
 PLAN = HOUSE / "qorch/README.md"
 COMMANDS = HOUSE / "qorch/cli/README.md"
 RUNS = HOUSE / "qorch/run/README.md"
 CACHE = HOUSE / "qorch/engine/README.md"
-MANUALS = [README, IONQ, PLAN, COMMANDS, RUNS, CACHE, HOUSE / "qorch/bench/README.md", HOUSE / "providers/README.md"]
+MANUALS = [
+    README,
+    IONQ,
+    BRAKET,
+    PLAN,
+    COMMANDS,
+    RUNS,
+    CACHE,
+    HOUSE / "qorch/bench/README.md",
+    HOUSE / "providers/README.md",
+]
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _EVER_NEW = re.compile(r"digits-\d{8}-\d{6}-[0-9a-f]{4}|\d+\.\d+|\d+ ms in the median")
 
@@ -80,7 +91,9 @@ def background(qorch: Any) -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.parametrize(
-    ("manual", "least"), [(README, 3), (COMMANDS, 20), (IONQ, 4)], ids=["readme", "commands", "ionq"]
+    ("manual", "least"),
+    [(README, 3), (COMMANDS, 20), (IONQ, 4), (BRAKET, 5)],
+    ids=["readme", "commands", "ionq", "braket"],
 )
 def test_every_command_of_the_manuals_does_what_it_says(
     typed: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch, manual: Path, least: int
@@ -91,7 +104,7 @@ def test_every_command_of_the_manuals_does_what_it_says(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     for shown in commands:
-        program, *arguments = shlex.split(shown.command.replace("8765", port))
+        program, *arguments = shlex.split(re.sub("876[56]", port, shown.command))
         if program == "export":
             for assignment in arguments:
                 monkeypatch.setenv(*assignment.split("=", 1))

@@ -4,8 +4,9 @@ from types import MappingProxyType
 
 from vendors import Vendor
 
+from qorch.ports.clock import WallClock
 from qorch_providers.braket import open_backend
-from qorch_providers.braket.aws.endpoints import resolve_braket, resolve_bucket
+from qorch_providers.braket.aws.endpoints import resolve_bucket
 from qorch_providers.braket.aws.session import open_session
 from qorch_providers.emulators.braket import BraketSettings, start
 
@@ -30,10 +31,10 @@ def environment(root: str) -> dict[str, str]:
 
 
 def load() -> None:
-    """Read what botocore knows of Braket and S3; nothing is sent."""
+    """Load the adapter, and what botocore knows of Braket and S3; nothing is sent."""
     variables = environment("http://127.0.0.1:1")
+    open_backend("garnet", clock=WallClock(), environment=variables)
     session = open_session(variables)
-    resolve_braket(session, region="eu-north-1", environment=variables)
     resolve_bucket(session, "bucket", region="eu-north-1", environment=variables)
 
 

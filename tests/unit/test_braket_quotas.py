@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop
-from qorch_providers.braket.wire.quotas import RequestQuota, RequestQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas, CallQuota
 from qorch_providers.emulators.braket.quotas import QuotaBucket
 
 
@@ -48,7 +48,7 @@ def test_a_server_that_counts_at_any_moment_never_refuses(seed: int) -> None:
     """1,000 calls at a quota of exactly the server's, in bursts and in a stream, over a network that delays some."""
 
     async def main(clock: VirtualClock) -> None:
-        quota = RequestQuota(5.0, 50, clock=clock)
+        quota = CallQuota(5.0, 50, clock=clock)
         server = JitteryServer(clock, QuotaBucket("list", 5.0, 50), seed=seed)
         for n_calls in (400, 1, 599):
             await asyncio.gather(*(quota.call(server.call) for _ in range(n_calls)))
@@ -62,7 +62,7 @@ def test_the_quota_is_used() -> None:
     """What it allows is not wasted: a burst goes at once, and the rest at the quota's pace."""
 
     async def main(clock: VirtualClock) -> None:
-        quota = RequestQuota(5.0, 50, clock=clock)
+        quota = CallQuota(5.0, 50, clock=clock)
         await asyncio.gather(*(quota.call(lambda: clock.sleep(0.01)) for _ in range(550)))
 
     assert 100.0 <= run_virtually(main) < 101.0
@@ -72,7 +72,7 @@ def test_a_cancelled_caller_gives_its_turn_on() -> None:
     """Whether it waits for its turn or for its answer; a call that was sent counts all the same."""
 
     async def main(clock: VirtualClock) -> None:
-        quota = RequestQuota(1.0, 2, clock=clock)
+        quota = CallQuota(1.0, 2, clock=clock)
         sent = []
 
         async def call() -> None:
@@ -95,7 +95,7 @@ def test_a_failed_call_counts() -> None:
     """A server may have counted what it did not answer."""
 
     async def main(clock: VirtualClock) -> None:
-        quota = RequestQuota(1.0, 1, clock=clock)
+        quota = CallQuota(1.0, 1, clock=clock)
 
         async def fail() -> None:
             raise ConnectionError
@@ -111,7 +111,7 @@ def test_the_kinds_of_calls_have_quotas_of_their_own_below_the_documented_ones()
     """A search that waits does not hold a GET up."""
 
     async def main(clock: VirtualClock) -> None:
-        quotas = RequestQuotas(clock=clock)
+        quotas = BraketQuotas(clock=clock)
         searches = [asyncio.create_task(quotas.search.call(lambda: clock.sleep(0.0))) for _ in range(100)]
         await asyncio.gather(*(quotas.task.call(lambda: clock.sleep(0.0)) for _ in range(250)))
         assert clock.monotonic_ns() < 1e9

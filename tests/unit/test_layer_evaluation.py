@@ -73,8 +73,9 @@ def expected(layer: qorch.QuantumLayer, inputs: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("backend", ["local", "aer"])
-def test_values_without_a_run(backend: str, inputs: torch.Tensor) -> None:
+def test_values_without_a_run(backend: str, inputs: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exact values are Qiskit's, in any batch shape; sampled ones are near them, and the same with the same seed."""
+    monkeypatch.setenv("QORCH_WORKERS", "1")
     layer = make_layer()
     with layer.eval_on(backend), torch.no_grad():
         exact = layer(inputs)

@@ -306,6 +306,7 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
             "jobs": [(*before["jobs"][0], None, None, None)],
             "runs": [(*before["runs"][0], 1, "{}", None)],
             "sessions": [(*before["sessions"][0], 0, "{}")],
+            "spans": [(*before["spans"][0], None, None)],
             "steps": [("r", 0, 0, *before["steps"][0][3:6], None, None)],
         }
         metrics = store.metrics("r")

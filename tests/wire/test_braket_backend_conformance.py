@@ -6,10 +6,11 @@ import pytest
 from braket_harness import IN_SETS, SETTINGS, BraketHarness
 
 from qorch.testing.conformance.remote import RemoteBackendConformance
+from qorch.testing.conformance.remote.base import RemoteChecks
 from qorch_providers.emulators.braket import RunningBraket, start
 
 
-class OfBraket(RemoteBackendConformance):
+class OfBraket(RemoteChecks):
     """What both kinds of devices share: samples are the provider's own, and it remembers keys."""
 
     is_seeded = False
@@ -25,7 +26,7 @@ class OfBraket(RemoteBackendConformance):
             yield running
 
 
-class TestSimulator(OfBraket):
+class OfSimulator(OfBraket):
     """SV1: one task for each row, and exact values."""
 
     @pytest.fixture
@@ -34,7 +35,16 @@ class TestSimulator(OfBraket):
         return BraketHarness(emulator, "sv1", lacks=IN_SETS)
 
 
-class TestMachine(OfBraket):
+class TestSimulator(OfSimulator):
+    """Its circuits and results: what becomes of its jobs has nothing to do with the device."""
+
+
+@pytest.mark.soak
+class TestWholeSimulator(OfSimulator, RemoteBackendConformance):
+    """All the same."""
+
+
+class TestMachine(OfBraket, RemoteBackendConformance):
     """Garnet without noise: one program set for many rows, and no exact values."""
 
     @pytest.fixture

@@ -25,7 +25,7 @@ def test_values_of_random_circuits_in_program_sets(n_circuits: int, tmp_path: Pa
     print(f"{len(jobs)} tasks")
 
 
-@pytest.mark.parametrize("n_circuits", [12, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("n_circuits", [8, pytest.param(500, marks=pytest.mark.soak)])
 def test_values_of_random_circuits_on_a_simulator(n_circuits: int, tmp_path: Path) -> None:
     """The same on SV1: a task for each execution, and no more."""
     settings = replace(FREE, seed=1)

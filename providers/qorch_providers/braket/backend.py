@@ -34,7 +34,7 @@ from qorch_providers.braket.tasks.search import TaskSearch
 from qorch_providers.braket.tasks.status import look_up, read_status
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
-from qorch_providers.braket.wire.quotas import RequestQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas
 from qorch_providers.http import HttpClient, Origin
 from qorch_providers.list_health import ListHealth
 
@@ -80,7 +80,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
     client = BraketClient(
         connect(access.endpoint, "braket", most_bytes=MOST_OBJECT_BYTES),
         endpoint=access.endpoint,
-        quotas=RequestQuotas(clock=clock),
+        quotas=BraketQuotas(clock=clock),
     )
     objects = ResultObjects(connect_bucket, calls=client.calls, region=access.region)
     return BraketBackend(

@@ -8,6 +8,7 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.remote.poller import Poller, lost_job
 from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.waits import Acceptance, Sightings, split_wait
 from qorch.engine.submission import block_records, shape_of
 from qorch.engine.submitter import read_verified
 from qorch.engine.worker import Compute
@@ -68,12 +69,12 @@ class Delivery:
         plan: JobPlan,
         *,
         attempt: AttemptRecord,
-        accepted_ns: int | None,
+        accepted: Acceptance | None,
         compute: Compute,
     ) -> JobResult:
         """Wait until a submitted job is over; its results, once they are durable.
 
-        ``attempt``: with which it was submitted; ``accepted_ns``: when this process saw it accepted. Raises
+        ``attempt``: with which it was submitted; ``accepted``: None if that was not in this process. Raises
         JobFailedError (it has no result) and InvalidResultError (its answer is kept), both with the job's
         end written down; UnknownOutcomeError if it is held: a paid answer that cannot be read, a job that the provider
         should know and does not, or has under another key. BusyError and CredentialsError if the provider cannot be
@@ -82,10 +83,11 @@ class Delivery:
         provider_id = record.provider_id or ""
         answer = _Answer()
         try:
-            status = await self._wait(record)
+            status, seen = await self._wait(record)
             answer.fetched_from_ns = self._clock.monotonic_ns()
-            if accepted_ns is not None:
-                self._observe(record, status, accepted_ns, answer.fetched_from_ns)
+            if accepted is not None:
+                spans = split_wait(status, seen, acceptance=accepted, over_ns=answer.fetched_from_ns)
+                self._recorder.add_spans(spans, record.position, record.job_id)
             if status.key not in (None, attempt.key):
                 record = record.moved(record.state, at=record.changed_at, provider_id=None)
                 raise UnknownOutcomeError(
@@ -115,9 +117,15 @@ class Delivery:
         await self._finish(record, plan, answer, result)
         return result
 
-    async def _wait(self, record: JobRecord) -> JobStatus:
+    async def _wait(self, record: JobRecord) -> tuple[JobStatus, Sightings]:
+        seen = Sightings()
+
+        def see(status: JobStatus, asked_ns: int) -> None:
+            seen.note(status, asked_ns=asked_ns, answered_ns=self._clock.monotonic_ns())
+            self._queue.see(record, status)
+
         try:
-            return await self._poller.wait(record.provider_id or "", lambda status: self._queue.see(record, status))
+            return await self._poller.wait(record.provider_id or "", see), seen
         finally:
             self._queue.leave(record)
 
@@ -169,20 +177,3 @@ class Delivery:
         if answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
         await self._journal.record(writes)
-
-    def _observe(self, record: JobRecord, status: JobStatus, accepted_ns: int, seen_ns: int) -> None:
-        """Split the wait by the provider's own times, if it gives them: by differences, as its clock is its own."""
-        if status.submitted_at is None or status.started_at is None or status.ended_at is None:
-            self._recorder.add(Phase.REMOTE, accepted_ns, seen_ns, record.position, record.job_id)
-            return
-        queued = (status.started_at - status.submitted_at).total_seconds()
-        executed = (status.ended_at - status.started_at).total_seconds()
-        started_ns = min(seen_ns, accepted_ns + max(0, round(queued * 1e9)))
-        ended_ns = min(seen_ns, started_ns + max(0, round(executed * 1e9)))
-        edges = (
-            (Phase.QUEUE, accepted_ns, started_ns),
-            (Phase.EXECUTE, started_ns, ended_ns),
-            (Phase.POLL, ended_ns, seen_ns),
-        )
-        for phase, start_ns, end_ns in edges:
-            self._recorder.add(phase, start_ns, end_ns, record.position, record.job_id)

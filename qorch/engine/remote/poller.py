@@ -23,12 +23,14 @@ TOGETHER = 0.5
 TRUST = 3.0
 """The provider's forecast of the remaining time counts up to this multiple of a job's age: it may be wrong."""
 OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
+See = Callable[[JobStatus, int], None]
+"""Takes how a job is that is not over, and when the question that was answered so was asked, in clock nanoseconds."""
 
 
 @dataclass(eq=False)
 class _Watch:
     done: "asyncio.Future[JobStatus]"
-    see: Callable[[JobStatus], None]
+    see: "See"
     since_ns: int
     due_ns: int
     interval_ns: int
@@ -54,8 +56,8 @@ class Poller:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, provider_id: str, see: Callable[[JobStatus], None] = lambda _: None) -> JobStatus:
-        """Wait until a job is over at the provider, and return how it ended. ``see``: called with how it is before.
+    async def wait(self, provider_id: str, see: See = lambda _status, _asked_ns: None) -> JobStatus:
+        """Wait until a job is over at the provider, and return how it ended. ``see``: called with each answer before.
 
         Raises BusyError once the retries' patience is over, CredentialsError, and if the provider does not know the
         job JobFailedError, or UnknownOutcomeError if the terms say to hold what is in doubt.
@@ -95,14 +97,19 @@ class Poller:
                 continue
             due = [name for name, watch in self._watches.items() if self._is_due(watch, now_ns)]
             try:
-                statuses = await self._retrier.repeat(lambda ids=due: self._ask(ids))  # type: ignore[misc]
+                asked_ns, statuses = await self._retrier.repeat(lambda ids=due: self._ask(ids))  # type: ignore[misc]
             except Exception as error:
                 self._fail(due, error)
             else:
-                self._note(due, statuses)
+                self._note(due, statuses, asked_ns=asked_ns)
 
-    async def _ask(self, provider_ids: list[str]) -> dict[str, JobStatus]:
-        return await self._window.call(lambda: self._backend.poll(provider_ids))
+    async def _ask(self, provider_ids: list[str]) -> tuple[int, dict[str, JobStatus]]:
+        """When it asked, and the answers."""
+
+        async def poll() -> tuple[int, dict[str, JobStatus]]:
+            return self._clock.monotonic_ns(), await self._backend.poll(provider_ids)
+
+        return await self._window.call(poll)
 
     async def _sleep(self, seconds: float) -> None:
         waiting = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._changed.wait())]
@@ -122,7 +129,7 @@ class Poller:
                 watch.done.set_exception(error)
             self._watches.pop(name, None)
 
-    def _note(self, asked: list[str], statuses: dict[str, JobStatus]) -> None:
+    def _note(self, asked: list[str], statuses: dict[str, JobStatus], *, asked_ns: int) -> None:
         now_ns = self._clock.monotonic_ns()
         for name in asked:
             watch = self._watches.get(name)
@@ -137,7 +144,7 @@ class Poller:
                 self._fail([name], lost_job(self._backend, name))
             else:
                 if status is not None:
-                    watch.see(status)
+                    watch.see(status, asked_ns)
                 self._postpone(watch, now_ns, wait_seconds=status.wait_seconds if status is not None else None)
 
     def _is_gone(self, watch: _Watch, now_ns: int) -> bool:

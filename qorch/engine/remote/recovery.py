@@ -161,7 +161,7 @@ class Recovery:
                 known,
                 left.plan,
                 attempt=left.attempts[-1],
-                accepted_ns=None,
+                accepted=None,
                 compute=self._worker.for_call(job.n_executions),
             )
         except UnknownOutcomeError as error:

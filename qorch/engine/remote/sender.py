@@ -12,6 +12,7 @@ from qorch.engine.remote.payloads import Encoded, Payloads
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.remembering import first_in_doubt, seconds_left
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.waits import Acceptance
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.errors import BusyError, CredentialsError, RejectedError, UnknownOutcomeError, UnreachableError
@@ -69,6 +70,11 @@ class Sending:
     unknowns: int = 0
     is_in_doubt: bool = False
     unanswered: list[Write] = field(default_factory=list)
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """Of a job that is SUBMITTED."""
+        return Acceptance(None if self.first_sent is None else self.first_sent.monotonic_ns, self.accepted_ns)
 
     @property
     def unsent_state(self) -> JobState:

@@ -163,7 +163,7 @@ class RemoteSubmitter:
                 sending.record,
                 sending.plan,
                 attempt=sending.attempt,
-                accepted_ns=sending.accepted_ns,
+                accepted=sending.acceptance,
                 compute=compute,
             )
 

@@ -28,7 +28,7 @@ from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
-from qorch.model.timing import Phase, Span
+from qorch.model.timing import Phase, Span, TimeSource
 from qorch.ports.records import (
     AttemptRecord,
     CheckpointRecord,
@@ -141,7 +141,8 @@ class StoreConformance(
 
     def test_spans_and_ledger_keep_the_order_of_writing(self, store: Store) -> None:
         """The order is kept across calls, and if the times run backward."""
-        spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 100 - i, 200 - i, i, 0, None)) for i in range(20)]
+        spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 100 - i, 200 - i, i, 0, None)) for i in range(19)]
+        spans.append(SpanRecord("r", 0, Span(Phase.QUEUE, 1, 2, 3, 0, "j", resolution_ns=7, source=TimeSource.POLLS)))
         entries = [LedgerRecord("r", "r/0.0.0", "spent", "USD", 20 - i, _after(-i)) for i in range(20)]
         store.write([*spans[:7], *entries[:7]])
         store.write([*spans[7:], *entries[7:], LedgerRecord("r", None, "adjusted", "EUR", -1, NOW)]).result()

@@ -1,5 +1,6 @@
 """A fake provider, without a network: accepts late, fails on demand, and records what it accepted."""
 
+import datetime
 import heapq
 import itertools
 from collections import Counter, deque
@@ -86,6 +87,7 @@ class AcceptedJob:
     submitted_at: float = 0.0
     digest: str = ""
     fetches: int = 0
+    started_at: float | None = None
 
 
 @dataclass(eq=False)
@@ -99,6 +101,9 @@ class FakeProvider:
     ``lapses``: when it does not find the jobs that are fetched. ``remembers_keys_seconds``: so long after a job's first
     submission another one under its key is answered with that job, and refused if it has other bytes. ``queue_length``:
     so many places of its queue are told apart, and of a later one only that it is later; 0: it tells nothing of it.
+    ``queue_seconds``: how much of ``run_seconds`` a job waits until it runs; None: it is called queued until its end.
+    ``clock_error``: by how many seconds its clock, by which it dates submission and end, is fast at a time; None: it
+    dates nothing.
     """
 
     clock: Clock
@@ -117,6 +122,8 @@ class FakeProvider:
     lapses: Sequence[tuple[float, float]] = ()
     remembers_keys_seconds: float = 0.0
     queue_length: int = 0
+    queue_seconds: Callable[[], float] | None = None
+    clock_error: Callable[[float], float] | None = None
     calls: "Counter[str]" = field(default_factory=Counter)
     letters: list[Letter] = field(default_factory=list)
     submitted_at: list[float] = field(default_factory=list)
@@ -171,6 +178,12 @@ class FakeProvider:
         waiting = [other for other in self._jobs.values() if other.done_at > now and not other.is_cancelled]
         place = 1 + sum(other.accepted_at < job.accepted_at for other in waiting)
         return min(place, self.queue_length + 1), place > self.queue_length
+
+    def date(self, at: float) -> datetime.datetime | None:
+        """The time by the provider's own clock; None if it dates nothing."""
+        if self.clock_error is None:
+            return None
+        return self.clock.now() + datetime.timedelta(seconds=at - self.now() + self.clock_error(at))
 
     def accepted_twice(self) -> dict[str, int]:
         """Jobs per key, of the keys that have more than one: which must never happen."""
@@ -247,6 +260,7 @@ class FakeProvider:
             lost=self.losses(letter.request),
             submitted_at=at,
             digest=letter.digest,
+            started_at=None if self.queue_seconds is None else accepted_at + self.queue_seconds(),
         )
         return provider_id
 

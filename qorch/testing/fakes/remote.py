@@ -200,10 +200,19 @@ class FakeRemote:
         if job.is_cancelled:
             state = RemoteState.CANCELLED
         elif job.done_at > self.provider.now():
-            state = RemoteState.QUEUED
+            is_running = job.started_at is not None and job.started_at <= self.provider.now()
+            state = RemoteState.RUNNING if is_running else RemoteState.QUEUED
         else:
             state = RemoteState.DONE if job.failure is None else RemoteState.FAILED
         shots = {block.shots for block in job.request.blocks}
         label = replace(job.request.label or JobLabel(), n_rows=job.request.n_rows, shots=shots.pop())
         position, is_least = self.provider.place_of(job) if state is RemoteState.QUEUED else (None, False)
-        return JobStatus(state, key=job.key, label=label, queue_position=position, queue_position_is_least=is_least)
+        return JobStatus(
+            state,
+            submitted_at=self.provider.date(job.submitted_at),
+            ended_at=None if job.done_at > self.provider.now() else self.provider.date(job.done_at),
+            key=job.key,
+            label=label,
+            queue_position=position,
+            queue_position_is_least=is_least,
+        )

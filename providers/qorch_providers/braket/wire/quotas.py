@@ -11,7 +11,7 @@ T = TypeVar("T")
 _ROUNDING = 1e-9
 
 
-class RequestQuota:
+class CallQuota:
     """Lets calls go in the order in which they come, as soon as the quota has a token for them.
 
     Braket may count a call at any moment until its answer is here. So the token of a call begins to come back only
@@ -63,7 +63,7 @@ class RequestQuota:
         self._counted_ns = now_ns
 
 
-class RequestQuotas:
+class BraketQuotas:
     """One quota for each kind of call, below what Amazon documents: other tools may use the account as well.
 
     Documented, calls per second and burst: GetQuantumTask 100 and 500, SearchQuantumTasks 5 and 50, CancelQuantumTask
@@ -72,7 +72,7 @@ class RequestQuotas:
 
     def __init__(self, *, clock: Clock) -> None:
         """Nothing was called yet."""
-        self.task = RequestQuota(90.0, 250, clock=clock)
-        self.search = RequestQuota(4.5, 25, clock=clock)
-        self.cancel = RequestQuota(1.8, 10, clock=clock)
-        self.device = RequestQuota(4.5, 25, clock=clock)
+        self.task = CallQuota(90.0, 250, clock=clock)
+        self.search = CallQuota(4.5, 25, clock=clock)
+        self.cancel = CallQuota(1.8, 10, clock=clock)
+        self.device = CallQuota(4.5, 25, clock=clock)

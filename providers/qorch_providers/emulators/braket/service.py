@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,7 +82,8 @@ class BraketService:
         device = DEVICES.get(arn)
         if device is None or device.region not in ("", region):
             raise RefusedError(404, f"Device {arn} not found in {region}")
-        return device
+        kept = frozenset(self.settings.gates.split(",")) if self.settings.gates else frozenset(device.gates)
+        return replace(device, gates=tuple(name for name in device.gates if name in kept))
 
     def list_devices(self, *, region: str) -> list[EmulatedDevice]:
         """The devices of a region."""

@@ -31,10 +31,11 @@ class BraketSettings:
     by route; empty for none. ``concurrent``: tasks that each simulator takes at a time. ``token_seconds``: how long a
     `clientToken` is remembered. ``visible_seconds``: from a task's acceptance until GET and search know it.
     ``access_key``: the only key id that is let in; any if empty. ``program_sets``: the devices that declare program
-    sets, with ``max_executables`` and ``max_total_shots``. ``results``: whether results of program sets are one object
-    or many. ``offline``: devices, each with a window if it has one, such as ``garnet@10..60,sv1``. ``retired``:
-    devices. ``denied``: buckets that the caller may not use, or, as ``NAME:read``, not read. ``noise``: whether QPUs
-    have it. ``poll_milliseconds``: the interval that devices suggest to clients. ``price``: see `money`.
+    sets, with ``max_executables`` and ``max_total_shots``. ``gates``: the only ones that circuits may have,
+    in Braket's words, such as ``h,rx,cz``; those of each device if empty. ``results``: whether results of program sets
+    are one object or many. ``offline``: devices, each with a window if it has one, such as ``garnet@10..60,sv1``.
+    ``retired``: devices. ``denied``: buckets that the caller may not use, or, as ``NAME:read``, not read. ``noise``:
+    whether QPUs have it. ``poll_milliseconds``: the interval that devices suggest to clients. ``price``: see `money`.
     ``kept_result_bytes``: the oldest objects beyond are forgotten, and answered with 404.
     """
 
@@ -61,6 +62,7 @@ class BraketSettings:
     program_sets: str = "garnet,forte-1,ankaa-3"
     max_executables: int = 100
     max_total_shots: int = 200_000
+    gates: str = ""
     offline: str = ""
     retired: str = ""
     denied: str = ""

@@ -24,7 +24,7 @@ class Moment(StrEnum):
 
 
 STATUSES = MappingProxyType(
-    {str(status): status for status in (400, 402, 403, 409, 410, 424, 429, 500, 502, 503, 504, *range(520, 530))}
+    {str(status): status for status in (400, 402, 403, 404, 409, 410, 424, 429, 500, 502, 503, 504, *range(520, 530))}
     | {"token-expiry": 401}
 )
 TOKEN_EXPIRY = "token-expiry"  # noqa: S105 -- the name of a fault
