@@ -1,0 +1,1 @@
+"""The `ibm` backend: IBM Quantum's devices, and recorded ones simulated on this machine."""
