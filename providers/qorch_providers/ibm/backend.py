@@ -17,9 +17,9 @@ from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
 from qorch_providers.ibm.access import CONSOLE, Access, read_access
-from qorch_providers.ibm.circuits.compiler import IsaCompiler
+from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
-from qorch_providers.ibm.circuits.limits import check_circuit, rows_per_job
+from qorch_providers.ibm.circuits.limits import MAX_QUBITS, check_circuit, rows_per_job
 from qorch_providers.ibm.connection import Connector
 from qorch_providers.ibm.device_watch import DeviceWatch
 from qorch_providers.ibm.diagnosis import diagnose
@@ -39,7 +39,7 @@ REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
 POST_RATE = Rate(5, 60.0)
 """As IBM documents it, for each user; over all processes on one database."""
-UNSEEN_QUBITS, UNSEEN_SHOTS = 156, 100_000
+UNSEEN_QUBITS = MAX_QUBITS
 """Until the device itself says."""
 
 
@@ -49,7 +49,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
     Raises CredentialsError if there is no account, UsageError if a variable or the account file cannot be used.
     """
     access = read_access(environment, options)
-    return IbmBackend(name, options, access=access, clock=clock, compiler=IsaCompiler(folder=None))
+    return IbmBackend(name, options, access=access, clock=clock, compiler=IsaCompiler(folder=default_folder()))
 
 
 class IbmBackend:
@@ -98,8 +98,7 @@ class IbmBackend:
         an instance that is not clear, CredentialsError if the key is refused, BusyError if something does not answer.
         """
         seen = await self._watch.look()
-        device = seen.device
-        self._capabilities = replace(_unseen(self._options), max_qubits=device.n_qubits, max_shots=device.max_shots)
+        self._capabilities = replace(_unseen(self._options), max_qubits=min(seen.device.n_qubits, MAX_QUBITS))
 
     async def prepare(self, circuits: Sequence[GateList]) -> None:
         """See Backend: compiles for the device, whose calibration is asked for again if it was seen long ago."""
@@ -108,12 +107,9 @@ class IbmBackend:
                 await self._watch.look()
         device = self._watch.device
 
-        def compile_all() -> None:
-            for gates in circuits:
-                self._check_width(gates)
-                self._compiler.compile(gates, device=device, options=self._options)
-
-        await asyncio.to_thread(compile_all)
+        for gates in circuits:
+            self._check_width(gates)
+        await asyncio.to_thread(self._compiler.compile_all, circuits, device=device, options=self._options)
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
@@ -210,6 +206,7 @@ class IbmBackend:
         """Close the connections. Jobs go on at IBM, and are found there by the next run."""
         self._is_closed = True
         await self._connector.close()
+        await asyncio.to_thread(self._compiler.close)
 
     async def _connected(self) -> "_Work":
         """What works with the client, once the instance is known."""
@@ -249,7 +246,7 @@ def _terms(options: Options, access: Access) -> Terms:
 def _unseen(options: Options) -> Capabilities:
     return Capabilities(
         max_qubits=UNSEEN_QUBITS,
-        max_shots=UNSEEN_SHOTS,
+        max_shots=MAX_EXECUTIONS,
         max_rows_per_job=options.rows or MAX_EXECUTIONS,
         slots=1,
         charges=True,

@@ -12,8 +12,8 @@ from qorch_providers.ibm.options import Options
 from qorch_providers.ibm.wire.client import API_VERSION, IbmClient, list_instances
 from qorch_providers.ibm.wire.tokens import IAM, fetch_tokens
 
-MOST_ANSWER_BYTES = 256 << 20
-"""Largest answer that is read. Ten million shots of 127 qubits are some 200 MB of JSON."""
+MOST_ANSWER_BYTES = 64 << 20
+"""Largest answer that is read. Jobs are packed so that results stay below half of it."""
 _CONNECTIONS = 40
 
 

@@ -1,7 +1,7 @@
 """What qorch has IBM keep with a job, as tags: its idempotency key and the label of its rows; and back.
 
 A job has at most 8 tags of at most 86 characters. Jobs are found by the whole tag of the key. A label's text of rows
-may have 400 characters, so it is continued in further tags; if it does not fit into those that are left, it is left out.
+may have 400 characters, so it is continued in further tags; one that does not fit into those that are left is left out.
 """
 
 import re
@@ -14,7 +14,7 @@ MAX_CHARACTERS = 86
 """Of one tag."""
 KEY_PREFIX = "qorch-key:"
 JOB_PREFIX, DIGEST_PREFIX, CONTEXT_PREFIX = "qorch-job:", "qorch-digest:", "qorch-context:"
-"""Before the texts of a label (``qorch.model.label``), by which a database restored from a backup recognises the job."""
+"""Before the texts of a label (``qorch.model.label``): by it a database restored from a backup recognises the job."""
 _ROWS = "qorch-rows-{}:"
 _KEY = re.compile(r"[0-9a-f]{64}")
 

@@ -1,4 +1,4 @@
-"""What stands behind `ibm:`: the device, how circuits are compiled for it and run on it, and how the account is used."""
+"""What stands behind `ibm:`: the device, how circuits are compiled and run, and how the account is used."""
 
 import sys
 from dataclasses import dataclass
