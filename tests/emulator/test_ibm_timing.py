@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -110,6 +111,24 @@ def test_a_session_rests_where_no_job_comes() -> None:
         assert (record["usage_seconds"], record["price_usd_micros"]) == (70, 70 * MICROS)
         assert {job["price_usd_micros"] for job in bench.emulator.jobs()} == {0}
         assert bench.get("/instances/usage")["usage_consumed_seconds"] == 70
+
+
+def test_a_session_does_not_rest_while_its_jobs_wait() -> None:
+    """As long as one of its jobs is not over, a session stays active, however long the job waits in the queue."""
+    timer = HandTimer()
+    with opened(timer, interactive_seconds=60.0, queue="100") as bench:
+        session = bench.open_session()
+        for _ in range(2):
+            before = timer.n_sleepers
+            job_id = bench.submit(session_id=session)
+            settle(partial(lambda count: timer.n_sleepers > count, before))
+            timer.advance(50.0)
+            assert bench.get(f"/jobs/{job_id}")["status"] == "Queued"
+            timer.advance(50.0)
+            bench.wait(job_id)
+        assert bench.get(f"/sessions/{session}")["elapsed_time"] == 100
+        timer.advance(60.0)
+        assert bench.get(f"/sessions/{session}")["state"] == "inactive"
 
 
 def test_a_session_that_nobody_closes_costs_until_it_rests() -> None:
@@ -311,6 +330,8 @@ def test_faults_before_and_after_acceptance(fault: str, status: int, accepted: i
         assert bench.post().status_code == status
         assert len(bench.emulator.jobs()) == accepted
         assert bench.post().status_code == 200
+        sent = bench.emulator.submissions()
+        assert (len(sent), sent[-1]) == (2, bench.emulator.jobs()[-1]["digest"])
 
 
 def test_broken_answers() -> None:

@@ -69,9 +69,11 @@ class AccountRoutes:
         return json_answer(catalog_entry(plan))
 
     async def backends(self, request: web.Request) -> web.Response:
-        """All devices."""
+        """All devices, with their mocks if those are wanted."""
         authorize(self._service, request)
-        return json_answer({"devices": [self._describe(device) for device in self._service.list_devices()]})
+        has_mocks = request.query.get("include_mocks", "").lower() == "true"
+        devices = [device for device in self._service.list_devices() if has_mocks or not device.is_mock]
+        return json_answer({"devices": [self._describe(device) for device in devices]})
 
     async def configuration(self, request: web.Request) -> web.Response:
         """What a device is."""

@@ -108,6 +108,7 @@ def backend_document(
     configuration = device.configuration
     return {
         "name": device.name,
+        "class": "mock" if device.is_mock else "quantum",
         "status": status,
         "is_simulator": False,
         "qubits": device.n_qubits,

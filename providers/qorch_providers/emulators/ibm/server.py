@@ -92,6 +92,10 @@ class RunningIbm(RunningServer[IbmEmulator]):
         """The content of ``GET /_emulator/jobs``."""
         return self._server.call(self._tell())
 
+    def submissions(self) -> list[str]:
+        """SHA-256 of the body of every `POST /jobs` that has arrived in full, accepted or not, oldest first."""
+        return self._server.call(self._submissions())
+
     def calibrate(self, backend: str) -> None:
         """Make a new calibration of a device."""
         self._server.call(self._make_calibration(backend))
@@ -106,6 +110,9 @@ class RunningIbm(RunningServer[IbmEmulator]):
 
     async def _tell(self) -> IbmTruth:
         return self._server.hosted.truth()
+
+    async def _submissions(self) -> list[str]:
+        return list(self._server.hosted.traffic.digests_by_route["post"])
 
     async def _make_calibration(self, backend: str) -> None:
         service = self._server.hosted.service

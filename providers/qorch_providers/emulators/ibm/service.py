@@ -15,7 +15,7 @@ from qorch_providers.emulators.ibm.jobs import IbmJob, IbmJobRegistry, IbmOrder
 from qorch_providers.emulators.ibm.lifecycle import IbmLifecycle, JobTimes
 from qorch_providers.emulators.ibm.maintenance import parse_maintenance
 from qorch_providers.emulators.ibm.money import parse_second_price, parse_usage, whole_seconds
-from qorch_providers.emulators.ibm.programs.noise import noise_of
+from qorch_providers.emulators.ibm.programs.noise import noise_of, pure_noise
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome
 from qorch_providers.emulators.ibm.programs.running import PROGRAMS
 from qorch_providers.emulators.ibm.refusals import NOT_FOUND_BACKEND, IbmRefusedError
@@ -123,7 +123,7 @@ class IbmService:
         return device
 
     def list_devices(self) -> list[IbmDevice]:
-        """All devices that are not retired."""
+        """All devices that are not retired, and their mocks."""
         return [device for name, device in self.devices.items() if name not in self._retired]
 
     def device_state(self, name: str) -> str:
@@ -239,13 +239,14 @@ class IbmService:
 
     def _prepare(self, job: IbmJob) -> Callable[[], JobOutcome]:
         device = self.devices[job.order.backend]
-        calibration = self.calibrations.current(device)
-        is_noisy = self.settings.noise == "on"
+        noise = noise_of(self.calibrations.current(device)) if self.settings.noise == "on" else None
+        if device.is_mock:
+            noise = pure_noise(device.n_qubits)
         rng = self._life_rng.spawn(1)[0]
         program, params = PROGRAMS[job.order.program_id], job.params
 
         def run() -> JobOutcome:
-            return program(params, device, noise_of(calibration) if is_noisy else None, rng)
+            return program(params, device, noise, rng)
 
         return run
 

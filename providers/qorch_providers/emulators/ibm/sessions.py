@@ -46,7 +46,6 @@ class IbmSession:
     active_seconds: float = 0.0
     active_since: float | None = None
     n_unfinished: int = 0
-    n_running: int = 0
     history: list[tuple[str, float]] = field(default_factory=list)
     timers: dict[str, asyncio.Task[None]] = field(default_factory=dict, repr=False)
 
@@ -115,15 +114,14 @@ class SessionBook:
         if not session.accepting_jobs or session.state == "closed":
             raise IbmRefusedError(400, SESSION_CLOSED, "Session has been closed.", solution="Create a new session.")
         session.n_unfinished += 1
+        self._stop(session, "idle")
         return session
 
     def start_job(self, session: IbmSession | None) -> None:
         """A job of a session begins to run."""
         if session is None:
             return
-        session.n_running += 1
         session.last_started_unix = self._clock.unix()
-        self._stop(session, "idle")
         if session.active_since is None:
             session.active_since = self._clock.protocol_seconds()
             self._move(session, "active")
@@ -137,11 +135,12 @@ class SessionBook:
             return
         session.n_unfinished -= 1
         if has_run:
-            session.n_running -= 1
             session.last_completed_unix = self._clock.unix()
-        if session.n_unfinished == 0 and not session.accepting_jobs:
+        if session.n_unfinished:
+            return
+        if not session.accepting_jobs:
             self._close(session)
-        elif session.n_running == 0 and session.active_since is not None:
+        elif session.active_since is not None:
             self._time(session, "idle", self.interactive_seconds, self._rest)
 
     def accept(self, session: IbmSession, *, is_accepting: bool) -> None:
@@ -165,8 +164,6 @@ class SessionBook:
             self._close(session)
 
     def _rest(self, session: IbmSession) -> None:
-        if session.state == "closed" or session.n_running:
-            return
         self._add_up(session)
         self._move(session, "inactive")
         self._events.on_rest(session)

@@ -58,7 +58,7 @@ class DeviceCircuit:
     @property
     def n_parameters(self) -> int:
         """How many values it needs."""
-        return len(self.angles.parameters)
+        return self.angles.n_parameters
 
     def angles_at(self, values: Floats) -> Floats:
         """The angles ``(R, E)`` at values ``(R, P)``. Raises CircuitError for those that the device cannot do."""
