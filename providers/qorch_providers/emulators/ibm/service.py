@@ -95,7 +95,9 @@ class IbmService:
         )
 
     def set_faults(self, text: str) -> None:
-        """Replace all faults; they count calls from here. Raises UsageError."""
+        """Replace all faults; they count calls from here, and every job is listed now. Raises UsageError."""
+        for job in self.registry.jobs:
+            job.is_unlisted = False
         self.plan = FaultPlan(read_faults(text), self._fault_rng)
 
     async def close(self) -> None:
