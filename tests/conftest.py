@@ -28,7 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::")[0]
             if "/test_local_" in file:
                 return "kernels"  # two workers would both compile those that are not on the disk yet
-            return file if file.startswith(("tests/e2e/", "tests/crash/")) else nodeid
+            return file if file.startswith(("tests/e2e/", "tests/crash/", "tests/emulator/test_ibm_sdk")) else nodeid
 
     return SharingScheduling(config, log)
 

@@ -13,7 +13,7 @@ from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 
 GROUP = "qorch.emulators"
 
-_PROVIDER = Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose service: ionq or braket.")]
+_PROVIDER = Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose service: braket, ibm or ionq.")]
 _HOST = Annotated[str | None, typer.Option(help="The address to listen on. [127.0.0.1]")]
 _PORT = Annotated[str | None, typer.Option(metavar="P", help="Port; 0 picks a free one. [0]")]
 _QUEUE = Annotated[str | None, typer.Option(metavar="LATENCY", help="Time a job waits before it starts. [0]")]
@@ -74,6 +74,15 @@ such as task=0.3,shot=0.01,minute=0.075; and with --set: quotas=post:20/40,list:
 concurrent=35, token-seconds=86400, visible-seconds=0, access-key=, account=, program-sets=garnet,forte-1,ankaa-3,
 max-executables=100, max-total-shots=200000, offline=garnet@10..60, retired=ankaa-3, denied=BUCKET,BUCKET:read,
 noise=off, poll-milliseconds=1000.
+
+IBM Quantum (ibm), with its IAM, global search and catalog, has the ROUTEs any, post, get, list, results, cancel,
+delete, tags, metrics, logs, backends, device, usage, open (POST of a session or batch), session, workloads, identity,
+search, catalog, other; --price in dollars per QPU second; --workers per device [1]; and with --set: devices=ibm_fez,
+retired=, maintenance=ibm_fez@10..60, noise=off, fractional=off, calibration-seconds=0,
+instances=NAME=PLAN@REGION/SECONDS (open, pay-as-you-go, flex or premium), posts-per-minute=5, max-running=10800,
+interactive-seconds=60, max-ttl=28800, usage=base=2,execution=0.00028 (QPU seconds), usage-delay=1, api-key=,
+token-seconds=3600, token-delay=0, visible-seconds=0. Also POST /_emulator/calibrate {"backend": NAME} and
+/_emulator/revoke (of all tokens).
 
 Noise is an approximation: each gate leaves the ideal distribution with the weight 1 - p, the rest is uniform, and
 every bit is misread with a fixed probability; p depends on the noise model or QPU. Then shots are drawn.

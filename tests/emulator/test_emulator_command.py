@@ -80,6 +80,21 @@ def test_it_serves_braket() -> None:
         assert process.wait(timeout=10) == 0
 
 
+def test_it_serves_ibm() -> None:
+    """The line says which variables send IBM's client there; a token is given for any key."""
+    with running("ibm", "--queue", "1", "--set", "devices=ibm_manila", "--set", "noise=off") as (process, line):
+        root = re.search(r"IAM_URL=(http://127.0.0.1:[0-9]+) ", line)
+        assert root is not None
+        names = ("GLOBAL_SEARCH_URL", "GLOBAL_CATALOG_URL", "QISKIT_IBM_URL", "QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE")
+        assert all(f"{name}=" in line for name in names)
+        form = {"grant_type": "urn:ibm:params:oauth:grant-type:apikey", "apikey": "any"}
+        assert httpx.post(root[1] + "/identity/token", data=form).json()["expires_in"] == 3600
+        assert httpx.get(root[1] + "/experimental/api/v1/backends").status_code == 401
+        assert httpx.get(root[1] + "/_emulator/jobs").json()["tokens"]["issued"] == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -93,6 +108,8 @@ def test_it_serves_braket() -> None:
         (("ionq", "--set", "quotas=post:1/1"), "no option 'quotas'"),
         (("braket", "--set", "quotas"), "write NAME=VALUE"),
         (("braket", "--set", "quotas=post:1"), "'post:1' is not a quota"),
+        (("ibm", "--set", "devices=ibm_nowhere"), "'ibm_nowhere' has no record"),
+        (("ibm", "--results", "both"), "no option 'results'"),
     ],
 )
 def test_wrong_options_are_refused(arguments: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]) -> None:

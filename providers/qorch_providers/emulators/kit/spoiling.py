@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -13,8 +14,13 @@ DRIP_SECONDS = 0.1
 _ABORT_AT_ONCE = struct.pack("ii", 1, 0)
 
 
-async def spoil(kind: str, request: web.Request, answer: web.Response) -> web.StreamResponse:
-    """Send ``answer`` with the fault of this kind; returns the response that ends the call."""
+async def spoil(
+    kind: str, request: web.Request, answer: web.Response, *, alter: Callable[[str, bytes], bytes] = alter_content
+) -> web.StreamResponse:
+    """Send ``answer`` with the fault of this kind; returns the response that ends the call.
+
+    ``alter``: what makes the content of a body wrong, by kind.
+    """
     if kind == "reset":
         reset(request)
         return answer
@@ -25,7 +31,7 @@ async def spoil(kind: str, request: web.Request, answer: web.Response) -> web.St
         return await _drip(request, answer)
     if kind == "truncated":
         return await _truncate(request, answer)
-    return await _replace(kind, answer)
+    return await _replace(kind, answer, alter)
 
 
 def reset(request: web.Request) -> None:
@@ -39,7 +45,7 @@ def reset(request: web.Request) -> None:
     transport.abort()
 
 
-async def _replace(kind: str, answer: web.Response) -> web.Response:
+async def _replace(kind: str, answer: web.Response, alter: Callable[[str, bytes], bytes]) -> web.Response:
     body = _body_of(answer)
     if kind == "gzip-bomb":
         bomb = await asyncio.to_thread(gzip_bomb)
@@ -49,7 +55,7 @@ async def _replace(kind: str, answer: web.Response) -> web.Response:
         return web.Response(status=answer.status, body=html_page(answer.status), content_type="text/html")
     spoiled = deep_json() if kind == "deep-json" else malform(body)
     if kind in CONTENTS:
-        spoiled = alter_content(kind, body)
+        spoiled = alter(kind, body)
     return web.Response(status=answer.status, body=spoiled, content_type="application/json")
 
 

@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from qorch.errors import UsageError
 from qorch_providers.emulators.kit.answers import RefusedError, raw_answer
 from qorch_providers.emulators.kit.clock import ScaledClock
+from qorch_providers.emulators.kit.damage import alter_content
 from qorch_providers.emulators.kit.faults import (
     CONTENTS,
     STATUSES,
@@ -45,13 +46,14 @@ class Dialect:
     ``name_call``: the route of a request, as faults and limits name it; None for the emulator's own routes, which
     have neither. ``answer_error``: the answer to a call that is refused. ``pretend``: status and JSON of the answer to
     a call of this route that is answered without being processed. ``refuse_key``: the answer to a call with an expired
-    key.
+    key. ``alter``: a body with wrong content, by the kind of the fault.
     """
 
     name_call: Callable[[web.Request], str | None]
     answer_error: Callable[[web.Request, RefusedError], web.Response]
     pretend: Callable[[str], tuple[int, bytes]]
     refuse_key: Callable[[], RefusedError]
+    alter: Callable[[str, bytes], bytes] = alter_content
 
 
 class Traffic:
@@ -147,7 +149,7 @@ class Traffic:
             if fault.kind in ("reset", "hang", "drip", "truncated"):
                 self.calls_by_status[fault.kind] += 1
                 return await spoil(fault.kind, request, answer)
-            sent = await spoil(fault.kind, request, answer)
+            sent = await spoil(fault.kind, request, answer, alter=self._dialect.alter)
         self.calls_by_status[str(sent.status)] += 1
         sent.headers["x-request-id"] = str(uuid.uuid4())
         return sent

@@ -1,8 +1,8 @@
 """The body of ``POST /jobs``: all rows in one job, with what qorch has IBM keep.
 
-A block of rows is one PUB: its compiled circuit, measured in its basis, and an array with the numbers of each row. Bases
-are PUBs and not parameters: the device is busy with the same number of shots either way, but a measurement in Z then
-takes no pulse more, and one in X or Y takes one.
+A block of rows is one PUB: its compiled circuit, measured in its basis, and an array with the numbers of each row.
+Bases are PUBs and not parameters: the device is busy with the same number of shots either way, but a measurement in Z
+then takes no pulse more, and one in X or Y takes one.
 
 Jobs go to IBM's program ``executor``: the sampler of the client of today submits there, while ``sampler``, to which the
 client's SamplerV2 submits, is deprecated with that class since qiskit-ibm-runtime 0.50. Both are accepted today.
