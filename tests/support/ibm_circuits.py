@@ -96,6 +96,7 @@ def compacted(circuit):
 def probabilities(circuit, values):
     """Of the outcomes of the classical register, ``(R, 2**n)``, at values ``(R, P)`` of the sorted parameters."""
     small, measured = compacted(circuit)
+    assert small.num_qubits <= 14, "choose a layout with shorter ways"
     table = [
         Statevector(small.assign_parameters(dict(zip(circuit.parameters, row, strict=True)))).probabilities(measured)
         for row in np.asarray(values)
