@@ -12,6 +12,9 @@ from qorch_providers.ibm.options import Options
 FRACTIONAL_GATES = frozenset({"rx", "rzz"})
 """Gates with an angle that some devices have, always both; circuits use them only if an option says so."""
 
+NEEDED_GATES = frozenset({"rz", "sx"})
+"""With them a qubit is measured in another basis."""
+
 
 @dataclass(frozen=True, eq=False)
 class IbmDevice:
@@ -79,7 +82,9 @@ def read_device(configuration: bytes, properties: bytes, *, has_fractional: bool
 
 
 def check_device(device: IbmDevice, options: Options) -> None:
-    """Raise UsageError for options that the device does not have."""
+    """Raise UsageError for a device whose gates qorch does not know, or for options that the device does not have."""
+    if not device.gates >= NEEDED_GATES:
+        raise UsageError(f"{device.name} has no rz and sx, as all of IBM's devices since 2021 have; choose another")
     if options.has_fractional and not device.gates >= FRACTIONAL_GATES:
         raise UsageError(f"{device.name} has no fractional gates; leave fractional=on out")
     if options.layout and max(options.layout) >= device.n_qubits:

@@ -170,7 +170,7 @@ def parse_options(text: str) -> Options:
 
 def _is_for_sampler(values: dict[str, Any]) -> bool:
     """Whether something is asked for that only the sampler does."""
-    return values.get("decoupling", Decoupling.OFF) != "off" or values.get("twirling", Twirling.OFF) != "off"
+    return bool({values.get(name, Decoupling.OFF) for name in ("decoupling", "twirling")} - {"off"})
 
 
 def _read_target(target: str) -> str:

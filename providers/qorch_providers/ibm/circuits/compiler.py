@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import qiskit
 
@@ -29,6 +30,18 @@ def default_folder() -> Path | None:
     return kept_folder("ibm-circuits")
 
 
+class Transpiler(Protocol):
+    """What compiles circuits, one at a time."""
+
+    def compile(self, gates: GateList, device: IbmDevice, options: Options) -> bytes:
+        """The compiled circuit as ``encode_isa`` writes it; waits for it. Raises CircuitError, BackendError."""
+        ...
+
+    def close(self) -> None:
+        """Release everything."""
+        ...
+
+
 class IsaCompiler:
     """Compiled circuits; any thread may ask for them.
 
@@ -36,10 +49,13 @@ class IsaCompiler:
     compiled for this one.
     """
 
-    def __init__(self, *, folder: Path | None) -> None:
-        """``folder``: where compiled circuits are kept for later processes; None: nowhere."""
+    def __init__(self, *, folder: Path | None, transpiler: Transpiler | None = None) -> None:
+        """``folder``: where compiled circuits are kept for later processes; None: nowhere.
+
+        ``transpiler``: None is a process of its own.
+        """
         self._folder = folder
-        self._transpiler = TranspilerProcess()
+        self._transpiler = transpiler or TranspilerProcess()
         self._circuits: OrderedDict[bytes, IsaCircuit] = OrderedDict()
         self._memory, self._work = threading.Lock(), threading.Lock()
         self.n_compiled = 0

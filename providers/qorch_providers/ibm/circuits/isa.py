@@ -9,10 +9,9 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit, qpy
-from qiskit.circuit.library import U2Gate
 from qiskit.exceptions import QiskitError
 
-from qorch.errors import CircuitError, ParameterError
+from qorch.errors import ParameterError
 from qorch.model.arrays import FloatArray
 from qorch.model.observable import X, Y
 from qorch_providers.ibm.circuits.folding import AngleKind, derive
@@ -102,30 +101,18 @@ def write_qpy(circuits: list[QuantumCircuit]) -> bytes:
     return stream.getvalue()
 
 
-def basis_gates(letter: int, gates: frozenset[str]) -> tuple[tuple[str, tuple[float, ...]], ...]:
-    """The device's gates, with their angles, before a qubit is measured in this basis. Raises CircuitError.
+@lru_cache(maxsize=_KEPT)
+def measured_circuit(isa: IsaCircuit, basis: bytes) -> QuantumCircuit:
+    """The circuit with all its qubits measured in a basis, ``(n,)`` bytes of Z, X, Y.
 
     An ``sx`` turns Y into Z, and X after a quarter turn about Z: one pulse, and none for Z.
     """
-    if letter not in (X, Y):
-        return ()
-    if {"rz", "sx"} <= gates:
-        return (("sx", ()),) if letter == Y else (("rz", (math.pi / 2,)), ("sx", ()))
-    if "u2" in gates:
-        return (("u2", (0.0, math.pi if letter == X else math.pi / 2)),)
-    raise CircuitError(f"the device has neither rz and sx nor u2 to measure in another basis: {sorted(gates)}")
-
-
-@lru_cache(maxsize=_KEPT)
-def measured_circuit(isa: IsaCircuit, basis: bytes, gates: frozenset[str]) -> QuantumCircuit:
-    """The circuit with all its qubits measured in a basis, ``(n,)`` bytes of Z, X, Y, by a device with these gates."""
     circuit = isa.circuit.copy()
     for physical, letter in zip(isa.layout, basis, strict=True):
-        for name, angles in basis_gates(letter, gates):
-            if name == "u2":
-                circuit.append(U2Gate(*angles), [physical])
-            else:
-                getattr(circuit, name)(*angles, physical)
+        if letter == X:
+            circuit.rz(math.pi / 2, physical)
+        if letter in (X, Y):
+            circuit.sx(physical)
     register = ClassicalRegister(len(isa.layout), REGISTER)
     circuit.add_register(register)
     circuit.measure(list(isa.layout), register)

@@ -1,8 +1,8 @@
 """The body of ``POST /jobs``: all rows in one job, with what qorch has IBM keep.
 
-A block of rows is one PUB: its compiled circuit, measured in its basis, and an array with the numbers of each row. Bases
-are PUBs and not parameters: the device is busy with the same number of shots either way, but a measurement in Z then
-takes no pulse more, and one in X or Y takes one.
+A block of rows is one PUB: its compiled circuit, measured in its basis, and an array with the numbers of each row.
+Bases are PUBs and not parameters: the device is busy with the same number of shots either way, but a measurement in Z
+then takes no pulse more, and one in X or Y takes one.
 
 Jobs go to IBM's program ``executor``: the sampler of the client of today submits there, while ``sampler``, to which the
 client's SamplerV2 submits, is deprecated with that class since qiskit-ibm-runtime 0.50. Both are accepted today.
@@ -73,7 +73,7 @@ def encode_job(
         _Body(
             program_id=options.program,
             backend=device.name,
-            params=make(measured, values, shots, gates=device.gates, options=options),
+            params=make(measured, values, shots, options=options),
             tags=tags_of(key, request.label),
             cost=options.max_seconds,
             session_id=session_id,
@@ -113,7 +113,7 @@ def _one_number_of_shots(request: JobRequest, *, device: IbmDevice, options: Opt
 
 
 def _executor_params(
-    measured: Sequence[Measured], values: Sequence[FloatArray], shots: int, *, gates: frozenset[str], options: Options
+    measured: Sequence[Measured], values: Sequence[FloatArray], shots: int, *, options: Options
 ) -> dict[str, Any]:
     """The schema is ``ibm_quantum_schemas.executor.version_2_0.ParamsModel``."""
     items = [
@@ -128,7 +128,7 @@ def _executor_params(
     program = {
         "shots": shots,
         "circuits": {
-            "b64_data": _packed_circuits(tuple(measured), gates),
+            "b64_data": _packed_circuits(tuple(measured)),
             "qpy_version": QPY_VERSION,
             "num_programs": len(items),
         },
@@ -141,11 +141,11 @@ def _executor_params(
 
 
 def _sampler_params(
-    measured: Sequence[Measured], values: Sequence[FloatArray], shots: int, *, gates: frozenset[str], options: Options
+    measured: Sequence[Measured], values: Sequence[FloatArray], shots: int, *, options: Options
 ) -> dict[str, Any]:
     """What SamplerV2 of qiskit-ibm-runtime sends."""
     pubs = [
-        [_typed("QuantumCircuit", _packed_circuits((each,), gates)), _typed("ndarray", _pack(_npy(rows))), shots]
+        [_typed("QuantumCircuit", _packed_circuits((each,))), _typed("ndarray", _pack(_npy(rows))), shots]
         for each, rows in zip(measured, values, strict=True)
     ]
     return {"pubs": pubs, "options": _sampler_options(shots, options), "version": 2, "support_qiskit": True}
@@ -169,8 +169,8 @@ def _sampler_options(shots: int, options: Options) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=_KEPT)
-def _packed_circuits(measured: tuple[Measured, ...], gates: frozenset[str]) -> str:
-    return _pack(write_qpy([measured_circuit(isa, basis, gates) for isa, basis in measured]))
+def _packed_circuits(measured: tuple[Measured, ...]) -> str:
+    return _pack(write_qpy([measured_circuit(isa, basis) for isa, basis in measured]))
 
 
 def _pack(content: bytes) -> str:

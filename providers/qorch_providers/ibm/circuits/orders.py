@@ -2,7 +2,7 @@
 
 import struct
 from functools import lru_cache
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -71,14 +71,14 @@ def make_order(gates: GateList, device: IbmDevice, options: Options) -> CompileO
     )
 
 
-def write_message(sink: BinaryIO, message: CompileOrder | CompileAnswer) -> None:
+def write_message(sink: IO[bytes], message: CompileOrder | CompileAnswer) -> None:
     """Send one message. Raises OSError if the other side is gone."""
     content = msgspec.msgpack.encode(message)
     sink.write(_LENGTH.pack(len(content)) + content)
     sink.flush()
 
 
-def read_message(source: BinaryIO) -> bytes | None:
+def read_message(source: IO[bytes]) -> bytes | None:
     """The next message, to be decoded; None at the end of input."""
     prefix = source.read(_LENGTH.size)
     if len(prefix) < _LENGTH.size:

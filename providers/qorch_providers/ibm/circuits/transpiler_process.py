@@ -71,7 +71,8 @@ class TranspilerProcess:
         if frame is None:
             self.close()
             return None
-        return msgspec.msgpack.decode(frame, type=CompileAnswer)
+        answer: CompileAnswer = msgspec.msgpack.decode(frame, type=CompileAnswer)
+        return answer
 
 
 def _start() -> "subprocess.Popen[bytes]":

@@ -44,7 +44,7 @@ def compile_circuit(gates: GateList, *, device: IbmDevice, options: Options) -> 
     try:
         manager = generate_preset_pass_manager(
             optimization_level=options.optimization,
-            target=_target(device, options.has_fractional),
+            target=target_of(device, has_fractional=options.has_fractional),
             seed_transpiler=options.seed,
             initial_layout=layout,
         )
@@ -55,7 +55,7 @@ def compile_circuit(gates: GateList, *, device: IbmDevice, options: Options) -> 
 
 
 @lru_cache(maxsize=2)
-def _target(device: IbmDevice, has_fractional: bool) -> Target:
+def target_of(device: IbmDevice, *, has_fractional: bool) -> Target:
     """The device as the transpiler sees it: its gates, and how good they are. Raises BackendError."""
     is_fractional = has_fractional and device.gates >= FRACTIONAL_GATES
     configuration = configuration_from_server_data(

@@ -18,8 +18,6 @@ from qorch.model.arrays import AnyArray, ByteArray
 
 REGISTER = "meas"
 """The only classical register of the circuits that are sent."""
-MAX_BYTES = 1 << 30
-"""No array of an answer may be larger once it is unpacked: 10 million shots of 63 bits are 80 MB."""
 _NPY_BYTES = 4096
 """Room for the header of an npy file."""
 _COMPRESSED_FROM = 2
@@ -106,16 +104,16 @@ class _ItemWire(msgspec.Struct):
     results: dict[str, _TensorWire]
 
 
-def read_pubs(body: bytes) -> list[PubBits]:
-    """The shots of each PUB, in their order. Raises InvalidResultError."""
+def read_pubs(body: bytes, *, most_bytes: int) -> list[PubBits]:
+    """The shots of each PUB, in their order; no array has more bytes. Raises InvalidResultError."""
     answer = _decode(body, _Answer, "the results")
     if isinstance(answer.value, msgspec.Raw):
         result = _decode(_of_type(answer.type, answer.value, "PrimitiveResult"), _PrimitiveWire, "the results")
-        return [_read_pub(pub) for pub in result.pub_results]
+        return [_read_pub(pub, most_bytes) for pub in result.pub_results]
     if isinstance(answer.data, msgspec.Raw) and isinstance(answer.schema_version, str):
         is_compressed = _major(answer.schema_version) >= _COMPRESSED_FROM
         items = _decode(answer.data, list[_ItemWire], "the results of the items")
-        return [_read_tensor(_only(item.results), is_compressed=is_compressed) for item in items]
+        return [_read_tensor(_only(item.results), most_bytes, is_compressed=is_compressed) for item in items]
     if isinstance(answer.results, msgspec.Raw):
         plain = _decode(answer.results, list[_PlainWire], "the results of the PUBs")
         return [_read_samples(_only(pub.data)) for pub in plain]
@@ -142,13 +140,13 @@ def _only(registers: dict[str, Wire]) -> Wire:
     return registers[REGISTER]
 
 
-def _read_pub(pub: _Typed) -> PubBits:
+def _read_pub(pub: _Typed, most_bytes: int) -> PubBits:
     of_pub = _decode(_of_type(pub.type, pub.value, "SamplerPubResult", "PubResult"), _PubWire, "a PUB's result")
     data = _decode(_of_type(of_pub.data.type, of_pub.data.value, "DataBin"), _DataBinWire, "the data of a PUB")
     field = _only(data.fields)
     bits = _decode(_of_type(field.type, field.value, "BitArray"), _BitArrayWire, "the bits of a PUB")
     text = _decode(_of_type(bits.array.type, bits.array.value, "ndarray"), str, "the bits of a PUB")
-    return BytesOfShots(_as_rows(_read_npy(_unpack(text, most=MAX_BYTES))), bits.num_bits)
+    return BytesOfShots(_as_rows(_read_npy(_unpack(text, most=most_bytes + _NPY_BYTES))), bits.num_bits)
 
 
 def _read_npy(content: bytes) -> AnyArray:
@@ -184,13 +182,13 @@ def _major(version: str) -> int:
     return int(number)
 
 
-def _read_tensor(tensor: _TensorWire, *, is_compressed: bool) -> BitsOfShots:
+def _read_tensor(tensor: _TensorWire, most_bytes: int, *, is_compressed: bool) -> BitsOfShots:
     shape = tensor.shape if len(tensor.shape) != 2 else [1, *tensor.shape]
     if tensor.dtype != "bool" or len(shape) != 3 or min(shape) < 0:
         raise InvalidResultError(f"an item has a {tensor.dtype[:20]} of shape {shape[:5]}, not bits of rows and shots")
     n_bytes = -(-math.prod(shape) // 8)
-    if n_bytes > MAX_BYTES:
-        raise InvalidResultError(f"an item has {n_bytes} bytes; at most {MAX_BYTES} are read")
+    if n_bytes > most_bytes:
+        raise InvalidResultError(f"an item has {n_bytes} bytes of bits, more than all that was sent")
     content = _unpack(tensor.data, most=n_bytes) if is_compressed else _from_base64(tensor.data)
     if len(content) != n_bytes:
         raise InvalidResultError(f"an item has {len(content)} bytes of bits; its shape {shape} is {n_bytes}")

@@ -1,7 +1,7 @@
 """Reads the answer of ``GET /jobs/{id}/results``, verbatim, of either program and in any of its forms. Pure.
 
-Circuits measure qubit q into bit q of one register, wherever the qubit is on the device: so nothing of how a circuit was
-compiled is needed here. The engine verifies what every backend's results have in common (``qorch.model.verification``).
+Circuits measure qubit q into bit q of one register, wherever the qubit is on the device: so nothing of how a circuit
+was compiled is needed here. The engine verifies what all results have in common (``qorch.model.verification``).
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from qorch_providers.ibm.results.documents import BitsOfShots, BytesOfShots, Num
 
 _SHOTS_AT_ONCE = 1 << 18
 """Rows are read in groups whose bits stay in the processor's cache."""
+_OUTCOME_BYTES = 8
 _NOTHING: IntArray = np.zeros(0, dtype=np.int64)
 
 
@@ -27,7 +28,7 @@ def read_answer(shape: JobShape, raw: RawResult) -> JobResult:
     Raises InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
     try:
-        return _read(shape, read_pubs(raw.content))
+        return _read(shape, read_pubs(raw.content, most_bytes=_most_bytes(shape)))
     except InvalidResultError as error:
         raise InvalidResultError(f"job {shape.job_id}: {error}") from error
 
@@ -44,6 +45,11 @@ def _read(shape: JobShape, pubs: list[PubBits]) -> JobResult:
         except InvalidResultError as error:
             raise InvalidResultError(f"block {index}: {error}") from error
     return JobResult(tuple(blocks))
+
+
+def _most_bytes(shape: JobShape) -> int:
+    """More than the shots of any PUB have: no answer can make this process unpack more."""
+    return max((block.n_rows * (block.shots or 0) * _OUTCOME_BYTES for block in shape.blocks), default=0)
 
 
 def _no_counts(block: BlockShape) -> Counts:
@@ -74,10 +80,10 @@ def _outcomes(block: BlockShape, shots: int, pub: PubBits) -> Iterator[IntArray]
 
 
 def _check(block: BlockShape, shots: int, n_rows: int, found_shots: int, n_bits: int) -> None:
-    found, sent = (n_rows, found_shots, n_bits), (block.n_rows, shots, block.n_qubits)
-    if found != sent:
+    if (n_rows, found_shots, n_bits) != (block.n_rows, shots, block.n_qubits):
         raise InvalidResultError(
-            f"it has {found[0]} rows of {found[1]} shots of {found[2]} bits; {sent[0]}, {sent[1]} and {sent[2]} were sent"
+            f"it has {n_rows} rows of {found_shots} shots of {n_bits} bits; {block.n_rows} rows of {shots} shots of"
+            f" {block.n_qubits} bits were sent"
         )
 
 
