@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from qorch.errors import BusyError, CircuitError, RejectedError
+from qorch.errors import BusyError, CircuitError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
 from qorch.model.measurement import Measurement
@@ -94,10 +94,17 @@ class IbmBackend:
     async def open(self) -> None:
         """Find the instance, if its CRN is not given, and the device; ask what it is.
 
+        A device that is retired can be opened if the instance has jobs of it, to fetch what is paid.
+
         Raises UnknownNameError if the instance has no such device, UsageError for options that it does not have or for
         an instance that is not clear, CredentialsError if the key is refused, BusyError if something does not answer.
         """
-        seen = await self._watch.look()
+        try:
+            seen = await self._watch.look()
+        except UnknownNameError:
+            if not await self._watch.has_jobs():
+                raise
+            return
         self._capabilities = replace(_unseen(self._options), max_qubits=min(seen.device.n_qubits, MAX_QUBITS))
 
     async def prepare(self, circuits: Sequence[GateList]) -> None:
@@ -192,7 +199,10 @@ class IbmBackend:
 
     async def availability(self) -> Availability:
         """See RemoteBackend. A calibration that it shows changes the context of what follows."""
-        seen = await self._watch.look()
+        try:
+            seen = await self._watch.look()
+        except UnknownNameError as error:
+            return Availability(is_open=False, reason=str(error))
         state, device = seen.state, seen.device
         queue = "" if state.waiting is None else f"{state.waiting} jobs wait"
         reason = queue if state.is_active else f"{device.name} is in '{state.status or 'an unknown state'}'"

@@ -35,10 +35,13 @@ class DeviceWatch:
         self._clock = clock
         self._device: IbmDevice | None = None
         self._looked_ns = 0
+        self._absence = ""
 
     @property
     def device(self) -> IbmDevice:
-        """As it was last seen. Raises BackendError if it never was."""
+        """As it was last seen. Raises BackendError if it never was, UnknownNameError if it is not there any more."""
+        if self._absence:
+            raise UnknownNameError(self._absence)
         if self._device is None:
             raise BackendError(f"ibm:{self._options.target} is not open yet, so its gates are not known; open it first")
         return self._device
@@ -59,10 +62,16 @@ class DeviceWatch:
             self.name = await _choose(client)
         state, properties = await asyncio.gather(client.state(self.name), client.properties(self.name))
         if state is None:
-            raise UnknownNameError(await self._tell_absent(client))
+            raise await self._note_absent(client)
         await self._update(client, properties or b"")
         self._looked_ns = self._clock.monotonic_ns()
         return SeenDevice(self.device, state)
+
+    async def has_jobs(self) -> bool:
+        """Whether the instance has jobs of the device, which may be there no more."""
+        client = await self._client()
+        page = await client.jobs([("backend", self.name)], offset=0, purpose="availability")
+        return bool(page.jobs)
 
     async def _update(self, client: IbmClient, properties: bytes) -> None:
         """Read the documents, unless they are those that were read before."""
@@ -70,7 +79,7 @@ class DeviceWatch:
             return
         configuration = await client.configuration(self.name)
         if configuration is None:
-            raise UnknownNameError(await self._tell_absent(client))
+            raise await self._note_absent(client)
         has_fractional = self._options.has_fractional
         try:
             device = await asyncio.to_thread(read_device, configuration, properties, has_fractional=has_fractional)
@@ -80,10 +89,11 @@ class DeviceWatch:
         if self._device is None or self._device.calibration != device.calibration:
             self._device = device
 
-    async def _tell_absent(self, client: IbmClient) -> str:
+    async def _note_absent(self, client: IbmClient) -> UnknownNameError:
         names = sorted(line.name for line in await client.devices())
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-        return f"the instance has no device {self.name}, or not any more; it has {shown or 'none'}"
+        self._absence = f"the instance has no device {self.name}, or not any more; it has {shown or 'none'}"
+        return UnknownNameError(self._absence)
 
 
 async def _choose(client: IbmClient) -> str:

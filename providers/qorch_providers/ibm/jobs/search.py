@@ -83,7 +83,7 @@ class JobSearch:
         return {key: job_ids[0] for key, job_ids in found.items()}
 
     async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None]:
-        """The keys of all jobs back to ``since`` or a ``known`` one, each with the job id of its label; raises as find."""
+        """The keys of all jobs back to ``since`` or a ``known`` one, each with the job of its label; raises as find."""
         by_key = await self._read_all(("",), since, purpose="look", known=frozenset(known))
         return {key: next(filter(None, jobs.values()), None) for key, jobs in by_key.items()}
 
