@@ -53,10 +53,12 @@ class _SavedWire(msgspec.Struct):
 def find_account(environment: Mapping[str, str], *, name: str = "", channel: str = "") -> Account:
     """The saved account of that name; else that of the variables; else the saved one for the channel, or the default.
 
+    The channel of a variable counts only if no saved account is the default of all.
+
     Raises UsageError for a name, a channel or a file that cannot be, CredentialsError if there is no account.
     """
-    channel = channel or environment.get(CHANNEL_NAME, "").strip()
-    if channel == LOCAL:
+    usual = environment.get(CHANNEL_NAME, "").strip()
+    if (channel or usual) == LOCAL:
         raise UsageError(f"{CHANNEL_NAME}=local is this machine: use ibm:fake_fez, or another fake device, for it")
     token = environment.get(TOKEN_NAME, "").strip()
     if token and not name:
@@ -64,7 +66,7 @@ def find_account(environment: Mapping[str, str], *, name: str = "", channel: str
         return Account(token, TOKEN_NAME, url, environment.get(INSTANCE_NAME, "").strip())
     path = Path(environment.get("HOME") or os.path.expanduser("~"), _FILE)  # noqa: PTH111 - the client's own rule
     saved = _read_file(path)
-    found = _choose_named(saved, name, path) if name else _choose(saved, channel)
+    found = _choose_named(saved, name, path) if name else _choose(saved, channel, usual)
     if found is None:
         raise CredentialsError(_tell_absent(saved, path))
     return _as_account(found, saved[found], path, environment)
@@ -88,18 +90,17 @@ def _choose_named(saved: Mapping[str, _SavedWire], name: str, path: Path) -> str
     return name
 
 
-def _choose(saved: Mapping[str, _SavedWire], channel: str) -> str | None:
-    """As the client does: by channel, else the default of all; then by the usual channel, then by the usual names."""
+def _choose(saved: Mapping[str, _SavedWire], channel: str, usual: str) -> str | None:
+    """As the client does: by channel, else the default of all, else by the ``usual`` channel, else by usual names."""
     names = [name for name, account in saved.items() if account.channel != CLASSIC]
     if not channel:
         chosen = next((name for name in names if saved[name].is_default_account), None)
         if chosen is not None:
             return chosen
-    wanted = channel if channel in _DEFAULT_NAMES else PLATFORM
+    wanted = next((each for each in (channel, usual) if each in _DEFAULT_NAMES), PLATFORM)
     of_channel = [name for name in names if saved[name].channel == wanted]
     ranked = sorted(of_channel, key=lambda name: (not saved[name].is_default_account, name != _DEFAULT_NAMES[wanted]))
-    usual = [name for name in _DEFAULT_NAMES.values() if name in names]
-    return next(iter([*ranked, *usual]), None)
+    return next(iter([*ranked, *(name for name in _DEFAULT_NAMES.values() if name in names)]), None)
 
 
 def _tell_absent(saved: Mapping[str, _SavedWire], path: Path) -> str:
