@@ -81,7 +81,9 @@ def test_variables_come_before_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("instance", [EAST, EUROPE])
 @pytest.mark.parametrize("is_private", [False, True])
-@pytest.mark.parametrize("url", ["https://cloud.ibm.com", "https://test.cloud.ibm.com", "https://x.experimental.ibm.com"])
+@pytest.mark.parametrize(
+    "url", ["https://cloud.ibm.com", "https://test.cloud.ibm.com", "https://x.experimental.ibm.com"]
+)
 def test_addresses_are_the_clients(url: str, is_private: bool, instance: str, tmp_path: Path) -> None:
     """The region is the CRN's; private addresses and other clusters are taken as the client takes them."""
     account = {"channel": "ibm_cloud", "token": "x", "url": url, "instance": instance, "private_endpoint": is_private}
@@ -113,7 +115,13 @@ def test_the_account_in_the_terms_tells_nothing() -> None:
         ({"a": PLATFORM}, {}, ",account=b", UsageError, "there is no account 'b' in .*; it has a"),
         (None, {"QISKIT_IBM_CHANNEL": "local"}, "", UsageError, "use ibm:fake_fez"),
         (None, {"QISKIT_IBM_TOKEN": f"{SECRET}\nx"}, "", UsageError, "has characters that no header may have"),
-        (None, {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_INSTANCE": "crn:v1:bluemix"}, "", UsageError, "not a whole CRN"),
+        (
+            None,
+            {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_INSTANCE": "crn:v1:bluemix"},
+            "",
+            UsageError,
+            "not a whole CRN",
+        ),
         (None, {"QISKIT_IBM_TOKEN": SECRET, "IAM_URL": "http://iam.example.com"}, "", UsageError, "use https://iam"),
     ],
 )

@@ -133,7 +133,7 @@ def test_the_terms_are_ibms(emulator: RunningIbm) -> None:
 @pytest.mark.parametrize(
     ("options", "changes", "error", "words"),
     [
-        ("ibm_nowhere", {}, UnknownNameError, "has no device ibm_nowhere, or not any more; it has ibm_guadalupe, ibm_l"),
+        ("ibm_nowhere", {}, UnknownNameError, "has no device ibm_nowhere, or not any more; it has ibm_g"),
         (DEVICE, {"QISKIT_IBM_TOKEN": ""}, CredentialsError, "there is no IBM Quantum account"),
         (DEVICE, {"QISKIT_IBM_TOKEN": "wrong-key"}, CredentialsError, "API key could not be found.*QISKIT_IBM_TOKEN"),
         (DEVICE, {"QISKIT_IBM_INSTANCE": "third"}, UsageError, "no instance named 'third'; it has first: crn:v1"),
@@ -326,9 +326,8 @@ def test_one_token_serves_all_calls_and_is_renewed_once() -> None:
         payload = await payload_of(backend)
         await asyncio.gather(*(backend.poll(["x"]) for _ in range(20)))
         running.revoke_tokens()
-        await asyncio.gather(*(backend.poll(["x"]) for _ in range(20)))
-        running.revoke_tokens()
-        await backend.submit(payload)
+        polls = [backend.poll(["x"]) for _ in range(20)]
+        await asyncio.gather(*polls, backend.submit(payload))
 
     with serving(token_delay="0.05") as running:  # noqa: S106
         variables = environment(running.root) | {"QISKIT_IBM_INSTANCE": running.crns["first"]}
