@@ -27,6 +27,11 @@ class TranspilerProcess:
         """Start nothing yet."""
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None if it does not run."""
+        return None if self._process is None else self._process.pid
+
     def compile(self, gates: GateList, device: IbmDevice, options: Options) -> bytes:
         """The compiled circuit as ``encode_isa`` writes it; waits for it. Raises CircuitError, BackendError."""
         order = make_order(gates, device, options)
