@@ -24,8 +24,8 @@ from qorch.errors import BackendError, BusyError, UnknownOutcomeError, Unreachab
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch_providers.ionq import IonqBackend, open_backend
-from qorch_providers.ionq.jobs.list_health import CHECK_SECONDS, CHECKS
 from qorch_providers.ionq.wire.client import NoListError
+from qorch_providers.list_health import CHECK_SECONDS, CHECKS
 
 JOBS = "/v0.4/jobs"
 MINUTE_NS = round(CHECK_SECONDS * 1e9)

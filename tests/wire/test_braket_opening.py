@@ -1,6 +1,7 @@
 """Opening a device of Amazon Braket: what is missing or wrong is said in a sentence, before anything is paid."""
 
 import asyncio
+import datetime
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from qorch.errors import (
     BusyError,
     CredentialsError,
     QorchError,
+    RejectedError,
     UnknownNameError,
+    UnknownOutcomeError,
     UnreachableError,
     UsageError,
 )
@@ -28,6 +31,7 @@ from qorch_providers.braket import open_backend
 from qorch_providers.braket.backend import BraketBackend
 from qorch_providers.braket.device_reading import read_device
 from qorch_providers.emulators.braket import BraketSettings, RunningBraket, start
+from qorch_providers.list_health import CHECK_SECONDS, CHECKS
 
 BELL = gate_list(2, ("h", (0,), ()), ("cx", (0, 1), ()))
 OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
@@ -120,7 +124,7 @@ def test_the_terms_are_the_options(emulator: RunningBraket) -> None:
 @pytest.mark.parametrize(
     ("options", "changes", "error", "words"),
     [
-        ("sv1", {"AWS_DEFAULT_REGION": ""}, UsageError, "add region=us-east-1 to the backend's name, or set AWS_REGION"),
+        ("sv1", {"AWS_DEFAULT_REGION": ""}, UsageError, "add region=us-east-1 to the backend's name, or set AWS_REG"),
         ("sv1", {"QORCH_BRAKET_S3": "a_b/c"}, UsageError, "does not begin with the name of a bucket"),
         ("sv1", {"QORCH_BRAKET_S3": "bucket/a//b"}, UsageError, "with single slashes"),
         ("sv1", {"QORCH_BRAKET_S3": "bucket/a/../b"}, UsageError, "with single slashes"),
@@ -199,10 +203,10 @@ def test_windows_and_retirement_are_told() -> None:
     with serving(offline="garnet", retired="ankaa-3") as running:
         variables = environment(running.root)
         offline = opened("garnet", variables, lambda backend: backend.availability())
-        retired = opened("ankaa-3", variables, lambda backend: backend.availability())
+        with pytest.raises(RejectedError, match="Ankaa-3 is retired and takes no tasks any more; choose another"):
+            opened("ankaa-3", variables, lambda backend: backend.availability())
         online = opened("sv1", variables, lambda backend: backend.availability())
         assert (offline.is_open, offline.reason) == (False, "Garnet is offline")
-        assert (retired.is_open, retired.reason) == (False, "Ankaa-3 is retired; choose another device")
         assert (online.is_open, online.reason, online.n_qubits) == (True, "0 tasks wait", 34)
         assert diagnosed("garnet", variables)["device"][0] is WARN
         assert diagnosed("ankaa-3", variables)["device"] == (
@@ -288,3 +292,32 @@ def test_the_local_simulator_needs_no_account() -> None:
     backend = open_backend("local", clock=WallClock(), environment={})
     assert not isinstance(backend, RemoteBackend)
     assert not backend.capabilities.charges
+
+
+def test_a_list_that_stays_unreadable_is_given_up() -> None:
+    """After minutes in which Braket answered everything else, so that a job in doubt is held, not waited for."""
+    seconds = [0.0]
+
+    class SetClock(WallClock):
+        def monotonic_ns(self) -> int:
+            return round(seconds[0] * 1e9)
+
+    async def main(variables: Mapping[str, str]) -> int:
+        backend = open_backend("sv1", clock=SetClock(), environment=variables)
+        assert isinstance(backend, BraketBackend)
+        await backend.open()
+        try:
+            for count in range(20):
+                seconds[0] += CHECK_SECONDS
+                try:
+                    await backend.find(["0" * 64], since=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+                except BusyError:
+                    continue
+                except UnknownOutcomeError:
+                    return count
+            return -1
+        finally:
+            await backend.close()
+
+    with serving(faults="list:500-before") as running:
+        assert asyncio.run(main(environment(running.root))) == CHECKS

@@ -21,13 +21,13 @@ from qorch_providers.ionq.access import CONSOLE, Access, read_access
 from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, measure_usage
 from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, rows_per_job
 from qorch_providers.ionq.jobs.inventory import list_keys
-from qorch_providers.ionq.jobs.list_health import ListHealth
 from qorch_providers.ionq.jobs.search import Searches, look_up
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
 from qorch_providers.ionq.results.reading import read_answer
 from qorch_providers.ionq.wire.client import IonqClient, NoListError
+from qorch_providers.list_health import ListHealth
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -73,7 +73,7 @@ class IonqBackend:
         self._client = client
         self._clock = clock
         self._searches = Searches(client)
-        self._list_health = ListHealth(client, options.target, clock=clock)
+        self._list_health = ListHealth("IonQ", self._ask_availability, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = _capabilities(options)
         # Of a machine, as it was last seen: what is sent after a recalibration has another context.

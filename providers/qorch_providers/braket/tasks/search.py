@@ -33,7 +33,8 @@ class TaskSearch:
     """The searches of one client, over the tasks of one device.
 
     A search that lost an answer goes on at the same page when it is asked for again: else one of many pages would
-    hardly ever end on a network that loses every second answer.
+    hardly ever end on a network that loses every second answer. ``was_moving``: whether the last search that failed had
+    read some pages before.
     """
 
     def __init__(self, client: BraketClient, device_arn: str, *, clock: Clock) -> None:
@@ -42,6 +43,7 @@ class TaskSearch:
         self._device_arn = device_arn
         self._clock = clock
         self._halted: _Reading | None = None
+        self.was_moving = False
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """The ARNs of the tasks with these keys that were made after ``since``, by key.
@@ -66,11 +68,14 @@ class TaskSearch:
 
     async def _read_all(self, since: datetime.datetime, *, purpose: str) -> dict[str, dict[str, str | None]]:
         reading = self._take_up(since)
+        before = len(reading.tokens)
+        self.was_moving = False
         try:
             while not reading.is_over:
                 await self._read_page(reading, purpose)
         except UnreachableError:
             self._halted = reading
+            self.was_moving = len(reading.tokens) > before
             raise
         return reading.by_key
 

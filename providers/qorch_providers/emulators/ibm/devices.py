@@ -21,7 +21,7 @@ ALWAYS = frozenset({"barrier", "delay", "measure"})
 
 
 @dataclass(frozen=True)
-class IbmDevice:
+class RecordedDevice:
     """One device. Its record is read when it is first needed."""
 
     name: str
@@ -78,7 +78,7 @@ def _add_fractional(document: dict[str, Any], gates: Sequence[Mapping[str, Any]]
         )
 
 
-def read_devices(text: str, *, is_fractional: bool) -> Mapping[str, IbmDevice]:
+def read_devices(text: str, *, is_fractional: bool) -> Mapping[str, RecordedDevice]:
     """Devices by name, from names separated by commas. Raises UsageError, MissingPackageError."""
     records = _find_records()
     found = {}
@@ -86,7 +86,7 @@ def read_devices(text: str, *, is_fractional: bool) -> Mapping[str, IbmDevice]:
         folder = records / name.removeprefix("ibm_")
         if not (folder / f"conf_{folder.name}.json").is_file():
             raise UsageError(f"'{name}' has no record in qiskit-ibm-runtime; write names such as ibm_fez,ibm_lagos")
-        found[name] = IbmDevice(name, folder, is_fractional)
+        found[name] = RecordedDevice(name, folder, is_fractional)
     if not found:
         raise UsageError("there must be at least one device, such as ibm_fez")
     return MappingProxyType(found)

@@ -1,8 +1,10 @@
-"""Detects that GET /jobs keeps failing while the rest of IonQ's API answers, so that no job can be searched for."""
+"""Detects that a list of jobs keeps failing while its provider answers the rest, so that no job can be searched for."""
+
+from collections.abc import Awaitable, Callable
 
 from qorch.errors import BusyError, UnknownOutcomeError
+from qorch.model.job import Availability
 from qorch.ports.clock import Clock
-from qorch_providers.ionq.wire.client import IonqClient
 
 CHECK_SECONDS = 60.0
 CHECKS = 5
@@ -12,10 +14,10 @@ CHECKS = 5
 class ListHealth:
     """Counts failures to read the list while the server can be reached and is open; an outage is waited out instead."""
 
-    def __init__(self, client: IonqClient, target: str, *, clock: Clock) -> None:
-        """``target``: the backend whose availability shows that the server can be reached."""
-        self._client = client
-        self._target = target
+    def __init__(self, provider: str, ask: Callable[[], Awaitable[Availability | None]], *, clock: Clock) -> None:
+        """``provider``: its name, for messages. ``ask``: its answer shows that the server can be reached."""
+        self._provider = provider
+        self._ask = ask
         self._clock = clock
         self._checked_ns: int | None = None
         self._n_there = 0
@@ -36,12 +38,13 @@ class ListHealth:
             self._n_there = self._n_there + 1 if await self._is_there() else 0
         if self._n_there >= CHECKS:
             raise UnknownOutcomeError(
-                f"IonQ's list of jobs cannot be read for minutes, while it answers other questions ({error})"
+                f"{self._provider}'s list of jobs cannot be read for minutes, while it answers other questions"
+                f" ({error})"
             ) from error
 
     async def _is_there(self) -> bool:
         try:
-            answer = await self._client.availability(self._target)
+            answer = await self._ask()
         except BusyError:
             return False
-        return answer is None or answer[0].is_open
+        return answer is None or answer.is_open
