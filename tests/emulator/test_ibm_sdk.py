@@ -207,6 +207,21 @@ def test_the_newer_estimator(backend: Any, ansatz: QuantumCircuit) -> None:
     check_values(ansatz, sums, result[0].data)
 
 
+def test_a_dry_run_is_checked_and_free(
+    emulator: RunningIbm, service: QiskitRuntimeService, isa: QuantumCircuit, backend: Any
+) -> None:
+    """A dry run goes to the device's mock, which lists do not have: its results are random, and cost nothing."""
+    job = Sampler(mode=backend).run([(isa, [0.1])], shots=1000, dry_run=True)
+    counts = job.result(poll_interval=0.1)[0].data.meas.get_counts()
+    assert is_near(counts, {f"{outcome:03b}": 1 / 8 for outcome in range(8)})
+    assert job.backend().name == "mock_lagos"
+    record = emulator.jobs()[-1]
+    assert (record["target"], record["dry_run"], record["price_usd_micros"]) == ("mock_lagos", True, 0)
+    assert not any(each.name.startswith("mock") for each in service.backends())
+    assert job.job_id() not in {each.job_id() for each in service.jobs()}
+    assert job.job_id() in {each.job_id() for each in service.jobs(include_mocks=True)}
+
+
 def test_usage_becomes_complete_later(isa: QuantumCircuit) -> None:
     """Metrics say pending, and usage is 0, until the seconds are known; the record has what they cost."""
     timer = HandTimer()

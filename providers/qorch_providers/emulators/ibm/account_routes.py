@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from aiohttp import web
 
 from qorch_providers.emulators.ibm.calibrations import Calibration
-from qorch_providers.emulators.ibm.devices import RecordedDevice
+from qorch_providers.emulators.ibm.devices import IbmDevice
 from qorch_providers.emulators.ibm.documents import backend_document, instance_usage_document, status_document
 from qorch_providers.emulators.ibm.instances import Instance, catalog_entry, find_plan, search_item
 from qorch_providers.emulators.ibm.jobs import read_unix
@@ -69,9 +69,11 @@ class AccountRoutes:
         return json_answer(catalog_entry(plan))
 
     async def backends(self, request: web.Request) -> web.Response:
-        """All devices."""
+        """All devices, with their mocks if those are wanted."""
         authorize(self._service, request)
-        return json_answer({"devices": [self._describe(device) for device in self._service.list_devices()]})
+        has_mocks = request.query.get("include_mocks", "").lower() == "true"
+        devices = [device for device in self._service.list_devices() if has_mocks or not device.is_mock]
+        return json_answer({"devices": [self._describe(device) for device in devices]})
 
     async def configuration(self, request: web.Request) -> web.Response:
         """What a device is."""
@@ -94,7 +96,7 @@ class AccountRoutes:
         instance = authorize(self._service, request)
         return json_answer(instance_usage_document(instance, consumed_seconds=self._service.used_seconds(instance)))
 
-    def _describe(self, device: RecordedDevice) -> dict[str, object]:
+    def _describe(self, device: IbmDevice) -> dict[str, object]:
         state = self._service.device_state(device.name)
         status = {"name": "online"} if state == "active" else {"name": "paused", "reason": state}
         return backend_document(
@@ -104,11 +106,11 @@ class AccountRoutes:
             calibration=self._service.calibrations.current(device),
         )
 
-    def _find(self, request: web.Request) -> RecordedDevice:
+    def _find(self, request: web.Request) -> IbmDevice:
         authorize(self._service, request)
         return self._service.find_device(request.match_info["name"])
 
-    def _calibration(self, request: web.Request, device: RecordedDevice) -> Calibration:
+    def _calibration(self, request: web.Request, device: IbmDevice) -> Calibration:
         book = self._service.calibrations
         wanted = request.query.get("calibration_id")
         if wanted is not None:

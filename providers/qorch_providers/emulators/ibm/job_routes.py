@@ -229,6 +229,7 @@ def _read_filter(request: web.Request) -> JobFilter:
         tags=frozenset(query.getall("tags", [])),
         session_id=query.get("session_id"),
         is_pending=None if pending is None else pending == "true",
+        has_mocks=query.get("include_mocks", "").lower() == "true",
         after_unix=read_unix(query.get("created_after")),
         before_unix=read_unix(query.get("created_before")),
     )

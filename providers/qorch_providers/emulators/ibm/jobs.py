@@ -13,6 +13,7 @@ from qorch_providers.emulators.ibm.refusals import NOT_FOUND_JOB, IbmRefusedErro
 
 FINAL = frozenset({"Completed", "Failed", "Cancelled"})
 RAN_TOO_LONG = 1305
+MOCK = "mock_"
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _ID_DIGITS = 20
 
@@ -30,6 +31,11 @@ class IbmOrder:
     calibration_id: str | None
     runtime: str
     digest: str
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether it is only checked, on the mock of a device."""
+        return self.backend.startswith(MOCK)
 
 
 @dataclass(eq=False)
@@ -70,13 +76,17 @@ class IbmJob:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """What a list is asked for; None or empty is everything. ``is_pending``: whether jobs are not over."""
+    """What a list is asked for; None or empty is everything.
+
+    ``is_pending``: whether jobs are not over; ``has_mocks``: whether those on mocks of devices are wanted too.
+    """
 
     backend: str | None = None
     program: str | None = None
     tags: frozenset[str] = frozenset()
     session_id: str | None = None
     is_pending: bool | None = None
+    has_mocks: bool = False
     after_unix: float | None = None
     before_unix: float | None = None
 
@@ -91,6 +101,7 @@ class JobFilter:
             and self.tags <= set(job.tags)
             and self.session_id in (None, order.session_id)
             and self.is_pending in (None, not job.is_over)
+            and (self.has_mocks or not order.is_mock)
             and (self.after_unix is None or created >= self.after_unix)
             and (self.before_unix is None or created <= self.before_unix)
         )

@@ -160,7 +160,7 @@ class IbmLifecycle:
         session = self._sessions_by_job.pop(job, None)
         job.status, job.ended_unix = ending.status, self._clock.unix()
         job.reason, job.reason_code = ending.reason, ending.code
-        job.usage_seconds = ending.usage_seconds
+        job.usage_seconds = 0 if job.order.is_mock else ending.usage_seconds
         delay_seconds = self._times.usage_delay.draw_seconds(self._rng)
         job.usage_due_seconds = self._clock.protocol_seconds() + delay_seconds
         is_charged = session is None or not session.is_dedicated

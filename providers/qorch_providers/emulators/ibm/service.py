@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch_providers.emulators.ibm.calibrations import CalibrationBook
-from qorch_providers.emulators.ibm.devices import RecordedDevice, read_devices, read_names
+from qorch_providers.emulators.ibm.devices import IbmDevice, read_devices, read_names
 from qorch_providers.emulators.ibm.identity import TokenDesk
 from qorch_providers.emulators.ibm.instances import Instance, parse_instances
 from qorch_providers.emulators.ibm.jobs import IbmJob, IbmJobRegistry, IbmOrder
 from qorch_providers.emulators.ibm.lifecycle import IbmLifecycle, JobTimes
 from qorch_providers.emulators.ibm.maintenance import parse_maintenance
 from qorch_providers.emulators.ibm.money import parse_second_price, parse_usage, whole_seconds
-from qorch_providers.emulators.ibm.programs.noise import noise_of
+from qorch_providers.emulators.ibm.programs.noise import noise_of, pure_noise
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome
 from qorch_providers.emulators.ibm.programs.running import PROGRAMS
 from qorch_providers.emulators.ibm.refusals import NOT_FOUND_BACKEND, IbmRefusedError
@@ -115,15 +115,15 @@ class IbmService:
             raise RefusedError(403, "The API key has no access to the instance of the header Service-CRN")
         return self.instances[crn]
 
-    def find_device(self, name: str) -> RecordedDevice:
+    def find_device(self, name: str) -> IbmDevice:
         """The device of that name. Raises IbmRefusedError (404) if there is none, or none any more."""
         device = self.devices.get(name)
         if device is None or name in self._retired:
             raise IbmRefusedError(404, NOT_FOUND_BACKEND, f"Backend {name} not found.")
         return device
 
-    def list_devices(self) -> list[RecordedDevice]:
-        """All devices that are not retired."""
+    def list_devices(self) -> list[IbmDevice]:
+        """All devices that are not retired, and their mocks."""
         return [device for name, device in self.devices.items() if name not in self._retired]
 
     def device_state(self, name: str) -> str:
@@ -239,13 +239,14 @@ class IbmService:
 
     def _prepare(self, job: IbmJob) -> Callable[[], JobOutcome]:
         device = self.devices[job.order.backend]
-        calibration = self.calibrations.current(device)
-        is_noisy = self.settings.noise == "on"
+        noise = noise_of(self.calibrations.current(device)) if self.settings.noise == "on" else None
+        if device.is_mock:
+            noise = pure_noise(device.n_qubits)
         rng = self._life_rng.spawn(1)[0]
         program, params = PROGRAMS[job.order.program_id], job.params
 
         def run() -> JobOutcome:
-            return program(params, device, noise_of(calibration) if is_noisy else None, rng)
+            return program(params, device, noise, rng)
 
         return run
 

@@ -37,7 +37,7 @@ def job_truth(job: IbmJob) -> dict[str, object]:
         "status": "deleted" if job.is_deleted else job.status,
         "rows": job.rows,
         "shots": job.executions // job.rows if job.rows else None,
-        "dry_run": False,
+        "dry_run": order.is_mock,
         "price_usd_micros": job.price_micros,
         "received_at_unix": job.received_unix,
         "accepted_at_unix": job.accepted_unix,

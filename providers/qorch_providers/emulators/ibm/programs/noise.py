@@ -18,14 +18,18 @@ GateAt = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class DeviceNoise:
-    """``gate_errors``: mean infidelities; ``readout_errors``: ``(qubits, 2)``, the misreadings of 0 and of 1."""
+    """``gate_errors``: mean infidelities; ``readout_errors``: ``(qubits, 2)``, the misreadings of 0 and of 1.
+
+    ``signal``: which share of every distribution is not noise, however few gates there are.
+    """
 
     gate_errors: Mapping[GateAt, float]
     readout_errors: Floats
+    signal: float = 1.0
 
     def kept(self, gates: Iterable[GateAt]) -> float:
         """The probability that all these gates work."""
-        kept = 1.0
+        kept = self.signal
         for name, qubits in gates:
             # A mean infidelity e is that of a Pauli error with the probability e (d + 1) / d.
             error = self.gate_errors.get((name, qubits), 0.0) * (1.0 + 0.5 ** len(qubits))
@@ -47,9 +51,14 @@ class DeviceNoise:
     def symmetric(self) -> "DeviceNoise":
         """The same noise with both misreadings equally probable, as measurement twirling makes it."""
         mean = self.readout_errors.mean(axis=1, keepdims=True)
-        return DeviceNoise(self.gate_errors, np.repeat(mean, 2, axis=1))
+        return DeviceNoise(self.gate_errors, np.repeat(mean, 2, axis=1), self.signal)
 
 
 def noise_of(calibration: Calibration) -> DeviceNoise:
     """The noise at a calibration."""
     return DeviceNoise(calibration.gate_errors, calibration.readout_errors)
+
+
+def pure_noise(n_qubits: int) -> DeviceNoise:
+    """Nothing but noise: all outcomes are equally probable."""
+    return DeviceNoise({}, np.zeros((n_qubits, 2)), signal=0.0)
