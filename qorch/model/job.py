@@ -21,7 +21,8 @@ class JobState(StrEnum):
     A job is PLANNED in memory only. All jobs of a call are RESERVED in one transaction before the first is sent, and
     INTENT is durable before a job's first byte leaves; ``MOVES`` has every allowed move. UNKNOWN with a provider's id:
     the job was accepted and billed. Either its answer cannot be read, or its rows are not known before the run reaches
-    its step (see ``qorch.engine.remote.adoption``).
+    its step (see ``qorch.engine.remote.adoption``). Without: a resumed run may send it again under the same key, while
+    the provider remembers that; it stays UNKNOWN until an answer comes (see ``qorch.engine.remote.resending``).
     """
 
     PLANNED = "planned"

@@ -1,12 +1,21 @@
 """kill -9 against an emulator of IonQ's service: at random moments, and at every named step of a submission."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from campaign import Nursery
+from campaign import Nursery, open_nursery
 from ionq_vendor import IONQ
 from kill_checks import SearchedKillChecks
 from life_driver import Death
+from submission_steps import STEPS
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """A process in which lives begin within milliseconds."""
+    with open_nursery(IONQ) as opened:
+        yield opened
 
 
 class TestIonqKills(SearchedKillChecks):
@@ -38,3 +47,10 @@ class TestIonqKills(SearchedKillChecks):
         """The same a thousand times."""
         options = f"{IONQ.options},on_unknown={on_unknown}"
         self.kill_at_random(nursery, tmp_path, undisturbed, kills=kills, seed=40, options=options)
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_killed_at_a_step_of_a_submission(
+        self, nursery: Nursery, tmp_path: Path, undisturbed: Death, step: str
+    ) -> None:
+        """Twice at the same one."""
+        self.check_step(nursery, tmp_path, undisturbed, step=step)

@@ -56,7 +56,7 @@ def emulator_process(**settings: str) -> Iterator[str]:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["url"]
     finally:
-        process.terminate()
+        process.kill()
         process.communicate(timeout=30)
 
 

@@ -1,6 +1,7 @@
 """The simulation proves something: an engine that is broken on purpose is found out within a few seeds."""
 
 import asyncio
+import dataclasses
 import datetime
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from simulation.checks import judge
 from simulation.world import World
 
 from qorch.engine.journal import Journal
-from qorch.engine.remote import pacing, poller, reconcile, sender, submitter
+from qorch.engine.remote import pacing, poller, reconcile, recovery, remembering, resending, sender, submitter
 from qorch.engine.remote.delivery import Delivery
 from qorch.engine.remote.finder import Finder
 from qorch.engine.remote.orphans import Orphans
@@ -21,9 +22,11 @@ from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.remote.sender import Sender
 from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
+from qorch.model.job import JobRequest, JobState, Payload
 from qorch.ports.policy import OnUnknown, Rate
-from qorch.ports.records import JobRecord, Write
+from qorch.ports.records import AttemptRecord, JobRecord, Write
 from qorch.testing.fakes.provider import Fault
+from qorch.testing.fakes.remote import FakeRemote
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 MOST_SEEDS = 200
@@ -204,7 +207,55 @@ def impatient(patch: pytest.MonkeyPatch) -> None:
 
 def keys_for_ever(patch: pytest.MonkeyPatch) -> None:
     """A provider is believed to remember keys for ever."""
-    patch.setattr(sender, "REMEMBERED_SHARE", 1e6)
+    patch.setattr(remembering, "REMEMBERED_SHARE", 1e6)
+
+
+def resent_after_the_time(patch: pytest.MonkeyPatch) -> None:
+    """A resumed run sends a job again, however long ago it was sent first."""
+    patch.setattr(Reconciler, "seconds_left", lambda self, first_sent_at: 1e9)
+    patch.setattr(sender._Moment, "of_earlier_process", classmethod(lambda cls, at, clock: cls.now(clock)))
+
+
+def the_last_attempt_counts(patch: pytest.MonkeyPatch) -> None:
+    """Every life that sends a job again gets the whole time anew."""
+
+    def last_in_doubt(attempts: Sequence[AttemptRecord]) -> AttemptRecord | None:
+        return attempts[-1] if remembering.first_in_doubt(attempts) else None
+
+    patch.setattr(recovery, "first_in_doubt", last_in_doubt)
+    patch.setattr(sender, "first_in_doubt", last_in_doubt)
+
+
+def resent_without_a_list(patch: pytest.MonkeyPatch) -> None:
+    """No list is asked before a job is sent again: the clock alone says that the provider remembers."""
+
+    async def look_for(self: Reconciler, record: JobRecord, *, reason: str, **_: Any) -> JobRecord:
+        unknown = record.moved(JobState.UNKNOWN, at=self._clock.now(), error=reason)
+        await self._journal.write_ahead([unknown])
+        return unknown
+
+    patch.setattr(Reconciler, "look_for", look_for)
+
+
+def other_bytes(patch: pytest.MonkeyPatch) -> None:
+    """An adapter encodes a job anew in every process, and what is sent again is not compared with what was sent."""
+    encode = FakeRemote.encode
+
+    def encode_anew(self: FakeRemote, request: JobRequest, *, key: str) -> Payload:
+        payload = encode(self, request, key=key)
+        return dataclasses.replace(payload, content=payload.content + str(id(self)).encode())
+
+    async def check(self: Sender, sending: Any) -> None:
+        """In place of a comparison."""
+
+    patch.setattr(FakeRemote, "encode", encode_anew)
+    patch.setattr(resending, "has_sent", lambda encoded, attempts: True)
+    patch.setattr(Sender, "_check_payload", check)
+
+
+def never_resent(patch: pytest.MonkeyPatch) -> None:
+    """What an ended process left in doubt is held, though the provider remembers it."""
+    patch.setattr(Reconciler, "seconds_left", lambda self, first_sent_at: 0.0)
 
 
 def a_refusal_ends_the_doubt(patch: pytest.MonkeyPatch) -> None:
@@ -245,6 +296,47 @@ REMEMBERING = {
 }
 """Answers are lost, and resends refused, while the provider remembers keys."""
 
+LATE_LISTS: dict[str, object] = {
+    "on_unknown": OnUnknown.HOLD,
+    "settle_seconds": 5.0,
+    "accept_seconds": 3000.0,
+    "remembers_keys_seconds": 60.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_BEFORE: 0.2, Fault.LOST_AFTER: 0.3},
+    "hang_seconds": 30.0,
+    "jumps": (),
+}
+"""Answers are lost, lists show jobs long after the provider has forgotten their keys, and all clocks are right."""
+
+SWALLOWED: dict[str, object] = {
+    "remembers_keys_seconds": 300.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_BEFORE: 0.4, Fault.LOST_AFTER: 0.5},
+    "most_seconds": 600.0,
+    "pause_seconds": (60.0, 300.0),
+}
+"""Hardly an answer arrives, so that a job is sent again for minutes, by one process after the other."""
+
+LEFT_IN_DOUBT = {
+    "on_unknown": OnUnknown.HOLD,
+    "settle_seconds": 5.0,
+    "accept_seconds": 1.0,
+    "remembers_keys_seconds": 3600.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_BEFORE: 0.5},
+    "hang_seconds": 30.0,
+    "pause_seconds": (1.0, 100.0),
+}
+"""What processes send is often lost on its way, and they die soon, and start again soon."""
+
+SLOW_CLOCKS = {
+    "on_unknown": OnUnknown.HOLD,
+    "settle_seconds": 5.0,
+    "accept_seconds": 1.0,
+    "remembers_keys_seconds": 60.0,
+    "faults": dict.fromkeys(Fault, 0.0) | {Fault.LOST_AFTER: 0.4},
+    "hang_seconds": 30.0,
+    "jumps": tuple((start, -0.9 * start) for start in np.arange(10.0, 3600.0, 10.0)),
+}
+"""Answers are lost, lists are right, and wall clocks are set back all the time."""
+
 MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (no_wait_for_the_disk, "before its intent was on disk", {}),
     (no_intent, "before its intent was on disk", {}),
@@ -263,6 +355,11 @@ MUTANTS: tuple[tuple[Patch, str, dict[str, object]], ...] = (
     (lost_rows_forgotten, "for no reason", {}),
     (impatient, "TimeoutError", {}),
     (keys_for_ever, "have the key", FORGETFUL),
+    (resent_after_the_time, "have the key|in doubt", LATE_LISTS),
+    (the_last_attempt_counts, "have the key|in doubt", LATE_LISTS | SWALLOWED),
+    (resent_without_a_list, "have the key|in doubt", SLOW_CLOCKS),
+    (other_bytes, "other bytes under its key", LEFT_IN_DOUBT),
+    (never_resent, "was not sent again", LEFT_IN_DOUBT),
     (a_refusal_ends_the_doubt, "bought|in doubt|in the store|not in the store", REMEMBERING),
 )
 
@@ -284,7 +381,11 @@ def test_a_broken_engine_is_found_out(
     raise AssertionError(f"{MOST_SEEDS} seeds found nothing of the kind, but {others}")
 
 
-@pytest.mark.parametrize("change", [OUTAGES, FORGETFUL, REMEMBERING], ids=["outages", "forgetful", "remembering"])
+@pytest.mark.parametrize(
+    "change",
+    [OUTAGES, FORGETFUL, REMEMBERING, LATE_LISTS, LATE_LISTS | SWALLOWED, LEFT_IN_DOUBT, SLOW_CLOCKS],
+    ids=["outages", "forgetful", "remembering", "late lists", "swallowed", "left in doubt", "slow clocks"],
+)
 def test_the_unbroken_engine_passes_in_the_same_worlds(change: dict[str, object]) -> None:
     """The conditions that find out these mutants are no reason to find anything by themselves."""
     for seed in range(30):

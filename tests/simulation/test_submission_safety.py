@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 import pytest
-from simulation.checks import judge
+from simulation.checks import judge, sent_again_later
 from simulation.conditions import DAY
 from simulation.world import World
 
@@ -40,6 +40,7 @@ def tally(seeds: Iterable[int], *, change: dict[str, object] | None = None) -> T
         total.met.update(world.notes)
         total.met.update(f"last life: {run.endings[-1]}" for run in world.runs)
         total.met.update(seeds=1, jobs=len(world.provider.jobs), lives=sum(len(run.endings) for run in world.runs))
+        total.met["sent again by a later life"] += sent_again_later(world)
         total.met["submissions"] += len(world.provider.letters)
         total.met["simulated hours"] += round(world.timeline.seconds / 3600)
     return total
@@ -69,6 +70,7 @@ def check_met(met: "Counter[str]", *, seeds: int) -> None:
         "answer never readable": 0.02,
         "rejected (submit)": 0.005,
         "restored from a backup": 0.03,
+        "sent again by a later life": 0.01,
     }
     missed = {name: met[name] for name, share in least.items() if met[name] < share * seeds}
     assert not missed, f"of {seeds} seeds too few met: {missed}"

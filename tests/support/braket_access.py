@@ -14,7 +14,7 @@ from qorch_providers.braket.options import parse_options
 from qorch_providers.braket.tasks.memory import TaskMemory
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import ResultObjects
-from qorch_providers.braket.wire.quotas import CallQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas
 from qorch_providers.http import HttpClient, Origin
 
 
@@ -42,7 +42,9 @@ async def connected(
         signature = AwsSignature(credentials, service, region=access.region, clock=clock)
         return HttpClient(Origin(url, auth=signature), clock=clock, deadline_seconds=20.0, most_bytes=most_bytes)
 
-    client = BraketClient(connect(access.endpoint, "braket"), endpoint=access.endpoint, quotas=CallQuotas(clock=clock))
+    client = BraketClient(
+        connect(access.endpoint, "braket"), endpoint=access.endpoint, quotas=BraketQuotas(clock=clock)
+    )
 
     def connect_bucket(bucket: str) -> HttpClient:
         return connect(resolve_bucket(access.session, bucket, region=access.region, environment=environment), "s3")

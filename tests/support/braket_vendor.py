@@ -4,7 +4,10 @@ from types import MappingProxyType
 
 from vendors import Vendor
 
+from qorch.ports.clock import WallClock
 from qorch_providers.braket import open_backend
+from qorch_providers.braket.aws.endpoints import resolve_bucket
+from qorch_providers.braket.aws.session import open_session
 from qorch_providers.emulators.braket import BraketSettings, start
 
 FREE = BraketSettings(noise="off", quotas="")
@@ -27,6 +30,14 @@ def environment(root: str) -> dict[str, str]:
     }
 
 
+def load() -> None:
+    """Load the adapter, and what botocore knows of Braket and S3; nothing is sent."""
+    variables = environment("http://127.0.0.1:1")
+    open_backend("garnet", clock=WallClock(), environment=variables)
+    session = open_session(variables)
+    resolve_bucket(session, "bucket", region="eu-north-1", environment=variables)
+
+
 VENDOR = BRAKET = Vendor(
     name="braket",
     start=start,
@@ -35,4 +46,5 @@ VENDOR = BRAKET = Vendor(
     environment=environment,
     open_backend=open_backend,
     routes=MappingProxyType({"submit": "POST /quantum-task", "find": "POST /quantum-tasks"}),
+    load=load,
 )

@@ -58,13 +58,12 @@ class FaultChecks(Faults):
 class HeldFaultChecks(Faults):
     """Of what costs money at a vendor that does not remember keys."""
 
-    @pytest.mark.parametrize("cell", CELLS)
-    def test_what_is_in_doubt_is_held_if_money_is_at_stake(self, cell: str, tmp_path: Path) -> None:
+    def check_held(self, cell: str, folder: Path) -> None:
         """A job that no list shows is never sent again: the run stops with exit code 4 and one sentence."""
         is_held = cell.endswith("-before") and cell != REFUSED
         with (
             self.start(f"post:{cell}@1") as emulator,
-            watched_run(self.vendor, emulator, tmp_path, options=self.options) as watched,
+            watched_run(self.vendor, emulator, folder, options=self.options) as watched,
         ):
             if is_held:
                 with pytest.raises(UnknownOutcomeError, match="held and not sent again") as caught:

@@ -144,7 +144,7 @@ def _end(code: int, **fields: object) -> int:
 
 def nurse(vendor: str) -> None:
     """Live the lives that standard input names, one after the other, and say how each ended."""
-    vendor_named(vendor)
+    vendor_named(vendor).load()
     _load_everything()
     for line in sys.stdin:
         os.write(1, msgspec.json.encode(_bear(msgspec.json.decode(line, type=Life))) + b"\n")

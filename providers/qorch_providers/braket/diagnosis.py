@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from qorch.errors import QorchError
 from qorch.ports.backend import Finding, FindingStatus
-from qorch_providers.braket.access import Access
+from qorch_providers.braket.access import AwsAccess
 from qorch_providers.braket.aws.credentials import AwsCredentials
 from qorch_providers.braket.device_reading import RETIRED, SeenDevice
 from qorch_providers.braket.wire.objects import BUCKET_NAME, ResultObjects
@@ -13,7 +13,7 @@ OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
 
 
 async def diagnose(
-    access: Access,
+    access: AwsAccess,
     credentials: AwsCredentials,
     objects: ResultObjects,
     *,
@@ -55,7 +55,7 @@ async def _look_at_device(see_device: Callable[[], Awaitable[SeenDevice]]) -> Fi
     )
 
 
-async def _look_at_bucket(access: Access, objects: ResultObjects) -> Finding:
+async def _look_at_bucket(access: AwsAccess, objects: ResultObjects) -> Finding:
     if not access.bucket:
         return Finding(
             "bucket",

@@ -29,7 +29,7 @@ _CHOICES = (
 )
 
 
-class Program(StrEnum):
+class IbmProgram(StrEnum):
     """The program of IBM's that runs a job's circuits.
 
     EXECUTOR runs them as they are: what the client's sampler of today submits to. SAMPLER is the one that the client's
@@ -80,7 +80,7 @@ class Options:
     decoupling: Decoupling = Decoupling.OFF
     twirling: Twirling = Twirling.OFF
     rep_delay_seconds: float | None = None
-    program: Program = Program.EXECUTOR
+    program: IbmProgram = IbmProgram.EXECUTOR
     max_seconds: int = 600
     instance: str = ""
     channel: str = ""
@@ -122,7 +122,7 @@ class _Given(TypedDict, total=False):
     dd: Annotated[Decoupling, _one_of(*Decoupling)]
     twirling: Annotated[Twirling, _one_of(*Twirling)]
     rep_delay: Delay
-    program: Annotated[Program, _one_of(*Program)]
+    program: Annotated[IbmProgram, _one_of(*IbmProgram)]
     max_time: Annotated[int, _whole(MAX_SECONDS)]
     instance: Text
     channel: Annotated[Literal["ibm_quantum_platform", "ibm_cloud", "ibm_quantum"], _one_of(*CHANNELS)]
@@ -162,7 +162,7 @@ def parse_options(text: str) -> Options:
     if "layout" in values:
         values["layout"] = tuple(map(int, values["layout"].split("-")))
     if "program" not in values and _is_for_sampler(values):
-        values["program"] = Program.SAMPLER
+        values["program"] = IbmProgram.SAMPLER
     options = Options(_read_target(target.strip()), **values)
     _check_combination(options, given=frozenset(values))
     return options
@@ -186,7 +186,7 @@ def _read_target(target: str) -> str:
 def _check_combination(options: Options, *, given: frozenset[str]) -> None:
     if len(set(options.layout)) < len(options.layout):
         raise UsageError("layout= names a physical qubit twice; give each qubit of the circuit one of its own")
-    if options.program is Program.EXECUTOR and (options.decoupling != "off" or options.twirling != "off"):
+    if options.program is IbmProgram.EXECUTOR and (options.decoupling != "off" or options.twirling != "off"):
         raise UsageError("dd= and twirling= are done by IBM's sampler alone; leave program=executor out")
     if options.has_fractional and options.twirling in (Twirling.GATES, Twirling.ALL):
         raise UsageError("the sampler cannot twirl fractional gates; leave fractional=on or the twirling of gates out")

@@ -1,11 +1,11 @@
 """Sends jobs again that an earlier process left in doubt, when their run comes to them while the provider remembers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
-from qorch.engine.remote.payloads import Payloads
+from qorch.engine.remote.payloads import Encoded, Payloads
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import LeftJob, Recovery
 from qorch.engine.remote.sender import Sender, Sending
@@ -16,7 +16,7 @@ from qorch.errors import InvalidResultError, JobFailedError, UnknownOutcomeError
 from qorch.model.identity import job_ordinal
 from qorch.model.job import JobResult
 from qorch.planning.packing import choose
-from qorch.ports.records import JobPlan
+from qorch.ports.records import AttemptRecord, JobPlan
 
 Carry = Callable[[Sending, Compute], Awaitable[JobResult]]
 """Gets a job accepted, waits for it, and records its results."""
@@ -61,8 +61,7 @@ class Resender:
         try:
             await self._payloads.prepare(submission, compute)
             encoded = self._payloads.find(submission.job_id)
-            sent = {(attempt.key, attempt.payload_digest) for attempt in left.attempts}
-            if sent != {(encoded.key, encoded.digest)}:
+            if not has_sent(encoded, left.attempts):
                 raise self._held(left, "its payload would be another one now, of another version or other options")
             await carry(self._sender.begin_again(submission, left.job, left.attempts), compute)
         except UnknownOutcomeError:
@@ -76,6 +75,11 @@ class Resender:
 
     def _held(self, left: LeftJob, because: str) -> UnknownOutcomeError:
         return self._reconciler.held(left.job, left.attempts[-1], because=because)
+
+
+def has_sent(encoded: Encoded, attempts: Sequence[AttemptRecord]) -> bool:
+    """Whether all attempts at a job had this key, and these bytes."""
+    return {(attempt.key, attempt.payload_digest) for attempt in attempts} == {(encoded.key, encoded.digest)}
 
 
 def _match(wanted: Wanted, left: LeftJob) -> Submission | None:

@@ -27,6 +27,8 @@ def judge(world: World) -> list[str]:
         *world.violations,
         *paid_twice(world),
         *sent_blindly(world),
+        *changed_bytes(world),
+        *held_for_nothing(world),
         *above_rate(world),
         *(line for run in world.runs for line in badly_ended(world, run)),
         *(line for run in world.runs if run.endings[-1:] == [DONE] for line in lost(world, run)),
@@ -81,7 +83,7 @@ def sent_blindly(world: World) -> Iterator[str]:
     for letter in world.provider.letters:
         for sample in samples_of(letter.request):
             for before in earlier[sample]:
-                is_known = is_remembered(letter, before, world=world)
+                is_known = is_remembered(letter, before, world=world) or is_misled(letter, before, world=world)
                 if is_blind(letter, before, terms=world.conditions.terms) and not (is_known or is_lost(world, before)):
                     waited = letter.sent_at - before.sent_at
                     yield f"{letter.request.job_id} was sent {waited:.3f} s after {before.request.job_id}, in doubt"
@@ -114,6 +116,45 @@ def _earlier(before: Letter, *, world: World, seconds: float) -> Iterator[Letter
         is_same = (other.key, other.digest) == (before.key, before.digest)
         if is_same and other.provider_id is not None and 0 < before.arrives_at - other.arrives_at < seconds:
             yield other
+
+
+def is_misled(letter: Letter, before: Letter, *, world: World) -> bool:
+    """Whether a wrong clock said that the provider remembers, when lists that are true had shown that it has no job."""
+    conditions = world.conditions
+    is_true = conditions.accept_seconds <= conditions.settle_seconds and before.provider_id is None
+    is_late = letter.sent_at - before.sent_at >= conditions.settle_seconds
+    return bool(conditions.remembers_keys_seconds and conditions.jumps) and is_true and is_late
+
+
+def changed_bytes(world: World) -> Iterator[str]:
+    """All that is sent under one key is the same."""
+    digests: dict[str, str] = {}
+    for letter in world.provider.letters:
+        if not is_lost(world, letter) and digests.setdefault(letter.key, letter.digest) != letter.digest:
+            yield f"{letter.request.job_id} was sent with other bytes under its key"
+            return
+
+
+def held_for_nothing(world: World) -> Iterator[str]:
+    """A resumed run sends what no list shows again while the provider remembers it, and can be reached."""
+    conditions = world.conditions
+    is_calm = not (conditions.outages or conditions.closures or conditions.lockouts or conditions.jumps)
+    for stop in world.stops if is_calm else ():
+        is_young = stop.age_seconds < 0.8 * conditions.remembers_keys_seconds
+        sent = [letter for letter in world.provider.letters if letter.request.job_id == stop.job_id]
+        if is_young and "No list shows it" in stop.error and all(letter.sent_at < stop.started_at for letter in sent):
+            yield f"{stop.job_id} is held after {stop.age_seconds:.1f} s, and was not sent again"
+            return
+
+
+def sent_again_later(world: World) -> int:
+    """How many submissions repeated what an earlier process had sent."""
+    first: dict[str, float] = {}
+    count = 0
+    for letter in world.provider.letters:
+        begun = first.setdefault(letter.key, letter.sent_at)
+        count += any(begun < start <= letter.sent_at for start in world.starts)
+    return count
 
 
 def is_lost(world: World, letter: Letter) -> bool:

@@ -27,7 +27,7 @@ class Conditions:
     ``accept_seconds``: the longest time from the arrival of a submission until lists show its job. ``most_seconds``: in
     the queue. ``outages``, ``closures`` and ``lockouts`` as the provider has them. ``jumps``: when, and how many
     seconds ahead the wall clock then is. ``remembers_keys_seconds``: the provider answers a resend within it with the
-    job that it has.
+    job that it has. ``pause_seconds``: the least and the most between a crash and the next start.
     """
 
     on_unknown: OnUnknown
@@ -53,6 +53,7 @@ class Conditions:
     jumps: tuple[tuple[float, float], ...] = ()
     backup_at: float | None = None
     remembers_keys_seconds: float = 0.0
+    pause_seconds: tuple[float, float] = (1e-3, HOUR)
 
     @property
     def terms(self) -> Terms:
@@ -74,15 +75,21 @@ class Conditions:
 
 
 def draw_conditions(random: np.random.Generator) -> Conditions:
-    """Any weather; under RESUBMIT the settle time is longer than acceptance takes, as its terms promise."""
+    """Any weather; under RESUBMIT the settle time is longer than acceptance takes, as its terms promise.
+
+    A second purchase under a remembered key takes both a list that shows a job too late, and a wrong clock: never both.
+    """
     on_unknown = OnUnknown.HOLD if random.random() < 0.5 else OnUnknown.RESUBMIT
     settle = float(random.choice([5.0, 30.0, 60.0]))
+    # Of a generator of its own, so that no other condition depends on it.
+    remembers_keys_seconds = _pick(random.spawn(1)[0], [0.0, 0.0, 60.0, 300.0, 3600.0])
     shares = [0.0, 0.1, 0.9] if on_unknown is OnUnknown.RESUBMIT else [0.0, 0.1, 0.9, 3.0, 3000.0]
+    share = float(random.choice(shares))
     longest = float(random.choice([2.0, 30.0, 600.0, 3 * HOUR, 3 * DAY], p=[0.3, 0.4, 0.2, 0.07, 0.03]))
     return Conditions(
         on_unknown=on_unknown,
         settle_seconds=settle,
-        accept_seconds=settle * float(random.choice(shares)),
+        accept_seconds=settle * share,
         most_seconds=longest,
         faults={fault: _chance(random, fault) for fault in Fault},
         failure=_pick(random, [0.0, 0.0, 0.05, 0.2]),
@@ -100,10 +107,9 @@ def draw_conditions(random: np.random.Generator) -> Conditions:
         outages=_windows(random, HOUR),
         closures=_windows(random, 3 * HOUR),
         lockouts=_windows(random, HOUR) if random.random() < 0.5 else (),
-        jumps=_jumps(random),
+        jumps=() if remembers_keys_seconds and share > 1.0 else _jumps(random),
         backup_at=spread(random, 1.0, 2 * longest) if random.random() < 0.3 else None,
-        # Of a generator of its own, so that no other condition depends on it.
-        remembers_keys_seconds=_pick(random.spawn(1)[0], [0.0, 0.0, 0.0, 300.0, 3600.0]),
+        remembers_keys_seconds=remembers_keys_seconds,
     )
 
 

@@ -16,8 +16,8 @@ from typing import Any, cast
 import numpy as np
 
 from qorch.engine.engine import Engine
-from qorch.errors import QorchError
-from qorch.model.job import Payload
+from qorch.errors import QorchError, UnknownOutcomeError
+from qorch.model.job import AttemptOutcome, Payload
 from qorch.model.result import PubResult
 from qorch.ports.policy import PollPolicy, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, RunRecord, Write
@@ -58,6 +58,19 @@ class RunStory:
     is_over: bool = False
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A life that ended as a job is held: when it began, what it said, and since when the job was in doubt.
+
+    ``age_seconds``: of the job's first attempt that was not refused, by the wall clock.
+    """
+
+    started_at: float
+    job_id: str
+    error: str
+    age_seconds: float
+
+
 @dataclass
 class _Life:
     """One process of a run; everything in it ends with it."""
@@ -65,6 +78,7 @@ class _Life:
     run: RunStory
     loop: ProcessLoop
     claim: AbstractContextManager[None]
+    started_at: float
     last_step: int | None = None
     task: "asyncio.Task[None] | None" = None
     engine: Engine | None = None
@@ -166,6 +180,8 @@ class World:
         self.notes: Counter[str] = Counter()
         self.steps = 0
         self.lost_spans: list[tuple[float, float]] = []
+        self.stops: list[Stop] = []
+        self.starts: list[float] = []
         self._backup: tuple[float, FragileStore] | None = None
         self._clocks: list[VirtualClock] = []
         self._lives: list[_Life] = []
@@ -225,7 +241,8 @@ class World:
         run.results = []
         claim = self.store.claim_run(run.run_id)
         claim.__enter__()
-        life = _Life(run, loop, claim)
+        life = _Life(run, loop, claim, self.timeline.seconds)
+        self.starts.append(self.timeline.seconds)
         remote = _WatchedRemote(
             self.provider,
             clock,
@@ -273,7 +290,7 @@ class World:
             self._lives.remove(victim)
             self._dead.append(_Remains(victim.loop))
             victim.run.endings.append(KILLED)
-        pause = spread(self.random, 1e-3, HOUR) if self.random.random() < 0.7 else 0.0
+        pause = spread(self.random, *self.conditions.pause_seconds) if self.random.random() < 0.7 else 0.0
         if takes_all:
             self.store = self.store.crash(self.random)
             pause += self._restore()
@@ -314,6 +331,8 @@ class World:
         self._check_left(life, task)
         if error is not None and not isinstance(error, QorchError):
             self.violations.append(f"uncaught in run {run.run_id}: {error!r}")
+        if isinstance(error, UnknownOutcomeError):
+            self._note_stop(life, str(error))
         ending = "CancelledError" if task.cancelled() else DONE if error is None else type(error).__name__
         run.endings.append(ending)
         was_doomed = len(run.endings) <= run.deaths
@@ -322,6 +341,14 @@ class World:
             run.is_over = True
             return
         self.machine.call_later(spread(self.random, 1.0, DAY), self._start, run)
+
+    def _note_stop(self, life: _Life, error: str) -> None:
+        job_id = error.split()[1]
+        sure = (AttemptOutcome.REFUSED, AttemptOutcome.WITHDRAWN)
+        times = [attempt.started_at for attempt in self.store.attempts(job_id) if attempt.outcome not in sure]
+        if times:
+            age = (VirtualClock(self.machine).now() - times[0]).total_seconds()
+            self.stops.append(Stop(life.started_at, job_id, error, age))
 
     def _check_left(self, life: _Life, task: "asyncio.Task[None]") -> None:
         for _ in range(1000):

@@ -55,7 +55,8 @@ def _end_of(body: bytes, start: int, usual: int) -> int:
         return -1
     if usual and body[start + usual - 2 : start + usual] == b"]]":
         return start + usual
-    return body.find(b"]]", start) + 2 or -1
+    end = body.find(b"]]", start)
+    return end + 2 if end >= 0 else -1
 
 
 def count_shots(rows: Sequence[tuple[int, Shots]], order: tuple[int, ...], *, shots: int) -> Counts:

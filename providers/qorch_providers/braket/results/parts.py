@@ -7,8 +7,8 @@ from qorch_providers.braket.results.measurements import cut_shots
 from qorch_providers.braket.results.shapes import (
     PROGRAM_SET,
     AnyResult,
-    ProgramSetWire,
-    ProgramWire,
+    ProgramResultWire,
+    SetResultWire,
     below,
     decode_part,
     folder_of,
@@ -35,30 +35,30 @@ def location_of(documents: Mapping[str, bytes]) -> tuple[str, str] | None:
     return None if result is None else result.s3_location
 
 
-def _read_set(documents: Mapping[str, bytes]) -> ProgramSetWire | None:
+def _read_set(documents: Mapping[str, bytes]) -> SetResultWire | None:
     """The result, if it is that of a program set; without the shots, which are most of it."""
     body, _ = cut_shots(documents[RESULTS])
     if decode_part(body, AnyResult, name=RESULTS).braket_schema_header.name != PROGRAM_SET:
         return None
-    return decode_part(body, ProgramSetWire, name=RESULTS)
+    return decode_part(body, SetResultWire, name=RESULTS)
 
 
-def _named(result: ProgramSetWire, documents: Mapping[str, bytes]) -> Iterator[str]:
+def _named(result: SetResultWire, documents: Mapping[str, bytes]) -> Iterator[str]:
     """All paths that are known so far."""
     if isinstance(result.task_metadata, str):
         yield below("", result.task_metadata)
     for each in result.program_results:
-        if isinstance(each, ProgramWire):
+        if isinstance(each, ProgramResultWire):
             yield from _named_by(each, "")
             continue
         path = below("", each)
         yield path
         if path in documents:
-            program = decode_part(cut_shots(documents[path])[0], ProgramWire, name=path)
+            program = decode_part(cut_shots(documents[path])[0], ProgramResultWire, name=path)
             yield from _named_by(program, folder_of(path))
 
 
-def _named_by(program: ProgramWire, folder: str) -> Iterator[str]:
+def _named_by(program: ProgramResultWire, folder: str) -> Iterator[str]:
     if isinstance(program.source, str) and program.source:
         yield below(folder, program.source)
     for each in program.executable_results:

@@ -98,7 +98,7 @@ def _parity(each: ExactWire, n_qubits: int) -> tuple[int, float]:
     is_known = (
         each.type.type == "expectation"
         and isinstance(each.value, float)
-        and len(targets) == len(letters) == len(set(targets))
+        and 0 < len(targets) == len(letters) == len(set(targets))
         and set(letters) <= {"z", "i"}
         and all(0 <= target < n_qubits for target in targets)
     )

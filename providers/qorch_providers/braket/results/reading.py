@@ -27,9 +27,9 @@ from qorch_providers.braket.results.shapes import (
     FailureWire,
     GateModelWire,
     ParametersWire,
-    ProgramSetWire,
-    ProgramWire,
+    ProgramResultWire,
     SetMetadataWire,
+    SetResultWire,
     SourceWire,
     below,
     decode_part,
@@ -103,7 +103,7 @@ def _read(shape: JobShape, documents: Mapping[str, bytes]) -> JobResult:
     if kind == GATE_MODEL:
         return _read_single(shape, decode_part(body, GateModelWire, name=RESULTS), texts)
     if kind == PROGRAM_SET:
-        return _read_set(shape, decode_part(body, ProgramSetWire, name=RESULTS), texts, documents)
+        return _read_set(shape, decode_part(body, SetResultWire, name=RESULTS), texts, documents)
     raise InvalidResultError(f"{RESULTS} is a {shown(kind)}, which is not a result of circuits")
 
 
@@ -127,7 +127,7 @@ def _read_single(shape: JobShape, result: GateModelWire, texts: Sequence[Shots])
 
 
 def _read_set(
-    shape: JobShape, result: ProgramSetWire, texts: Sequence[Shots], documents: Mapping[str, bytes]
+    shape: JobShape, result: SetResultWire, texts: Sequence[Shots], documents: Mapping[str, bytes]
 ) -> JobResult:
     metadata = (
         result.task_metadata
@@ -147,15 +147,15 @@ def _read_set(
 
 
 def _find_programs(
-    result: ProgramSetWire, metadata: SetMetadataWire, texts: Sequence[Shots], documents: Mapping[str, bytes]
+    result: SetResultWire, metadata: SetMetadataWire, texts: Sequence[Shots], documents: Mapping[str, bytes]
 ) -> Iterator[_FoundProgram]:
     """All programs, in the document itself or in documents of their own."""
-    inline = [each for each in result.program_results if isinstance(each, ProgramWire)]
+    inline = [each for each in result.program_results if isinstance(each, ProgramResultWire)]
     of_all = iter(_match_shots([each for program in inline for each in _listed(program)], texts))
     for number, each in enumerate(result.program_results):
         if isinstance(each, str):
             path = below("", each)
-            program, own_texts = _decode_named(documents, path, ProgramWire)
+            program, own_texts = _decode_named(documents, path, ProgramResultWire)
             folder, shots = folder_of(path), iter(_match_shots(_listed(program), own_texts))
         else:
             program, folder, shots = each, "", of_all
@@ -163,13 +163,13 @@ def _find_programs(
         yield _FoundProgram(_find_rows(program, folder, shots, documents), told)
 
 
-def _listed(program: ProgramWire) -> list[ExecutableWire]:
+def _listed(program: ProgramResultWire) -> list[ExecutableWire]:
     """The executables that are not in documents of their own."""
     return [each for each in program.executable_results if isinstance(each, ExecutableWire)]
 
 
 def _find_rows(
-    program: ProgramWire, folder: str, shots: Iterator[Shots | None], documents: Mapping[str, bytes]
+    program: ProgramResultWire, folder: str, shots: Iterator[Shots | None], documents: Mapping[str, bytes]
 ) -> dict[int, _AnyRow]:
     """What became of each executable, by its number."""
     source: str | SourceWire | None = program.source
@@ -211,10 +211,10 @@ def _match_shots(executables: Sequence[ExecutableWire], texts: Sequence[Shots]) 
 
 def _failure_of(failure: FailureWire) -> _Failure:
     """Braket says whether a failure may be tried again; what was cancelled was not run."""
-    if failure.failure_reason is None:
+    if failure.failure_reason is None and failure.status is not None:
         return _Failure("cancelled at Braket before it was run", is_repeatable=True)
     category = f"{shown(failure.category)}: " if failure.category else ""
-    return _Failure(category + shown(failure.failure_reason), failure.retryable)
+    return _Failure(category + shown(failure.failure_reason or "failed without a reason"), failure.retryable)
 
 
 def _lost_rows(rows: Sequence[_AnyRow]) -> tuple[LostRows, ...]:

@@ -53,7 +53,7 @@ class SourceWire(msgspec.Struct):
     source: str
 
 
-class ProgramWire(msgspec.Struct, rename="camel"):
+class ProgramResultWire(msgspec.Struct, rename="camel"):
     """One program of a program set; texts are paths below its own directory."""
 
     executable_results: list[str | ExecutableWire]
@@ -79,10 +79,10 @@ class SetMetadataWire(msgspec.Struct, rename="camel"):
     device_parameters: ParametersWire | None = None
 
 
-class ProgramSetWire(msgspec.Struct, rename="camel"):
+class SetResultWire(msgspec.Struct, rename="camel"):
     """The result of a program set; texts are paths below the task's directory."""
 
-    program_results: list[str | ProgramWire]
+    program_results: list[str | ProgramResultWire]
     task_metadata: str | SetMetadataWire
     s3_location: tuple[str, str] | None = None
 

@@ -15,8 +15,8 @@ from qorch_providers.braket.wire.client import BraketClient, SearchFilter
 from qorch_providers.braket.wire.documents import BraketTask
 from qorch_providers.http import clean
 
-MOST_GETS = 20
-"""Up to so many tasks are asked after one by one: Braket allows 20 times as many GETs as searches."""
+MOST_GETS = 10
+"""Up to so many tasks are asked after one by one: Braket allows 20 times as many GETs as searches, which cost more."""
 SHOWN_POSITIONS = 4
 """If the search tells the states, so many of the oldest that wait are asked for their place in the queue, too."""
 AT_ONCE = 16

@@ -11,7 +11,7 @@ import msgspec
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, UnknownOutcomeError, UnreachableError
 from qorch_providers.braket.wire.documents import BraketTask, decode_accepted, decode_page, decode_task, is_task_arn
-from qorch_providers.braket.wire.quotas import CallQuota, CallQuotas
+from qorch_providers.braket.wire.quotas import BraketQuotas, CallQuota
 from qorch_providers.braket.wire.refusals import Locate, is_missing, read_failure, read_refusal
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, server_time
 
@@ -57,7 +57,7 @@ class BraketClient:
     if the answer cannot be read, CredentialsError if the credentials were refused. It keeps Braket's quotas.
     """
 
-    def __init__(self, http: HttpClient, *, endpoint: str, quotas: CallQuotas) -> None:
+    def __init__(self, http: HttpClient, *, endpoint: str, quotas: BraketQuotas) -> None:
         """``http`` is closed with this client; ``endpoint``: its URL, for messages."""
         self.calls: Counter[str] = Counter()
         self._http = http

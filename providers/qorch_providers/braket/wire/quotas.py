@@ -63,7 +63,7 @@ class CallQuota:
         self._counted_ns = now_ns
 
 
-class CallQuotas:
+class BraketQuotas:
     """One quota for each kind of call, below what Amazon documents: other tools may use the account as well.
 
     Documented, calls per second and burst: GetQuantumTask 100 and 500, SearchQuantumTasks 5 and 50, CancelQuantumTask

@@ -23,7 +23,7 @@ REGISTER = "meas"
 _KEPT = 64
 
 
-class Slot(msgspec.Struct, frozen=True, array_like=True):
+class IsaSlot(msgspec.Struct, frozen=True, array_like=True):
     """A parameter of a compiled circuit: ``kind`` of the angle ``sum(factors * row[columns]) + offset`` in radians."""
 
     name: str
@@ -43,7 +43,7 @@ class IsaCircuit:
 
     circuit: QuantumCircuit
     layout: tuple[int, ...]
-    slots: tuple[Slot, ...]
+    slots: tuple[IsaSlot, ...]
     n_one_qubit: int
     n_two_qubit: int
     digest: bytes
@@ -69,10 +69,10 @@ class _Header(msgspec.Struct):
     """What is kept beside the QPY of a compiled circuit."""
 
     layout: tuple[int, ...]
-    slots: tuple[Slot, ...]
+    slots: tuple[IsaSlot, ...]
 
 
-def encode_isa(circuit: QuantumCircuit, layout: tuple[int, ...], slots: tuple[Slot, ...]) -> bytes:
+def encode_isa(circuit: QuantumCircuit, layout: tuple[int, ...], slots: tuple[IsaSlot, ...]) -> bytes:
     """A compiled circuit as one line of JSON and a QPY file."""
     by_name = {slot.name: slot for slot in slots}
     ordered = tuple(by_name[parameter.name] for parameter in circuit.parameters)

@@ -29,7 +29,7 @@ from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_c
 from qorch_providers.ibm.circuits.limits import MAX_BODY_BYTES, check_circuit, check_gates, check_shots, randomizations
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.labels import tags_of
-from qorch_providers.ibm.options import Decoupling, Options, Program, Twirling
+from qorch_providers.ibm.options import Decoupling, IbmProgram, Options, Twirling
 
 EXECUTOR_SCHEMA = "v2.0"
 _QUICK = 1
@@ -67,7 +67,7 @@ def encode_job(
             check_gates(isa, device)
             measured.append((isa, block.measurement.basis.tobytes()))
             values.append(isa.values(block.angles))
-    is_executor = options.program is Program.EXECUTOR
+    is_executor = options.program is IbmProgram.EXECUTOR
     make = _executor_params if is_executor else _sampler_params
     body = msgspec.json.encode(
         _Body(

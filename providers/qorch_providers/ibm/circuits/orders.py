@@ -45,20 +45,20 @@ def _read_device(configuration: bytes, properties: bytes, has_fractional: bool) 
     return read_device(configuration, properties, has_fractional=has_fractional)
 
 
-class Compiled(msgspec.Struct, frozen=True, tag="compiled"):
+class CompiledOrder(msgspec.Struct, frozen=True, tag="compiled"):
     """A compiled circuit as ``encode_isa`` writes it."""
 
     content: bytes
 
 
-class NotCompiled(msgspec.Struct, frozen=True, tag="refused"):
+class RefusedOrder(msgspec.Struct, frozen=True, tag="refused"):
     """Why there is none. ``is_circuit``: because of the circuit."""
 
     message: str
     is_circuit: bool
 
 
-CompileAnswer = Compiled | NotCompiled
+CompileAnswer = CompiledOrder | RefusedOrder
 
 
 def make_order(gates: GateList, device: IbmDevice, options: Options) -> CompileOrder:

@@ -15,9 +15,9 @@ import msgspec
 from qorch.errors import CircuitError, QorchError
 from qorch_providers.ibm.circuits.orders import (
     CompileAnswer,
-    Compiled,
+    CompiledOrder,
     CompileOrder,
-    NotCompiled,
+    RefusedOrder,
     read_message,
     write_message,
 )
@@ -34,12 +34,12 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 def answer_order(order: CompileOrder) -> CompileAnswer:
     """The compiled circuit, or why there is none."""
     try:
-        return Compiled(compile_circuit(order.gates, device=order.device, options=order.options))
+        return CompiledOrder(compile_circuit(order.gates, device=order.device, options=order.options))
     except QorchError as error:
-        return NotCompiled(str(error), isinstance(error, CircuitError))
+        return RefusedOrder(str(error), isinstance(error, CircuitError))
     except Exception as error:
         traceback.print_exc()
-        return NotCompiled(f"Qiskit's transpiler failed: {type(error).__name__}: {error}", is_circuit=False)
+        return RefusedOrder(f"Qiskit's transpiler failed: {type(error).__name__}: {error}", is_circuit=False)
 
 
 def main() -> None:

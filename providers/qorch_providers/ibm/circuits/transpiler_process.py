@@ -8,7 +8,7 @@ import msgspec
 
 from qorch.errors import BackendError, CircuitError
 from qorch.model.circuit import GateList
-from qorch_providers.ibm.circuits.orders import CompileAnswer, CompileOrder, NotCompiled, make_order, read_message
+from qorch_providers.ibm.circuits.orders import CompileAnswer, CompileOrder, RefusedOrder, make_order, read_message
 from qorch_providers.ibm.circuits.orders import write_message as write
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.options import Options
@@ -27,12 +27,17 @@ class TranspilerProcess:
         """Start nothing yet."""
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None if it does not run."""
+        return None if self._process is None else self._process.pid
+
     def compile(self, gates: GateList, device: IbmDevice, options: Options) -> bytes:
         """The compiled circuit as ``encode_isa`` writes it; waits for it. Raises CircuitError, BackendError."""
         order = make_order(gates, device, options)
         for _ in range(_TRIES):
             answer = self._ask(order)
-            if isinstance(answer, NotCompiled):
+            if isinstance(answer, RefusedOrder):
                 raise (CircuitError if answer.is_circuit else BackendError)(answer.message)
             if answer is not None:
                 return answer.content

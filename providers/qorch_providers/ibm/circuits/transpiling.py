@@ -18,7 +18,7 @@ from qiskit_ibm_runtime.utils.backend_decoder import configuration_from_server_d
 from qorch.errors import BackendError, CircuitError
 from qorch.model.circuit import FIXED, GateList
 from qorch_providers.ibm.circuits.folding import AngleKind, affine_form, derive
-from qorch_providers.ibm.circuits.isa import Slot, encode_isa
+from qorch_providers.ibm.circuits.isa import IsaSlot, encode_isa
 from qorch_providers.ibm.device import FRACTIONAL_GATES, IbmDevice
 from qorch_providers.ibm.options import Options
 
@@ -87,7 +87,7 @@ def _finish(compiled: QuantumCircuit, device: IbmDevice) -> bytes:
     """The gates alone, with folded angles, on numbered qubits, and where the measured qubits are."""
     circuit = QuantumCircuit(QuantumRegister(compiled.num_qubits, "q"), name="qorch")
     layout: dict[int, int] = {}
-    slots: dict[str, Slot] = {}
+    slots: dict[str, IsaSlot] = {}
     for item in compiled.data:
         places = [compiled.find_bit(qubit).index for qubit in item.qubits]
         if item.name == "measure":
@@ -100,22 +100,22 @@ def _finish(compiled: QuantumCircuit, device: IbmDevice) -> bytes:
             circuit.append(item.operation, places)
     for parameter in circuit.parameters:
         column = int(parameter.name[1:])
-        slots.setdefault(parameter.name, Slot(parameter.name, (column,), (1.0,), 0.0, AngleKind.PLAIN))
+        slots.setdefault(parameter.name, IsaSlot(parameter.name, (column,), (1.0,), 0.0, AngleKind.PLAIN))
     return encode_isa(circuit, tuple(layout[bit] for bit in range(len(layout))), tuple(slots.values()))
 
 
 def _folded(
     item: CircuitInstruction, places: list[int], *, number: int
-) -> Iterator[tuple[Gate, list[int], Slot | None]]:
+) -> Iterator[tuple[Gate, list[int], IsaSlot | None]]:
     """An ``rzz`` with its angle folded: gates, their qubits, and what each of their parameters is."""
     (angle,) = item.operation.params
-    angles: dict[AngleKind, tuple[float | Parameter, Slot | None]] = {}
+    angles: dict[AngleKind, tuple[float | Parameter, IsaSlot | None]] = {}
     for kind in (AngleKind.FOLDED, AngleKind.FLIP, AngleKind.TURN):
         if isinstance(angle, ParameterExpression) and angle.parameters:
             names, factors, offset = affine_form(angle)
             parameter = _parameter(_LETTERS[kind], number, kind)
             columns = tuple(int(name[1:]) for name in names)
-            angles[kind] = parameter, Slot(parameter.name, columns, tuple(factors), offset, kind)
+            angles[kind] = parameter, IsaSlot(parameter.name, columns, tuple(factors), offset, kind)
         else:
             angles[kind] = float(derive(np.array([float(angle)]), kind)[0]), None
     for kind, gate, at in (

@@ -16,8 +16,9 @@ from qorch.model.identity import Position
 from qorch.model.observable import Z
 from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult
+from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
-from qorch.ports.policy import RunPolicy
+from qorch.ports.policy import RunPolicy, Terms
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
 from qorch.testing.conformance.backend import MAX_SIGMAS
@@ -29,6 +30,8 @@ from qorch.testing.reference import reference_parities, reference_probabilities
 RUN = "conformance"
 SEED = 7
 N_POINTS = 4
+LONGEST_SETTLE_SECONDS = 5.0
+"""A test waits no longer for the lists of a provider."""
 
 
 class AdoptionChecks(RemoteChecks):
@@ -50,6 +53,28 @@ class AdoptionChecks(RemoteChecks):
             return result
 
         self._check(work, n_jobs=1)
+
+    def test_an_engine_that_follows_a_dead_one_sends_again_what_was_lost(self) -> None:
+        """No list shows it, but the provider remembers keys: the same bytes are sent again, and make one job."""
+        terms = self.ask(_terms_of)
+        if not terms.remembers_keys_seconds or terms.settle_seconds > LONGEST_SETTLE_SECONDS:
+            pytest.skip("the provider remembers no keys, or its lists take longer than a test may")
+        before = len(self.harness.submissions())
+
+        async def work(store: Store) -> PubResult:
+            async with self._engine(store) as engine:
+                with self.server(Behaviour.LOST_BEFORE):
+                    dying = asyncio.create_task(engine.execute(self._call()))
+                    await self.until(lambda: len(self.harness.submissions()) > before)
+                    dying.cancel()
+                    with suppress(asyncio.CancelledError, RunStoppedError):
+                        await dying
+            async with self._engine(store) as engine:
+                [result] = await engine.execute(self._call(is_replayed=True))
+            return result
+
+        self._check(work, n_jobs=1)
+        assert len(set(self.harness.submissions()[before:])) == 1
 
     def test_an_engine_finds_the_job_of_a_lost_answer(self) -> None:
         """The job was accepted, so it is found by its key, and is not sent again."""
@@ -132,3 +157,7 @@ class AdoptionChecks(RemoteChecks):
     def _n_accepted(self, store: Store) -> int:
         keys = {attempt.key for job in store.jobs(RUN) for attempt in store.attempts(job.job_id)}
         return sum(self.harness.accepted(key) for key in keys)
+
+
+async def _terms_of(backend: RemoteBackend) -> Terms:
+    return backend.terms
