@@ -264,7 +264,8 @@ def test_a_list_that_cannot_be_read_is_busy() -> None:
                   usage={"qpu_charge_time_seconds": 2, "status": "complete"}), RemoteState.FAILED, False),
         (document(1, state={"status": "Failed", "reason_code": 9999},
                   usage={"qpu_charge_time_seconds": 0, "status": "pending"}), RemoteState.RUNNING, False),
-        ({"id": "d1", "status": "Queued", "tags": 7, "created": 3, "usage": "x", "state": []}, RemoteState.QUEUED, False),
+        ({"id": "d1", "status": "Queued", "tags": 7, "created": 3, "usage": "x", "state": []}, RemoteState.QUEUED,
+         False),
     ],
 )  # fmt: skip
 def test_states_are_read_in_every_form(job: dict[str, Any], state: RemoteState, repeats: bool) -> None:

@@ -19,7 +19,7 @@ _PARTS = 8
 
 
 @dataclass(frozen=True)
-class Access:
+class IbmAccess:
     """``url``: the account's, from which the API's follows with the instance. ``iam_url``: of the service for tokens.
 
     ``instance``: a CRN, a name, or empty: then the account must have one instance only. ``source``: of the key.
@@ -60,7 +60,7 @@ def is_crn(text: str) -> bool:
     return text.startswith("crn:") and len(text.split(":")) >= _PARTS
 
 
-def read_access(environment: Mapping[str, str], options: Options) -> Access:
+def read_access(environment: Mapping[str, str], options: Options) -> IbmAccess:
     """Account, instance and addresses; nothing is sent.
 
     Raises CredentialsError if there is no account, UsageError for what cannot be, without showing the key.
@@ -74,7 +74,7 @@ def read_access(environment: Mapping[str, str], options: Options) -> Access:
         raise UsageError(f"{INSTANCE_NAME} is not a whole CRN: it begins with crn:v1: and ends with ::; copy it again")
     if instance:
         check_header_value(f"the instance ({INSTANCE_NAME})", instance)
-    return Access(
+    return IbmAccess(
         key=account.key,
         source=account.source,
         url=account.url.rstrip("/"),

@@ -16,7 +16,7 @@ from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
-from qorch_providers.ibm.access import CONSOLE, Access, read_access
+from qorch_providers.ibm.access import CONSOLE, IbmAccess, read_access
 from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
 from qorch_providers.ibm.circuits.limits import MAX_QUBITS, check_circuit, rows_per_job
@@ -55,7 +55,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 class IbmBackend:
     """See ``qorch.ports.backend.RemoteBackend`` and ``Diagnosable``. It lives in one event loop."""
 
-    def __init__(self, name: str, options: Options, *, access: Access, clock: Clock, compiler: IsaCompiler) -> None:
+    def __init__(self, name: str, options: Options, *, access: IbmAccess, clock: Clock, compiler: IsaCompiler) -> None:
         """Nothing is sent before ``open``."""
         self._name = name
         self._options = options
@@ -242,7 +242,7 @@ class _Work:
         self.collector = ResultCollector(client, memory, clock=clock, settle_seconds=seconds, max_seconds=most)
 
 
-def _terms(options: Options, access: Access) -> Terms:
+def _terms(options: Options, access: IbmAccess) -> Terms:
     return Terms(
         account=access.account,
         on_unknown=options.on_unknown,

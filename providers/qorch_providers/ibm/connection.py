@@ -6,7 +6,7 @@ from collections import Counter
 from qorch.errors import RejectedError
 from qorch.ports.clock import Clock
 from qorch_providers.http import BearerToken, HttpClient, Origin
-from qorch_providers.ibm.access import Access
+from qorch_providers.ibm.access import IbmAccess
 from qorch_providers.ibm.instances import choose_instance
 from qorch_providers.ibm.options import Options
 from qorch_providers.ibm.wire.client import API_VERSION, IbmClient, list_instances
@@ -20,7 +20,7 @@ _CONNECTIONS = 40
 class Connector:
     """Makes one client, at its first use."""
 
-    def __init__(self, access: Access, options: Options, *, clock: Clock) -> None:
+    def __init__(self, access: IbmAccess, options: Options, *, clock: Clock) -> None:
         """Nothing is sent yet. Raises UsageError if an address cannot be."""
         self._access = access
         self._options = options

@@ -17,7 +17,7 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False)
-class SeenDevice:
+class SeenIbmDevice:
     """A device at one moment."""
 
     device: IbmDevice
@@ -51,7 +51,7 @@ class DeviceWatch:
         """Whether the calibration should be asked for again."""
         return self._clock.monotonic_ns() - self._looked_ns > LOOK_AGAIN_SECONDS * 1e9
 
-    async def look(self) -> SeenDevice:
+    async def look(self) -> SeenIbmDevice:
         """The device as it is now; its calibration holds for what follows.
 
         Raises UnknownNameError if the instance has no such device, UsageError for options that it does not have,
@@ -65,7 +65,7 @@ class DeviceWatch:
             raise await self._note_absent(client)
         await self._update(client, properties or b"")
         self._looked_ns = self._clock.monotonic_ns()
-        return SeenDevice(self.device, state)
+        return SeenIbmDevice(self.device, state)
 
     async def has_jobs(self) -> bool:
         """Whether the instance has jobs of the device, which may be there no more."""

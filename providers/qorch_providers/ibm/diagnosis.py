@@ -4,15 +4,18 @@ from collections.abc import Awaitable, Callable
 
 from qorch.errors import QorchError
 from qorch.ports.backend import Finding, FindingStatus
-from qorch_providers.ibm.access import Access
-from qorch_providers.ibm.device_watch import SeenDevice
+from qorch_providers.ibm.access import IbmAccess
+from qorch_providers.ibm.device_watch import SeenIbmDevice
 from qorch_providers.ibm.wire.client import IbmClient
 
 OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
 
 
 async def diagnose(
-    access: Access, *, connect: Callable[[], Awaitable[IbmClient]], see_device: Callable[[], Awaitable[SeenDevice]]
+    access: IbmAccess,
+    *,
+    connect: Callable[[], Awaitable[IbmClient]],
+    see_device: Callable[[], Awaitable[SeenIbmDevice]],
 ) -> list[Finding]:
     """What was found, in the order in which it would stop a run. Raises nothing that qorch knows."""
     findings = [Finding("account", OK, f"the key is from {access.source}; tokens come from {access.iam_url}")]
@@ -38,7 +41,7 @@ async def _look_at_instance(connect: Callable[[], Awaitable[IbmClient]]) -> Find
     return Finding("instance", OK, told)
 
 
-async def _look_at_device(see_device: Callable[[], Awaitable[SeenDevice]]) -> Finding:
+async def _look_at_device(see_device: Callable[[], Awaitable[SeenIbmDevice]]) -> Finding:
     seen = await see_device()
     state, name = seen.state, seen.device.name
     queue = "" if state.waiting is None else f"; {state.waiting} jobs wait"

@@ -6,7 +6,7 @@ from qorch.ports.clock import Clock
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.status import OVER, describe_failure, is_repeatable, state_of
 from qorch_providers.ibm.wire.client import IbmClient
-from qorch_providers.ibm.wire.documents import IbmJob
+from qorch_providers.ibm.wire.documents import IbmJobView
 
 
 class ResultCollector:
@@ -41,7 +41,7 @@ class ResultCollector:
         self._memory.end_waiting(job_id)
         return body
 
-    def _check(self, job_id: str, job: IbmJob | None) -> None:
+    def _check(self, job_id: str, job: IbmJobView | None) -> None:
         """Raise unless the job is completed."""
         if job is None:
             raise JobMissingError(f"IBM Quantum has no job {job_id}; it may be another instance's, or deleted")

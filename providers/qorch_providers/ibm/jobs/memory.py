@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TypeVar
 
-from qorch_providers.ibm.wire.documents import IbmJob
+from qorch_providers.ibm.wire.documents import IbmJobView
 
 MOST_JOBS = 100_000
 
@@ -25,7 +25,7 @@ class JobMemory:
         """A job was accepted, and was not made before this time."""
         _put(self._created_from, job_id, created_from)
 
-    def note_seen(self, job: IbmJob) -> None:
+    def note_seen(self, job: IbmJobView) -> None:
         """A job was seen, in its own document or in a list."""
         if job.created_at is not None:
             _put(self._created_from, job.job_id, job.created_at)

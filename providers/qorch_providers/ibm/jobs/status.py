@@ -13,7 +13,7 @@ from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.times import as_query
 from qorch_providers.ibm.labels import read_tags
 from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
-from qorch_providers.ibm.wire.documents import IbmJob, IbmTimes
+from qorch_providers.ibm.wire.documents import IbmJobView, IbmTimes
 
 MOST_GETS = 4
 """Up to so many jobs are asked after one by one."""
@@ -58,7 +58,7 @@ class JobWatch:
         statuses = await ask_each(self._read, [job for job_id, job in jobs.items() if job_id in job_ids])
         return dict(statuses)
 
-    async def _read(self, job: IbmJob) -> tuple[str, JobStatus]:
+    async def _read(self, job: IbmJobView) -> tuple[str, JobStatus]:
         state = state_of(job)
         if state is RemoteState.DONE:
             self._memory.note_completed(job.job_id)
@@ -68,14 +68,14 @@ class JobWatch:
         times = await self._find_times(job) if state in OVER else _NO_TIMES
         return job.job_id, _status_of(job, state, times, error=describe_failure(job, max_seconds=self._max_seconds))
 
-    def _is_uncounted(self, job: IbmJob) -> bool:
+    def _is_uncounted(self, job: IbmJobView) -> bool:
         """Whether what a failed job is charged for is not known yet, but may be soon."""
         if job.code not in _REPEATABLE or job.charged_seconds is not None:
             self._memory.end_waiting(job.job_id)
             return False
         return self._memory.waited_ns(job.job_id, now_ns=self._clock.monotonic_ns()) <= self._settle_ns
 
-    async def _find_times(self, job: IbmJob) -> IbmTimes:
+    async def _find_times(self, job: IbmJobView) -> IbmTimes:
         """When it ran; a question whose answer is lost is not asked again, as only reports need it."""
         try:
             return await self._client.times(job.job_id)
@@ -83,19 +83,19 @@ class JobWatch:
             return IbmTimes(ended_at=job.ended_at)
 
 
-def state_of(job: IbmJob) -> RemoteState:
+def state_of(job: IbmJobView) -> RemoteState:
     """A job's state. A status that is not known counts as running: the job is asked after again."""
     if _ran_too_long(job):
         return RemoteState.FAILED
     return _STATES.get(job.status.lower(), RemoteState.RUNNING)
 
 
-def is_repeatable(job: IbmJob) -> bool:
+def is_repeatable(job: IbmJobView) -> bool:
     """Whether another try may not meet the failure of this job, and IBM says that it charges nothing for it."""
     return state_of(job) is RemoteState.FAILED and job.code in _REPEATABLE and job.charged_seconds == 0.0
 
 
-def describe_failure(job: IbmJob, *, max_seconds: int) -> str | None:
+def describe_failure(job: IbmJobView, *, max_seconds: int) -> str | None:
     """Why a job failed, and what to do about it if that is known; None if it did not fail."""
     if state_of(job) is not RemoteState.FAILED:
         return None
@@ -108,12 +108,12 @@ def describe_failure(job: IbmJob, *, max_seconds: int) -> str | None:
     return f"{clean(job.reason) or 'IBM gives no reason'}{numbered}"
 
 
-def _ran_too_long(job: IbmJob) -> bool:
+def _ran_too_long(job: IbmJobView) -> bool:
     status = job.status.lower()
     return status == _TOO_LONG or (job.code == RAN_TOO_LONG and _STATES.get(status) in OVER)
 
 
-async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJob]:
+async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJobView]:
     """The jobs by id; those that IBM does not know are missing. Raises what IbmClient raises."""
     unique = list(dict.fromkeys(job_ids))
     found = await _list_jobs(client, memory, unique) if len(unique) > MOST_GETS else {}
@@ -125,13 +125,13 @@ async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) 
     return found
 
 
-async def _list_jobs(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJob]:
+async def _list_jobs(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJobView]:
     """Those of the jobs that a few pages of the list show, as far as that takes fewer requests than asking each."""
     wanted = {job_id for job_id in job_ids if memory.knows(job_id)}
     since = memory.oldest(list(wanted))
     if since is None or len(wanted) <= MOST_GETS:
         return {}
-    found: dict[str, IbmJob] = {}
+    found: dict[str, IbmJobView] = {}
     for number in range(-(-len(wanted) // MOST_GETS)):
         page = await client.jobs([("created_after", as_query(since))], offset=number * PAGE_JOBS, purpose="poll")
         for job in page.jobs:
@@ -159,7 +159,9 @@ async def ask_each(ask: Callable[[Item], Awaitable[Result]], items: Sequence[Ite
     return [task.result() for task in tasks]
 
 
-def _status_of(job: IbmJob, state: RemoteState, times: IbmTimes = _NO_TIMES, *, error: str | None = None) -> JobStatus:
+def _status_of(
+    job: IbmJobView, state: RemoteState, times: IbmTimes = _NO_TIMES, *, error: str | None = None
+) -> JobStatus:
     key, label = read_tags(job.tags)
     return JobStatus(
         state,

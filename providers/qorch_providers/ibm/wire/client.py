@@ -24,7 +24,7 @@ from qorch_providers.ibm.wire.documents import (
     IbmDeviceState,
     IbmInstance,
     IbmInstanceUsage,
-    IbmJob,
+    IbmJobView,
     IbmPage,
     IbmTimes,
     decode_accepted,
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class AcceptedJob:
+class AcceptedIbmJob:
     """A job that was accepted; it was not made before ``created_from``, by the server's clock."""
 
     job_id: str
@@ -75,7 +75,7 @@ class IbmClient:
         self._url = url
         self._has_answered = False
 
-    async def submit(self, body: bytes) -> AcceptedJob:
+    async def submit(self, body: bytes) -> AcceptedIbmJob:
         """POST a job, once. Raises what ``read_refusal`` says, NotSentError and NoAnswerError."""
         self.calls["submit"] += 1
         try:
@@ -91,9 +91,9 @@ class IbmClient:
             raise UnknownOutcomeError(
                 f"IBM Quantum accepted a job, but its id cannot be read ({error}); it is looked for by its tag"
             ) from error
-        return AcceptedJob(job_id, _created_from(response))
+        return AcceptedIbmJob(job_id, _created_from(response))
 
-    async def job(self, job_id: str, *, purpose: str) -> IbmJob | None:
+    async def job(self, job_id: str, *, purpose: str) -> IbmJobView | None:
         """A job, without its inputs; None if IBM has no such job."""
         if not is_safe_id(job_id):
             return None

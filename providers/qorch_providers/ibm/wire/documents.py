@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class IbmJob:
+class IbmJobView:
     """What IBM says of a job. ``status``: IBM's word. ``code``: of the reason, None if there is none.
 
     ``charged_seconds``: of the device; None as long as IBM has not counted them.
@@ -35,7 +35,7 @@ class IbmJob:
 class IbmPage:
     """A page of the list; ``count``: the jobs on all pages, None if that is not said."""
 
-    jobs: tuple[IbmJob, ...]
+    jobs: tuple[IbmJobView, ...]
     count: int | None
 
 
@@ -173,7 +173,7 @@ def decode_accepted(body: bytes) -> str:
     return job_id
 
 
-def decode_job(body: bytes) -> IbmJob:
+def decode_job(body: bytes) -> IbmJobView:
     """A job from its own document. Raises InvalidResultError."""
     return _read_job(_decode(body, _JobWire))
 
@@ -226,7 +226,7 @@ def decode_token(body: bytes) -> tuple[str, float]:
     raise problem
 
 
-def _read_job(wire: _JobWire) -> IbmJob:
+def _read_job(wire: _JobWire) -> IbmJobView:
     if not is_safe_id(wire.id):
         raise InvalidResultError("expected a job, found a document without the id of one")
     state = _read(wire.state, _StateWire) or _StateWire()
@@ -235,7 +235,7 @@ def _read_job(wire: _JobWire) -> IbmJob:
         raise InvalidResultError(f"expected a job, found a document without a status: {wire.id}")
     usage = _read(wire.usage, _UsageWire) or _UsageWire()
     is_counted = (_read(usage.status, str) or "").lower() == "complete"
-    return IbmJob(
+    return IbmJobView(
         wire.id,
         status,
         _read(state.reason, str) or "",
