@@ -16,6 +16,7 @@ from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
+from qorch_providers.http import NotSentError
 from qorch_providers.ibm.access import CONSOLE, IbmAccess, read_access
 from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
@@ -69,6 +70,7 @@ class IbmBackend:
         self._terms = _terms(options, access)
         self._capabilities = _unseen(options)
         self._work: _Work | None = None
+        self._refused_ns: dict[str, int] = {}
         self._is_closed = False
 
     @property
@@ -146,12 +148,14 @@ class IbmBackend:
         return Payload(request, key, content, key_tag(key), usage)
 
     async def submit(self, payload: Payload) -> str:
-        """See RemoteBackend: one POST. IBM makes a second job of the same payload."""
+        """See RemoteBackend: one POST, and none if the job was refused before and IBM has it all the same."""
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
-        accepted = await (await self._connected()).client.submit(payload.content)
-        self._memory.note_accepted(accepted.job_id, accepted.created_from)
-        return accepted.job_id
+        job_id = await self._look_again(payload.key)
+        if job_id is None:
+            job_id = await self._post(payload)
+        self._refused_ns.pop(payload.key, None)
+        return job_id
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend: one by one, or up to 200 a request."""
@@ -217,6 +221,29 @@ class IbmBackend:
         self._is_closed = True
         await self._connector.close()
         await asyncio.to_thread(self._compiler.close)
+
+    async def _post(self, payload: Payload) -> str:
+        sent_ns = self._clock.monotonic_ns()
+        try:
+            accepted = await (await self._connected()).client.submit(payload.content)
+        except NotSentError:
+            raise
+        except BusyError:
+            self._refused_ns.setdefault(payload.key, sent_ns)
+            raise
+        self._memory.note_accepted(accepted.job_id, accepted.created_from)
+        return accepted.job_id
+
+    async def _look_again(self, key: str) -> str | None:
+        """The id of a job that was refused for now and taken all the same: gateways write such answers too.
+
+        IBM makes two jobs of one key, so one look at its list comes before every second POST.
+        """
+        refused_ns = self._refused_ns.get(key)
+        if refused_ns is None:
+            return None
+        age = datetime.timedelta(microseconds=(self._clock.monotonic_ns() - refused_ns) / 1000)
+        return (await self.find([key], since=self._clock.now() - age)).get(key)
 
     async def _connected(self) -> "_Work":
         """What works with the client, once the instance is known."""
