@@ -5,7 +5,7 @@ from qorch_providers.emulators.ibm.money import whole_seconds
 from qorch_providers.emulators.ibm.sessions import IbmSession
 from qorch_providers.emulators.kit.running import Truth
 
-KEY_TAG = "qorch_key:"
+KEY_TAG = "qorch-key:"
 """With what the tag begins that has the key of a job."""
 
 
