@@ -17,8 +17,9 @@ from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.in_process import InProcessConformance
 from qorch.testing.reference import chi_square_sigmas
+from qorch_providers.ibm import open_backend
 from qorch_providers.ibm.circuits.isa import measured_circuit
-from qorch_providers.ibm.local.backend import open_fake_backend, read_fake_device
+from qorch_providers.ibm.local.backend import read_fake_device
 
 T = TypeVar("T")
 FAKE = "fake_lagos,optimization=1,layout=5-3-1-0"
@@ -27,7 +28,7 @@ MAX_SIGMAS = 6.0
 
 def open_fake() -> Backend:
     """One worker."""
-    return open_fake_backend(FAKE, clock=WallClock(), workers=1)
+    return open_backend(FAKE, clock=WallClock(), workers=1)
 
 
 class TestIbmFake(InProcessConformance):
@@ -113,4 +114,4 @@ async def close_twice(backend: Backend) -> None:
 def test_what_cannot_be_opened(text: str, error: type[Exception], words: str) -> None:
     """A wrong device or option is refused by name, before anything starts."""
     with pytest.raises(error, match=words):
-        open_fake_backend(text, clock=WallClock(), workers=1)
+        open_backend(text, clock=WallClock(), workers=1)
