@@ -7,7 +7,16 @@ import pytest
 from fault_checks import CELLS, HeldFaultChecks
 from ibm_vendor import DEVICE, IBM, QUICK
 
-BRIEF = ("reset-before", "reset-after", "429-before", "429-after", "500-before", "500-after", "hang-after", "html-after")
+BRIEF = (
+    "reset-before",
+    "reset-after",
+    "429-before",
+    "429-after",
+    "500-before",
+    "500-after",
+    "hang-after",
+    "html-after",
+)
 
 
 class TestHeld(HeldFaultChecks):

@@ -141,7 +141,7 @@ def test_the_terms_are_ibms(emulator: RunningIbm) -> None:
         (DEVICE, {"QISKIT_IBM_INSTANCE": "crn:v1:bluemix:public:quantum-computing:us-east:a/9:9::"}, CredentialsError,
          "403 to a question.*look at QISKIT_IBM_INSTANCE"),
         (f"{SMALL},layout=0-9", {}, UsageError, "layout= names 9"),
-        ("fake_fez", {}, UnknownNameError, "aer:noise=fake_fez"),
+        ("fake_nothing", {}, UnknownNameError, "no recorded device"),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_wrong_is_said_before_anything_is_paid(

@@ -5,7 +5,7 @@ Importing this package loads nothing of IBM's; opening a backend does.
 
 from collections.abc import Mapping
 
-from qorch.errors import MissingPackageError, UnknownNameError
+from qorch.errors import MissingPackageError
 from qorch.ports.backend import Backend
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.options import parse_options
@@ -22,7 +22,9 @@ def open_backend(
     """
     parsed = parse_options(options)
     if parsed.is_fake:
-        raise UnknownNameError(f"ibm:{parsed.target} is not there yet; aer:noise={parsed.target} has its noise")
+        from qorch_providers.ibm.local.backend import open_fake_backend
+
+        return open_fake_backend(options, clock=clock, workers=workers)
     try:
         from qorch_providers.ibm.backend import open_remote
     except ImportError as error:

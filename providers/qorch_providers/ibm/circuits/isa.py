@@ -103,7 +103,16 @@ def write_qpy(circuits: list[QuantumCircuit]) -> bytes:
 
 @lru_cache(maxsize=_KEPT)
 def measured_circuit(isa: IsaCircuit, basis: bytes) -> QuantumCircuit:
-    """The circuit with all its qubits measured in a basis, ``(n,)`` bytes of Z, X, Y.
+    """The circuit with all its qubits measured in a basis, ``(n,)`` bytes of Z, X, Y."""
+    circuit = rotated_circuit(isa, basis)
+    register = ClassicalRegister(len(isa.layout), REGISTER)
+    circuit.add_register(register)
+    circuit.measure(list(isa.layout), register)
+    return circuit
+
+
+def rotated_circuit(isa: IsaCircuit, basis: bytes) -> QuantumCircuit:
+    """The circuit, and the gates after which a measurement in Z is one in the basis.
 
     An ``sx`` turns Y into Z, and X after a quarter turn about Z: one pulse, and none for Z.
     """
@@ -113,7 +122,4 @@ def measured_circuit(isa: IsaCircuit, basis: bytes) -> QuantumCircuit:
             circuit.rz(math.pi / 2, physical)
         if letter in (X, Y):
             circuit.sx(physical)
-    register = ClassicalRegister(len(isa.layout), REGISTER)
-    circuit.add_register(register)
-    circuit.measure(list(isa.layout), register)
     return circuit
