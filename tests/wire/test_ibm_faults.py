@@ -1,4 +1,4 @@
-"""Whole runs through the 24 fault cells of IBM's POST /jobs: bought once, held if in doubt, as IBM remembers no keys."""
+"""Whole runs through the 24 fault cells of IBM's POST /jobs: bought once, and held if in doubt."""
 
 from dataclasses import replace
 from pathlib import Path

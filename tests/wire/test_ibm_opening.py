@@ -119,6 +119,17 @@ def test_a_device_has_its_own_limits(emulator: RunningIbm) -> None:
     assert opened(f"{DEVICE},rows=7", environment(emulator.root)).capabilities.max_rows_per_job == 7
 
 
+def test_a_whole_gradient_is_one_job(emulator: RunningIbm) -> None:
+    """2,080 executions of 1,024 shots of eight qubits fit into one POST."""
+
+    async def rows(backend: IbmBackend) -> int:
+        gates = gate_list(8, *(("ry", (qubit,), (0.1 * qubit,)) for qubit in range(8)), ("cx", (0, 1), ()))
+        await backend.prepare([gates])
+        return backend.rows_per_job(gates, Measurement(np.zeros(8, dtype=np.uint8), is_exact=False), shots=1024)
+
+    assert opened(DEVICE, environment(emulator.root), rows) >= 2080
+
+
 def test_the_terms_are_ibms(emulator: RunningIbm) -> None:
     """Five jobs a minute, no remembered keys, so that what is unknown is held; nothing was sent for it."""
     backend = make(f"{DEVICE},settle=5,jobs=4", environment(emulator.root))
@@ -263,8 +274,7 @@ def test_circuits_that_the_device_cannot_run_are_refused(emulator: RunningIbm) -
         with pytest.raises(CircuitError, match="has 8 qubits; ibm_lagos has 7"):
             await backend.prepare([wide])
         await backend.prepare([BELL])
-        exact = Measurement(np.zeros(2, dtype=np.uint8), np.array([3], dtype=np.uint64))
-        assert exact.is_exact
+        exact = Measurement(np.zeros(2, dtype=np.uint8), is_exact=True)
         with pytest.raises(CircuitError, match="no exact values"):
             backend.check(BELL, exact)
 
