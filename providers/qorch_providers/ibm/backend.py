@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 import hashlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -40,6 +40,8 @@ REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
 POST_RATE = Rate(5, 60.0)
 """As IBM documents it, for each user; over all processes on one database."""
+MOST_CIRCUITS = 100
+"""Circuits that are compiled anew at once after a new calibration; others are when they are needed again."""
 UNSEEN_QUBITS = MAX_QUBITS
 """Until the device itself says."""
 
@@ -71,6 +73,7 @@ class IbmBackend:
         self._capabilities = _unseen(options)
         self._work: _Work | None = None
         self._refused_ns: dict[str, int] = {}
+        self._circuits: OrderedDict[bytes, GateList] = OrderedDict()
         self._is_closed = False
 
     @property
@@ -110,15 +113,23 @@ class IbmBackend:
         self._capabilities = replace(_unseen(self._options), max_qubits=min(seen.device.n_qubits, MAX_QUBITS))
 
     async def prepare(self, circuits: Sequence[GateList]) -> None:
-        """See Backend: compiles for the device, whose calibration is asked for again if it was seen long ago."""
+        """See Backend: compiles for the device, whose calibration is asked for again if it was seen long ago.
+
+        A new calibration counts from here on, and what was compiled for the old one is compiled anew.
+        """
         if self._watch.is_old:
             with suppress(BusyError):  # the calibration that is known stays in use
                 await self._watch.look()
-        device = self._watch.device
-
+        device = self._watch.latest
         for gates in circuits:
             self._check_width(gates)
-        await asyncio.to_thread(self._compiler.compile_all, circuits, device=device, options=self._options)
+            self._circuits[gates.digest] = gates
+            self._circuits.move_to_end(gates.digest)
+        while len(self._circuits) > MOST_CIRCUITS:
+            self._circuits.popitem(last=False)
+        wanted = circuits if device is self._watch.device else list(self._circuits.values())
+        await asyncio.to_thread(self._compiler.compile_all, wanted, device=device, options=self._options)
+        self._watch.adopt(device)
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
@@ -131,7 +142,7 @@ class IbmBackend:
         return rows_per_job(gates, measurement, device=device, options=options, compiler=self._compiler, shots=shots)
 
     def context(self, gates: GateList) -> bytes:
-        """The device with its calibration as it was last seen, the compiled circuit, and how circuits are run."""
+        """The device with the calibration that circuits are compiled for, the circuit, and how circuits are run."""
         options, device = self._options, self._watch.device
         compiled = self._compiler.compile(gates, device=device, options=options)
         parts = (REVISION, device.name, device.version, device.calibration, compiled.digest, options.program.value,
@@ -202,7 +213,7 @@ class IbmBackend:
         await (await self._connected()).client.cancel(provider_id)
 
     async def availability(self) -> Availability:
-        """See RemoteBackend. A calibration that it shows changes the context of what follows."""
+        """See RemoteBackend. A calibration that it shows changes the context of what is prepared afterwards."""
         try:
             seen = await self._watch.look()
         except UnknownNameError as error:
