@@ -11,7 +11,7 @@ from qorch.testing.conformance.remote import Behaviour
 from qorch_providers.braket import open_backend
 from qorch_providers.emulators.braket import BraketSettings, RunningBraket
 
-SETTINGS = BraketSettings(noise="off", quotas="", retry_after="seconds", concurrent=10_000)
+SETTINGS = BraketSettings(seed=1, noise="off", quotas="", retry_after="seconds", concurrent=10_000)
 """Amazon is not known to say until when it refuses; here it does, so that it is seen to be read."""
 QUESTIONS = ("list", "get", "results", "device")
 FAULTS = {
