@@ -58,6 +58,17 @@ def device_of(name="fez", *, fractional=False):
     return read_device(configuration, properties, has_fractional=fractional)
 
 
+def recalibrated(**changes):
+    """The device after its next calibration: one gate's error is another, or only dates are."""
+    configuration, properties = documents("fez")
+    properties["last_update_date"] = "2026-11-30T00:00:00+00:00"
+    for gate in properties["gates"]:
+        for parameter in gate["parameters"]:
+            parameter["date"] = "2026-11-30T00:00:00+00:00"
+    properties["gates"][0]["parameters"][0] |= changes
+    return read_device(msgspec.json.encode(configuration), msgspec.json.encode(properties))
+
+
 def options_of(text="ibm_fez"):
     """Parsed options."""
     return parse_options(text)

@@ -6,16 +6,14 @@ import signal
 import threading
 import time
 
-import msgspec
 import numpy as np
 import pytest
-from ibm_circuits import COMPILER, LocalTranspiler, body_of, device_of, documents, options_of
+from ibm_circuits import COMPILER, LocalTranspiler, body_of, device_of, options_of, recalibrated
 from ionq_circuits import block_of, gate_list, random_gates, request_of
 
 from qorch.errors import CircuitError
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
 from qorch_providers.ibm.circuits.transpiler_process import TranspilerProcess
-from qorch_providers.ibm.device import read_device
 
 GATES = random_gates(np.random.default_rng(1), 4, 25)
 OPTIONS = options_of()
@@ -25,17 +23,6 @@ STALL_SECONDS = 0.05
 def compiler_in(folder):
     """A new process's compiler, with this folder."""
     return IsaCompiler(folder=folder, transpiler=LocalTranspiler())
-
-
-def recalibrated(**changes):
-    """The device after its next calibration: one gate's error is another, or only dates are."""
-    configuration, properties = documents("fez")
-    properties["last_update_date"] = "2026-11-30T00:00:00+00:00"
-    for gate in properties["gates"]:
-        for parameter in gate["parameters"]:
-            parameter["date"] = "2026-11-30T00:00:00+00:00"
-    properties["gates"][0]["parameters"][0] |= changes
-    return read_device(msgspec.json.encode(configuration), msgspec.json.encode(properties))
 
 
 def request():

@@ -3,13 +3,13 @@
 import asyncio
 import datetime
 import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from qorch.errors import BusyError, CircuitError, RejectedError, UnknownNameError
+from qorch.errors import BusyError, CircuitError, QorchError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
 from qorch.model.measurement import Measurement
@@ -21,6 +21,7 @@ from qorch_providers.ibm.access import CONSOLE, IbmAccess, read_access
 from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
 from qorch_providers.ibm.circuits.limits import MAX_QUBITS, check_circuit, rows_per_job
+from qorch_providers.ibm.compiled_device import CompiledDevice
 from qorch_providers.ibm.connection import Connector
 from qorch_providers.ibm.device_watch import DeviceWatch
 from qorch_providers.ibm.diagnosis import diagnose
@@ -40,8 +41,6 @@ REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
 POST_RATE = Rate(5, 60.0)
 """As IBM documents it, for each user; over all processes on one database."""
-MOST_CIRCUITS = 100
-"""Circuits that are compiled anew at once after a new calibration; others are when they are needed again."""
 UNSEEN_QUBITS = MAX_QUBITS
 """Until the device itself says."""
 
@@ -68,12 +67,12 @@ class IbmBackend:
         self._memory = JobMemory()
         self._connector = Connector(access, options, clock=clock)
         self._watch = DeviceWatch(self._connector.connect, options, clock=clock)
+        self._compiled = CompiledDevice(lambda: self._watch.device, compiler, options)
         self._list_health = ListHealth("IBM Quantum", self.availability, clock=clock)
         self._terms = _terms(options, access)
         self._capabilities = _unseen(options)
         self._work: _Work | None = None
         self._refused_ns: dict[str, int] = {}
-        self._circuits: OrderedDict[bytes, GateList] = OrderedDict()
         self._is_closed = False
 
     @property
@@ -113,45 +112,37 @@ class IbmBackend:
         self._capabilities = replace(_unseen(self._options), max_qubits=min(seen.device.n_qubits, MAX_QUBITS))
 
     async def prepare(self, circuits: Sequence[GateList]) -> None:
-        """See Backend: compiles for the device, whose calibration is asked for again if it was seen long ago.
-
-        A new calibration counts from here on, and what was compiled for the old one is compiled anew.
-        """
+        """See Backend: compiles for the device, whose calibration is asked for again if it was seen long ago."""
         if self._watch.is_old:
             with suppress(BusyError):  # the calibration that is known stays in use
                 await self._watch.look()
-        device = self._watch.latest
         for gates in circuits:
             self._check_width(gates)
-            self._circuits[gates.digest] = gates
-            self._circuits.move_to_end(gates.digest)
-        while len(self._circuits) > MOST_CIRCUITS:
-            self._circuits.popitem(last=False)
-        wanted = circuits if device is self._watch.device else list(self._circuits.values())
-        await asyncio.to_thread(self._compiler.compile_all, wanted, device=device, options=self._options)
-        self._watch.adopt(device)
+        await self._compiled.compile(circuits)
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See Backend."""
         self._check_width(gates)
-        check_circuit(gates, measurement, device=self._watch.device, options=self._options, compiler=self._compiler)
+        check_circuit(gates, measurement, device=self._compiled.now, options=self._options, compiler=self._compiler)
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
         """See Backend."""
-        device, options = self._watch.device, self._options
+        device, options = self._compiled.now, self._options
         return rows_per_job(gates, measurement, device=device, options=options, compiler=self._compiler, shots=shots)
 
     def context(self, gates: GateList) -> bytes:
-        """The device with the calibration that circuits are compiled for, the circuit, and how circuits are run."""
-        options, device = self._options, self._watch.device
+        """The device with its calibration as it was last seen, the compiled circuit, and how circuits are run."""
+        options, device = self._options, self._compiled.now
         compiled = self._compiler.compile(gates, device=device, options=options)
         parts = (REVISION, device.name, device.version, device.calibration, compiled.digest, options.program.value,
                  options.decoupling.value, options.twirling.value, options.rep_delay_seconds)  # fmt: skip
-        return hashlib.sha256(f"qorch-ibm/{parts!r}".encode()).digest()
+        context = hashlib.sha256(f"qorch-ibm/{parts!r}".encode()).digest()
+        self._compiled.note_context(context)
+        return context
 
     def encode(self, request: JobRequest, *, key: str) -> Payload:
         """See Backend. Raises CircuitError, ShotsError or ParameterError for a job that IBM does not take."""
-        device, options, compiler = self._watch.device, self._options, self._compiler
+        device, options, compiler = self._compiled.planned(request), self._options, self._compiler
         for block in request.blocks:
             self._check_width(block.gates)
         content = encode_job(request, key=key, device=device, options=options, compiler=compiler)
@@ -162,6 +153,10 @@ class IbmBackend:
         """See RemoteBackend: one POST, and none if the job was refused before and IBM has it all the same."""
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
+        if self._watch.is_old:
+            with suppress(QorchError):  # if IBM does not answer, the submission says so
+                await self._watch.look()
+                await self._compiled.refresh()
         job_id = await self._look_again(payload.key)
         if job_id is None:
             job_id = await self._post(payload)
@@ -213,11 +208,12 @@ class IbmBackend:
         await (await self._connected()).client.cancel(provider_id)
 
     async def availability(self) -> Availability:
-        """See RemoteBackend. A calibration that it shows changes the context of what is prepared afterwards."""
+        """See RemoteBackend. A calibration that it shows changes the context of what follows."""
         try:
             seen = await self._watch.look()
         except UnknownNameError as error:
             return Availability(is_open=False, reason=str(error))
+        await self._compiled.refresh()
         state, device = seen.state, seen.device
         queue = "" if state.waiting is None else f"{state.waiting} jobs wait"
         reason = queue if state.is_active else f"{device.name} is in '{state.status or 'an unknown state'}'"

@@ -34,16 +34,12 @@ class DeviceWatch:
         self._options = options
         self._clock = clock
         self._device: IbmDevice | None = None
-        self._latest: IbmDevice | None = None
         self._looked_ns = 0
         self._absence = ""
 
     @property
     def device(self) -> IbmDevice:
-        """As it was when it was last adopted.
-
-        Raises BackendError if it was never seen, UnknownNameError if it is not there any more.
-        """
+        """As it was last seen. Raises BackendError if it never was, UnknownNameError if it is not there any more."""
         if self._absence:
             raise UnknownNameError(self._absence)
         if self._device is None:
@@ -51,21 +47,12 @@ class DeviceWatch:
         return self._device
 
     @property
-    def latest(self) -> IbmDevice:
-        """As it was last seen; raises as ``device``."""
-        return self._latest or self.device
-
-    def adopt(self, device: IbmDevice) -> None:
-        """From now on this is the device: circuits are compiled for it."""
-        self._device = device
-
-    @property
     def is_old(self) -> bool:
         """Whether the calibration should be asked for again."""
         return self._clock.monotonic_ns() - self._looked_ns > LOOK_AGAIN_SECONDS * 1e9
 
     async def look(self) -> SeenIbmDevice:
-        """The device as it is now. The first one is adopted.
+        """The device as it is now; its calibration holds for what follows.
 
         Raises UnknownNameError if the instance has no such device, UsageError for options that it does not have,
         UnavailableError if none of the instance's devices is online and the least busy one is wanted.
@@ -78,7 +65,7 @@ class DeviceWatch:
             raise await self._note_absent(client)
         await self._update(client, properties or b"")
         self._looked_ns = self._clock.monotonic_ns()
-        return SeenIbmDevice(self.latest, state)
+        return SeenIbmDevice(self.device, state)
 
     async def has_jobs(self) -> bool:
         """Whether the instance has jobs of the device, which may be there no more."""
@@ -88,7 +75,7 @@ class DeviceWatch:
 
     async def _update(self, client: IbmClient, properties: bytes) -> None:
         """Read the documents, unless they are those that were read before."""
-        if self._latest is not None and self._latest.properties == properties:
+        if self._device is not None and self._device.properties == properties:
             return
         configuration = await client.configuration(self.name)
         if configuration is None:
@@ -99,9 +86,8 @@ class DeviceWatch:
         except InvalidResultError as error:
             raise BusyError(f"what IBM says of its device cannot be read ({error}); it is asked again") from error
         check_device(device, self._options)
-        self._device = self._device or device
-        # What stays as it was stays the same value, for which circuits are compiled.
-        self._latest = self._device if self._device.calibration == device.calibration else device
+        if self._device is None or self._device.calibration != device.calibration:
+            self._device = device
 
     async def _note_absent(self, client: IbmClient) -> UnknownNameError:
         names = sorted(line.name for line in await client.devices())

@@ -117,10 +117,15 @@ def _outcomes_of_bits(packed: ByteArray, shape: tuple[int, int, int], *, step: i
     for start in range(0, n_rows, step):
         some = min(step, n_rows - start)
         first, count = start * shots * n_bits, some * shots * n_bits
-        bits = np.unpackbits(packed[first // 8 : -(-(first + count) // 8)], count=count, bitorder="little")
-        padded = np.zeros((some, shots, width), dtype=np.uint8)
-        padded[..., :n_bits] = bits.reshape(some, shots, n_bits)
-        yield _view(np.packbits(padded, axis=-1, bitorder="little"), f"<u{width // 8}")
+        part = packed[first // 8 : -(-(first + count) // 8)]
+        if n_bits % 8 == 0:
+            whole = np.zeros((some, shots, width // 8), dtype=np.uint8)
+            whole[..., : n_bits // 8] = part.reshape(some, shots, n_bits // 8)
+        else:
+            padded = np.zeros((some, shots, width), dtype=np.uint8)
+            padded[..., :n_bits] = np.unpackbits(part, count=count, bitorder="little").reshape(some, shots, n_bits)
+            whole = np.packbits(padded, axis=-1, bitorder="little")
+        yield _view(whole, f"<u{width // 8}")
 
 
 def _view(padded: ByteArray, code: str) -> IntArray:
