@@ -21,6 +21,7 @@ HOUSE = Path(__file__).parents[2]
 README = HOUSE / "README.md"
 IONQ = HOUSE / "providers/qorch_providers/ionq/README.md"
 BRAKET = HOUSE / "providers/qorch_providers/braket/README.md"
+IBM = HOUSE / "providers/qorch_providers/ibm/README.md"
 PLAN = HOUSE / "qorch/README.md"
 COMMANDS = HOUSE / "qorch/cli/README.md"
 RUNS = HOUSE / "qorch/run/README.md"
@@ -92,8 +93,8 @@ def background(qorch: Any) -> Iterator[Callable[..., None]]:
 
 @pytest.mark.parametrize(
     ("manual", "least"),
-    [(README, 3), (COMMANDS, 20), (IONQ, 4), (BRAKET, 5)],
-    ids=["readme", "commands", "ionq", "braket"],
+    [(README, 3), (COMMANDS, 20), (IONQ, 4), (BRAKET, 5), (IBM, 5)],
+    ids=["readme", "commands", "ionq", "braket", "ibm"],
 )
 def test_every_command_of_the_manuals_does_what_it_says(
     typed: Any, background: Callable[..., None], monkeypatch: pytest.MonkeyPatch, manual: Path, least: int
@@ -104,7 +105,7 @@ def test_every_command_of_the_manuals_does_what_it_says(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     for shown in commands:
-        program, *arguments = shlex.split(re.sub("876[56]", port, shown.command))
+        program, *arguments = shlex.split(re.sub("876[567]", port, shown.command))
         if program == "export":
             for assignment in arguments:
                 monkeypatch.setenv(*assignment.split("=", 1))

@@ -196,9 +196,9 @@ def test_tags_are_replaced(bench: IbmBench) -> None:
 
 def test_the_key_of_a_job_is_one_of_its_tags(bench: IbmBench) -> None:
     """The record names the key, and has a digest of what was sent."""
-    bench.wait(bench.submit(tags=["run 1", "qorch_key:abc"]))
+    bench.wait(bench.submit(tags=["run 1", "qorch-key:abc"]))
     record = bench.emulator.jobs()[-1]
-    assert (record["key"], record["tags"]) == ("abc", ["run 1", "qorch_key:abc"])
+    assert (record["key"], record["tags"]) == ("abc", ["run 1", "qorch-key:abc"])
     assert (record["rows"], record["shots"], record["usage_seconds"]) == (1, 200, 3)
     assert len(str(record["digest"])) == 64
 

@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qorch.errors import CircuitError, UsageError
 from qorch_providers.emulators.ibm.calibrations import CalibrationBook
-from qorch_providers.emulators.ibm.devices import IbmDevice, read_devices
+from qorch_providers.emulators.ibm.devices import IbmMachine, read_devices
 from qorch_providers.emulators.ibm.programs.circuits import NotSupportedError, read_device_circuit
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise, noise_of
 from qorch_providers.emulators.ibm.programs.running import PROGRAMS
@@ -24,12 +24,12 @@ DEVICES = read_devices("ibm_lagos,ibm_fez", is_fractional=True)
 LAGOS, FEZ = DEVICES["ibm_lagos"], DEVICES["ibm_fez"]
 
 
-def noise(device: IbmDevice) -> DeviceNoise:
+def noise(device: IbmMachine) -> DeviceNoise:
     """The recorded noise of a device."""
     return noise_of(CalibrationBook(clock=ScaledClock(MachineTimer()), lasts_seconds=0.0, seed=0).current(device))
 
 
-def run(program: str, pub: list[Any], *, device: IbmDevice = LAGOS, seed: int = 1, **params: Any) -> dict[str, Any]:
+def run(program: str, pub: list[Any], *, device: IbmMachine = LAGOS, seed: int = 1, **params: Any) -> dict[str, Any]:
     """The result of one PUB without noise."""
     body = json.dumps({"pubs": [pub], "options": {}, "version": 2} | params).encode()
     outcome = PROGRAMS[program](body, device, None, np.random.default_rng(seed))

@@ -31,7 +31,8 @@ from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.samples import Samples
 from qorch.model.verification import verify_result
 from qorch.ports.clock import WallClock
-from qorch_providers.aer import limits, open_backend
+from qorch_providers.aer import open_backend
+from qorch_providers.aer_engine import limits
 from qorch_providers.answers import read_answer
 from qorch_providers.frames import Answer, Ready, decode_frame, encode_frame
 from qorch_providers.workers.requests import MAX_KNOWN_GATES, KnownGates

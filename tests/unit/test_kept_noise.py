@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from qiskit_aer.noise import NoiseModel, QuantumError, amplitude_damping_error
 
-from qorch_providers.aer import noise
-from qorch_providers.aer.kept_noise import NoiseTable, decode_table, encode_table, kept_file, load_or_build
+from qorch_providers.aer_engine import noise
+from qorch_providers.aer_engine.kept_noise import NoiseTable, decode_table, encode_table, kept_file, load_or_build
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_a_folder_that_others_can_write_is_not_trusted(cache: Path) -> None:
 def test_a_kept_device_has_the_noise_that_qiskit_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time nothing is built."""
     first = noise.Noise("fake_manila", digest=b"m")
-    whole = NoiseModel.from_backend(noise._load_device("fake_manila"))
+    whole = NoiseModel.from_backend(noise.load_device("fake_manila"))
     for error in (plain := as_plain(whole.to_dict()["errors"])):
         error.pop("id", None)
     monkeypatch.setattr(noise.NoiseModel, "from_backend", None)

@@ -12,9 +12,10 @@ from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
-from qorch_providers.aer import limits
-from qorch_providers.aer.kept_noise import kept_file
-from qorch_providers.aer.options import FAKE_PREFIX, Options, parse_options
+from qorch_providers.aer.options import Options, parse_options
+from qorch_providers.aer_engine import limits
+from qorch_providers.aer_engine.devices import FAKE_PREFIX
+from qorch_providers.aer_engine.kept_noise import kept_file
 from qorch_providers.workers.backend import WorkerBackend
 from qorch_providers.workers.process import WorkerProgram
 

@@ -1,7 +1,4 @@
-"""In the worker: gate lists as Qiskit circuits, and their outcome probabilities at many rows of angles by Aer."""
-
-from dataclasses import dataclass
-from typing import Any
+"""In the worker: gate lists as Qiskit circuits, and their outcome probabilities by Aer without noise."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,43 +6,14 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit_aer import AerSimulator
 
-from qorch.errors import BackendError
-from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.arrays import FloatArray
 from qorch.model.circuit import FIXED, GateList
 from qorch.model.observable import X, Y
 from qorch_providers.aer.rewrites import native_gates
+from qorch_providers.aer_engine.circuits import BoundCircuit, run_probabilities, with_probabilities
 
-LABEL = "qorch"
 # From here on fusing gates gains more than binding each row to a fresh circuit costs (W1, W3 against W4).
 FUSION_MIN_QUBITS = 14
-RunOption = str | int | bool | Any
-
-
-@dataclass(frozen=True, eq=False)
-class BoundCircuit:
-    """A Qiskit circuit with E parameters: parameter e stands for ``factors[e] * angles[columns[e]]``."""
-
-    circuit: QuantumCircuit
-    parameters: tuple[Any, ...]
-    columns: IntArray
-    factors: FloatArray
-
-    def replaced_by(self, circuit: QuantumCircuit) -> "BoundCircuit":
-        """Another circuit over the same parameters."""
-        return BoundCircuit(circuit, self.parameters, self.columns, self.factors)
-
-    def binds(self, angles: FloatArray) -> list[dict[Any, list[float]]] | None:
-        """Angles ``(R, D)`` as Aer wants them; None if the circuit has no parameters left."""
-        present = set(self.circuit.parameters)
-        values = (angles[:, self.columns] * self.factors).T.tolist()
-        pairs = zip(self.parameters, values, strict=True)
-        columns = {parameter: column for parameter, column in pairs if parameter in present}
-        return [columns] if columns else None
-
-    def row(self, angles: FloatArray) -> QuantumCircuit:
-        """The circuit at one row of angles ``(D,)``."""
-        binds = self.binds(angles[None, :]) or [{}]
-        return self.circuit.assign_parameters({parameter: value for parameter, (value,) in binds[0].items()})
 
 
 def build_circuit(gates: GateList, basis: npt.NDArray[np.uint8]) -> BoundCircuit:
@@ -64,30 +32,8 @@ def build_circuit(gates: GateList, basis: npt.NDArray[np.uint8]) -> BoundCircuit
         if letter in (X, Y):
             circuit.h(qubit)
     columns = np.array([column for column, _ in free], dtype=np.int64)
-    return BoundCircuit(circuit, tuple(parameters), columns, np.array([factor for _, factor in free]))
-
-
-def with_probabilities(bound: BoundCircuit, qubits: list[int]) -> BoundCircuit:
-    """The circuit with the probabilities of ``qubits`` saved at its end, the first as the lowest bit."""
-    circuit = bound.circuit.copy()
-    circuit.save_probabilities(qubits=qubits, label=LABEL)
-    return bound.replaced_by(circuit)
-
-
-def run_probabilities(
-    simulator: AerSimulator, bound: BoundCircuit, angles: FloatArray, **options: RunOption
-) -> FloatArray:
-    """Outcome probabilities ``(R, 2**n)`` of a circuit that saves them. Raises BackendError if Aer fails."""
-    binds = bound.binds(angles)
-    result = simulator.run(bound.circuit, parameter_binds=binds, shots=1, **options).result()
-    if not result.success:
-        raise BackendError(f"Aer could not simulate the circuit: {result.status}")
-    table = np.stack([getattr(experiment.data, LABEL) for experiment in result.results])
-    if binds is None:
-        table = np.repeat(table, len(angles), axis=0)
-    if len(table) != len(angles):
-        raise BackendError(f"Aer simulated {len(table)} of {len(angles)} rows; it lost parameters of the circuit")
-    return np.asarray(table, dtype=np.float64)
+    factors = np.array([factor for _, factor in free])
+    return BoundCircuit(circuit, tuple(parameters), lambda angles: angles[:, columns] * factors)
 
 
 class IdealProgram:

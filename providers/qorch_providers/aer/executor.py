@@ -8,10 +8,8 @@ from qiskit_aer import AerSimulator
 
 from qorch.model.circuit import GateList
 from qorch.model.measurement import BlockResult, RowBlock
-from qorch.model.samples import Samples
-from qorch_providers.aer.circuits import IdealProgram
-from qorch_providers.aer.noise import Noise, NoisyProgram
-from qorch_providers.sampling import pack_counts
+from qorch_providers.aer.circuits import IdealProgram, build_circuit
+from qorch_providers.aer_engine.noise import Noise, NoisyProgram, run_noisy
 from qorch_providers.workers.batches import MAX_PROGRAMS, execute_in_batches, read_table
 
 Program = IdealProgram | NoisyProgram
@@ -32,8 +30,8 @@ class Executor:
 
     def _run(self, parts: Sequence[RowBlock], *, threads: int) -> Iterator[BlockResult]:
         program = self._program(parts[0].gates, parts[0].measurement.basis.tobytes())
-        if isinstance(program, NoisyProgram) and program.is_sampled_by_aer and parts[0].samples is not None:
-            return (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
+        if isinstance(program, NoisyProgram):
+            return run_noisy(program, parts, threads=threads)
         table = program.probabilities(np.concatenate([part.angles for part in parts]), threads=threads)
         return read_table(parts, table)
 
@@ -41,19 +39,5 @@ class Executor:
         basis = np.frombuffer(basis_bytes, dtype=np.uint8)
         if self._noise is None:
             return IdealProgram(self._simulator, gates, basis)
-        return NoisyProgram(self._simulator, self._noise, gates, basis)
-
-
-def _run_trajectories(program: NoisyProgram, block: RowBlock, samples: Samples) -> BlockResult:
-    rows = [
-        program.trajectories(
-            block.angles[row],
-            stream=int(samples.streams[row]),
-            ordinal=int(samples.ordinals[row]),
-            shots=samples.shots,
-            shot_offset=samples.offset,
-        )
-        for row in range(block.n_rows)
-    ]
-    outcomes, counts = [row[0] for row in rows], [row[1] for row in rows]
-    return BlockResult(counts=pack_counts(outcomes, counts, n_qubits=block.gates.n_qubits))
+        compiled = self._noise.compile(build_circuit(gates, basis), n_qubits=gates.n_qubits)
+        return NoisyProgram(self._simulator, compiled)

@@ -1,20 +1,18 @@
 """What stands behind `aer:`: which noise, checked before anything starts, without importing an SDK."""
 
 import hashlib
-import importlib.util
 import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+from qorch.errors import UnknownNameError, UsageError
 from qorch_providers.aer.rewrites import REWRITTEN
+from qorch_providers.aer_engine.devices import FAKE_PREFIX, device_digest, device_qubits, fake_devices
 from qorch_providers.options import read_options
 
-FAKE_PREFIX = "fake_"
 _CHOICES = "noise=fake_<device> or noise=<file>, or leave it out"
 
 
@@ -52,28 +50,10 @@ def parse_options(text: str) -> Options:
 
 
 def _device_options(noise: str) -> Options:
-    folder = fake_devices().get(noise)
-    if folder is None:
+    if noise not in fake_devices():
         names = ", ".join(sorted(fake_devices()))
         raise UnknownNameError(f"there is no device '{noise}' to take noise from; choose one of {names}")
-    hasher = hashlib.sha256(noise.encode())
-    for path in sorted(folder.glob("*.json")):
-        hasher.update(path.name.encode() + path.read_bytes())
-    configuration = json.loads(next(folder.glob("conf_*.json")).read_bytes())
-    return Options(noise, hasher.digest(), int(configuration["n_qubits"]))
-
-
-@cache
-def fake_devices() -> dict[str, Path]:
-    """Name → data folder of the devices whose noise qiskit-ibm-runtime ships.
-
-    Raises MissingPackageError if it is not installed. The package itself is not imported.
-    """
-    found = importlib.util.find_spec("qiskit_ibm_runtime")
-    if found is None or not found.submodule_search_locations:
-        raise MissingPackageError("noise of a fake device needs qiskit-ibm-runtime: pip install 'qorch[ibm]'")
-    root = Path(found.submodule_search_locations[0]) / "fake_provider" / "backends"
-    return {FAKE_PREFIX + path.parent.name: path.parent for path in root.glob("*/conf_*.json")}
+    return Options(noise, device_digest(noise), device_qubits(noise))
 
 
 def _file_options(noise: str) -> Options:

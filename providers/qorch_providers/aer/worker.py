@@ -11,7 +11,7 @@ from qorch_providers.workers.serving import BlockExecutor, run_worker
 def make_executor(arguments: Sequence[str]) -> BlockExecutor:
     """Aer, with the noise that the arguments name."""
     from qorch_providers.aer.executor import Executor
-    from qorch_providers.aer.noise import Noise
+    from qorch_providers.aer_engine.noise import Noise
 
     if not arguments:
         return Executor(None)

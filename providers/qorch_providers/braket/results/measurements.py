@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from qorch.errors import InvalidResultError
-from qorch.model.arrays import AnyArray, ByteArray, IntArray
+from qorch.model.arrays import ByteArray, IntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
+from qorch_providers.counting import count_outcomes
 
 Shots = memoryview | list[list[int | str]]
 """The shots of one executable: their text, or bits, which Amazon's own simulators write as texts."""
@@ -26,8 +27,6 @@ _BITS: MappingProxyType[int | str, int] = MappingProxyType({0: 0, 1: 1, "0": 0, 
 _ROWS_AT_ONCE = 1024
 _BYTES_AT_ONCE = 1 << 18
 """Rows are read in groups whose bits stay in the processor's cache."""
-_DENSE_SHARE = 4
-"""Counts are taken in a table of all outcomes if it has at most this many entries per shot."""
 
 
 def cut_shots(body: bytes) -> tuple[bytes, list[memoryview]]:
@@ -89,7 +88,7 @@ def count_shots(rows: Sequence[tuple[int, Shots]], order: tuple[int, ...], *, sh
         for (row, text), target in zip(some, bits, strict=True):
             if not _read_plain(text, order, target):
                 _read_any(text, order, target, row=row)
-        pieces.append(_count(_outcomes(bits), n_qubits))
+        pieces.append(count_outcomes(_outcomes(bits), n_qubits))
     return pieces[0] if len(pieces) == 1 else concatenate_counts(pieces)
 
 
@@ -153,32 +152,3 @@ def _outcomes(bits: ByteArray) -> IntArray:
     packed = np.packbits(bits.reshape(-1), bitorder="little")
     outcomes: IntArray = packed.view(np.dtype(f"<u{bits.shape[2] // 8}")).reshape(bits.shape[:2])
     return outcomes
-
-
-def _count(outcomes: IntArray, n_qubits: int) -> Counts:
-    """How often each outcome is in each row."""
-    n_rows, shots = outcomes.shape
-    if 1 << n_qubits <= _DENSE_SHARE * shots:
-        keys = outcomes + (np.arange(n_rows, dtype=np.int64) << n_qubits)[:, np.newaxis]
-        table = np.bincount(keys.reshape(-1), minlength=n_rows << n_qubits)
-        places = np.flatnonzero(table)
-        lengths = np.count_nonzero(table.reshape(n_rows, -1), axis=1)
-        return pack_counts(places & ((1 << n_qubits) - 1), table[places], lengths, n_qubits)
-    ordered = np.sort(outcomes, axis=1)
-    is_first = np.ones(ordered.shape, dtype=np.bool_)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
-    starts = np.flatnonzero(is_first)
-    counts = np.diff(starts, append=ordered.size)
-    return pack_counts(ordered.reshape(-1)[starts], counts, np.count_nonzero(is_first, axis=1), n_qubits)
-
-
-def pack_counts(outcomes: AnyArray, counts: IntArray, lengths: IntArray, n_qubits: int) -> Counts:
-    """``Counts`` in the smallest types; ``lengths (R,)``: how many outcomes each row has."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return Counts(
-        n_qubits,
-        outcomes.astype(smallest_unsigned((1 << n_qubits) - 1)),
-        counts.astype(smallest_unsigned(int(counts.max(initial=0)))),
-        offsets,
-    )

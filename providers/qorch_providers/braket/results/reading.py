@@ -17,7 +17,7 @@ from qorch.model.counts import Counts, concatenate_counts
 from qorch.model.job import JobResult, JobShape, LostRows, RawResult
 from qorch.model.measurement import BlockResult, BlockShape
 from qorch_providers.braket.results.documents import RESULTS, decode_documents
-from qorch_providers.braket.results.measurements import Shots, count_shots, cut_shots, pack_counts
+from qorch_providers.braket.results.measurements import Shots, count_shots, cut_shots
 from qorch_providers.braket.results.probabilities import exact_values, read_frequencies
 from qorch_providers.braket.results.shapes import (
     GATE_MODEL,
@@ -36,6 +36,7 @@ from qorch_providers.braket.results.shapes import (
     folder_of,
     shown,
 )
+from qorch_providers.counting import pack_counts
 
 _PHYSICAL = re.compile(r"measure\s+\$[0-9]")
 _NO_INTEGERS = np.zeros(0, dtype=np.int64)

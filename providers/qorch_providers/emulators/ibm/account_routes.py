@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from aiohttp import web
 
 from qorch_providers.emulators.ibm.calibrations import Calibration
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.documents import backend_document, instance_usage_document, status_document
 from qorch_providers.emulators.ibm.instances import Instance, catalog_entry, find_plan, search_item
 from qorch_providers.emulators.ibm.jobs import read_unix
@@ -96,7 +96,7 @@ class AccountRoutes:
         instance = authorize(self._service, request)
         return json_answer(instance_usage_document(instance, consumed_seconds=self._service.used_seconds(instance)))
 
-    def _describe(self, device: IbmDevice) -> dict[str, object]:
+    def _describe(self, device: IbmMachine) -> dict[str, object]:
         state = self._service.device_state(device.name)
         status = {"name": "online"} if state == "active" else {"name": "paused", "reason": state}
         return backend_document(
@@ -106,11 +106,11 @@ class AccountRoutes:
             calibration=self._service.calibrations.current(device),
         )
 
-    def _find(self, request: web.Request) -> IbmDevice:
+    def _find(self, request: web.Request) -> IbmMachine:
         authorize(self._service, request)
         return self._service.find_device(request.match_info["name"])
 
-    def _calibration(self, request: web.Request, device: IbmDevice) -> Calibration:
+    def _calibration(self, request: web.Request, device: IbmMachine) -> Calibration:
         book = self._service.calibrations
         wanted = request.query.get("calibration_id")
         if wanted is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.kit.clock import ScaledClock, format_iso
 from qorch_providers.emulators.statevector.matrices import Floats
 
@@ -25,7 +25,7 @@ _ERRORS = frozenset({*_READOUT, "readout_error", "gate_error"})
 class Calibration:
     """One calibration of a device. ``number``: 0 is the record."""
 
-    device: IbmDevice
+    device: IbmMachine
     number: int
     made_unix: float
     properties: Mapping[str, Any]
@@ -69,7 +69,7 @@ class CalibrationBook:
         self._made: dict[str, list[Calibration]] = {}
         self._by_hand: dict[str, int] = {}
 
-    def current(self, device: IbmDevice) -> Calibration:
+    def current(self, device: IbmMachine) -> Calibration:
         """The newest calibration of a device."""
         made = self._made.setdefault(device.name, [])
         if not made:
@@ -78,30 +78,30 @@ class CalibrationBook:
             made.append(self._make(device, number))
         return made[-1]
 
-    def calibrate(self, device: IbmDevice) -> Calibration:
+    def calibrate(self, device: IbmMachine) -> Calibration:
         """Make a new calibration now."""
         self.current(device)
         self._by_hand[device.name] = self._by_hand.get(device.name, 0) + 1
         return self.current(device)
 
-    def before(self, device: IbmDevice, unix: float) -> Calibration:
+    def before(self, device: IbmMachine, unix: float) -> Calibration:
         """The newest calibration that is older than that; the first one if all are newer."""
         self.current(device)
         made = self._made[device.name]
         return next((each for each in reversed(made) if each.made_unix < unix), made[0])
 
-    def find(self, device: IbmDevice, calibration_id: str) -> Calibration | None:
+    def find(self, device: IbmMachine, calibration_id: str) -> Calibration | None:
         """The calibration of that id."""
         self.current(device)
         return next((each for each in self._made[device.name] if each.id == calibration_id), None)
 
-    def _number(self, device: IbmDevice) -> int:
+    def _number(self, device: IbmMachine) -> int:
         by_hand = self._by_hand.get(device.name, 0)
         if not self._lasts_seconds:
             return by_hand
         return by_hand + int(self._clock.protocol_seconds() / self._lasts_seconds)
 
-    def _make(self, device: IbmDevice, number: int) -> Calibration:
+    def _make(self, device: IbmMachine, number: int) -> Calibration:
         made_unix = self._started_unix if number == 0 else self._clock.unix()
         rng = np.random.default_rng([self._seed, zlib.crc32(device.name.encode()), number])
         properties = dict(device.recorded) if number == 0 else _drift(device.recorded, rng)

@@ -21,7 +21,7 @@ ALWAYS = frozenset({"barrier", "delay", "measure"})
 
 
 @dataclass(frozen=True)
-class IbmDevice:
+class IbmMachine:
     """One device. Its record is read when it is first needed.
 
     ``is_mock``: whether it is the double of a device on which jobs are only checked: results are random, and free.
@@ -82,7 +82,7 @@ def _add_fractional(document: dict[str, Any], gates: Sequence[Mapping[str, Any]]
         )
 
 
-def read_devices(text: str, *, is_fractional: bool) -> Mapping[str, IbmDevice]:
+def read_devices(text: str, *, is_fractional: bool) -> Mapping[str, IbmMachine]:
     """Devices and their mocks by name, from names separated by commas. Raises UsageError, MissingPackageError."""
     records = _find_records()
     found = {}
@@ -90,9 +90,9 @@ def read_devices(text: str, *, is_fractional: bool) -> Mapping[str, IbmDevice]:
         folder = records / name.removeprefix("ibm_")
         if not (folder / f"conf_{folder.name}.json").is_file():
             raise UsageError(f"'{name}' has no record in qiskit-ibm-runtime; write names such as ibm_fez,ibm_lagos")
-        found[name] = IbmDevice(name, folder, is_fractional)
+        found[name] = IbmMachine(name, folder, is_fractional)
         mock = f"mock_{folder.name}"
-        found[mock] = IbmDevice(mock, folder, is_fractional, is_mock=True)
+        found[mock] = IbmMachine(mock, folder, is_fractional, is_mock=True)
     if not found:
         raise UsageError("there must be at least one device, such as ibm_fez")
     return MappingProxyType(found)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from qorch_providers.emulators.ibm.calibrations import Calibration
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.instances import Instance
 from qorch_providers.emulators.ibm.jobs import IbmJob
 from qorch_providers.emulators.ibm.money import UsageModel, whole_seconds
@@ -102,7 +102,7 @@ def session_document(
 
 
 def backend_document(
-    device: IbmDevice, *, status: Mapping[str, str], queue_length: int, calibration: Calibration
+    device: IbmMachine, *, status: Mapping[str, str], queue_length: int, calibration: Calibration
 ) -> dict[str, object]:
     """One device of ``GET /backends``."""
     configuration = device.configuration
@@ -121,7 +121,7 @@ def backend_document(
     }
 
 
-def status_document(device: IbmDevice, *, state: bool, status: str, queue_length: int) -> dict[str, object]:
+def status_document(device: IbmMachine, *, state: bool, status: str, queue_length: int) -> dict[str, object]:
     """``GET /backends/{name}/status``."""
     return {
         "backend_version": device.configuration["backend_version"],

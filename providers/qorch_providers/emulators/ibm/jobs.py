@@ -148,6 +148,11 @@ class IbmJobRegistry:
             raise IbmRefusedError(404, NOT_FOUND_JOB, f"Job not found. Job ID: {job_id}")
         return job
 
+    def delete(self, job_id: str) -> None:
+        """Show a job to no client any more, nor its result. Raises KeyError for an id that no job has."""
+        job = self._by_id[job_id]
+        job.is_deleted, job.result = True, None
+
     def select(self, wanted: JobFilter, instance: Instance, *, now_unix: float) -> list[IbmJob]:
         """The jobs of an instance that a list shows, oldest first."""
         return [

@@ -104,6 +104,10 @@ class RunningIbm(RunningServer[IbmEmulator]):
         """No token that was issued so far is valid any longer."""
         self._server.call(self._forget_tokens())
 
+    def forget(self, job_id: str) -> None:
+        """Delete a job, which must be over, as its owner can."""
+        self._server.call(self._delete(job_id))
+
     async def _tell(self) -> IbmTruth:
         return self._server.hosted.truth()
 
@@ -113,6 +117,9 @@ class RunningIbm(RunningServer[IbmEmulator]):
     async def _make_calibration(self, backend: str) -> None:
         service = self._server.hosted.service
         service.calibrations.calibrate(service.find_device(backend))
+
+    async def _delete(self, job_id: str) -> None:
+        self._server.hosted.service.registry.delete(job_id)
 
     async def _forget_tokens(self) -> None:
         self._server.hosted.service.desk.revoke()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch_providers.emulators.ibm.calibrations import CalibrationBook
-from qorch_providers.emulators.ibm.devices import IbmDevice, read_devices, read_names
+from qorch_providers.emulators.ibm.devices import IbmMachine, read_devices, read_names
 from qorch_providers.emulators.ibm.identity import TokenDesk
 from qorch_providers.emulators.ibm.instances import Instance, parse_instances
 from qorch_providers.emulators.ibm.jobs import IbmJob, IbmJobRegistry, IbmOrder
@@ -95,7 +95,9 @@ class IbmService:
         )
 
     def set_faults(self, text: str) -> None:
-        """Replace all faults; they count calls from here. Raises UsageError."""
+        """Replace all faults; they count calls from here, and every job is listed now. Raises UsageError."""
+        for job in self.registry.jobs:
+            job.is_unlisted = False
         self.plan = FaultPlan(read_faults(text), self._fault_rng)
 
     async def close(self) -> None:
@@ -115,14 +117,14 @@ class IbmService:
             raise RefusedError(403, "The API key has no access to the instance of the header Service-CRN")
         return self.instances[crn]
 
-    def find_device(self, name: str) -> IbmDevice:
+    def find_device(self, name: str) -> IbmMachine:
         """The device of that name. Raises IbmRefusedError (404) if there is none, or none any more."""
         device = self.devices.get(name)
         if device is None or name in self._retired:
             raise IbmRefusedError(404, NOT_FOUND_BACKEND, f"Backend {name} not found.")
         return device
 
-    def list_devices(self) -> list[IbmDevice]:
+    def list_devices(self) -> list[IbmMachine]:
         """All devices that are not retired, and their mocks."""
         return [device for name, device in self.devices.items() if name not in self._retired]
 

@@ -5,7 +5,7 @@ from qorch_providers.emulators.ibm.money import whole_seconds
 from qorch_providers.emulators.ibm.sessions import IbmSession
 from qorch_providers.emulators.kit.running import Truth
 
-KEY_TAG = "qorch_key:"
+KEY_TAG = "qorch-key:"
 """With what the tag begins that has the key of a job."""
 
 
@@ -25,7 +25,7 @@ class IbmTruth(Truth):
 def job_truth(job: IbmJob) -> dict[str, object]:
     """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged so far.
 
-    ``price_usd_micros`` is 0 for a job of a session, as the session is charged.
+    ``rows``: 0 before the job ran. ``price_usd_micros`` is 0 for a job of a session, as the session is charged.
     """
     order = job.order
     return {
@@ -36,6 +36,7 @@ def job_truth(job: IbmJob) -> dict[str, object]:
         "target": order.backend,
         "status": "deleted" if job.is_deleted else job.status,
         "rows": job.rows,
+        "rows_completed": job.rows if job.status == "Completed" else 0,
         "shots": job.executions // job.rows if job.rows else None,
         "dry_run": order.is_mock,
         "price_usd_micros": job.price_micros,

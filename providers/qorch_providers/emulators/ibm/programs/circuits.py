@@ -9,7 +9,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, ControlFlowOp, ParameterExpression
 
 from qorch.errors import CircuitError
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.programs.angles import AngleTable, tabulate
 from qorch_providers.emulators.ibm.programs.fusion import fuse
 from qorch_providers.emulators.ibm.programs.noise import GateAt
@@ -98,7 +98,7 @@ class _Reader:
     """Qubits by the number of the classical bit."""
 
 
-def read_device_circuit(circuit: QuantumCircuit, device: IbmDevice) -> DeviceCircuit:
+def read_device_circuit(circuit: QuantumCircuit, device: IbmMachine) -> DeviceCircuit:
     """A circuit, checked against the device. Raises NotSupportedError, or CircuitError for what is not emulated."""
     if circuit.num_qubits > device.n_qubits:
         raise NotSupportedError(
@@ -119,7 +119,7 @@ def read_device_circuit(circuit: QuantumCircuit, device: IbmDevice) -> DeviceCir
     return DeviceCircuit(tuple(_components(reader)), registers, table, tuple(reader.folded))
 
 
-def _check(instruction: CircuitInstruction, qubits: tuple[int, ...], device: IbmDevice) -> None:
+def _check(instruction: CircuitInstruction, qubits: tuple[int, ...], device: IbmMachine) -> None:
     name = instruction.operation.name
     if isinstance(instruction.operation, ControlFlowOp):
         raise CircuitError(f"this emulator does not run dynamic circuits, such as with {name}")

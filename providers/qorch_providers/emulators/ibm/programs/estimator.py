@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.ibm.programs.observables import MeasuredTerms, Term, group_terms, read_observables
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
@@ -49,7 +49,7 @@ class _EstimatorPub:
 
 
 def run_estimator(
-    params: Mapping[str, Any], device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator
+    params: Mapping[str, Any], device: IbmMachine, noise: DeviceNoise | None, rng: np.random.Generator
 ) -> JobOutcome:
     """Run a job's PUBs. Raises UsageError, CircuitError."""
     options = params.get("options") or {}
@@ -73,7 +73,7 @@ def _is_mitigated(params: Mapping[str, Any]) -> bool:
     return params.get("resilience_level", 1) > 0 if wanted is None else bool(wanted)
 
 
-def _read_pub(pub: Any, device: IbmDevice, default_precision: float) -> _EstimatorPub:
+def _read_pub(pub: Any, device: IbmMachine, default_precision: float) -> _EstimatorPub:
     if not isinstance(pub, list) or not 2 <= len(pub) <= 4:
         raise UsageError("a PUB of the estimator is a list of a circuit, observables, parameter values and a precision")
     circuit, observables, values, precision = [*pub, None, None][:4]

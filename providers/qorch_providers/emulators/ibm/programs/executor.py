@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import CircuitError, UsageError
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.programs.circuits import DeviceCircuit, read_device_circuit
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
@@ -80,7 +80,7 @@ class _Item:
         return self.values.shape[:-1]
 
 
-def run_executor(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator) -> JobOutcome:
+def run_executor(body: bytes, device: IbmMachine, noise: DeviceNoise | None, rng: np.random.Generator) -> JobOutcome:
     """Run a job's items. Raises UsageError, CircuitError."""
     try:
         wire = msgspec.json.decode(body, type=ExecutorWire)
@@ -99,7 +99,7 @@ def run_executor(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng:
     return JobOutcome(rows, rows * program.shots, lambda start, end: _document(wire, items, results, start, end))
 
 
-def _read_items(program: QuantumProgramWire, device: IbmDevice, rng: np.random.Generator) -> Iterator[_Item]:
+def _read_items(program: QuantumProgramWire, device: IbmMachine, rng: np.random.Generator) -> Iterator[_Item]:
     circuits = read_circuits(unpack(program.circuits.b64_data))
     if len(circuits) != len(program.items):
         raise UsageError(f"there are {len(circuits)} circuits and {len(program.items)} items")

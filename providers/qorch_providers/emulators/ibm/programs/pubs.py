@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.programs.circuits import DeviceCircuit, read_device_circuit
 from qorch_providers.emulators.ibm.programs.values import array_value, read_array, read_circuit, typed
 from qorch_providers.emulators.kit.clock import format_iso
@@ -24,7 +24,7 @@ class BoundPub:
     metadata: Mapping[str, object]
 
 
-def read_bound(circuit: object, values: object, device: IbmDevice) -> BoundPub:
+def read_bound(circuit: object, values: object, device: IbmMachine) -> BoundPub:
     """The first items of a PUB. Raises UsageError, CircuitError."""
     read = read_circuit(circuit)
     if isinstance(values, dict) and "__type__" not in values:

@@ -8,18 +8,18 @@ import msgspec
 import numpy as np
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.programs.estimator import run_estimator
 from qorch_providers.emulators.ibm.programs.executor import run_executor
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome
 from qorch_providers.emulators.ibm.programs.sampler import run_sampler
 
-Program = Callable[[bytes, IbmDevice, DeviceNoise | None, np.random.Generator], JobOutcome]
+Program = Callable[[bytes, IbmMachine, DeviceNoise | None, np.random.Generator], JobOutcome]
 
 
-def _with_params(run: Callable[[Any, IbmDevice, DeviceNoise | None, np.random.Generator], JobOutcome]) -> Program:
-    def run_body(body: bytes, device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator) -> JobOutcome:
+def _with_params(run: Callable[[Any, IbmMachine, DeviceNoise | None, np.random.Generator], JobOutcome]) -> Program:
+    def run_body(body: bytes, device: IbmMachine, noise: DeviceNoise | None, rng: np.random.Generator) -> JobOutcome:
         params = msgspec.json.decode(body)
         if not isinstance(params, dict):
             raise UsageError("the inputs of a program are an object")

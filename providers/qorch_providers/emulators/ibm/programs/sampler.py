@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qorch.errors import CircuitError, UsageError
-from qorch_providers.emulators.ibm.devices import IbmDevice
+from qorch_providers.emulators.ibm.devices import IbmMachine
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
 from qorch_providers.emulators.ibm.programs.pubs import BoundPub, pub_value, read_bound, time_value
@@ -27,7 +27,7 @@ class _SamplerPub:
 
 
 def run_sampler(
-    params: Mapping[str, Any], device: IbmDevice, noise: DeviceNoise | None, rng: np.random.Generator
+    params: Mapping[str, Any], device: IbmMachine, noise: DeviceNoise | None, rng: np.random.Generator
 ) -> JobOutcome:
     """Run a job's PUBs. Raises UsageError, CircuitError."""
     options = params.get("options") or {}
@@ -46,7 +46,7 @@ def run_sampler(
     return JobOutcome(rows, executions, lambda start, end: _document(pubs, drawn, start, end))
 
 
-def _read_pub(pub: Any, device: IbmDevice, default_shots: int) -> _SamplerPub:
+def _read_pub(pub: Any, device: IbmMachine, default_shots: int) -> _SamplerPub:
     if not isinstance(pub, list) or not 1 <= len(pub) <= 3:
         raise UsageError("a PUB of the sampler is a list of a circuit, parameter values and shots")
     circuit, values, shots = [*pub, None, None][:3]

@@ -3,24 +3,26 @@
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from qiskit import ClassicalRegister, QuantumCircuit, transpile
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from qorch.errors import BackendError, CircuitError
 from qorch.model.arrays import FloatArray, IntArray
-from qorch.model.circuit import GateList
-from qorch_providers.aer.circuits import BoundCircuit, build_circuit, run_probabilities, with_probabilities
-from qorch_providers.aer.kept_noise import NoiseTable, kept_file, load_or_build
-from qorch_providers.aer.limits import MAX_EXACT_NOISY_ACTIVE_QUBITS, MAX_SAMPLED_DENSITY_QUBITS
-from qorch_providers.aer.options import FAKE_PREFIX
+from qorch.model.measurement import BlockResult, RowBlock
+from qorch.model.samples import Samples
+from qorch_providers.aer_engine.circuits import BoundCircuit, run_probabilities, with_probabilities
+from qorch_providers.aer_engine.devices import FAKE_PREFIX, load_device
+from qorch_providers.aer_engine.kept_noise import NoiseTable, kept_file, load_or_build
+from qorch_providers.aer_engine.limits import MAX_EXACT_NOISY_ACTIVE_QUBITS, MAX_SAMPLED_DENSITY_QUBITS
+from qorch_providers.sampling import pack_counts
+from qorch_providers.workers.batches import read_table
 
 TRANSPILER_SEED = 2_026
 OPTIMIZATION_LEVEL = 1
@@ -48,7 +50,7 @@ class Noise:
     def __init__(self, name: str, *, digest: bytes) -> None:
         """Load ``fake_<device>``, or a file of ``NoiseModel.to_dict(serializable=True)`` with that SHA-256."""
         if name.startswith(FAKE_PREFIX):
-            device = _load_device(name)
+            device = load_device(name)
             table = load_or_build(kept_file(name, digest=digest), lambda: _as_table(NoiseModel.from_backend(device)))
             self._device: Any = device
         else:
@@ -57,19 +59,21 @@ class Noise:
         self._basis_gates = table.basis_gates
         self._errors = table.errors
 
-    def compile(self, gates: GateList, basis: npt.NDArray[np.uint8]) -> Compiled:
+    def compile(self, bound: BoundCircuit, *, n_qubits: int) -> Compiled:
         """Transpile once with a fixed seed, angles symbolic, then drop the device's idle qubits."""
-        bound = build_circuit(gates, basis)
         target = {"backend": self._device} if self._device is not None else {"basis_gates": self._basis_gates}
         circuit = transpile(
             bound.circuit, seed_transpiler=TRANSPILER_SEED, optimization_level=OPTIMIZATION_LEVEL, **target
         )
-        layout = _final_layout(circuit, gates.n_qubits)
-        places = _places_of_active(circuit, layout)
+        return self.place(bound.replaced_by(circuit), _final_layout(circuit, n_qubits))
+
+    def place(self, bound: BoundCircuit, layout: list[int]) -> Compiled:
+        """A circuit on the device's own qubits, without the idle ones; ``layout[i]``: where user qubit i is."""
+        places = _places_of_active(bound.circuit, layout)
         errors = _errors_at(self._errors, places)
         readout = [_readout_of(errors, places[qubit]) for qubit in layout]
         return Compiled(
-            bound.replaced_by(_compact(circuit, places)),
+            bound.replaced_by(_compact(bound.circuit, places)),
             [places[qubit] for qubit in layout],
             NoiseModel.from_dict({"errors": errors}),
             readout,
@@ -85,16 +89,6 @@ def _read_unchanged(path: Path, *, digest: bytes) -> bytes:
     if hashlib.sha256(content).digest() != digest:
         raise BackendError(f"the noise file '{path}' has changed since the backend was opened; open it again")
     return content
-
-
-def _load_device(name: str) -> Any:
-    from qiskit_ibm_runtime import fake_provider
-
-    wanted = {name.replace("_", "") + suffix for suffix in ("", "v2", "backend")}
-    for attribute in sorted(dir(fake_provider), reverse=True):
-        if attribute.lower() in wanted:
-            return getattr(fake_provider, attribute)()
-    raise BackendError(f"qiskit-ibm-runtime has data of '{name}' but no such device; choose another")
 
 
 def _final_layout(circuit: QuantumCircuit, n_qubits: int) -> list[int]:
@@ -161,11 +155,10 @@ class NoisyProgram:
     trajectories of Aer, seeded by row. Which of the two depends on the circuit alone.
     """
 
-    def __init__(self, simulator: AerSimulator, noise: Noise, gates: GateList, basis: npt.NDArray[np.uint8]) -> None:
-        """Compile for the device."""
+    def __init__(self, simulator: AerSimulator, compiled: Compiled) -> None:
+        """Run a circuit that was compiled for the device."""
         self._simulator = simulator
-        self._n_qubits = gates.n_qubits
-        self._compiled = noise.compile(gates, basis)
+        self._compiled = compiled
         self._saving = with_probabilities(self._compiled.bound, self._compiled.layout)
         self._measuring = _with_measurement(self._compiled)
 
@@ -220,3 +213,26 @@ def _with_measurement(compiled: Compiled) -> BoundCircuit:
     circuit.add_register(register)
     circuit.measure(compiled.layout, register)
     return compiled.bound.replaced_by(circuit)
+
+
+def run_noisy(program: NoisyProgram, parts: Sequence[RowBlock], *, threads: int) -> Iterator[BlockResult]:
+    """The results of blocks of the program's circuit, which are all exact or all sampled."""
+    if program.is_sampled_by_aer and parts[0].samples is not None:
+        return (_run_trajectories(program, part, part.samples) for part in parts if part.samples is not None)
+    table = program.probabilities(np.concatenate([part.angles for part in parts]), threads=threads)
+    return read_table(parts, table)
+
+
+def _run_trajectories(program: NoisyProgram, block: RowBlock, samples: Samples) -> BlockResult:
+    rows = [
+        program.trajectories(
+            block.angles[row],
+            stream=int(samples.streams[row]),
+            ordinal=int(samples.ordinals[row]),
+            shots=samples.shots,
+            shot_offset=samples.offset,
+        )
+        for row in range(block.n_rows)
+    ]
+    outcomes, counts = [row[0] for row in rows], [row[1] for row in rows]
+    return BlockResult(counts=pack_counts(outcomes, counts, n_qubits=block.gates.n_qubits))

@@ -1,0 +1,191 @@
+"""The body of ``POST /jobs``: all rows in one job, with what qorch has IBM keep.
+
+A block of rows is one PUB: its compiled circuit, measured in its basis, and an array with the numbers of each row.
+Bases are PUBs and not parameters: the device is busy with the same number of shots either way, but a measurement in Z
+then takes no pulse more, and one in X or Y takes one.
+
+Jobs go to IBM's program ``executor``: the sampler of the client of today submits there, while ``sampler``, to which the
+client's SamplerV2 submits, is deprecated with that class since qiskit-ibm-runtime 0.50. Both are accepted today.
+The executor runs circuits exactly as they are. Twirling and dynamical decoupling are done on the server by ``sampler``
+alone, so jobs with one of them go there.
+"""
+
+import base64
+import io
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from qorch.errors import CircuitError
+from qorch.model.arrays import FloatArray
+from qorch.model.job import JobRequest, Usage
+from qorch_providers.ibm.circuits.compiler import IsaCompiler
+from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
+from qorch_providers.ibm.circuits.limits import MAX_BODY_BYTES, check_circuit, check_gates, check_shots, randomizations
+from qorch_providers.ibm.device import IbmDevice
+from qorch_providers.ibm.labels import tags_of
+from qorch_providers.ibm.options import Decoupling, IbmProgram, Options, Twirling
+
+EXECUTOR_SCHEMA = "v2.0"
+_QUICK = 1
+"""Of zlib: rows of a gradient differ in one number each, which the quickest level sees."""
+_KEPT = 64
+
+Measured = tuple[IsaCircuit, bytes]
+"""A compiled circuit, and the basis in which it is measured."""
+
+
+class _Body(msgspec.Struct, omit_defaults=True, kw_only=True):
+    program_id: str
+    backend: str
+    params: dict[str, Any]
+    tags: list[str]
+    cost: int
+    session_id: str = ""
+
+
+def encode_job(
+    request: JobRequest, *, key: str, device: IbmDevice, options: Options, compiler: IsaCompiler, session_id: str = ""
+) -> bytes:
+    """The JSON of a job, rows in the order of the blocks. ``session_id``: of the session it runs in; empty: none.
+
+    It compiles circuits that were not compiled yet, which takes seconds. Raises CircuitError if the rows are more than
+    a job holds or differ in shots, or a circuit cannot be run; ShotsError for a number of shots that a job cannot have;
+    ParameterError for an angle that is not finite.
+    """
+    shots = _one_number_of_shots(request, device=device, options=options, compiler=compiler)
+    measured: list[Measured] = []
+    values: list[FloatArray] = []
+    for block in request.blocks:
+        if block.n_rows:
+            isa = compiler.compile(block.gates, device=device, options=options)
+            check_gates(isa, device)
+            measured.append((isa, block.measurement.basis.tobytes()))
+            values.append(isa.values(block.angles))
+    is_executor = options.program is IbmProgram.EXECUTOR
+    make = _executor_params if is_executor else _sampler_params
+    body = msgspec.json.encode(
+        _Body(
+            program_id=options.program,
+            backend=device.name,
+            params=make(measured, values, shots, options=options),
+            tags=tags_of(key, request.label),
+            cost=options.max_seconds,
+            session_id=session_id,
+        )
+    )
+    if len(body) > MAX_BODY_BYTES:
+        raise CircuitError(f"the job has {len(body)} bytes; at most {MAX_BODY_BYTES} are sent, so send fewer rows")
+    return body
+
+
+def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> Usage:
+    """What a job asks of the device: executions, shots, and gates times shots of the circuits as they are sent."""
+    shots = one_qubit = two_qubit = 0
+    for block in request.blocks:
+        isa = compiler.compile(block.gates, device=device, options=options)
+        of_block = block.n_rows * (block.shots or 0)
+        shots += of_block
+        one_qubit += of_block * isa.n_one_qubit
+        two_qubit += of_block * isa.n_two_qubit
+    return Usage(request.n_rows, shots, one_qubit, two_qubit)
+
+
+def _one_number_of_shots(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> int:
+    for block in request.blocks:
+        check_circuit(block.gates, block.measurement, device=device, options=options, compiler=compiler)
+    wanted = {block.shots for block in request.blocks}
+    if len(wanted) > 1 or request.n_rows < 1:
+        raise CircuitError(
+            f"a job of IBM has one number of shots and at least one row; this one has {request.n_rows} rows with"
+            f" the shots {sorted(wanted, key=str)}, so send them as several jobs"
+        )
+    if options.rows is not None and request.n_rows > options.rows:
+        raise CircuitError(f"the job has {request.n_rows} rows; rows={options.rows} was given, so send fewer")
+    shots = wanted.pop() or 0
+    check_shots(shots, request.n_rows, options=options)
+    return shots
+
+
+def _executor_params(
+    measured: Sequence[Measured], values: Sequence[FloatArray], shots: int, *, options: Options
+) -> dict[str, Any]:
+    """The schema is ``ibm_quantum_schemas.executor.version_2_0.ParamsModel``."""
+    items = [
+        {
+            "item_type": "circuit",
+            "circuit_arguments": {"data": _pack(_little(each).tobytes()), "shape": each.shape, "dtype": "f64"},
+            "shape": [],
+            "chunk_size": "auto",
+        }
+        for each in values
+    ]
+    program = {
+        "shots": shots,
+        "circuits": {
+            "b64_data": _packed_circuits(tuple(measured)),
+            "qpy_version": QPY_VERSION,
+            "num_programs": len(items),
+        },
+        "items": items,
+        "meas_level": "classified",
+        "passthrough_data": None,
+    }
+    execution = {"init_qubits": True, "rep_delay": options.rep_delay_seconds}
+    return {"schema_version": EXECUTOR_SCHEMA, "quantum_program": program, "options": execution}
+
+
+def _sampler_params(
+    measured: Sequence[Measured], values: Sequence[FloatArray], shots: int, *, options: Options
+) -> dict[str, Any]:
+    """What SamplerV2 of qiskit-ibm-runtime sends."""
+    pubs = [
+        [_typed("QuantumCircuit", _packed_circuits((each,))), _typed("ndarray", _pack(_npy(rows))), shots]
+        for each, rows in zip(measured, values, strict=True)
+    ]
+    return {"pubs": pubs, "options": _sampler_options(shots, options), "version": 2, "support_qiskit": True}
+
+
+def _sampler_options(shots: int, options: Options) -> dict[str, Any]:
+    found: dict[str, Any] = {"default_shots": shots, "execution": {"init_qubits": True}}
+    if options.rep_delay_seconds is not None:
+        found["execution"]["rep_delay"] = options.rep_delay_seconds
+    if options.decoupling is not Decoupling.OFF:
+        found["dynamical_decoupling"] = {"enable": True, "sequence_type": options.decoupling.value}
+    if options.twirling is not Twirling.OFF:
+        parts = randomizations(shots)
+        found["twirling"] = {
+            "enable_gates": options.twirling in (Twirling.GATES, Twirling.ALL),
+            "enable_measure": options.twirling in (Twirling.MEASURE, Twirling.ALL),
+            "num_randomizations": parts,
+            "shots_per_randomization": shots // parts,
+        }
+    return found
+
+
+@lru_cache(maxsize=_KEPT)
+def _packed_circuits(measured: tuple[Measured, ...]) -> str:
+    return _pack(write_qpy([measured_circuit(isa, basis) for isa, basis in measured]))
+
+
+def _pack(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content, _QUICK)).decode()
+
+
+def _npy(array: FloatArray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, _little(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def _little(array: FloatArray) -> npt.NDArray[np.float64]:
+    return np.ascontiguousarray(array, dtype="<f8")
+
+
+def _typed(kind: str, value: str) -> dict[str, str]:
+    return {"__type__": kind, "__value__": value}

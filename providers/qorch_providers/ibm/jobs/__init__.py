@@ -1,0 +1,1 @@
+"""Where jobs are, one by one or from the list, and which of them are ours."""

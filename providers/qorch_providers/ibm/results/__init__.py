@@ -1,0 +1,1 @@
+"""From the results of a job to counts."""

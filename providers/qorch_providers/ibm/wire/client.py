@@ -1,0 +1,233 @@
+"""A client for IBM Quantum's REST API, one try per call: answers as documents, failures as errors of qorch."""
+
+import asyncio
+import datetime
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from qorch.errors import (
+    BackendError,
+    BusyError,
+    InvalidResultError,
+    JobMissingError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
+from qorch_providers.http import HttpClient, HttpResponse, NotSentError, is_safe_id, server_time
+from qorch_providers.ibm.account import URL_NAME
+from qorch_providers.ibm.wire.documents import (
+    IbmDeviceLine,
+    IbmDeviceState,
+    IbmInstance,
+    IbmInstanceUsage,
+    IbmJobView,
+    IbmPage,
+    IbmTimes,
+    decode_accepted,
+    decode_devices,
+    decode_instances,
+    decode_job,
+    decode_page,
+    decode_state,
+    decode_times,
+    decode_usage,
+)
+from qorch_providers.ibm.wire.refusals import is_missing, read_failure, read_refusal
+
+API_VERSION = "2026-04-15"
+"""The one that qiskit-ibm-runtime 0.51 speaks."""
+PAGE_JOBS = 200
+_INSTANCES = "service_name:quantum-computing"
+_MOST_INSTANCE_PAGES = 20
+_LARGE_BYTES = 100_000
+_DATE_DOUBT = datetime.timedelta(seconds=2)
+_CLOCK_DOUBT = datetime.timedelta(minutes=6)
+Query = Sequence[tuple[str, str]]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AcceptedIbmJob:
+    """A job that was accepted; it was not made before ``created_from``, by the server's clock."""
+
+    job_id: str
+    created_from: datetime.datetime
+
+
+class IbmClient:
+    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, find, fetch, cancel, availability.
+
+    Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
+    if the answer cannot be read, CredentialsError if the credentials were refused.
+    """
+
+    def __init__(self, http: HttpClient, *, url: str) -> None:
+        """``http`` is closed with this client; ``url``: of the API, for messages."""
+        self.calls: Counter[str] = Counter()
+        self.clock_lead = datetime.timedelta()
+        """How far the server's clock is before this machine's, by its last answer."""
+        self._http = http
+        self._url = url
+        self._has_answered = False
+
+    async def submit(self, body: bytes) -> AcceptedIbmJob:
+        """POST a job, once. Raises what ``read_refusal`` says, NotSentError and NoAnswerError."""
+        self.calls["submit"] += 1
+        try:
+            response = await self._http.send("POST", "/jobs", content=body)
+        except NotSentError as error:
+            raise NotSentError(self._tell_unreachable(error)) from error
+        self._note(response)
+        if not response.is_success:
+            raise read_refusal(response)
+        try:
+            job_id = decode_accepted(response.body)
+        except InvalidResultError as error:
+            raise UnknownOutcomeError(
+                f"IBM Quantum accepted a job, but its id cannot be read ({error}); it is looked for by its tag"
+            ) from error
+        return AcceptedIbmJob(job_id, _created_from(response))
+
+    async def job(self, job_id: str, *, purpose: str) -> IbmJobView | None:
+        """A job, without its inputs; None if IBM has no such job."""
+        if not is_safe_id(job_id):
+            return None
+        response = await self._ask(purpose, "GET", f"/jobs/{job_id}", query=[("exclude_params", "true")])
+        if is_missing(response):
+            return None
+        found = await self._read(self._check(response), decode_job)
+        if found.job_id != job_id:
+            raise BusyError(
+                f"IBM Quantum was asked for job {job_id} and answered with {found.job_id}; it is asked again"
+            )
+        return found
+
+    async def jobs(self, query: Query, *, offset: int, purpose: str) -> IbmPage:
+        """A page of the list of jobs, from new to old."""
+        page = [("limit", str(PAGE_JOBS)), ("offset", str(offset)), ("exclude_params", "true")]
+        response = await self._ask(purpose, "GET", "/jobs", query=[*page, *query])
+        return await self._read(self._check(response), decode_page)
+
+    async def results(self, job_id: str) -> bytes | None:
+        """The results of a job, verbatim; None if there are none yet. Raises JobMissingError if none are left."""
+        response = await self._ask("fetch", "GET", f"/jobs/{job_id}/results")
+        if is_missing(response):
+            raise JobMissingError(f"IBM Quantum has no results of job {job_id}")
+        if response.status == 204:
+            return None
+        return self._check(response)
+
+    async def times(self, job_id: str) -> IbmTimes:
+        """When a job began to run and ended."""
+        response = await self._ask("poll", "GET", f"/jobs/{job_id}/metrics")
+        return await self._read(self._check(response), decode_times)
+
+    async def cancel(self, job_id: str) -> None:
+        """Cancel a job; no error if it is over, or does not exist."""
+        if not is_safe_id(job_id):
+            return
+        response = await self._ask("cancel", "POST", f"/jobs/{job_id}/cancel")
+        if not response.is_success and response.status not in (400, 404, 409):
+            raise read_failure(response)
+
+    async def devices(self) -> tuple[IbmDeviceLine, ...]:
+        """The devices of the instance."""
+        return await self._read(self._check(await self._ask("availability", "GET", "/backends")), decode_devices)
+
+    async def configuration(self, name: str) -> bytes | None:
+        """What a device is; None if the instance has no such device."""
+        return await self._ask_device(name, "configuration")
+
+    async def properties(self, name: str) -> bytes | None:
+        """How good a device is; None if there is nothing."""
+        return await self._ask_device(name, "properties")
+
+    async def state(self, name: str) -> IbmDeviceState | None:
+        """How a device is now; None if the instance has no such device."""
+        body = await self._ask_device(name, "status")
+        return None if body is None else await self._read(body, decode_state)
+
+    async def usage(self) -> IbmInstanceUsage:
+        """What the instance has used."""
+        response = await self._ask("availability", "GET", "/instances/usage")
+        return await self._read(self._check(response), decode_usage)
+
+    async def aclose(self) -> None:
+        """Close the connections; may be called twice."""
+        await self._http.aclose()
+
+    async def _ask_device(self, name: str, what: str) -> bytes | None:
+        response = await self._ask("availability", "GET", ["backends", name, what])
+        return None if is_missing(response) else self._check(response)
+
+    async def _ask(self, purpose: str, method: str, path: str | Sequence[str], *, query: Query = ()) -> HttpResponse:
+        self.calls[purpose] += 1
+        try:
+            response = await self._http.ask(method, path, query=query)
+        except UnreachableError as error:
+            raise UnreachableError(self._tell_unreachable(error)) from error
+        self._note(response)
+        return response
+
+    def _note(self, response: HttpResponse) -> None:
+        self._has_answered = True
+        date = server_time(response.headers)
+        if date is not None:
+            self.clock_lead = date - response.received_at
+
+    def _check(self, response: HttpResponse) -> bytes:
+        if response.status != 200:
+            raise read_failure(response)
+        return response.body
+
+    async def _read(self, body: bytes, decode: Callable[[bytes], T]) -> T:
+        try:
+            return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
+        except InvalidResultError as error:
+            raise BusyError(f"IBM Quantum's answer cannot be read ({error}); it is asked again") from error
+
+    def _tell_unreachable(self, problem: BackendError) -> str:
+        """The problem and, until the server has answered once, what the user should check."""
+        if self._has_answered:
+            return str(problem)
+        return (
+            f"{problem}. Nothing has answered as IBM Quantum at {self._url} so far: look at {URL_NAME} (if it is set),"
+            " the region in the CRN and the network; qorch uses no proxy"
+        )
+
+
+async def list_instances(http: HttpClient) -> list[IbmInstance]:
+    """All instances of the account. ``http``: a client of the service that searches an account.
+
+    Raises BusyError if the search does not answer, CredentialsError if it refuses.
+    """
+    found: list[IbmInstance] = []
+    cursor = ""
+    for _ in range(_MOST_INSTANCE_PAGES):
+        document = {"query": _INSTANCES, "fields": ["crn", "name"]}
+        content = msgspec.json.encode(document | ({"search_cursor": cursor} if cursor else {}))
+        response = await http.ask("POST", "/v3/resources/search", content=content, query=[("limit", "100")])
+        if response.status != 200:
+            raise read_failure(response, what="the search for instances")
+        try:
+            instances, cursor = decode_instances(response.body)
+        except InvalidResultError as error:
+            raise BusyError(f"the search for instances cannot be read ({error}); it is asked again") from error
+        found += instances
+        if not cursor:
+            break
+    return found
+
+
+def _created_from(response: HttpResponse) -> datetime.datetime:
+    """The earliest time, by the server's clock, at which the answered request can have made something."""
+    marks, date = response.marks, server_time(response.headers)
+    duration = datetime.timedelta(microseconds=(marks.done_ns - marks.begun_ns) / 1000)
+    if date is None:
+        return response.received_at - duration - _CLOCK_DOUBT
+    return date - duration - _DATE_DOUBT

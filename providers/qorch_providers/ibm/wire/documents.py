@@ -1,0 +1,285 @@
+"""IBM's JSON as typed views: jobs, pages of their list, times, devices and instances."""
+
+import datetime
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from qorch.errors import InvalidResultError
+from qorch_providers.http import is_safe_id
+
+_NOTHING = msgspec.Raw(b"null")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class IbmJobView:
+    """What IBM says of a job. ``status``: IBM's word. ``code``: of the reason, None if there is none.
+
+    ``charged_seconds``: of the device; None as long as IBM has not counted them.
+    """
+
+    job_id: str
+    status: str
+    reason: str = ""
+    code: int | None = None
+    created_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None
+    tags: tuple[str, ...] = ()
+    charged_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class IbmPage:
+    """A page of the list; ``count``: the jobs on all pages, None if that is not said."""
+
+    jobs: tuple[IbmJobView, ...]
+    count: int | None
+
+
+@dataclass(frozen=True)
+class IbmTimes:
+    """When a job began to run and ended; None if that is not known."""
+
+    started_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None
+
+
+@dataclass(frozen=True)
+class IbmDeviceState:
+    """Whether a device runs jobs, IBM's word for its state, and how many jobs wait."""
+
+    is_active: bool
+    status: str = ""
+    waiting: int | None = None
+
+
+@dataclass(frozen=True)
+class IbmDeviceLine:
+    """A device in the list of an instance's devices."""
+
+    name: str
+    is_online: bool
+    is_simulator: bool = False
+    waiting: int | None = None
+
+
+@dataclass(frozen=True)
+class IbmInstance:
+    """An instance of the account."""
+
+    crn: str
+    name: str
+
+
+@dataclass(frozen=True)
+class IbmInstanceUsage:
+    """QPU seconds of an instance in its period: used, and the most that it may use; None without a limit."""
+
+    used_seconds: float
+    limit_seconds: float | None = None
+    is_reached: bool = False
+
+
+class _StateWire(msgspec.Struct):
+    status: msgspec.Raw = _NOTHING
+    reason: msgspec.Raw = _NOTHING
+    reason_code: msgspec.Raw = _NOTHING
+    reason_code_old: msgspec.Raw = msgspec.field(name="reasonCode", default=_NOTHING)
+
+
+class _UsageWire(msgspec.Struct):
+    status: msgspec.Raw = _NOTHING
+    seconds: msgspec.Raw = msgspec.field(name="qpu_charge_time_seconds", default=_NOTHING)
+
+
+class _JobWire(msgspec.Struct):
+    id: str
+    status: msgspec.Raw = _NOTHING
+    state: msgspec.Raw = _NOTHING
+    created: msgspec.Raw = _NOTHING
+    ended: msgspec.Raw = _NOTHING
+    tags: msgspec.Raw = _NOTHING
+    usage: msgspec.Raw = _NOTHING
+
+
+class _PageWire(msgspec.Struct):
+    jobs: list[_JobWire]
+    count: msgspec.Raw = _NOTHING
+
+
+class _AcceptedWire(msgspec.Struct):
+    id: str
+
+
+class _TimestampsWire(msgspec.Struct):
+    running: msgspec.Raw = _NOTHING
+    finished: msgspec.Raw = _NOTHING
+
+
+class _MetricsWire(msgspec.Struct):
+    timestamps: msgspec.Raw = _NOTHING
+
+
+class _DeviceStateWire(msgspec.Struct):
+    state: bool
+    status: msgspec.Raw = _NOTHING
+    length_queue: msgspec.Raw = _NOTHING
+
+
+class _LineStatusWire(msgspec.Struct):
+    name: str
+
+
+class _LineWire(msgspec.Struct):
+    name: str
+    status: msgspec.Raw = _NOTHING
+    is_simulator: msgspec.Raw = _NOTHING
+    queue_length: msgspec.Raw = _NOTHING
+
+
+class _DevicesWire(msgspec.Struct):
+    devices: list[_LineWire]
+
+
+class _InstanceWire(msgspec.Struct):
+    crn: str
+    name: msgspec.Raw = _NOTHING
+
+
+class _InstancesWire(msgspec.Struct):
+    items: list[_InstanceWire]
+    search_cursor: msgspec.Raw = _NOTHING
+
+
+class _InstanceUsageWire(msgspec.Struct):
+    used: msgspec.Raw = msgspec.field(name="usage_consumed_seconds", default=_NOTHING)
+    limit: msgspec.Raw = msgspec.field(name="usage_limit_seconds", default=_NOTHING)
+    reached: msgspec.Raw = msgspec.field(name="usage_limit_reached", default=_NOTHING)
+
+
+class _TokenWire(msgspec.Struct):
+    access_token: str
+    expires_in: float
+
+
+def decode_accepted(body: bytes) -> str:
+    """The id of the job that was accepted. Raises InvalidResultError if it cannot be read."""
+    job_id = _decode(body, _AcceptedWire).id
+    if not is_safe_id(job_id):
+        raise InvalidResultError("expected the id of a job, found something else")
+    return job_id
+
+
+def decode_job(body: bytes) -> IbmJobView:
+    """A job from its own document. Raises InvalidResultError."""
+    return _read_job(_decode(body, _JobWire))
+
+
+def decode_page(body: bytes) -> IbmPage:
+    """A page of the list. Raises InvalidResultError."""
+    wire = _decode(body, _PageWire)
+    return IbmPage(tuple(_read_job(job) for job in wire.jobs), _read(wire.count, int))
+
+
+def decode_times(body: bytes) -> IbmTimes:
+    """The times in a job's metrics. Raises InvalidResultError."""
+    found = _read(_decode(body, _MetricsWire).timestamps, _TimestampsWire) or _TimestampsWire()
+    return IbmTimes(_time(found.running), _time(found.finished))
+
+
+def decode_state(body: bytes) -> IbmDeviceState:
+    """The state of a device. Raises InvalidResultError."""
+    wire = _decode(body, _DeviceStateWire)
+    status = _read(wire.status, str) or ""
+    return IbmDeviceState(wire.state and status in ("", "active"), status, _read(wire.length_queue, int))
+
+
+def decode_devices(body: bytes) -> tuple[IbmDeviceLine, ...]:
+    """The devices of an instance. Raises InvalidResultError."""
+    return tuple(_read_line(line) for line in _decode(body, _DevicesWire).devices)
+
+
+def decode_instances(body: bytes) -> tuple[tuple[IbmInstance, ...], str]:
+    """A page of the account's instances, and the cursor of the next; empty on the last. Raises InvalidResultError."""
+    wire = _decode(body, _InstancesWire)
+    found = tuple(IbmInstance(each.crn, _read(each.name, str) or "") for each in wire.items)
+    return found, _read(wire.search_cursor, str) or ""
+
+
+def decode_usage(body: bytes) -> IbmInstanceUsage:
+    """What an instance has used. Raises InvalidResultError."""
+    wire = _decode(body, _InstanceUsageWire)
+    return IbmInstanceUsage(_read(wire.used, float) or 0.0, _read(wire.limit, float), bool(_read(wire.reached, bool)))
+
+
+def decode_token(body: bytes) -> tuple[str, float]:
+    """A token and its lifetime in seconds. Raises InvalidResultError, which holds nothing of it."""
+    try:
+        wire = msgspec.json.decode(body, type=_TokenWire)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        problem = InvalidResultError("expected a token of IAM, found something else")
+    else:
+        return wire.access_token, wire.expires_in
+    raise problem
+
+
+def _read_job(wire: _JobWire) -> IbmJobView:
+    if not is_safe_id(wire.id):
+        raise InvalidResultError("expected a job, found a document without the id of one")
+    state = _read(wire.state, _StateWire) or _StateWire()
+    status = _read(state.status, str) or _read(wire.status, str)
+    if not status:
+        raise InvalidResultError(f"expected a job, found a document without a status: {wire.id}")
+    usage = _read(wire.usage, _UsageWire) or _UsageWire()
+    is_counted = (_read(usage.status, str) or "").lower() == "complete"
+    return IbmJobView(
+        wire.id,
+        status,
+        _read(state.reason, str) or "",
+        _code(state.reason_code) or _code(state.reason_code_old),
+        _time(wire.created),
+        _time(wire.ended),
+        tuple(_read(wire.tags, list[str]) or ()),
+        _read(usage.seconds, float) if is_counted else None,
+    )
+
+
+def _read_line(wire: _LineWire) -> IbmDeviceLine:
+    status = _read(wire.status, _LineStatusWire)
+    name = status.name if status is not None else _read(wire.status, str) or ""
+    return IbmDeviceLine(
+        wire.name, name == "online", bool(_read(wire.is_simulator, bool)), _read(wire.queue_length, int)
+    )
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidResultError(f"expected a document of IBM Quantum: {error}") from error
+
+
+def _read(raw: msgspec.Raw, kind: type[T]) -> T | None:
+    """What a field says; None if it is of another kind, so that a field that is not needed breaks nothing."""
+    try:
+        return msgspec.json.decode(raw, type=kind | None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _code(raw: msgspec.Raw) -> int | None:
+    text = _read(raw, str)
+    if text is None:
+        return _read(raw, int)
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _time(raw: msgspec.Raw) -> datetime.datetime | None:
+    try:
+        moment = datetime.datetime.fromisoformat(_read(raw, str) or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)

@@ -1,0 +1,117 @@
+"""The shipped conformance suite over recorded IBM devices in worker processes, and their noise by Qiskit itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, TypeVar
+
+import numpy as np
+import pytest
+from ibm_circuits import COMPILER, options_of
+from ionq_circuits import block_of, random_gates, request_of
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel
+from qiskit_ibm_runtime.fake_provider import FakeLagosV2
+
+from qorch.errors import UnknownNameError, UsageError
+from qorch.ports.backend import Backend
+from qorch.ports.clock import WallClock
+from qorch.testing.conformance.in_process import InProcessConformance
+from qorch.testing.reference import chi_square_sigmas
+from qorch_providers.ibm import open_backend
+from qorch_providers.ibm.circuits.isa import measured_circuit
+from qorch_providers.ibm.local.backend import read_fake_device
+
+T = TypeVar("T")
+FAKE = "fake_lagos,optimization=1,layout=5-3-1-0"
+MAX_SIGMAS = 6.0
+
+
+def open_fake() -> Backend:
+    """One worker."""
+    return open_backend(FAKE, clock=WallClock(), workers=1)
+
+
+class TestIbmFake(InProcessConformance):
+    """All tests share one backend, since a worker takes seconds to import Qiskit."""
+
+    is_ideal = False
+    runner: ClassVar[asyncio.Runner]
+    shared: ClassVar[Backend]
+
+    @classmethod
+    def setup_class(cls) -> None:
+        """Open the backend."""
+        cls.runner = asyncio.Runner()
+        cls.shared = open_fake()
+        cls.runner.run(cls.shared.open())
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Close it."""
+        cls.runner.run(cls.shared.close())
+        cls.runner.close()
+
+    def make_backend(self) -> Backend:
+        """Another one, which is not run."""
+        return open_fake()
+
+    def drive(self, work: Callable[[Backend], Awaitable[T]]) -> T:
+        """Run ``work`` on the shared backend."""
+
+        async def main() -> T:
+            return await work(self.shared)
+
+        return self.runner.run(main())
+
+    def test_closing_twice_is_harmless(self) -> None:
+        """The second close does nothing; on a backend of its own."""
+        super().drive(close_twice)
+
+    def test_random_circuits_have_the_noise_that_aer_gives_them(self) -> None:
+        """20 random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
+        device = read_fake_device(options_of(FAKE))
+        noise = NoiseModel.from_backend(FakeLagosV2())
+        simulator = AerSimulator(noise_model=noise)
+        blocks = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            gates = random_gates(rng, 3, 10)
+            blocks.append(block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000))
+        backend = self.shared
+
+        async def run() -> object:
+            request = request_of(*blocks)
+            raw = await backend.run(backend.encode(request, key=""))
+            return backend.read(request.shape, raw)
+
+        read = self.runner.run(run())
+        for block, found in zip(blocks, read.blocks, strict=True):
+            isa = COMPILER.compile(block.gates, device=device, options=options_of(FAKE))
+            circuit = measured_circuit(isa, block.measurement.basis.tobytes())
+            bound = circuit.assign_parameters(dict(zip(circuit.parameters, isa.values(block.angles)[0], strict=True)))
+            counted = simulator.run(bound, shots=40_000, seed_simulator=7).result().get_counts()
+            expected = np.zeros(8)
+            for key, count in counted.items():
+                expected[int(key, 2)] = count / 40_000
+            assert chi_square_sigmas(found.counts.dense()[0], np.maximum(expected, 1e-7)) < MAX_SIGMAS
+
+
+async def close_twice(backend: Backend) -> None:
+    """What the suite's own test does."""
+    await backend.close()
+    await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("fake_nothing", UnknownNameError, "choose one of fake_aachen"),
+        ("fake_fez,max_time=5", UsageError, "has no option max_time"),
+        ("fake_fez,fractional=on", UsageError, "no fractional gates"),
+        ("fake_almaden", UsageError, "no rz and sx"),
+    ],
+)
+def test_what_cannot_be_opened(text: str, error: type[Exception], words: str) -> None:
+    """A wrong device or option is refused by name, before anything starts."""
+    with pytest.raises(error, match=words):
+        open_backend(text, clock=WallClock(), workers=1)

@@ -1,0 +1,44 @@
+"""The shipped suite of remote backends over the ibm backend, against the emulator, which shares no code with it."""
+
+from collections.abc import Iterator
+
+import pytest
+from ibm_harness import SETTINGS, IbmHarness
+from ibm_vendor import DEVICE
+
+from qorch.testing.conformance.remote import RemoteBackendConformance
+from qorch_providers.emulators.ibm import RunningIbm, start
+
+
+class OfIbm(RemoteBackendConformance):
+    """What both programs share: samples are the provider's own."""
+
+    is_seeded = False
+    continues_streams = False
+    shots = 2_000
+    n_compared = 60
+    program: str
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def emulator(cls) -> Iterator[RunningIbm]:
+        """One for all tests of a class."""
+        with start(SETTINGS) as running:
+            yield running
+
+    @pytest.fixture
+    def provider(self, emulator: RunningIbm) -> IbmHarness:
+        """See RemoteChecks."""
+        return IbmHarness(emulator, f"{DEVICE},program={self.program},settle=1,rows=2000")
+
+
+class TestExecutor(OfIbm):
+    """The program of IBM's client of today."""
+
+    program = "executor"
+
+
+class TestSampler(OfIbm):
+    """The program of its deprecated SamplerV2."""
+
+    program = "sampler"
