@@ -413,7 +413,7 @@ def test_shots_are_never_taken_from_elsewhere():
 
 @pytest.mark.serial
 @pytest.mark.flaky(reruns=2)
-def test_a_packed_execution_costs_microseconds():
+def test_a_packed_execution_costs_microseconds(slowness):
     """Encoding and reading 100 rows of 8 qubits, 64 angles and 1,024 shots: 90 µs of CPU a row at most."""
     layer = [("ry", (qubit,), (None,)) for qubit in range(8)] + [("cx", (q, (q + 1) % 8), ()) for q in range(8)]
     block = block_of(gate_list(8, *layer * 8), RNG.normal(size=(100, 64)), shots=1024)
@@ -430,7 +430,7 @@ def test_a_packed_execution_costs_microseconds():
         assert missing_parts({RESULTS: document}) == ()
         read_answer(request.shape, RawResult(encode_documents({RESULTS: document})))
         seconds.append(time.process_time() - started)
-    assert min(seconds) / 100 <= 90e-6, f"{min(seconds) / 100 * 1e6:.1f} µs"
+    assert min(seconds) / 100 <= 90e-6 * slowness(), f"{min(seconds) / 100 * 1e6:.1f} µs"
 
 
 def run_in_sdk(body):
