@@ -137,7 +137,7 @@ def test_a_job_of_other_rows_is_not_adopted(
         kill_at_step(nursery, life, "during submit", 1)
         assert nursery.bear(life).code == HELD
         [own] = wait_for(emulator, bool)
-        assert nursery.bear(replace_url(stranger, emulator)).code == 0
+        assert nursery.bear(replace_root(stranger, emulator)).code == 0
         [other] = [job for job in wait_for(emulator, lambda jobs: len(jobs) == 2) if job["id"] != own["id"]]
         assert elsewhere.jobs() == []
         [held] = qorch("jobs", "--state", "unknown", "--json").document["jobs"]
@@ -147,9 +147,9 @@ def test_a_job_of_other_rows_is_not_adopted(
         assert qorch("recover", "--adopt", f"{held['id']}={own['id']}").code == 0
 
 
-def replace_url(life: Life, emulator: RunningEmulator) -> Life:
+def replace_root(life: Life, emulator: RunningEmulator) -> Life:
     """The same life on another emulator."""
-    return msgspec.structs.replace(life, url=emulator.root)
+    return msgspec.structs.replace(life, root=emulator.root)
 
 
 def free_port() -> int:
