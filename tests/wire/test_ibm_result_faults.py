@@ -29,6 +29,8 @@ class TestIbmResultFaults(ResultFaultChecks):
     settle_seconds = (0.2, 12.0)
     credentials = "look at the API key"
     device_route = "GET /{base}/backends/{name}/status"
+    most_device_calls = 6
+    """Opening asks for it, too."""
 
     def cancel_in_console(self, emulator: Any, job_id: str) -> None:
         """See ResultFaultChecks."""
@@ -56,7 +58,7 @@ class TestIbmResultFaults(ResultFaultChecks):
     def test_only_the_failed_row_runs_again(self, tmp_path: Path) -> None:
         """A job of IBM's fails as a whole, so there is no such row."""
 
-    def test_a_thousand_rows_with_every_fault_now_and_then(self, tmp_path: Path) -> None:
+    def test_many_rows_with_every_fault_now_and_then(self, tmp_path: Path) -> None:
         """Fifty jobs, every tenth call struck: all are bought once. A POST that was lost on its way would be held."""
         kinds = ("reset", "429", "503", "520", "truncated", "html")
         faults = [f"post:{kind}-after%0.02" for kind in kinds]
