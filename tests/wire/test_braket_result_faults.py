@@ -29,7 +29,6 @@ class TestBraketResultFaults(ResultFaultChecks):
     settle_seconds = (0.0, 0.0)
     credentials = "aws sso login"
     device_route = "GET /device/{arn}"
-    most_device_calls = 5  # one more when it is opened, for the limits of the device
     n_jobs = 12
 
     def cancel_in_console(self, emulator: Any, job_id: str) -> None:

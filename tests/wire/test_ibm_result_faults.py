@@ -29,8 +29,6 @@ class TestIbmResultFaults(ResultFaultChecks):
     settle_seconds = (0.2, 12.0)
     credentials = "look at the API key"
     device_route = "GET /{base}/backends/{name}/status"
-    most_device_calls = 6
-    """Opening asks for it, too."""
 
     def cancel_in_console(self, emulator: Any, job_id: str) -> None:
         """See ResultFaultChecks."""
