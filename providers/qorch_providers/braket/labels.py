@@ -6,6 +6,7 @@ The value of a tag has at most 256 characters, letters, digits, spaces and ``+ -
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from qorch.model.label import JobLabel
 
@@ -19,8 +20,8 @@ MAX_TAGS_OF_TEXT = 10
 _NAMED_DIGITS = 16
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:@")
 _SHORT = {ord(","): "+", ord(";"): "/"}
-_LONG = {letter: byte for byte, letter in _SHORT.items()}
-_TOKEN = re.compile(r"[a-zA-Z0-9\-._:@+/]|=[0-9A-F]{2}")
+_LONG = {ord(letter): byte for byte, letter in _SHORT.items()}
+_VALUE = re.compile(r"(?:[a-zA-Z0-9\-._:@+/]|=[0-9A-F]{2})+")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -67,14 +68,9 @@ def _decode(tags: Mapping[str, str], name: str) -> str | None:
     """The text in the tags of a name; None if there is none, or no text that ``_encode`` makes."""
     names = [_part_name(name, index) for index in range(MAX_TAGS_OF_TEXT)]
     value = "".join(tags.get(each, "") for each in names)
-    tokens = _TOKEN.findall(value)
-    if not tokens or "".join(tokens) != value:
+    if _VALUE.fullmatch(value) is None:
         return None
     try:
-        return bytes(_byte(token) for token in tokens).decode()
+        return unquote(value.translate(_LONG).replace("=", "%"), errors="strict")
     except UnicodeDecodeError:
         return None
-
-
-def _byte(token: str) -> int:
-    return int(token[1:], 16) if len(token) > 1 else _LONG.get(token, ord(token))

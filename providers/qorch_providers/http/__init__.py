@@ -2,8 +2,8 @@
 
 How to read it: ``client`` is what adapters use; it speaks to ``origins``, each with ``auth`` (``bearer`` tokens, or a
 hook of the vendor's) over ``connections``. A request has ``paths`` and ``content``; a ``response`` has a ``body`` of
-bounded size and the ``marks`` of its times, and may be one of ``redirects``. ``errors`` says what a failure means for a
-submission, and ``safety`` what may enter or leave.
+bounded size and the ``marks`` of its times, and may be one of ``redirects``; ``questions`` are asked side by side.
+``errors`` says what a failure means for a submission, and ``safety`` what may enter or leave.
 """
 
 from qorch_providers.http.auth import Auth, AuthHeaders, Outgoing, StaticAuth
@@ -21,6 +21,7 @@ from qorch_providers.http.errors import (
 )
 from qorch_providers.http.marks import Marks
 from qorch_providers.http.origins import Origin
+from qorch_providers.http.questions import ask_each
 from qorch_providers.http.redirects import redirect_target
 from qorch_providers.http.response import HttpResponse, retry_after_seconds, server_time
 from qorch_providers.http.safety import check_header_value, check_origin, clean, is_safe_id, mask
@@ -44,6 +45,7 @@ __all__ = [
     "Token",
     "TooLargeError",
     "TransportError",
+    "ask_each",
     "check_header_value",
     "check_origin",
     "clean",

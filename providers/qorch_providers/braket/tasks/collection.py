@@ -13,10 +13,11 @@ from qorch.ports.clock import Clock
 from qorch_providers.braket.results.documents import RESULTS, TASK, encode_documents
 from qorch_providers.braket.results.parts import has_programs, location_of, missing_parts
 from qorch_providers.braket.tasks.memory import TaskMemory
-from qorch_providers.braket.tasks.status import ask_each, read_status
+from qorch_providers.braket.tasks.status import AT_ONCE, read_status
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.documents import BraketTask
 from qorch_providers.braket.wire.objects import ResultObjects
+from qorch_providers.http import ask_each
 
 _MOST_MISSES = 10_000
 _LARGE_BYTES = 1_000_000
@@ -85,7 +86,7 @@ class AnswerCollector:
         """Add all objects that the documents name, and those that these name."""
         while (wanted := await _aside(partial(_still_missing, task), documents)).names:
             place = wanted.bucket, wanted.directory
-            contents = await ask_each(lambda name: self._read(task, *place, name), wanted.names)  # noqa: B023
+            contents = await ask_each(lambda name: self._read(task, *place, name), wanted.names, at_once=AT_ONCE)  # noqa: B023
             documents |= dict(zip(wanted.names, contents, strict=True))
 
     async def _read(self, task: BraketTask, bucket: str, directory: str, name: str) -> bytes:

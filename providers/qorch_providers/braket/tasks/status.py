@@ -1,25 +1,24 @@
 """Where tasks are: each by its own document, or a hundred at a time through the search."""
 
-import asyncio
 import datetime
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TypeVar
 
 from qorch.model.job import JobStatus, RemoteState
 from qorch_providers.braket.labels import read_tags
 from qorch_providers.braket.tasks.memory import TaskMemory
 from qorch_providers.braket.wire.client import BraketClient, SearchFilter
 from qorch_providers.braket.wire.documents import BraketTask
-from qorch_providers.http import clean
+from qorch_providers.http import ask_each, clean
 
 MOST_GETS = 10
 """Up to so many tasks are asked after one by one: Braket allows 20 times as many GETs as searches, which cost more."""
 SHOWN_POSITIONS = 4
 """If the search tells the states, so many of the oldest that wait are asked for their place in the queue, too."""
 AT_ONCE = 16
+"""How many calls are made at the same time if one question needs several."""
 _STATES = MappingProxyType(
     {
         "CREATED": RemoteState.QUEUED,
@@ -37,9 +36,6 @@ _AT_FAULT = re.compile(
     re.IGNORECASE,
 )
 """Reasons that would not pass: of the program, of its size, or of the account."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def read_status(task: BraketTask) -> JobStatus:
@@ -77,7 +73,7 @@ async def look_up(
     failed = [arn for arn, task in found.items() if task.status in ("FAILED", "CANCELLED")]
     rest = [arn for arn in arns if arn not in found]
     wanted = [*rest, *failed, *first[:SHOWN_POSITIONS]]
-    answers = await ask_each(lambda arn: client.task(arn, purpose="poll"), wanted)
+    answers = await ask_each(lambda arn: client.task(arn, purpose="poll"), wanted, at_once=AT_ONCE)
     for arn, task in zip(wanted, answers, strict=True):
         if task is None:
             memory.forget_completed(arn)
@@ -115,22 +111,6 @@ def filters_of(device_arn: str, since: datetime.datetime) -> list[SearchFilter]:
     """The tasks of a device that were made at or after a time."""
     moment = since.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return [SearchFilter("deviceArn", "EQUAL", device_arn), SearchFilter("createdAt", "GTE", moment)]
-
-
-async def ask_each(ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-    """The answers in order of the items, with at most ``AT_ONCE`` calls at a time; the first failure ends all."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def ask_one(item: Item) -> Result:
-        async with gate:
-            return await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(ask_one(item)) for item in items]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _shots_of_a_row(task: BraketTask) -> int | None:

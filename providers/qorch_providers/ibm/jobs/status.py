@@ -1,14 +1,12 @@
 """Where jobs are: each by its own document, or many at a time from the list."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TypeVar
 
 from qorch.errors import BusyError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.clock import Clock
-from qorch_providers.http import clean
+from qorch_providers.http import ask_each, clean
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.times import as_query
 from qorch_providers.ibm.labels import read_tags
@@ -18,6 +16,7 @@ from qorch_providers.ibm.wire.documents import IbmJobView, IbmTimes
 MOST_GETS = 4
 """Up to so many jobs are asked after one by one."""
 AT_ONCE = 8
+"""How many calls are made at the same time if one question needs several."""
 RAN_TOO_LONG = 1305
 """The code of a job that used more time of the device than it was given; it is Cancelled, by IBM."""
 _STATES = MappingProxyType(
@@ -34,9 +33,6 @@ _REPEATABLE = frozenset({1000, 1006, 1008, 1010, 1011, 9999})
 OVER = frozenset({RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED})
 _TOO_LONG = "cancelled - ran too long"
 _NO_TIMES = IbmTimes()
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class JobWatch:
@@ -55,7 +51,9 @@ class JobWatch:
     async def poll(self, job_ids: Sequence[str]) -> dict[str, JobStatus]:
         """The statuses by id; those that IBM does not know are missing. Raises what IbmClient raises."""
         jobs = await look_up(self._client, self._memory, job_ids)
-        statuses = await ask_each(self._read, [job for job_id, job in jobs.items() if job_id in job_ids])
+        statuses = await ask_each(
+            self._read, [job for job_id, job in jobs.items() if job_id in job_ids], at_once=AT_ONCE
+        )
         return dict(statuses)
 
     async def _read(self, job: IbmJobView) -> tuple[str, JobStatus]:
@@ -118,7 +116,7 @@ async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) 
     unique = list(dict.fromkeys(job_ids))
     found = await _list_jobs(client, memory, unique) if len(unique) > MOST_GETS else {}
     rest = [job_id for job_id in unique if job_id not in found]
-    for job in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest):
+    for job in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest, at_once=AT_ONCE):
         if job is not None:
             found[job.job_id] = job
             memory.note_seen(job)
@@ -141,22 +139,6 @@ async def _list_jobs(client: IbmClient, memory: JobMemory, job_ids: Sequence[str
         if len(page.jobs) < PAGE_JOBS or len(wanted) - len(found) <= MOST_GETS:
             break
     return found
-
-
-async def ask_each(ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-    """The answers in order of the items, with at most ``AT_ONCE`` calls at a time; the first failure ends all."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def ask_one(item: Item) -> Result:
-        async with gate:
-            return await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(ask_one(item)) for item in items]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _status_of(

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from qorch.errors import InvalidResultError, UnknownOutcomeError
-from qorch_providers.ionq.wire.client import PAGE_ROWS, IonqClient, ask_each
+from qorch_providers.http import ask_each
+from qorch_providers.ionq.wire.client import AT_ONCE, PAGE_ROWS, IonqClient
 from qorch_providers.ionq.wire.documents import IonqJob
 
 
@@ -39,7 +40,8 @@ class JobsWithKey:
         if self._sent is None and len(members) > 1:
             # The parent was made first, so it is at one end of the list.
             asked = [members[-1], *members[1:-1]][:PAGE_ROWS]
-            self._sent = next((found for found in await ask_each(self._ask_whose, asked) if found), None)
+            owners = await ask_each(self._ask_whose, asked, at_once=AT_ONCE)
+            self._sent = next(filter(None, owners), None)
             if self._sent is None:
                 raise UnknownOutcomeError(
                     f"{len(members)} jobs at IonQ have the key {self._key[:16]}, and it is not known which of"

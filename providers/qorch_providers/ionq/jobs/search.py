@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
 from qorch.errors import BusyError, UnknownOutcomeError, UnreachableError
+from qorch_providers.http import ask_each
 from qorch_providers.ionq.jobs.parents import JobsWithKey
 from qorch_providers.ionq.labels import job_name
-from qorch_providers.ionq.wire.client import PAGE_ROWS, IonqClient, NoListError, Page, ask_each
+from qorch_providers.ionq.wire.client import AT_ONCE, PAGE_ROWS, IonqClient, NoListError, Page
 from qorch_providers.ionq.wire.documents import IonqJob
 
 SKEW = datetime.timedelta(minutes=1)
@@ -73,7 +74,7 @@ class _Search:
         """See ``Searches.find``."""
         while not self._is_read:
             await self._read_page()
-        ids = await ask_each(JobsWithKey.find_sent, list(self._jobs_by_key.values()))
+        ids = await ask_each(JobsWithKey.find_sent, list(self._jobs_by_key.values()), at_once=AT_ONCE)
         return dict(zip(self._jobs_by_key, ids, strict=True))
 
     async def _read_page(self) -> None:
@@ -111,7 +112,7 @@ async def _sort(
         jobs = [job for job, owner in zip(page.jobs, owners, strict=True) if owner == key]
         await jobs_by_key[key].see(jobs, is_cut=cut == key)
 
-    await ask_each(show, list(jobs_by_key))
+    await ask_each(show, list(jobs_by_key), at_once=AT_ONCE)
 
 
 def _key_of(job: IonqJob, by_name: Mapping[str, str], *, names_parents: bool) -> str:
@@ -189,10 +190,10 @@ async def look_up(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
     unique = list(dict.fromkeys(ids))
     chunks = [unique[start : start + PAGE_ROWS] for start in range(0, len(unique), PAGE_ROWS)]
     found: dict[str, IonqJob] = {}
-    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk), chunks):
+    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk), chunks, at_once=AT_ONCE):
         found |= jobs
     rest = [job_id for job_id in unique if job_id not in found]
-    for answer in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest):
+    for answer in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest, at_once=AT_ONCE):
         if answer is not None:
             found[answer[1].job_id] = answer[1]
     return found

@@ -8,9 +8,10 @@ import msgspec
 
 from qorch.errors import BusyError, InvalidResultError, JobFailedError, JobMissingError
 from qorch.model.job import RemoteState
+from qorch_providers.http import ask_each
 from qorch_providers.ionq.results.archive import encode_answer
 from qorch_providers.ionq.results.distributions import has_empty_child, split_children
-from qorch_providers.ionq.wire.client import PAGE_ROWS, IonqClient, NoListError, ask_each
+from qorch_providers.ionq.wire.client import AT_ONCE, PAGE_ROWS, IonqClient, NoListError
 from qorch_providers.ionq.wire.documents import IonqJob, RepeatedChildError, decode_job
 
 
@@ -98,7 +99,7 @@ async def _pairs(client: IonqClient, job: IonqJob, wanted: Sequence[str], *, ver
         return probabilities
 
     ids = [child_id for child_id in wanted if child_id in documents]
-    results = await ask_each(read, ids)
+    results = await ask_each(read, ids, at_once=AT_ONCE)
     return [part for child_id, result in zip(ids, results, strict=True) for part in (documents[child_id], result)]
 
 
@@ -108,7 +109,7 @@ async def _child_documents(
     """The children's documents by id; those that IonQ does not have are missing."""
     documents = {} if len(wanted) <= PAGE_ROWS else await _listed_children(client, job, set(wanted), version=version)
     rest = [child_id for child_id in wanted if child_id not in documents]
-    for answer in await ask_each(lambda child_id: client.job(child_id, purpose="fetch"), rest):
+    for answer in await ask_each(lambda child_id: client.job(child_id, purpose="fetch"), rest, at_once=AT_ONCE):
         if answer is not None:
             documents[answer[1].job_id] = answer[0]
     return documents

@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -230,21 +230,3 @@ class IonqClient:
             told = mask(str(error), self._secrets)
         # Not chained: the error's own text is the server's, which may echo the key.
         raise BusyError(f"IonQ's answer cannot be read ({told}); it is asked again")
-
-
-async def ask_each(
-    ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], *, at_once: int = AT_ONCE
-) -> list[Result]:
-    """The answers in order of the items, with at most ``at_once`` calls at a time; the first failure ends all."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def ask_one(item: Item) -> Result:
-        async with gate:
-            return await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(ask_one(item)) for item in items]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
