@@ -167,6 +167,9 @@ def _train(
     options = _as_options(settings)
     workload.check(options)
     stopper = Stopper()
+    if run_id is not None:
+        # A resumed run takes up its jobs before start_run returns.
+        stopper.hint = lambda: _resume_hint(run_id, settings.workload, db)
     try:
         with stopper.listen():
             run = start_run(
@@ -176,7 +179,7 @@ def _train(
                 allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
                 settings=msgspec.to_builtins(settings), is_command=True,
             )  # fmt: skip
-            stopper.hint = lambda: _resume_hint(run, settings.workload, db)
+            stopper.hint = lambda: _end_hint(run, settings.workload, db)
             with run:
                 training = workload.train(run, options)
                 run.close(summary=json.dumps(_summarise(training)))
@@ -249,11 +252,13 @@ def _as_options(settings: "Settings") -> "Options":
     )
 
 
-def _resume_hint(run: "Run", workload: str, db: str | None) -> str:
-    if run.is_cancelled:
-        return f"run {run.run_id} was cancelled\n"
+def _end_hint(run: "Run", workload: str, db: str | None) -> str:
+    return f"run {run.run_id} was cancelled\n" if run.is_cancelled else _resume_hint(run.run_id, workload, db)
+
+
+def _resume_hint(run_id: str, workload: str, db: str | None) -> str:
     where = "" if db is None else f" --db {shlex.quote(db)}"
-    return f"resume with: qorch train {workload} --resume {run.run_id}{where}\n"
+    return f"resume with: qorch train {workload} --resume {run_id}{where}\n"
 
 
 def _print_report(run_id: str, *, db: str | None, as_json: bool) -> None:
