@@ -3,12 +3,14 @@
 import json
 import random
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from campaign import assert_none_lost, assert_paid_once
 from ionq_training import TRAINING, command, disturb, emulate
+from train_process import start
 
 from qorch.cli.main import run_command
 from qorch_providers.emulators.ionq import RunningEmulator
@@ -62,6 +64,26 @@ def test_a_training_is_killed_twice_and_interrupted(tmp_path: Path, train_here: 
         assert "resume with: qorch train digits --resume digits-" in said
         assert "Traceback" not in said
         compare(db, emulator, train_here, whole)
+
+
+def test_a_resumed_training_is_interrupted_before_it_has_its_first_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how to go on, though it has not come to its first step."""
+    db = tmp_path / "q.db"
+    with emulate() as emulator:
+        assert disturb(db, emulator, number=signal.SIGKILL, seconds=0.0)[0] == -signal.SIGKILL
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        monkeypatch.setenv("IONQ_API_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/v0.4")
+        monkeypatch.setenv("IONQ_API_KEY", "dummy")
+        process = start(db, "train", "digits", "--resume", "digits")
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "resume with: qorch train digits --resume digits-" in said
 
 
 @pytest.mark.soak
