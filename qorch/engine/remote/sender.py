@@ -146,11 +146,16 @@ class Sender:
         """Get the job accepted: ``sending.record`` is then SUBMITTED.
 
         Raises RejectedError if it was refused for good, or the retries' patience is over; UnknownOutcomeError if it is
-        held; StoreError.
+        held; StoreError. If the caller is cancelled, a job that is not at the provider is CANCELLED.
         """
         await self._reach(sending)
         try:
             await self.retrier.resume(lambda: self._try(sending, permit))
+        except asyncio.CancelledError:
+            if sending.record.attempts and sending.record.state is JobState.RESERVED:
+                sending.record = sending.record.moved(JobState.CANCELLED, at=self.clock.now())
+                self.journal.record_soon([sending.record])
+            raise
         except RejectedError as error:
             if sending.is_in_doubt and await self._look_for(sending, str(error), may_resend=True):
                 return
@@ -308,12 +313,12 @@ class Sender:
             return
         now, error = self.clock.now(), post.exception()
         if error is None:
-            accepted = sending.record.moved(JobState.SUBMITTED, at=now, provider_id=post.result())
-            self.journal.record_soon([accepted, replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)])
+            sending.record = sending.record.moved(JobState.SUBMITTED, at=now, provider_id=post.result())
+            self.journal.record_soon([sending.record, replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)])
         elif isinstance(error, RejectedError):
-            unsent = sending.record.moved(sending.unsent_state, at=now, error=str(error))
+            sending.record = sending.record.moved(sending.unsent_state, at=now, error=str(error))
             refused = replace(sending.attempt, outcome=AttemptOutcome.REFUSED, error=str(error))
-            self.journal.record_soon([unsent, refused])
+            self.journal.record_soon([sending.record, refused])
 
     async def _doubt(self, sending: Sending, permit: Permit, reason: str) -> None:
         """A submission has no answer. Raises BusyError if the job is to be sent again."""
