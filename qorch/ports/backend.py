@@ -150,11 +150,12 @@ class RemoteBackend(Backend, Protocol):
         """The provider's ids of the jobs submitted after ``since`` with one of these keys, by key."""
         ...
 
-    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
+    async def list_keys(self, *, since: datetime.datetime, known: Sequence[str]) -> dict[str, str | None] | None:
         """The idempotency keys in the provider's list of jobs, each with the job id in the job's label (None without).
 
-        From the newest job back to ``since``, or to one of the provider's ids ``known``. None if the provider has no
-        list. Raises BusyError if the list cannot be read that far, UnknownOutcomeError if that has lasted long.
+        From the newest job back to ``since``, or to one of the provider's ids ``known``, the latest of which is last:
+        all jobs that are looked for are newer than each of these. None if the provider has no list. Raises BusyError if
+        the list cannot be read that far, UnknownOutcomeError if that has lasted long.
         """
         ...
 

@@ -16,7 +16,7 @@ from qorch.model.job import RemoteState
 from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
 from qorch_providers.braket.labels import tags_of
-from qorch_providers.braket.tasks.search import MOST_FAILURES, TaskSearch
+from qorch_providers.braket.tasks.search import MOST_FAILURES, SKEW, TaskSearch
 from qorch_providers.braket.tasks.status import MOST_GETS, SHOWN_POSITIONS, look_up, read_status
 from qorch_providers.braket.wire.client import PAGE_TASKS, SearchFilter
 from qorch_providers.braket.wire.documents import decode_task
@@ -193,7 +193,9 @@ def test_keys_are_found_in_the_list(bench: BraketBench) -> None:
             found = await search.find([key_of(0), key_of(2), key_of(9)], since=LONG_AGO)
             assert found == {key_of(0): arns[0], key_of(2): arns[2]}
             assert access.client.calls["find"] == 2
-            assert await search.list_keys(since=LONG_AGO) == {key_of(number): f"job-{number}" for number in range(3)}
+            assert await search.list_keys(since=LONG_AGO, known=()) == {
+                key_of(number): f"job-{number}" for number in range(3)
+            }
             later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
             assert await search.find([key_of(0)], since=later) == {}
 
@@ -220,6 +222,34 @@ def summary(number: int) -> dict[str, object]:
     """A task of ours in a list."""
     arn = f"arn:aws:braket:us-east-1:000000000000:quantum-task/{number}"
     return {"quantumTaskArn": arn, "status": "QUEUED", "tags": tags_of(key_of(number), None)}
+
+
+def test_a_search_for_all_keys_begins_at_the_newest_known_task(bench: BraketBench) -> None:
+    """By the time when Braket made it, however far back the search would else go; unknown tasks do no harm."""
+    arns = [bench.create(tags=tags_of(key_of(number), None)) for number in range(3)]
+    asked: list[str] = []
+
+    async def main() -> None:
+        async with connected(bench.emulator.environment) as access:
+            known = await access.client.task(arns[1], purpose="poll")
+            assert known is not None
+            assert known.created_at is not None
+            search = TaskSearch(access.client, SV1, clock=WallClock())
+            whole, ask = access.client, access.client.search
+
+            async def note(filters: Sequence[SearchFilter], **rest: Any) -> Any:
+                asked.extend(one.value for one in filters if one.name == "createdAt")
+                return await ask(filters, **rest)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(whole, "search", note)
+                absent = arns[0].rpartition("/")[0] + "/11111111-2222-3333-4444-555555555555"
+                found = await search.list_keys(since=LONG_AGO, known=[arns[0], arns[1], absent])
+            assert key_of(2) in found
+            [moment] = asked
+            assert datetime.datetime.fromisoformat(moment) == known.created_at - SKEW
+
+    asyncio.run(main())
 
 
 def searching(*answers: Any) -> ScriptedServer:

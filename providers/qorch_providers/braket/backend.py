@@ -231,9 +231,9 @@ class BraketBackend:
         """
         return await self._read_list(self._search.find(keys, since=since)) if keys else {}
 
-    async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
-        """See RemoteBackend; raises what ``find`` raises. Braket's list is in no known order, so all of it is read."""
-        return await self._read_list(self._search.list_keys(since=since))
+    async def list_keys(self, *, since: datetime.datetime, known: Sequence[str]) -> dict[str, str | None] | None:
+        """See RemoteBackend; raises what ``find`` raises."""
+        return await self._read_list(self._search.list_keys(since=since, known=known))
 
     async def _read_list(self, work: Awaitable[T]) -> T:
         try:

@@ -40,12 +40,16 @@ class _Reach:
     since: datetime.datetime
     sent_at: datetime.datetime
 
-    def known(self, jobs: Iterable[JobRecord], *, now: datetime.datetime) -> set[str]:
-        """The provider's ids at which a search may end; none if the clock was set back, and says nothing of order."""
+    def known(self, jobs: Iterable[JobRecord], *, now: datetime.datetime) -> list[str]:
+        """The provider's ids at which a search may end, the latest last.
+
+        None if the clock was set back, and says nothing of order.
+        """
         if now < self.sent_at:
-            return set()
+            return []
         over = [job for job in jobs if job.state in OVER_STATES and job.changed_at <= self.sent_at]
-        return {job.provider_id for job in over if job.provider_id is not None}
+        over.sort(key=lambda job: job.changed_at)
+        return [job.provider_id for job in over if job.provider_id is not None]
 
 
 class Orphans:

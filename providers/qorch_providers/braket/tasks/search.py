@@ -1,7 +1,7 @@
 """Finds our own tasks by the keys in their tags, for which Braket's search has no filter."""
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from qorch.errors import BusyError, UnknownOutcomeError
@@ -9,11 +9,14 @@ from qorch.ports.clock import Clock
 from qorch_providers.braket.labels import read_tags
 from qorch_providers.braket.tasks.status import filters_of
 from qorch_providers.braket.wire.client import BraketClient
+from qorch_providers.http import ask_each
 
 MOST_PAGES = 1000
 """Most pages of one search: 100,000 tasks."""
 MOST_FAILURES = 4
 """In a row, at one page; then a search begins anew."""
+LATEST_KNOWN = 4
+"""How many known tasks are asked for the time when they were made: those that ended last need not be the newest."""
 SKEW = datetime.timedelta(minutes=6)
 """How far this machine's clock may be from Braket's: AWS accepts no signature beyond five minutes."""
 _KEPT_NS = 600_000_000_000
@@ -67,9 +70,16 @@ class TaskSearch:
                 )
         return {key: arns[0] for key, arns in found.items()}
 
-    async def list_keys(self, *, since: datetime.datetime) -> dict[str, str | None]:
-        """The keys of all tasks that were made after ``since``, each with the job id of its label; raises as find."""
-        by_key = await self._read_all(since, purpose="look")
+    async def list_keys(self, *, since: datetime.datetime, known: Sequence[str]) -> dict[str, str | None]:
+        """The keys of all tasks that were made after ``since``, each with the job id of its label; raises as find.
+
+        The list is in no documented order, so that it cannot end at a ``known`` task. The search begins at the time
+        when the last of them was made, by Braket's clock, if that is later.
+        """
+        arns = known[-LATEST_KNOWN:]
+        latest = await ask_each(lambda arn: self._client.task(arn, purpose="look"), arns, at_once=LATEST_KNOWN)
+        made = [task.created_at for task in latest if task is not None and task.created_at is not None]
+        by_key = await self._read_all(max([since, *made]), purpose="look")
         return {key: next(filter(None, tasks.values()), None) for key, tasks in by_key.items()}
 
     async def _read_all(self, since: datetime.datetime, *, purpose: str) -> dict[str, dict[str, str | None]]:
