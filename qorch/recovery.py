@@ -81,7 +81,8 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
             policy=RunPolicy(),
             random=np.random.default_rng(),
         )
-        submitter = make_remote_submitter(backend, parts)
+        # What jobs were charged for is asked later, of all together.
+        submitter = make_remote_submitter(backend, parts, most_earlier=0)
         try:
             await submitter.open()
             return await submitter.recovered()

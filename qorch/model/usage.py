@@ -1,4 +1,4 @@
-"""What a provider reports that jobs were charged for: quantities with a unit, never money, and whether they are known."""
+"""What a provider reports that jobs were charged for: quantities with a unit, never money, and if they are known."""
 
 import math
 from collections.abc import Iterable

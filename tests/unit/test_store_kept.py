@@ -88,7 +88,7 @@ def test_a_database_of_revision_0004_keeps_its_jobs_and_takes_their_places(tmp_p
 def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_what_they_were_charged_for(tmp_path: Path) -> None:
     """A paid run and a free one: of the paid one, jobs that the provider had are those whose usage is not known."""
     path = tmp_path / "x.db"
-    path.write_bytes(lzma.decompress((KEPT / "revision-0005.db.xz").read_bytes()))
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005-paid.db.xz").read_bytes()))
     with closing(open_store(str(path), clock=WallClock())) as store:
         assert store.check() == []
         states = [JobState.DONE, JobState.FAILED, JobState.UNKNOWN, JobState.SUBMITTED, JobState.CANCELLED]
