@@ -77,6 +77,10 @@ class ReportedUsage:
         """Whether asking again would tell nothing new."""
         return self.state is not UsageState.PENDING
 
+    def to_json(self) -> dict[str, object]:
+        """As it stands in JSON documents."""
+        return {"state": self.state.value, "quantities": _quantities_json(self.quantities)}
+
     def __str__(self) -> str:
         """Such as ``3 s of the device``, ``pending``, or ``not reported``."""
         if self.state is UsageState.NONE:
@@ -113,6 +117,15 @@ class UsageTotals:
     n_pending: int = 0
     n_unreported: int = 0
 
+    def to_json(self) -> dict[str, object]:
+        """As it stands in JSON documents."""
+        return {
+            "quantities": _quantities_json(self.quantities),
+            "jobs_reported": self.n_reported,
+            "jobs_pending": self.n_pending,
+            "jobs_unreported": self.n_unreported,
+        }
+
     def __str__(self) -> str:
         """Such as ``12 s of the device, reported of 3 jobs; of 2 jobs pending``; empty if there is nothing to say."""
         parts = []
@@ -136,6 +149,10 @@ def sum_usage(usages: Iterable[ReportedUsage | None]) -> UsageTotals:
             micros[quantity.unit] = micros.get(quantity.unit, 0) + quantity.micros
     quantities = tuple(UsageQuantity(unit, micros[unit]) for unit in UsageUnit if unit in micros)
     return UsageTotals(quantities, counts[UsageState.REPORTED], counts[UsageState.PENDING], counts[UsageState.NONE])
+
+
+def _quantities_json(quantities: Iterable[UsageQuantity]) -> dict[str, int | float]:
+    return {quantity.unit.value: quantity.amount for quantity in quantities}
 
 
 def _count_jobs(number: int) -> str:
