@@ -62,7 +62,9 @@ class UsageQuantity:
 
     def __str__(self) -> str:
         """Such as ``1,203.5 s of the device``."""
-        return f"{self.amount:,} {self.unit.words}"
+        words = self.unit.words
+        is_one = self.micros == MICROS_PER_QUANTITY and self.unit in (UsageUnit.TASKS, UsageUnit.SHOTS)
+        return f"{self.amount:,} {words.removesuffix('s') if is_one else words}"
 
 
 @dataclass(frozen=True)
