@@ -1,4 +1,4 @@
-"""What jobs were charged for: recorded with their end or later, asked for ever more seldom, and waited for by nothing."""
+"""What jobs were charged for: recorded with their end or later, asked for ever more seldom, waited for by nothing."""
 
 import asyncio
 from collections.abc import Iterator
