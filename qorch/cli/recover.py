@@ -12,8 +12,7 @@ from qorch.errors import UsageError
 if TYPE_CHECKING:
     from qorch.ports.records import JobRecord
     from qorch.ports.store import Store
-    from qorch.recovery import RunRecovery
-    from qorch.usage_recovery import UsageRecovery
+    from qorch.recovery import RunRecovery, UsageRecovery
 
 
 def recover(
@@ -42,8 +41,7 @@ def recover(
     from qorch.config import read_config
     from qorch.model.job import JobState
     from qorch.ports.clock import WallClock
-    from qorch.recovery import recover_runs
-    from qorch.usage_recovery import recover_usage
+    from qorch.recovery import recover_runs, recover_usage
 
     with open_database(db) as store:
         released = _decide(store, release or [], adopt or [])
