@@ -8,7 +8,7 @@ import pytest
 from simulation.harness import Sandbox
 
 from qorch.engine.engine import Engine
-from qorch.engine.remote.usage_watch import END_SECONDS, MOST_EARLIER
+from qorch.engine.remote.usage_watch import EARLIER_DAYS, END_SECONDS, MOST_EARLIER
 from qorch.errors import BusyError, JobFailedError
 from qorch.model.job import JobState
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
@@ -170,6 +170,36 @@ def test_a_job_that_the_provider_does_not_know_any_more_stays_pending(sandbox: S
 
     sandbox.run(work())
     assert sorted(map(str, usages(sandbox))) == ["3 s of the device", "pending"]
+
+
+def test_the_end_of_a_job_does_not_undo_what_was_counted_meanwhile(sandbox: Sandbox) -> None:
+    """An answer that is fetched again for minutes is recorded after its job was seen over, and perhaps counted."""
+    sandbox.provider.count_seconds = lambda: 10.0
+    sandbox.provider.spoils = lambda: 2
+    remote = paid(sandbox, name="fake:slow")
+    remote.faults = lambda name: Fault.BUSY if name == "fetch" and sandbox.loop.time() < 90.0 else None
+    sandbox.run(work_for(sandbox, sandbox.engine(remote), 30.0))
+    assert usages(sandbox) == [report_usage(device_seconds=3)]
+
+
+def test_old_and_strange_jobs_of_earlier_runs_cost_no_run_anything(sandbox: Sandbox) -> None:
+    """What is not known at this account is asked about once a start; after a month only `qorch recover` asks."""
+    sandbox.provider.count_seconds = lambda: 90 * 24 * HOUR
+    sandbox.run(work_for(sandbox, sandbox.engine(paid(sandbox)), 0.0))
+    sandbox.provider.jobs.clear()
+    asked = []
+
+    async def start(engine: Engine) -> None:
+        await engine.open()
+        await asyncio.sleep(HOUR)
+        asked.append(sandbox.provider.calls["usage"])
+
+    sandbox.run(start(sandbox.engine(paid(sandbox), run_id="soon")))
+    for _ in range(2):
+        sandbox.run(asyncio.sleep(EARLIER_DAYS / 2 * 24 * HOUR))
+    sandbox.run(start(sandbox.engine(paid(sandbox), run_id="late")))
+    assert asked == [2, 2]
+    assert usages(sandbox) == [PENDING_USAGE]
 
 
 def test_free_devices_are_asked_nothing(sandbox: Sandbox) -> None:

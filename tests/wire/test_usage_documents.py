@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 from ionq_answers import MULTI_JOB, OLD_JOB, job
+from ionq_servers import SINCE, drive, job_document, page, routed
+from scripted_server import ScriptedServer, reply
 
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
 from qorch_providers.braket.tasks.usage import read_usage
 from qorch_providers.braket.wire.documents import decode_task
+from qorch_providers.ionq import IonqBackend
 from qorch_providers.ionq.wire.documents import decode_job
 
 ARN = "arn:aws:braket:us-east-1:000000000000:quantum-task/11111111-2222-3333-4444-555555555555"
@@ -36,7 +39,25 @@ def test_ionq_reports_quantum_compute_time(fields: dict[str, Any], expected: Rep
 
 def test_ionq_of_old_tells_nothing() -> None:
     """Version 0.3 has no such number."""
-    assert decode_job(job(OLD_JOB | {"status": "completed"}), version="v0.3").status.usage == NO_USAGE
+    assert decode_job(job(OLD_JOB | {"status": "completed"}), version="v0.3").status.usage is None
+
+
+def test_a_list_of_ionq_may_tell_less_than_a_job() -> None:
+    """Jobs that are over, and of which it tells nothing, are asked for by themselves; what is missing there, too, is none."""
+    told = {"cost_model": "QCT", "stats": BILLED}
+    listed = [job_document("a"), job_document("b", **told), job_document("c", "started"), job_document("d")]
+    routes = {
+        "GET /v0.4/jobs": reply(200, page(listed)),
+        "GET /v0.4/jobs/a": reply(200, job_document("a", **told)),
+        "GET /v0.4/jobs/d": reply(200, job_document("d")),
+    }
+
+    async def work(backend: IonqBackend, _server: ScriptedServer) -> None:
+        found = await backend.fetch_usage(["a", "b", "c", "d", "e"], since=SINCE)
+        assert found == {"a": COMPUTED, "b": COMPUTED, "c": PENDING_USAGE, "d": NO_USAGE}
+        assert backend.calls == {"usage": 4}
+
+    drive(routed(routes), work, options="qpu.forte-1,deadline=2")
 
 
 @pytest.mark.parametrize(

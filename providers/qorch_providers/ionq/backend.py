@@ -13,7 +13,7 @@ from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, U
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, RemoteState
 from qorch.model.measurement import Measurement
-from qorch.model.usage import PENDING_USAGE, ReportedUsage
+from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Terms
@@ -24,6 +24,7 @@ from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, r
 from qorch_providers.ionq.diagnosis import diagnose, missing_machine
 from qorch_providers.ionq.jobs.inventory import list_keys
 from qorch_providers.ionq.jobs.search import Searches, look_up
+from qorch_providers.ionq.jobs.usage import fetch_usage
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
@@ -178,8 +179,7 @@ class IonqBackend:
 
     async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
         """See ReportsUsage: quantum compute time, of 25 jobs a request; ``since`` is not needed."""
-        jobs = await look_up(self._client, list(provider_ids), purpose="usage")
-        return {job_id: job.status.usage or PENDING_USAGE for job_id, job in jobs.items()}
+        return await fetch_usage(self._client, provider_ids)
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend.

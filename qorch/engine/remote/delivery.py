@@ -1,7 +1,8 @@
 """From a job at the provider to verified rows in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from qorch.engine.journal import Journal
@@ -31,10 +32,10 @@ from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord, Us
 
 @dataclass
 class _Answer:
-    """What came back so far: kept even if it cannot be believed. ``usage``: what is to be written of it."""
+    """What came back so far: kept even if it cannot be believed. ``note_usage``: called as the job's end is written."""
 
     raw: RawResult | None = None
-    usage: Sequence[UsageRecord] = ()
+    note_usage: Callable[[], Sequence[UsageRecord]] = tuple
     fetches: int = 0
     fetched_from_ns: int = 0
     missing_since_ns: int | None = None
@@ -100,7 +101,7 @@ class Delivery:
                     f" stays held; look for '{attempt.name_at_provider}' there, then `qorch recover` with --adopt or"
                     " --release"
                 )
-            answer.usage = self._usage.note(record, status, attempt=attempt)
+            answer.note_usage = partial(self._usage.note, record, status, attempt=attempt)
             if status.state is RemoteState.CANCELLED:
                 raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
             result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, compute))
@@ -172,7 +173,7 @@ class Delivery:
         now = self._clock.now()
         writes: list[Write] = [record.moved(JobState.DONE, at=now, error=None)]
         writes += block_records(plan, result, position=record.position, created_at=now)
-        writes += answer.usage
+        writes += answer.note_usage()
         if self._backend.capabilities.charges and answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now))
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
@@ -180,7 +181,7 @@ class Delivery:
 
     async def _end(self, record: JobRecord, state: JobState, answer: _Answer, error: str) -> None:
         now = self._clock.now()
-        writes: list[Write] = [record.moved(state, at=now, error=error), *answer.usage]
+        writes: list[Write] = [record.moved(state, at=now, error=error), *answer.note_usage()]
         if answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
         await self._journal.record(writes)

@@ -24,8 +24,12 @@ LONGEST_SECONDS = 600.0
 """A job is asked about so long after its end, then after intervals that grow by this factor, up to the longest."""
 TOGETHER = 0.5
 """A job whose turn comes within this share of its interval is asked about with those that are due."""
-MOST_EARLIER = 200
-"""So many jobs that earlier sessions left, the newest, are asked about when a run starts; all by `qorch recover`."""
+MOST_EARLIER = 100
+EARLIER_DAYS = 30
+"""So many jobs of earlier sessions, the newest and none that is older, are asked about when a run starts.
+
+`qorch recover` asks about all.
+"""
 END_SECONDS = 2.0
 """How long the end of a run waits, at most, for the answer to its last question."""
 
@@ -120,7 +124,7 @@ class UsageWatch:
             self._start = asyncio.create_task(self._take_up_earlier())
 
     def note(self, record: JobRecord, status: JobStatus, *, attempt: AttemptRecord) -> list[UsageRecord]:
-        """What is to be written about the usage of a job that is over; it is asked about again if it is pending."""
+        """What is to be written now of the usage of a job that is over; it is asked about again if it is pending."""
         if not self._backend.capabilities.charges:
             return []
         is_told = isinstance(self._backend, ReportsUsage)
@@ -156,7 +160,8 @@ class UsageWatch:
         jobs = self._store.jobs_without_usage()
         runs = {run_id: self._store.find_run(run_id) for run_id in {job.run_id for job in jobs}}
         names = {run_id: _provider_of(run.backend) for run_id, run in runs.items() if run is not None}
-        own = [job for job in jobs if names.get(job.run_id) == provider]
+        oldest = self._clock.now() - datetime.timedelta(days=EARLIER_DAYS)
+        own = [job for job in jobs if names.get(job.run_id) == provider and job.changed_at > oldest]
         return find_pending(self._store, own[-self._most_earlier :])
 
     def _add(self, items: Sequence[PendingUsage], *, wait_seconds: float) -> None:
@@ -184,11 +189,14 @@ class UsageWatch:
     async def _ask(self, items: Sequence[PendingUsage]) -> None:
         """Ask once, and write down what is new; trouble of any kind only means that the question comes again."""
         with suppress(QorchError):
-            records = usage_records(items, await ask_usage(self._backend, items, polls=self._polls))
+            found = await ask_usage(self._backend, items, polls=self._polls)
+            records = usage_records(items, found)
             if records:
                 await self._journal.record(records)
-            for record in records:
-                self._turns.pop(record.job_id, None)
+            # An earlier job that is not known here is most likely another account's.
+            strange = [item.job.job_id for item in items if item.job.job_id not in self._own | found.keys()]
+            for job_id in [*(record.job_id for record in records), *strange]:
+                self._turns.pop(job_id, None)
 
     def _postpone(self, asked: Sequence[_Turn]) -> None:
         now_ns = self._clock.monotonic_ns()

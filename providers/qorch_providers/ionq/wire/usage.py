@@ -17,13 +17,14 @@ T = TypeVar("T")
 def read_usage(
     state: RemoteState, stats: msgspec.Raw, *, cost_model: msgspec.Raw, dry_run: msgspec.Raw
 ) -> ReportedUsage | None:
-    """The usage of a job in this state from fields of its document, JSON; None before its end.
+    """The usage of a job in this state from fields of its document, JSON; None before its end, and if it has neither.
 
     Of a job that did not complete nothing is expected: IonQ releases what it had reserved for it.
     """
-    if state in (RemoteState.QUEUED, RemoteState.RUNNING):
-        return None
     model = _read(cost_model, str)
+    is_silent = model is None and bytes(stats) == b"null"
+    if is_silent or state in (RemoteState.QUEUED, RemoteState.RUNNING):
+        return None
     if _read(dry_run, bool) or model not in (None, BY_TIME):
         return NO_USAGE
     billed_us = _read((_read(stats, dict[str, msgspec.Raw]) or {}).get(_BILLED_FIELD, msgspec.Raw(b"null")), float)
