@@ -33,9 +33,9 @@ def recover(
 ) -> int:
     """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
-    Waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where
-    `qorch train --resume` finds them. Then asks, without waiting, what jobs were charged for if that was not known.
-    Exits with 4 while jobs are held, and with 1 if nothing could be done.
+    First asks what jobs were charged for if that is not known, and waits for none of it. Then waits for what is still
+    queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where `qorch train --resume`
+    finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
@@ -46,12 +46,12 @@ def recover(
     with open_database(db) as store:
         released = _decide(store, release or [], adopt or [])
         wanted = None if run is None else require_run(store, run).run_id
+        config, clock = read_config(), WallClock()
+        usage = recover_usage(store, wanted, config=config, clock=clock)
         run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
         if run_ids:
             print_aside(f"looking up the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
-        config, clock = read_config(), WallClock()
         ended = recover_runs(store, run_ids, config=config, clock=clock)
-        usage = recover_usage(store, wanted, config=config, clock=clock)
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], usage, held=held, as_json=as_json)
     if held:

@@ -116,12 +116,14 @@ def test_the_books_have_every_second_that_ibm_charges(
         assert (asked["jobs_pending"], asked["jobs_reported"]) == (0, 6)
         # A search for the instance, a token each for that and for the instance, and one page of the list.
         assert sum(emulator.truth()["calls"]["by_route"].values()) - before <= 5
+        instances = emulator.truth()["instances"]
         charged = {str(job["id"]): job["usage_seconds"] for job in emulator.jobs()}
         assert said(capsys, "recover") == {"jobs": [], "held": 0, "usage": []}
     assert {job.provider_id: job.usage for job in jobs_of(tmp_path)} == {
         job_id: report_usage(device_seconds=float(str(seconds))) for job_id, seconds in charged.items()
     }
     assert list(charged.values()) == [3, 3, 3, 4, 0, 0]
+    assert sum(instances.values()) == 13
     sums = {"quantities": {"device_seconds": 13}, "jobs_reported": 6, "jobs_pending": 0, "jobs_unreported": 0}
     assert said(capsys, "report", "wire")["usage"] == said(capsys, "show", "wire")["usage"] == sums
     assert asked == {"backend": f"ibm:{options}", **sums, "problem": None}

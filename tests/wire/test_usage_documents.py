@@ -43,7 +43,7 @@ def test_ionq_of_old_tells_nothing() -> None:
 
 
 def test_a_list_of_ionq_may_tell_less_than_a_job() -> None:
-    """Jobs that are over, and of which it tells nothing, are asked for by themselves; if they tell nothing, it is none."""
+    """Jobs that are over, and of which it tells nothing, are asked for by themselves; what they leave out is none."""
     told = {"cost_model": "QCT", "stats": BILLED}
     listed = [job_document("a"), job_document("b", **told), job_document("c", "started"), job_document("d")]
     routes = {
