@@ -186,7 +186,8 @@ class ReportsUsage(Protocol):
         """By id, what these jobs were charged for, also failed and cancelled ones; it may be asked before ``open``.
 
         In as few requests as the provider allows. Jobs that it does not know are missing; PENDING is one that is not
-        over, or not counted yet. ``since``: none of the jobs was submitted before. Raises what ``poll`` raises.
+        over, or not counted yet. ``since``: about when the first of them was submitted; jobs that are
+        older are told all the same. Raises what ``poll`` raises.
         """
         ...
 

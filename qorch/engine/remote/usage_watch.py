@@ -40,7 +40,7 @@ class UsageSource(Runs, Jobs, Protocol):
 
 @dataclass(frozen=True)
 class PendingUsage:
-    """A job whose usage is not final: it was not submitted before ``since``."""
+    """A job whose usage is not final; ``since``: when it was submitted, or a little earlier."""
 
     job: JobRecord
     since: datetime.datetime
@@ -130,9 +130,8 @@ class UsageWatch:
         is_told = isinstance(self._backend, ReportsUsage)
         usage = (status.usage or PENDING_USAGE) if is_told else NO_USAGE
         if not usage.is_final:
-            since = min(filter(None, (status.submitted_at, attempt.started_at)))
             self._own.add(record.job_id)
-            self._add([PendingUsage(record, since)], wait_seconds=FIRST_SECONDS)
+            self._add([PendingUsage(record, attempt.started_at)], wait_seconds=FIRST_SECONDS)
         return [UsageRecord(record.job_id, record.run_id, usage)]
 
     async def close(self) -> None:
