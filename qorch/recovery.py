@@ -1,6 +1,7 @@
-"""Finishes what ended runs left at their providers: fetched if it has finished, held if it stays unknown."""
+"""Finishes what ended runs left at their providers: fetches results, holds what stays unknown, asks for usage."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,16 +16,25 @@ from qorch.engine.remote.parts import make_remote_submitter
 from qorch.engine.remote.poller import OVER
 from qorch.engine.remote.reconcile import CLOCK_DOUBT
 from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
+from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.usage_watch import PendingUsage, ask_usage, find_pending, usage_records
+from qorch.engine.remote.window import RateWindow
 from qorch.engine.reservation import Reservation
 from qorch.engine.run_parts import RunParts
 from qorch.engine.worker import Worker
 from qorch.errors import QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
+from qorch.model.usage import ReportedUsage, UsageTotals, sum_usage
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
-from qorch.ports.policy import RunPolicy
+from qorch.ports.policy import RetryPolicy, RunPolicy
 from qorch.ports.records import JobRecord, RunRecord
 from qorch.ports.store import Store
+
+MOST_ASKED = 200
+"""Asked about together; what came of them is written down before the next."""
+BRIEF = RetryPolicy(patience_seconds=20.0, first_patience_seconds=20.0)
+"""A question that fails may as well be asked tomorrow."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
             policy=RunPolicy(),
             random=np.random.default_rng(),
         )
-        submitter = make_remote_submitter(backend, parts)
+        # What jobs were charged for is asked later, of all together.
+        submitter = make_remote_submitter(backend, parts, most_earlier=0)
         try:
             await submitter.open()
             return await submitter.recovered()
@@ -206,3 +217,70 @@ def _find_held(store: Store, job_id: str) -> JobRecord:
     if job_id not in held:
         raise UsageError(f"there is no held job '{job_id}'; see `qorch jobs --state unknown`")
     return held[job_id]
+
+
+@dataclass(frozen=True)
+class UsageRecovery:
+    """What became of the jobs of one backend: ``totals`` of those whose usage has become known, and of the others.
+
+    ``problem`` says why some of them could not be asked about.
+    """
+
+    backend: str
+    totals: UsageTotals
+    problem: str | None = None
+
+
+def recover_usage(store: Store, run_id: str | None = None, *, config: Config, clock: Clock) -> list[UsageRecovery]:
+    """Ask about the jobs of one run or all whose usage is not known, each backend by itself and all side by side.
+
+    No device needs to be there any more, and nothing waits for what a provider has not counted yet.
+    """
+    unknown = store.jobs_without_usage(run_id)
+    runs = {run_id: store.find_run(run_id) for run_id in {job.run_id for job in unknown}}
+    by_backend: dict[str, list[JobRecord]] = defaultdict(list)
+    for job in unknown:
+        run = runs[job.run_id]
+        by_backend["" if run is None else run.backend].append(job)
+
+    async def ask_all() -> list[UsageRecovery]:
+        asked = (_ask_backend(store, name, jobs, config=config, clock=clock) for name, jobs in by_backend.items())
+        return await asyncio.gather(*asked)
+
+    return asyncio.run(ask_all())
+
+
+async def _ask_backend(
+    store: Store, name: str, jobs: Sequence[JobRecord], *, config: Config, clock: Clock
+) -> UsageRecovery:
+    known = {job.job_id: job.usage for job in jobs}
+    problem = None
+    try:
+        backend = open_backend(name, config=config, clock=clock)
+        if isinstance(backend, RemoteBackend):
+            try:
+                await _ask(backend, store, find_pending(store, jobs), known, clock=clock)
+            finally:
+                await backend.close()
+    except QorchError as error:
+        problem = str(error)
+    return UsageRecovery(name, sum_usage(known.values()), problem)
+
+
+async def _ask(
+    backend: RemoteBackend,
+    store: Store,
+    pending: Sequence[PendingUsage],
+    known: dict[str, ReportedUsage | None],
+    *,
+    clock: Clock,
+) -> None:
+    """Ask chunk by chunk; what is final is stored, and put into ``known``."""
+    polls = RateWindow(backend.terms.poll_rate, clock=clock)
+    retrier = Retrier(BRIEF, clock=clock, random=np.random.default_rng())
+    for start in range(0, len(pending), MOST_ASKED):
+        chunk = pending[start : start + MOST_ASKED]
+        found = await retrier.repeat(lambda items=chunk: ask_usage(backend, items, polls=polls))  # type: ignore[misc]
+        records = usage_records(chunk, found)
+        await asyncio.wrap_future(store.write(records))
+        known.update({record.job_id: record.usage for record in records})

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from qorch.model.job import JobState, QueuePlace
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span, TimeSource
+from qorch.model.usage import ReportedUsage, UsageQuantity, UsageState, UsageUnit
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
@@ -87,6 +89,7 @@ def decode_job(row: SqlRow) -> JobRecord:
     return JobRecord(
         row.job_id, row.run_id, Position(row.step, row.call), JobState(row.state), row.n_executions, row.shots,
         parse_time(row.changed_at), row.provider_id, row.attempts, row.error, _decode_place(row),
+        _decode_usage(row),
     )  # fmt: skip
 
 
@@ -94,6 +97,14 @@ def _decode_place(row: SqlRow) -> QueuePlace | None:
     if row.queue_position is None:
         return None
     return QueuePlace(row.queue_position, parse_time(row.queue_seen_at), bool(row.queue_position_is_least))
+
+
+def _decode_usage(row: SqlRow) -> ReportedUsage | None:
+    if row.usage_state is None:
+        return None
+    micros: dict[str, int] = json.loads(row.usage_micros or "{}")
+    quantities = tuple(UsageQuantity(UsageUnit(unit), count) for unit, count in micros.items())
+    return ReportedUsage(UsageState(row.usage_state), quantities)
 
 
 def decode_attempt(row: SqlRow) -> AttemptRecord:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from qorch.errors import StoreError, UsageError
 from qorch.model.job import OVER_STATES, QueuePlace
+from qorch.model.usage import ReportedUsage
 from qorch.ports.records import (
     AttemptRecord,
     BlockRecord,
@@ -29,6 +31,7 @@ from qorch.ports.records import (
     SpanRecord,
     StepRecord,
     StopRequest,
+    UsageRecord,
     Write,
 )
 from qorch_jobs_db.blocks import encode_places, encode_result, stream_arrays
@@ -54,6 +57,8 @@ BLOCK_IDENTITY = (
 """The columns of row_blocks that are sealed together with its arrays, in this order."""
 QUEUE_MOVES = "jobs: queue"
 """Among the rows by table: changes of the place in the queue, of jobs that are there."""
+USAGES = "jobs: usage"
+"""The same: what providers report that jobs were charged for."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,7 @@ def _encode_job(record: JobRecord) -> Parameters:
         record.attempts,
         record.error,
         *_encode_place(record.queue_place),
+        *_encode_usage(record.usage),
     )
 
 
@@ -219,6 +225,18 @@ def _encode_place(place: QueuePlace | None) -> Parameters:
 
 def _encode_queue_move(record: QueueMove) -> Parameters:
     return *_encode_place(record.place), record.job_id
+
+
+def _encode_usage(usage: ReportedUsage | None) -> Parameters:
+    """The two columns of jobs."""
+    if usage is None:
+        return None, None
+    micros = {quantity.unit.value: quantity.micros for quantity in usage.quantities}
+    return usage.state.value, json.dumps(micros) if micros else None
+
+
+def _encode_usage_record(record: UsageRecord) -> Parameters:
+    return *_encode_usage(record.usage), record.job_id
 
 
 def _encode_attempt(record: AttemptRecord) -> Parameters:
@@ -285,6 +303,7 @@ _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
     MetricRecord: ("metrics", _encode_metric),
     JobRecord: ("jobs", _encode_job),
     QueueMove: (QUEUE_MOVES, _encode_queue_move),
+    UsageRecord: (USAGES, _encode_usage_record),
     AttemptRecord: ("attempts", _encode_attempt),
     RawRecord: ("raw_results", _encode_answer),
     SpanRecord: ("spans", _encode_span),

@@ -144,6 +144,9 @@ JOBS = Table(
     Column("queue_position", Integer),
     Column("queue_position_is_least", Integer),
     Column("queue_seen_at", Text),
+    Column("usage_state", Text),
+    # JSON: millionths by unit.
+    Column("usage_micros", Text),
     UniqueConstraint("job_id"),
     Index("ix_jobs_run", "run_id", "step", "call"),
     Index("ix_jobs_state", "state"),

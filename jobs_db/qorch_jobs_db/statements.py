@@ -23,7 +23,16 @@ from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest
-from qorch_jobs_db.encoding import QUEUE_MOVES, Changes, Parameters, SqlValue, encode, time_or_none, time_text
+from qorch_jobs_db.encoding import (
+    QUEUE_MOVES,
+    USAGES,
+    Changes,
+    Parameters,
+    SqlValue,
+    encode,
+    time_or_none,
+    time_text,
+)
 from qorch_jobs_db.schema import (
     ATTEMPTS,
     CHECKPOINTS,
@@ -44,6 +53,7 @@ from qorch_jobs_db.schema import (
 
 KEPT_CHECKPOINTS = 2
 _QUEUE_COLUMNS = ("queue_position", "queue_position_is_least", "queue_seen_at")
+_USAGE_COLUMNS = ("usage_state", "usage_micros")
 """Of a job, in the order of the table: a process that writes its job again does not know them."""
 _T = TypeVar("_T")
 
@@ -88,12 +98,9 @@ def compile_texts(dialect: Dialect) -> Texts:
             "sessions": make.upsert(SESSIONS, "run_id", "ordinal"),
             "steps": make.upsert(STEPS, "run_id", "step"),
             "metrics": make.upsert(METRICS, "run_id", "step", "ordinal"),
-            "jobs": make.upsert(JOBS, "job_id", kept=_QUEUE_COLUMNS),
-            QUEUE_MOVES: make.text(
-                update(JOBS)
-                .where(JOBS.c.job_id == bindparam("moved_job"))
-                .values({name: bindparam(name) for name in _QUEUE_COLUMNS})
-            ),
+            "jobs": make.upsert(JOBS, "job_id", kept=(*_QUEUE_COLUMNS, *_USAGE_COLUMNS)),
+            QUEUE_MOVES: make.change(JOBS, "job_id", _QUEUE_COLUMNS),
+            USAGES: make.change(JOBS, "job_id", _USAGE_COLUMNS),
             "attempts": make.upsert(ATTEMPTS, "job_id", "ordinal"),
             "raw_results": make.upsert(RAW_RESULTS, "job_id"),
             "row_blocks": make.insert(ROW_BLOCKS),
@@ -135,6 +142,11 @@ class _Maker:
     def insert_missing(self, table: Table, *identity: str) -> str:
         """Insert, or leave what is there."""
         return self.text(self._insert(table).on_conflict_do_nothing(index_elements=identity))
+
+    def change(self, table: Table, identity: str, names: Sequence[str]) -> str:
+        """Set these columns of a row that is there; its identity is the last parameter."""
+        found = table.c[identity] == bindparam("changed_row")
+        return self.text(update(table).where(found).values({name: bindparam(name) for name in names}))
 
     def upsert(self, table: Table, *identity: str, kept: Sequence[str] = ()) -> str:
         """Insert, or replace all but the identity, what is kept, and the serial number, which keeps the first order."""
@@ -282,14 +294,15 @@ def _add_results(link: Link, rows: Sequence[Parameters]) -> None:
     link.cursor.executemany(link.texts.add_results, [(run_id, *total) for run_id, total in totals.items()])
 
 
-def _check_moved(link: Link, rows: Sequence[Parameters]) -> None:
-    """Raise StoreError if one of the jobs whose place in the queue has changed is not stored."""
+def _check_changed(link: Link, rows: Sequence[Parameters]) -> None:
+    """Raise StoreError if one of the jobs whose place in the queue or usage has changed is not stored."""
     if link.cursor.rowcount < len(rows):
-        raise StoreError(f"one of {len(rows)} queued jobs is not stored; write its JobRecord first")
+        raise StoreError(f"one of {len(rows)} jobs that changed is not stored; write its JobRecord first")
 
 
 _AFTER: Mapping[str, Callable[[Link, Sequence[Parameters]], None]] = {
     ROW_BLOCKS.name: _add_results,
-    QUEUE_MOVES: _check_moved,
+    QUEUE_MOVES: _check_changed,
+    USAGES: _check_changed,
 }
 """What follows the writing of a table's rows."""

@@ -63,7 +63,7 @@ VIEWS = {
     "job_overview": """
         SELECT j.job_id, r.name AS run_name, j.run_id, j.step, j.call, j.state,
             j.n_executions, j.n_executions AS n_rows, j.shots, j.provider_id, j.attempts, j.changed_at, j.error,
-            j.queue_position, j.queue_position_is_least, j.queue_seen_at,
+            j.queue_position, j.queue_position_is_least, j.queue_seen_at, j.usage_state, j.usage_micros,
             (SELECT SUM(s.ended_ns - s.started_ns) / 1e9 FROM spans s
                 WHERE s.run_id = j.run_id AND s.job_id = j.job_id AND s.phase = 'execute') AS execute_seconds
         FROM jobs j JOIN runs r ON r.run_id = j.run_id

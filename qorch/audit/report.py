@@ -15,9 +15,13 @@ from qorch.model.executions import CountsExecutions
 from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
+from qorch.model.usage import UsageTotals
 from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
 from qorch.ports.store import RunHistory, Runs, SharedState
-from qorch.run.totals import count_executions, newest_metrics, state_now
+from qorch.run.totals import count_executions, newest_metrics, state_now, total_usage
+
+ASK_AGAIN = " (`qorch recover` asks again)"
+"""What is said of usage that is pending."""
 
 
 class ReportSource(RunHistory, SharedState, Protocol):
@@ -76,7 +80,8 @@ class Report(CountsExecutions):
 
     ``spend`` is None if a price is unknown. The phases sum to ``wall_seconds``. ``executions``: of jobs that
     were done; ``executions_open``: of jobs that may be at a provider, and may be billed. ``jobs``: those that were
-    sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such.
+    sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such. ``usage``: what the
+    provider reports that they were charged for.
     """
 
     run: RunRecord
@@ -95,6 +100,7 @@ class Report(CountsExecutions):
     latency: tuple[Latency, ...]
     step_seconds: Percentiles | None
     summary: dict[str, Any]
+    usage: UsageTotals
 
     def __repr__(self) -> str:
         """The run's id, its state and its size; ``str()`` is the whole text."""
@@ -131,6 +137,7 @@ class Report(CountsExecutions):
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
             "spend": money_json(self.spend),
+            "usage": self.usage.to_json(),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
             "latency": [vars(part) for part in self.latency],
@@ -183,6 +190,7 @@ def make_report(store: ReportSource, name_or_id: str) -> Report:
         latency=_latency(spans),
         step_seconds=_step_seconds(spans),
         summary=summary,
+        usage=total_usage(jobs, charges=summary.get("charges", True)),
     )
 
 
@@ -276,6 +284,8 @@ def _head(report: Report) -> list[str]:
         f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
     ]
+    if str(report.usage):
+        lines.append(f"  charged for: {report.usage}{ASK_AGAIN if report.usage.n_pending else ''}")
     if report.executions_open:
         lines.append(f"  {report.executions_open:,} more executions are in jobs that are open; see `qorch jobs`")
     if report.jobs_unsent:

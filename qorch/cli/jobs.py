@@ -27,14 +27,18 @@ def jobs(
     wanted = None if state is None else _read_state(state)
     with open_database(db) as store:
         run_id = None if run is None else require_run(store, run).run_id
-        documents = [describe_job(store, job) for job in store.jobs(run_id, state=wanted)]
+        found = store.jobs(run_id, state=wanted)
+        documents = [describe_job(store, job) for job in found]
     if as_json:
         print_json({"jobs": documents})
     elif documents:
         columns = ["id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error"]
         if any(document["queue_position"] is not None for document in documents):
             columns.insert(columns.index("error"), "queue")
-        rows = [[document[column] for column in columns] for document in map(_as_shown, documents)]
+        if any(document["usage"] is not None for document in documents):
+            columns.insert(columns.index("error"), "usage")
+        shown = [_as_shown(document, job) for document, job in zip(documents, found, strict=True)]
+        rows = [[document[column] for column in columns] for document in shown]
         print_table(
             [column.replace("_", " ") for column in columns],
             rows,
@@ -46,10 +50,11 @@ def jobs(
         print("no such jobs")
 
 
-def _as_shown(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as the table has it: "exact" in place of a number of shots, and the place in the queue in words."""
+def _as_shown(document: dict[str, Any], job: "JobRecord") -> dict[str, Any]:
+    """The document as the table has it: "exact" for a number of shots; the place in the queue and usage in words."""
     shots = "exact" if document["is_exact"] else document["shots"]
-    return {**document, "shots": shots, "queue": _describe_queue(document)}
+    usage = None if job.usage is None else str(job.usage)
+    return {**document, "shots": shots, "queue": _describe_queue(document), "usage": usage}
 
 
 def _describe_queue(document: dict[str, Any]) -> str | None:
@@ -106,7 +111,8 @@ def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
     ``name`` and ``rows`` are the older names of ``search_text`` and ``executions``. ``shots`` is the number of every
     execution, or null. ``is_exact`` tells why: true for exact values; null if they differ or the number is not known,
     as of a job that was found at its provider. ``queue_position`` and what belongs to it are null unless the job was
-    last seen in its provider's queue.
+    last seen in its provider's queue. ``usage``: what the provider reports that it was charged for, null if it was not
+    asked.
     """
     from qorch.model.job import OPEN_STATES, JobState
 
@@ -135,6 +141,7 @@ def describe_job(store: "Jobs", job: "JobRecord") -> dict[str, Any]:
         "queue_position": None if place is None else place.position,
         "queue_position_is_least": None if place is None else place.is_least,
         "queue_seen_at": None if place is None else place.seen_at.isoformat(),
+        "usage": None if job.usage is None else job.usage.to_json(),
         "failed_attempts": [
             {"attempt": attempt.ordinal, "at": attempt.started_at.isoformat(), "error": attempt.error}
             for attempt in attempts

@@ -12,7 +12,7 @@ from qorch.errors import UsageError
 if TYPE_CHECKING:
     from qorch.ports.records import JobRecord
     from qorch.ports.store import Store
-    from qorch.recovery import RunRecovery
+    from qorch.recovery import RunRecovery, UsageRecovery
 
 
 def recover(
@@ -33,24 +33,27 @@ def recover(
 ) -> int:
     """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
-    Waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where
-    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
+    First asks what jobs were charged for if that is not known, and waits for none of it. Then waits for what is still
+    queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where `qorch train --resume`
+    finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
     from qorch.model.job import JobState
     from qorch.ports.clock import WallClock
-    from qorch.recovery import recover_runs
+    from qorch.recovery import recover_runs, recover_usage
 
     with open_database(db) as store:
         released = _decide(store, release or [], adopt or [])
         wanted = None if run is None else require_run(store, run).run_id
+        config, clock = read_config(), WallClock()
+        usage = recover_usage(store, wanted, config=config, clock=clock)
         run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
         if run_ids:
             print_aside(f"looking up the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
-        ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
+        ended = recover_runs(store, run_ids, config=config, clock=clock)
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
-    _print([*released, *ended], held=held, as_json=as_json)
+    _print([*released, *ended], usage, held=held, as_json=as_json)
     if held:
         return HELD_JOBS
     return FAILED if any(recovery.problem and not recovery.is_at_work for recovery in ended) else DONE
@@ -72,19 +75,33 @@ def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRe
     return [RunRecovery(job.run_id, "", (Recovered(job, RecoveryOutcome.RELEASED),)) for job in released]
 
 
-def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
+def _print(ended: "list[RunRecovery]", usage: "list[UsageRecovery]", *, held: int, as_json: bool) -> None:
     documents = [document for recovery in ended for document in _describe(recovery)]
     if as_json:
-        print_json({"jobs": documents, "held": held})
-    elif documents:
-        columns = ("run", "job", "executions", "ending", "reason")
-        print_table(
-            columns,
-            [[document[column] for column in columns] for document in documents],
-            optional=("run", "executions"),
-        )
-    else:
+        print_json({"jobs": documents, "held": held, "usage": [_describe_usage(recovery) for recovery in usage]})
+        return
+    _print_jobs(documents)
+    for recovery in usage:
+        print(f"{recovery.backend} charged for: {str(recovery.totals) or 'nothing that it reports'}")
+        if recovery.problem is not None:
+            print_aside(f"{recovery.backend} cannot be asked what jobs were charged for: {recovery.problem}")
+
+
+def _describe_usage(recovery: "UsageRecovery") -> dict[str, Any]:
+    """Of the jobs of one backend whose usage was not known."""
+    return {"backend": recovery.backend, **recovery.totals.to_json(), "problem": recovery.problem}
+
+
+def _print_jobs(documents: list[dict[str, Any]]) -> None:
+    if not documents:
         print("nothing is open")
+        return
+    columns = ("run", "job", "executions", "ending", "reason")
+    print_table(
+        columns,
+        [[document[column] for column in columns] for document in documents],
+        optional=("run", "executions"),
+    )
 
 
 def _describe(recovery: "RunRecovery") -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from qorch.cli.output import print_json, print_table
 from qorch.model.text import printable
 
 if TYPE_CHECKING:
+    from qorch.model.usage import UsageTotals
     from qorch.ports.store import Store
 
 
@@ -18,10 +19,19 @@ def show(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> 
 
     with open_database(db) as store:
         document = _describe(store, run)
+        usage = _total_usage(store, document["run"])
     if as_json:
         print_json(document)
     else:
-        _print(document)
+        _print(document, usage=usage)
+
+
+def _total_usage(store: "Store", run_id: str) -> "UsageTotals":
+    """What the provider reports that the run's jobs were charged for."""
+    from qorch.run.totals import total_usage
+
+    run = store.find_run(run_id)
+    return total_usage(store.jobs(run_id), charges=run is not None and run.charges is not False)
 
 
 def _describe(store: "Store", name: str) -> dict[str, Any]:
@@ -61,10 +71,11 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
             for session in store.sessions(run.run_id)
         ],
         "jobs_by_state": dict(Counter(job.state.value for job in store.jobs(run.run_id))),
+        "usage": _total_usage(store, run.run_id).to_json(),
     }
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
     from qorch.cli.run_table import flatten
 
     print(f"run {document['run']} ({document['state']}) on {document['backend']}, seed {document['seed']}")
@@ -74,7 +85,8 @@ def _print(document: dict[str, Any]) -> None:
         print(f"  {name:<20}{_as_text(value)}")
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
     unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
-    print(f"jobs: {jobs or 'none'}{unsent}\n")
+    print(f"jobs: {jobs or 'none'}{unsent}")
+    print(f"charged for: {usage}\n" if str(usage) else "")
     print_table(
         ("session", "pid", "host", "started at", "wall seconds"),
         [

@@ -13,6 +13,7 @@ import numpy as np
 from qorch.model.arrays import IntArray
 from qorch.model.label import JobLabel
 from qorch.model.measurement import BlockResult, BlockShape, RowBlock
+from qorch.model.usage import ReportedUsage
 
 
 class JobState(StrEnum):
@@ -106,6 +107,7 @@ class JobStatus:
     submitted, and ``label``: the rest of what qorch had the provider keep; None if the provider does not show it.
     ``queue_position``: its place in the provider's queue (1 is next), None if it is not queued or the provider does not
     say. ``queue_position_is_least``: the provider says only that the place is at least that ("more than 2000": 2001).
+    ``usage``: of a job that is over, what it was charged for; None if this answer does not tell.
     """
 
     state: RemoteState
@@ -119,6 +121,7 @@ class JobStatus:
     label: JobLabel | None = None
     queue_position: int | None = None
     queue_position_is_least: bool = False
+    usage: ReportedUsage | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobSt
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
+from qorch.model.usage import ReportedUsage
 from qorch.ports.policy import Terms
 
 
@@ -172,6 +173,23 @@ class RemoteBackend(Backend, Protocol):
 
     async def availability(self) -> Availability:
         """Whether it takes jobs now."""
+        ...
+
+
+@runtime_checkable
+class ReportsUsage(Protocol):
+    """A provider that reports what jobs were charged for, with the end of a job or long after it.
+
+    What a poll of a job that is over tells already is in ``JobStatus.usage``, and costs no request.
+    """
+
+    async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
+        """By id, what these jobs were charged for, also failed and cancelled ones; it may be asked before ``open``.
+
+        In as few requests as the provider allows. Jobs that it does not know are missing; PENDING is one that is not
+        over, or not counted yet. ``since``: about when the first of them was submitted; jobs that are
+        older are told all the same. Raises what ``poll`` raises.
+        """
         ...
 
 

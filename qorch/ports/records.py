@@ -12,6 +12,7 @@ from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState, QueueP
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
+from qorch.model.usage import ReportedUsage
 
 
 class RunState:
@@ -119,6 +120,8 @@ class JobRecord:
     ``shots`` of every execution: 0 for exact values, which take none. None if they differ, or if it is not known: of a
     job that was found at its provider, and of exact jobs that an earlier version wrote. ``queue_place``: where it was
     last seen in its provider's queue; writing the job again leaves it as it is, and only a QueueMove changes it.
+    ``usage``: what the provider reports that it was charged for, None if it was not asked; as with the place, only a
+    UsageRecord changes it.
     """
 
     job_id: str
@@ -132,6 +135,7 @@ class JobRecord:
     attempts: int = 0
     error: str | None = None
     queue_place: QueuePlace | None = None
+    usage: ReportedUsage | None = None
 
     @property
     def is_exact(self) -> bool | None:
@@ -165,6 +169,15 @@ class QueueMove:
     job_id: str
     run_id: str
     place: QueuePlace | None
+
+
+@dataclass(frozen=True)
+class UsageRecord:
+    """What the provider reports that a stored job was charged for."""
+
+    job_id: str
+    run_id: str
+    usage: ReportedUsage
 
 
 @dataclass(frozen=True)
@@ -341,6 +354,7 @@ Write = (
     | MetricRecord
     | JobRecord
     | QueueMove
+    | UsageRecord
     | AttemptRecord
     | BlockRecord
     | JobPlan

@@ -120,6 +120,14 @@ class Jobs(Protocol):
         """Jobs that may be at a provider (see ``OPEN_STATES``), oldest first, of one run or all."""
         ...
 
+    def jobs_without_usage(self, run_id: str | None = None) -> list[JobRecord]:
+        """Jobs that a provider had, and may charge for, whose usage is not final: it is pending, or was not asked for.
+
+        Oldest first, of one run or all, deleted ones too; none of a run whose backend charges nothing, and none that
+        is on its way or running (see ``OPEN_STATES``), unless it is held with the provider's id.
+        """
+        ...
+
     def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
         """The jobs of a call of a run, oldest first."""
         ...

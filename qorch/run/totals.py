@@ -3,13 +3,14 @@
 import datetime
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
-from qorch.ports.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
+from qorch.model.usage import UsageTotals, sum_usage
+from qorch.ports.records import JobRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Jobs, RunHistory, Runs, SharedState
 
 INTERRUPTED = "interrupted"
@@ -53,6 +54,11 @@ def _from_cache(store: Runs, sessions: list[SessionRecord], *, executed: int) ->
     if len(sessions) > 1:
         bounds.append(sum(step.executions_from_cache for step in store.steps(sessions[0].run_id)))
     return max(bounds)
+
+
+def total_usage(jobs: Iterable[JobRecord], *, charges: bool) -> UsageTotals:
+    """What a run's jobs were charged for, as the provider reports it; ``charges``: whether its backend may charge."""
+    return sum_usage(job.usage for job in jobs if charges and job.provider_id is not None)
 
 
 def session_so_far(session: SessionRecord, recorder: Recorder, *, used_settings: str) -> SessionRecord:

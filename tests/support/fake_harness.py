@@ -29,7 +29,7 @@ class FakeHarness:
     lacks = (Behaviour.WRONG_ANSWER, Behaviour.ERROR_AFTER, Behaviour.GARBLED)
 
     def __init__(self, make: Callable[..., FakeRemote] = FakeRemote) -> None:
-        self.provider = FakeProvider(WallClock())
+        self.provider = FakeProvider(WallClock(), charge_seconds=lambda: 2.5)
         self._make = make
         self._behaviours: tuple[Behaviour, ...] = ()
         self._backends: list[FakeRemote] = []

@@ -11,8 +11,9 @@ from qorch.audit.report import make_report
 from qorch.engine.remote.pacing import decode_throttle
 from qorch.model.job import JobState, QueuePlace
 from qorch.model.timing import Phase
+from qorch.model.usage import report_usage
 from qorch.ports.clock import WallClock
-from qorch.ports.records import Change, QueueMove
+from qorch.ports.records import Change, QueueMove, UsageRecord
 from qorch_jobs_db import open_store
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -82,3 +83,24 @@ def test_a_database_of_revision_0004_keeps_its_jobs_and_takes_their_places(tmp_p
         place = QueuePlace(3, WallClock().now())
         store.write([QueueMove(queued.job_id, queued.run_id, place)]).result()
         assert [job.queue_place for job in store.open_jobs()] == [place]
+
+
+def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_what_they_were_charged_for(tmp_path: Path) -> None:
+    """A paid run and a free one: of the paid one, jobs that the provider had are those whose usage is not known."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005-paid.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        states = [JobState.DONE, JobState.FAILED, JobState.UNKNOWN, JobState.SUBMITTED, JobState.CANCELLED]
+        for run_id in ("paid-run", "free-run"):
+            jobs = store.jobs(run_id)
+            assert [(job.state, job.usage) for job in jobs] == [(state, None) for state in states]
+            assert [str(job.queue_place) for job in jobs[3:]] == ["2,001st or later in the queue", "None"]
+            assert [len(store.attempts(job.job_id)) for job in jobs] == [1, 1, 1, 1, 0]
+            assert [span.span.resolution_ns for span in store.spans(run_id)] == [5 * 10**8]
+        unknown = store.jobs_without_usage()
+        assert [job.job_id for job in unknown] == ["paid-run/0.0.0", "paid-run/1.0.0", "paid-run/2.0.0"]
+        usage = report_usage(device_seconds=3)
+        store.write([UsageRecord(job.job_id, job.run_id, usage) for job in unknown[:2]]).result()
+        assert store.jobs_without_usage() == unknown[2:]
+        assert [job.usage for job in store.jobs("paid-run")] == [usage, usage, None, None, None]

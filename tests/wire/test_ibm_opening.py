@@ -25,6 +25,7 @@ from qorch.errors import (
 )
 from qorch.model.job import JobRequest, JobStatus, Payload, RemoteState
 from qorch.model.measurement import Measurement
+from qorch.model.usage import report_usage
 from qorch.ports.backend import Diagnosable, FindingStatus, RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.ports.policy import OnUnknown, Rate
@@ -377,13 +378,16 @@ def test_a_job_that_ran_too_long_says_what_to_raise() -> None:
         assert status.state is RemoteState.FAILED
         assert not status.is_repeatable
         assert status.error is not None
-        assert "max_time=1 s" in status.error
+        assert all(words in status.error for words in ("max_time=1 s", "1305", "is charged"))
+        assert status.usage == report_usage(device_seconds=1)
         with pytest.raises(JobFailedError, match="raise max_time=, or send fewer rows") as caught:
             await backend.fetch(job_id)
         assert not caught.value.is_repeatable
 
-    with serving(execute="5", time_scale=100.0) as running:
-        opened(f"{SMALL},max_time=1", environment(running.root), work)
+    for program in ("executor", "sampler"):
+        with serving(execute="5", time_scale=100.0) as running:
+            opened(f"{SMALL},max_time=1,program={program}", environment(running.root), work)
+            assert [job["max_seconds"] for job in running.jobs()] == [1]
 
 
 def test_a_used_up_instance_says_what_to_do() -> None:

@@ -1,13 +1,14 @@
 """Reads jobs, their attempts, plans and answers."""
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
+from qorch.model.usage import UsageState
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord
 from qorch_jobs_db.decoding import decode_attempt, decode_job, decode_job_plan, decode_raw_result
 from qorch_jobs_db.reading.database import Reading, at, of_run
-from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, RAW_RESULTS
+from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, RAW_RESULTS, RUNS
 
 
 class JobReading(Reading):
@@ -30,6 +31,18 @@ class JobReading(Reading):
         """See Store."""
         query = select(JOBS) if run_id is None else of_run(JOBS, run_id)
         return self._fetch(query.where(JOBS.c.state.in_(OPEN_STATES)).order_by(JOBS.c.number), decode_job)
+
+    def jobs_without_usage(self, run_id: str | None = None) -> list[JobRecord]:
+        """See Store."""
+        # By the index of a run's jobs: free runs may have very many.
+        charging = select(RUNS.c.run_id).where(or_(RUNS.c.charges.is_(None), RUNS.c.charges != 0))
+        query = select(JOBS).where(
+            JOBS.c.run_id.in_(charging if run_id is None else charging.where(RUNS.c.run_id == run_id)),
+            JOBS.c.provider_id.is_not(None),
+            JOBS.c.state.in_((*OVER_STATES, JobState.UNKNOWN)),
+            or_(JOBS.c.usage_state.is_(None), JOBS.c.usage_state == UsageState.PENDING.value),
+        )
+        return self._fetch(query.order_by(JOBS.c.number), decode_job)
 
     def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
         """See Store."""

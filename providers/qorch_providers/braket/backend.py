@@ -12,6 +12,7 @@ from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedEr
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
 from qorch.model.measurement import Measurement
+from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
@@ -32,6 +33,7 @@ from qorch_providers.braket.tasks.collection import AnswerCollector
 from qorch_providers.braket.tasks.memory import TaskMemory
 from qorch_providers.braket.tasks.search import TaskSearch
 from qorch_providers.braket.tasks.status import look_up, read_status
+from qorch_providers.braket.tasks.usage import fetch_usage, read_usage
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
 from qorch_providers.braket.wire.quotas import BraketQuotas
@@ -90,7 +92,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 
 
 class BraketBackend:
-    """See ``qorch.ports.backend.RemoteBackend`` and ``Diagnosable``. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage and Diagnosable. It lives in one event loop."""
 
     def __init__(
         self,
@@ -143,7 +145,7 @@ class BraketBackend:
 
     @property
     def calls(self) -> Counter[str]:
-        """How many requests were sent so far, by purpose: submit, poll, find, fetch, cancel, availability."""
+        """How many requests were sent so far, by purpose: submit, poll, usage, find, fetch, and so on."""
         return Counter(self._client.calls)
 
     async def open(self) -> None:
@@ -221,7 +223,15 @@ class BraketBackend:
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend: one by one, or a hundred a request."""
         tasks = await look_up(self._client, self._memory, provider_ids, device_arn=self._options.device_arn)
-        return {arn: read_status(task) for arn, task in tasks.items()}
+        is_simulator = self._options.is_simulator
+        return {
+            arn: replace(read_status(task), usage=read_usage(task, is_simulator=is_simulator))
+            for arn, task in tasks.items()
+        }
+
+    async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
+        """See ReportsUsage: on QPUs the task and its shots, one task a request; ``since`` is not needed."""
+        return await fetch_usage(self._client, provider_ids, is_simulator=self._options.is_simulator)
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend.

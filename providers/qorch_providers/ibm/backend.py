@@ -13,6 +13,7 @@ from qorch.errors import BusyError, CircuitError, QorchError, RejectedError, Unk
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
 from qorch.model.measurement import Measurement
+from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
@@ -29,6 +30,7 @@ from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import JobSearch
 from qorch_providers.ibm.jobs.status import JobWatch
+from qorch_providers.ibm.jobs.usage import fetch_usage
 from qorch_providers.ibm.labels import key_tag
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
 from qorch_providers.ibm.results.reading import read_answer
@@ -55,7 +57,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 
 
 class IbmBackend:
-    """See ``qorch.ports.backend.RemoteBackend`` and ``Diagnosable``. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage and Diagnosable. It lives in one event loop."""
 
     def __init__(self, name: str, options: Options, *, access: IbmAccess, clock: Clock, compiler: IsaCompiler) -> None:
         """Nothing is sent before ``open``."""
@@ -92,7 +94,7 @@ class IbmBackend:
 
     @property
     def calls(self) -> Counter[str]:
-        """How many requests were sent so far, by purpose: submit, poll, find, fetch, cancel, availability."""
+        """How many requests were sent so far, by purpose: submit, poll, usage, find, fetch, and so on."""
         return Counter(self._connector.calls)
 
     async def open(self) -> None:
@@ -166,6 +168,11 @@ class IbmBackend:
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend: one by one, or up to 200 a request."""
         return await (await self._connected()).watch.poll(provider_ids)
+
+    async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
+        """See ReportsUsage: seconds of the device, of up to 200 jobs a request."""
+        work = await self._connected()
+        return await fetch_usage(work.client, self._memory, provider_ids, since=since)
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend.

@@ -13,6 +13,7 @@ from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, U
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, RemoteState
 from qorch.model.measurement import Measurement
+from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Terms
@@ -23,6 +24,7 @@ from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, r
 from qorch_providers.ionq.diagnosis import diagnose, missing_machine
 from qorch_providers.ionq.jobs.inventory import list_keys
 from qorch_providers.ionq.jobs.search import Searches, look_up
+from qorch_providers.ionq.jobs.usage import fetch_usage
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
@@ -65,7 +67,7 @@ def open_backend(
 
 
 class IonqBackend:
-    """See ``qorch.ports.backend.RemoteBackend``. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend and ReportsUsage. It lives in one event loop."""
 
     def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access, clock: Clock) -> None:
         """Nothing is sent before ``open``."""
@@ -100,7 +102,7 @@ class IonqBackend:
 
     @property
     def calls(self) -> Counter[str]:
-        """How many requests were sent so far, by purpose: submit, poll, find, fetch, cancel, availability."""
+        """How many requests were sent so far, by purpose: submit, poll, usage, find, fetch, and so on."""
         return Counter(self._client.calls)
 
     async def prepare(self, circuits: Sequence[GateList]) -> None:
@@ -174,6 +176,10 @@ class IonqBackend:
         """See RemoteBackend: 25 jobs a request."""
         jobs = await look_up(self._client, provider_ids)
         return {job_id: job.status for job_id, job in jobs.items()}
+
+    async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
+        """See ReportsUsage: quantum compute time, of 25 jobs a request; ``since`` is not needed."""
+        return await fetch_usage(self._client, provider_ids)
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend.

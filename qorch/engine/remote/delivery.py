@@ -1,6 +1,8 @@
 """From a job at the provider to verified rows in the store."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from qorch.engine.journal import Journal
@@ -8,6 +10,7 @@ from qorch.engine.recorder import Recorder
 from qorch.engine.remote.poller import Poller, lost_job
 from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.remote.waits import Acceptance, Sightings, split_wait
 from qorch.engine.submission import block_records, shape_of
 from qorch.engine.submitter import read_verified
@@ -24,14 +27,15 @@ from qorch.model.job import JobResult, JobState, JobStatus, RawResult, RemoteSta
 from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
-from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord, Write
+from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord, UsageRecord, Write
 
 
 @dataclass
 class _Answer:
-    """What came back so far: kept even if it cannot be believed."""
+    """What came back so far: kept even if it cannot be believed. ``note_usage``: called as the job's end is written."""
 
     raw: RawResult | None = None
+    note_usage: Callable[[], Sequence[UsageRecord]] = tuple
     fetches: int = 0
     fetched_from_ns: int = 0
     missing_since_ns: int | None = None
@@ -48,6 +52,7 @@ class Delivery:
         *,
         poller: Poller,
         queue: QueueWatch,
+        usage: UsageWatch,
         retrier: Retrier,
         clock: Clock,
         fetches: int,
@@ -59,6 +64,7 @@ class Delivery:
         self._recorder = recorder
         self._poller = poller
         self._queue = queue
+        self._usage = usage
         self._retrier = retrier
         self._clock = clock
         self._fetches = fetches
@@ -95,6 +101,7 @@ class Delivery:
                     f" stays held; look for '{attempt.name_at_provider}' there, then `qorch recover` with --adopt or"
                     " --release"
                 )
+            answer.note_usage = partial(self._usage.note, record, status, attempt=attempt)
             if status.state is RemoteState.CANCELLED:
                 raise JobFailedError(f"job {record.job_id} ({provider_id}) was cancelled at the provider")
             result = await self._retrier.repeat(lambda: self._fetch(record, plan, answer, compute))
@@ -166,6 +173,7 @@ class Delivery:
         now = self._clock.now()
         writes: list[Write] = [record.moved(JobState.DONE, at=now, error=None)]
         writes += block_records(plan, result, position=record.position, created_at=now)
+        writes += answer.note_usage()
         if self._backend.capabilities.charges and answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now))
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
@@ -173,7 +181,7 @@ class Delivery:
 
     async def _end(self, record: JobRecord, state: JobState, answer: _Answer, error: str) -> None:
         now = self._clock.now()
-        writes: list[Write] = [record.moved(state, at=now, error=error)]
+        writes: list[Write] = [record.moved(state, at=now, error=error), *answer.note_usage()]
         if answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
         await self._journal.record(writes)

@@ -14,19 +14,23 @@ from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender
 from qorch.engine.remote.submitter import RemoteSubmitter
+from qorch.engine.remote.usage_watch import MOST_EARLIER, UsageWatch
 from qorch.engine.remote.window import RateWindow
 from qorch.engine.run_parts import RunParts
 from qorch.ports.backend import RemoteBackend
 
 
-def make_remote_submitter(backend: RemoteBackend, run: RunParts) -> RemoteSubmitter:
-    """The submitter of a run."""
+def make_remote_submitter(
+    backend: RemoteBackend, run: RunParts, *, most_earlier: int = MOST_EARLIER
+) -> RemoteSubmitter:
+    """The submitter of a run. ``most_earlier``: of how many earlier jobs it asks what they were charged for."""
     store, journal, clock, policy = run.store, run.journal, run.clock, run.policy
     polls = RateWindow(backend.terms.poll_rate, clock=clock)
     searches = RateWindow(backend.terms.find_rate, clock=clock)
     retrier = Retrier(policy.retry, clock=clock, random=run.random)
     poller = Poller(backend, retrier, window=polls, clock=clock, policy=policy.poll)
     queue = QueueWatch(journal, run.recorder, clock=clock)
+    usage = UsageWatch(backend, store, journal, polls=polls, clock=clock, most_earlier=most_earlier)
     reconciler = Reconciler(backend, journal, Finder(backend, retrier, window=searches), clock=clock)
     delivery = Delivery(
         backend,
@@ -34,6 +38,7 @@ def make_remote_submitter(backend: RemoteBackend, run: RunParts) -> RemoteSubmit
         run.recorder,
         poller=poller,
         queue=queue,
+        usage=usage,
         retrier=retrier,
         clock=clock,
         fetches=policy.retry.fetches,
@@ -56,6 +61,7 @@ def make_remote_submitter(backend: RemoteBackend, run: RunParts) -> RemoteSubmit
         retrier=retrier,
         poller=poller,
         queue=queue,
+        usage=usage,
         pacer=sender.pacer,
         sender=sender,
         delivery=delivery,

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qorch.engine.remote.idle import sleep_until_changed
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import JobFailedError, UnknownOutcomeError
@@ -93,7 +94,7 @@ class Poller:
             now_ns = self._clock.monotonic_ns()
             next_ns = min(watch.due_ns for watch in self._watches.values())
             if next_ns > now_ns:
-                await self._sleep((next_ns - now_ns) / 1e9)
+                await sleep_until_changed(self._changed, clock=self._clock, seconds=(next_ns - now_ns) / 1e9)
                 continue
             due = [name for name, watch in self._watches.items() if self._is_due(watch, now_ns)]
             try:
@@ -110,14 +111,6 @@ class Poller:
             return self._clock.monotonic_ns(), await self._backend.poll(provider_ids)
 
         return await self._window.call(poll)
-
-    async def _sleep(self, seconds: float) -> None:
-        waiting = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._changed.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
 
     def _is_due(self, watch: _Watch, now_ns: int) -> bool:
         return watch.due_ns - TOGETHER * watch.interval_ns <= now_ns

@@ -17,6 +17,7 @@ from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
 from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender, Sending
+from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.engine.submitter import Returned, Wanted
@@ -44,6 +45,7 @@ class RemoteSubmitter:
     payloads: Payloads
     poller: Poller
     queue: QueueWatch
+    usage: UsageWatch
     pacer: Pacer
     sender: Sender
     delivery: Delivery
@@ -68,6 +70,7 @@ class RemoteSubmitter:
         await self.recovery.cancel_unsent(self.run_id)
         await self.orphans.start(self.run_id)
         await self.recovery.start(self.run_id)
+        self.usage.start()
 
     async def wait_at(self, position: Position) -> None:
         """See Submitter."""
@@ -98,6 +101,7 @@ class RemoteSubmitter:
             await self.recovery.close()
             await self.poller.close()
             await self.queue.close()
+            await self.usage.close()
             await self.pacer.leave()
             await self.journal.flush()
         finally:

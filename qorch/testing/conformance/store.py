@@ -64,12 +64,17 @@ from qorch.testing.conformance.store_recovery import StoreRecoveryConformance
 from qorch.testing.conformance.store_runs import StoreRunsConformance
 from qorch.testing.conformance.store_sharing import StoreSharingConformance
 from qorch.testing.conformance.store_trimming import StoreTrimmingConformance
+from qorch.testing.conformance.store_usage import StoreUsageConformance
 
 _PATIENCE_SECONDS = 60
 
 
 class StoreConformance(
-    StoreRecoveryConformance, StoreRunsConformance, StoreSharingConformance, StoreTrimmingConformance
+    StoreRecoveryConformance,
+    StoreRunsConformance,
+    StoreSharingConformance,
+    StoreTrimmingConformance,
+    StoreUsageConformance,
 ):
     """The tests that every Store must pass. ``is_persistent`` False skips those that only a store on disk can pass."""
 

@@ -88,6 +88,8 @@ class AcceptedJob:
     digest: str = ""
     fetches: int = 0
     started_at: float | None = None
+    charged_seconds: float | None = None
+    counted_at: float = 0.0
 
 
 @dataclass(eq=False)
@@ -102,6 +104,8 @@ class FakeProvider:
     submission another one under its key is answered with that job, and refused if it has other bytes. ``queue_length``:
     so many places of its queue are told apart, and of a later one only that it is later; 0: it tells nothing of it.
     ``queue_seconds``: how much of ``run_seconds`` a job waits until it runs; None: it is called queued until its end.
+    ``charge_seconds``: of its device, for a job, whatever becomes of it; None: it reports no usage. ``count_seconds``:
+    from a job's end until its usage is complete.
     ``clock_error``: by how many seconds its clock, by which it dates submission and end, is fast at a time; None: it
     dates nothing.
     """
@@ -124,6 +128,8 @@ class FakeProvider:
     queue_length: int = 0
     queue_seconds: Callable[[], float] | None = None
     clock_error: Callable[[float], float] | None = None
+    charge_seconds: Callable[[], float] | None = None
+    count_seconds: Callable[[], float] = lambda: 0.0
     calls: "Counter[str]" = field(default_factory=Counter)
     letters: list[Letter] = field(default_factory=list)
     submitted_at: list[float] = field(default_factory=list)
@@ -248,19 +254,22 @@ class FakeProvider:
             return known.provider_id
         provider_id = f"job-{len(self._jobs) + 1}"
         accepted_at = at + self.accept_seconds()
+        done_at = accepted_at + self.run_seconds()
         self._jobs[provider_id] = AcceptedJob(
             provider_id,
             letter.key,
             letter.request,
             accepted_at,
             seen_at=accepted_at + self.list_seconds(),
-            done_at=accepted_at + self.run_seconds(),
+            done_at=done_at,
             failure=self.failures(),
             spoiled=self.spoils(),
             lost=self.losses(letter.request),
             submitted_at=at,
             digest=letter.digest,
             started_at=None if self.queue_seconds is None else accepted_at + self.queue_seconds(),
+            charged_seconds=None if self.charge_seconds is None else self.charge_seconds(),
+            counted_at=done_at + self.count_seconds(),
         )
         return provider_id
 

@@ -33,6 +33,7 @@ from qorch.model.job import (
 )
 from qorch.model.label import JobLabel
 from qorch.model.measurement import Measurement
+from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
 from qorch.ports.backend import Capabilities
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Terms
@@ -126,6 +127,12 @@ class FakeRemote:
         known = [jobs[name] for name in provider_ids if name in jobs]
         return {job.provider_id: self._status(job) for job in known if job.seen_at <= now}
 
+    async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
+        """See ReportsUsage."""
+        await self._ask("usage")
+        jobs = self.provider.jobs
+        return {name: self._usage(jobs[name]) for name in provider_ids if name in jobs}
+
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend; the times of jobs are by the provider's clock, ``since`` by the client's."""
         await self._ask("find")
@@ -196,6 +203,12 @@ class FakeRemote:
             return BusyError("too many requests", retry_after_seconds=self.provider.wait_seconds())
         return None if fault is None else BusyError(f"{self.name} gave no answer")
 
+    def _usage(self, job: AcceptedJob) -> ReportedUsage:
+        if self.provider.charge_seconds is None:
+            return NO_USAGE
+        is_counted = job.is_cancelled or job.counted_at <= self.provider.now()
+        return report_usage(device_seconds=job.charged_seconds) if is_counted else PENDING_USAGE
+
     def _status(self, job: AcceptedJob) -> JobStatus:
         if job.is_cancelled:
             state = RemoteState.CANCELLED
@@ -215,4 +228,5 @@ class FakeRemote:
             label=label,
             queue_position=position,
             queue_position_is_least=is_least,
+            usage=self._usage(job),
         )

@@ -180,6 +180,18 @@ class MemoryStore:
         """See Store."""
         return [job for job in self.jobs(run_id) if job.state in OPEN_STATES]
 
+    def jobs_without_usage(self, run_id: str | None = None) -> list[JobRecord]:
+        """See Store."""
+        runs = self._read().runs
+        return [
+            job
+            for job in self.jobs(run_id)
+            if job.provider_id is not None
+            and (job.state in OVER_STATES or job.state is JobState.UNKNOWN)
+            and (job.usage is None or not job.usage.is_final)
+            and runs[job.run_id].charges is not False
+        ]
+
     def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:
         """See Store."""
         return [job for job in self.jobs(run_id) if job.position == position]

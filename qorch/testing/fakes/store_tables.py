@@ -23,6 +23,7 @@ from qorch.ports.records import (
     SpanRecord,
     StepRecord,
     StopRequest,
+    UsageRecord,
     Write,
 )
 from qorch.testing.fakes.store_runs import missing_run, replace_run
@@ -92,7 +93,7 @@ class MemoryTables:
             del kept[:-_KEPT_CHECKPOINTS]
         elif isinstance(record, ReleasedRows):
             self._release(record)
-        elif isinstance(record, JobRecord | QueueMove | AttemptRecord | JobPlan | RawRecord):
+        elif isinstance(record, _ChangesJob):
             self._replace_of_job(record)
         else:
             self._replace_of_run(record)
@@ -109,12 +110,14 @@ class MemoryTables:
         else:
             self.steps[record.run_id, record.step] = record
 
-    def _replace_of_job(self, record: JobRecord | QueueMove | AttemptRecord | JobPlan | RawRecord) -> None:
+    def _replace_of_job(self, record: "_ChangesJob") -> None:
         if isinstance(record, JobRecord):
             known = self.jobs.get(record.job_id, record)
-            self.jobs[record.job_id] = replace(record, queue_place=known.queue_place)
+            self.jobs[record.job_id] = replace(record, queue_place=known.queue_place, usage=known.usage)
         elif isinstance(record, QueueMove):
             self.jobs[record.job_id] = replace(self.jobs[record.job_id], queue_place=record.place)
+        elif isinstance(record, UsageRecord):
+            self.jobs[record.job_id] = replace(self.jobs[record.job_id], usage=record.usage)
         elif isinstance(record, AttemptRecord):
             self.attempts.setdefault(record.job_id, {})[record.ordinal] = record
         elif isinstance(record, JobPlan):
@@ -136,9 +139,10 @@ class MemoryTables:
                 del owners[claim]
 
 
-_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord | QueueMove
+_OfJob = AttemptRecord | BlockRecord | LedgerRecord | JobPlan | RawRecord | QueueMove | UsageRecord
+_ChangesJob = JobRecord | QueueMove | UsageRecord | AttemptRecord | JobPlan | RawRecord
 
 
 def _generation(record: Write) -> int:
-    """Runs before all else, and jobs before their places: one call may hold what belongs together in any order."""
-    return 0 if isinstance(record, RunRecord) else 2 if isinstance(record, QueueMove) else 1
+    """Runs before all else, and jobs before what changes them: one call may hold what belongs together in any order."""
+    return 0 if isinstance(record, RunRecord) else 2 if isinstance(record, QueueMove | UsageRecord) else 1

@@ -1,10 +1,12 @@
 """Where jobs are: each by its own document, or many at a time from the list."""
 
+import datetime
 from collections.abc import Sequence
 from types import MappingProxyType
 
 from qorch.errors import BusyError
 from qorch.model.job import JobStatus, RemoteState
+from qorch.model.usage import report_usage
 from qorch.ports.clock import Clock
 from qorch_providers.http import ask_each, clean
 from qorch_providers.ibm.jobs.memory import JobMemory
@@ -111,27 +113,40 @@ def _ran_too_long(job: IbmJobView) -> bool:
     return status == _TOO_LONG or (job.code == RAN_TOO_LONG and _STATES.get(status) in OVER)
 
 
-async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJobView]:
-    """The jobs by id; those that IBM does not know are missing. Raises what IbmClient raises."""
+async def look_up(
+    client: IbmClient,
+    memory: JobMemory,
+    job_ids: Sequence[str],
+    *,
+    purpose: str = "poll",
+    since: datetime.datetime | None = None,
+) -> dict[str, IbmJobView]:
+    """The jobs by id; those that IBM does not know are missing. Raises what IbmClient raises.
+
+    ``since``: none of the jobs was made before; None: it is as ``memory`` knows.
+    """
     unique = list(dict.fromkeys(job_ids))
-    found = await _list_jobs(client, memory, unique) if len(unique) > MOST_GETS else {}
+    listed = [job_id for job_id in unique if since is not None or memory.knows(job_id)]
+    oldest = since or memory.oldest(listed)
+    found: dict[str, IbmJobView] = {}
+    if oldest is not None and len(listed) > MOST_GETS:
+        found = await _list_jobs(client, memory, listed, since=oldest, purpose=purpose)
     rest = [job_id for job_id in unique if job_id not in found]
-    for job in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest, at_once=AT_ONCE):
+    for job in await ask_each(lambda job_id: client.job(job_id, purpose=purpose), rest, at_once=AT_ONCE):
         if job is not None:
             found[job.job_id] = job
             memory.note_seen(job)
     return found
 
 
-async def _list_jobs(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJobView]:
+async def _list_jobs(
+    client: IbmClient, memory: JobMemory, job_ids: Sequence[str], *, since: datetime.datetime, purpose: str
+) -> dict[str, IbmJobView]:
     """Those of the jobs that a few pages of the list show, as far as that takes fewer requests than asking each."""
-    wanted = {job_id for job_id in job_ids if memory.knows(job_id)}
-    since = memory.oldest(list(wanted))
-    if since is None or len(wanted) <= MOST_GETS:
-        return {}
+    wanted = set(job_ids)
     found: dict[str, IbmJobView] = {}
     for number in range(-(-len(wanted) // MOST_GETS)):
-        page = await client.jobs([("created_after", as_query(since))], offset=number * PAGE_JOBS, purpose="poll")
+        page = await client.jobs([("created_after", as_query(since))], offset=number * PAGE_JOBS, purpose=purpose)
         for job in page.jobs:
             memory.note_seen(job)
             if job.job_id in wanted:
@@ -145,6 +160,7 @@ def _status_of(
     job: IbmJobView, state: RemoteState, times: IbmTimes = _NO_TIMES, *, error: str | None = None
 ) -> JobStatus:
     key, label = read_tags(job.tags)
+    charged = times.charged_seconds if job.charged_seconds is None else job.charged_seconds
     return JobStatus(
         state,
         error=error,
@@ -154,4 +170,6 @@ def _status_of(
         ended_at=times.ended_at or job.ended_at,
         key=key,
         label=label,
+        # No job of IBM's has no usage: one that never ran is charged for 0 seconds.
+        usage=report_usage(device_seconds=charged) if state in OVER else None,
     )

@@ -60,7 +60,7 @@ class AcceptedIbmJob:
 
 
 class IbmClient:
-    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, find, fetch, cancel, availability.
+    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, usage, find, fetch, and so on.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the credentials were refused.
@@ -122,9 +122,9 @@ class IbmClient:
             return None
         return self._check(response)
 
-    async def times(self, job_id: str) -> IbmTimes:
-        """When a job began to run and ended."""
-        response = await self._ask("poll", "GET", f"/jobs/{job_id}/metrics")
+    async def times(self, job_id: str, *, purpose: str = "poll") -> IbmTimes:
+        """When a job began to run and ended, and what it was charged for."""
+        response = await self._ask(purpose, "GET", f"/jobs/{job_id}/metrics")
         return await self._read(self._check(response), decode_times)
 
     async def cancel(self, job_id: str) -> None:

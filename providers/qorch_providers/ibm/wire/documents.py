@@ -18,7 +18,8 @@ T = TypeVar("T")
 class IbmJobView:
     """What IBM says of a job. ``status``: IBM's word. ``code``: of the reason, None if there is none.
 
-    ``charged_seconds``: of the device; None as long as IBM has not counted them.
+    ``charged_seconds``: of the device; None as long as IBM has not counted them. ``tells_usage``: whether the document
+    says how far that is.
     """
 
     job_id: str
@@ -29,6 +30,7 @@ class IbmJobView:
     ended_at: datetime.datetime | None = None
     tags: tuple[str, ...] = ()
     charged_seconds: float | None = None
+    tells_usage: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ class IbmPage:
 
 @dataclass(frozen=True)
 class IbmTimes:
-    """When a job began to run and ended; None if that is not known."""
+    """When a job began to run and ended, and what it was charged for; None if that is not known."""
 
     started_at: datetime.datetime | None = None
     ended_at: datetime.datetime | None = None
+    charged_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class _TimestampsWire(msgspec.Struct):
 
 class _MetricsWire(msgspec.Struct):
     timestamps: msgspec.Raw = _NOTHING
+    usage: msgspec.Raw = _NOTHING
 
 
 class _DeviceStateWire(msgspec.Struct):
@@ -185,9 +189,10 @@ def decode_page(body: bytes) -> IbmPage:
 
 
 def decode_times(body: bytes) -> IbmTimes:
-    """The times in a job's metrics. Raises InvalidResultError."""
-    found = _read(_decode(body, _MetricsWire).timestamps, _TimestampsWire) or _TimestampsWire()
-    return IbmTimes(_time(found.running), _time(found.finished))
+    """The times and the usage in a job's metrics. Raises InvalidResultError."""
+    wire = _decode(body, _MetricsWire)
+    found = _read(wire.timestamps, _TimestampsWire) or _TimestampsWire()
+    return IbmTimes(_time(found.running), _time(found.finished), _charged_seconds(wire.usage))
 
 
 def decode_state(body: bytes) -> IbmDeviceState:
@@ -233,8 +238,6 @@ def _read_job(wire: _JobWire) -> IbmJobView:
     status = _read(state.status, str) or _read(wire.status, str)
     if not status:
         raise InvalidResultError(f"expected a job, found a document without a status: {wire.id}")
-    usage = _read(wire.usage, _UsageWire) or _UsageWire()
-    is_counted = (_read(usage.status, str) or "").lower() == "complete"
     return IbmJobView(
         wire.id,
         status,
@@ -243,8 +246,16 @@ def _read_job(wire: _JobWire) -> IbmJobView:
         _time(wire.created),
         _time(wire.ended),
         tuple(_read(wire.tags, list[str]) or ()),
-        _read(usage.seconds, float) if is_counted else None,
+        _charged_seconds(wire.usage),
+        bool(_read((_read(wire.usage, _UsageWire) or _UsageWire()).status, str)),
     )
+
+
+def _charged_seconds(raw: msgspec.Raw) -> float | None:
+    """The seconds in a usage that is complete."""
+    usage = _read(raw, _UsageWire) or _UsageWire()
+    is_counted = (_read(usage.status, str) or "").lower() == "complete"
+    return _read(usage.seconds, float) if is_counted else None
 
 
 def _read_line(wire: _LineWire) -> IbmDeviceLine:

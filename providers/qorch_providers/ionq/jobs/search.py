@@ -185,27 +185,27 @@ class Age:
         self._last = time
 
 
-async def look_up(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
+async def look_up(client: IonqClient, ids: Sequence[str], *, purpose: str = "poll") -> dict[str, IonqJob]:
     """The jobs with these ids, by id; those that IonQ does not know are missing."""
     unique = list(dict.fromkeys(ids))
     chunks = [unique[start : start + PAGE_ROWS] for start in range(0, len(unique), PAGE_ROWS)]
     found: dict[str, IonqJob] = {}
-    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk), chunks, at_once=AT_ONCE):
+    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk, purpose), chunks, at_once=AT_ONCE):
         found |= jobs
     rest = [job_id for job_id in unique if job_id not in found]
-    for answer in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest, at_once=AT_ONCE):
+    for answer in await ask_each(lambda job_id: client.job(job_id, purpose=purpose), rest, at_once=AT_ONCE):
         if answer is not None:
             found[answer[1].job_id] = answer[1]
     return found
 
 
-async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, IonqJob]:
+async def _look_up_some(client: IonqClient, ids: Sequence[str], purpose: str) -> dict[str, IonqJob]:
     """Those jobs that one filtered list has; a server may ignore the filter, so other jobs are left out."""
     if len(ids) == 1 or not client.has_list:
         return {}
     found: dict[str, IonqJob] = {}
     try:
-        async with aclosing(client.pages([("ids", job_id) for job_id in ids], purpose="poll")) as pages:
+        async with aclosing(client.pages([("ids", job_id) for job_id in ids], purpose=purpose)) as pages:
             async for page in pages:
                 asked = {job.job_id: job for job in page.jobs if job.job_id in ids and job.odd_status is None}
                 found |= asked
@@ -217,6 +217,6 @@ async def _look_up_some(client: IonqClient, ids: Sequence[str]) -> dict[str, Ion
         if error.retry_after_seconds is not None:
             raise
         # Perhaps only the list fails. One job is asked for by itself: if that works, so do the others.
-        answer = await client.job(next(job_id for job_id in ids if job_id not in found), purpose="poll")
+        answer = await client.job(next(job_id for job_id in ids if job_id not in found), purpose=purpose)
         found |= {answer[1].job_id: answer[1]} if answer is not None else {}
     return found

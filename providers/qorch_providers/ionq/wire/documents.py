@@ -20,6 +20,7 @@ from qorch.model.label import JobLabel
 from qorch_providers.http import clean
 from qorch_providers.ionq.labels import CONTEXT_FIELD, DIGEST_FIELD, JOB_FIELD, KEY_FIELD, ROWS_FIELD
 from qorch_providers.ionq.wire.sanitise import check_id, is_path
+from qorch_providers.ionq.wire.usage import read_usage
 
 T = TypeVar("T")
 
@@ -78,6 +79,8 @@ class _Job(msgspec.Struct):
     predicted_execution_time: msgspec.Raw = _NULL
     shots: msgspec.Raw = _NULL
     stats: msgspec.Raw = _NULL
+    cost_model: msgspec.Raw = _NULL
+    dry_run: msgspec.Raw = _NULL
 
 
 class _Listing(msgspec.Struct):
@@ -319,6 +322,9 @@ def _status(job: _Job, state: RemoteState) -> JobStatus:
         key=_whole_key(job),
         # Children carry their job's metadata too, and there may be thousands.
         label=_label(job, job.metadata or {}) if job.parent_job_id is None else None,
+        usage=read_usage(state, job.stats, cost_model=job.cost_model, dry_run=job.dry_run)
+        if job.parent_job_id is None
+        else None,
     )
 
 

@@ -8,9 +8,9 @@ A vendor's tests supply a ``ProviderHarness``, a loopback server of the protocol
             with MyServer() as server:
                 yield MyHarness(server)
 
-Read ``harness.py`` first: it says what a server can be told to do. ``submission.py``, ``questions.py``, ``results.py``
-and ``adoption.py`` are the checks, ``base.py`` is what they share; every check of ``BackendConformance`` runs too, each
-job over the wire.
+Read ``harness.py`` first: it says what a server can be told to do. ``submission.py``, ``questions.py``, ``results.py``,
+``usage.py`` and ``adoption.py`` are the checks, ``base.py`` is what they share; every check of ``BackendConformance``
+runs too, each job over the wire.
 """
 
 from qorch.testing.conformance.remote.adoption import AdoptionChecks
@@ -18,9 +18,10 @@ from qorch.testing.conformance.remote.harness import Behaviour, ProviderHarness
 from qorch.testing.conformance.remote.questions import QuestionChecks
 from qorch.testing.conformance.remote.results import ResultChecks
 from qorch.testing.conformance.remote.submission import SubmissionChecks
+from qorch.testing.conformance.remote.usage import UsageChecks
 
 __all__ = ["Behaviour", "ProviderHarness", "RemoteBackendConformance"]
 
 
-class RemoteBackendConformance(SubmissionChecks, QuestionChecks, ResultChecks, AdoptionChecks):
+class RemoteBackendConformance(SubmissionChecks, QuestionChecks, ResultChecks, UsageChecks, AdoptionChecks):
     """Subclass it and give the fixture ``provider``; see BackendConformance and SubmissionChecks for the attributes."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from qorch.errors import BusyError, CredentialsError, InvalidResultError, JobMissingError, QorchError
-from qorch.ports.backend import RemoteBackend
+from qorch.ports.backend import RemoteBackend, ReportsUsage
 from qorch.testing.conformance.remote.base import RemoteChecks, SentJob, long_ago
 from qorch.testing.conformance.remote.harness import Behaviour
 
@@ -15,6 +15,7 @@ QUESTIONS: dict[str, Question] = {
     "find": lambda backend, sent: backend.find([sent.key], since=long_ago()),
     "list_keys": lambda backend, sent: backend.list_keys(since=long_ago(), known=()),
     "fetch": lambda backend, sent: _fetch_and_read(backend, sent),
+    "fetch_usage": lambda backend, sent: _fetch_usage(backend, sent),
     "availability": lambda backend, sent: backend.availability(),
 }
 
@@ -32,8 +33,8 @@ class QuestionChecks(RemoteChecks):
             await self.wait(backend, sent.provider_id)
             with self.server(loss):
                 answer = await _outcome(QUESTIONS[name](backend, sent))
-            # Some have nothing to ask: no list, or no question about the device.
-            is_unasked = name in ("list_keys", "availability") and not isinstance(answer, QorchError)
+            # Some have nothing to ask: no list, no usage, or no question about the device.
+            is_unasked = name in ("list_keys", "availability", "fetch_usage") and not isinstance(answer, QorchError)
             is_unread = name == "fetch" and loss is Behaviour.GARBLED and isinstance(answer, InvalidResultError)
             assert is_unasked or is_unread or isinstance(answer, BusyError), f"a lost {name} became {answer!r}"
             assert not isinstance(await _outcome(QUESTIONS[name](backend, sent)), QorchError)
@@ -113,3 +114,9 @@ async def _outcome(question: Awaitable[object]) -> object:
         return await question
     except QorchError as error:
         return error
+
+
+async def _fetch_usage(backend: RemoteBackend, sent: SentJob) -> object:
+    if isinstance(backend, ReportsUsage):
+        return await backend.fetch_usage([sent.provider_id], since=long_ago())
+    return None
