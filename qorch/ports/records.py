@@ -12,6 +12,7 @@ from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState, QueueP
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
+from qorch.ports.provider_sessions import ProviderSessionRecord
 
 
 class RunState:
@@ -349,6 +350,7 @@ Write = (
     | SpanRecord
     | CheckpointRecord
     | LedgerRecord
+    | ProviderSessionRecord
     | RunMove
     | StopRequest
 )

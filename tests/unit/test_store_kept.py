@@ -13,6 +13,7 @@ from qorch.model.job import JobState, QueuePlace
 from qorch.model.timing import Phase
 from qorch.ports.clock import WallClock
 from qorch.ports.records import Change, QueueMove
+from qorch.testing.conformance.store_records import make_provider_session
 from qorch_jobs_db import open_store
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -82,3 +83,19 @@ def test_a_database_of_revision_0004_keeps_its_jobs_and_takes_their_places(tmp_p
         place = QueuePlace(3, WallClock().now())
         store.write([QueueMove(queued.job_id, queued.run_id, place)]).result()
         assert [job.queue_place for job in store.open_jobs()] == [place]
+
+
+def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_provider_sessions(tmp_path: Path) -> None:
+    """Two sessions of a run at IBM Quantum, and a job that is queued there: written before qorch opened sessions."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        report = make_report(store, "kept")
+        assert (report.steps, report.executions, report.jobs) == (3, 12, 6)
+        [queued] = store.open_jobs()
+        assert store.job_plan(queued.job_id) is not None
+        assert store.provider_sessions() == []
+        opening = make_provider_session(queued.run_id)
+        store.write([opening]).result()
+        assert store.open_provider_sessions(queued.run_id) == [opening]
