@@ -7,6 +7,7 @@ import typer
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside, print_json, print_table
+from qorch.cli.provider_sessions import describe_session, print_sessions
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def recover(
 ) -> int:
     """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
-    Waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where
-    `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
+    Sessions that were left open at a provider are closed. Waits for what is still queued; Ctrl-C loses nothing. Never
+    submits anything. Results go into the database, where `qorch train --resume` finds them. Exits with 4 while jobs are
+    held, and with 1 if nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
@@ -45,9 +47,11 @@ def recover(
     with open_database(db) as store:
         released = _decide(store, release or [], adopt or [])
         wanted = None if run is None else require_run(store, run).run_id
-        run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
+        owners = [job.run_id for job in store.open_jobs(wanted)]
+        owners += [session.run_id for session in store.open_provider_sessions(wanted)]
+        run_ids = list(dict.fromkeys(owners))
         if run_ids:
-            print_aside(f"looking up the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
+            print_aside(f"looking up what is open of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
         ended = recover_runs(store, run_ids, config=read_config(), clock=WallClock())
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], held=held, as_json=as_json)
@@ -74,16 +78,19 @@ def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRe
 
 def _print(ended: "list[RunRecovery]", *, held: int, as_json: bool) -> None:
     documents = [document for recovery in ended for document in _describe(recovery)]
+    sessions = [describe_session(session) for recovery in ended for session in recovery.sessions]
     if as_json:
-        print_json({"jobs": documents, "held": held})
-    elif documents:
+        print_json({"jobs": documents, "held": held, "sessions": sessions})
+        return
+    if documents:
         columns = ("run", "job", "executions", "ending", "reason")
         print_table(
             columns,
             [[document[column] for column in columns] for document in documents],
             optional=("run", "executions"),
         )
-    else:
+    print_sessions(sessions, title="Sessions at the provider")
+    if not documents and not sessions:
         print("nothing is open")
 
 

@@ -32,8 +32,9 @@ MAYBE_OPEN = (ProviderSessionState.OPENING, ProviderSessionState.OPEN, ProviderS
 class SessionPlan:
     """A session as it is about to be opened: enough to recognise it in the provider's list, also weeks later.
 
-    ``key``: a random name, which is qorch's own. ``device`` and ``mode``: the provider's words. ``max_ttl_seconds``:
-    the longest that it may stay open, from which the provider closes it by itself; None if it was not asked for.
+    ``key``: its name in the database, which the provider need not know. ``device`` and ``mode``: the provider's words.
+    ``max_ttl_seconds``: the longest that it may stay open, after which the provider closes it by itself; None if
+    nothing was asked for.
     ``planned_at``: when the opening was sent at the earliest, by the provider's clock as far as that is known.
     """
 
@@ -80,10 +81,15 @@ class ProviderSessions(Protocol):
     no jobs any more; the same job may go into another one.
     """
 
-    def plan_session(self, *, key: str) -> SessionPlan | None:
-        """The session that is to be opened now; None if every job runs by itself.
+    @property
+    def session_mode(self) -> str:
+        """The provider's word for the sessions in which jobs are to run; empty if every job runs by itself."""
+        ...
 
-        With ``key``, a random hexadecimal text, it is made as different from other sessions as the protocol allows.
+    def plan_session(self, *, key: str) -> SessionPlan:
+        """The session that is to be opened now, as different from others as the protocol allows: that is by its key.
+
+        ``key``: 64 hexadecimal digits that no other session has.
         """
         ...
 

@@ -86,7 +86,7 @@ def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
 def _scripts(folder: Path, *, next_one: str) -> Path:
     scripts = folder / "migrations"
     shutil.copytree(MIGRATIONS, scripts)
-    (scripts / "versions" / "0006_note.py").write_text(next_one)
+    (scripts / "versions" / "0007_note.py").write_text(next_one)
     return scripts
 
 

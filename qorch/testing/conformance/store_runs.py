@@ -69,7 +69,7 @@ class StoreRunsConformance:
         assert len(store.jobs("gone")) == 2
 
     def test_books_outlive_a_run(self, store: Store) -> None:
-        """With keep_books jobs, attempts, ledger, provider sessions and plans of open jobs stay; it is listed no longer."""
+        """With keep_books jobs, attempts, ledger, provider sessions and open plans stay; it is listed no longer."""
         _write_whole_run(store, "paid")
         jobs, ledger, attempts = store.jobs("paid"), store.ledger("paid"), store.attempts("paid/0.0.0")
         store.delete_run("paid", keep_books=True)
