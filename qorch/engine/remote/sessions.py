@@ -101,7 +101,10 @@ class RemoteSessions:
             )
 
     async def close(self, *, patience_seconds: float) -> None:
-        """Close all that this process has opened, or give that up after so long and leave it to the next start."""
+        """Close all that this process has opened, or give that up after so long and leave it to the next start.
+
+        May be called twice: what is left is then not this process's any more.
+        """
         try:
             async with asyncio.timeout(patience_seconds):
                 await self._end_opening(patience_seconds / 2)
@@ -112,6 +115,7 @@ class RemoteSessions:
         finally:
             await self._cancel()
         still_open = [record for record in self._own.values() if record.state in MAYBE_OPEN]
+        self._own, self._current = {}, None
         if still_open:
             _log.warning(
                 "%d sessions of %s may still be open: `qorch recover`, or the next run there, closes them",
