@@ -3,27 +3,23 @@
 import asyncio
 import datetime
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from ibm_bench import IbmBench, opened
-from ibm_vendor import environment
+from ibm_clients import asked, connected
 from scripted_server import Request, ScriptedServer, reply, reset
 
 from qorch.errors import BusyError, InvalidResultError, JobMissingError, UnknownOutcomeError, UnreachableError
 from qorch.model.job import RemoteState
 from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
-from qorch_providers.ibm.access import read_access
-from qorch_providers.ibm.connection import Connector
 from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import MOST_TAGS, JobSearch
 from qorch_providers.ibm.jobs.status import MOST_GETS, JobWatch
 from qorch_providers.ibm.labels import tags_of
-from qorch_providers.ibm.options import parse_options
 from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -41,27 +37,6 @@ def bench() -> Iterator[IbmBench]:
     """An emulator whose jobs stay in the queue."""
     with opened(faults="post:stuck") as made:
         yield made
-
-
-@asynccontextmanager
-async def connected(root: str, crn: str) -> AsyncIterator[IbmClient]:
-    """A client of an instance."""
-    options = parse_options(f"ibm_lagos,instance={crn}")
-    connector = Connector(read_access(environment(root), options), options, clock=WallClock())
-    try:
-        yield await connector.connect()
-    finally:
-        await connector.close()
-
-
-def asked(bench: IbmBench, work: Callable[[IbmClient], Any]) -> Any:
-    """Run with a client of the emulator."""
-
-    async def main() -> Any:
-        async with connected(bench.emulator.root, bench.emulator.crns["first"]) as client:
-            return await work(client)
-
-    return asyncio.run(main())
 
 
 def scripted(answer: Callable[[Request], Any], work: Callable[[IbmClient], Any]) -> Any:
