@@ -131,15 +131,13 @@ def test_a_plan_without_sessions_says_what_to_do(tmp_path: Path) -> None:
     second = {"QISKIT_IBM_INSTANCE": "second"}
     (tmp_path / "a").mkdir()
     with start(QUICK) as emulator:
-        options = f"{DEVICE},settle=0.1,rows=2"
+        session, batch = (f"{DEVICE},settle=0.1,rows=2,mode={mode}" for mode in ("session", "batch"))
         with (
-            watched_run(
-                IBM, emulator, tmp_path / "a", options=f"{options},mode=session", environment=second
-            ) as watched,
+            watched_run(IBM, emulator, tmp_path / "a", options=session, environment=second) as watched,
             pytest.raises(RejectedError, match="choose mode=batch"),
         ):
             watched.run.execute(work_of(4))
-        with watched_run(IBM, emulator, tmp_path, options=f"{options},mode=batch", environment=second) as watched:
+        with watched_run(IBM, emulator, tmp_path, options=batch, environment=second) as watched:
             check_values(watched.run.execute(work_of(4))[0])
         sessions = emulator.truth()["sessions"]  # type: ignore[typeddict-item]
     assert [(each["mode"], each["state"]) for each in sessions] == [("batch", "closed")]
