@@ -60,10 +60,10 @@ class IbmSessions:
         listed = [each for each in await self._list(plan) if each.session_id not in known]
         unused = [each for each in listed if await self._is_unused(each)]
         ttls = {each.session_id: await self._client.session_ttl(each.session_id) for each in unused}
-        ours = [session_id for session_id, ttl in ttls.items() if ttl == plan.max_ttl_seconds]
+        ours = [each for each in unused if ttls[each.session_id] == plan.max_ttl_seconds]
         if len(ours) == 1:
-            return ours[0]
-        doubtful = ours or [each.session_id for each in unused if not each.is_over and _is_cut(ttls, each, plan)]
+            return ours[0].session_id
+        doubtful = [each.session_id for each in ours or unused if not each.is_over and _may_be(ttls, each, plan)]
         if doubtful:
             raise UnknownOutcomeError(_tell_doubt(plan, doubtful))
         return None
@@ -102,10 +102,10 @@ def _fits(session: IbmWorkload, plan: SessionPlan) -> bool:
     return made_at is None or plan.planned_at - BEFORE <= made_at <= plan.planned_at + AFTER
 
 
-def _is_cut(ttls: dict[str, int | None], session: IbmWorkload, plan: SessionPlan) -> bool:
-    """Whether IBM may have given the session less time than the plan asked for."""
+def _may_be(ttls: dict[str, int | None], session: IbmWorkload, plan: SessionPlan) -> bool:
+    """Whether its longest time is that of the plan, or less, as IBM may have cut it short."""
     ttl = ttls[session.session_id]
-    return ttl is None or plan.max_ttl_seconds is None or ttl < plan.max_ttl_seconds
+    return ttl is None or plan.max_ttl_seconds is None or ttl <= plan.max_ttl_seconds
 
 
 def _tell_doubt(plan: SessionPlan, session_ids: Sequence[str]) -> str:
