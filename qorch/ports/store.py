@@ -141,7 +141,7 @@ class Jobs(Protocol):
         ...
 
 
-class ProviderSessionBook(Protocol):
+class SessionHistory(Protocol):
     """Reads the sessions that were opened at providers."""
 
     def provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
@@ -153,7 +153,7 @@ class ProviderSessionBook(Protocol):
         ...
 
 
-class RunHistory(Runs, Jobs, ProviderSessionBook, Protocol):
+class RunHistory(Runs, Jobs, SessionHistory, Protocol):
     """Reads all that happened in runs."""
 
 

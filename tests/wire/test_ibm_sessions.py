@@ -17,8 +17,8 @@ from qorch.model.job import JobState
 from qorch.ports.clock import WallClock
 from qorch.ports.provider_sessions import ProviderSessionState, SessionPlan
 from qorch_providers.emulators.ibm import start
+from qorch_providers.ibm.jobs.sessions import TTL_SHARE, IbmSessions, ttl_of
 from qorch_providers.ibm.options import MAX_TTL_SECONDS, ExecutionMode, parse_options
-from qorch_providers.ibm.sessions import TTL_SHARE, IbmSessions, ttl_of
 from qorch_providers.ibm.wire.session_documents import decode_workloads, in_session
 
 KEY = "00000123" + "0" * 56

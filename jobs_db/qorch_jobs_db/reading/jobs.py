@@ -18,7 +18,7 @@ from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, PROVIDER_SESSIONS, R
 
 
 class JobReading(Reading):
-    """``qorch.ports.store.Jobs`` and ``ProviderSessionBook``."""
+    """``qorch.ports.store.Jobs`` and ``SessionHistory``."""
 
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
         """See Store."""

@@ -29,11 +29,11 @@ from qorch_providers.ibm.diagnosis import diagnose
 from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import JobSearch
+from qorch_providers.ibm.jobs.sessions import IbmSessions, ttl_of, wire_mode
 from qorch_providers.ibm.jobs.status import JobWatch
 from qorch_providers.ibm.labels import key_tag
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
 from qorch_providers.ibm.results.reading import read_answer
-from qorch_providers.ibm.sessions import IbmSessions, ttl_of, wire_mode
 from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.session_documents import in_session
 from qorch_providers.list_health import ListHealth

@@ -9,12 +9,12 @@ from qorch.errors import UnknownOutcomeError
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord, ProviderSessions, ProviderSessionState
-from qorch.ports.store import ProviderSessionBook, SharedState
+from qorch.ports.store import SessionHistory, SharedState
 
 ABSENT_REASON = "no list of the provider shows it"
 
 
-class SessionStore(ProviderSessionBook, SharedState, Protocol):
+class SessionStore(SessionHistory, SharedState, Protocol):
     """Reads provider sessions, and which runs a process works on."""
 
 
