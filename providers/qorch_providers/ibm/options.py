@@ -23,7 +23,7 @@ MAX_SECONDS = 10_800
 MAX_TTL_SECONDS = 28_800
 """The longest that a session or batch may stay open, as IBM documents it."""
 MIN_TTL_SECONDS = 600
-"""Sessions are told apart by their longest time (see ``jobs.sessions``): shorter ones leave too little room for that."""
+"""Sessions are told apart by their longest time (see ``jobs.sessions``); shorter ones leave too little room for it."""
 CHANNELS = ("ibm_quantum_platform", "ibm_cloud", "ibm_quantum")
 """The channels of a saved account; the last one is the old name of the first."""
 _CHOICES = (
