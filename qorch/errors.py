@@ -16,6 +16,7 @@
     │   │   ├── BusyError       not now: it is tried again, after `retry_after_seconds` if the server names a time
     │   │   │   ├── UnavailableError the backend takes no jobs for a while: the queue pauses until it does
     │   │   │   └── UnreachableError no server answered: check the address if none ever did
+    │   │   ├── SessionEndedError   the provider's session takes no jobs any more: the job goes into another one
     │   │   └── CredentialsError    the key was refused: nothing more is sent until it is mended
     │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
     │   ├── JobMissingError     the provider does not know a job that it accepted; it is asked again, then held
@@ -95,6 +96,10 @@ class UnavailableError(BusyError):
 
 class UnreachableError(BusyError):
     """No server answered: no connection could be made, or it broke before the answer to a question."""
+
+
+class SessionEndedError(RejectedError):
+    """The session at the provider, into which the job was sent, takes no jobs any more."""
 
 
 class CredentialsError(RejectedError):

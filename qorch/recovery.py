@@ -19,6 +19,7 @@ from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.usage_watch import PendingUsage, ask_usage, find_pending, usage_records
 from qorch.engine.remote.window import RateWindow
+from qorch.engine.remote.session_recovery import SessionRecovery
 from qorch.engine.reservation import Reservation
 from qorch.engine.run_parts import RunParts
 from qorch.engine.worker import Worker
@@ -28,6 +29,7 @@ from qorch.model.usage import ReportedUsage, UsageTotals, sum_usage
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RetryPolicy, RunPolicy
+from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
 from qorch.ports.records import JobRecord, RunRecord
 from qorch.ports.store import Store
 
@@ -39,7 +41,7 @@ BRIEF = RetryPolicy(patience_seconds=20.0, first_patience_seconds=20.0)
 
 @dataclass(frozen=True)
 class RunRecovery:
-    """What became of one run's open jobs; ``problem`` says why nothing could be done.
+    """What became of one run's open jobs, and of its sessions at the provider; ``problem``: why nothing could be done.
 
     ``is_at_work``: another process works on the run, and recovers its jobs itself.
     """
@@ -49,6 +51,7 @@ class RunRecovery:
     jobs: tuple[Recovered, ...] = ()
     problem: str | None = None
     is_at_work: bool = False
+    sessions: tuple[ProviderSessionRecord, ...] = ()
 
 
 def recover_runs(store: Store, run_ids: Sequence[str], *, config: Config, clock: Clock) -> list[RunRecovery]:
@@ -68,16 +71,18 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
             if not isinstance(backend, RemoteBackend):
                 # Jobs of this machine ended with the process that ran them.
                 return _drop_all(store, record, clock=clock)
-            jobs = await _settle(backend, store, record, clock=clock)
+            jobs, sessions = await _settle(backend, store, record, clock=clock)
     except RunBusyError:
         problem = "another process works on it, and recovers it itself"
         return RunRecovery(record.run_id, record.backend, problem=problem, is_at_work=True)
     except QorchError as error:
         return RunRecovery(record.run_id, record.backend, problem=str(error))
-    return RunRecovery(record.run_id, record.backend, tuple(jobs))
+    return RunRecovery(record.run_id, record.backend, tuple(jobs), sessions=tuple(sessions))
 
 
-async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, clock: Clock) -> Sequence[Recovered]:
+async def _settle(
+    backend: RemoteBackend, store: Store, record: RunRecord, *, clock: Clock
+) -> tuple[Sequence[Recovered], Sequence[ProviderSessionRecord]]:
     journal = Journal(store, clock=clock, is_durable=True)
     with closing(Worker()) as worker:
         parts = RunParts(
@@ -95,7 +100,7 @@ async def _settle(backend: RemoteBackend, store: Store, record: RunRecord, *, cl
         submitter = make_remote_submitter(backend, parts, most_earlier=0)
         try:
             await submitter.open()
-            return await submitter.recovered()
+            return await submitter.recovered(), await submitter.ended_sessions()
         finally:
             await submitter.close()
 
@@ -114,12 +119,15 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
 @dataclass(frozen=True)
 class Cancellation:
     """Of a run's open jobs: how many the provider was told to cancel, how many were over there already, and of how
-    many it shows nothing, though it may have them.
+    many it shows nothing, though it may have them. ``closed``: sessions of the run that were closed there; ``left``:
+    those that may still be open.
     """
 
     told: int = 0
     over: int = 0
     unseen: int = 0
+    closed: int = 0
+    left: int = 0
 
 
 def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> Cancellation:
@@ -143,10 +151,22 @@ async def _cancel(backend: RemoteBackend, store: Store, run_id: str, *, clock: C
         known = await _tell(backend, [job.provider_id for job in jobs if job.provider_id is not None])
         found = await _find_unanswered(backend, store, unanswered, clock=clock)
         late = await _tell(backend, found)
+        sessions = await _close_sessions(backend, store, run_id, clock=clock)
     finally:
         await backend.close()
     unseen = known.unseen + late.unseen + len(unanswered) - len(found)
-    return Cancellation(known.told + late.told, known.over + late.over, unseen)
+    left = sum(session.state in MAYBE_OPEN for session in sessions)
+    return Cancellation(known.told + late.told, known.over + late.over, unseen, len(sessions) - left, left)
+
+
+async def _close_sessions(
+    backend: RemoteBackend, store: Store, run_id: str, *, clock: Clock
+) -> Sequence[ProviderSessionRecord]:
+    """Let the run's sessions take no more jobs; one whose opening has no answer is looked for once."""
+    journal = Journal(store, clock=clock, is_durable=True)
+    retrier = Retrier(RetryPolicy(patience_seconds=0.0), clock=clock, random=np.random.default_rng())
+    recovery = SessionRecovery(backend, store, journal, retrier=retrier, clock=clock)
+    return [await recovery.end_soon(record) for record in store.open_provider_sessions(run_id)]
 
 
 async def _tell(backend: RemoteBackend, provider_ids: Sequence[str]) -> Cancellation:

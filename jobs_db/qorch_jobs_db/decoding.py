@@ -17,6 +17,7 @@ from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span, TimeSource
 from qorch.model.usage import ReportedUsage, UsageQuantity, UsageState, UsageUnit
+from qorch.ports.provider_sessions import ProviderSessionRecord, ProviderSessionState, SessionPlan
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
@@ -141,6 +142,13 @@ def decode_entry(row: SqlRow) -> LedgerRecord:
     """A row of ledger."""
     recorded_at = parse_time(row.recorded_at)
     return LedgerRecord(row.run_id, row.job_id, row.kind, row.currency, row.micros, recorded_at)
+
+
+def decode_provider_session(row: SqlRow) -> ProviderSessionRecord:
+    """A row of provider_sessions."""
+    plan = SessionPlan(row.key, row.device, row.mode, row.max_ttl_seconds, parse_time(row.planned_at))
+    state, changed_at = ProviderSessionState(row.state), parse_time(row.changed_at)
+    return ProviderSessionRecord(plan, row.run_id, row.account, state, changed_at, row.provider_id, row.error)
 
 
 def decode_checkpoint(row: SqlRow) -> CheckpointRecord | None:

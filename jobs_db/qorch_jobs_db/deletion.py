@@ -4,14 +4,15 @@ from sqlalchemy import Connection, Engine, delete, select, update
 
 from qorch.model.job import OVER_STATES
 from qorch.ports.records import RunState
-from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, LEDGER, METADATA, RUNS
+from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, LEDGER, METADATA, PROVIDER_SESSIONS, RUNS
 
 _OF_RUNS = [table for table in METADATA.tables.values() if "run_id" in table.columns and table is not RUNS]
-_BOOKS = {JOBS.name, JOB_PLANS.name, LEDGER.name}
+_BOOKS = {JOBS.name, JOB_PLANS.name, LEDGER.name, PROVIDER_SESSIONS.name}
 
 
 def drop_run(engine: Engine, run_id: str, *, keep_books: bool) -> None:
-    """Delete the rest of a run in one transaction, or all but its books: jobs, attempts, open plans and ledger.
+    """Delete the rest of a run in one transaction, or all but its books: jobs, attempts, open plans, ledger and
+    provider sessions.
 
     ``engine`` does not check foreign keys: for every job SQLite would read all results of all runs.
     """

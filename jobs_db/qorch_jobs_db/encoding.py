@@ -14,6 +14,7 @@ import numpy as np
 from qorch.errors import StoreError, UsageError
 from qorch.model.job import OVER_STATES, QueuePlace
 from qorch.model.usage import ReportedUsage
+from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
     BlockRecord,
@@ -297,6 +298,23 @@ def _encode_entry(record: LedgerRecord) -> Parameters:
     )
 
 
+def _encode_provider_session(record: ProviderSessionRecord) -> Parameters:
+    plan = record.plan
+    return (
+        plan.key,
+        record.run_id,
+        record.account,
+        plan.device,
+        plan.mode,
+        plan.max_ttl_seconds,
+        time_text(plan.planned_at),
+        record.state.value,
+        time_text(record.changed_at),
+        record.provider_id,
+        record.error,
+    )
+
+
 _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
     SessionRecord: ("sessions", _encode_session),
     StepRecord: ("steps", _encode_step),
@@ -309,6 +327,7 @@ _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
     SpanRecord: ("spans", _encode_span),
     CheckpointRecord: ("checkpoints", _encode_checkpoint),
     LedgerRecord: ("ledger", _encode_entry),
+    ProviderSessionRecord: ("provider_sessions", _encode_provider_session),
 }
 
 

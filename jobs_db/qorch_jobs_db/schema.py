@@ -186,6 +186,26 @@ RAW_RESULTS = Table(
     Index("ix_raw_results_run", "run_id"),
 )
 
+PROVIDER_SESSIONS = Table(
+    "provider_sessions",
+    METADATA,
+    _serial("number"),
+    Column("key", Text, nullable=False),
+    _run(),
+    Column("account", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("max_ttl_seconds", Integer),
+    Column("planned_at", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("provider_id", Text),
+    Column("error", Text),
+    UniqueConstraint("key"),
+    Index("ix_provider_sessions_run", "run_id"),
+    Index("ix_provider_sessions_state", "state"),
+)
+
 SHARED_STATES = Table(
     "shared_states",
     METADATA,

@@ -40,6 +40,7 @@ from qorch_jobs_db.schema import (
     JOBS,
     LEDGER,
     METRICS,
+    PROVIDER_SESSIONS,
     RAW_RESULTS,
     ROW_BLOCKS,
     ROW_CLAIMS,
@@ -107,6 +108,7 @@ def compile_texts(dialect: Dialect) -> Texts:
             "spans": make.insert(SPANS),
             "checkpoints": make.insert(CHECKPOINTS),
             "ledger": make.insert(LEDGER),
+            "provider_sessions": make.upsert(PROVIDER_SESSIONS, "key"),
         },
         # A request to stop stays, even if the process that works on the run writes its record at that moment.
         put_run=make.upsert(RUNS, "run_id", kept=("stop_asked_at",)),

@@ -80,6 +80,12 @@ VIEWS = {
             AND a.ordinal = (SELECT MAX(b.ordinal) FROM attempts b WHERE b.job_id = j.job_id)
         WHERE j.state IN ('intent', 'submitted', 'unknown')
     """,
+    "open_provider_sessions": """
+        SELECT p.provider_id, r.name AS run_name, p.run_id, r.backend, p.device, p.mode, p.state, p.max_ttl_seconds,
+            p.planned_at, p.changed_at, p.error
+        FROM provider_sessions p JOIN runs r ON r.run_id = p.run_id
+        WHERE p.state IN ('opening', 'open', 'unknown')
+    """,
     "phase_seconds": """
         SELECT run_id, session, phase, COUNT(*) AS spans, SUM(ended_ns - started_ns) / 1e9 AS seconds,
             SUM(resolution_ns) / 1e9 AS resolution_seconds

@@ -40,14 +40,15 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
 
     with open_database(db) as store:
         record = require_run(store, run)
-        if record.state in {RunState.DONE, RunState.CANCELLED} and not store.open_jobs(record.run_id):
+        if record.state in {RunState.DONE, RunState.CANCELLED} and not _is_open(store, record.run_id):
             raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
         worker = _cancel(store, record.run_id)
         jobs = _cancel_jobs(store, record)
     if as_json:
         pids = {"stopped_pid": worker.pid if worker.is_ended else None, "asked_pid": worker.pid}
         document = {"run": record.run_id, "state": RunState.CANCELLED, **pids}
-        print_json(document | {"jobs_cancelled": jobs.told, "jobs_over": jobs.over, "jobs_unseen": jobs.unseen})
+        told = {"jobs_cancelled": jobs.told, "jobs_over": jobs.over, "jobs_unseen": jobs.unseen}
+        print_json(document | told | {"sessions_closed": jobs.closed, "sessions_left": jobs.left})
         return
     print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(jobs)}")
 
@@ -62,8 +63,15 @@ def _say(jobs: "Cancellation") -> str:
     told = f"; told the provider to cancel {jobs.told} jobs" if jobs.told else ""
     over = f"; {jobs.over} jobs are over there already" if jobs.over else ""
     unseen = f"; {jobs.unseen} jobs may still show up there: cancel again, to be sure" if jobs.unseen else ""
-    advice = ". `qorch recover` shows what became of them" if told or over or unseen else ""
-    return told + over + unseen + advice
+    closed = f"; {jobs.closed} of its sessions there are closed" if jobs.closed else ""
+    left = f"; {jobs.left} sessions may still be open there" if jobs.left else ""
+    advice = ". `qorch recover` shows what became of them" if told or over or unseen or left else ""
+    return told + over + unseen + closed + left + advice
+
+
+def _is_open(store: "Store", run_id: str) -> bool:
+    """Whether a provider may still have jobs or sessions of a run."""
+    return bool(store.open_jobs(run_id) or store.open_provider_sessions(run_id))
 
 
 def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
@@ -72,7 +80,7 @@ def _cancel_jobs(store: "Store", record: "RunRecord") -> "Cancellation":
     from qorch.ports.clock import WallClock
     from qorch.recovery import Cancellation, cancel_jobs
 
-    if not store.open_jobs(record.run_id):
+    if not _is_open(store, record.run_id):
         return Cancellation()
     with store.claim_run(record.run_id):
         return cancel_jobs(store, record, config=read_config(), clock=WallClock())

@@ -65,11 +65,14 @@ def _keeps_books(store: "Store", record: "RunRecord", *, force: bool) -> bool:
     if record.state == RunState.DELETED:
         raise UsageError(f"run {run_id} is deleted already; its books stay")
     is_paid, open_jobs = may_have_paid(store, record), len(store.open_jobs(run_id))
-    if force or not (is_paid or open_jobs):
-        return is_paid
-    reasons = (["it has paid results"] if is_paid else []) + (
-        [f"{open_jobs} of its jobs are open"] if open_jobs else []
-    )
+    open_sessions = len(store.open_provider_sessions(run_id))
+    if force or not (is_paid or open_jobs or open_sessions):
+        return is_paid or open_sessions > 0
+    reasons = [
+        *(["it has paid results"] if is_paid else []),
+        *([f"{open_jobs} of its jobs are open"] if open_jobs else []),
+        *([f"{open_sessions} of its sessions may be open at the provider"] if open_sessions else []),
+    ]
     raise UsageError(f"run {run_id} is kept: {' and '.join(reasons)}; delete it all the same with --force")
 
 

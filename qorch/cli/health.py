@@ -185,6 +185,7 @@ def check_database(db: str) -> Iterator[Finding]:
         with closing(open_store(db, clock=WallClock())) as store:
             damage = store.check() if isinstance(store, SelfCheckingStore) else []
             figures, room, location = store.cache_statistics(), store.room(), store.location
+            left = [item for item in store.open_provider_sessions() if store.holder_of(item.run_id) is None]
     except QorchError as error:
         yield Finding("database", FAIL, str(error))
         return
@@ -193,6 +194,9 @@ def check_database(db: str) -> Iterator[Finding]:
     else:
         yield Finding("database", OK, f"{location} is sound")
     yield check_results(figures, room)
+    if left:
+        runs = ", ".join(sorted({item.run_id for item in left})[:3])
+        yield Finding("sessions", WARN, f"{len(left)} may be open at their providers, of {runs}: run `qorch recover`")
 
 
 def check_mode(database: Path, mode: int) -> Finding:

@@ -6,6 +6,7 @@ import typer
 
 from qorch.cli.options import DbOption, JsonOption, RunOption
 from qorch.cli.output import format_age, print_json, print_table
+from qorch.cli.provider_sessions import describe_session, print_sessions
 from qorch.errors import UsageError
 from qorch.model.text import printable
 
@@ -29,9 +30,11 @@ def jobs(
         run_id = None if run is None else require_run(store, run).run_id
         found = store.jobs(run_id, state=wanted)
         documents = [describe_job(store, job) for job in found]
+        sessions = [describe_session(record) for record in store.open_provider_sessions(run_id)]
     if as_json:
-        print_json({"jobs": documents})
-    elif documents:
+        print_json({"jobs": documents, "open_sessions": sessions})
+        return
+    if documents:
         columns = ["id", "step", "call", "state", "executions", "shots", "attempts", "provider_id", "error"]
         if any(document["queue_position"] is not None for document in documents):
             columns.insert(columns.index("error"), "queue")
@@ -48,6 +51,7 @@ def jobs(
         _print_failures(documents)
     else:
         print("no such jobs")
+    print_sessions(sessions, title="Sessions open at their providers (of ended runs: `qorch recover` closes them)")
 
 
 def _as_shown(document: dict[str, Any], job: "JobRecord") -> dict[str, Any]:

@@ -7,6 +7,7 @@ import typer
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside, print_json, print_table
+from qorch.cli.provider_sessions import describe_session, print_sessions
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def recover(
 ) -> int:
     """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
-    First asks what jobs were charged for if that is not known, and waits for none of it. Then waits for what is still
-    queued; Ctrl-C loses nothing. Never submits anything. Results go into the database, where `qorch train --resume`
-    finds them. Exits with 4 while jobs are held, and with 1 if nothing could be done.
+    First asks what jobs were charged for if that is not known, and waits for none of it. Sessions that were left open at
+    a provider are closed. Then waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go
+    into the database, where `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if nothing
+    could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config
@@ -48,9 +50,11 @@ def recover(
         wanted = None if run is None else require_run(store, run).run_id
         config, clock = read_config(), WallClock()
         usage = recover_usage(store, wanted, config=config, clock=clock)
-        run_ids = list(dict.fromkeys(job.run_id for job in store.open_jobs(wanted)))
+        owners = [job.run_id for job in store.open_jobs(wanted)]
+        owners += [session.run_id for session in store.open_provider_sessions(wanted)]
+        run_ids = list(dict.fromkeys(owners))
         if run_ids:
-            print_aside(f"looking up the open jobs of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
+            print_aside(f"looking up what is open of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
         ended = recover_runs(store, run_ids, config=config, clock=clock)
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], usage, held=held, as_json=as_json)
@@ -77,10 +81,15 @@ def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRe
 
 def _print(ended: "list[RunRecovery]", usage: "list[UsageRecovery]", *, held: int, as_json: bool) -> None:
     documents = [document for recovery in ended for document in _describe(recovery)]
+    sessions = [describe_session(session) for recovery in ended for session in recovery.sessions]
     if as_json:
-        print_json({"jobs": documents, "held": held, "usage": [_describe_usage(recovery) for recovery in usage]})
+        described = [_describe_usage(recovery) for recovery in usage]
+        print_json({"jobs": documents, "held": held, "sessions": sessions, "usage": described})
         return
     _print_jobs(documents)
+    print_sessions(sessions, title="Sessions at the provider")
+    if not documents and not sessions:
+        print("nothing is open")
     for recovery in usage:
         print(f"{recovery.backend} charged for: {str(recovery.totals) or 'nothing that it reports'}")
         if recovery.problem is not None:
@@ -94,7 +103,6 @@ def _describe_usage(recovery: "UsageRecovery") -> dict[str, Any]:
 
 def _print_jobs(documents: list[dict[str, Any]]) -> None:
     if not documents:
-        print("nothing is open")
         return
     columns = ("run", "job", "executions", "ending", "reason")
     print_table(

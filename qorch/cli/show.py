@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json, print_table
+from qorch.cli.provider_sessions import describe_session, print_sessions
 from qorch.model.text import printable
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
             }
             for session in store.sessions(run.run_id)
         ],
+        "provider_sessions": [describe_session(record) for record in store.provider_sessions(run.run_id)],
         "jobs_by_state": dict(Counter(job.state.value for job in store.jobs(run.run_id))),
         "usage": _total_usage(store, run.run_id).to_json(),
     }
@@ -104,6 +106,7 @@ def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
         ],
         optional=("session", "from cache", "executions"),
     )
+    print_sessions(document["provider_sessions"], title="Sessions at the provider")
 
 
 def _as_text(value: object) -> str:

@@ -20,7 +20,7 @@ from qorch.engine.reservation import CheckBudgets, Reservation, allow_all
 from qorch.engine.run_parts import RunParts
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
-from qorch.engine.submitter import Returned
+from qorch.engine.submitter import HURRY_SECONDS, Returned
 from qorch.engine.trimmer import Trimmer
 from qorch.engine.worker import Compute, Worker
 from qorch.errors import BackendError, RunStoppedError
@@ -119,11 +119,14 @@ class Engine:
         """
         await self._until_stopped(self._submitter.open())
 
-    async def close(self, because: str = _STOPPED) -> None:
-        """Cancel what is in progress, record it, and release the backend. ``because``: see ``stop``."""
+    async def close(self, because: str = _STOPPED, *, patience_seconds: float = HURRY_SECONDS) -> None:
+        """Cancel what is in progress, record it, and release the backend. ``because``: see ``stop``.
+
+        ``patience_seconds``: how long it may take to close sessions at the provider.
+        """
         await self.stop(because)
         try:
-            await self._submitter.close()
+            await self._submitter.close(patience_seconds=patience_seconds)
         finally:
             self._worker.close()
             self._lookup.tell_changes(self._run_id)

@@ -9,7 +9,7 @@ from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission, block_records
-from qorch.engine.submitter import Returned, Wanted, read_verified
+from qorch.engine.submitter import HURRY_SECONDS, Returned, Wanted, read_verified
 from qorch.engine.worker import Compute
 from qorch.errors import WorkerLostError
 from qorch.model.identity import Position, idempotency_key
@@ -54,8 +54,9 @@ class LocalSubmitter:
     async def recover_run(self, run_id: str) -> None:
         """See Submitter; there are none."""
 
-    async def close(self) -> None:
-        """See Submitter."""
+    async def close(self, *, patience_seconds: float = HURRY_SECONDS) -> None:
+        """See Submitter; there is no provider."""
+        del patience_seconds
         try:
             await self.journal.flush()
         finally:

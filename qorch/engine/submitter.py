@@ -14,6 +14,9 @@ from qorch.planning.lowering import RowGroup
 from qorch.planning.packing import Missing, PlannedJob
 from qorch.ports.backend import Backend
 
+HURRY_SECONDS, PATIENT_SECONDS = 1.5, 10.0
+"""How long sessions at a provider may take to be closed: when a run is interrupted, within its grace, and else."""
+
 
 @dataclass(frozen=True, eq=False)
 class Returned:
@@ -87,8 +90,11 @@ class Submitter(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Stop, and release the backend; jobs at a provider stay there, to be adopted."""
+    async def close(self, *, patience_seconds: float = HURRY_SECONDS) -> None:
+        """Stop, and release the backend; jobs at a provider stay there, to be adopted.
+
+        Sessions at a provider are closed, as far as that takes no longer than ``patience_seconds``.
+        """
         ...
 
 

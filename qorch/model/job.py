@@ -222,7 +222,9 @@ class Payload:
     """A job as it is sent: ``content`` in full, the same at every resend; empty if it is executed in this process.
 
     ``key``: the idempotency key. ``search_text``: by which a person finds the job in the provider's console.
-    ``usage``: None if nothing is billed.
+    ``usage``: None if nothing is billed. ``session_id``: the provider's session into which it is sent; empty: none.
+    That is no part of the content: it changes where a job waits and never what is computed, and a resend goes into
+    the session that is open then.
     """
 
     request: JobRequest
@@ -230,6 +232,7 @@ class Payload:
     content: bytes = b""
     search_text: str = ""
     usage: Usage | None = None
+    session_id: str = ""
 
     @cached_property
     def digest(self) -> str:

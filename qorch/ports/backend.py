@@ -205,23 +205,6 @@ class ExactGradients(Protocol):
         ...
 
 
-@runtime_checkable
-class ProviderSessions(Protocol):
-    """A provider at which jobs may run in sessions that go on billing until they are closed."""
-
-    async def open_session(self, *, key: str) -> str:
-        """Open a session and return its id. Raises UnknownOutcomeError if it may have been opened."""
-        ...
-
-    async def find_sessions(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
-        """The ids of the sessions opened after ``since`` with one of these keys, by key."""
-        ...
-
-    async def close_session(self, session_id: str) -> None:
-        """Close a session; never raises for one that is closed already."""
-        ...
-
-
 class FindingStatus(StrEnum):
     """What a check found: all is well, something is worth knowing, or nothing will run before it is mended."""
 

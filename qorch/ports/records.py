@@ -13,6 +13,7 @@ from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
 from qorch.model.usage import ReportedUsage
+from qorch.ports.provider_sessions import ProviderSessionRecord
 
 
 class RunState:
@@ -363,6 +364,7 @@ Write = (
     | SpanRecord
     | CheckpointRecord
     | LedgerRecord
+    | ProviderSessionRecord
     | RunMove
     | StopRequest
 )

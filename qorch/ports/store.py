@@ -13,6 +13,7 @@ from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult
+from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
@@ -148,7 +149,19 @@ class Jobs(Protocol):
         ...
 
 
-class RunHistory(Runs, Jobs, Protocol):
+class SessionHistory(Protocol):
+    """Reads the sessions that were opened at providers."""
+
+    def provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
+        """Provider sessions, oldest first, of one run or all."""
+        ...
+
+    def open_provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
+        """Those that may be open at a provider (see ``MAYBE_OPEN``), oldest first, of one run or all."""
+        ...
+
+
+class RunHistory(Runs, Jobs, SessionHistory, Protocol):
     """Reads all that happened in runs."""
 
 

@@ -34,7 +34,7 @@ from qorch.run.portal import PendingCall
 from qorch.run.resources import Resources, Saveable
 from qorch.run.session import SessionLog
 from qorch.run.step import EndedStep, StepMeter
-from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, say_how_to_resume
+from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, patience_after, say_how_to_resume
 
 
 class Run:
@@ -346,7 +346,7 @@ class Run:
         try:
             if state != RunState.DONE and self._watch.is_asked():
                 self._life.cancel()
-            self._use.portal.call(self._engine.close(self._life.why_stopped))
+            self._use.portal.call(self._engine.close(self._life.why_stopped, patience_seconds=patience_after(state)))
             self._flush_quietly(self._life.end_in(state), summary)
         finally:
             self._watch.close()

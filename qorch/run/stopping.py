@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from qorch.engine.submitter import HURRY_SECONDS, PATIENT_SECONDS
 from qorch.errors import RunError, RunStoppedError, StoreError
 from qorch.ports.records import RunRecord, RunState
 from qorch.ports.store import Runs, SharedState
@@ -154,6 +155,11 @@ def name_to_resume(store: Runs, record: RunRecord) -> str:
         found = store.find_run(record.name)
         return record.name if found is not None and found.run_id == record.run_id else record.run_id
     return record.run_id
+
+
+def patience_after(state: str) -> float:
+    """How many seconds sessions at a provider may take to be closed, if the run ends in this state."""
+    return HURRY_SECONDS if state in {RunState.STOPPED, RunState.CANCELLED} else PATIENT_SECONDS
 
 
 def say_how_to_resume(run_id: str, name: str, *, state: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_harness import FakeHarness
+from fake_harness import FakeHarness, FakeSessionHarness
 
 from qorch.errors import BusyError, QorchError, RejectedError, UnknownOutcomeError
 from qorch.model.job import JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
@@ -15,6 +15,7 @@ from qorch.model.measurement import BlockResult
 from qorch.testing.conformance.backend import counts_of
 from qorch.testing.conformance.remote import Behaviour, RemoteBackendConformance
 from qorch.testing.conformance.remote.base import long_ago
+from qorch.testing.conformance.remote.sessions import SessionChecks
 from qorch.testing.fakes.remote import FakeRemote
 
 
@@ -25,6 +26,15 @@ class TestFakeRemote(RemoteBackendConformance):
     def provider(self) -> FakeHarness:
         """A provider of its own for every test."""
         return FakeHarness()
+
+
+class TestFakeSessions(SessionChecks):
+    """The same with sessions."""
+
+    @pytest.fixture
+    def provider(self) -> FakeSessionHarness:
+        """A provider of its own for every test."""
+        return FakeSessionHarness()
 
 
 class LostPollIsNoJob(FakeRemote):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from qorch.ports.clock import WallClock
 from qorch.testing.conformance.remote import Behaviour
 from qorch.testing.fakes.provider import FakeProvider, Fault
 from qorch.testing.fakes.remote import HOLD, FakeRemote
+from qorch.testing.fakes.sessions import FakeSessionDesk, FakeSessionRemote
 
 FOREVER = 1e9
 SUBMISSION_FAULTS = {
@@ -21,6 +23,11 @@ SUBMISSION_FAULTS = {
     Behaviour.LOST_AFTER: Fault.LOST_AFTER,
     Behaviour.SILENT: Fault.LOST_AFTER,
 }
+OPENING_FAULTS = {
+    Behaviour.OPENING_BUSY: Fault.BUSY,
+    Behaviour.OPENING_LOST_BEFORE: Fault.LOST_BEFORE,
+    Behaviour.OPENING_LOST_AFTER: Fault.LOST_AFTER,
+}
 
 
 class FakeHarness:
@@ -28,7 +35,8 @@ class FakeHarness:
 
     lacks = (Behaviour.WRONG_ANSWER, Behaviour.ERROR_AFTER, Behaviour.GARBLED)
 
-    def __init__(self, make: Callable[..., FakeRemote] = FakeRemote) -> None:
+    def __init__(self, make: Callable[..., FakeRemote] = FakeRemote, **fields: Any) -> None:
+        self._fields = fields
         self.provider = FakeProvider(WallClock(), charge_seconds=lambda: 2.5)
         self._make = make
         self._behaviours: tuple[Behaviour, ...] = ()
@@ -38,7 +46,9 @@ class FakeHarness:
     def make_backend(self) -> FakeRemote:
         """See ProviderHarness."""
         terms = replace(HOLD, settle_seconds=0.2)
-        backend = self._make(self.provider, WallClock(), terms=terms, round_trip_seconds=0.002, faults=self._fault)
+        backend = self._make(
+            self.provider, WallClock(), terms=terms, round_trip_seconds=0.002, faults=self._fault, **self._fields
+        )
         self._backends.append(backend)
         return backend
 
@@ -76,6 +86,9 @@ class FakeHarness:
         del self.provider.jobs[provider_id]
 
     def _fault(self, call: str) -> Fault | None:
+        if call == "open_session":
+            faults = (OPENING_FAULTS[each] for each in self._behaviours if each in OPENING_FAULTS)
+            return next(faults, None)
         if call != "submit":
             return Fault.LOST_BEFORE if Behaviour.LOST_QUESTIONS in self._behaviours else None
         return next((fault for behaviour, fault in SUBMISSION_FAULTS.items() if behaviour in self._behaviours), None)
@@ -88,3 +101,15 @@ class FakeHarness:
         failed = {Behaviour.PARTIAL, Behaviour.PARTIAL_FINAL} & set(self._behaviours)
         part = LostRows(np.array([1]), "the circuit failed", is_repeatable=Behaviour.PARTIAL in failed)
         return tuple((part,) for _ in request.blocks) if failed else ()
+
+
+class FakeSessionHarness(FakeHarness):
+    """A SessionHarness."""
+
+    def __init__(self, make: Callable[..., FakeSessionRemote] = FakeSessionRemote) -> None:
+        self.desk = FakeSessionDesk()
+        super().__init__(make, desk=self.desk)
+
+    def open_sessions(self) -> list[str]:
+        """See SessionHarness."""
+        return self.desk.open_ids()

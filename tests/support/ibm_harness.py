@@ -13,7 +13,7 @@ from qorch_providers.ibm import open_backend
 from qorch_providers.ibm.labels import key_tag
 
 SETTINGS = IbmSettings(devices=DEVICE, noise="off", posts_per_minute=0, usage_delay="0", retry_after="seconds")
-QUESTIONS = ("list", "get", "results", "device", "backends")
+QUESTIONS = ("list", "get", "results", "device", "backends", "session", "workloads")
 KEYED = ("post", "metrics", *QUESTIONS)
 FAULTS = {
     Behaviour.BUSY: "post:429-before",
@@ -29,6 +29,9 @@ FAULTS = {
     Behaviour.SILENT: "post:hang-after",
     Behaviour.LOST_QUESTIONS: ",".join(f"{route}:reset-before" for route in QUESTIONS),
     Behaviour.UNLISTED: "post:unlisted",
+    Behaviour.OPENING_BUSY: "open:429-before",
+    Behaviour.OPENING_LOST_BEFORE: "open:reset-before",
+    Behaviour.OPENING_LOST_AFTER: "open:reset-after",
     Behaviour.HELD: "post:stuck",
     Behaviour.FAILURE: "post:failure",
     Behaviour.FAILURE_FINAL: "post:invalid",
@@ -40,7 +43,7 @@ LACKS = (Behaviour.PARTIAL, Behaviour.PARTIAL_FINAL)
 
 
 class IbmHarness:
-    """A ProviderHarness for the backend ``ibm:<options>``."""
+    """A SessionHarness for the backend ``ibm:<options>``."""
 
     lacks: Collection[Behaviour] = LACKS
 
@@ -73,3 +76,7 @@ class IbmHarness:
     def forget(self, provider_id: str) -> None:
         """See ProviderHarness."""
         self._emulator.forget(provider_id)
+
+    def open_sessions(self) -> list[str]:
+        """See SessionHarness."""
+        return [str(each["id"]) for each in self._emulator.truth()["sessions"] if each["state"] != "closed"]

@@ -46,5 +46,12 @@ VENDOR = IBM = Vendor(
     options=f"{DEVICE},settle=0.05,rows=2",
     environment=environment,
     open_backend=open_unpaced,
-    routes=MappingProxyType({"submit": "POST /{base}/jobs", "find": "GET /{base}/jobs"}),
+    routes=MappingProxyType(
+        {
+            "submit": "POST /{base}/jobs",
+            "find": "GET /{base}/jobs",
+            "open_session": "POST /{base}/sessions",
+            "close_session": "PATCH /{base}/sessions/{id}",
+        }
+    ),
 )

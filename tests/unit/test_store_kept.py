@@ -14,6 +14,7 @@ from qorch.model.timing import Phase
 from qorch.model.usage import report_usage
 from qorch.ports.clock import WallClock
 from qorch.ports.records import Change, QueueMove, UsageRecord
+from qorch.testing.conformance.store_records import make_provider_session
 from qorch_jobs_db import open_store
 
 KEPT = Path(__file__).parents[1] / "kept"
@@ -104,3 +105,17 @@ def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_what_they_were_cha
         store.write([UsageRecord(job.job_id, job.run_id, usage) for job in unknown[:2]]).result()
         assert store.jobs_without_usage() == unknown[2:]
         assert [job.usage for job in store.jobs("paid-run")] == [usage, usage, None, None, None]
+def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_provider_sessions(tmp_path: Path) -> None:
+    """Two sessions of a run at IBM Quantum, and a job that is queued there: written before qorch opened sessions."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        report = make_report(store, "kept")
+        assert (report.steps, report.executions, report.jobs) == (3, 12, 6)
+        [queued] = store.open_jobs()
+        assert store.job_plan(queued.job_id) is not None
+        assert store.provider_sessions() == []
+        opening = make_provider_session(queued.run_id)
+        store.write([opening]).result()
+        assert store.open_provider_sessions(queued.run_id) == [opening]

@@ -7,6 +7,7 @@ from ibm_harness import SETTINGS, IbmHarness
 from ibm_vendor import DEVICE
 
 from qorch.testing.conformance.remote import RemoteBackendConformance
+from qorch.testing.conformance.remote.sessions import SessionChecks
 from qorch_providers.emulators.ibm import RunningIbm, start
 
 
@@ -18,6 +19,7 @@ class OfIbm(RemoteBackendConformance):
     shots = 2_000
     n_compared = 60
     program: str
+    mode: str
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -29,16 +31,18 @@ class OfIbm(RemoteBackendConformance):
     @pytest.fixture
     def provider(self, emulator: RunningIbm) -> IbmHarness:
         """See RemoteChecks."""
-        return IbmHarness(emulator, f"{DEVICE},program={self.program},settle=1,rows=2000")
+        return IbmHarness(emulator, f"{DEVICE},program={self.program},mode={self.mode},settle=1,rows=2000")
 
 
-class TestExecutor(OfIbm):
-    """The program of IBM's client of today."""
+class TestExecutor(OfIbm, SessionChecks):
+    """The program of IBM's client of today; engines run all jobs in a session."""
 
     program = "executor"
+    mode = "session"
 
 
 class TestSampler(OfIbm):
     """The program of its deprecated SamplerV2."""
 
     program = "sampler"
+    mode = "job"

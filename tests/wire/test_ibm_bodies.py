@@ -40,7 +40,7 @@ def test_a_whole_gradient_is_one_job():
 
 
 def test_what_surrounds_the_circuits():
-    """Device, program, tags, the longest time on the device, and the session if there is one."""
+    """Device, program, tags, the longest time on the device; its session is no part of it."""
     label = JobLabel(job_id="run/0.0.0", rows="0:0-1", digest="d" * 64, context="e" * 64)
     request = JobRequest("run/0.0.0", job().blocks, label)
     options = options_of("ibm_fez,max_time=77,rep_delay=0.0002")
@@ -51,7 +51,6 @@ def test_what_surrounds_the_circuits():
     assert body["tags"][0] == key_tag(KEY)
     assert read_tags(body["tags"]) == (KEY, label)
     assert "session_id" not in body
-    assert json.loads(encode_job(request, **arguments, session_id="s"))["session_id"] == "s"
 
 
 def test_suppression_is_asked_of_the_sampler():

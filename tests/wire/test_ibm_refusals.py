@@ -5,7 +5,15 @@ import json
 
 import pytest
 
-from qorch.errors import BackendError, BusyError, CredentialsError, RejectedError, UnavailableError, UnknownOutcomeError
+from qorch.errors import (
+    BackendError,
+    BusyError,
+    CredentialsError,
+    RejectedError,
+    SessionEndedError,
+    UnavailableError,
+    UnknownOutcomeError,
+)
 from qorch_providers.http import HttpResponse, Marks
 from qorch_providers.ibm.wire.refusals import error_code, is_missing, read_failure, read_iam_failure, read_refusal
 
@@ -33,7 +41,10 @@ def answer(
         (403, 1201, "told", CredentialsError, "look at QISKIT_IBM_INSTANCE"),
         (404, 1007, "Backend not found", RejectedError, "choose another device"),
         (409, 1212, "Usage exceeds instance limit", RejectedError, "wait for the next period, raise the limit"),
-        (409, 1217, "The session is closed", RejectedError, "The session is closed (code 1217)"),
+        (409, 1217, "told", SessionEndedError, "409 to the job: told (code 1217)"),
+        (404, 1284, "Session not found", SessionEndedError, "code 1284"),
+        (400, None, "The session d0 is not accepting jobs", SessionEndedError, "not accepting jobs"),
+        (400, 1352, "told", RejectedError, "choose mode=batch, or leave mode= out"),
         (413, None, "told", RejectedError, "rows=N"),
         (429, None, "Too many requests", BusyError, "429"),
         (400, 1202, "told", BusyError, "code 1202"),

@@ -1,18 +1,25 @@
-"""Reads jobs, their attempts, plans and answers."""
+"""Reads jobs, their attempts, plans and answers, and the provider sessions in which they ran."""
 
 from sqlalchemy import func, or_, select
 
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.usage import UsageState
+from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord
-from qorch_jobs_db.decoding import decode_attempt, decode_job, decode_job_plan, decode_raw_result
+from qorch_jobs_db.decoding import (
+    decode_attempt,
+    decode_job,
+    decode_job_plan,
+    decode_provider_session,
+    decode_raw_result,
+)
 from qorch_jobs_db.reading.database import Reading, at, of_run
-from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, RAW_RESULTS, RUNS
+from qorch_jobs_db.schema import ATTEMPTS, JOB_PLANS, JOBS, PROVIDER_SESSIONS, RAW_RESULTS, RUNS
 
 
 class JobReading(Reading):
-    """``qorch.ports.store.Jobs``."""
+    """``qorch.ports.store.Jobs`` and ``SessionHistory``."""
 
     def jobs(self, run_id: str | None = None, *, state: JobState | None = None) -> list[JobRecord]:
         """See Store."""
@@ -63,3 +70,14 @@ class JobReading(Reading):
         """See Store."""
         query = select(RAW_RESULTS).where(RAW_RESULTS.c.job_id == job_id)
         return next(iter(self._fetch(query, decode_raw_result)), None)
+
+    def provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
+        """See Store."""
+        query = select(PROVIDER_SESSIONS) if run_id is None else of_run(PROVIDER_SESSIONS, run_id)
+        return self._fetch(query.order_by(PROVIDER_SESSIONS.c.number), decode_provider_session)
+
+    def open_provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
+        """See Store."""
+        query = select(PROVIDER_SESSIONS) if run_id is None else of_run(PROVIDER_SESSIONS, run_id)
+        query = query.where(PROVIDER_SESSIONS.c.state.in_(MAYBE_OPEN))
+        return self._fetch(query.order_by(PROVIDER_SESSIONS.c.number), decode_provider_session)

@@ -17,6 +17,7 @@ from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
 from qorch.ports.policy import Rate, Terms
+from qorch.ports.provider_sessions import SessionPlan
 from qorch_providers.http import NotSentError
 from qorch_providers.ibm.access import CONSOLE, IbmAccess, read_access
 from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
@@ -29,12 +30,14 @@ from qorch_providers.ibm.diagnosis import diagnose
 from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import JobSearch
+from qorch_providers.ibm.jobs.sessions import IbmSessions, ttl_of, wire_mode
 from qorch_providers.ibm.jobs.status import JobWatch
 from qorch_providers.ibm.jobs.usage import fetch_usage
 from qorch_providers.ibm.labels import key_tag
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
 from qorch_providers.ibm.results.reading import read_answer
 from qorch_providers.ibm.wire.client import IbmClient
+from qorch_providers.ibm.wire.session_documents import in_session
 from qorch_providers.list_health import ListHealth
 
 T = TypeVar("T")
@@ -57,7 +60,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 
 
 class IbmBackend:
-    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage and Diagnosable. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend, ProviderSessions, ReportsUsage and Diagnosable. It lives in one event loop."""
 
     def __init__(self, name: str, options: Options, *, access: IbmAccess, clock: Clock, compiler: IsaCompiler) -> None:
         """Nothing is sent before ``open``."""
@@ -226,6 +229,29 @@ class IbmBackend:
         reason = queue if state.is_active else f"{device.name} is in '{state.status or 'an unknown state'}'"
         return Availability(is_open=state.is_active, reason=reason, n_qubits=device.n_qubits)
 
+    @property
+    def session_mode(self) -> str:
+        """See ProviderSessions."""
+        return wire_mode(self._options)
+
+    def plan_session(self, *, key: str) -> SessionPlan:
+        """See ProviderSessions: its longest time tells it apart."""
+        planned_at = self._clock.now() + (datetime.timedelta() if self._work is None else self._work.client.clock_lead)
+        ttl = ttl_of(key, most_seconds=self._options.max_ttl_seconds)
+        return SessionPlan(key, self._watch.device.name, self.session_mode, ttl, planned_at)
+
+    async def open_session(self, plan: SessionPlan) -> str:
+        """See ProviderSessions."""
+        return await (await self._connected()).sessions.open(plan)
+
+    async def find_session(self, plan: SessionPlan, *, known: Collection[str]) -> str | None:
+        """See ProviderSessions: by what ``sessions`` says of it."""
+        return await (await self._connected()).sessions.find(plan, known=known)
+
+    async def close_session(self, session_id: str) -> None:
+        """See ProviderSessions."""
+        await (await self._connected()).sessions.close(session_id)
+
     async def diagnose(self) -> Sequence[Finding]:
         """See Diagnosable."""
         return await diagnose(self._access, connect=self._connector.connect, see_device=self._watch.look)
@@ -237,9 +263,10 @@ class IbmBackend:
         await asyncio.to_thread(self._compiler.close)
 
     async def _post(self, payload: Payload) -> str:
-        sent_ns = self._clock.monotonic_ns()
+        sent_ns, session_id = self._clock.monotonic_ns(), payload.session_id
+        content = in_session(payload.content, session_id) if session_id else payload.content
         try:
-            accepted = await (await self._connected()).client.submit(payload.content)
+            accepted = await (await self._connected()).client.submit(content)
         except NotSentError:
             raise
         except BusyError:
@@ -279,6 +306,7 @@ class _Work:
         seconds, most = options.settle_seconds, options.max_seconds
         self.client = client
         self.search = JobSearch(client, clock=clock)
+        self.sessions = IbmSessions(client, clock=clock)
         self.watch = JobWatch(client, memory, clock=clock, settle_seconds=seconds, max_seconds=most)
         self.collector = ResultCollector(client, memory, clock=clock, settle_seconds=seconds, max_seconds=most)
 

@@ -20,12 +20,17 @@ MAX_EXECUTIONS = 10_000_000
 """Rows times shots of one job, as IBM documents it."""
 MAX_SECONDS = 10_800
 """The longest time of a job on the device, as IBM documents it."""
+MAX_TTL_SECONDS = 28_800
+"""The longest that a session or batch may stay open, as IBM documents it."""
+MIN_TTL_SECONDS = 600
+"""Sessions are told apart by their longest time (see ``jobs.sessions``); shorter ones leave too little room for it."""
 CHANNELS = ("ibm_quantum_platform", "ibm_cloud", "ibm_quantum")
 """The channels of a saved account; the last one is the old name of the first."""
 _CHOICES = (
     "among optimization=0..3, seed=N, layout=Q-Q-…, fractional=on|off, dd=off|XX|XpXm|XY4,"
-    " twirling=off|gates|measure|all, rep_delay=SECONDS, program=executor|sampler, max_time=SECONDS, instance=CRN,"
-    " channel=NAME, account=NAME, rows=N, jobs=N, settle=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS"
+    " twirling=off|gates|measure|all, rep_delay=SECONDS, program=executor|sampler, max_time=SECONDS,"
+    " mode=job|batch|session, max_ttl=SECONDS, instance=CRN, channel=NAME, account=NAME, rows=N, jobs=N,"
+    " settle=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS"
 )
 
 
@@ -58,6 +63,14 @@ class Twirling(StrEnum):
     ALL = "all"
 
 
+class ExecutionMode(StrEnum):
+    """How jobs wait for the device: each by itself, as a batch that is run together, or with the device reserved."""
+
+    JOB = "job"
+    BATCH = "batch"
+    SESSION = "session"
+
+
 @dataclass(frozen=True)
 class Options:
     """Parsed options.
@@ -66,10 +79,11 @@ class Options:
     physical qubit of each qubit of a circuit; empty: the transpiler chooses) are the transpiler's. ``has_fractional``:
     circuits may use the device's fractional gates. ``decoupling``, ``twirling``: what the sampler does to circuits.
     ``rep_delay_seconds``: between two shots; None is the device's default. ``max_seconds``: of the device for one job,
-    after which IBM cancels it. ``instance``: a CRN or the name of an instance, ``channel`` and ``account`` those of a
-    saved account; empty: what the environment or the account file says. ``rows``: most executions of one job. ``jobs``:
-    most jobs in progress. ``settle_seconds``: after which every job is listed. ``deadline_seconds``: the total for one
-    call.
+    after which IBM cancels it. ``mode``: of execution; ``max_ttl_seconds``: the longest that a session or batch may
+    stay open, after which another one is opened. ``instance``: a CRN or the name of an instance, ``channel`` and
+    ``account`` those of a saved account; empty: what the environment or the account file says. ``rows``: most
+    executions of one job. ``jobs``: most jobs in progress. ``settle_seconds``: after which every job and session is
+    listed. ``deadline_seconds``: the total for one call.
     """
 
     target: str
@@ -82,6 +96,8 @@ class Options:
     rep_delay_seconds: float | None = None
     program: IbmProgram = IbmProgram.EXECUTOR
     max_seconds: int = 600
+    mode: ExecutionMode = ExecutionMode.JOB
+    max_ttl_seconds: int = MAX_TTL_SECONDS
     instance: str = ""
     channel: str = ""
     account: str = ""
@@ -124,6 +140,8 @@ class _Given(TypedDict, total=False):
     rep_delay: Delay
     program: Annotated[IbmProgram, _one_of(*IbmProgram)]
     max_time: Annotated[int, _whole(MAX_SECONDS)]
+    mode: Annotated[ExecutionMode, _one_of(*ExecutionMode)]
+    max_ttl: Annotated[int, _whole(MAX_TTL_SECONDS, least=MIN_TTL_SECONDS)]
     instance: Text
     channel: Annotated[Literal["ibm_quantum_platform", "ibm_cloud", "ibm_quantum"], _one_of(*CHANNELS)]
     account: Text
@@ -139,6 +157,7 @@ _FIELDS = MappingProxyType(
         "dd": "decoupling",
         "rep_delay": "rep_delay_seconds",
         "max_time": "max_seconds",
+        "max_ttl": "max_ttl_seconds",
         "settle": "settle_seconds",
         "deadline": "deadline_seconds",
     }
@@ -188,6 +207,8 @@ def _check_combination(options: Options, *, given: frozenset[str]) -> None:
         raise UsageError("layout= names a physical qubit twice; give each qubit of the circuit one of its own")
     if options.program is IbmProgram.EXECUTOR and (options.decoupling != "off" or options.twirling != "off"):
         raise UsageError("dd= and twirling= are done by IBM's sampler alone; leave program=executor out")
+    if options.mode is ExecutionMode.JOB and "max_ttl_seconds" in given:
+        raise UsageError("max_ttl= is of sessions and batches; add mode=session or mode=batch, or leave it out")
     if options.has_fractional and options.twirling in (Twirling.GATES, Twirling.ALL):
         raise UsageError("the sampler cannot twirl fractional gates; leave fractional=on or the twirling of gates out")
     if options.is_fake and given - _OF_FAKES:

@@ -13,6 +13,8 @@ from qorch.engine.remote.recovery import Recovery
 from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender
+from qorch.engine.remote.session_recovery import SessionRecovery
+from qorch.engine.remote.sessions import RemoteSessions
 from qorch.engine.remote.submitter import RemoteSubmitter
 from qorch.engine.remote.usage_watch import MOST_EARLIER, UsageWatch
 from qorch.engine.remote.window import RateWindow
@@ -64,6 +66,7 @@ def make_remote_submitter(
         usage=usage,
         pacer=sender.pacer,
         sender=sender,
+        sessions=sender.sessions,
         delivery=delivery,
         recovery=recovery,
         orphans=orphans,
@@ -90,8 +93,16 @@ def _make_sender(backend: RemoteBackend, run: RunParts, *, retrier: Retrier, rec
         reservation=run.reservation,
         payloads=Payloads(backend, run.recorder, store_id=run.journal.store_id, worker=run.worker),
         pacer=Pacer(backend, run.store, clock=run.clock, holder=run.run_id, random=run.random),
+        sessions=_make_sessions(backend, run, retrier=retrier),
         retrier=retrier,
         reconciler=reconciler,
         clock=run.clock,
         retry=run.policy.retry,
+    )
+
+
+def _make_sessions(backend: RemoteBackend, run: RunParts, *, retrier: Retrier) -> RemoteSessions:
+    recovery = SessionRecovery(backend, run.store, run.journal, retrier=retrier, clock=run.clock)
+    return RemoteSessions(
+        backend, run.run_id, run.store, run.journal, recovery=recovery, retrier=retrier, clock=run.clock
     )

@@ -12,10 +12,18 @@ from qorch.engine.remote.payloads import Encoded, Payloads
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.remembering import first_in_doubt, seconds_left
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.sessions import RemoteSessions
 from qorch.engine.remote.waits import Acceptance
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
-from qorch.errors import BusyError, CredentialsError, RejectedError, UnknownOutcomeError, UnreachableError
+from qorch.errors import (
+    BusyError,
+    CredentialsError,
+    RejectedError,
+    SessionEndedError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from qorch.model.job import AttemptOutcome, JobState, Payload
 from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
@@ -102,6 +110,7 @@ class Sender:
     reservation: Reservation
     payloads: Payloads
     pacer: Pacer
+    sessions: RemoteSessions
     retrier: Retrier
     reconciler: Reconciler
     clock: Clock
@@ -192,14 +201,28 @@ class Sender:
                 return
         await self._check_payload(sending)
         with self.recorder.span(Phase.PACE, sending.record.position, job_id=sending.record.job_id):
+            await self._enter_session()
             await permit.obtain()
         try:
+            session_id = await self._enter_session()  # another one, if that has ended meanwhile
             async with self.payloads.lend(sending.encoded) as payload:
                 await self._make_ready(sending, permit)
                 with self.recorder.span(Phase.SUBMIT, sending.record.position, job_id=sending.record.job_id):
-                    await self._send(sending, payload, permit)
-        except RejectedError:
+                    await self._send(sending, _in_session(payload, session_id), permit)
+        except RejectedError as error:
             await permit.withdrawn()  # unless it was sent
+            if isinstance(error, SessionEndedError):
+                self.sessions.note_ended(session_id, str(error))
+                raise BusyError(f"job {sending.record.job_id} goes into another session: {error}") from error
+            raise
+        self.sessions.note_taken(session_id)
+
+    async def _enter_session(self) -> str:
+        """The provider's session for the job; empty if jobs run by themselves. Raises RejectedError if none opens."""
+        try:
+            return await self.sessions.enter()
+        except CredentialsError as error:
+            self.pacer.stop(error)
             raise
 
     async def _make_ready(self, sending: Sending, permit: Permit) -> None:
@@ -368,3 +391,8 @@ class Sender:
             sending.first_sent = None
         refused = replace(sending.attempt, outcome=AttemptOutcome.REFUSED, error=reason)
         await self.journal.write_ahead([sending.record, refused])
+
+
+def _in_session(payload: Payload, session_id: str) -> Payload:
+    """The payload for a session; the digest is of its content, which stays the same."""
+    return replace(payload, session_id=session_id) if session_id else payload

@@ -18,9 +18,10 @@ from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender, Sending
 from qorch.engine.remote.usage_watch import UsageWatch
+from qorch.engine.remote.sessions import RemoteSessions
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
-from qorch.engine.submitter import Returned, Wanted
+from qorch.engine.submitter import HURRY_SECONDS, Returned, Wanted
 from qorch.engine.worker import Compute
 from qorch.errors import BackendError, JobFailedError
 from qorch.model.identity import Position
@@ -28,6 +29,7 @@ from qorch.model.job import JobResult, JobState
 from qorch.planning.packing import lost_rows
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
+from qorch.ports.provider_sessions import ProviderSessionRecord
 
 
 @dataclass(eq=False)
@@ -48,6 +50,7 @@ class RemoteSubmitter:
     usage: UsageWatch
     pacer: Pacer
     sender: Sender
+    sessions: RemoteSessions
     delivery: Delivery
     recovery: Recovery
     orphans: Orphans
@@ -71,6 +74,7 @@ class RemoteSubmitter:
         await self.orphans.start(self.run_id)
         await self.recovery.start(self.run_id)
         self.usage.start()
+        await self.sessions.start()
 
     async def wait_at(self, position: Position) -> None:
         """See Submitter."""
@@ -94,9 +98,14 @@ class RemoteSubmitter:
             return ended
         return [*ended, *(Recovered(job, RecoveryOutcome.KEPT, job.error or "") for job in kept)]
 
-    async def close(self) -> None:
+    async def ended_sessions(self) -> Sequence[ProviderSessionRecord]:
+        """What became of each session at the provider that an earlier process left open of this run."""
+        return await self.sessions.ended()
+
+    async def close(self, *, patience_seconds: float = HURRY_SECONDS) -> None:
         """See Submitter."""
         try:
+            await self.sessions.close(patience_seconds=patience_seconds)
             await self.orphans.close()
             await self.recovery.close()
             await self.poller.close()

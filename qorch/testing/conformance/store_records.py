@@ -15,6 +15,7 @@ from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult, Measurement
 from qorch.model.samples import Samples
+from qorch.ports.provider_sessions import ProviderSessionRecord, ProviderSessionState, SessionPlan
 from qorch.ports.records import BlockPlan, BlockRecord, BlockRows, JobPlan, JobRecord, RunRecord
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
@@ -30,6 +31,14 @@ def make_run(run_id: str, *, name: str = "name") -> RunRecord:
 def make_job(job_id: str, *, position: Position = HERE, shots: int | None = 100) -> JobRecord:
     """A job, before its first attempt, of the run that its id begins with."""
     return JobRecord(job_id, job_id.split("/")[0], position, JobState.PLANNED, 10, shots, NOW)
+
+
+def make_provider_session(
+    run_id: str, *, key: str | None = None, max_ttl_seconds: int | None = 28_001
+) -> ProviderSessionRecord:
+    """A session that is about to be opened."""
+    plan = SessionPlan(key or f"key of {run_id}", "ibm_fez", "dedicated", max_ttl_seconds, NOW)
+    return ProviderSessionRecord(plan, run_id, "ibm:account", ProviderSessionState.OPENING, NOW)
 
 
 def make_block(rows: int, *, n_qubits: int = 8, outcomes: int = 5) -> BlockRecord:

@@ -11,6 +11,7 @@ from qorch.errors import StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.timing import Phase, Span
+from qorch.ports.provider_sessions import ProviderSessionState
 from qorch.ports.records import (
     AttemptRecord,
     CheckpointRecord,
@@ -23,7 +24,15 @@ from qorch.ports.records import (
     StepRecord,
 )
 from qorch.ports.store import Store
-from qorch.testing.conformance.store_records import HERE, NOW, make_block, make_job, make_plan, make_run
+from qorch.testing.conformance.store_records import (
+    HERE,
+    NOW,
+    make_block,
+    make_job,
+    make_plan,
+    make_provider_session,
+    make_run,
+)
 from qorch.testing.conformance.store_sharing import make_claims
 from qorch.testing.fakes.store_runs import total_run
 
@@ -60,7 +69,7 @@ class StoreRunsConformance:
         assert len(store.jobs("gone")) == 2
 
     def test_books_outlive_a_run(self, store: Store) -> None:
-        """With keep_books its jobs, attempts, ledger and the plans of open jobs stay; it is listed no longer."""
+        """With keep_books jobs, attempts, ledger, provider sessions and open plans stay; it is listed no longer."""
         _write_whole_run(store, "paid")
         jobs, ledger, attempts = store.jobs("paid"), store.ledger("paid"), store.attempts("paid/0.0.0")
         store.delete_run("paid", keep_books=True)
@@ -71,6 +80,7 @@ class StoreRunsConformance:
         assert store.find_run("name") == store.find_run("r")
         assert (store.jobs("paid"), store.ledger("paid"), store.attempts("paid/0.0.0")) == (jobs, ledger, attempts)
         assert store.job_plan("paid/0.0.1") is not None
+        assert store.open_provider_sessions("paid") == [make_provider_session("paid")]
         assert not any([*store.sessions("paid"), *store.steps("paid"), *store.metrics("paid"), *store.spans("paid")])
         assert (store.last_checkpoint("paid"), store.blocks_at("paid", HERE)) == (None, [])
 
@@ -78,6 +88,26 @@ class StoreRunsConformance:
         """A run that is not stored raises StoreError with its name."""
         with pytest.raises(StoreError, match="nobody"):
             store.delete_run("nobody", keep_books=False)
+
+    def test_a_provider_session_is_read_as_it_was_written_last(self, store: Store) -> None:
+        """In its last state, in the order of the first writing; only those that may be open are listed as open."""
+        first, second = make_provider_session("r", key="a1"), make_provider_session("r", key="a2", max_ttl_seconds=None)
+        store.write([first, second]).result()
+        assert store.provider_sessions() == store.open_provider_sessions() == [first, second]
+        moved = first.moved(ProviderSessionState.OPEN, at=NOW.replace(year=2027), provider_id="s1")
+        unknown = second.moved(ProviderSessionState.UNKNOWN, at=NOW, error="several could be it")
+        store.write([moved, unknown]).result()
+        assert store.open_provider_sessions("r") == [moved, unknown]
+        closed = moved.moved(ProviderSessionState.CLOSED, at=NOW)
+        store.write([closed, unknown.moved(ProviderSessionState.ABSENT, at=NOW)]).result()
+        assert closed.provider_id == "s1"
+        assert [item.state.value for item in store.provider_sessions("r")] == ["closed", "absent"]
+        assert store.open_provider_sessions() == store.provider_sessions("another") == []
+
+    def test_a_provider_session_of_no_run_is_refused(self, store: Store) -> None:
+        """It names the run that is missing."""
+        with pytest.raises(StoreError):
+            store.write([make_provider_session("nobody")]).result()
 
     def test_shrinking_loses_nothing(self, store: Store) -> None:
         """The records are the same, and a second time there is nothing to give back."""
@@ -125,6 +155,7 @@ def _write_whole_run(store: Store, run_id: str) -> None:
             SpanRecord(run_id, 0, Span(Phase.EXECUTE, 0, 1, 0, 0, done.job_id)),
             CheckpointRecord(run_id, Position(1, 0), b"state", NOW),
             LedgerRecord(run_id, done.job_id, "spent", "USD", 5, NOW),
+            make_provider_session(run_id),
         ]
     ).result()
     store.claim_rows(run_id, make_claims(3)).result()
@@ -145,4 +176,5 @@ def _read_everything(store: Store, run_id: str) -> list[object]:
         store.spans(run_id),
         store.last_checkpoint(run_id),
         store.ledger(run_id),
+        store.provider_sessions(run_id),
     ]

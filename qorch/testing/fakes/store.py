@@ -16,6 +16,7 @@ from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
 from qorch.model.measurement import BlockResult
 from qorch.ports.clock import Clock
+from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
     BlockKeys,
@@ -212,6 +213,15 @@ class MemoryStore:
         """See Store."""
         with self._lock:
             return self._read().answers.get(job_id)
+
+    def provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
+        """See Store."""
+        with self._lock:
+            return [item for item in self._read().provider_sessions.values() if run_id in {None, item.run_id}]
+
+    def open_provider_sessions(self, run_id: str | None = None) -> list[ProviderSessionRecord]:
+        """See Store."""
+        return [item for item in self.provider_sessions(run_id) if item.state in MAYBE_OPEN]
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         """See Store."""

@@ -12,7 +12,7 @@ from qorch.ports.statistics import RunTotals
 from qorch.ports.store import RunHistory
 from qorch.run.totals import count_executions, newest_metrics
 
-_BOOKS = {"runs", "jobs", "attempts", "plans", "ledger"}
+_BOOKS = {"runs", "jobs", "attempts", "plans", "ledger", "provider_sessions"}
 _OF_NO_RUN = {"shared_states", "next_block"}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
+from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
     BlockRecord,
@@ -41,6 +42,7 @@ class MemoryTables:
     metrics: dict[tuple[str, int, int], MetricRecord] = field(default_factory=dict)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     attempts: dict[str, dict[int, AttemptRecord]] = field(default_factory=dict)
+    provider_sessions: dict[str, ProviderSessionRecord] = field(default_factory=dict)
     plans: dict[str, JobPlan] = field(default_factory=dict)
     answers: dict[str, RawRecord] = field(default_factory=dict)
     shared_states: dict[str, bytes] = field(default_factory=dict)
@@ -99,12 +101,15 @@ class MemoryTables:
             self._replace_of_run(record)
 
     def _replace_of_run(
-        self, record: RunRecord | RunMove | StopRequest | SessionRecord | StepRecord | MetricRecord
+        self,
+        record: RunRecord | RunMove | StopRequest | SessionRecord | StepRecord | MetricRecord | ProviderSessionRecord,
     ) -> None:
         if isinstance(record, RunRecord | RunMove | StopRequest):
             self.runs[record.run_id] = replace_run(self.runs.get(record.run_id), record)
         elif isinstance(record, SessionRecord):
             self.sessions[record.run_id, record.ordinal] = record
+        elif isinstance(record, ProviderSessionRecord):
+            self.provider_sessions[record.plan.key] = record
         elif isinstance(record, MetricRecord):
             self.metrics[record.run_id, record.step, record.ordinal] = record
         else:

@@ -46,13 +46,10 @@ class _Body(msgspec.Struct, omit_defaults=True, kw_only=True):
     params: dict[str, Any]
     tags: list[str]
     cost: int
-    session_id: str = ""
 
 
-def encode_job(
-    request: JobRequest, *, key: str, device: IbmDevice, options: Options, compiler: IsaCompiler, session_id: str = ""
-) -> bytes:
-    """The JSON of a job, rows in the order of the blocks. ``session_id``: of the session it runs in; empty: none.
+def encode_job(request: JobRequest, *, key: str, device: IbmDevice, options: Options, compiler: IsaCompiler) -> bytes:
+    """The JSON of a job, rows in the order of the blocks.
 
     It compiles circuits that were not compiled yet, which takes seconds. Raises CircuitError if the rows are more than
     a job holds or differ in shots, or a circuit cannot be run; ShotsError for a number of shots that a job cannot have;
@@ -76,7 +73,6 @@ def encode_job(
             params=make(measured, values, shots, options=options),
             tags=tags_of(key, request.label),
             cost=options.max_seconds,
-            session_id=session_id,
         )
     )
     if len(body) > MAX_BODY_BYTES:

@@ -30,8 +30,8 @@ _STATES = MappingProxyType(
         "cancelled": RemoteState.CANCELLED,
     }
 )
-_REPEATABLE = frozenset({1000, 1006, 1008, 1010, 1011, 9999})
-"""Codes of IBM's own errors, which it advises to try again."""
+_REPEATABLE = frozenset({1000, 1006, 1008, 1010, 1011, 1217, 9999})
+"""Codes of IBM's own errors, which it advises to try again; 1217: its session ended while the job waited."""
 OVER = frozenset({RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED})
 _TOO_LONG = "cancelled - ran too long"
 _NO_TIMES = IbmTimes()

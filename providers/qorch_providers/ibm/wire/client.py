@@ -36,7 +36,13 @@ from qorch_providers.ibm.wire.documents import (
     decode_times,
     decode_usage,
 )
-from qorch_providers.ibm.wire.refusals import is_missing, read_failure, read_refusal
+from qorch_providers.ibm.wire.refusals import is_missing, is_session_over, read_failure, read_refusal
+from qorch_providers.ibm.wire.session_documents import (
+    IbmWorkload,
+    decode_session,
+    decode_workloads,
+    encode_closing,
+)
 
 API_VERSION = "2026-04-15"
 """The one that qiskit-ibm-runtime 0.51 speaks."""
@@ -60,7 +66,7 @@ class AcceptedIbmJob:
 
 
 class IbmClient:
-    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, usage, find, fetch, and so on.
+    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, usage, find, fetch, open session, and so on.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the credentials were refused.
@@ -77,12 +83,7 @@ class IbmClient:
 
     async def submit(self, body: bytes) -> AcceptedIbmJob:
         """POST a job, once. Raises what ``read_refusal`` says, NotSentError and NoAnswerError."""
-        self.calls["submit"] += 1
-        try:
-            response = await self._http.send("POST", "/jobs", content=body)
-        except NotSentError as error:
-            raise NotSentError(self._tell_unreachable(error)) from error
-        self._note(response)
+        response = await self._post("submit", "/jobs", body)
         if not response.is_success:
             raise read_refusal(response)
         try:
@@ -135,6 +136,35 @@ class IbmClient:
         if not response.is_success and response.status not in (400, 404, 409):
             raise read_failure(response)
 
+    async def open_session(self, body: bytes) -> str:
+        """POST a session or batch, once; its id. Raises what ``submit`` raises."""
+        response = await self._post("open session", "/sessions", body)
+        if not response.is_success:
+            raise read_refusal(response, what="a session")
+        try:
+            return decode_session(response.body)[0]
+        except InvalidResultError as error:
+            raise UnknownOutcomeError(f"IBM Quantum opened a session, but its id cannot be read ({error})") from error
+
+    async def session_ttl(self, session_id: str) -> int | None:
+        """The longest time of a session, in seconds; None if IBM has no such session, or does not say."""
+        response = await self._ask("find session", "GET", ["sessions", session_id])
+        if is_missing(response):
+            return None
+        return (await self._read(self._check(response), decode_session))[1]
+
+    async def workloads(self, query: Query) -> tuple[tuple[IbmWorkload, ...], str]:
+        """A page of the list of sessions and batches, and the cursor of the next; empty on the last."""
+        response = await self._ask("find session", "GET", "/workloads", query=query)
+        return await self._read(self._check(response), decode_workloads)
+
+    async def close_session(self, session_id: str) -> None:
+        """Let a session take no more jobs; no error if it is closed, or does not exist."""
+        content = encode_closing()
+        response = await self._ask("close session", "PATCH", ["sessions", session_id], content=content)
+        if not response.is_success and not is_missing(response) and not is_session_over(response):
+            raise read_failure(response, what="the closing of a session")
+
     async def devices(self) -> tuple[IbmDeviceLine, ...]:
         """The devices of the instance."""
         return await self._read(self._check(await self._ask("availability", "GET", "/backends")), decode_devices)
@@ -165,10 +195,22 @@ class IbmClient:
         response = await self._ask("availability", "GET", ["backends", name, what])
         return None if is_missing(response) else self._check(response)
 
-    async def _ask(self, purpose: str, method: str, path: str | Sequence[str], *, query: Query = ()) -> HttpResponse:
+    async def _post(self, purpose: str, path: str, body: bytes) -> HttpResponse:
+        """Send what must not be sent twice. Raises NotSentError and NoAnswerError."""
         self.calls[purpose] += 1
         try:
-            response = await self._http.ask(method, path, query=query)
+            response = await self._http.send("POST", path, content=body)
+        except NotSentError as error:
+            raise NotSentError(self._tell_unreachable(error)) from error
+        self._note(response)
+        return response
+
+    async def _ask(
+        self, purpose: str, method: str, path: str | Sequence[str], *, query: Query = (), content: bytes | None = None
+    ) -> HttpResponse:
+        self.calls[purpose] += 1
+        try:
+            response = await self._http.ask(method, path, query=query, content=content)
         except UnreachableError as error:
             raise UnreachableError(self._tell_unreachable(error)) from error
         self._note(response)

@@ -2,16 +2,15 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
 from qorch.errors import InvalidResultError
 from qorch_providers.http import is_safe_id
-
-_NOTHING = msgspec.Raw(b"null")
-
-T = TypeVar("T")
+from qorch_providers.ibm.wire.fields import NOTHING as _NOTHING
+from qorch_providers.ibm.wire.fields import decode_document as _decode
+from qorch_providers.ibm.wire.fields import read_field as _read
+from qorch_providers.ibm.wire.fields import read_time as _time
 
 
 @dataclass(frozen=True)
@@ -266,31 +265,8 @@ def _read_line(wire: _LineWire) -> IbmDeviceLine:
     )
 
 
-def _decode(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidResultError(f"expected a document of IBM Quantum: {error}") from error
-
-
-def _read(raw: msgspec.Raw, kind: type[T]) -> T | None:
-    """What a field says; None if it is of another kind, so that a field that is not needed breaks nothing."""
-    try:
-        return msgspec.json.decode(raw, type=kind | None)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _code(raw: msgspec.Raw) -> int | None:
     text = _read(raw, str)
     if text is None:
         return _read(raw, int)
     return int(text) if text.isdecimal() and len(text) < 10 else None
-
-
-def _time(raw: msgspec.Raw) -> datetime.datetime | None:
-    try:
-        moment = datetime.datetime.fromisoformat(_read(raw, str) or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=datetime.UTC)

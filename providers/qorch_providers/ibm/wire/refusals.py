@@ -18,6 +18,7 @@ from qorch.errors import (
     BusyError,
     CredentialsError,
     RejectedError,
+    SessionEndedError,
     UnavailableError,
     UnknownOutcomeError,
 )
@@ -30,6 +31,13 @@ _BUSY_CODES = frozenset({1012, 1202, 3458})
 _CLOSED_CODES = frozenset({1004})
 """The backend is not available."""
 _NO_DEVICE = 1007
+_SESSION_CODES = frozenset({1217, 1284})
+"""The session is closed, or not there."""
+_NO_SESSIONS = 1352
+_SESSION_OVER = re.compile(
+    r"\bsession\b.{0,60}(?:\bclosed\b|\bexpired\b|\bended\b|\bnot accepting\b|\bno longer\b|\bnot found\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 _USAGE = re.compile(r"usage|quota|limit|allocation", re.IGNORECASE)
 _ASLEEP = re.compile(
     r"(?:under|in|for|scheduled) maintenance|maintenance (?:window|mode)"
@@ -69,20 +77,22 @@ class _IamWire(msgspec.Struct):
     message: str = msgspec.field(name="errorMessage", default="")
 
 
-def read_refusal(response: HttpResponse) -> BackendError:
-    """The error for a job that was answered with anything but an acceptance.
+def read_refusal(response: HttpResponse, *, what: str = "the job") -> BackendError:
+    """The error for a job, or another thing that is paid for, that was answered with anything but an acceptance.
 
-    BusyError, UnavailableError, CredentialsError or another RejectedError if the answer proves that the job was not
-    accepted; else UnknownOutcomeError.
+    BusyError, UnavailableError, CredentialsError, SessionEndedError or another RejectedError if the answer proves that
+    it was not accepted; else UnknownOutcomeError.
     """
-    sentence, code = _tell(response, "the job"), error_code(response)
+    sentence, code = _tell(response, what), error_code(response)
     is_refused = 400 <= response.status < 500 and response.status not in _TIMED_OUT
     if not is_refused and not redirect_target(response):
-        return UnknownOutcomeError(f"{sentence}; whether it took the job is not known")
+        return UnknownOutcomeError(f"{sentence}; whether it took {what} is not known")
     if response.status == 429 or code in _BUSY_CODES:
         return BusyError(sentence, retry_after_seconds=_wait(response))
     if response.status in (401, 403):
         return CredentialsError(f"{sentence}: {_ADVICE[response.status]}")
+    if is_session_over(response):
+        return SessionEndedError(sentence)
     if code in _CLOSED_CODES or _ASLEEP.search(_words(response)):
         return UnavailableError(sentence, retry_after_seconds=_wait(response))
     return RejectedError(f"{sentence}{_advise(response, code)}")
@@ -117,6 +127,13 @@ def is_missing(response: HttpResponse) -> bool:
     return response.status == 404 and error_code(response) is not None
 
 
+def is_session_over(response: HttpResponse) -> bool:
+    """Whether the answer says that a session takes no jobs any more."""
+    if not 400 <= response.status < 500 or response.status in _TIMED_OUT:
+        return False
+    return error_code(response) in _SESSION_CODES or bool(_SESSION_OVER.search(_words(response)))
+
+
 def error_code(response: HttpResponse) -> int | None:
     """IBM's number of an error; None if the answer has none."""
     wire = _read_error(response.body)
@@ -133,6 +150,8 @@ def error_code(response: HttpResponse) -> int | None:
 def _advise(response: HttpResponse, code: int | None) -> str:
     if response.status == 409 and _USAGE.search(_words(response)):
         return f": {_USAGE_ADVICE}"
+    if code == _NO_SESSIONS:
+        return ": choose mode=batch, or leave mode= out"
     if code == _NO_DEVICE:
         return ": choose another device"
     advice = _ADVICE.get(response.status)

@@ -25,6 +25,9 @@ class Behaviour(StrEnum):
     Jobs that are submitted meanwhile: HELD ones stay unfinished until they are cancelled. FAILURE and FAILURE_FINAL
     fail as a whole, PARTIAL and PARTIAL_FINAL in some of several rows, for a reason that may not, or will, return.
 
+    Openings of sessions, of providers that have any: OPENING_BUSY opens none and says not now; OPENING_LOST_BEFORE
+    opens none, OPENING_LOST_AFTER has opened the session, and both break the connection.
+
     Answers with results: CUT_ANSWER ends too early, WRONG_ANSWER has rows or numbers that cannot be.
     """
 
@@ -45,6 +48,9 @@ class Behaviour(StrEnum):
     FAILURE_FINAL = "failure for good"
     PARTIAL = "partial failure"
     PARTIAL_FINAL = "partial failure for good"
+    OPENING_BUSY = "opening of a session refused for now"
+    OPENING_LOST_BEFORE = "answer lost before a session was opened"
+    OPENING_LOST_AFTER = "answer lost after a session was opened"
     CUT_ANSWER = "answer cut short"
     WRONG_ANSWER = "wrong answer"
 
