@@ -29,7 +29,7 @@ from qorch.testing.conformance.backend import (
 from qorch.testing.reference import reference_sums
 
 SUMS = ("Z0", "X1", "Y2 X0", "0.5*Z0 Z2 - 1.5*X1 + Y0", "Z0 + Z1 + Z2")
-"""Of three qubits: one letter, letters of several kinds, a sum that needs two bases, and strings that are correlated."""
+"""Of three qubits: one letter, several letters, a sum that needs two bases, and strings that are correlated."""
 
 
 def worst_sigmas(block: RowBlock, found: BlockResult) -> float:
