@@ -56,7 +56,7 @@ class FakeBackend:
             raise CircuitError(
                 f"circuit has {gates.n_qubits} qubits; {self.name} holds at most {self.capabilities.max_qubits}"
             )
-        if self.capabilities.estimates is not measurement.is_estimated:
+        if not measurement.is_exact and self.capabilities.estimates is not measurement.is_estimated:
             raise CircuitError(f"{self.name} has {'no counts' if self.capabilities.estimates else 'no estimates'}")
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:

@@ -74,7 +74,7 @@ class FakeRemote:
         if gates.n_qubits > self.capabilities.max_qubits:
             most = self.capabilities.max_qubits
             raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self.name} holds at most {most} qubits")
-        if self.capabilities.estimates is not measurement.is_estimated:
+        if not measurement.is_exact and self.capabilities.estimates is not measurement.is_estimated:
             raise CircuitError(f"{self.name} has {'no counts' if self.capabilities.estimates else 'no estimates'}")
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:

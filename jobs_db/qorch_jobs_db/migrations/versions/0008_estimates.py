@@ -1,7 +1,8 @@
 """Blocks and plans may hold estimates: values with variances of their own, beside counts and exact values.
 
 No table changes: what is new is a form of the sealed results and plans. The number is raised because an older qorch
-cannot read that form, and has to refuse the database with a sentence. One view shows it: every upgrade makes the views again.
+cannot read that form, and has to refuse the database with a sentence. A view that shows the form is made by every
+upgrade.
 """
 
 revision = "0008"
