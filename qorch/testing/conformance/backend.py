@@ -45,6 +45,11 @@ def circuit_of_gate(gate: Gate, *, angle: float | None = None) -> GateList:
     return build_gate_list(N_QUBITS, [*before, middle, *after, *final])
 
 
+def entangled_pair() -> GateList:
+    """Two entangled qubits with one free angle; the same circuit for many checks, as compiling one takes time."""
+    return build_gate_list(2, [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("ry", (1,), 0.4)])
+
+
 def angles_for(gates: GateList, rows: int, *, seed: int = 1) -> FloatArray:
     """Random angles, ``(rows, D)``."""
     return np.random.default_rng(seed).uniform(-np.pi, np.pi, (rows, gates.n_columns))

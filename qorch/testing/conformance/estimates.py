@@ -21,6 +21,7 @@ from qorch.testing.conformance.backend import (
     angles_for,
     block_of,
     circuit_of_gate,
+    entangled_pair,
     estimates_of,
     gate_triple,
     rows_of,
@@ -64,14 +65,8 @@ class EstimateChecks(BackendConformance):
     def test_variances_are_those_of_the_values(self) -> None:
         """Many rows of one circuit spread as their variances say, also of strings that are correlated."""
         self.need_ideal()
-        prepared = [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("cx", (1, 2))]
-        gates = build_gate_list(N_QUBITS, prepared)
-        block = block_of(
-            gates,
-            np.full((self.n_compared, 1), 1.1),
-            shots=256,
-            sums=sums_of("Z0 + Z1 + Z2", "Z0 - Z1 + 0.5*X2", "Y1 Y0", n_qubits=N_QUBITS),
-        )
+        sums = sums_of("Z0 + Z1", "Z0 - Z1 + 0.5*X1", "Y1 Y0", n_qubits=2)
+        block = block_of(entangled_pair(), np.full((self.n_compared, 1), 1.1), shots=256, sums=sums)
         values, variances = estimates_of(self.run(block)[0])
         ratios = spread_of(values) / variances.mean(axis=0)
         assert np.abs(ratios - 1.0).max() < MAX_SIGMAS * np.sqrt(2 / (self.n_compared - 1)), ratios
@@ -79,13 +74,8 @@ class EstimateChecks(BackendConformance):
     def test_rows_and_sums_keep_their_order(self) -> None:
         """Each value stands where its row and its sum do, whatever else is in the job."""
         self.need_ideal()
-        gates = build_gate_list(2, [gate_triple("ry", (0,), None), gate_triple("rx", (1,), 0.4)])
-        block = block_of(
-            gates,
-            np.linspace(0.1, 3.0, 5)[:, np.newaxis],
-            shots=self.shots,
-            sums=sums_of("X0", "Z1", "Z0", "Y1", n_qubits=2),
-        )
+        sums = sums_of("X0", "Z1", "Z0", "X1", n_qubits=2)
+        block = block_of(entangled_pair(), np.linspace(0.1, 3.0, 5)[:, np.newaxis], shots=self.shots, sums=sums)
         turned = rows_of(block, [4, 2, 0])
         for asked, part in zip((block, turned), self.run(block, turned), strict=True):
             assert worst_sigmas(asked, part) < MAX_SIGMAS

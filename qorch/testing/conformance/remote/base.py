@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from qorch.errors import BusyError
-from qorch.model.circuit import build_gate_list
 from qorch.model.counts import concatenate_counts
 from qorch.model.job import JobRequest, JobResult, JobStatus, Payload, RemoteState
 from qorch.model.label import JobLabel, format_rows
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.verification import verify_result
 from qorch.ports.backend import Backend, RemoteBackend
-from qorch.testing.conformance.backend import BackendConformance, counts_of, gate_triple, values_of
+from qorch.testing.conformance.backend import BackendConformance, counts_of, entangled_pair, values_of
 from qorch.testing.conformance.remote.harness import Behaviour, ProviderHarness
 
 T = TypeVar("T")
@@ -108,9 +107,7 @@ class RemoteChecks(BackendConformance):
     def request_of(self, n_rows: int = 4) -> JobRequest:
         """A labelled job of rows of two entangled qubits that are easily told apart; as many as fit."""
         n_rows = min(n_rows, self.most_rows or n_rows)
-        gates = build_gate_list(
-            2, [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("ry", (1,), 0.4)]
-        )
+        gates = entangled_pair()
         angles = np.linspace(0.2, 2.9, n_rows)[:, np.newaxis]
         job_id = self._new_job_id()
         label = JobLabel(job_id, format_rows([(0, np.arange(n_rows))]), "1a" * 32, "2b" * 32)
