@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from ibm_circuits import COMPILER, body_of, device_of, options_of
-from ibm_vendor import environment
+from ibm_vendor import DEVICE, environment
 from ionq_circuits import block_of, gate_list, request_of
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
@@ -14,13 +14,17 @@ from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 from qiskit_ibm_runtime.options import EstimatorOptions
 from qiskit_ibm_runtime.results import EstimatorPubResult
 
+import qorch
 from qorch.errors import CircuitError, InvalidResultError, ShotsError, UnknownNameError, UsageError
+from qorch.model.circuit import free_circuit
 from qorch.model.job import RawResult
 from qorch.model.verification import verify_result
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.backend import block_of as estimated_block
-from qorch.testing.conformance.backend import estimates_of, sums_of
+from qorch.testing.conformance.backend import entangled_pair, estimates_of, sums_of
 from qorch.testing.conformance.estimates import worst_sigmas
+from qorch.testing.fakes.store import MemoryStore
+from qorch_providers.emulators.ibm import IbmSettings, start
 from qorch_providers.emulators.ibm.devices import read_devices
 from qorch_providers.emulators.ibm.programs.running import PROGRAMS
 from qorch_providers.ibm import open_backend
@@ -337,3 +341,26 @@ def test_asymmetric_states_through_the_emulators_program(text):
     found = verify_result(request.shape, read_answer(request.shape, RawResult(outcome.encode(0.0, 1.0))))
     for asked, part in zip(request.blocks, found.blocks, strict=True):
         assert worst_sigmas(asked, part) < 6.0
+
+
+def test_mitigated_values_through_a_run():
+    """On a noisy device values are wrong at level 0 and right at level 1, with larger errors; a resume buys nothing."""
+    pub = qorch.Pub(free_circuit(entangled_pair()), [[0.3]], observables=["Z0 Z1", "Z0 - 1"], shots=64_000)
+    exact = np.array([np.cos(0.4), np.cos(0.3) - 1])
+    found = {}
+    with start(IbmSettings(devices=DEVICE, noise="on", posts_per_minute=0, usage_delay="0")) as emulator:
+        for level in (0, 1):
+            store = MemoryStore(WallClock())
+            for _ in range(2):
+                backend = open_backend(
+                    f"{DEVICE},resilience={level},settle=1", clock=WallClock(), environment=environment(emulator.root)
+                )
+                with qorch.start_run("mitigated", backend=backend, db=store, resume=True) as run:
+                    [found[level]] = run.execute(pub)
+                assert found[level].is_estimated
+                assert len(emulator.jobs()) == level + 1
+    biases = [np.abs(found[level].values[0] - exact) for level in (0, 1)]
+    assert (biases[0] > 5 * found[0].stderr[0]).all()
+    assert (biases[1] < 5 * found[1].stderr[0] + 0.02).all()
+    assert (biases[1] < biases[0]).all()
+    assert (found[1].stderr > found[0].stderr).all()
