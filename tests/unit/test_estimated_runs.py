@@ -1,17 +1,18 @@
 """Runs on a backend that estimates expectation values itself: what comes of values and variances of its own."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
 from qorch.errors import ObservableError, QorchError, ShotsError, UsageError
 from qorch.model.arrays import FloatArray
+from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.job import JobResult, JobShape, RawResult
 from qorch.model.measurement import BlockResult
 from qorch.model.result import Source
@@ -19,28 +20,21 @@ from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
 from qorch.run.resources import Progress
 from qorch.stores import open_store
-from qorch.testing.conformance.backend import estimates_of
+from qorch.testing.conformance.backend import estimates_of, gate_triple
 from qorch.testing.fakes.backend import ESTIMATES, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
 
+PAIR = free_circuit(
+    build_gate_list(2, [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("rx", (1,), None)])
+)
 POINTS = np.random.default_rng(3).uniform(-2, 2, (4, 2))
-
-
-def pair() -> QuantumCircuit:
-    """Two entangled qubits, two angles."""
-    angles = ParameterVector("a", 2)
-    circuit = QuantumCircuit(2)
-    circuit.ry(angles[0], 0)
-    circuit.cx(0, 1)
-    circuit.rx(angles[1], 1)
-    return circuit
 
 
 def pub(
     values: FloatArray = POINTS, *, observables: object = ("Z0", "Z0 Z1 + 0.5*X0"), shots: int | None = 200
 ) -> qorch.Pub:
     """Rows of ``pair``."""
-    return qorch.Pub(pair(), values, observables=observables, shots=shots)
+    return qorch.Pub(PAIR, values, observables=observables, shots=shots)
 
 
 def quiet(_progress: Progress) -> None:
@@ -58,13 +52,11 @@ def estimating(**changes: object) -> FakeBackend:
     return FakeBackend(capabilities=replace(ESTIMATES, **changes))  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store of each kind."""
-    clock = WallClock()
-    opened = MemoryStore(clock) if request.param == "memory" else open_store(tmp_path / "runs.db", clock=clock)
-    yield opened
-    opened.close()
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty database."""
+    with closing(open_store(tmp_path / "runs.db", clock=WallClock())) as opened:
+        yield opened
 
 
 class Fixed(FakeBackend):
@@ -224,11 +216,8 @@ def test_the_error_of_a_gradient_is_that_of_its_estimates() -> None:
 
 def test_a_layer_trains_on_estimates() -> None:
     """Forward and backward pass give finite numbers of the usual shapes."""
-    x, w = ParameterVector("x", 1), ParameterVector("w", 1)
-    circuit = QuantumCircuit(1)
-    circuit.ry(x[0], 0)
-    circuit.ry(w[0], 0)
-    layer = qorch.QuantumLayer(circuit, inputs=x, weights=w, observables=["Z0", "X0"], shots=100)
+    names = PAIR.parameters
+    layer = qorch.QuantumLayer(PAIR, inputs=names[:1], weights=names[1:], observables=["Z0", "X0"], shots=100)
     with start(estimating(), MemoryStore(WallClock())):
         found = layer(torch.tensor([[0.3], [1.1]]))
         found.sum().backward()

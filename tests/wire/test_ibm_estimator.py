@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from damaged_json import CHANGES, changed, places
 from ibm_circuits import COMPILER, body_of, device_of, options_of
 from ibm_vendor import DEVICE, environment
 from ionq_circuits import block_of, gate_list, request_of
@@ -37,16 +38,6 @@ GATES = gate_list(3, ("ry", (0,), (None,)), ("cx", (0, 1), ()), ("rx", (2,), (No
 SUMS = ("Z0", "X1", "0.5*Z0 Y2 - 2*X1 + Z2")
 UNMITIGATED = {"measure_mitigation": False, "zne_mitigation": False}
 READOUT = {"measure_mitigation": True, "zne_mitigation": False}
-CHANGES = (
-    None,
-    lambda _: None,
-    lambda _: {},
-    lambda _: [],
-    lambda _: "x",
-    lambda _: -1,
-    lambda value: value + value[:1] if isinstance(value, str | list) else 1.5,
-    lambda value: value[:-1] if isinstance(value, str | list) else True,
-)
 
 
 def block(n_rows=2, *, shots=64, sums=SUMS, gates=GATES):
@@ -256,27 +247,6 @@ def test_values_and_squared_errors_are_read(kind):
         np.testing.assert_array_equal(values, evs)
         np.testing.assert_array_equal(variances, stds**2)
     assert found[2][0].shape == (0, 3)
-
-
-def places(document, path=()):
-    """The path of every value in a document."""
-    yield path
-    if isinstance(document, dict | list):
-        for name in list(document) if isinstance(document, dict) else range(len(document)):
-            yield from places(document[name], (*path, name))
-
-
-def changed(document, path, change):
-    """The document with the value at a path replaced, or taken away."""
-    document = json.loads(json.dumps(document))
-    parent = document
-    for name in path[:-1]:
-        parent = parent[name]
-    if change is None:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = change(parent[path[-1]])
-    return json.dumps(document).encode()
 
 
 def flat(found):
