@@ -137,14 +137,14 @@ def _answer_bytes(measurement: Measurement, options: Options, *, shots: int) -> 
     """Of one row, in base64."""
     if options.mitigation is not None:
         return measurement.n_values * options.mitigation.arrays_per_value * _NUMBER_BYTES
-    n_bytes: int = -(-len(measurement.basis) // 8)
-    return shots * n_bytes * 4 // 3 + 1
+    return shots * -(-len(measurement.basis) // 8) * 4 // 3 + 1
 
 
 def _observable_bytes(isa: IsaCircuit, measurement: Measurement) -> int:
     if measurement.sums is None:
         return 0
-    return len(measurement.sums.letters) * (isa.circuit.num_qubits + _COEFFICIENT_BYTES)
+    label_bytes: int = isa.circuit.num_qubits
+    return len(measurement.sums.letters) * (label_bytes + _COEFFICIENT_BYTES)
 
 
 def _circuit_bytes(isa: IsaCircuit) -> int:

@@ -5,6 +5,7 @@ work; then every bit is misread with the qubit's own two probabilities. T1, T2 a
 does how long a circuit takes.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -64,7 +65,7 @@ class DeviceNoise:
 def _folded(error: float, factor: float) -> float:
     """The mean infidelity of a gate on two qubits that happens so many times (see ``DeviceNoise.kept``)."""
     scale = 1.25
-    return (1.0 - (1.0 - min(1.0, scale * error)) ** factor) / scale
+    return (1.0 - math.pow(1.0 - min(1.0, scale * error), factor)) / scale
 
 
 def noise_of(calibration: Calibration) -> DeviceNoise:
