@@ -99,7 +99,10 @@ class SummedObservables:
 
 @functools.lru_cache(maxsize=KEPT_GROUPINGS)
 def sum_observables(observables: tuple[Observable, ...], n_qubits: int) -> SummedObservables:
-    """The distinct sums of the observables, without their constants; a sum of one string has the coefficient 1."""
+    """The distinct sums of the observables, without their constants; one string alone has the coefficient 1.
+
+    Strings are sorted, so that the order in which the terms are written does not matter.
+    """
     offsets = np.zeros(len(observables))
     found: dict[_Sum, int] = {}
     places: list[tuple[int, int, float]] = []
@@ -108,7 +111,7 @@ def sum_observables(observables: tuple[Observable, ...], n_qubits: int) -> Summe
         offsets[index] = strings.pop((), 0.0)
         if not strings:
             continue
-        items = tuple(strings.items())
+        items = tuple(sorted(strings.items()))
         unit, weight = (((items[0][0], 1.0),), items[0][1]) if len(items) == 1 else (items, 1.0)
         places.append((index, found.setdefault(unit, len(found)), weight))
     weights = np.zeros((len(observables), len(found)))

@@ -1,5 +1,6 @@
 """IBM's estimator: what mitigation is asked for, observables on the device's qubits, limits, results with errors."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -198,21 +199,26 @@ def test_usage_counts_bases_and_noise_factors():
 
 
 def test_a_context_changes_with_every_option():
-    """What is mitigated, and how, tells stored results apart; other programs keep the contexts that they had."""
+    """What is mitigated, and how, tells stored results apart, from those of other programs as well."""
     texts = (
         "", "program=sampler", "resilience=0", "resilience=1", "resilience=2", "resilience=1,measure_mitigation=off",
         "resilience=1,twirling=all", "resilience=2,zne=1-3", "resilience=2,extrapolator=linear",
         "resilience=2,amplifier=gate_folding_front", "resilience=2,dd=XX", "resilience=2,rep_delay=0.0002",
     )  # fmt: skip
-    found = set()
-    for text in texts:
-        backend = open_backend(f"ibm_fez,{text}", clock=WallClock(), environment=environment("http://127.0.0.1:1"))
-        backend._compiler, backend._compiled._latest = COMPILER, lambda: FEZ
-        backend._compiled._compiler = COMPILER
-        found.add(backend.context(GATES))
+
+    async def context_of(text, root):
+        backend = open_backend(f"{DEVICE},{text}", clock=WallClock(), environment=environment(root))
+        await backend.open()
+        await backend.prepare([entangled_pair()])
+        found = backend.context(entangled_pair())
+        await backend.close()
         assert backend.capabilities.estimates is ("resilience" in text)
         assert backend.capabilities.samples is not backend.capabilities.estimates
-    assert len(found) == len(texts)
+        return found
+
+    with start(IbmSettings(devices=DEVICE, noise="off")) as emulator:
+        found = [asyncio.run(context_of(text, emulator.root)) for text in texts]
+    assert len(set(found)) == len(texts)
 
 
 def answer(parts, *, kind=EstimatorPubResult, is_rich=False):
