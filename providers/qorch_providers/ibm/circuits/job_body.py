@@ -93,7 +93,7 @@ def encode_job(
     return body
 
 
-def _params(rows: Sequence["_Rows"], shots: int, *, options: Options) -> dict[str, Any]:
+def _params(rows: Sequence[_Rows], shots: int, *, options: Options) -> dict[str, Any]:
     """What the program takes."""
     if options.mitigation is not None:
         pubs = [EstimatedRows(each.isa, each.measurement.sums, each.values) for each in rows if each.measurement.sums]
@@ -190,6 +190,9 @@ def _sampler_options(shots: int, options: Options) -> dict[str, Any]:
             "num_randomizations": parts,
             "shots_per_randomization": shots // parts,
         }
+    elif options.mitigation is not None:
+        # What is not said is twirled as the level of resilience has it.
+        found["twirling"] = {"enable_gates": False, "enable_measure": False}
     return found
 
 
