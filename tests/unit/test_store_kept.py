@@ -90,7 +90,7 @@ def test_a_database_of_revision_0004_keeps_its_jobs_and_takes_their_places(tmp_p
 def test_a_database_of_revision_0005_keeps_its_results_and_plans(tmp_path: Path) -> None:
     """Counts, exact values, and a plan of both, written before there were estimates; a view says what each block is."""
     path = tmp_path / "x.db"
-    path.write_bytes(lzma.decompress((KEPT / "revision-0005.db.xz").read_bytes()))
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005-results.db.xz").read_bytes()))
     with closing(open_store(str(path), clock=WallClock())) as store:
         assert store.check() == []
         run = store.find_run("kept")
