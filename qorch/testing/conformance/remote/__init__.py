@@ -10,7 +10,7 @@ A vendor's tests supply a ``ProviderHarness``, a loopback server of the protocol
 
 Read ``harness.py`` first: it says what a server can be told to do. ``submission.py``, ``questions.py``, ``results.py``
 and ``adoption.py`` are the checks, ``base.py`` is what they share; every check of ``BackendConformance`` runs too, each
-job over the wire. For a backend that estimates expectation values itself, mix ``EstimateChecks`` of ``estimates.py`` in.
+job over the wire. A backend that estimates expectation values itself has ``EstimateChecks`` of ``estimates.py``, too.
 """
 
 from qorch.testing.conformance.remote.adoption import AdoptionChecks
