@@ -249,11 +249,19 @@ def test_the_product_of_randomizations_is_the_number_of_shots() -> None:
     assert estimated({"default_shots": 1000, "twirling": twirling})[1]["shots"] == 1000
 
 
-@pytest.mark.parametrize("factors", [[1.0], [0.5, 1.0]])
-def test_noise_factors_that_cannot_be(factors: list[float]) -> None:
-    """One factor has no slope, and noise cannot be made less."""
-    with pytest.raises(UsageError, match="noise factors"):
-        estimated({"resilience": {"zne": {"noise_factors": factors}}})
+@pytest.mark.parametrize(
+    ("zne", "words"),
+    [
+        ({"noise_factors": [1.0]}, "two noise factors"),
+        ({"noise_factors": [0.5, 1.0]}, "two noise factors"),
+        ({"noise_factors": ["1", "3"]}, "two noise factors"),
+        ({"extrapolator": "cubic"}, "not cubic"),
+    ],
+)
+def test_extrapolations_that_cannot_be(zne: dict[str, Any], words: str) -> None:
+    """One factor has no slope, noise cannot be made less, and there are so many extrapolators."""
+    with pytest.raises(UsageError, match=words):
+        estimated({"resilience": {"zne": zne}})
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_digests_tell_sums_and_kinds_apart() -> None:
     assert sums_of("Z0", n_qubits=2).digest == sums_of("Z0", n_qubits=2).digest
     for wrong in ({"is_exact": True}, {"masks": np.zeros(1, dtype=np.uint64)}):
         with pytest.raises(UsageError, match="leave is_exact and masks out"):
-            replace(measurements[0], **wrong)  # type: ignore[arg-type]
+            replace(measurements[0], **wrong)
 
 
 def test_a_pub_is_one_group_of_as_many_rows() -> None:

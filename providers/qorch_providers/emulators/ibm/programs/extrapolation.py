@@ -1,11 +1,12 @@
 """Extrapolation to zero noise: what the estimator makes of values at several noise factors.
 
-Each value is extrapolated by itself, by the first extrapolator that fits it. There are ``exponential``, ``linear`` and
-``polynomial_degree_K``; others fit nothing, so the next one is tried, and at last the value at the lowest factor stays.
+Each value is extrapolated by itself, by the first extrapolator that fits it. ``double_exponential`` never does here, so
+the next one is tried; if none fits, and as the ``fallback``, the value at the lowest factor stays.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from qorch_providers.emulators.statevector.matrices import Floats
 
 DEFAULT_FACTORS = (1.0, 3.0, 5.0)
 DEFAULT_EXTRAPOLATORS = ("exponential", "linear")
+_DEGREES: Mapping[str, int] = MappingProxyType(
+    {"linear": 1, **{f"polynomial_degree_{degree}": degree for degree in range(1, 8)}}
+)
+_NAMES = frozenset({"exponential", "double_exponential", "fallback", *_DEGREES})
 _SIGNIFICANT = 3.0
 """An exponential fits only values that are so many errors away from zero, and all on one side of it."""
 
@@ -31,17 +36,20 @@ NONE = Extrapolation()
 
 
 def read_extrapolation(params: Mapping[str, Any]) -> Extrapolation:
-    """What the options ask for, level 2 by default. Raises UsageError for factors below 1."""
+    """What the options ask for, level 2 by default. Raises UsageError for factors below 1 and unknown extrapolators."""
     resilience = (params.get("options") or {}).get("resilience") or {}
     wanted = resilience.get("zne_mitigation")
     if not (params.get("resilience_level", 1) > 1 if wanted is None else wanted):
         return NONE
     options = resilience.get("zne") or {}
-    factors = tuple(map(float, options.get("noise_factors") or DEFAULT_FACTORS))
-    if len(factors) < 2 or min(factors) < 1.0:
-        raise UsageError("there are at least two noise factors, and none is below 1")
+    factors = options.get("noise_factors") or DEFAULT_FACTORS
+    if len(factors) < 2 or not all(isinstance(factor, int | float) and factor >= 1.0 for factor in factors):
+        raise UsageError("there are at least two noise factors, numbers of which none is below 1")
     names = options.get("extrapolator") or DEFAULT_EXTRAPOLATORS
-    return Extrapolation(factors, (names,) if isinstance(names, str) else tuple(names))
+    chosen = (names,) if isinstance(names, str) else tuple(names)
+    if not _NAMES.issuperset(chosen):
+        raise UsageError(f"the extrapolators are {', '.join(sorted(_NAMES))}, not {', '.join(map(str, chosen))}")
+    return Extrapolation(tuple(map(float, factors)), chosen)
 
 
 def extrapolate(means: Floats, variances: Floats, plan: Extrapolation) -> tuple[Floats, Floats]:
@@ -63,9 +71,10 @@ Fit = Callable[[Floats, Floats, Floats], tuple[Floats, Floats, np.ndarray[Any, n
 def _fit(name: str) -> Fit:
     if name == "exponential":
         return _exponential
-    if name == "linear" or name.startswith("polynomial_degree_"):
-        degree = 1 if name == "linear" else int(name.rpartition("_")[2])
-        return lambda means, variances, factors: (*_polynomial(means, variances, factors, degree), _all(means))
+    if name in _DEGREES:
+        return lambda means, variances, factors: (
+            *_polynomial(means, variances, factors, _DEGREES[name]), _all(means)
+        )  # fmt: skip
     return lambda means, variances, _: (means[0], variances[0], ~_all(means))
 
 
