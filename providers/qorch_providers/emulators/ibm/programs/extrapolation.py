@@ -1,7 +1,7 @@
 """Extrapolation to zero noise: what the estimator makes of values at several noise factors.
 
 Each value is extrapolated by itself, by the first extrapolator that fits it. ``double_exponential`` never does here, so
-the next one is tried; if none fits, and as the ``fallback``, the value at the lowest factor stays.
+the next one is tried; if none fits, or the ``fallback`` comes first, the value at the lowest factor stays.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +58,8 @@ def extrapolate(means: Floats, variances: Floats, plan: Extrapolation) -> tuple[
     values, spread = means[lowest].copy(), variances[lowest].copy()
     is_open = np.ones(values.shape, dtype=bool)
     for name in plan.extrapolators:
+        if name == "fallback":
+            break
         found, error, fits = _fit(name)(means, variances, np.array(plan.factors))
         chosen = is_open & fits
         values[chosen], spread[chosen] = found[chosen], error[chosen]
