@@ -17,9 +17,9 @@ from qorch.engine.remote.poller import OVER
 from qorch.engine.remote.reconcile import CLOCK_DOUBT
 from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.session_recovery import SessionRecovery
 from qorch.engine.remote.usage_watch import PendingUsage, ask_usage, find_pending, usage_records
 from qorch.engine.remote.window import RateWindow
-from qorch.engine.remote.session_recovery import SessionRecovery
 from qorch.engine.reservation import Reservation
 from qorch.engine.run_parts import RunParts
 from qorch.engine.worker import Worker

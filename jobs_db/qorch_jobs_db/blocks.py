@@ -22,17 +22,19 @@ VERSION = 1
 _SEAL_BYTES = 33
 _CODES = ("u1", "<u2", "<u4", "<u8", "<i8", "<f8")
 _CODE_OF = {np.dtype(code): index for index, code in enumerate(_CODES)}
-_COUNTS, _VALUES = 0, 1
+_COUNTS, _VALUES, _ESTIMATES = 0, 1, 2
 _VERSION_BYTE = bytes([VERSION])
 _HEADERS = [struct.Struct(f"<BB{n_dimensions}Q") for n_dimensions in range(3)]
 _NEXT_STEP = "restore a backup, or prune the rows of its run and run it again"
 
 
 def encode_result(result: BlockResult, *, label: bytes) -> bytes:
-    """Seal the counts or the exact values of a block."""
+    """Seal the counts, the exact values or the estimates of a block. The first byte says which, also to a view."""
     counts = result.counts
     if counts is None:
         values = np.zeros((0, 0)) if result.values is None else result.values
+        if result.variances is not None:
+            return seal([bytes([_ESTIMATES]), *pack(values), *pack(result.variances)], label=label)
         return seal([bytes([_VALUES]), *pack(values)], label=label)
     lengths = counts.offsets[1:] - counts.offsets[:-1]
     parts = [struct.pack("<BI", _COUNTS, counts.n_qubits)]
@@ -47,6 +49,9 @@ def decode_result(content: bytes, *, label: bytes, name: str) -> BlockResult:
     if payload[0] == _VALUES:
         values: FloatArray = unpack(payload, 1, count=1)[0][0]
         return BlockResult(values=freeze(values))
+    if payload[0] == _ESTIMATES:
+        found, _ = unpack(payload, 1, count=2)
+        return BlockResult(values=freeze(found[0]), variances=freeze(found[1]))
     (n_qubits,) = struct.unpack_from("<I", payload, 1)
     (outcomes, counts, lengths), _ = unpack(payload, 5, count=3)
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)

@@ -93,6 +93,8 @@ VIEWS = {
     """,
     "block_overview": """
         SELECT block_id, job_id, run_id, step, call, group_ordinal, n_rows, n_qubits, shots, shot_offset,
+            CASE HEX(SUBSTR(result, 34, 1))
+                WHEN '00' THEN 'counts' WHEN '01' THEN 'exact values' WHEN '02' THEN 'estimates' END AS kind,
             n_bytes, created_at, context, measurement_digest, gates_digest
         FROM row_blocks
     """,

@@ -34,10 +34,10 @@ def recover(
 ) -> int:
     """Finish jobs that were left open: look them up by their keys, fetch what has finished, hold what stays unknown.
 
-    First asks what jobs were charged for if that is not known, and waits for none of it. Sessions that were left open at
-    a provider are closed. Then waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results go
-    into the database, where `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if nothing
-    could be done.
+    First asks what jobs were charged for if that is not known, and waits for none of it. Sessions that were left open
+    at a provider are closed. Then waits for what is still queued; Ctrl-C loses nothing. Never submits anything. Results
+    go into the database, where `qorch train --resume` finds them. Exits with 4 while jobs are held, and with 1 if
+    nothing could be done.
     """
     from qorch.cli.database import open_database, require_run
     from qorch.config import read_config

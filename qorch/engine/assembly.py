@@ -18,6 +18,7 @@ from qorch.model.result import PubResult, SampledDistribution, Source
 from qorch.planning.estimation import (
     Moments,
     add_counts,
+    combine_estimates,
     empty_moments,
     exact_expectations,
     expectations,
@@ -32,10 +33,14 @@ SHARE_OF_MEMORY = 0.9
 
 @dataclass(eq=False)
 class _GroupState:
-    """What has arrived for one group. ``sources`` holds, per row, its rank in ``_CACHED_LEAST``."""
+    """What has arrived for one group: moments of counts, or values, with variances if they are estimates.
+
+    ``sources`` holds, per row, its rank in ``_CACHED_LEAST``.
+    """
 
     moments: Moments
     values: FloatArray
+    variances: FloatArray
     sources: npt.NDArray[np.uint8]
     is_filled: npt.NDArray[np.bool_]
     pieces: list[tuple[IntArray, Counts]] = field(default_factory=list)
@@ -62,6 +67,8 @@ class Assembly:
             state.pieces.append((rows, result.counts))
         elif result.values is not None:
             state.values[rows] = result.values
+            if result.variances is not None:
+                state.variances[rows] = result.variances
 
     def finish(self) -> list[PubResult]:
         """One result per pub. Raises InvalidResultError if a row has no result."""
@@ -83,16 +90,18 @@ class Assembly:
         pub = self._lowered.batch.pubs[index]
         groups = self._lowered.groups_of(index)
         states = [self._states[group] for group in groups]
-        is_exact = self._lowered.groups[groups[0]].shots is None
-        samples = () if is_exact else tuple(_in_row_order(state.pieces, pub.n_rows) for state in states)
-        shots = np.zeros(pub.n_rows, dtype=np.int64) if is_exact else states[0].moments.shots
+        first = self._lowered.groups[groups[0]]
+        is_exact = first.shots is None
+        has_counts = not is_exact and not first.measurement.is_estimated
+        samples = tuple(_in_row_order(state.pieces, pub.n_rows) for state in states) if has_counts else ()
+        shots = states[0].moments.shots if has_counts else np.full(pub.n_rows, first.shots or 0, dtype=np.int64)
         ranks = np.minimum.reduce([state.sources for state in states])
         sources = freeze(np.array(_CACHED_LEAST, dtype=np.uint8)[ranks])
         if isinstance(pub.observables, Distribution) and not is_exact:
             return SampledDistribution(
                 pub=pub, samples=samples[0], shots=freeze(shots), sources=sources, charge=self._charge
             )
-        values, stderr = self._estimate(index, states, is_exact=is_exact)
+        values, stderr = self._estimate(index, states, first)
         return PubResult(
             pub=pub,
             values=freeze(values),
@@ -103,11 +112,14 @@ class Assembly:
             samples=samples,
         )
 
-    def _estimate(self, index: int, states: Sequence[_GroupState], *, is_exact: bool) -> tuple[FloatArray, FloatArray]:
+    def _estimate(self, index: int, states: Sequence[_GroupState], first: RowGroup) -> tuple[FloatArray, FloatArray]:
         grouping = self._lowered.groupings[index]
         if grouping is None:
             return states[0].values, np.zeros_like(states[0].values)
-        if not is_exact:
+        if first.measurement.is_estimated:
+            [state], [group] = states, grouping.groups
+            return combine_estimates(state.values, state.variances, group=group, offsets=grouping.offsets)
+        if first.shots is not None:
             return expectations([state.moments for state in states], grouping.offsets)
         values = np.repeat(grouping.offsets[np.newaxis], len(states[0].values), axis=0)
         for state, group in zip(states, grouping.groups, strict=True):
@@ -132,9 +144,11 @@ def check_room(groups: Sequence[RowGroup]) -> None:
 
 
 def _empty_state(group: RowGroup) -> _GroupState:
+    n_values = group.measurement.n_values
     return _GroupState(
         moments=empty_moments(group.n_rows, group.basis_group),
-        values=np.zeros((group.n_rows, group.measurement.n_values)),
+        values=np.zeros((group.n_rows, n_values)),
+        variances=np.zeros((group.n_rows, n_values if group.measurement.is_estimated else 0)),
         sources=np.full(group.n_rows, len(_CACHED_LEAST) - 1, dtype=np.uint8),
         is_filled=np.zeros(group.n_rows, dtype=bool),
     )

@@ -173,7 +173,8 @@ class Lookup:
         if not len(part.rows):
             return [], [part]
         index = self._index((context, group.measurement.digest, group.gates.digest))
-        partial = self._policy is CachePolicy.TOP_UP
+        # Two estimates cannot be pooled as counts are, so there is nothing to top up.
+        partial = self._policy is CachePolicy.TOP_UP and not group.measurement.is_estimated
         pieces: list[_Piece] = []
         topped: list[Missing] = []
         taken = np.zeros(len(part.rows), dtype=bool)

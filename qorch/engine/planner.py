@@ -77,7 +77,7 @@ class Planner:
 
     def lower(self, call: Call) -> LoweredBatch:
         """The call's measured circuits and rows; pure."""
-        return lower(call.batch, default_shots=call.default_shots)
+        return lower(call.batch, default_shots=call.default_shots, estimates=self._backend.capabilities.estimates)
 
     async def prepare(self, lowered: LoweredBatch) -> None:
         """Let the backend compile the circuits that it was not given before. Raises CircuitError."""

@@ -87,5 +87,4 @@ class Trimmer:
 
 def _size(block: BlockRecord) -> int:
     """About what a block takes in the store."""
-    result = block.result.counts if block.result.values is None else block.result.values
-    return block.rows.keys.nbytes + (0 if result is None else result.nbytes)
+    return block.rows.keys.nbytes + block.result.nbytes

@@ -10,6 +10,7 @@ from qorch.errors import ShotsError, UsageError
 from qorch.model.arrays import ByteArray, FloatArray, IntArray, UIntArray, freeze
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts
+from qorch.model.pauli_sums import PauliSums
 from qorch.model.samples import Samples, take_samples
 
 
@@ -19,22 +20,40 @@ class Measurement:
 
     ``is_exact`` False: samples. True: the exact expectation values of the parities ``masks (M,)``, or with
     ``masks`` None all 2^n exact probabilities.
+
+    With ``sums`` nothing of that, but what the backend estimates of these M sums from its own measurements, in bases of
+    its own choice: an expectation value and its variance each. ``basis`` is then all Z, and ``is_exact`` False.
     """
 
     basis: ByteArray
     is_exact: bool
     masks: UIntArray | None = None
+    sums: PauliSums | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if it is both exact and estimated."""
+        if self.sums is not None and (self.is_exact or self.masks is not None):
+            raise UsageError("a measurement with sums is estimated: leave is_exact and masks out")
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 of the measurement. Samples are the same whatever is computed from them later."""
+        """SHA-256 of the measurement. Samples are the same whatever is computed from them later; estimates are not."""
+        if self.sums is not None:
+            return hashlib.sha256(b"qorch-measurement-1estimates" + self.basis.tobytes() + self.sums.digest).digest()
         kind = b"samples" if not self.is_exact else b"probabilities" if self.masks is None else b"parities"
         masks = b"" if self.masks is None else self.masks.astype("<u8").tobytes()
         return hashlib.sha256(b"qorch-measurement-1" + kind + self.basis.tobytes() + b"/" + masks).digest()
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether the backend answers with values and variances."""
+        return self.sums is not None
+
+    @property
     def n_values(self) -> int:
-        """The number of exact values per row (0 for samples)."""
+        """The number of exact or estimated values per row (0 for samples)."""
+        if self.sums is not None:
+            return len(self.sums)
         if not self.is_exact:
             return 0
         return 1 << len(self.basis) if self.masks is None else len(self.masks)
@@ -111,10 +130,15 @@ def _check_samples(samples: Samples | None, measurement: Measurement, *, n_rows:
 
 @dataclass(frozen=True, eq=False)
 class BlockResult:
-    """What came back for one RowBlock: ``counts`` of R rows, or exact ``values (R, M)``; the other is None."""
+    """What came back for one RowBlock of R rows, one of three.
+
+    ``counts``; exact ``values (R, M)``; or estimated ``values (R, M)`` with their ``variances (R, M)``, which are those
+    of the values themselves and not of one shot. What is not there is None.
+    """
 
     counts: Counts | None = None
     values: FloatArray | None = None
+    variances: FloatArray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -123,8 +147,17 @@ class BlockResult:
             return self.counts.n_rows
         return 0 if self.values is None else len(self.values)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the arrays."""
+        return sum(part.nbytes for part in (self.counts, self.values, self.variances) if part is not None)
+
     def take(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> "BlockResult":
         """The results of the given rows."""
         if self.counts is not None:
             return BlockResult(counts=self.counts.take(rows))
-        return BlockResult(values=None if self.values is None else freeze(self.values[rows]))
+        return BlockResult(values=_take(self.values, rows), variances=_take(self.variances, rows))
+
+
+def _take(array: FloatArray | None, rows: IntArray) -> FloatArray | None:
+    return None if array is None else freeze(array[rows])

@@ -18,6 +18,11 @@ from qorch.model.observable import Distribution
 from qorch.model.pub import Pub
 from qorch.model.timing import Span
 
+_ESTIMATED = (
+    "the backend has estimated these expectation values itself and told no counts; take values and stderr, or run the"
+    " pub on a backend that samples"
+)
+
 
 class Source(IntEnum):
     """Where the samples of a row came from."""
@@ -36,6 +41,9 @@ class PubResult:
     ``values (N, K)``; ``stderr (N, K)``, 0 if exact; ``shots (N,)``, 0 if exact; ``sources (N,)`` of Source,
     the least cached basis of each row counting; ``charge`` what it cost, None if unknown; ``timeline`` the
     spans of the call that carried it. For ``qorch.probabilities()`` K is 2^n.
+
+    A backend that estimates expectation values itself gives no counts: values and standard errors are its own, a value
+    may lie outside of the observable's range, and ``shots`` are those that were asked for.
     """
 
     pub: Pub
@@ -67,6 +75,11 @@ class PubResult:
         """N."""
         return self.pub.n_rows
 
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the backend itself has estimated values and errors, from shots of which it tells no counts."""
+        return not self.samples and bool(self.shots.any())
+
     def with_timeline(self, timeline: tuple[Span, ...]) -> "PubResult":
         """The same result with this timeline."""
         twin = copy.copy(self)
@@ -76,10 +89,12 @@ class PubResult:
     def counts(self, row: int, *, basis: int = 0) -> dict[str, int]:
         """Bitstring → count of one row, qubit 0 rightmost; ``basis`` chooses among several measured bases.
 
-        Raises UsageError if the pub was exact, or has no such row or basis.
+        Raises UsageError if the pub was exact or the backend estimated its values, or if it has no such row or basis.
         """
         if not self.samples:
-            raise UsageError("an exact result has no counts; ask for a number of shots")
+            raise UsageError(
+                _ESTIMATED if self.is_estimated else "an exact result has no counts; ask for a number of shots"
+            )
         for name, number in (("row", row), ("basis", basis)):
             check_kind(number, int | np.integer, name, wanted="a whole number")
         if not 0 <= basis < len(self.samples):
@@ -92,10 +107,12 @@ class PubResult:
     def probabilities(self) -> FloatArray:
         """Relative frequencies, or exact probabilities if they were asked for: ``(N, 2**n)``.
 
-        Raises UsageError for an exact result of other observables.
+        Raises UsageError for an exact result of other observables, and for values that the backend estimated.
         """
         if isinstance(self.pub.observables, Distribution):
             return self.values
+        if self.is_estimated:
+            raise UsageError(_ESTIMATED)
         if not self.samples:
             raise UsageError("ask for observables=qorch.probabilities() to get exact probabilities")
         table = self.samples[0].dense()

@@ -36,11 +36,14 @@ def _check_lost(block: BlockShape, lost: IntArray) -> None:
 
 
 def _check_block(block: BlockShape, found: BlockResult, n_rows: int) -> None:
-    if block.shots is None:
+    if block.measurement.is_estimated:
+        _check_estimates(block.measurement, found, n_rows)
+    elif block.shots is None:
         _expect(found.values is not None, "it has counts, but exact values were asked for")
+        _expect(found.variances is None, "it has estimates, but exact values were asked for")
         _check_values(block.measurement, found.values, n_rows)  # type: ignore[arg-type]  # not None, as expected above
     else:
-        _expect(found.counts is not None, "it has exact values, but shots were asked for")
+        _expect(found.counts is not None, "it has values, but counts were asked for")
         _check_counts(found.counts, n_rows, n_qubits=block.n_qubits, shots=block.shots)  # type: ignore[arg-type]
 
 
@@ -53,6 +56,17 @@ def _check_values(measurement: Measurement, values: FloatArray, n_rows: int) -> 
         return
     _expect(bool((values >= 0).all()), "a probability is negative")
     _expect(bool((np.abs(values.sum(axis=1) - 1) <= ROUNDING).all()), "the probabilities do not add up to 1")
+
+
+def _check_estimates(measurement: Measurement, found: BlockResult, n_rows: int) -> None:
+    """Values are not bounded: mitigation divides by what noise has left, and extrapolates, so they may exceed 1."""
+    _expect(found.counts is None, "it has counts, but estimated values were asked for")
+    shape = (n_rows, measurement.n_values)
+    for name, array in (("values", found.values), ("variances", found.variances)):
+        if array is None or array.dtype != np.float64 or array.shape != shape:
+            raise ValueError(f"its {name} have not the shape {shape}")
+        _expect(bool(np.isfinite(array).all()), f"one of its {name} is not finite")
+        _expect(name == "values" or bool((array >= 0).all()), "a variance is negative")
 
 
 def _check_counts(counts: Counts, n_rows: int, *, n_qubits: int, shots: int) -> None:

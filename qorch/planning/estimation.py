@@ -1,4 +1,4 @@
-"""Estimates expectation values with standard errors from counts or exact parities."""
+"""Estimates expectation values with standard errors from counts, exact parities, or what a backend has estimated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +104,18 @@ def _variances(moments: Moments, sums: FloatArray, *, shots: FloatArray) -> Floa
     total = shots + PSEUDO_SHOTS
     variances = (squares + PSEUDO_SHOTS * spread) / total - (sums / total) ** 2
     return np.asarray(np.maximum(variances, 0.0), dtype=np.float64)
+
+
+def combine_estimates(
+    values: FloatArray, variances: FloatArray, *, group: BasisGroup, offsets: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Values and standard errors, ``(N, K)`` each, of observables whose sums a backend has estimated.
+
+    ``values`` and ``variances (N, M)`` are the backend's own. Nothing is added to the variances: each observable is a
+    multiple of one sum (``qorch.model.pauli_sums``), so the square of its weight is all that they need.
+    """
+    squares = BasisGroup(group.basis, group.masks, group.weights**2)
+    return offsets + exact_expectations(values, group), np.sqrt(exact_expectations(variances, squares))
 
 
 def exact_expectations(values: FloatArray, group: BasisGroup) -> FloatArray:

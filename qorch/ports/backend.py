@@ -23,7 +23,9 @@ class Capabilities:
     ``slots``: jobs that really run side by side; a call is split into at least that many if it can be.
     ``max_rows_per_job``: hard limit. ``charges``: whether money is at stake, which decides how durable every
     step must be. ``mixes_shots``: whether the rows of one job may have different numbers of shots.
-    ``exact_gradients``: whether it is an ExactGradients as it was opened (noise rules them out).
+    ``exact_gradients``: whether it is an ExactGradients as it was opened (noise rules them out). ``estimates``: it
+    answers with expectation values and variances that it has estimated itself, and never with counts
+    (``Measurement.sums``); a row is then one execution, in however many bases the backend measures it.
     """
 
     max_qubits: int
@@ -35,6 +37,7 @@ class Capabilities:
     exact: bool = False
     exact_gradients: bool = False
     mixes_shots: bool = True
+    estimates: bool = False
 
 
 class Backend(Protocol):

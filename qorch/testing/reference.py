@@ -14,7 +14,8 @@ import numpy.typing as npt
 from qorch.model.arrays import ByteArray, FloatArray, UIntArray
 from qorch.model.circuit import FIXED, GateList
 from qorch.model.gates import GATES
-from qorch.model.observable import X, Y
+from qorch.model.observable import X, Y, Z
+from qorch.model.pauli_sums import NO_LETTER, PauliSums
 
 Matrix = npt.NDArray[np.complexfloating[Any, Any]]
 
@@ -135,6 +136,17 @@ def reference_parities(probabilities: FloatArray, masks: UIntArray) -> FloatArra
     outcomes = np.arange(probabilities.shape[1], dtype=np.uint64)
     signs = 1.0 - 2.0 * (np.bitwise_count(outcomes[:, None] & masks[None, :]) % 2)
     return np.asarray(probabilities @ signs)
+
+
+def reference_sums(gates: GateList, angles: FloatArray, sums: PauliSums) -> FloatArray:
+    """Exact expectation values ``(R, M)`` of sums of Pauli strings at angles ``(R, D)``."""
+    values = np.zeros((len(angles), len(sums)))
+    for letters, coefficient, place in zip(sums.letters, sums.coefficients, sums.sum_of_string, strict=True):
+        basis = np.where(letters == NO_LETTER, Z, letters).astype(np.uint8)
+        mask = np.uint64(sum(1 << int(qubit) for qubit in np.flatnonzero(letters != NO_LETTER)))
+        probabilities = reference_probabilities(gates, angles, basis=basis)
+        values[:, place] += coefficient * reference_parities(probabilities, np.array([mask]))[:, 0]
+    return values
 
 
 def chi_square_sigmas(observed: FloatArray, probabilities: FloatArray) -> float:

@@ -212,6 +212,58 @@ def test_readout_mitigation_removes_the_bias() -> None:
     assert found[1] == pytest.approx(-1.0, abs=0.005)
 
 
+def estimated(options: dict[str, Any], *, level: int = 2) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of -Z after 41 gates on two noisy qubits, with their errors; and the metadata of the PUB."""
+    circuit = QuantumCircuit(156)
+    circuit.x(12)
+    for _ in range(40):
+        circuit.cz(11, 12)
+    pub = [circuit_value(circuit), {_stretch("IIIZ", [12, 0, 1, 2]): -1.0}, array_value(np.zeros(0)), None]
+    body = json.dumps({"pubs": [pub], "options": options, "resilience_level": level}).encode()
+    outcome = PROGRAMS["estimator"](body, FEZ, noise(FEZ), np.random.default_rng(1))
+    found = json.loads(outcome.encode(0.0, 1.0))["__value__"]["pub_results"][0]["__value__"]
+    return found["data"]["__value__"]["fields"], found["metadata"]
+
+
+@pytest.mark.parametrize("extrapolator", [["exponential", "linear"], "linear", "polynomial_degree_2", ["fallback"]])
+def test_noise_is_extrapolated_to_none(extrapolator: Any) -> None:
+    """Amplified noise weakens a value; what is extrapolated from that is nearer to the truth, with a larger error."""
+    options = {"default_shots": 100_000, "resilience": {"zne": {"extrapolator": extrapolator}}}
+    fields, _ = estimated(options)
+    raw, value = read_array(fields["evs_noise_factors"]), float(read_array(fields["evs"]))
+    assert (np.diff(raw) < 0.0).all()
+    if extrapolator == ["fallback"]:
+        assert value == raw[0]
+        return
+    assert abs(value - 1.0) < 0.5 * abs(raw[0] - 1.0)
+    assert float(read_array(fields["stds"])) > read_array(fields["stds_noise_factors"])[0]
+    plain, _ = estimated(options, level=1)
+    assert "evs_noise_factors" not in plain
+
+
+def test_the_product_of_randomizations_is_the_number_of_shots() -> None:
+    """With twirling, the number of random circuits times their shots comes before the default number."""
+    twirling = {"enable_measure": True, "num_randomizations": 30, "shots_per_randomization": 20}
+    assert estimated({"default_shots": 1000, "twirling": twirling})[1]["shots"] == 600
+    twirling["enable_measure"] = False
+    assert estimated({"default_shots": 1000, "twirling": twirling})[1]["shots"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("zne", "words"),
+    [
+        ({"noise_factors": [1.0]}, "two noise factors"),
+        ({"noise_factors": [0.5, 1.0]}, "two noise factors"),
+        ({"noise_factors": ["1", "3"]}, "two noise factors"),
+        ({"extrapolator": "cubic"}, "not cubic"),
+    ],
+)
+def test_extrapolations_that_cannot_be(zne: dict[str, Any], words: str) -> None:
+    """One factor has no slope, noise cannot be made less, and there are so many extrapolators."""
+    with pytest.raises(UsageError, match=words):
+        estimated({"resilience": {"zne": zne}})
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind", "message"),
     [

@@ -2,13 +2,16 @@
 
 import lzma
 import math
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qorch.audit.report import make_report
 from qorch.engine.remote.pacing import decode_throttle
+from qorch.model.identity import Position
 from qorch.model.job import JobState, QueuePlace
 from qorch.model.timing import Phase
 from qorch.model.usage import report_usage
@@ -105,6 +108,8 @@ def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_what_they_were_cha
         store.write([UsageRecord(job.job_id, job.run_id, usage) for job in unknown[:2]]).result()
         assert store.jobs_without_usage() == unknown[2:]
         assert [job.usage for job in store.jobs("paid-run")] == [usage, usage, None, None, None]
+
+
 def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_provider_sessions(tmp_path: Path) -> None:
     """Two sessions of a run at IBM Quantum, and a job that is queued there: written before qorch opened sessions."""
     path = tmp_path / "x.db"
@@ -119,3 +124,30 @@ def test_a_database_of_revision_0005_keeps_its_jobs_and_takes_provider_sessions(
         opening = make_provider_session(queued.run_id)
         store.write([opening]).result()
         assert store.open_provider_sessions(queued.run_id) == [opening]
+
+
+def test_a_database_of_revision_0005_keeps_its_results_and_plans(tmp_path: Path) -> None:
+    """Counts, exact values, and a plan of both, written before there were estimates; a view says what each block is."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005-results.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        run = store.find_run("kept")
+        assert run is not None
+        blocks = store.blocks_at(run.run_id, Position(-1, 0))
+        counted = [block.result.counts for block in blocks if block.result.counts is not None]
+        exact = np.concatenate([block.result.values for block in blocks if block.result.values is not None], axis=1)
+        assert {int(shots) for counts in counted for shots in counts.shots} == {100}
+        assert exact[0, 0] == pytest.approx(0.9950041652780259, abs=1e-12)
+        assert all(block.result.variances is None for block in blocks)
+        [job] = store.open_jobs()
+        plan = store.job_plan(job.job_id)
+        assert plan is not None
+        sampled, masked = (block.measurement for block in plan.blocks)
+        assert (sampled.is_exact, sampled.masks, sampled.sums) == (False, None, None)
+        assert masked.masks is not None
+        assert (masked.masks.tolist(), masked.sums) == ([1, 3], None)
+    with closing(sqlite3.connect(path)) as link:
+        kinds = link.execute("SELECT kind, COUNT(*) FROM block_overview GROUP BY kind ORDER BY kind").fetchall()
+        assert link.execute("SELECT version_num FROM alembic_version").fetchone() >= ("0008",)
+    assert kinds == [("counts", 2), ("exact values", 2)]

@@ -7,10 +7,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from qorch.model.job import JobState
+from qorch.model.measurement import BlockResult
 from qorch.ports.clock import WallClock
 from qorch.ports.records import AttemptRecord, MetricRecord, RunState, SessionRecord, StepRecord
-from qorch.testing.conformance.store_records import NOW, make_job, make_run
+from qorch.testing.conformance.store_records import NOW, make_block, make_job, make_run
 from qorch_jobs_db import open_store
 
 ENDED = NOW + dt.timedelta(seconds=1.5)
@@ -59,3 +62,15 @@ def test_views_tell_times_epochs_metrics_and_failures(tmp_path: Path) -> None:
     assert attempts == [
         (1, "refused", "too many requests"), (2, "unanswered", "no answer"), (3, "accepted", "the device broke")
     ]  # fmt: skip
+
+
+def test_a_view_tells_what_a_block_holds(tmp_path: Path) -> None:
+    """Counts, exact values and estimates are told apart without a decoder."""
+    path = tmp_path / "x.db"
+    block, values = make_block(1), np.zeros((1, 2))
+    results = (block.result, BlockResult(values=values), BlockResult(values=values, variances=values))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        store.write([make_run("r"), make_job("r/0.0.0"), *(replace(block, result=each) for each in results)]).result()
+    with closing(sqlite3.connect(path)) as link:
+        kinds = link.execute("SELECT kind FROM block_overview ORDER BY block_id").fetchall()
+    assert kinds == [("counts",), ("exact values",), ("estimates",)]

@@ -12,13 +12,13 @@ from qorch.model.job import JobRequest
 from qorch.model.verification import verify_result
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.backend import angles_for, assert_same_counts, block_of, circuit_of_gate, counts_of
-from qorch.testing.fakes.backend import simulate_block
+from qorch.testing.fakes.simulation import simulate_block
 from qorch_providers.answers import read_answer
 from qorch_providers.workers.pool import Pool
 from qorch_providers.workers.process import WorkerProgram
 
 PROGRAM = """
-from qorch.testing.fakes.backend import simulate_block
+from qorch.testing.fakes.simulation import simulate_block
 from qorch_providers.workers.serving import run_worker
 
 class Reference:

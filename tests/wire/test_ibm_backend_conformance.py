@@ -6,13 +6,14 @@ import pytest
 from ibm_harness import SETTINGS, IbmHarness
 from ibm_vendor import DEVICE
 
+from qorch.testing.conformance.estimates import EstimateChecks
 from qorch.testing.conformance.remote import RemoteBackendConformance
 from qorch.testing.conformance.remote.sessions import SessionChecks
 from qorch_providers.emulators.ibm import RunningIbm, start
 
 
 class OfIbm(RemoteBackendConformance):
-    """What both programs share: samples are the provider's own."""
+    """What all programs share: samples are the provider's own."""
 
     is_seeded = False
     continues_streams = False
@@ -45,4 +46,11 @@ class TestSampler(OfIbm):
     """The program of its deprecated SamplerV2."""
 
     program = "sampler"
+    mode = "job"
+
+
+class TestEstimator(EstimateChecks, OfIbm):
+    """The program that answers with expectation values and standard errors of its own."""
+
+    program = "estimator"
     mode = "job"

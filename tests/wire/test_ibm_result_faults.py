@@ -53,6 +53,11 @@ class TestIbmResultFaults(ResultFaultChecks):
         """However often it comes wrong, the job is held; a later session asks again, and nothing is bought twice."""
         self.check_held_answer(fault, tmp_path, target=self.settling)
 
+    @pytest.mark.parametrize("fault", ["wrong-rows", "nan"])
+    def test_estimates_that_could_not_be_read_are_fetched_by_the_next_session(self, fault: str, tmp_path: Path) -> None:
+        """As counts are: they are read by the plan that the database has kept."""
+        self.check_held_answer(fault, tmp_path, target=f"{self.settling},resilience=1")
+
     def test_only_the_failed_row_runs_again(self, tmp_path: Path) -> None:
         """A job of IBM's fails as a whole, so there is no such row."""
 

@@ -1,10 +1,10 @@
 """Results of IBM's programs: every form gives the same counts, and what is damaged is refused or read right."""
 
-import copy
 import json
 
 import numpy as np
 import pytest
+from damaged_json import CHANGES, changed, places
 from ibm_circuits import body_of, device_of, options_of
 from ibm_quantum_schemas.common import CompressedTensorModel
 from ibm_quantum_schemas.common.tensor import TensorModel
@@ -102,41 +102,6 @@ def test_many_rows_are_read_in_groups(form):
     numbers = table @ (1 << np.arange(3))
     expected = np.stack([np.bincount(row, minlength=8) for row in numbers])
     np.testing.assert_array_equal(found.dense(), expected)
-
-
-def places(document, path=()):
-    """The path of every value in a document, that of lists and objects before those in them."""
-    yield path
-    if isinstance(document, dict | list):
-        names = list(document) if isinstance(document, dict) else range(len(document))
-        for name in names:
-            yield from places(document[name], (*path, name))
-
-
-def changed(document, path, change):
-    """The document with the value at a path replaced, or taken away."""
-    document = copy.deepcopy(document)
-    parent = document
-    for name in path[:-1]:
-        parent = parent[name]
-    if change is None:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = change(parent[path[-1]])
-    return json.dumps(document).encode()
-
-
-CHANGES = (
-    None,
-    lambda _: None,
-    lambda _: {},
-    lambda _: [],
-    lambda _: "x",
-    lambda _: -1,
-    lambda _: 10**30,
-    lambda value: value + value[:1] if isinstance(value, str | list) else value + 1 if isinstance(value, int) else 1.5,
-    lambda value: value[:-1] if isinstance(value, str | list) else value - 1 if isinstance(value, int) else True,
-)
 
 
 @pytest.mark.parametrize("form", FORMS)

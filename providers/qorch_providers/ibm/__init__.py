@@ -1,6 +1,12 @@
 """The `ibm` backend: IBM Quantum's devices, and recorded ones simulated on this machine.
 
 Importing this package loads nothing of IBM's; opening a backend does.
+
+How to read it: ``options`` say which device, how circuits are compiled, which program runs them, and with which
+``mitigation``. The ``access`` is an ``account`` and one of its ``instances``, to which the ``connection`` is made. The
+``backend`` puts ``circuits``, ``wire``, ``jobs`` and ``results`` together; ``labels`` are tags that IBM keeps. A
+``device`` is looked at by the ``device_watch``, and a ``compiled_device`` is one that circuits are compiled for;
+``diagnosis`` is for `qorch doctor`. ``local`` simulates recorded devices.
 """
 
 from collections.abc import Mapping

@@ -60,7 +60,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 
 
 class IbmBackend:
-    """See ``qorch.ports.backend``: RemoteBackend, ProviderSessions, ReportsUsage and Diagnosable. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend, ProviderSessions, ReportsUsage, Diagnosable. In one event loop."""
 
     def __init__(self, name: str, options: Options, *, access: IbmAccess, clock: Clock, compiler: IsaCompiler) -> None:
         """Nothing is sent before ``open``."""
@@ -139,8 +139,11 @@ class IbmBackend:
         """The device with its calibration as it was last seen, the compiled circuit, and how circuits are run."""
         options, device = self._options, self._compiled.now
         compiled = self._compiler.compile(gates, device=device, options=options)
-        parts = (REVISION, device.name, device.version, device.calibration, compiled.digest, options.program.value,
+        parts: tuple[object, ...] = (
+                 REVISION, device.name, device.version, device.calibration, compiled.digest, options.program.value,
                  options.decoupling.value, options.twirling.value, options.rep_delay_seconds)  # fmt: skip
+        if options.mitigation is not None:
+            parts = (*parts, options.mitigation.identity)
         context = hashlib.sha256(f"qorch-ibm/{parts!r}".encode()).digest()
         self._compiled.note_context(context)
         return context
@@ -329,5 +332,7 @@ def _unseen(options: Options) -> Capabilities:
         max_rows_per_job=options.rows or MAX_EXECUTIONS,
         slots=1,
         charges=True,
+        samples=options.mitigation is None,
+        estimates=options.mitigation is not None,
         mixes_shots=False,
     )

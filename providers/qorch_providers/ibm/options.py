@@ -4,12 +4,13 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from qorch.errors import UnknownNameError, UsageError
 from qorch.ports.policy import OnUnknown
+from qorch_providers.ibm.mitigation import CHOICES, NAMES, Mitigation, MitigationGiven, read_mitigation
 from qorch_providers.options import read_options
 
 LEAST_BUSY = "least-busy"
@@ -28,9 +29,9 @@ CHANNELS = ("ibm_quantum_platform", "ibm_cloud", "ibm_quantum")
 """The channels of a saved account; the last one is the old name of the first."""
 _CHOICES = (
     "among optimization=0..3, seed=N, layout=Q-Q-…, fractional=on|off, dd=off|XX|XpXm|XY4,"
-    " twirling=off|gates|measure|all, rep_delay=SECONDS, program=executor|sampler, max_time=SECONDS,"
+    " twirling=off|gates|measure|all, rep_delay=SECONDS, program=executor|sampler|estimator, max_time=SECONDS,"
     " mode=job|batch|session, max_ttl=SECONDS, instance=CRN, channel=NAME, account=NAME, rows=N, jobs=N,"
-    " settle=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS"
+    f" settle=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS, {CHOICES}"
 )
 
 
@@ -38,11 +39,13 @@ class IbmProgram(StrEnum):
     """The program of IBM's that runs a job's circuits.
 
     EXECUTOR runs them as they are: what the client's sampler of today submits to. SAMPLER is the one that the client's
-    deprecated SamplerV2 submits to; it alone twirls and decouples on the server.
+    deprecated SamplerV2 submits to; it twirls and decouples on the server. ESTIMATOR does that, too, mitigates errors,
+    and answers with expectation values and standard errors: EstimatorV2 submits to it, which is deprecated as well.
     """
 
     EXECUTOR = "executor"
     SAMPLER = "sampler"
+    ESTIMATOR = "estimator"
 
 
 class Decoupling(StrEnum):
@@ -77,7 +80,8 @@ class Options:
 
     ``target``: a device's name, LEAST_BUSY, or a fake device's name. ``optimization``, ``seed`` and ``layout`` (the
     physical qubit of each qubit of a circuit; empty: the transpiler chooses) are the transpiler's. ``has_fractional``:
-    circuits may use the device's fractional gates. ``decoupling``, ``twirling``: what the sampler does to circuits.
+    circuits may use the device's fractional gates. ``decoupling``, ``twirling``: what sampler and estimator do to
+    circuits. ``mitigation``: what the estimator does beside that; None: counts are asked of another program.
     ``rep_delay_seconds``: between two shots; None is the device's default. ``max_seconds``: of the device for one job,
     after which IBM cancels it. ``mode``: of execution; ``max_ttl_seconds``: the longest that a session or batch may
     stay open, after which another one is opened. ``instance``: a CRN or the name of an instance, ``channel`` and
@@ -95,6 +99,7 @@ class Options:
     twirling: Twirling = Twirling.OFF
     rep_delay_seconds: float | None = None
     program: IbmProgram = IbmProgram.EXECUTOR
+    mitigation: Mitigation | None = None
     max_seconds: int = 600
     mode: ExecutionMode = ExecutionMode.JOB
     max_ttl_seconds: int = MAX_TTL_SECONDS
@@ -130,7 +135,7 @@ Qubits = Annotated[
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=400, description="a text of up to 400 characters")]
 
 
-class _Given(TypedDict, total=False):
+class _Given(MitigationGiven, total=False):
     optimization: Annotated[int, _whole(3, least=0)]
     seed: Annotated[int, _whole((1 << 31) - 1, least=0)]
     layout: Qubits
@@ -152,6 +157,8 @@ class _Given(TypedDict, total=False):
     deadline: Seconds
 
 
+_TWIRLED = (Twirling.OFF, Twirling.MEASURE, Twirling.ALL)
+"""What IBM twirls at each level of resilience."""
 _FIELDS = MappingProxyType(
     {
         "dd": "decoupling",
@@ -163,8 +170,8 @@ _FIELDS = MappingProxyType(
     }
 )
 """Options whose field in Options has another name."""
-_OF_FAKES = frozenset({"target", "optimization", "seed", "layout", "has_fractional"})
-"""Fields that concern a simulated device, too."""
+_OF_FAKES = frozenset({"optimization", "seed", "layout", "fractional"})
+"""Options that concern a simulated device, too."""
 
 
 def parse_options(text: str) -> Options:
@@ -175,21 +182,40 @@ def parse_options(text: str) -> Options:
     """
     target, _, rest = text.partition(",")
     given: Any = read_options(rest, _Given, backend="ibm", choices=_CHOICES)
-    values: dict[str, Any] = {_FIELDS.get(name, name): value for name, value in given.items()}
+    values: dict[str, Any] = {_FIELDS.get(name, name): value for name, value in given.items() if name not in NAMES}
     if "fractional" in values:
         values["has_fractional"] = values.pop("fractional") == "on"
     if "layout" in values:
         values["layout"] = tuple(map(int, values["layout"].split("-")))
-    if "program" not in values and _is_for_sampler(values):
-        values["program"] = IbmProgram.SAMPLER
+    mitigating = {name: value for name, value in given.items() if name in NAMES}
+    program = values.setdefault("program", _choose_program(values, mitigating))
+    if program is IbmProgram.ESTIMATOR:
+        values["mitigation"] = read_mitigation(mitigating)
+        values["twirling"] = _twirl_for(values["mitigation"], values.get("twirling"))
     options = Options(_read_target(target.strip()), **values)
-    _check_combination(options, given=frozenset(values))
+    _check_combination(options, given=frozenset(given))
     return options
 
 
-def _is_for_sampler(values: dict[str, Any]) -> bool:
-    """Whether something is asked for that only the sampler does."""
-    return bool({values.get(name, Decoupling.OFF) for name in ("decoupling", "twirling")} - {"off"})
+def _choose_program(values: dict[str, Any], mitigating: dict[str, Any]) -> IbmProgram:
+    """The program that does what is asked for; the one that does least if nothing is."""
+    if mitigating:
+        return IbmProgram.ESTIMATOR
+    is_altered = {values.get(name, Decoupling.OFF) for name in ("decoupling", "twirling")} - {"off"}
+    return IbmProgram.SAMPLER if is_altered else IbmProgram.EXECUTOR
+
+
+def _twirl_for(mitigation: Mitigation, wanted: Twirling | None) -> Twirling:
+    """What is twirled by default at a level, as IBM does it. Raises UsageError for less than the mitigation needs."""
+    if wanted is None:
+        usual = _TWIRLED[mitigation.level]
+        return Twirling.MEASURE if mitigation.measure and usual is Twirling.OFF else usual
+    if mitigation.measure and wanted not in (Twirling.MEASURE, Twirling.ALL):
+        raise UsageError(
+            f"misreadings are mitigated by twirling measurements, and twirling={wanted} does not; write"
+            " twirling=measure or twirling=all, or measure_mitigation=off"
+        )
+    return wanted
 
 
 def _read_target(target: str) -> str:
@@ -206,12 +232,14 @@ def _check_combination(options: Options, *, given: frozenset[str]) -> None:
     if len(set(options.layout)) < len(options.layout):
         raise UsageError("layout= names a physical qubit twice; give each qubit of the circuit one of its own")
     if options.program is IbmProgram.EXECUTOR and (options.decoupling != "off" or options.twirling != "off"):
-        raise UsageError("dd= and twirling= are done by IBM's sampler alone; leave program=executor out")
+        raise UsageError("dd= and twirling= are not done by IBM's executor; leave program=executor out")
     if options.mode is ExecutionMode.JOB and "max_ttl_seconds" in given:
         raise UsageError("max_ttl= is of sessions and batches; add mode=session or mode=batch, or leave it out")
     if options.has_fractional and options.twirling in (Twirling.GATES, Twirling.ALL):
-        raise UsageError("the sampler cannot twirl fractional gates; leave fractional=on or the twirling of gates out")
+        known = " (twirling=measure; resilience=2 twirls gates by default)" if options.mitigation else ""
+        raise UsageError(f"IBM cannot twirl fractional gates; leave fractional=on or the twirling of gates out{known}")
+    if given & NAMES and options.mitigation is None:
+        raise UsageError(f"{min(given & NAMES)}= is done by IBM's estimator alone; write program=estimator")
     if options.is_fake and given - _OF_FAKES:
-        fields = {field: name for name, field in _FIELDS.items()}
-        unused = ", ".join(sorted(fields.get(name, name) for name in given - _OF_FAKES))
+        unused = ", ".join(sorted(given - _OF_FAKES))
         raise UsageError(f"{options.target} is simulated on this machine and has no option {unused}; leave it out")

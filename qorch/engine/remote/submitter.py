@@ -17,8 +17,8 @@ from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
 from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.sender import Sender, Sending
-from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.remote.sessions import RemoteSessions
+from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.engine.submitter import HURRY_SECONDS, Returned, Wanted

@@ -19,7 +19,8 @@ from qorch.model.counts import Counts
 from qorch.model.gates import GATES, GATES_BY_NAME, Gate
 from qorch.model.job import JobRequest, JobResult
 from qorch.model.measurement import BlockResult, Measurement, RowBlock
-from qorch.model.observable import X, Y, Z
+from qorch.model.observable import X, Y, Z, parse_observable
+from qorch.model.pauli_sums import PauliSums, sum_observables
 from qorch.model.samples import Samples
 from qorch.ports.backend import Backend
 from qorch.testing.reference import chi_square_sigmas, reference_parities, reference_probabilities
@@ -44,6 +45,11 @@ def circuit_of_gate(gate: Gate, *, angle: float | None = None) -> GateList:
     return build_gate_list(N_QUBITS, [*before, middle, *after, *final])
 
 
+def entangled_pair() -> GateList:
+    """Two entangled qubits with one free angle; the same circuit for many checks, as compiling one takes time."""
+    return build_gate_list(2, [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("ry", (1,), 0.4)])
+
+
 def angles_for(gates: GateList, rows: int, *, seed: int = 1) -> FloatArray:
     """Random angles, ``(rows, D)``."""
     return np.random.default_rng(seed).uniform(-np.pi, np.pi, (rows, gates.n_columns))
@@ -56,17 +62,18 @@ def block_of(
     shots: int | None,
     basis: Sequence[int] | None = None,
     masks: UIntArray | None = None,
+    sums: PauliSums | None = None,
     stream: int = 11,
     shot_offset: int = 0,
 ) -> RowBlock:
-    """A block whose rows have the ordinals 0, 1, 2 … of one stream."""
+    """A block whose rows have the ordinals 0, 1, 2 … of one stream; estimated if it has sums."""
     letters = np.array([Z] * gates.n_qubits if basis is None else basis, dtype=np.uint8)
     samples = None
     if shots is not None:
         rows = len(angles)
         streams, ordinals = np.full(rows, stream, dtype=np.uint64), np.arange(rows, dtype=np.uint64)
         samples = Samples(streams, ordinals, shots, shot_offset)
-    return RowBlock(gates, Measurement(letters, shots is None, masks), angles, samples)
+    return RowBlock(gates, Measurement(letters, shots is None, masks, sums), angles, samples)
 
 
 def rows_of(block: RowBlock, rows: Sequence[int]) -> RowBlock:
@@ -95,6 +102,18 @@ def values_of(result: BlockResult) -> FloatArray:
     """The values of an exact block."""
     assert result.values is not None
     return result.values
+
+
+def sums_of(*observables: str, n_qubits: int) -> PauliSums:
+    """The sums of these observables, in their order."""
+    return sum_observables(tuple(map(parse_observable, observables)), n_qubits).sums
+
+
+def estimates_of(result: BlockResult) -> tuple[FloatArray, FloatArray]:
+    """The values and variances of an estimated block."""
+    assert result.values is not None
+    assert result.variances is not None
+    return result.values, result.variances
 
 
 def assert_same_counts(first: Counts, second: Counts) -> None:
@@ -158,6 +177,13 @@ class BackendConformance:
                 await backend.close()
 
         return asyncio.run(main())
+
+    def block(self, gates: GateList, angles: FloatArray, *, shots: int) -> RowBlock:
+        """Rows that the backend takes: sampled, or estimated of the parity of all qubits and of one in X."""
+        if not self.make_backend().capabilities.estimates:
+            return block_of(gates, angles, shots=shots)
+        parity = " ".join(f"Z{qubit}" for qubit in range(gates.n_qubits))
+        return block_of(gates, angles, shots=shots, sums=sums_of(parity, "X0", n_qubits=gates.n_qubits))
 
     def need(self, *, exact: bool = False, samples: bool = False) -> None:
         """Skip if the backend does not offer what a test is about."""
@@ -311,14 +337,14 @@ class BackendConformance:
         async def work(backend: Backend) -> None:
             gates = too_large(backend)
             with pytest.raises(CircuitError, match=f"{gates.n_qubits} qubits"):
-                backend.check(gates, block_of(gates, np.zeros((1, 0)), shots=10).measurement)
+                backend.check(gates, self.block(gates, np.zeros((1, 0)), shots=10).measurement)
 
         self.drive(work)
 
     def test_limits_and_context_are_sound(self) -> None:
         """Jobs have from one to the allowed number of rows; the context is 32 bytes, and repeatable."""
         gates = build_gate_list(2, [gate_triple("h", (0,)), gate_triple("cx", (0, 1))])
-        measurement = Measurement(np.zeros(2, dtype=np.uint8), is_exact=False)
+        measurement = self.block(gates, np.zeros((1, 0)), shots=1_000).measurement
 
         async def work(backend: Backend) -> bytes:
             await backend.prepare([gates])

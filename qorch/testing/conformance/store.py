@@ -188,6 +188,17 @@ class StoreConformance(
             store.write([block]).result()
             assert_same_block(store.blocks_at("r", HERE)[-1], block)
 
+    def test_estimates_survive_bit_for_bit(self, store: Store) -> None:
+        """Values and variances, with the shots that were asked for; they come back as what they are."""
+        values, variances = np.array([[1.25, -0.0, -1.5]]), np.array([[1e-300, 0.0, 2.5]])
+        result = BlockResult(values=values, variances=variances)
+        block = replace(with_rows(make_block(1)), result=result)
+        store.write([block]).result()
+        [found] = store.blocks_at("r", HERE)
+        assert_same_block(found, block)
+        [keys] = store.block_keys(CONTEXT, MEASUREMENT, GATES)
+        assert_same_result(store.block_results([keys.block_id])[keys.block_id], result)
+
     def test_blocks_are_found_by_position(self, store: Store) -> None:
         """Oldest first, of that call only; a block without a time is given one."""
         blocks = [

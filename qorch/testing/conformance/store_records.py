@@ -14,6 +14,7 @@ from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState
 from qorch.model.measurement import BlockResult, Measurement
+from qorch.model.pauli_sums import PauliSums
 from qorch.model.samples import Samples
 from qorch.ports.provider_sessions import ProviderSessionRecord, ProviderSessionState, SessionPlan
 from qorch.ports.records import BlockPlan, BlockRecord, BlockRows, JobPlan, JobRecord, RunRecord
@@ -83,7 +84,7 @@ def make_plan(*, job_id: str = "r/0.0.0", rows: int = 3) -> JobPlan:
 
 @st.composite
 def job_plans(draw: st.DrawFn) -> JobPlan:
-    """Plans of job ``r/0.0.0`` with up to three blocks, sampled and exact, with and without masks."""
+    """Plans of job ``r/0.0.0`` with up to three blocks: sampled and exact, with and without masks, and estimated."""
     return JobPlan("r/0.0.0", "r", tuple(draw(st.lists(_block_plans(), max_size=3))))
 
 
@@ -105,7 +106,18 @@ def _block_plans(draw: st.DrawFn) -> BlockPlan:
         gates_digest=draw(st.binary(max_size=32)),
         samples=samples,
     )
-    return BlockPlan(rows, Measurement(np.array(basis, dtype=np.uint8), samples is None, masks))
+    sums = None if samples is None else draw(st.none() | _pauli_sums(n_qubits))
+    letters = np.array(basis, dtype=np.uint8)
+    return BlockPlan(rows, Measurement(letters, samples is None, masks if sums is None else None, sums))
+
+
+@st.composite
+def _pauli_sums(draw: st.DrawFn, n_qubits: int) -> PauliSums:
+    lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    numbers = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+    letters = draw(numbers).integers(0, 4, (sum(lengths), n_qubits)).astype(np.uint8)
+    coefficients = draw(numbers).normal(size=sum(lengths))
+    return PauliSums(letters, coefficients, np.cumsum([0, *lengths], dtype=np.int64))
 
 
 def assert_same_plan(found: JobPlan, written: JobPlan) -> None:
@@ -117,6 +129,7 @@ def assert_same_plan(found: JobPlan, written: JobPlan) -> None:
         assert mine.measurement.digest == theirs.measurement.digest
         assert mine.measurement.is_exact == theirs.measurement.is_exact
         assert (mine.measurement.masks is None) == (theirs.measurement.masks is None)
+        assert (mine.measurement.sums is None) == (theirs.measurement.sums is None)
 
 
 @st.composite
@@ -170,6 +183,10 @@ def assert_same_result(found: BlockResult, written: BlockResult) -> None:
         assert found.values is not None
         assert found.values.shape == written.values.shape
         assert found.values.tobytes() == written.values.tobytes()
+        assert (found.variances is None) == (written.variances is None)
+        if found.variances is not None and written.variances is not None:
+            assert found.variances.shape == written.variances.shape
+            assert found.variances.tobytes() == written.variances.tobytes()
         return
     assert isinstance(found.counts, Counts)
     assert isinstance(written.counts, Counts)

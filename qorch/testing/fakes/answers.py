@@ -1,4 +1,4 @@
-"""The answers of the fake provider: honest samples, some rows of which may be missing, in one checked JSON text."""
+"""The answers of the fake provider: samples or estimates, some rows of which may be missing, in one checked JSON."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from qorch.errors import InvalidResultError
 from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.job import JobRequest, JobResult, JobShape, LostRows
 from qorch.model.measurement import BlockResult, BlockShape, RowBlock
-from qorch.testing.fakes.backend import simulate_block
+from qorch.testing.fakes.simulation import simulate_block
 
 
 class _Lost(msgspec.Struct, frozen=True):
@@ -25,6 +25,8 @@ class _Block(msgspec.Struct, frozen=True):
     outcomes: list[int]
     counts: list[int]
     offsets: list[int]
+    values: list[list[float]] = []
+    variances: list[list[float]] = []
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -33,19 +35,22 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def encode_answer(request: JobRequest, *, lost: tuple[tuple[LostRows, ...], ...] = ()) -> bytes:
-    """Run all sampled rows of a request but the lost ones, ``lost[i]`` of block i; the answer, with its digest."""
+    """Run all rows of a request, none exact, but the lost ones, ``lost[i]`` of block i; the answer, with its digest."""
     blocks = [_encode(block, lost[index] if lost else ()) for index, block in enumerate(request.blocks)]
     text = msgspec.json.encode(_Answer(request.job_id, blocks))
     return hashlib.sha256(text).digest() + text
 
 
 def _encode(block: RowBlock, lost: tuple[LostRows, ...]) -> _Block:
-    counts = simulate_block(block).counts
-    if counts is None:
-        raise InvalidResultError("the fake provider has samples only; ask for a number of shots")
-    kept = counts.take(np.delete(np.arange(block.n_rows), [row for part in lost for row in part.rows]))
     parts = [_Lost(part.rows.tolist(), part.reason, part.is_repeatable) for part in lost]
-    return _Block(parts, kept.outcomes.tolist(), kept.counts.tolist(), kept.offsets.tolist())
+    rows = np.delete(np.arange(block.n_rows), [row for part in lost for row in part.rows])
+    kept = simulate_block(block).take(rows)
+    if kept.counts is not None:
+        counts = kept.counts
+        return _Block(parts, counts.outcomes.tolist(), counts.counts.tolist(), counts.offsets.tolist())
+    if kept.values is None or kept.variances is None:
+        raise InvalidResultError("the fake provider has samples only; ask for a number of shots")
+    return _Block(parts, [], [], [], kept.values.tolist(), kept.variances.tolist())
 
 
 def read_answer(shape: JobShape, content: bytes) -> JobResult:
@@ -64,6 +69,10 @@ def read_answer(shape: JobShape, content: bytes) -> JobResult:
 
 
 def _read(block: _Block, shape: BlockShape) -> BlockResult:
+    if shape.measurement.is_estimated:
+        n_values = shape.measurement.n_values
+        values, variances = (np.array(part).reshape(-1, n_values) for part in (block.values, block.variances))
+        return BlockResult(values=values, variances=variances)
     counts = Counts(
         shape.n_qubits,
         np.array(block.outcomes, dtype=smallest_unsigned((1 << shape.n_qubits) - 1)),

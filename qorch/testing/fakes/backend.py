@@ -5,24 +5,25 @@ import hashlib
 import io
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zipfile import BadZipFile
 
 import numpy as np
 
 from qorch.errors import BackendError, CircuitError, InvalidResultError, RejectedError
-from qorch.model.arrays import AnyArray, FloatArray
+from qorch.model.arrays import AnyArray
 from qorch.model.circuit import GateList
-from qorch.model.counts import Counts, smallest_unsigned
+from qorch.model.counts import Counts
 from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
-from qorch.model.measurement import BlockResult, BlockShape, Measurement, RowBlock
-from qorch.model.samples import Samples
+from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.ports.backend import Capabilities
-from qorch.testing.reference import reference_parities, reference_probabilities
+from qorch.testing.fakes.simulation import simulate_block
 
 FREE = Capabilities(
     max_qubits=10, max_shots=10**6, max_rows_per_job=1000, slots=1, charges=False, samples=True, exact=True
 )
+ESTIMATES = replace(FREE, samples=False, exact=False, estimates=True)
+"""Of a fake that answers with values and variances, as a provider does that mitigates errors."""
 
 
 @dataclass(eq=False)
@@ -55,6 +56,8 @@ class FakeBackend:
             raise CircuitError(
                 f"circuit has {gates.n_qubits} qubits; {self.name} holds at most {self.capabilities.max_qubits}"
             )
+        if not measurement.is_exact and self.capabilities.estimates is not measurement.is_estimated:
+            raise CircuitError(f"{self.name} has {'no counts' if self.capabilities.estimates else 'no estimates'}")
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
         """See Backend."""
@@ -130,34 +133,6 @@ def decode_blocks(shape: JobShape, raw: RawResult) -> tuple[BlockResult, ...]:
         raise InvalidResultError(f"the answer cannot be read: {error}") from error
 
 
-def simulate_block(block: RowBlock) -> BlockResult:
-    """Run the rows of one block: exact values, or honest samples of each row's own stream."""
-    probabilities = reference_probabilities(block.gates, block.angles, basis=block.measurement.basis)
-    if block.samples is not None:
-        return BlockResult(counts=_sample(block.samples, probabilities))
-    masks = block.measurement.masks
-    return BlockResult(values=probabilities if masks is None else reference_parities(probabilities, masks))
-
-
-def _sample(samples: Samples, probabilities: FloatArray) -> Counts:
-    """Shot s of a row takes the s-th number of the row's own stream, so that a top-up goes on where it ended."""
-    n_rows, size = probabilities.shape
-    table = np.zeros((n_rows, size), dtype=np.int64)
-    for row in range(n_rows):
-        key = np.array([samples.streams[row], samples.ordinals[row]], dtype=np.uint64)
-        stream = np.random.Generator(np.random.Philox(key=key))
-        uniforms = stream.random(samples.end)[samples.offset :]
-        outcomes = np.searchsorted(np.cumsum(probabilities[row]), uniforms, side="right")
-        table[row] = np.bincount(np.minimum(outcomes, size - 1), minlength=size)
-    rows, outcomes = np.nonzero(table)
-    return Counts(
-        (size - 1).bit_length(),
-        outcomes.astype(smallest_unsigned(size - 1)),
-        table[rows, outcomes].astype(smallest_unsigned(samples.shots)),
-        np.searchsorted(rows, np.arange(n_rows + 1)).astype(np.int64),
-    )
-
-
 def _digest(job_id: str) -> bytes:
     return hashlib.sha256(job_id.encode()).digest()
 
@@ -167,6 +142,8 @@ def _encode(request: JobRequest, results: list[BlockResult]) -> bytes:
     for index, result in enumerate(results):
         if result.values is not None:
             arrays[f"values{index}"] = result.values
+        if result.variances is not None:
+            arrays[f"variances{index}"] = result.variances
         if result.counts is not None:
             arrays[f"outcomes{index}"] = result.counts.outcomes
             arrays[f"counts{index}"] = result.counts.counts
@@ -177,6 +154,8 @@ def _encode(request: JobRequest, results: list[BlockResult]) -> bytes:
 
 
 def _decode_block(block: BlockShape, arrays: Mapping[str, AnyArray], index: int) -> BlockResult:
+    if block.measurement.is_estimated:
+        return BlockResult(values=arrays[f"values{index}"], variances=arrays[f"variances{index}"])
     if block.shots is None:
         return BlockResult(values=arrays[f"values{index}"])
     counts = Counts(block.n_qubits, arrays[f"outcomes{index}"], arrays[f"counts{index}"], arrays[f"offsets{index}"])

@@ -42,6 +42,7 @@ from qorch.testing.fakes.provider import AcceptedJob, FakeProvider, Fault, Lette
 
 FREE = Capabilities(max_qubits=10, max_shots=10**6, max_rows_per_job=1000, slots=1, charges=False, mixes_shots=False)
 PAID = replace(FREE, charges=True)
+ESTIMATES = replace(FREE, samples=False, estimates=True)
 HOLD = Terms("fake-account", OnUnknown.HOLD, settle_seconds=30.0, most_jobs=100)
 
 
@@ -74,6 +75,8 @@ class FakeRemote:
         if gates.n_qubits > self.capabilities.max_qubits:
             most = self.capabilities.max_qubits
             raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self.name} holds at most {most} qubits")
+        if not measurement.is_exact and self.capabilities.estimates is not measurement.is_estimated:
+            raise CircuitError(f"{self.name} has {'no counts' if self.capabilities.estimates else 'no estimates'}")
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
         """See Backend."""

@@ -7,37 +7,50 @@ then takes no pulse more, and one in X or Y takes one.
 Jobs go to IBM's program ``executor``: the sampler of the client of today submits there, while ``sampler``, to which the
 client's SamplerV2 submits, is deprecated with that class since qiskit-ibm-runtime 0.50. Both are accepted today.
 The executor runs circuits exactly as they are. Twirling and dynamical decoupling are done on the server by ``sampler``
-alone, so jobs with one of them go there.
+alone, so jobs with one of them go there. Expectation values with mitigated errors come from ``estimator``.
 """
 
-import base64
-import io
-import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from qorch.errors import CircuitError
 from qorch.model.arrays import FloatArray
 from qorch.model.job import JobRequest, Usage
+from qorch.model.measurement import Measurement
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
+from qorch_providers.ibm.circuits.estimator_body import EstimatedRows, estimator_params
 from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
-from qorch_providers.ibm.circuits.limits import MAX_BODY_BYTES, check_circuit, check_gates, check_shots, randomizations
+from qorch_providers.ibm.circuits.limits import (
+    MAX_BODY_BYTES,
+    check_circuit,
+    check_gates,
+    check_shots,
+    circuits_per_row,
+    randomizations,
+)
+from qorch_providers.ibm.circuits.values import array_value, circuit_value, little, pack
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.labels import tags_of
 from qorch_providers.ibm.options import Decoupling, IbmProgram, Options, Twirling
 
 EXECUTOR_SCHEMA = "v2.0"
-_QUICK = 1
-"""Of zlib: rows of a gradient differ in one number each, which the quickest level sees."""
 _KEPT = 64
 
 Measured = tuple[IsaCircuit, bytes]
 """A compiled circuit, and the basis in which it is measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows of one block: ``values (R, P)`` of its compiled circuit, and how it is measured."""
+
+    isa: IsaCircuit
+    measurement: Measurement
+    values: FloatArray
 
 
 class _Body(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -56,21 +69,17 @@ def encode_job(request: JobRequest, *, key: str, device: IbmDevice, options: Opt
     ParameterError for an angle that is not finite.
     """
     shots = _one_number_of_shots(request, device=device, options=options, compiler=compiler)
-    measured: list[Measured] = []
-    values: list[FloatArray] = []
+    rows: list[_Rows] = []
     for block in request.blocks:
         if block.n_rows:
             isa = compiler.compile(block.gates, device=device, options=options)
             check_gates(isa, device)
-            measured.append((isa, block.measurement.basis.tobytes()))
-            values.append(isa.values(block.angles))
-    is_executor = options.program is IbmProgram.EXECUTOR
-    make = _executor_params if is_executor else _sampler_params
+            rows.append(_Rows(isa, block.measurement, isa.values(block.angles)))
     body = msgspec.json.encode(
         _Body(
             program_id=options.program,
             backend=device.name,
-            params=make(measured, values, shots, options=options),
+            params=_params(rows, shots, options=options),
             tags=tags_of(key, request.label),
             cost=options.max_seconds,
         )
@@ -80,16 +89,31 @@ def encode_job(request: JobRequest, *, key: str, device: IbmDevice, options: Opt
     return body
 
 
+def _params(rows: Sequence[_Rows], shots: int, *, options: Options) -> dict[str, Any]:
+    """What the program takes."""
+    if options.mitigation is not None:
+        pubs = [EstimatedRows(each.isa, each.measurement.sums, each.values) for each in rows if each.measurement.sums]
+        return estimator_params(pubs, _sampler_options(shots, options), mitigation=options.mitigation)
+    measured = [(each.isa, each.measurement.basis.tobytes()) for each in rows]
+    make = _executor_params if options.program is IbmProgram.EXECUTOR else _sampler_params
+    return make(measured, [each.values for each in rows], shots, options=options)
+
+
 def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> Usage:
-    """What a job asks of the device: executions, shots, and gates times shots of the circuits as they are sent."""
-    shots = one_qubit = two_qubit = 0
+    """What a job asks of the device: executions, shots, and gates times shots of the circuits as they are sent.
+
+    Of the estimator: in all bases and at all noise factors, without what it learns about misreadings beside them.
+    """
+    executions = shots = one_qubit = two_qubit = 0
     for block in request.blocks:
         isa = compiler.compile(block.gates, device=device, options=options)
-        of_block = block.n_rows * (block.shots or 0)
+        of_rows = block.n_rows * circuits_per_row(block.measurement, options)
+        of_block = of_rows * (block.shots or 0)
+        executions += of_rows
         shots += of_block
         one_qubit += of_block * isa.n_one_qubit
         two_qubit += of_block * isa.n_two_qubit
-    return Usage(request.n_rows, shots, one_qubit, two_qubit)
+    return Usage(executions, shots, one_qubit, two_qubit)
 
 
 def _one_number_of_shots(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> int:
@@ -104,7 +128,8 @@ def _one_number_of_shots(request: JobRequest, *, device: IbmDevice, options: Opt
     if options.rows is not None and request.n_rows > options.rows:
         raise CircuitError(f"the job has {request.n_rows} rows; rows={options.rows} was given, so send fewer")
     shots = wanted.pop() or 0
-    check_shots(shots, request.n_rows, options=options)
+    circuits = sum(block.n_rows * circuits_per_row(block.measurement, options) for block in request.blocks)
+    check_shots(shots, request.n_rows, circuits=circuits, options=options)
     return shots
 
 
@@ -115,7 +140,7 @@ def _executor_params(
     items = [
         {
             "item_type": "circuit",
-            "circuit_arguments": {"data": _pack(_little(each).tobytes()), "shape": each.shape, "dtype": "f64"},
+            "circuit_arguments": {"data": pack(little(each).tobytes()), "shape": each.shape, "dtype": "f64"},
             "shape": [],
             "chunk_size": "auto",
         }
@@ -141,7 +166,7 @@ def _sampler_params(
 ) -> dict[str, Any]:
     """What SamplerV2 of qiskit-ibm-runtime sends."""
     pubs = [
-        [_typed("QuantumCircuit", _packed_circuits((each,))), _typed("ndarray", _pack(_npy(rows))), shots]
+        [circuit_value(_packed_circuits((each,))), array_value(rows), shots]
         for each, rows in zip(measured, values, strict=True)
     ]
     return {"pubs": pubs, "options": _sampler_options(shots, options), "version": 2, "support_qiskit": True}
@@ -161,27 +186,12 @@ def _sampler_options(shots: int, options: Options) -> dict[str, Any]:
             "num_randomizations": parts,
             "shots_per_randomization": shots // parts,
         }
+    elif options.mitigation is not None:
+        # What is not said is twirled as the level of resilience has it.
+        found["twirling"] = {"enable_gates": False, "enable_measure": False}
     return found
 
 
 @lru_cache(maxsize=_KEPT)
 def _packed_circuits(measured: tuple[Measured, ...]) -> str:
-    return _pack(write_qpy([measured_circuit(isa, basis) for isa, basis in measured]))
-
-
-def _pack(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content, _QUICK)).decode()
-
-
-def _npy(array: FloatArray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, _little(array), allow_pickle=False)
-    return stream.getvalue()
-
-
-def _little(array: FloatArray) -> npt.NDArray[np.float64]:
-    return np.ascontiguousarray(array, dtype="<f8")
-
-
-def _typed(kind: str, value: str) -> dict[str, str]:
-    return {"__type__": kind, "__value__": value}
+    return pack(write_qpy([measured_circuit(isa, basis) for isa, basis in measured]))

@@ -27,6 +27,8 @@ _NUMBER_BYTES = 11
 """Of a number of eight bytes in base64, that cannot be compressed."""
 _GATE_BYTES = 60
 """At most of a gate in QPY in base64: bits and angles, before it is compressed."""
+_COEFFICIENT_BYTES = 30
+"""Of a number with all its digits, and what stands around it and its label."""
 _ANSWER_BYTES = 24 << 20
 """Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
 _ASSUMED_SHOTS = 1_000
@@ -45,6 +47,11 @@ def check_circuit(
         raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {device.name} has {device.n_qubits}{known}")
     if measurement.is_exact:
         raise CircuitError(f"{device.name} has no exact values; give a number of shots")
+    if measurement.is_estimated is (options.mitigation is None):
+        known = (
+            "estimates come from program=estimator" if options.mitigation is None else "program=estimator has no counts"
+        )
+        raise CircuitError(f"{known}; open {device.name} with another program for this circuit")
     if options.layout and len(options.layout) < gates.n_qubits:
         raise CircuitError(f"the circuit has {gates.n_qubits} qubits; layout= names {len(options.layout)}")
     if compiler.is_compiled(gates, device=device, options=options):
@@ -68,10 +75,20 @@ def check_gates(isa: IsaCircuit, device: IbmDevice) -> None:
         )
 
 
-def check_shots(shots: int, n_rows: int, *, options: Options) -> None:
-    """Raise ShotsError if one job does not hold so many shots of each of so many rows."""
-    if shots * n_rows > MAX_EXECUTIONS:
-        raise ShotsError(f"{n_rows} rows of {shots} shots are {shots * n_rows}; a job of IBM has {MAX_EXECUTIONS}")
+def circuits_per_row(measurement: Measurement, options: Options) -> int:
+    """How many circuits the device runs for a row, each with all shots: several only of the estimator's."""
+    if measurement.sums is None or options.mitigation is None:
+        return 1
+    return len(measurement.sums.bases) * options.mitigation.circuits_per_basis
+
+
+def check_shots(shots: int, n_rows: int, *, circuits: int, options: Options) -> None:
+    """Raise ShotsError if one job does not hold so many shots of each of so many rows, which are so many circuits."""
+    if shots * circuits > MAX_EXECUTIONS:
+        known = "" if circuits == n_rows else f" in {circuits // n_rows} circuits each"
+        raise ShotsError(
+            f"{n_rows} rows of {shots} shots{known} are {shots * circuits}; a job of IBM has {MAX_EXECUTIONS}"
+        )
     if options.twirling is not Twirling.OFF:
         randomizations(shots)
 
@@ -105,15 +122,29 @@ def rows_per_job(
     check_circuit(gates, measurement, device=device, options=options, compiler=compiler)
     isa = compiler.compile(gates, device=device, options=options)
     check_gates(isa, device)
-    taken = shots or _ASSUMED_SHOTS
-    answer = taken * -(-gates.n_qubits // 8) * 4 // 3 + 1
+    taken = (shots or _ASSUMED_SHOTS) * circuits_per_row(measurement, options)
+    sent = _circuit_bytes(isa) + _observable_bytes(isa, measurement)
     limits = (
         options.rows or MAX_EXECUTIONS,
         MAX_EXECUTIONS // taken,
-        (MAX_BODY_BYTES - _ENVELOPE_BYTES - _circuit_bytes(isa)) // _row_bytes(isa),
-        _ANSWER_BYTES // answer,
+        (MAX_BODY_BYTES - _ENVELOPE_BYTES - sent) // _row_bytes(isa),
+        _ANSWER_BYTES // _answer_bytes(measurement, options, shots=shots or _ASSUMED_SHOTS),
     )
     return max(1, min(limits))
+
+
+def _answer_bytes(measurement: Measurement, options: Options, *, shots: int) -> int:
+    """Of one row, in base64."""
+    if options.mitigation is not None:
+        return measurement.n_values * options.mitigation.arrays_per_value * _NUMBER_BYTES
+    return shots * -(-len(measurement.basis) // 8) * 4 // 3 + 1
+
+
+def _observable_bytes(isa: IsaCircuit, measurement: Measurement) -> int:
+    if measurement.sums is None:
+        return 0
+    label_bytes: int = isa.circuit.num_qubits
+    return len(measurement.sums.letters) * (label_bytes + _COEFFICIENT_BYTES)
 
 
 def _circuit_bytes(isa: IsaCircuit) -> int:

@@ -1,6 +1,7 @@
 """The forms of results: of the sampler as Qiskit's objects or as plain JSON, and of the executor as tensors.
 
-Each PUB or item becomes one ``PubBits``: its shots, in whatever form they are packed.
+Each PUB or item becomes one ``PubBits``: its shots, in whatever form they are packed. A PUB of the estimator becomes
+its values and standard errors.
 """
 
 import binascii
@@ -14,7 +15,7 @@ import msgspec
 import numpy as np
 
 from qorch.errors import InvalidResultError
-from qorch.model.arrays import AnyArray, ByteArray
+from qorch.model.arrays import AnyArray, ByteArray, FloatArray
 
 REGISTER = "meas"
 """The only classical register of the circuits that are sent."""
@@ -108,8 +109,7 @@ def read_pubs(body: bytes, *, most_bytes: int) -> list[PubBits]:
     """The shots of each PUB, in their order; no array has more bytes. Raises InvalidResultError."""
     answer = _decode(body, _Answer, "the results")
     if isinstance(answer.value, msgspec.Raw):
-        result = _decode(_of_type(answer.type, answer.value, "PrimitiveResult"), _PrimitiveWire, "the results")
-        return [_read_pub(pub, most_bytes) for pub in result.pub_results]
+        return [_read_pub(pub, most_bytes) for pub in _primitive_pubs(answer.type, answer.value)]
     if isinstance(answer.data, msgspec.Raw) and isinstance(answer.schema_version, str):
         is_compressed = _major(answer.schema_version) >= _COMPRESSED_FROM
         items = _decode(answer.data, list[_ItemWire], "the results of the items")
@@ -118,6 +118,23 @@ def read_pubs(body: bytes, *, most_bytes: int) -> list[PubBits]:
         plain = _decode(answer.results, list[_PlainWire], "the results of the PUBs")
         return [_read_samples(_only(pub.data)) for pub in plain]
     raise InvalidResultError("the answer has none of the known forms of results; fetch it again")
+
+
+def read_estimates(body: bytes, *, most_bytes: int) -> list[tuple[FloatArray, FloatArray]]:
+    """The values of each PUB of the estimator and their standard errors, arrays of one shape and float64.
+
+    The errors are ``stds``: with twirling, the spread over its random circuits, so that drifts are in it, too. Raises
+    InvalidResultError.
+    """
+    answer = _decode(body, _Answer, "the results")
+    if not isinstance(answer.value, msgspec.Raw):
+        raise InvalidResultError("the answer has no results of the estimator; fetch it again")
+    pubs = _primitive_pubs(answer.type, answer.value)
+    return [(_read_floats(pub, "evs", most_bytes), _read_floats(pub, "stds", most_bytes)) for pub in pubs]
+
+
+def _primitive_pubs(kind: object, value: msgspec.Raw) -> list[_Typed]:
+    return _decode(_of_type(kind, value, "PrimitiveResult"), _PrimitiveWire, "the results").pub_results
 
 
 def _decode(body: bytes | msgspec.Raw, kind: type[Wire], name: str) -> Wire:
@@ -141,12 +158,30 @@ def _only(registers: dict[str, Wire]) -> Wire:
 
 
 def _read_pub(pub: _Typed, most_bytes: int) -> PubBits:
-    of_pub = _decode(_of_type(pub.type, pub.value, "SamplerPubResult", "PubResult"), _PubWire, "a PUB's result")
-    data = _decode(_of_type(of_pub.data.type, of_pub.data.value, "DataBin"), _DataBinWire, "the data of a PUB")
-    field = _only(data.fields)
+    field = _only(_read_fields(pub, "SamplerPubResult"))
     bits = _decode(_of_type(field.type, field.value, "BitArray"), _BitArrayWire, "the bits of a PUB")
-    text = _decode(_of_type(bits.array.type, bits.array.value, "ndarray"), str, "the bits of a PUB")
-    return BytesOfShots(_as_rows(_read_npy(_unpack(text, most=most_bytes + _NPY_BYTES))), bits.num_bits)
+    return BytesOfShots(_as_rows(_read_ndarray(bits.array, most_bytes)), bits.num_bits)
+
+
+def _read_fields(pub: _Typed, kind: str) -> dict[str, _Typed]:
+    of_pub = _decode(_of_type(pub.type, pub.value, kind, "PubResult"), _PubWire, "a PUB's result")
+    data = _decode(_of_type(of_pub.data.type, of_pub.data.value, "DataBin"), _DataBinWire, "the data of a PUB")
+    return data.fields
+
+
+def _read_floats(pub: _Typed, name: str, most_bytes: int) -> FloatArray:
+    fields = _read_fields(pub, "EstimatorPubResult")
+    if name not in fields:
+        raise InvalidResultError(f"a PUB of the estimator has no '{name}', but {sorted(fields)[:5]}")
+    array = _read_ndarray(fields[name], most_bytes)
+    if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+        raise InvalidResultError(f"the '{name}' of a PUB are not an array of numbers")
+    return np.ascontiguousarray(array)
+
+
+def _read_ndarray(field: _Typed, most_bytes: int) -> AnyArray:
+    text = _decode(_of_type(field.type, field.value, "ndarray"), str, "an array of a PUB")
+    return _read_npy(_unpack(text, most=most_bytes + _NPY_BYTES))
 
 
 def _read_npy(content: bytes) -> AnyArray:

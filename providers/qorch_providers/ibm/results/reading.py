@@ -1,4 +1,4 @@
-"""Reads the answer of ``GET /jobs/{id}/results``, verbatim, of either program and in any of its forms. Pure.
+"""Reads the answer of ``GET /jobs/{id}/results``, verbatim, of any program and in any of its forms. Pure.
 
 Circuits measure qubit q into bit q of one register, wherever the qubit is on the device: so nothing of how a circuit
 was compiled is needed here. The engine verifies what all results have in common (``qorch.model.verification``).
@@ -9,34 +9,63 @@ from collections.abc import Iterator
 import numpy as np
 
 from qorch.errors import InvalidResultError
-from qorch.model.arrays import AnyArray, ByteArray, IntArray
+from qorch.model.arrays import AnyArray, ByteArray, FloatArray, IntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 from qorch.model.job import JobResult, JobShape, RawResult
 from qorch.model.measurement import BlockResult, BlockShape
 from qorch_providers.counting import count_outcomes, pack_counts
-from qorch_providers.ibm.results.documents import BitsOfShots, BytesOfShots, NumbersOfShots, PubBits, read_pubs
+from qorch_providers.ibm.results.documents import (
+    BitsOfShots,
+    BytesOfShots,
+    NumbersOfShots,
+    PubBits,
+    read_estimates,
+    read_pubs,
+)
 
 _SHOTS_AT_ONCE = 1 << 18
 """Rows are read in groups whose bits stay in the processor's cache."""
-_OUTCOME_BYTES = 8
+_WORD_BYTES = 8
+"""Of an outcome at most, and of an estimated value."""
 _NOTHING: IntArray = np.zeros(0, dtype=np.int64)
 
 
 def read_answer(shape: JobShape, raw: RawResult) -> JobResult:
-    """The counts of a job's blocks. ``raw.content``: the body of the answer as it came.
+    """The counts or estimates of a job's blocks. ``raw.content``: the body of the answer as it came.
 
     Raises InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
+    most_bytes = _most_bytes(shape)
     try:
-        return _read(shape, read_pubs(raw.content, most_bytes=_most_bytes(shape)))
+        if any(block.measurement.is_estimated for block in shape.blocks):
+            return _estimates(shape, read_estimates(raw.content, most_bytes=most_bytes))
+        return _read(shape, read_pubs(raw.content, most_bytes=most_bytes))
     except InvalidResultError as error:
         raise InvalidResultError(f"job {shape.job_id}: {error}") from error
 
 
-def _read(shape: JobShape, pubs: list[PubBits]) -> JobResult:
+def _estimates(shape: JobShape, pubs: list[tuple[FloatArray, FloatArray]]) -> JobResult:
+    _check_pubs(shape, len(pubs))
+    rest = iter(pubs)
+    blocks = []
+    for block in shape.blocks:
+        empty = np.zeros((block.n_rows, block.measurement.n_values))
+        values, errors = next(rest) if block.n_rows else (empty, empty)
+        if errors.size and float(errors.min()) < 0.0:
+            raise InvalidResultError("a standard error is negative")
+        with np.errstate(over="ignore"):  # an infinite variance is refused with all that is not finite
+            blocks.append(BlockResult(values=values, variances=errors**2))
+    return JobResult(tuple(blocks))
+
+
+def _check_pubs(shape: JobShape, n_pubs: int) -> None:
     sent = sum(block.n_rows > 0 for block in shape.blocks)
-    if len(pubs) != sent:
-        raise InvalidResultError(f"the results have {len(pubs)} PUBs; {sent} were sent")
+    if n_pubs != sent:
+        raise InvalidResultError(f"the results have {n_pubs} PUBs; {sent} were sent")
+
+
+def _read(shape: JobShape, pubs: list[PubBits]) -> JobResult:
+    _check_pubs(shape, len(pubs))
     rest = iter(pubs)
     blocks = []
     for index, block in enumerate(shape.blocks):
@@ -49,7 +78,12 @@ def _read(shape: JobShape, pubs: list[PubBits]) -> JobResult:
 
 def _most_bytes(shape: JobShape) -> int:
     """More than the shots of any PUB have: no answer can make this process unpack more."""
-    return max((block.n_rows * (block.shots or 0) * _OUTCOME_BYTES for block in shape.blocks), default=0)
+    return max((_block_bytes(block) for block in shape.blocks), default=0)
+
+
+def _block_bytes(block: BlockShape) -> int:
+    per_row = block.measurement.n_values if block.measurement.is_estimated else block.shots or 0
+    return block.n_rows * per_row * _WORD_BYTES
 
 
 def _no_counts(block: BlockShape) -> Counts:

@@ -66,7 +66,7 @@ class AcceptedIbmJob:
 
 
 class IbmClient:
-    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, usage, find, fetch, open session, and so on.
+    """A client of one instance. ``calls`` counts the calls by purpose: submit, poll, usage, find, and so on.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the credentials were refused.

@@ -9,8 +9,9 @@ A vendor's tests supply a ``ProviderHarness``, a loopback server of the protocol
                 yield MyHarness(server)
 
 Read ``harness.py`` first: it says what a server can be told to do. ``submission.py``, ``questions.py``, ``results.py``,
-``usage.py`` and ``adoption.py`` are the checks, and ``sessions.py`` those of backends with sessions; ``base.py`` is what they share;
-every check of ``BackendConformance`` runs too, each job over the wire.
+``usage.py`` and ``adoption.py`` are the checks, ``sessions.py`` those of backends with sessions; ``base.py`` is what
+they share; every check of ``BackendConformance`` runs too, each job over the wire. A backend that estimates expectation
+values itself has ``EstimateChecks`` of ``estimates.py``, too.
 """
 
 from qorch.testing.conformance.remote.adoption import AdoptionChecks

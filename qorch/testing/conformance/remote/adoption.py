@@ -127,7 +127,7 @@ class AdoptionChecks(RemoteChecks):
         shares = reference_probabilities(gates, result.pub.parameter_values, basis=np.full(2, Z, dtype=np.uint8))
         exact = reference_parities(shares, np.array([0b11], dtype=np.uint64))
         if self.is_ideal:
-            assert (np.abs(result.values - exact) <= MAX_SIGMAS / np.sqrt(SHOTS)).all()
+            assert (np.abs(result.values - exact) <= MAX_SIGMAS * np.maximum(result.stderr, SHOTS**-0.5)).all()
         assert (result.shots == SHOTS).all()
 
     def _new_store(self) -> MemoryStore:

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from qorch.errors import BusyError
-from qorch.model.circuit import build_gate_list
 from qorch.model.counts import concatenate_counts
 from qorch.model.job import JobRequest, JobResult, JobStatus, Payload, RemoteState
 from qorch.model.label import JobLabel, format_rows
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.verification import verify_result
 from qorch.ports.backend import Backend, RemoteBackend
-from qorch.testing.conformance.backend import BackendConformance, block_of, counts_of, gate_triple, values_of
+from qorch.testing.conformance.backend import BackendConformance, counts_of, entangled_pair, values_of
 from qorch.testing.conformance.remote.harness import Behaviour, ProviderHarness
 
 T = TypeVar("T")
@@ -108,13 +107,11 @@ class RemoteChecks(BackendConformance):
     def request_of(self, n_rows: int = 4) -> JobRequest:
         """A labelled job of rows of two entangled qubits that are easily told apart; as many as fit."""
         n_rows = min(n_rows, self.most_rows or n_rows)
-        gates = build_gate_list(
-            2, [gate_triple("ry", (0,), None), gate_triple("cx", (0, 1)), gate_triple("ry", (1,), 0.4)]
-        )
+        gates = entangled_pair()
         angles = np.linspace(0.2, 2.9, n_rows)[:, np.newaxis]
         job_id = self._new_job_id()
         label = JobLabel(job_id, format_rows([(0, np.arange(n_rows))]), "1a" * 32, "2b" * 32)
-        return JobRequest(job_id, (block_of(gates, angles, shots=SHOTS),), label)
+        return JobRequest(job_id, (self.block(gates, angles, shots=SHOTS),), label)
 
     async def payload_of(self, backend: RemoteBackend, request: JobRequest | None = None) -> Payload:
         """A job as it would be sent, under a key that no other job has."""
@@ -167,7 +164,9 @@ def _join(parts: Sequence[BlockResult]) -> BlockResult:
     """The rows of all parts of a block, one part after the other."""
     if parts[0].counts is not None:
         return BlockResult(counts=concatenate_counts([counts_of(part) for part in parts]))
-    return BlockResult(values=np.concatenate([values_of(part) for part in parts]))
+    values = np.concatenate([values_of(part) for part in parts])
+    variances = [part.variances for part in parts if part.variances is not None]
+    return BlockResult(values=values, variances=np.concatenate(variances) if variances else None)
 
 
 def long_ago() -> datetime.datetime:

@@ -18,7 +18,7 @@ from qorch.model.job import JobRequest, Payload, RemoteState
 from qorch.model.measurement import RowBlock
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.policy import OnUnknown, Terms
-from qorch.testing.conformance.backend import block_of, too_large
+from qorch.testing.conformance.backend import too_large
 from qorch.testing.conformance.remote.base import RemoteChecks, long_ago
 from qorch.testing.conformance.remote.harness import Behaviour
 
@@ -188,7 +188,7 @@ class SubmissionChecks(RemoteChecks):
         async def work(backend: RemoteBackend) -> None:
             before = len(self.harness.submissions())
             gates = too_large(backend)
-            request = JobRequest(self._new_job_id(), (block_of(gates, np.zeros((1, 0)), shots=10),))
+            request = JobRequest(self._new_job_id(), (self.block(gates, np.zeros((1, 0)), shots=10),))
             with pytest.raises(UsageError):
                 backend.encode(request, key="0" * 64)
             assert len(self.harness.submissions()) == before
@@ -219,7 +219,7 @@ class SubmissionChecks(RemoteChecks):
 
     def _rows_of(self, block: RowBlock, n_rows: int, *, shots: int) -> JobRequest:
         angles = np.resize(block.angles, (n_rows, block.gates.n_columns))
-        return JobRequest(self._new_job_id(), (block_of(block.gates, angles, shots=shots),))
+        return JobRequest(self._new_job_id(), (self.block(block.gates, angles, shots=shots),))
 
 
 async def _terms_of(backend: RemoteBackend) -> Terms:

@@ -1,7 +1,7 @@
 """The estimator program: expectation values of every PUB with their standard errors.
 
-Of all error mitigation there is only that of the readout, with the probabilities known: it is done if the options ask
-for it or do not say, as the real service does. Other options of resilience have no effect.
+Misreadings are mitigated with their probabilities known, and noise is extrapolated to none, if the options ask for it
+or the level of resilience does, as in the real service. Other options of resilience have no effect.
 """
 
 import math
@@ -13,6 +13,7 @@ import numpy as np
 
 from qorch.errors import UsageError
 from qorch_providers.emulators.ibm.devices import IbmMachine
+from qorch_providers.emulators.ibm.programs.extrapolation import Extrapolation, extrapolate, read_extrapolation
 from qorch_providers.emulators.ibm.programs.noise import DeviceNoise
 from qorch_providers.emulators.ibm.programs.observables import MeasuredTerms, Term, group_terms, read_observables
 from qorch_providers.emulators.ibm.programs.outcome import JobOutcome, check_executions
@@ -52,20 +53,30 @@ def run_estimator(
     params: Mapping[str, Any], device: IbmMachine, noise: DeviceNoise | None, rng: np.random.Generator
 ) -> JobOutcome:
     """Run a job's PUBs. Raises UsageError, CircuitError."""
-    options = params.get("options") or {}
-    precision = options.get("default_precision") or DEFAULT_PRECISION
-    if options.get("default_shots"):
-        precision = 1.0 / math.sqrt(options["default_shots"])
+    precision = _default_precision(params.get("options") or {})
+    plan = read_extrapolation(params)
     pubs = [_read_pub(pub, device, precision) for pub in params.get("pubs", [])]
     if not pubs:
         raise UsageError("a job has at least one PUB")
-    rows = sum(len(pub.bound.values) * pub.n_groups for pub in pubs)
-    executions = sum(len(pub.bound.values) * pub.n_groups * pub.shots for pub in pubs)
+    circuits = [len(pub.bound.values) * pub.n_groups * len(plan.factors) for pub in pubs]
+    rows = sum(circuits)
+    executions = sum(each * pub.shots for each, pub in zip(circuits, pubs, strict=True))
     check_executions(executions)
     is_mitigated = _is_mitigated(params)
-    results = [_run_pub(pub, noise, is_mitigated, rng) for pub in pubs]
+    results = [_run_pub(pub, noise, is_mitigated, plan, rng) for pub in pubs]
     document = typed("PrimitiveResult", {"pub_results": results, "metadata": {"version": 2}})
     return JobOutcome(rows, executions, lambda _start, _end: document)
+
+
+def _default_precision(options: Mapping[str, Any]) -> float:
+    """For PUBs without one; numbers of random circuits and of their shots come before a number of shots."""
+    twirling = options.get("twirling") or {}
+    is_twirled = twirling.get("enable_gates") or twirling.get("enable_measure")
+    numbers = [twirling.get(name, "auto") for name in ("num_randomizations", "shots_per_randomization")]
+    shots = options.get("default_shots")
+    if is_twirled and all(isinstance(number, int) for number in numbers):
+        shots = numbers[0] * numbers[1]
+    return 1.0 / math.sqrt(shots) if shots else options.get("default_precision") or DEFAULT_PRECISION
 
 
 def _is_mitigated(params: Mapping[str, Any]) -> bool:
@@ -92,21 +103,26 @@ def _read_pub(pub: Any, device: IbmMachine, default_precision: float) -> _Estima
 
 
 def _run_pub(
-    pub: _EstimatorPub, noise: DeviceNoise | None, is_mitigated: bool, rng: np.random.Generator
+    pub: _EstimatorPub, noise: DeviceNoise | None, is_mitigated: bool, plan: Extrapolation, rng: np.random.Generator
 ) -> dict[str, object]:
     groups, constants = group_terms(pub.observables)
     read = noise.symmetric() if noise is not None and is_mitigated else noise
-    means = np.tile(constants, (len(pub.bound.values), 1))
-    variances = np.zeros_like(means)
-    for group in groups:
-        _add_group(group, pub, read, is_mitigated, rng, means, variances)
+    means, variances = np.zeros((2, len(plan.factors), len(pub.bound.values), len(constants)))
+    for index, factor in enumerate(plan.factors):
+        amplified = read if read is None or factor == 1.0 else read.amplified(factor)
+        for group in groups:
+            _add_group(group, pub, amplified, is_mitigated, rng, means[index], variances[index])
+    variances /= pub.shots
+    found, spread = extrapolate(means, variances, plan) if plan.extrapolators else (means[0], variances[0])
     rows, places = pub.pairs()
-    errors = np.sqrt(variances / pub.shots)[rows, places]
-    fields = {
-        "evs": numbers(means[rows, places], pub.shape),
-        "stds": numbers(errors, pub.shape),
-        "ensemble_standard_error": numbers(errors, pub.shape),
-    }
+    errors = np.sqrt(spread)[rows, places]
+    fields = {"evs": numbers((found + constants)[rows, places], pub.shape), "stds": numbers(errors, pub.shape)}
+    if plan.extrapolators:
+        shape = (*pub.shape, len(plan.factors))
+        raw, raw_errors = ((part[:, rows, places]).T for part in (means + constants, np.sqrt(variances)))
+        fields |= {"evs_noise_factors": numbers(raw, shape), "stds_noise_factors": numbers(raw_errors, shape)}
+    else:
+        fields["ensemble_standard_error"] = numbers(errors, pub.shape)
     metadata = {"shots": pub.shots, "target_precision": pub.precision, "circuit_metadata": pub.bound.metadata,
                 "resilience": {}, "num_randomizations": 1}  # fmt: skip
     return pub_value("PubResult", pub.shape, fields, metadata)

@@ -5,6 +5,7 @@ work; then every bit is misread with the qubit's own two probabilities. T1, T2 a
 does how long a circuit takes.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -52,6 +53,19 @@ class DeviceNoise:
         """The same noise with both misreadings equally probable, as measurement twirling makes it."""
         mean = self.readout_errors.mean(axis=1, keepdims=True)
         return DeviceNoise(self.gate_errors, np.repeat(mean, 2, axis=1), self.signal)
+
+    def amplified(self, factor: float) -> "DeviceNoise":
+        """The noise if every gate on two qubits is folded so many times; those on one qubit are not."""
+        errors = {
+            gate: error if len(gate[1]) < 2 else _folded(error, factor) for gate, error in self.gate_errors.items()
+        }
+        return DeviceNoise(errors, self.readout_errors, self.signal)
+
+
+def _folded(error: float, factor: float) -> float:
+    """The mean infidelity of a gate on two qubits that happens so many times (see ``DeviceNoise.kept``)."""
+    scale = 1.25
+    return (1.0 - math.pow(1.0 - min(1.0, scale * error), factor)) / scale
 
 
 def noise_of(calibration: Calibration) -> DeviceNoise:
