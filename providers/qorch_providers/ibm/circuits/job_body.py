@@ -25,6 +25,7 @@ from qorch.errors import CircuitError
 from qorch.model.arrays import FloatArray
 from qorch.model.job import JobRequest, Usage
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
+from qorch_providers.ibm.circuits.durations import estimate_seconds
 from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
 from qorch_providers.ibm.circuits.limits import MAX_BODY_BYTES, check_circuit, check_gates, check_shots, randomizations
 from qorch_providers.ibm.device import IbmDevice
@@ -85,7 +86,7 @@ def encode_job(
 
 
 def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> Usage:
-    """What a job asks of the device: executions, shots, and gates times shots of the circuits as they are sent."""
+    """What a job asks of the device: executions, shots, gates times shots of the circuits as they are sent, and time."""
     shots = one_qubit = two_qubit = 0
     for block in request.blocks:
         isa = compiler.compile(block.gates, device=device, options=options)
@@ -93,7 +94,7 @@ def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, c
         shots += of_block
         one_qubit += of_block * isa.n_one_qubit
         two_qubit += of_block * isa.n_two_qubit
-    return Usage(request.n_rows, shots, one_qubit, two_qubit)
+    return Usage(request.n_rows, shots, one_qubit, two_qubit, estimate_seconds(shots, options))
 
 
 def _one_number_of_shots(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> int:

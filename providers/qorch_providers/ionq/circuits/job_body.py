@@ -74,11 +74,13 @@ def check_gates(gates: GateList, options: Options) -> None:
     check_row(template_of(gates, measurement, options))
 
 
-def measure_usage(request: JobRequest, options: Options) -> Usage:
+def measure_usage(request: JobRequest, options: Options) -> Usage | None:
     """What IonQ bills of a job: circuits, shots, and gates times shots, of the circuits as they are sent.
 
-    Exact values count as the one shot with which they are sent.
+    Exact values count as the one shot with which they are sent. None for a dry run, which is not billed.
     """
+    if options.dry_run:
+        return None
     shots = one_qubit = two_qubit = 0
     for block in request.blocks:
         each = _IDEAL_SHOTS if block.shots is None else block.shots
@@ -86,7 +88,7 @@ def measure_usage(request: JobRequest, options: Options) -> Usage:
         shots += each * block.n_rows
         one_qubit += each * one
         two_qubit += each * two
-    return Usage(request.n_rows, shots, one_qubit, two_qubit)
+    return Usage(request.n_rows, shots, one_qubit, two_qubit, is_mitigated=bool(options.debiasing))
 
 
 def _all_z(n_qubits: int) -> ByteArray:
