@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +65,20 @@ _RESUME = Annotated[
 _REBUY = Annotated[
     bool, typer.Option("--rebuy", help="Go on if the circuits of stored steps have changed, and pay for them again.")
 ]
+_ACCEPT_UNKNOWN_PRICE = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unknown-price", help="Train also where what circuits cost is not known; see `qorch prices`."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Consent:
+    """What the user has agreed to for this process alone; it is not stored with the run."""
+
+    rebuys: bool
+    accepts_unknown_price: bool
 
 
 def train(
@@ -83,6 +97,7 @@ def train(
     name: _NAME = None,
     resume: _RESUME = None,
     rebuy: _REBUY = False,
+    accept_unknown_price: _ACCEPT_UNKNOWN_PRICE = False,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,12 +120,13 @@ def train(
         "cache": cache, "data_dir": None if data_dir is None else str(data_dir), "seed": seed, "own": own or None,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
-    run_id = _train_or_resume(job, given, resume=resume, db=db, rebuy=rebuy)
+    consent = _Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price)
+    run_id = _train_or_resume(job, given, resume=resume, db=db, consent=consent)
     _print_report(run_id, db=db, as_json=as_json)
 
 
 def _train_or_resume(
-    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, rebuy: bool
+    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, consent: _Consent
 ) -> str:
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
@@ -122,7 +138,7 @@ def _train_or_resume(
         del given["budget"]
     if resume is None:
         settings = new_settings(job.name, given)
-        return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
+        return _train(job, settings, db=db, run_id=None, consent=consent)
     run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
     default_epochs = job.defaults.epochs or 1
     settings, is_longer = stored_settings(run, job.name, given=given, default_epochs=default_epochs)
@@ -131,7 +147,7 @@ def _train_or_resume(
     if run.state == RunState.DONE and not is_longer:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
-    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy, is_longer=is_longer)
+    return _train(job, settings, db=db, run_id=run.run_id, consent=consent, is_longer=is_longer)
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
@@ -155,7 +171,7 @@ def _train(
     *,
     db: str | None,
     run_id: str | None,
-    rebuy: bool,
+    consent: _Consent,
     is_longer: bool = False,
 ) -> str:
     """Train a new run, or go on with ``run_id``; the run's id."""
@@ -173,9 +189,10 @@ def _train(
     try:
         with stopper.listen():
             run = start_run(
-                run_id or settings.name, backend=_open_backend(settings), budget=settings.budget or NO_BUDGET,
+                run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
                 cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
-                resume=run_id is not None, rebuy=rebuy,
+                resume=run_id is not None, rebuy=consent.rebuys,
+                accept_unknown_price=consent.accepts_unknown_price,
                 allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
                 settings=msgspec.to_builtins(settings), is_command=True,
             )  # fmt: skip
@@ -201,17 +218,21 @@ def _print_hint(stopper: Stopper) -> None:
         print_aside(hint)
 
 
-def _open_backend(settings: "Settings") -> "Backend":
+def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config
-    from qorch.limits import check_budget, check_exact_gradients, check_shots
+    from qorch.limits import check_budget, check_exact_gradients, check_price, check_shots
     from qorch.model.money import parse_money
     from qorch.ports.clock import WallClock
+    from qorch.prices import load_prices
 
+    config = read_config()
+    book = load_prices(config)
     budget = None if settings.budget is None else parse_money(settings.budget)
-    backend = open_backend(settings.backend, config=read_config(), clock=WallClock())
+    backend = open_backend(settings.backend, config=config, clock=WallClock())
     try:
+        check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)
         check_budget(backend, budget)
         check_shots(backend, settings.exact_or_shots)
         if settings.gradient == "exact":

@@ -38,7 +38,7 @@ def test_prices_may_stand_in_tables_of_their_own() -> None:
     """As TOML allows; a mistake below such a header is found at its line, in the right card."""
     text = CARD.replace("prices = {", "# ") + "[card.prices]\nshot = 0.5\n"
     assert [card.prices for card in read_cards(text + text, name="f")] == [UnitPrices(shot=Decimal("0.5"))] * 2
-    with pytest.raises(ConfigError, match="^f, line 20: shot is -1;"):
+    with pytest.raises(ConfigError, match=r"^f, line 20: shot is -1;"):
         read_cards(text + text.replace("0.5", "-1"), name="f")
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from qorch.errors import BusyError, CircuitError, QorchError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, Usage
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, Finding
 from qorch.ports.clock import Clock
@@ -146,8 +146,12 @@ class IbmBackend:
         for block in request.blocks:
             self._check_width(block.gates)
         content = encode_job(request, key=key, device=device, options=options, compiler=compiler)
-        usage = measure_usage(request, device=device, options=options, compiler=compiler)
-        return Payload(request, key, content, key_tag(key), usage)
+        return Payload(request, key, content, key_tag(key), self.measure(request))
+
+    def measure(self, request: JobRequest) -> Usage:
+        """See Metered."""
+        device = self._compiled.planned(request)
+        return measure_usage(request, device=device, options=self._options, compiler=self._compiler)
 
     async def submit(self, payload: Payload) -> str:
         """See RemoteBackend: one POST, and none if the job was refused before and IBM has it all the same."""

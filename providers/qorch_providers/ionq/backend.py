@@ -11,7 +11,17 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, RemoteState
+from qorch.model.job import (
+    Availability,
+    JobRequest,
+    JobResult,
+    JobShape,
+    JobStatus,
+    Payload,
+    RawResult,
+    RemoteState,
+    Usage,
+)
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, Finding, RemoteBackend
 from qorch.ports.clock import Clock
@@ -158,7 +168,11 @@ class IonqBackend:
         for block in request.blocks:
             self._check_width(block.gates)
         content = encode_job(request, key=key, options=self._options)
-        return Payload(request, key, content, job_name(key), measure_usage(request, self._options))
+        return Payload(request, key, content, job_name(key), self.measure(request))
+
+    def measure(self, request: JobRequest) -> Usage | None:
+        """See Metered."""
+        return measure_usage(request, self._options)
 
     async def submit(self, payload: Payload) -> str:
         """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same."""

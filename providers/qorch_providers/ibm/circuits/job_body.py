@@ -86,7 +86,7 @@ def encode_job(
 
 
 def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> Usage:
-    """What a job asks of the device: executions, shots, gates times shots of the circuits as they are sent, and time."""
+    """What a job asks of the device: executions, shots, gates times shots as they are sent, and time."""
     shots = one_qubit = two_qubit = 0
     for block in request.blocks:
         isa = compiler.compile(block.gates, device=device, options=options)
