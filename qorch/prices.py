@@ -1,5 +1,7 @@
 """Loads the price cards of the installed backends: data files beside the adapters, and the user's own contracts."""
 
+from collections.abc import Collection
+from functools import cache
 from importlib.resources import files
 
 from qorch.backends import backend_entry_points
@@ -18,16 +20,21 @@ def load_prices(config: Config) -> PriceBook:
 
     Loads no adapter, and no SDK: the cards lie in the outermost package, as data.
     """
-    shipped = tuple(card for kind in backend_entry_points() for card in _read_shipped(kind))
     own = read_config_file(config.file, must_exist=config.is_file_named)
-    book = PriceBook(own.cards, shipped, own.plans)
+    book = PriceBook(own.cards, _read_shipped(), own.plans)
     for kind, plan in book.plans.items():
         _check_plan(book, kind, plan, own)
     return book
 
 
-def _read_shipped(kind: str) -> tuple[PriceCard, ...]:
-    package = backend_entry_points()[kind].module.partition(".")[0]
+@cache
+def _read_shipped() -> tuple[PriceCard, ...]:
+    """The cards that are installed; they do not change while a process runs."""
+    packages = {kind: entry.module.partition(".")[0] for kind, entry in backend_entry_points().items()}
+    return tuple(card for kind, package in packages.items() for card in _read_package(kind, package))
+
+
+def _read_package(kind: str, package: str) -> Collection[PriceCard]:
     file = files(package) / FOLDER / f"{kind}.toml"
     return read_cards(file.read_text(encoding="utf-8"), name=str(file)) if file.is_file() else ()
 

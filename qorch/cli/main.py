@@ -22,6 +22,7 @@ from qorch.cli import (
     export,
     jobs,
     plot,
+    prices,
     recover,
     report,
     runs,
@@ -53,6 +54,7 @@ app.command()(export.export)
 app.command()(delete.delete)
 app.add_typer(cache.app, name="cache")
 app.command()(backends.backends)
+app.command()(prices.prices)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command(help=emulate.HELP)(emulate.emulate)

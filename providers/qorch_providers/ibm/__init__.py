@@ -6,7 +6,7 @@ Importing this package loads nothing of IBM's; opening a backend does.
 from collections.abc import Mapping
 
 from qorch.errors import MissingPackageError
-from qorch.ports.backend import Backend
+from qorch.ports.backend import Backend, OfflinePlanner
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.options import parse_options
 
@@ -31,3 +31,15 @@ def open_backend(
         package = (error.name or "a package").partition(".")[0]
         raise MissingPackageError(f"ibm:{options} needs {package}: pip install 'qorch[ibm]'") from error
     return open_remote(parsed, name=f"ibm:{options}", clock=clock, environment=environment or {})
+
+
+def plan_offline(options: str) -> OfflinePlanner | None:
+    """What tells jobs and their usage without an account; None for a fake device, which is opened without one.
+
+    Raises UnknownNameError or UsageError as ``open_backend`` does.
+    """
+    if parse_options(options).is_fake:
+        return None
+    from qorch_providers.ibm.offline import plan_remote_offline
+
+    return plan_remote_offline(options)

@@ -20,7 +20,8 @@ from qorch_providers.http import NotSentError
 from qorch_providers.ibm.access import CONSOLE, IbmAccess, read_access
 from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
-from qorch_providers.ibm.circuits.limits import MAX_QUBITS, check_circuit, rows_per_job
+from qorch_providers.ibm.circuits.limits import check_circuit, rows_per_job
+from qorch_providers.ibm.circuits.sizes import MAX_QUBITS
 from qorch_providers.ibm.compiled_device import CompiledDevice
 from qorch_providers.ibm.connection import Connector
 from qorch_providers.ibm.device_watch import DeviceWatch

@@ -32,6 +32,10 @@ class PriceBook:
                 return next(alike, first)
         return None
 
+    def examples(self) -> tuple[str, ...]:
+        """The names of backends that stand for all cards in comparisons, each once."""
+        return tuple(dict.fromkeys(name for card in (*self.own, *self.shipped) for name in card.examples))
+
     def is_own(self, card: PriceCard) -> bool:
         """Whether a card is one of the user's."""
         return card in self.own

@@ -26,6 +26,7 @@ class CardWire(msgspec.Struct, forbid_unknown_fields=True):
     prices: dict[str, Decimal | int] | None = None
     minimums: dict[str, Decimal | int] = {}
     plan: str = ""
+    examples: list[str] | None = None
     note: str = ""
 
 
@@ -63,9 +64,14 @@ def as_card(wire: CardWire, file: TomlFile, path: Path) -> PriceCard:
         prices=None if is_unknown else UnitPrices(**prices),
         minimums=Minimums(**minimums),
         plan=wire.plan,
+        examples=tuple(_plain_names(wire.backends) if wire.examples is None else wire.examples),
         note=wire.note,
         origin=f"{file.name}, line {file.line_of(path)}",
     )
+
+
+def _plain_names(patterns: list[str]) -> list[str]:
+    return [pattern for pattern in patterns if "*" not in pattern]
 
 
 def _check_texts(wire: CardWire, file: TomlFile, path: Path) -> None:

@@ -27,7 +27,8 @@ from qorch.model.job import JobRequest, Usage
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
 from qorch_providers.ibm.circuits.durations import estimate_seconds
 from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
-from qorch_providers.ibm.circuits.limits import MAX_BODY_BYTES, check_circuit, check_gates, check_shots, randomizations
+from qorch_providers.ibm.circuits.limits import check_circuit, check_gates, check_shots, randomizations
+from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.labels import tags_of
 from qorch_providers.ibm.options import Decoupling, IbmProgram, Options, Twirling

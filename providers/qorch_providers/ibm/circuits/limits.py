@@ -7,13 +7,17 @@ from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
 from qorch_providers.ibm.circuits.isa import IsaCircuit
+from qorch_providers.ibm.circuits.sizes import (
+    ENVELOPE_BYTES,
+    MAX_BODY_BYTES,
+    MAX_QUBITS,
+    circuit_bytes,
+    row_bytes,
+    rows_within,
+)
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, Twirling
 
-MAX_BODY_BYTES = 20_000_000
-"""Of one job. IBM documents no limit; its client sends jobs of any size."""
-MAX_QUBITS = 63
-"""Outcomes are 64-bit integers."""
 MAX_GATES = MappingProxyType({"rz": 2_400_000, "sx": 1_600_000})
 MAX_TWO_QUBIT_GATES = 400_000
 """Of one circuit, as IBM documents them."""
@@ -21,15 +25,6 @@ MAX_RANDOMIZATIONS = 32
 """Into how many random circuits twirling divides the shots of one."""
 
 _MIN_RANDOMIZATIONS = 8
-_ENVELOPE_BYTES = 20_000
-"""Room for what surrounds the circuits: tags, options, names of fields."""
-_NUMBER_BYTES = 11
-"""Of a number of eight bytes in base64, that cannot be compressed."""
-_GATE_BYTES = 60
-"""At most of a gate in QPY in base64: bits and angles, before it is compressed."""
-_ANSWER_BYTES = 24 << 20
-"""Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
-_ASSUMED_SHOTS = 1_000
 
 
 def check_circuit(
@@ -61,7 +56,7 @@ def check_gates(isa: IsaCircuit, device: IbmDevice) -> None:
         raise CircuitError(
             f"the circuit has {isa.n_two_qubit} gates on two qubits on {device.name}; IBM takes {MAX_TWO_QUBIT_GATES}"
         )
-    if _circuit_bytes(isa) + _row_bytes(isa) + _ENVELOPE_BYTES > MAX_BODY_BYTES:
+    if circuit_bytes(len(isa.circuit.data)) + row_bytes(len(isa.slots)) + ENVELOPE_BYTES > MAX_BODY_BYTES:
         raise CircuitError(
             f"one row may have more than the {MAX_BODY_BYTES} bytes of a job: the circuit has"
             f" {len(isa.circuit.data)} gates on {device.name}, so make it shorter"
@@ -105,20 +100,10 @@ def rows_per_job(
     check_circuit(gates, measurement, device=device, options=options, compiler=compiler)
     isa = compiler.compile(gates, device=device, options=options)
     check_gates(isa, device)
-    taken = shots or _ASSUMED_SHOTS
-    answer = taken * -(-gates.n_qubits // 8) * 4 // 3 + 1
-    limits = (
-        options.rows or MAX_EXECUTIONS,
-        MAX_EXECUTIONS // taken,
-        (MAX_BODY_BYTES - _ENVELOPE_BYTES - _circuit_bytes(isa)) // _row_bytes(isa),
-        _ANSWER_BYTES // answer,
+    return rows_within(
+        options.rows,
+        n_qubits=gates.n_qubits,
+        n_gates=len(isa.circuit.data),
+        n_angles=len(isa.slots),
+        shots=shots,
     )
-    return max(1, min(limits))
-
-
-def _circuit_bytes(isa: IsaCircuit) -> int:
-    return _GATE_BYTES * len(isa.circuit.data)
-
-
-def _row_bytes(isa: IsaCircuit) -> int:
-    return max(1, _NUMBER_BYTES * len(isa.slots))
