@@ -9,10 +9,10 @@ from qorch.model.money import Money
 from qorch.model.prices.book import PriceBook, decide_price
 from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
-from qorch.ports.backend import Backend, ExactGradients, RemoteBackend
+from qorch.ports.backend import Backend, ExactGradients, OfflinePlanner, RemoteBackend
 
 
-def check_shots(backend: Backend, shots: int | None) -> None:
+def check_shots(backend: Backend | OfflinePlanner, shots: int | None) -> None:
     """Raise ShotsError for a number that the backend does not take; None is exact."""
     limits = backend.capabilities
     if shots is None and not limits.exact:
@@ -21,7 +21,7 @@ def check_shots(backend: Backend, shots: int | None) -> None:
         raise ShotsError(f"shots is {shots}; {backend.name} takes at most {limits.max_shots} a row")
 
 
-def check_exact_gradients(backend: Backend) -> None:
+def check_exact_gradients(backend: Backend | OfflinePlanner) -> None:
     """Raise UsageError if gradients can only be measured."""
     limits = backend.capabilities
     if not limits.exact_gradients:

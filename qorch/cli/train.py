@@ -4,16 +4,26 @@ import asyncio
 import json
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qorch.cli.arguments import check_own_names, read_own_options, whole_number
-from qorch.cli.completion import complete_backends, complete_runs, complete_workloads
+from qorch.cli.completion import complete_runs
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
+from qorch.cli.training_options import (
+    BackendOption,
+    BatchSizeOption,
+    DataDirOption,
+    EpochsOption,
+    GradientOption,
+    LimitOption,
+    SeedOption,
+    ShotsOption,
+    WorkloadArgument,
+    read_workload,
+)
 from qorch.config import LATEST
 from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageError
 
@@ -22,25 +32,8 @@ if TYPE_CHECKING:
     from qorch.ports.backend import Backend
     from qorch.ports.records import RunRecord
     from qorch.run.run import Run
-    from qorch.workloads.base import Options, Training, Workload
+    from qorch.workloads.base import Training, Workload
 
-_WORKLOAD = Annotated[
-    str,
-    typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.", autocompletion=complete_workloads),
-]
-_BACKEND = Annotated[
-    str | None,
-    typer.Option(help="Where circuits run; see `qorch backends`. [local]", autocompletion=complete_backends),
-]
-_SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
-_COUNT = whole_number(1, 10**9)
-_EPOCHS = Annotated[
-    int | None,
-    typer.Option(metavar="N", parser=_COUNT, help="Passes over the data; more with --resume train longer."),
-]
-_BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
-_LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only the first N samples.")]
-_GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
 _BUDGET = Annotated[
     str | None,
     typer.Option(
@@ -49,10 +42,6 @@ _BUDGET = Annotated[
     ),
 ]
 _CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
-_DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="The folder of the workload's data.")]
-_SEED = Annotated[
-    int | None, typer.Option(metavar="N", parser=whole_number(0, 2**63 - 1), help="The seed of all random numbers. [0]")
-]
 _NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
 _RESUME = Annotated[
     str | None,
@@ -83,17 +72,17 @@ class _Consent:
 
 def train(
     context: typer.Context,
-    workload: _WORKLOAD,
-    backend: _BACKEND = None,
-    shots: _SHOTS = None,
-    epochs: _EPOCHS = None,
-    batch_size: _BATCH_SIZE = None,
-    limit: _LIMIT = None,
-    gradient: _GRADIENT = None,
+    workload: WorkloadArgument,
+    backend: BackendOption = None,
+    shots: ShotsOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    limit: LimitOption = None,
+    gradient: GradientOption = None,
     budget: _BUDGET = None,
     cache: _CACHE = None,
-    data_dir: _DATA_DIR = None,
-    seed: _SEED = None,
+    data_dir: DataDirOption = None,
+    seed: SeedOption = None,
     name: _NAME = None,
     resume: _RESUME = None,
     rebuy: _REBUY = False,
@@ -106,14 +95,8 @@ def train(
     The workload's own options, such as --classes 3,6 of digits, are given like the others.
     """
     from qorch.cli.settings import read_shots
-    from qorch.workloads import load_workload
 
-    if workload.startswith("-"):
-        raise UsageError(f"write the workload before {workload}, as in `qorch train digits {workload} …`")
-    job = load_workload(workload)
-    shared = [name.removeprefix("--") for option in context.command.params for name in option.opts]
-    check_own_names(context.args, workload=workload, own=job.own_options, shared=shared)
-    own = read_own_options(context.args)
+    job, own = read_workload(workload, context, command="train")
     options: dict[str, object] = {
         "name": name, "backend": backend, "shots": None if shots is None else read_shots(shots),
         "epochs": epochs, "batch_size": batch_size, "limit": limit, "gradient": gradient, "budget": budget,
@@ -177,10 +160,11 @@ def _train(
     """Train a new run, or go on with ``run_id``; the run's id."""
     import msgspec
 
+    from qorch.cli.settings import as_options, with_defaults
     from qorch.wiring import NO_BUDGET, start_run
 
-    settings = _with_defaults(settings, workload)
-    options = _as_options(settings)
+    settings = with_defaults(settings, workload)
+    options = as_options(settings)
     workload.check(options)
     stopper = Stopper()
     if run_id is not None:
@@ -246,31 +230,6 @@ def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
 def _summarise(training: "Training") -> dict[str, object]:
     """What the run's record keeps of its last session."""
     return {"metrics": training.metrics, "weights_sha256": training.weights_sha256}
-
-
-def _with_defaults(settings: "Settings", workload: "Workload") -> "Settings":
-    """The settings with all defaults filled in: they are stored, so that a later default changes no resumed run."""
-    from qorch.cli.settings import fill_defaults
-    from qorch.config import read_config
-
-    filled = fill_defaults(settings, workload)
-    data_dir = read_config().data_dir
-    return replace(filled, data_dir=str(data_dir)) if filled.data_dir is None and data_dir is not None else filled
-
-
-def _as_options(settings: "Settings") -> "Options":
-    from qorch.workloads.base import Options
-
-    return Options(
-        shots=settings.exact_or_shots,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        limit=None if settings.limit == "all" else settings.limit,
-        gradient=settings.gradient,
-        data_dir=Path(settings.data_dir) if settings.data_dir else None,
-        seed=settings.seed,
-        own=settings.own,
-    )
 
 
 def _end_hint(run: "Run", workload: str, db: str | None) -> str:

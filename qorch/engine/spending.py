@@ -3,7 +3,8 @@
 import logging
 
 from qorch.limits import where_to_limit
-from qorch.planning.quoting import Quote, format_count
+from qorch.model.text import format_count
+from qorch.planning.quoting import Quote
 from qorch.ports.backend import Backend
 
 _log = logging.getLogger("qorch.runs")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qorch.limits import check_shots
 from qorch.model.job import JobRequest, Usage
 from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Batch
+from qorch.model.text import format_count
 from qorch.planning.lowering import LoweredBatch, RowGroup, lower
 from qorch.planning.packing import PlannedJob, Selection, pack, unexecuted
 from qorch.planning.pricing import Cost, price_all
@@ -63,11 +65,6 @@ class Quote:
             f"{format_count(self.executions, 'execution')} ({format_count(self.shots, 'shot')}) in"
             f" {format_count(self.jobs, 'job')}: {money}"
         )
-
-
-def format_count(number: int, noun: str) -> str:
-    """Such as ``1 job`` or ``2,592 executions``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def no_quote(card: PriceCard) -> Quote:
@@ -137,6 +134,7 @@ def _lower(batch: Batch, planner: OfflinePlanner, *, default_shots: int | None) 
     lowered = lower(batch, default_shots=default_shots)
     for group in lowered.groups:
         planner.check(group.gates, group.measurement)
+        check_shots(planner, group.shots)
     return lowered
 
 

@@ -352,6 +352,14 @@ def test_a_payload_says_what_ionq_bills(options: str, one_qubit: int) -> None:
     assert counted == [3 * one_qubit, 3]
 
 
+def test_gates_on_more_qubits_are_billed_as_several() -> None:
+    """One on n qubits as 6 (n - 2) on two, as IonQ's machines are billed elsewhere: here a ccx and a cx."""
+    gates = build_gate_list(3, [gate_triple("ccx", (0, 1, 2)), gate_triple("cx", (0, 1))])
+    request = JobRequest("job", (block_of(gates, np.zeros((1, 0)), shots=10),))
+    usage = open_ionq("http://127.0.0.1:1", "qpu.forte-1").measure(request)
+    assert usage == Usage(1, 10, 0, 70)
+
+
 def is_two_qubit(gate: dict[str, object]) -> bool:
     """Whether a gate as it is sent acts on two qubits."""
     return "control" in gate or len(gate.get("targets", [])) > 1  # type: ignore[arg-type]

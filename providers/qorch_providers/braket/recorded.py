@@ -8,9 +8,39 @@ from qorch_providers.braket.device import BraketDevice, ProgramSetLimits
 
 _SETS = ProgramSetLimits(100, 200_000)
 """What Amazon's own SDK declares for its local devices; the documentation speaks of close to 100 executables."""
-_IONQ = frozenset(["x", "y", "z", "h", "s", "si", "t", "ti", "v", "vi", "rx", "ry", "rz", "cnot", "swap", "xx", "yy", "zz"])
+_IONQ = frozenset(
+    ["x", "y", "z", "h", "s", "si", "t", "ti", "v", "vi", "rx", "ry", "rz", "cnot", "swap", "xx", "yy", "zz"]
+)
 _GENERAL = frozenset(
-    ["ccnot", "cnot", "cphaseshift", "cswap", "cz", "h", "i", "iswap", "phaseshift", "pswap", "rx", "ry", "rz", "s", "si", "swap", "t", "ti", "v", "vi", "x", "xx", "xy", "y", "yy", "z", "zz"]
+    [
+        "ccnot",
+        "cnot",
+        "cphaseshift",
+        "cswap",
+        "cz",
+        "h",
+        "i",
+        "iswap",
+        "phaseshift",
+        "pswap",
+        "rx",
+        "ry",
+        "rz",
+        "s",
+        "si",
+        "swap",
+        "t",
+        "ti",
+        "v",
+        "vi",
+        "x",
+        "xx",
+        "xy",
+        "y",
+        "yy",
+        "z",
+        "zz",
+    ]
 )
 
 

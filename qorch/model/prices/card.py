@@ -67,10 +67,9 @@ class PriceCard:
     """What backends cost whose names fit one of the patterns ``backends``.
 
     A pattern is the name of a backend without its options (what stands before the first comma), in which ``*`` stands
-    for any text. ``plan``: of several cards for one backend, the plan that this one is of. ``examples``: names for which the card stands in
-    comparisons. ``prices``: None exactly if
-    the certainty is UNKNOWN. ``date``: when
-    they were read; None if nobody read any. ``origin``: the file and line where the card stands.
+    for any text. ``plan``: of several cards for one backend, the plan that this one is of. ``examples``: names for
+    which the card stands in comparisons. ``prices``: None exactly if the certainty is UNKNOWN. ``date``: when they were
+    read; None if nobody read any. ``origin``: the file and line where the card stands.
     """
 
     backends: tuple[str, ...]
