@@ -8,19 +8,19 @@ import msgspec
 
 from qorch.errors import ConfigError
 from qorch.model.prices.card import PriceCard
-from qorch.model.prices.reading import CardWire, as_card
+from qorch.model.prices.reading import WrittenCard, as_card
 from qorch.model.toml import TomlFile, parse_toml
 
 _MOST_BYTES = 1_000_000
 
 
-class _PricesWire(msgspec.Struct, forbid_unknown_fields=True):
+class _WrittenPrices(msgspec.Struct, forbid_unknown_fields=True):
     plans: dict[str, str] = {}
-    card: list[CardWire] = []
+    card: list[WrittenCard] = []
 
 
-class _FileWire(msgspec.Struct, forbid_unknown_fields=True):
-    prices: _PricesWire = msgspec.field(default_factory=_PricesWire)
+class _WrittenFile(msgspec.Struct, forbid_unknown_fields=True):
+    prices: _WrittenPrices = msgspec.field(default_factory=_WrittenPrices)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,6 @@ def read_config_file(path: Path, *, must_exist: bool) -> FileConfig:
         line = raw[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}, line {line}: it is not UTF-8") from error
     file = parse_toml(text, name=str(path))
-    prices = file.convert(_FileWire).prices
+    prices = file.convert(_WrittenFile).prices
     cards = tuple(as_card(card, file, ("prices", "card", index)) for index, card in enumerate(prices.card))
     return FileConfig(cards, prices.plans, file)

@@ -4,6 +4,6 @@ How to read it: a ``circuit`` is made of ``gates`` (``qiskit`` compiles Qiskit's
 and an ``observable`` it is a ``pub``. The planner makes blocks of rows of it (``measurement``, ``samples``), whose
 ``executions`` money counts, which travel as a ``job`` and come back as ``counts`` or values, once ``verification`` let
 them pass; from ``frequencies`` and standard errors they become a ``result``. ``identity`` has the keys of rows and
-submissions, ``label`` what a provider keeps with a job, ``timing`` spans, ``money`` amounts. ``arrays``, ``whole``,
-``kinds`` and ``text`` check what users and servers give.
+submissions, ``label`` what a provider keeps with a job, ``timing`` spans, ``money`` amounts, ``prices`` what a unit
+costs. ``arrays``, ``whole``, ``kinds``, ``text`` and ``toml`` check what users and servers give.
 """

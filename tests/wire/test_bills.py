@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from braket_vendor import BRAKET
+from hypothesis import given
+from hypothesis import strategies as st
 from ibm_vendor import IBM
 from ionq_vendor import IONQ
 from random_expectations import random_case
@@ -17,12 +19,17 @@ import qorch
 from qorch.backends import plan_offline
 from qorch.config import read_config
 from qorch.limits import check_price
+from qorch.model.job import Interval, Usage
 from qorch.model.pub import Pub, as_batch
-from qorch.planning.pricing import Cost
+from qorch.planning.pricing import Cost, price
 from qorch.planning.quoting import Quote, quote_offline
 from qorch.ports.clock import WallClock
 from qorch.prices import load_prices
 from qorch.testing.fakes.store import MemoryStore
+from qorch_providers.emulators.braket.money import DevicePrice
+from qorch_providers.emulators.ibm.money import UsageModel, whole_seconds
+from qorch_providers.ibm.circuits.durations import estimate_seconds
+from qorch_providers.ibm.options import parse_options
 
 GATES = "gate1=0.00022,gate2=0.000975,minimum=12.4166,mitigated=97.5"
 """IonQ's books: as published elsewhere, typed once more here, and not read from the card."""
@@ -112,9 +119,8 @@ def test_many_random_workloads_cost_what_was_quoted(vendor: Vendor, options: str
         assert compare_bills(emulator, run, workloads=50, seed=3) > 0
 
 
-@pytest.mark.parametrize(
-    ("vendor", "options"), [(BRAKET, "sv1"), pytest.param(IBM, IBM.options, marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("vendor", "options"), [(BRAKET, "sv1"), (IBM, IBM.options)])
 def test_time_is_billed_within_the_quoted_interval(vendor: Vendor, options: str) -> None:
     """The seconds of IBM's devices and of Amazon's simulators are estimates: the bill lies between the ends."""
     pubs = random_pubs(np.random.default_rng(4), 0)
@@ -123,3 +129,29 @@ def test_time_is_billed_within_the_quoted_interval(vendor: Vendor, options: str)
         run.execute(pubs)
         assert quote.cost is not None
         assert 0 < quote.cost.low_micros <= billed(emulator) <= quote.cost.high_micros
+
+
+@given(st.integers(1, 10_000_000))
+def test_ibm_bills_an_interval_of_seconds(shots: int) -> None:
+    """What the emulator charges of so many shots, in begun seconds, unless the job is cancelled for its time."""
+    usage = Usage(1, shots, seconds=estimate_seconds(shots, parse_options("ibm_fez,max_time=10800")))
+    card = load_prices(read_config()).find("ibm:ibm_fez")
+    assert card is not None
+    cost = price(usage, card)
+    assert cost is not None
+    charged = whole_seconds(UsageModel().seconds(shots)) * 1_600_000
+    assert cost.low_micros <= charged <= cost.high_micros
+    assert charged == pytest.approx(cost.expected_micros, rel=0.15)
+
+
+@given(st.floats(0, 20_000))
+def test_amazon_bills_simulators_by_the_second(seconds: float) -> None:
+    """With a minimum of three, and each fraction of a millionth of a dollar begun."""
+    card = load_prices(read_config()).find("braket:sv1")
+    assert card is not None
+    cost = price(Usage(1, 100, seconds=Interval(seconds, seconds, seconds)), card)
+    assert cost is not None
+    charged = DevicePrice(second_micros=1250).charge_micros(shots=100, seconds=seconds)
+    # The emulator multiplies floats, so that it may round the last digit up.
+    assert cost.is_exact
+    assert abs(cost.expected_micros - charged) <= 1

@@ -1,6 +1,11 @@
 """The `ibm` backend: IBM Quantum's devices, and recorded ones simulated on this machine.
 
 Importing this package loads nothing of IBM's; opening a backend does.
+
+How to read it: ``options`` is what stands behind ``ibm:``, ``access`` and ``account`` find the key, ``instances`` and
+``connection`` the instance. ``backend`` is the adapter: ``device`` is what a device says of itself, ``device_watch``
+asks it, ``compiled_device`` keeps what is compiled for it, ``labels`` what is written on a job, ``diagnosis`` what
+`qorch doctor` shows. ``offline`` tells jobs without asking anybody.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ MAX_PRICE = Decimal(1_000_000)
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
-class CardWire(msgspec.Struct, forbid_unknown_fields=True):
+class WrittenCard(msgspec.Struct, forbid_unknown_fields=True):
     """A card as it is written. ``prices`` may be missing only if the certainty is unknown."""
 
     backends: list[str]
@@ -30,17 +30,17 @@ class CardWire(msgspec.Struct, forbid_unknown_fields=True):
     note: str = ""
 
 
-class _FileWire(msgspec.Struct, forbid_unknown_fields=True):
-    card: list[CardWire]
+class _WrittenFile(msgspec.Struct, forbid_unknown_fields=True):
+    card: list[WrittenCard]
 
 
 def read_cards(text: str, *, name: str) -> tuple[PriceCard, ...]:
     """The cards of a file of ``[[card]]`` tables. Raises ConfigError, naming file and line."""
     file = parse_toml(text, name=name)
-    return tuple(as_card(card, file, ("card", index)) for index, card in enumerate(file.convert(_FileWire).card))
+    return tuple(as_card(card, file, ("card", index)) for index, card in enumerate(file.convert(_WrittenFile).card))
 
 
-def as_card(wire: CardWire, file: TomlFile, path: Path) -> PriceCard:
+def as_card(wire: WrittenCard, file: TomlFile, path: Path) -> PriceCard:
     """A checked card, which stands at ``path`` of the file. Raises ConfigError, naming file and line."""
     _check_texts(wire, file, path)
     is_unknown = wire.certainty is Certainty.UNKNOWN
@@ -74,7 +74,7 @@ def _plain_names(patterns: list[str]) -> list[str]:
     return [pattern for pattern in patterns if "*" not in pattern]
 
 
-def _check_texts(wire: CardWire, file: TomlFile, path: Path) -> None:
+def _check_texts(wire: WrittenCard, file: TomlFile, path: Path) -> None:
     if not wire.backends or not all(pattern.strip() for pattern in wire.backends):
         raise file.error('backends is empty; name some, such as ["braket:garnet"]', (*path, "backends"))
     if not wire.source.strip():
