@@ -37,7 +37,7 @@ _PRICE = Annotated[
     str | None,
     typer.Option(
         metavar="USD",
-        help="ionq, per shot and circuit: 0.01, or simulator=0.001,qpu=0.08; or gate1=…,gate2=…,minimum=… of gates and shots."
+        help="ionq, per shot and circuit: 0.01, or simulator=0.001,qpu=0.08; of gates: gate1=…,gate2=…,minimum=…."
         " [simulator=0,qpu=0.08]",
     ),
 ]

@@ -73,7 +73,10 @@ def quote(
         # Of the one backend that was asked for, an error is the command's own.
         found = _quote(backend[0], rehearsed, book, config=config)
         document = describe_quote(found, workload=job.name, shots=chosen.shots, today=today)
-        print_json(document) if as_json else print_quote(document)
+        if as_json:
+            print_json(document)
+        else:
+            print_quote(document)
         return
     documents = []
     for name in backend or book.examples():

@@ -71,6 +71,9 @@ def test_a_wrong_configuration_file_is_refused_with_its_line(typed: Any, configu
         assert f"{configured}, line 9: currency is 'euros'" in refused.error
     assert not typed.database.exists()
     assert typed("runs").code == 0
+    checks = {each["name"]: each for each in typed("doctor", "--json").document["checks"]}
+    assert checks["configuration"]["status"] == "fail"
+    assert "line 9: currency is 'euros'" in checks["configuration"]["message"]
 
 
 def test_an_unknown_price_has_to_be_accepted(typed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
