@@ -1,6 +1,12 @@
 """qorch: hybrid quantum-classical training on any quantum backend.
 
 The public names are loaded when they are first used, so that ``import qorch`` loads neither an SDK nor torch.
+
+How to read it: ``wiring`` has ``start_run``, which puts a run together from the rooms below; ``torch`` the layer whose
+circuits it executes. ``backends`` and ``stores`` open what is named, ``prices`` loads what backends cost, ``limits``
+says what they do not take. ``config`` reads the environment, ``config_file`` the user's file; ``environment`` and
+``machine`` describe where a run works. ``stored_run`` reads runs, ``recovery`` ends what they left at their providers,
+and ``errors`` is the tree of all that is raised.
 """
 
 from importlib import import_module

@@ -1,10 +1,14 @@
 """Opens backends by name, from the installed entry points."""
 
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from qorch.config import Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
-from qorch.ports.backend import Backend
+from qorch.model.circuit import GateList
+from qorch.model.job import JobRequest, Usage
+from qorch.model.measurement import Measurement
+from qorch.ports.backend import Backend, Capabilities, Metered, OfflinePlanner
 from qorch.ports.clock import Clock
 
 
@@ -13,17 +17,24 @@ def backend_entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group="qorch.backends"))}
 
 
+def check_kind_of_backend(name: str) -> EntryPoint:
+    """The entry point of a backend by its full name. Raises UnknownNameError if nothing of that kind is installed."""
+    known = backend_entry_points()
+    kind = name.partition(":")[0]
+    if kind not in known:
+        raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
+    return known[kind]
+
+
 def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     """The backend of that name, such as ``aer`` or ``aer:noise=fake_fez``.
 
     Raises UnknownNameError for another name, MissingPackageError if its extra is not installed.
     """
     kind, _, options = name.partition(":")
-    known = backend_entry_points()
-    if kind not in known:
-        raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
+    entry = check_kind_of_backend(name)
     try:
-        factory = known[kind].load()
+        factory = entry.load()
     except ImportError as error:
         raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
     backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
@@ -37,3 +48,54 @@ def find_backend(backend: str | Backend, *, config: Config, clock: Clock) -> Bac
     if not hasattr(backend, "capabilities"):
         raise UsageError(f"backend is a {type(backend).__name__}; give a name such as 'local', or a Backend")
     return backend
+
+
+def plan_offline(name: str, *, config: Config, clock: Clock) -> OfflinePlanner:
+    """What tells the jobs of a backend and their usage, without a key and without a network.
+
+    That is what ``plan_offline(options)`` of the backend's package makes, or the backend itself, which is not opened.
+    Raises UnknownNameError for another name, MissingPackageError if its extra is not installed, UsageError if nothing
+    can be told of it before it is asked.
+    """
+    entry = check_kind_of_backend(name)
+    kind, _, options = name.partition(":")
+    try:
+        module = import_module(entry.module)
+        factory = getattr(module, "plan_offline", None)
+        planner: OfflinePlanner | None = factory(options) if factory is not None else None
+    except ImportError as error:
+        raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
+    return planner or UnopenedBackend(open_backend(name, config=config, clock=clock))
+
+
+class UnopenedBackend:
+    """See OfflinePlanner: a backend of this machine, whose limits are known before it is opened."""
+
+    assumptions = ()
+
+    def __init__(self, backend: Backend) -> None:
+        """Start nothing."""
+        self._backend = backend
+
+    @property
+    def name(self) -> str:
+        """See OfflinePlanner."""
+        return self._backend.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See OfflinePlanner."""
+        return self._backend.capabilities
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """See OfflinePlanner."""
+        self._backend.check(gates, measurement)
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """See OfflinePlanner."""
+        return self._backend.rows_per_job(gates, measurement, shots=shots)
+
+    def measure(self, request: JobRequest) -> Usage | None:
+        """See OfflinePlanner."""
+        backend = self._backend
+        return backend.measure(request) if isinstance(backend, Metered) else backend.encode(request, key="").usage

@@ -16,8 +16,10 @@ from qorch.errors import UsageError
 LATEST = "latest"
 """In place of a run's name or id: the newest run."""
 _PREFIX = "QORCH_"
+CONFIG = "QORCH_CONFIG"
 KNOWN_VARIABLES = (
     "QORCH_BRAKET_S3",
+    CONFIG,
     "QORCH_DATA_DIR",
     "QORCH_DB",
     "QORCH_DEBUG",
@@ -25,7 +27,6 @@ KNOWN_VARIABLES = (
     "QORCH_KERNEL_CACHE",
     "QORCH_WORKERS",
 )
-_NOT_READ = {"QORCH_CONFIG": "qorch has no configuration file yet, so that nothing in it takes effect"}
 _log = logging.getLogger("qorch")
 KEEP_FREE = "QORCH_KEEP_FREE"
 KEEP_FREE_BYTES = 2_000_000_000
@@ -42,7 +43,8 @@ class Config:
     ``db``: URL or path of the database (``QORCH_DB``); ``workers``: worker processes of local backends
     (``QORCH_WORKERS``), None for one per available core; ``data_dir``: the folder of the workloads' files
     (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
-    ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all.
+    ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all. ``file``: the
+    configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``.
     """
 
     db: str
@@ -50,6 +52,8 @@ class Config:
     data_dir: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     keep_free_bytes: int | None = KEEP_FREE_BYTES
+    file: Path = field(default_factory=lambda: default_config_file())
+    is_file_named: bool = False
 
 
 def calm_openmp() -> None:
@@ -64,6 +68,11 @@ def calm_openmp() -> None:
 def default_database() -> str:
     """The database in the user's data folder."""
     return f"sqlite:///{Path(platformdirs.user_data_dir('qorch', appauthor=False)) / 'qorch.db'}"
+
+
+def default_config_file() -> Path:
+    """The configuration file in the user's config folder; there need be none."""
+    return Path(platformdirs.user_config_dir("qorch", appauthor=False)) / "config.toml"
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -82,6 +91,8 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         data_dir=Path(data_dir) if data_dir else None,
         environment=env,
         keep_free_bytes=_read_keep_free(env),
+        file=Path(env[CONFIG]) if env.get(CONFIG) else default_config_file(),
+        is_file_named=bool(env.get(CONFIG)),
     )
 
 
@@ -96,7 +107,7 @@ def _why_ignored(name: str) -> str:
     meant = (
         f"; did you mean {_PREFIX}{close[0]}?" if close else f"; those that it reads are {', '.join(KNOWN_VARIABLES)}"
     )
-    return _NOT_READ.get(name, f"qorch reads no variable of that name{meant}")
+    return f"qorch reads no variable of that name{meant}"
 
 
 def wants_debug(environment: Mapping[str, str] | None = None) -> bool:

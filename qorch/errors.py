@@ -10,6 +10,8 @@
     │   ├── ShotsError          a number of shots that no backend can run
     │   ├── MoneyError          an amount of money that is not one
     │   ├── UnknownNameError    no such backend, workload, run or gradient
+    │   ├── ConfigError         the configuration file, or a price card, is wrong; file and line are named
+    │   ├── UnknownPriceError   what it costs is not known; say that you accept that
     │   └── MissingPackageError an extra is not installed; the message has the pip line
     ├── BackendError            the backend could not do it
     │   ├── RejectedError       the backend refused the job; it was not accepted and costs nothing
@@ -67,6 +69,14 @@ class MoneyError(UsageError):
 
 class UnknownNameError(UsageError):
     """No backend, kind of store, workload, run or gradient has that name."""
+
+
+class ConfigError(UsageError):
+    """The configuration file, or a price card, is not as it must be; the message names the file and the line."""
+
+
+class UnknownPriceError(UsageError):
+    """The backend charges, its price is not known, and nobody said that this is accepted."""
 
 
 class MissingPackageError(UsageError):

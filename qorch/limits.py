@@ -2,15 +2,17 @@
 
 import numpy.typing as npt
 
-from qorch.errors import ShotsError, UsageError
+from qorch.errors import ShotsError, UnknownPriceError, UsageError
 from qorch.model.arrays import FloatArray, as_numbers
 from qorch.model.kinds import check_kind
 from qorch.model.money import Money
+from qorch.model.prices.book import PriceBook, decide_price
+from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
-from qorch.ports.backend import Backend, ExactGradients, RemoteBackend
+from qorch.ports.backend import Backend, ExactGradients, OfflinePlanner, RemoteBackend
 
 
-def check_shots(backend: Backend, shots: int | None) -> None:
+def check_shots(backend: Backend | OfflinePlanner, shots: int | None) -> None:
     """Raise ShotsError for a number that the backend does not take; None is exact."""
     limits = backend.capabilities
     if shots is None and not limits.exact:
@@ -19,7 +21,7 @@ def check_shots(backend: Backend, shots: int | None) -> None:
         raise ShotsError(f"shots is {shots}; {backend.name} takes at most {limits.max_shots} a row")
 
 
-def check_exact_gradients(backend: Backend) -> None:
+def check_exact_gradients(backend: Backend | OfflinePlanner) -> None:
     """Raise UsageError if gradients can only be measured."""
     limits = backend.capabilities
     if not limits.exact_gradients:
@@ -49,6 +51,18 @@ def check_budget(backend: Backend, budget: Money | None) -> None:
             f" Start without a budget (a run that was started with one: --budget none, in Python budget='none');"
             f" {where_to_limit(backend)}"
         )
+
+
+def check_price(backend: Backend, book: PriceBook, *, accepts_unknown: bool) -> PriceCard:
+    """What the backend costs. Raises UnknownPriceError if that is not known, and nobody said that this is accepted."""
+    card = decide_price(backend.name, charges=backend.capabilities.charges, book=book)
+    if card.is_known or accepts_unknown:
+        return card
+    raise UnknownPriceError(
+        f"{backend.name} charges, and its price is not known ({card.source}). Put a card with your prices into the"
+        " configuration file (`qorch prices` shows where it is), or accept that: --accept-unknown-price, in Python"
+        " accept_unknown_price=True"
+    )
 
 
 def where_to_limit(backend: Backend) -> str:

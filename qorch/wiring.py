@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable
@@ -11,25 +10,25 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from qorch.audit.report import make_report
 from qorch.backends import find_backend
-from qorch.config import LATEST, Config, read_config
+from qorch.config import Config, read_config
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
-from qorch.errors import ShotsError, UsageError
-from qorch.limits import check_budget
-from qorch.model.kinds import as_whole, check_kind
+from qorch.errors import UsageError
+from qorch.limits import check_budget, check_price
+from qorch.model.kinds import as_whole
 from qorch.model.money import Money, parse_money
-from qorch.model.pub import as_shots
+from qorch.model.prices.card import PriceCard
 from qorch.model.timing import Phase
 from qorch.ports.backend import Backend, RemoteBackend, SlowStarter
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.ports.store import Store
+from qorch.prices import load_prices
 from qorch.progress.display import QueueDisplay, make_progress, no_progress
+from qorch.run.arguments import as_default_shots, check_kinds, check_name
 from qorch.run.import_watch import ImportWatch
 from qorch.run.portal import Portal
 from qorch.run.resources import Progress, Resources
@@ -37,8 +36,6 @@ from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
 from qorch.stores import open_store
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ID_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}\Z")
 NO_BUDGET = "none"
 """In place of an amount: a run that was started with a budget goes on without one."""
 _log = logging.getLogger("qorch")
@@ -56,6 +53,7 @@ def start_run(
     resume: bool = False,
     rebuy: bool = False,
     allow_changes: str | Iterable[str] = (),
+    accept_unknown_price: bool = False,
     workload: str | None = None,
     settings: dict[str, Any] | None = None,
     progress: Callable[[Progress], None] | Literal["off"] | None = None,
@@ -70,16 +68,18 @@ def start_run(
     and recorded if it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
     database. ``rebuy``: go on if paid positions have changed. ``allow_changes``: what may differ from what the run
     was started with: ``shots``, ``settings``, ``epochs``, ``batch_size``, ``batches``, ``gradient``, ``learning_rate``.
+    ``accept_unknown_price``: start on a backend that charges, and of which no price is known (see `qorch prices`).
     ``progress``: a function that is called with a ``Progress`` after every step, in the thread of the training loop,
     and whose errors end the run; ``"off"`` shows nothing; None is qorch's own line on standard error or below the
     notebook's cell. ``is_command``: this process is the command ``qorch``, which says itself how to resume, and which
     ``qorch cancel`` may end.
 
-    Raises UsageError for an invalid argument, StoreError if the database cannot be used, RunBusyError if another
-    process works on the run, RunChangedError if the run was started with other shots or settings: all before anything
-    is executed.
+    Raises UsageError for an invalid argument, ConfigError for a wrong configuration file, UnknownPriceError, StoreError
+    if the database cannot be used, RunBusyError if another process works on the run, RunChangedError if the run was
+    started with other shots or settings: all before anything is executed.
     """
-    _check_kinds(db=db, clock=clock, resume=resume, rebuy=rebuy, workload=workload, settings=settings)
+    switches = {"resume": resume, "rebuy": rebuy, "accept_unknown_price": accept_unknown_price}
+    check_kinds(switches, db=db, clock=clock, workload=workload, settings=settings)
     begin_describing()
     config, clock = read_config(), clock or WallClock()
     recorder = Recorder(clock)
@@ -93,12 +93,13 @@ def start_run(
             keep_free_bytes=config.keep_free_bytes,
         ),
         drops_budget=isinstance(budget, str) and budget == NO_BUDGET,
-        default_shots=_as_default_shots(shots),
+        default_shots=as_default_shots(shots),
         workload=workload,
         settings=_encode(settings),
         allowed=as_changes(allow_changes),
+        accepts_unknown_price=accept_unknown_price,
     )
-    _check_name(name)
+    check_name(name)
     release = ExitStack()
     show = _choose_display(progress, name, release)
     return _open_run(
@@ -120,7 +121,8 @@ class _Start:
     """The checked arguments of ``start_run`` that decide what the run's record says.
 
     ``drops_budget``: a run that was started with a budget goes on without it. ``settings``: JSON text. ``allowed``:
-    the settings that may differ from those that the run was started with.
+    the settings that may differ from those that the run was started with. ``accepts_unknown_price``: it may start
+    without a known price.
     """
 
     name: str
@@ -131,6 +133,7 @@ class _Start:
     workload: str | None
     settings: str
     allowed: frozenset[str]
+    accepts_unknown_price: bool = False
 
 
 def _open_run(
@@ -149,7 +152,7 @@ def _open_run(
     """Open backend and store, claim the run's record and begin its session; any error closes them again."""
     with ExitStack() as stack:
         _watch_imports(stack, recorder, clock)
-        device = _find_device(backend, start.policy, config=config, clock=clock, recorder=recorder)
+        device, card = _find_device(backend, start, config=config, clock=clock, recorder=recorder)
         store = _enter_store(stack, db, clock=clock)
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
@@ -171,6 +174,7 @@ def _open_run(
                 show=show,
                 release=release.close,
                 meanwhile=_watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
+                card=card,
             )
         )
         # From here on the run owns what was opened; before, any error closes it again.
@@ -179,14 +183,19 @@ def _open_run(
 
 
 def _find_device(
-    backend: str | Backend, policy: RunPolicy, *, config: Config, clock: Clock, recorder: Recorder
-) -> Backend:
-    """The backend. Its slow starts are measured, and it is refused if it cannot keep the budget."""
+    backend: str | Backend, start: _Start, *, config: Config, clock: Clock, recorder: Recorder
+) -> tuple[Backend, PriceCard]:
+    """The backend and its prices; its slow starts are measured.
+
+    It is refused if it cannot keep the budget, or if its price is not known and that was not accepted.
+    """
+    book = load_prices(config)
     device = find_backend(backend, config=config, clock=clock)
-    check_budget(device, policy.budget)
+    check_budget(device, start.policy.budget)
+    card = check_price(device, book, accepts_unknown=start.accepts_unknown_price)
     if isinstance(device, SlowStarter):
         recorder.watch(device.take_slow_starts)
-    return device
+    return device, card
 
 
 def _claim_record(
@@ -225,20 +234,6 @@ def _say_if_complete(found: RunRecord) -> None:
         )
 
 
-def _check_kinds(
-    *, db: object, clock: object, resume: object, rebuy: object, workload: object, settings: object
-) -> None:
-    """Raise UsageError for an argument of a wrong type that would otherwise be misread, or fail only later."""
-    for name, value in (("resume", resume), ("rebuy", rebuy)):
-        check_kind(value, int | np.bool_ | None, name, wanted="True or False")
-    check_kind(workload, str | None, "workload", wanted="its name, or leave it out")
-    check_kind(settings, dict | None, "settings", wanted="a dict")
-    if not (db is None or isinstance(db, str | os.PathLike) or hasattr(db, "claim_run")):
-        raise UsageError(f"db is a {type(db).__name__}; give the path of a database, its URL, or a Store")
-    if not (clock is None or hasattr(clock, "monotonic_ns")):
-        raise UsageError(f"clock is a {type(clock).__name__}; give a Clock, or leave it out")
-
-
 def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
     """Measure imports until the end of the first step, when the spans are first drained."""
     watch = ImportWatch(clock)
@@ -272,13 +267,6 @@ def _watch_queue(show: Callable[[Progress], None], recorder: Recorder) -> Callab
     if not isinstance(show, QueueDisplay):
         return None
     return lambda: show.show_queue(recorder.queue_place)
-
-
-def _as_default_shots(shots: int | None) -> int | None:
-    checked = as_shots(shots)
-    if checked == "run":
-        raise ShotsError("the run's own shots cannot be 'run'; give a number, or None for exact values")
-    return checked
 
 
 def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:
@@ -333,18 +321,6 @@ def _encode(settings: dict[str, Any] | None) -> str:
         return json.dumps(settings or {})
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"settings are kept as JSON, which these cannot be: {error}") from error
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str):
-        raise UsageError(f"the run's name is a {type(name).__name__}; give a text such as cats-vs-dogs")
-    if name == LATEST:
-        raise UsageError(f"a run cannot be named '{name}', which stands for the newest run; choose another name")
-    # A run's id, by which it may be resumed, is its name with a time and four digits.
-    if not _NAME.fullmatch(name) and not _NAME.fullmatch(_ID_SUFFIX.sub("", name)):
-        raise UsageError(
-            f"'{name}' is not a name for a run; use up to 64 letters, digits, '.', '_' and '-', such as cats-vs-dogs"
-        )
 
 
 def _new_record(device: Backend, start: _Start, clock: Clock) -> RunRecord:

@@ -107,5 +107,8 @@ def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
             patch.delenv(name)
         # Every process would compile qorch's sources once more.
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        patch.setenv("QORCH_DB", str(tmp_path_factory.mktemp("qorch") / "tests.db"))
+        folder = tmp_path_factory.mktemp("qorch")
+        patch.setenv("QORCH_DB", str(folder / "tests.db"))
+        (folder / "config.toml").touch()
+        patch.setenv("QORCH_CONFIG", str(folder / "config.toml"))
         yield

@@ -2,8 +2,8 @@
 
 How to read it: ``main`` is the command and turns errors into ``exit_codes``. Each sub-command has a module of its name:
 ``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``doctor``, ``emulate``, ``export``, ``jobs``, ``plot``,
-``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``, ``output``, ``database`` and
-``completion``; ``jobs``, ``show`` and ``recover`` also ``provider_sessions``. ``train`` has ``settings``,
-``arguments``, ``train_help`` and ``interrupts``, ``runs`` has ``run_table``, and ``doctor`` has ``health``,
-``backend_health`` and ``filesystems``.
+``prices``, ``quote``, ``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``, ``output``,
+``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also ``provider_sessions``. ``train`` has
+``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and ``training_options`` with ``quote``, which
+has ``quote_table``. ``runs`` has ``run_table``, and ``doctor`` has ``health``, ``backend_health`` and ``filesystems``.
 """

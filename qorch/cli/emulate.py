@@ -36,7 +36,9 @@ _RESULTS = Annotated[str | None, typer.Option(help="How results are offered; ion
 _PRICE = Annotated[
     str | None,
     typer.Option(
-        metavar="USD", help="ionq, per shot and circuit: 0.01, or simulator=0.001,qpu=0.08. [simulator=0,qpu=0.08]"
+        metavar="USD",
+        help="ionq, per shot and circuit: 0.01, or simulator=0.001,qpu=0.08; of gates: gate1=…,gate2=…,minimum=…."
+        " [simulator=0,qpu=0.08]",
     ),
 ]
 _SEED = Annotated[

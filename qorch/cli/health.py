@@ -15,7 +15,7 @@ from qorch import machine
 from qorch.cli.database import is_there
 from qorch.cli.filesystems import NETWORK_FILE_SYSTEMS, file_system_of
 from qorch.cli.output import format_bytes
-from qorch.errors import QorchError
+from qorch.errors import ConfigError, QorchError
 from qorch.ports.backend import Finding, FindingStatus
 from qorch.ports.statistics import CacheStatistics, StoreRoom
 
@@ -39,8 +39,22 @@ def examine(db: str) -> list[Finding]:
         *check_extras(),
         check_cores(),
         check_memory(),
+        check_prices(),
         *(check_database(db) if database is None else check_file(database)),
     ]
+
+
+def check_prices() -> Finding:
+    """Whether the configuration file and all price cards can be read; without them no run is started."""
+    from qorch.config import read_config
+    from qorch.prices import load_prices
+
+    config = read_config()
+    try:
+        book = load_prices(config)
+    except ConfigError as error:
+        return Finding("configuration", FAIL, str(error))
+    return Finding("configuration", OK, f"{config.file}; your own price cards: {len(book.own)}")
 
 
 def check_python() -> Finding:

@@ -22,6 +22,8 @@ from qorch.cli import (
     export,
     jobs,
     plot,
+    prices,
+    quote,
     recover,
     report,
     runs,
@@ -53,6 +55,8 @@ app.command()(export.export)
 app.command()(delete.delete)
 app.add_typer(cache.app, name="cache")
 app.command()(backends.backends)
+app.command()(prices.prices)
+app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command(help=emulate.HELP)(emulate.emulate)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ from qorch.ports.policy import as_cache_policy
 from qorch.ports.records import RunRecord
 
 if TYPE_CHECKING:
-    from qorch.workloads.base import Workload
+    from qorch.workloads.base import Options, Workload
 
 T = TypeVar("T")
 
@@ -70,6 +71,31 @@ def fill_defaults(settings: Settings, workload: "Workload") -> Settings:
         gradient=_first(settings.gradient, default.gradient),
         cache=as_cache_policy(settings.cache).value,
         own={**default.own, **settings.own},
+    )
+
+
+def with_defaults(settings: Settings, workload: "Workload") -> Settings:
+    """The settings with all defaults filled in: they are stored, so that a later default changes no resumed run."""
+    from qorch.config import read_config
+
+    filled = fill_defaults(settings, workload)
+    data_dir = read_config().data_dir
+    return replace(filled, data_dir=str(data_dir)) if filled.data_dir is None and data_dir is not None else filled
+
+
+def as_options(settings: Settings) -> "Options":
+    """The settings as workloads take them."""
+    from qorch.workloads.base import Options
+
+    return Options(
+        shots=settings.exact_or_shots,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        limit=None if settings.limit == "all" else settings.limit,
+        gradient=settings.gradient,
+        data_dir=Path(settings.data_dir) if settings.data_dir else None,
+        seed=settings.seed,
+        own=settings.own,
     )
 
 

@@ -3,17 +3,27 @@
 import asyncio
 import json
 import shlex
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qorch.cli.arguments import check_own_names, read_own_options, whole_number
-from qorch.cli.completion import complete_backends, complete_runs, complete_workloads
+from qorch.cli.completion import complete_runs
 from qorch.cli.interrupts import Stopped, Stopper
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside
+from qorch.cli.training_options import (
+    BackendOption,
+    BatchSizeOption,
+    DataDirOption,
+    EpochsOption,
+    GradientOption,
+    LimitOption,
+    SeedOption,
+    ShotsOption,
+    WorkloadArgument,
+    read_workload,
+)
 from qorch.config import LATEST
 from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageError
 
@@ -22,25 +32,8 @@ if TYPE_CHECKING:
     from qorch.ports.backend import Backend
     from qorch.ports.records import RunRecord
     from qorch.run.run import Run
-    from qorch.workloads.base import Options, Training, Workload
+    from qorch.workloads.base import Training, Workload
 
-_WORKLOAD = Annotated[
-    str,
-    typer.Argument(metavar="WORKLOAD", help="What to train, such as digits.", autocompletion=complete_workloads),
-]
-_BACKEND = Annotated[
-    str | None,
-    typer.Option(help="Where circuits run; see `qorch backends`. [local]", autocompletion=complete_backends),
-]
-_SHOTS = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots per circuit, or exact values.")]
-_COUNT = whole_number(1, 10**9)
-_EPOCHS = Annotated[
-    int | None,
-    typer.Option(metavar="N", parser=_COUNT, help="Passes over the data; more with --resume train longer."),
-]
-_BATCH_SIZE = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
-_LIMIT = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only the first N samples.")]
-_GRADIENT = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
 _BUDGET = Annotated[
     str | None,
     typer.Option(
@@ -49,10 +42,6 @@ _BUDGET = Annotated[
     ),
 ]
 _CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
-_DATA_DIR = Annotated[Path | None, typer.Option(metavar="D", help="The folder of the workload's data.")]
-_SEED = Annotated[
-    int | None, typer.Option(metavar="N", parser=whole_number(0, 2**63 - 1), help="The seed of all random numbers. [0]")
-]
 _NAME = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name. [the workload's]")]
 _RESUME = Annotated[
     str | None,
@@ -65,24 +54,39 @@ _RESUME = Annotated[
 _REBUY = Annotated[
     bool, typer.Option("--rebuy", help="Go on if the circuits of stored steps have changed, and pay for them again.")
 ]
+_ACCEPT_UNKNOWN_PRICE = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unknown-price", help="Train also where what circuits cost is not known; see `qorch prices`."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Consent:
+    """What the user has agreed to for this process alone; it is not stored with the run."""
+
+    rebuys: bool
+    accepts_unknown_price: bool
 
 
 def train(
     context: typer.Context,
-    workload: _WORKLOAD,
-    backend: _BACKEND = None,
-    shots: _SHOTS = None,
-    epochs: _EPOCHS = None,
-    batch_size: _BATCH_SIZE = None,
-    limit: _LIMIT = None,
-    gradient: _GRADIENT = None,
+    workload: WorkloadArgument,
+    backend: BackendOption = None,
+    shots: ShotsOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    limit: LimitOption = None,
+    gradient: GradientOption = None,
     budget: _BUDGET = None,
     cache: _CACHE = None,
-    data_dir: _DATA_DIR = None,
-    seed: _SEED = None,
+    data_dir: DataDirOption = None,
+    seed: SeedOption = None,
     name: _NAME = None,
     resume: _RESUME = None,
     rebuy: _REBUY = False,
+    accept_unknown_price: _ACCEPT_UNKNOWN_PRICE = False,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,26 +95,21 @@ def train(
     The workload's own options, such as --classes 3,6 of digits, are given like the others.
     """
     from qorch.cli.settings import read_shots
-    from qorch.workloads import load_workload
 
-    if workload.startswith("-"):
-        raise UsageError(f"write the workload before {workload}, as in `qorch train digits {workload} …`")
-    job = load_workload(workload)
-    shared = [name.removeprefix("--") for option in context.command.params for name in option.opts]
-    check_own_names(context.args, workload=workload, own=job.own_options, shared=shared)
-    own = read_own_options(context.args)
+    job, own = read_workload(workload, context, command="train")
     options: dict[str, object] = {
         "name": name, "backend": backend, "shots": None if shots is None else read_shots(shots),
         "epochs": epochs, "batch_size": batch_size, "limit": limit, "gradient": gradient, "budget": budget,
         "cache": cache, "data_dir": None if data_dir is None else str(data_dir), "seed": seed, "own": own or None,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
-    run_id = _train_or_resume(job, given, resume=resume, db=db, rebuy=rebuy)
+    consent = _Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price)
+    run_id = _train_or_resume(job, given, resume=resume, db=db, consent=consent)
     _print_report(run_id, db=db, as_json=as_json)
 
 
 def _train_or_resume(
-    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, rebuy: bool
+    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, consent: _Consent
 ) -> str:
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
@@ -122,7 +121,7 @@ def _train_or_resume(
         del given["budget"]
     if resume is None:
         settings = new_settings(job.name, given)
-        return _train(job, settings, db=db, run_id=None, rebuy=rebuy)
+        return _train(job, settings, db=db, run_id=None, consent=consent)
     run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
     default_epochs = job.defaults.epochs or 1
     settings, is_longer = stored_settings(run, job.name, given=given, default_epochs=default_epochs)
@@ -131,7 +130,7 @@ def _train_or_resume(
     if run.state == RunState.DONE and not is_longer:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
-    return _train(job, settings, db=db, run_id=run.run_id, rebuy=rebuy, is_longer=is_longer)
+    return _train(job, settings, db=db, run_id=run.run_id, consent=consent, is_longer=is_longer)
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
@@ -155,16 +154,17 @@ def _train(
     *,
     db: str | None,
     run_id: str | None,
-    rebuy: bool,
+    consent: _Consent,
     is_longer: bool = False,
 ) -> str:
     """Train a new run, or go on with ``run_id``; the run's id."""
     import msgspec
 
+    from qorch.cli.settings import as_options, with_defaults
     from qorch.wiring import NO_BUDGET, start_run
 
-    settings = _with_defaults(settings, workload)
-    options = _as_options(settings)
+    settings = with_defaults(settings, workload)
+    options = as_options(settings)
     workload.check(options)
     stopper = Stopper()
     if run_id is not None:
@@ -173,9 +173,10 @@ def _train(
     try:
         with stopper.listen():
             run = start_run(
-                run_id or settings.name, backend=_open_backend(settings), budget=settings.budget or NO_BUDGET,
+                run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
                 cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
-                resume=run_id is not None, rebuy=rebuy,
+                resume=run_id is not None, rebuy=consent.rebuys,
+                accept_unknown_price=consent.accepts_unknown_price,
                 allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
                 settings=msgspec.to_builtins(settings), is_command=True,
             )  # fmt: skip
@@ -201,17 +202,21 @@ def _print_hint(stopper: Stopper) -> None:
         print_aside(hint)
 
 
-def _open_backend(settings: "Settings") -> "Backend":
+def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config
-    from qorch.limits import check_budget, check_exact_gradients, check_shots
+    from qorch.limits import check_budget, check_exact_gradients, check_price, check_shots
     from qorch.model.money import parse_money
     from qorch.ports.clock import WallClock
+    from qorch.prices import load_prices
 
+    config = read_config()
+    book = load_prices(config)
     budget = None if settings.budget is None else parse_money(settings.budget)
-    backend = open_backend(settings.backend, config=read_config(), clock=WallClock())
+    backend = open_backend(settings.backend, config=config, clock=WallClock())
     try:
+        check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)
         check_budget(backend, budget)
         check_shots(backend, settings.exact_or_shots)
         if settings.gradient == "exact":
@@ -225,31 +230,6 @@ def _open_backend(settings: "Settings") -> "Backend":
 def _summarise(training: "Training") -> dict[str, object]:
     """What the run's record keeps of its last session."""
     return {"metrics": training.metrics, "weights_sha256": training.weights_sha256}
-
-
-def _with_defaults(settings: "Settings", workload: "Workload") -> "Settings":
-    """The settings with all defaults filled in: they are stored, so that a later default changes no resumed run."""
-    from qorch.cli.settings import fill_defaults
-    from qorch.config import read_config
-
-    filled = fill_defaults(settings, workload)
-    data_dir = read_config().data_dir
-    return replace(filled, data_dir=str(data_dir)) if filled.data_dir is None and data_dir is not None else filled
-
-
-def _as_options(settings: "Settings") -> "Options":
-    from qorch.workloads.base import Options
-
-    return Options(
-        shots=settings.exact_or_shots,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        limit=None if settings.limit == "all" else settings.limit,
-        gradient=settings.gradient,
-        data_dir=Path(settings.data_dir) if settings.data_dir else None,
-        seed=settings.seed,
-        own=settings.own,
-    )
 
 
 def _end_hint(run: "Run", workload: str, db: str | None) -> str:

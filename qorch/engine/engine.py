@@ -29,10 +29,13 @@ from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES
 from qorch.model.money import NOTHING
+from qorch.model.prices.book import PriceBook, decide_price
+from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
 from qorch.planning.lowering import LoweredBatch
+from qorch.planning.quoting import Quote, make_measure, quote_jobs
 from qorch.ports.backend import Backend, ExactGradients, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
@@ -70,13 +73,16 @@ class Engine:
         run_id: str,
         random: np.random.Generator | None = None,
         check_budgets: CheckBudgets = allow_all,
+        card: PriceCard | None = None,
     ) -> None:
         """Nothing is started before ``open``. ``random``: of jitter; None for one of its own.
 
-        ``check_budgets``: may refuse the jobs of a call before any of them is sent.
+        ``check_budgets``: may refuse the jobs of a call before any of them is sent. ``card``: the backend's prices;
+        without one they are those of a backend that has no card.
         """
         charges, outlives = backend.capabilities.charges, isinstance(backend, RemoteBackend)
         self._backend = backend
+        self._card = card or decide_price(backend.name, charges=charges, book=PriceBook())
         self._store = store
         self._recorder = recorder
         self._run_id = run_id
@@ -160,6 +166,24 @@ class Engine:
         Raises UsageError before anything is executed, BackendError, StoreError, or RunStoppedError.
         """
         return await self._until_stopped(self._execute(call))
+
+    async def quote(self, call: Call) -> Quote:
+        """What a call would buy now, after what is stored; nothing of it is bought, claimed or written.
+
+        Raises UsageError for what the backend does not take, and StoreError.
+        """
+        return await self._until_stopped(self._quote(call))
+
+    async def _quote(self, call: Call) -> Quote:
+        compute = self._worker.for_call(call.batch.n_rows)
+        lowered = await compute(self._planner.lower, call)
+        await self._planner.prepare(lowered)
+        return await compute(self._price, await self._look_up(call, lowered))
+
+    def _price(self, plan: CallPlan) -> Quote:
+        quote = quote_jobs(plan.jobs, self._card, measure=make_measure(self._backend))
+        n_rows = sum(group.n_rows for group in plan.lowered.groups)
+        return replace(quote, from_cache=n_rows - plan.n_rows)
 
     def vjp_blocking(self, pub: Pub, cotangents: FloatArray, *, position: Position) -> FloatArray:
         """``(N, P)``: cotangents ``(N, K)`` times the exact Jacobian of a pub, computed by the backend.
@@ -287,7 +311,8 @@ class Engine:
         """Run all jobs of a plan; the first failure cancels the others and is raised."""
         if not plan.jobs:
             return
-        self._spending.say_once(plan.jobs)
+        if self._spending.is_due:
+            self._spending.say(await compute(self._price, plan))
         submissions = plan.submissions
         later = itertools.count(plan.found.first_job + len(submissions))
 

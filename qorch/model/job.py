@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -204,17 +205,35 @@ class JobRequest:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """An estimate: at least ``low``, most likely ``expected``, at most ``high``."""
+
+    low: float
+    expected: float
+    high: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless 0 ≤ low ≤ expected ≤ high, all finite."""
+        if not 0.0 <= self.low <= self.expected <= self.high < math.inf:
+            raise ValueError(f"{self.low}, {self.expected}, {self.high} are not in order")
+
+
+@dataclass(frozen=True)
 class Usage:
     """How much a job asks of a device, in the quantities that providers bill.
 
     ``executions``: rows in one basis. ``shots``: of all of them together. ``one_qubit_gate_shots`` and
-    ``two_qubit_gate_shots``: gates times shots, of the circuits as they are sent.
+    ``two_qubit_gate_shots``: gates times shots, of the circuits as they are sent. ``seconds``: of the device's time, as
+    far as that can be told before; None if the adapter does not estimate it. ``is_mitigated``: whether the provider
+    mitigates errors, for which some ask a minimum of its own.
     """
 
     executions: int
     shots: int
     one_qubit_gate_shots: int = 0
     two_qubit_gate_shots: int = 0
+    seconds: Interval | None = None
+    is_mitigated: bool = False
 
 
 @dataclass(frozen=True, eq=False)

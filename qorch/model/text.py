@@ -10,3 +10,8 @@ def printable(text: str) -> str:
 
 def _escape(letter: str) -> str:
     return letter.encode("unicode_escape", "replace").decode("ascii")
+
+
+def format_count(number: int, noun: str) -> str:
+    """Such as ``1 job`` or ``2,592 executions``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, Usage
 from qorch.model.measurement import Measurement
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
@@ -205,6 +205,50 @@ class ExactGradients(Protocol):
 
         ``check`` is called before each piece of the work, and raises if the call is to end.
         """
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A backend that says what is billed of a job without encoding it."""
+
+    def measure(self, request: JobRequest) -> Usage | None:
+        """The ``usage`` of the payload that ``encode`` makes of this request; pure. None: nothing is billed."""
+        ...
+
+
+class OfflinePlanner(Protocol):
+    """How a backend would cut work into jobs, and what is billed of them, told without a key and without a network.
+
+    A backend's package makes one with ``plan_offline(options)``. ``assumptions``: sentences about what only the
+    provider knows, and was taken from records instead; empty if the real jobs can be no others.
+    """
+
+    @property
+    def name(self) -> str:
+        """The backend's full name."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As far as they are known without asking."""
+        ...
+
+    @property
+    def assumptions(self) -> Sequence[str]:
+        """See the class."""
+        ...
+
+    def check(self, gates: GateList, measurement: Measurement) -> None:
+        """See Backend."""
+        ...
+
+    def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
+        """See Backend; it may compile the circuit first."""
+        ...
+
+    def measure(self, request: JobRequest) -> Usage | None:
+        """See Metered."""
         ...
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from qorch.engine.engine import Engine
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.money import Money
+from qorch.model.prices.card import PriceCard
 from qorch.ports.backend import Backend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RunPolicy
@@ -108,3 +110,18 @@ class Resources:
     release: Callable[[], None]
     meanwhile: Callable[[], None] | None = None
     """Called every half second while the training loop waits for a call."""
+    card: PriceCard | None = None
+    """What the backend costs."""
+
+
+def make_engine(use: Resources) -> Engine:
+    """The engine that executes the run's calls."""
+    return Engine(
+        use.backend,
+        use.store,
+        clock=use.clock,
+        policy=use.policy,
+        recorder=use.recorder,
+        run_id=use.record.run_id,
+        card=use.card,
+    )

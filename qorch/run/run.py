@@ -12,7 +12,6 @@ from typing import Any, Self, SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
-from qorch.engine.engine import Engine
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
@@ -24,6 +23,7 @@ from qorch.model.kinds import as_whole, check_kind
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
+from qorch.planning.quoting import Quote
 from qorch.ports.backend import Backend
 from qorch.ports.records import RunState, Write
 from qorch.run.active import activate, deactivate
@@ -31,7 +31,7 @@ from qorch.run.idle_time import IdleTime
 from qorch.run.loop import LoopHooks, Loops
 from qorch.run.metrics import MetricLog, Metrics, as_numbers
 from qorch.run.portal import PendingCall
-from qorch.run.resources import Resources, Saveable
+from qorch.run.resources import Resources, Saveable, make_engine
 from qorch.run.session import SessionLog
 from qorch.run.step import EndedStep, StepMeter
 from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, patience_after, say_how_to_resume
@@ -53,14 +53,7 @@ class Run:
         self._loops = Loops(self._make_hooks(), resources, self._metrics)
         self._idle_time = IdleTime(resources, self._life, lambda: self._position)
         self._token: Token[Run | None] | None = None
-        self._engine = Engine(
-            resources.backend,
-            resources.store,
-            clock=resources.clock,
-            policy=resources.policy,
-            recorder=resources.recorder,
-            run_id=resources.record.run_id,
-        )
+        self._engine = make_engine(resources)
         self._watch = StopWatcher(resources.store, self.run_id, stop=self._cancel)
         self._open()
         self._idle_time.begin()
@@ -136,6 +129,15 @@ class Run:
     def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall[list[PubResult]]:
         """Start executing pubs and return at once."""
         return PendingCall(self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs)))))
+
+    def quote(self, pubs: Batch | Pub | Iterable[Pub]) -> Quote:
+        """What executing these pubs now would buy: jobs, executions, shots and money, after what is stored.
+
+        Nothing is bought. Raises UsageError for pubs that the backend does not take, and StoreError.
+        """
+        self._life.check()
+        call = Call(self.run_id, self.seed, self._position, as_batch(pubs), self._use.default_shots)
+        return self._use.portal.call(self._engine.quote(call))
 
     def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
         """The forward values of a pub and their derivatives by the wanted parameters (all by default), in one batch.

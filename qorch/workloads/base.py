@@ -1,7 +1,7 @@
 """What every training workload offers to the command line."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +54,20 @@ class Training:
     weights_sha256: str
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a training executes, for a quote: the first step, and what follows upon each epoch.
+
+    ``steps``: of an epoch, each of which executes as much as ``step()``. ``evaluate()``: what an epoch executes after
+    its steps.
+    """
+
+    epochs: int
+    steps: int
+    step: Callable[[], object]
+    evaluate: Callable[[], object]
+
+
 class Workload(Protocol):
     """One training job, by name."""
 
@@ -79,6 +93,10 @@ class Workload(Protocol):
 
     def check(self, options: Options) -> None:
         """Raise UsageError for options that cannot be, before a run is started."""
+        ...
+
+    def outline(self, options: Options) -> Outline:
+        """What a training with these options executes; its functions call layers, and need no run of their own."""
         ...
 
     def train(self, run: Run, options: Options) -> Training:

@@ -17,8 +17,9 @@ import qorch
 from qorch.errors import UsageError
 from qorch.run.run import Run
 from qorch.torch import GRADIENTS
-from qorch.workloads.base import Options, Training, check_own_options, positive, weights_digest
+from qorch.workloads.base import Options, Outline, Training, check_own_options, positive, weights_digest
 
+Loader = torch.utils.data.DataLoader[tuple[torch.Tensor, ...]]
 N_QUBITS = 8
 N_LAYERS = 2
 TEST_SHARE = 0.2
@@ -63,27 +64,46 @@ class Digits:
                 f" give for example {20 * len(classes)}"
             )
 
+    def outline(self, options: Options) -> Outline:
+        """See Workload: all batches are full ones, and the accuracy is measured after each epoch."""
+        options = options.filled(self.defaults)
+        data, model, loader = _prepare(options)
+
+        def step() -> None:
+            images, labels = next(iter(loader))
+            _loss(model, images, labels).backward()  # type: ignore[no-untyped-call]
+
+        return Outline(positive(options.epochs, "epochs"), len(loader), step, lambda: accuracy(model, data.test))
+
     def train(self, run: Run, options: Options) -> Training:
         """Train, and measure the accuracy on the test images after every epoch."""
         options = options.filled(self.defaults)
-        data = load_data(parse_classes(options.own["classes"]), limit=options.limit, seed=options.seed)
-        torch.manual_seed(options.seed)
-        model = build_model(data.n_classes, shots=options.shots, gradient=_gradient(options))
+        data, model, loader = _prepare(options)
         optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(options))
-        batch_size = min(positive(options.batch_size, "batch-size"), len(data.train))
-        loader = torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
         epochs = positive(options.epochs, "epochs")
-        loss_function = torch.nn.CrossEntropyLoss()
         for _ in run.epochs(epochs, save=(model, optimizer)):
             for images, labels in run.steps(loader):
-                loss = loss_function(model(images), labels)
+                loss = _loss(model, images, labels)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 run.log(loss=loss)
             run.log(test_accuracy=accuracy(model, data.test))
         metrics = run.metrics | {"baseline_accuracy": data.baseline_accuracy}
         return Training(epochs * len(loader), metrics, weights_digest(model))
+
+
+def _prepare(options: Options) -> tuple[Data, torch.nn.Module, Loader]:
+    """Data, model and batches of a training, from one seed."""
+    data = load_data(parse_classes(options.own["classes"]), limit=options.limit, seed=options.seed)
+    torch.manual_seed(options.seed)
+    model = build_model(data.n_classes, shots=options.shots, gradient=_gradient(options))
+    batch_size = min(positive(options.batch_size, "batch-size"), len(data.train))
+    return data, model, torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
+
+
+def _loss(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(model(images), labels)
 
 
 def build_circuit() -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:

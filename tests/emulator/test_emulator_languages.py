@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorch.errors import UsageError
-from qorch_providers.emulators.ionq.money import Prices, parse_prices
+from qorch_providers.emulators.ionq.money import GatePrices, Prices, parse_prices
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_faults, read_settings
 from qorch_providers.emulators.kit.faults import FaultPlan
 from qorch_providers.emulators.kit.latency import Latency, parse_latency
@@ -130,6 +130,12 @@ def test_prices_are_dollars_per_shot() -> None:
     assert parse_prices("") == Prices(0, 80_000)
     assert parse_prices("0.01") == Prices(0, 10_000)
     assert parse_prices("simulator=0.000001, qpu=2") == Prices(1, 2_000_000)
+    gates = parse_prices("gate1=0.00022,gate2=0.000975,minimum=12.4166")
+    assert gates == Prices(0, 80_000, GatePrices(220, 975, 12_416_600))
+    quantities = {"n_one": 3, "n_two": 2, "shots": 1000}
+    assert gates.estimate_micros("qpu.forte-1", **quantities, is_mitigated=False) == 12_416_600
+    assert gates.estimate_micros("qpu.forte-1", **quantities | {"shots": 10_000}, is_mitigated=False) == 26_100_000
+    assert gates.estimate_micros("simulator", **quantities, is_mitigated=True) == 0
     with pytest.raises(UsageError, match="is not a price"):
         parse_prices("-1")
 

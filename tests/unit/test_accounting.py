@@ -43,6 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def start(backend: FakeBackend, store: Store, *, name: str = "test", **settings: object) -> qorch.Run:
     """A run that shows nothing."""
+    settings.setdefault("accept_unknown_price", True)
     return qorch.start_run(name, backend=backend, db=store, seed=1, progress=lambda _: None, **settings)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,6 @@ def _forget_warnings() -> None:
     [
         ("QORCH_WORKER", "did you mean QORCH_WORKERS?"),
         ("QORCH_XYZZY", "QORCH_DB, QORCH_DEBUG"),
-        ("QORCH_CONFIG", "no configuration file yet"),
     ],
 )
 def test_a_variable_that_is_not_read_is_named_once(name: str, said: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import traceback
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -348,8 +349,20 @@ def test_a_payload_says_what_ionq_bills(options: str, one_qubit: int) -> None:
     payload = open_ionq("http://127.0.0.1:1", options).encode(request, key=KEY)
     sent = json.loads(payload.content)["input"]["circuits"]
     counted = [sum(is_two_qubit(gate) is wanted for row in sent for gate in row["circuit"]) for wanted in (False, True)]
-    assert payload.usage == Usage(3, 150, 50 * counted[0], 50 * counted[1])
+    assert payload.usage is not None
+    assert replace(payload.usage, seconds=None) == Usage(3, 150, 50 * counted[0], 50 * counted[1])
     assert counted == [3 * one_qubit, 3]
+
+
+def test_gates_on_more_qubits_are_billed_as_several() -> None:
+    """One on n qubits as 6 (n - 2) on two, as IonQ's machines are billed elsewhere: here a ccx and a cx."""
+    gates = build_gate_list(3, [gate_triple("ccx", (0, 1, 2)), gate_triple("cx", (0, 1))])
+    request = JobRequest("job", (block_of(gates, np.zeros((1, 0)), shots=10),))
+    usage = open_ionq("http://127.0.0.1:1", "qpu.forte-1").measure(request)
+    assert usage is not None
+    assert usage.seconds is not None
+    assert usage.seconds.low < usage.seconds.expected == pytest.approx(10 * 0.0003 + 70 * 0.00097)
+    assert replace(usage, seconds=None) == Usage(1, 10, 0, 70)
 
 
 def is_two_qubit(gate: dict[str, object]) -> bool:

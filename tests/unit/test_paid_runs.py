@@ -1,15 +1,17 @@
-"""Until money is counted: budgets that nothing would enforce are refused, and a paid run says what it buys first."""
+"""What a run says and asks before it pays: budgets that nothing enforces are refused, and so are unknown prices."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
-from qorch.errors import MoneyError, UsageError
+from qorch.errors import ConfigError, MoneyError, UnknownPriceError, UsageError
 from qorch.model.job import Payload, RawResult
 from qorch.model.money import Money
+from qorch.planning.pricing import Cost
 from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
 from qorch.testing.fakes.backend import FREE, FakeBackend
@@ -25,7 +27,8 @@ def quiet(progress: Progress) -> None:
 
 def start(store: MemoryStore, backend: FakeBackend, **settings: Any) -> qorch.Run:
     """A run on the fake."""
-    return qorch.start_run("paid", backend=backend, db=store, progress=quiet, **settings)
+    accepted = {"accept_unknown_price": True} | settings
+    return qorch.start_run("paid", backend=backend, db=store, progress=quiet, **accepted)
 
 
 def pub(rows: int = 3) -> qorch.Pub:
@@ -102,7 +105,7 @@ def test_a_paid_run_says_what_it_buys_first(store: MemoryStore, caplog: pytest.L
     [line] = said(caplog)
     assert backend.heard[0] == [line]
     assert "fake charges" in line
-    assert "what this run costs is unknown" in line
+    assert "what this run costs, which is unknown for the first call" in line
     assert "3 executions (300 shots) in 2 jobs" in line
     assert "at the provider" in line
     caplog.clear()
@@ -119,3 +122,64 @@ def test_a_free_run_says_nothing(store: MemoryStore, caplog: pytest.LogCaptureFi
     with start(store, FakeBackend()) as run:
         run.execute(pub())
     assert said(caplog) == []
+
+
+CARD = """[[prices.card]]
+backends = ["fake"]
+certainty = "exact"
+source = "a contract"
+date = 2026-10-01
+currency = "EUR"
+prices = { job = 0.5, shot = 0.01 }
+minimums = { job = 1.6 }
+"""
+
+
+@pytest.fixture
+def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contract about the fake, in the user's configuration file."""
+    (tmp_path / "config.toml").write_text(CARD)
+    monkeypatch.setenv("QORCH_CONFIG", str(tmp_path / "config.toml"))
+
+
+def test_an_unknown_price_has_to_be_accepted(store: MemoryStore) -> None:
+    """A backend that charges and has no card is refused before anything is opened or written; it is not free."""
+    backend = FakeBackend(capabilities=PAID)
+    with pytest.raises(
+        UnknownPriceError, match=r"fake charges, and its price is not known .* accept_unknown_price=True"
+    ):
+        start(store, backend, accept_unknown_price=False)
+    assert (backend.submitted, store.runs()) == ([], [])
+    with start(store, backend) as run:
+        quote = run.quote(pub())
+    assert (quote.jobs, quote.cost) == (1, None)
+    assert str(quote) == "3 executions (300 shots) in 1 job: an unknown price"
+
+
+@pytest.mark.usefixtures("priced")
+def test_a_run_quotes_what_it_would_buy(store: MemoryStore, caplog: pytest.LogCaptureFixture) -> None:
+    """By the user's own prices, job by job with the minimum; what is stored is not bought; a quote buys nothing."""
+    backend = FakeBackend(capabilities=PAID, rows_in_job=2)
+    with start(store, backend, accept_unknown_price=False, cache="reuse") as run:
+        quote = run.quote(pub())
+        assert (quote.jobs, quote.executions, quote.shots, quote.from_cache) == (2, 3, 300, 0)
+        # One job of 200 shots, and one of 100, which is below the minimum.
+        assert quote.cost == Cost("EUR", 4_100_000, 4_100_000, 4_100_000)
+        assert (backend.submitted, said(caplog)) == ([], [])
+        run.execute(pub(2))
+        assert "which is 2.50 EUR by exact prices of 2026-10-01 for the first call" in said(caplog)[0]
+        again = run.quote(pub())
+        assert (again.jobs, again.executions, again.from_cache) == (1, 1, 2)
+        assert again.cost == Cost("EUR", 1_600_000, 1_600_000, 1_600_000)
+        nothing = run.quote(pub(2))
+        assert (nothing.jobs, nothing.cost) == (0, Cost("EUR"))
+
+
+def test_a_wrong_configuration_file_stops_a_run(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a free backend: nobody should find out later that his prices were never read."""
+    (tmp_path / "config.toml").write_text(CARD.replace("0.01", "-1"))
+    monkeypatch.setenv("QORCH_CONFIG", str(tmp_path / "config.toml"))
+    with pytest.raises(ConfigError, match=r"config\.toml, line 7: shot is -1"):
+        start(store, FakeBackend())

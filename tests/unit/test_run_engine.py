@@ -68,6 +68,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def start(backend: FakeBackend, store: Store, **settings: object) -> qorch.Run:
     """A run named ``test``."""
+    settings.setdefault("accept_unknown_price", True)
     return qorch.start_run("test", backend=backend, db=store, seed=1, progress=quiet, **settings)  # type: ignore[arg-type]
 
 

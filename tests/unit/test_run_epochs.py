@@ -124,6 +124,7 @@ def start(store: MemoryStore, *, resume: bool = False, show: list[Progress] | No
     """A run on the fake."""
     shown: list[Progress] = [] if show is None else show
     backend = FakeBackend()
+    more.setdefault("accept_unknown_price", True)
     return qorch.start_run("loops", backend=backend, db=store, seed=5, resume=resume, progress=shown.append, **more)
 
 

@@ -101,7 +101,9 @@ def test_what_is_paid_for_is_kept_under_off_and_any_bound(store: SqlStore, monke
     """Only the user deletes it."""
     monkeypatch.setenv("QORCH_KEEP_FREE", "0")
     backend = FakeBackend(capabilities=replace(FREE, charges=True))
-    with qorch.start_run("paid", backend=backend, db=store, cache="off", progress=quiet) as run:
+    with qorch.start_run(
+        "paid", backend=backend, db=store, cache="off", accept_unknown_price=True, progress=quiet
+    ) as run:
         run.execute(pub(1, rows=20))
     train(store, steps=3)
     assert [(run, rows) for run, rows, _ in store.cache_statistics().runs] == [(run.run_id, 20)]

@@ -17,6 +17,7 @@ from ionq_circuits import block_of, gate_list, random_gates, request_of
 from qorch.errors import CircuitError, ParameterError, ShotsError, UsageError
 from qorch.model.job import JobRequest, Usage
 from qorch.model.label import JobLabel
+from qorch_providers.braket.circuits.durations import MOST_SECONDS
 from qorch_providers.braket.circuits.limits import MAX_BODY_BYTES, check_circuit, check_device, rows_per_job
 from qorch_providers.braket.circuits.task_body import Destination, encode_task, locate_row, measure_usage
 from qorch_providers.braket.device import ProgramSetLimits
@@ -228,9 +229,28 @@ def test_options_that_a_device_lacks():
 
 
 def test_usage_counts_gates_as_they_are_sent():
-    """A gate that is rewritten counts as what it became; exact values take no shots."""
+    """A gate that is rewritten counts as what it became; exact values take no shots; a QPU is not billed by time."""
     request = request_of(block_of(gate_list(2, ("cz", (0, 1), ())), np.empty((3, 0))))
-    assert measure_usage(request, device=device_of(), options=SV1) == Usage(3, 300, 0, 300)
-    assert measure_usage(request, device=device_of("forte"), options=SV1) == Usage(3, 300, 600, 300)
+    machine, forte = device_of(is_simulator=False), device_of("forte", is_simulator=False)
+    assert measure_usage(request, device=machine, options=SV1) == Usage(3, 300, 0, 300)
+    assert measure_usage(request, device=forte, options=SV1) == Usage(3, 300, 600, 300)
     exact = request_of(block_of(BELL, [[]], shots=None))
-    assert measure_usage(exact, device=device_of(), options=SV1) == Usage(1, 0, 0, 0)
+    assert measure_usage(exact, device=machine, options=SV1) == Usage(1, 0, 0, 0)
+    debiased = measure_usage(request, device=forte, options=parse_options("forte-1,debiasing=on"))
+    assert debiased == Usage(3, 300, 600, 300, is_mitigated=True)
+
+
+def test_simulators_are_measured_by_time():
+    """An estimate that grows with gates, qubits and shots, twice the qubits for density matrices, up to the limit."""
+
+    def seconds(n_qubits, arn="sv1", gates=1):
+        block = block_of(gate_list(n_qubits, *[("cz", (0, 1), ())] * gates), np.empty((1, 0)))
+        found = measure_usage(request_of(block), device=device_of(arn=arn), options=SV1).seconds
+        assert 0.0 <= found.low <= found.expected <= found.high <= MOST_SECONDS
+        return found
+
+    small, wide, long = seconds(2), seconds(30), seconds(30, gates=50)
+    assert small.high == 3.0  # what is billed anyway
+    assert small.expected < wide.expected < long.expected
+    assert seconds(15, arn="x/dm1").expected == pytest.approx(wide.expected)
+    assert seconds(34, gates=2000).expected == MOST_SECONDS

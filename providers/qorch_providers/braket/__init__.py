@@ -6,7 +6,7 @@ Importing this package loads nothing of AWS's; opening a backend does.
 from collections.abc import Mapping
 
 from qorch.errors import MissingPackageError
-from qorch.ports.backend import Backend
+from qorch.ports.backend import Backend, OfflinePlanner
 from qorch.ports.clock import Clock
 from qorch_providers.braket.options import parse_options
 
@@ -37,3 +37,15 @@ def open_backend(
         needed = "amazon-braket-sdk" if package in _OF_SDK else package
         raise MissingPackageError(f"braket:{options} needs {needed}: pip install 'qorch[braket]'") from error
     return open_remote(parsed, name=f"braket:{options}", clock=clock, environment=environment or {})
+
+
+def plan_offline(options: str) -> OfflinePlanner | None:
+    """What tells tasks and their usage without an account; None for ``braket:local``, which is opened without one.
+
+    Raises UnknownNameError for an unknown device or option, UsageError for a device of which nothing is recorded.
+    """
+    if options.partition(",")[0].strip().lower() == LOCAL:
+        return None
+    from qorch_providers.braket.offline import plan_remote_offline
+
+    return plan_remote_offline(options)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, Usage
 from qorch.model.measurement import Measurement
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding
@@ -186,8 +186,11 @@ class BraketBackend:
         if destination is None:
             raise BackendError(f"{self._name} is not open yet; open it first")
         content = encode_task(request, key=key, device=device, options=self._options, destination=destination)
-        usage = measure_usage(request, device=device, options=self._options)
-        return Payload(request, key, content, task_name(key), usage)
+        return Payload(request, key, content, task_name(key), self.measure(request))
+
+    def measure(self, request: JobRequest) -> Usage:
+        """See Metered."""
+        return measure_usage(request, device=self._opened, options=self._options)
 
     async def submit(self, payload: Payload) -> str:
         """See RemoteBackend: one POST. The same payload is the same task as long as Braket remembers its token.

@@ -6,13 +6,13 @@ How to read it: ``options`` say which device, how circuits are compiled, which p
 ``mitigation``. The ``access`` is an ``account`` and one of its ``instances``, to which the ``connection`` is made. The
 ``backend`` puts ``circuits``, ``wire``, ``jobs`` and ``results`` together; ``labels`` are tags that IBM keeps. A
 ``device`` is looked at by the ``device_watch``, and a ``compiled_device`` is one that circuits are compiled for;
-``diagnosis`` is for `qorch doctor`. ``local`` simulates recorded devices.
+``diagnosis`` is for `qorch doctor`. ``local`` simulates recorded devices; ``offline`` plans jobs without asking IBM.
 """
 
 from collections.abc import Mapping
 
 from qorch.errors import MissingPackageError
-from qorch.ports.backend import Backend
+from qorch.ports.backend import Backend, OfflinePlanner
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.options import parse_options
 
@@ -37,3 +37,15 @@ def open_backend(
         package = (error.name or "a package").partition(".")[0]
         raise MissingPackageError(f"ibm:{options} needs {package}: pip install 'qorch[ibm]'") from error
     return open_remote(parsed, name=f"ibm:{options}", clock=clock, environment=environment or {})
+
+
+def plan_offline(options: str) -> OfflinePlanner | None:
+    """What tells jobs and their usage without an account; None for a fake device, which is opened without one.
+
+    Raises UnknownNameError or UsageError as ``open_backend`` does.
+    """
+    if parse_options(options).is_fake:
+        return None
+    from qorch_providers.ibm.offline import plan_remote_offline
+
+    return plan_remote_offline(options)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from qorch.errors import BusyError, CircuitError, QorchError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
+from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, Usage
 from qorch.model.measurement import Measurement
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding
@@ -22,7 +22,8 @@ from qorch_providers.http import NotSentError
 from qorch_providers.ibm.access import CONSOLE, IbmAccess, read_access
 from qorch_providers.ibm.circuits.compiler import IsaCompiler, default_folder
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
-from qorch_providers.ibm.circuits.limits import MAX_QUBITS, check_circuit, rows_per_job
+from qorch_providers.ibm.circuits.limits import check_circuit, rows_per_job
+from qorch_providers.ibm.circuits.sizes import MAX_QUBITS
 from qorch_providers.ibm.compiled_device import CompiledDevice
 from qorch_providers.ibm.connection import Connector
 from qorch_providers.ibm.device_watch import DeviceWatch
@@ -154,8 +155,12 @@ class IbmBackend:
         for block in request.blocks:
             self._check_width(block.gates)
         content = encode_job(request, key=key, device=device, options=options, compiler=compiler)
-        usage = measure_usage(request, device=device, options=options, compiler=compiler)
-        return Payload(request, key, content, key_tag(key), usage)
+        return Payload(request, key, content, key_tag(key), self.measure(request))
+
+    def measure(self, request: JobRequest) -> Usage:
+        """See Metered."""
+        device = self._compiled.planned(request)
+        return measure_usage(request, device=device, options=self._options, compiler=self._compiler)
 
     async def submit(self, payload: Payload) -> str:
         """See RemoteBackend: one POST, and none if the job was refused before and IBM has it all the same."""

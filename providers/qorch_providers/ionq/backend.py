@@ -11,7 +11,17 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
-from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, RemoteState
+from qorch.model.job import (
+    Availability,
+    JobRequest,
+    JobResult,
+    JobShape,
+    JobStatus,
+    Payload,
+    RawResult,
+    RemoteState,
+    Usage,
+)
 from qorch.model.measurement import Measurement
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding, RemoteBackend
@@ -78,7 +88,7 @@ class IonqBackend:
         self._searches = Searches(client)
         self._list_health = ListHealth("IonQ", self._ask_availability, clock=clock)
         self._terms = _terms(options, access.account)
-        self._capabilities = _capabilities(options)
+        self._capabilities = capabilities_of(options)
         # Of a machine, as it was last seen: what is sent after a recalibration has another context.
         self._characterization: str | None = None
         self._is_open = options.is_simulator
@@ -160,7 +170,11 @@ class IonqBackend:
         for block in request.blocks:
             self._check_width(block.gates)
         content = encode_job(request, key=key, options=self._options)
-        return Payload(request, key, content, job_name(key), measure_usage(request, self._options))
+        return Payload(request, key, content, job_name(key), self.measure(request))
+
+    def measure(self, request: JobRequest) -> Usage | None:
+        """See Metered."""
+        return measure_usage(request, self._options)
 
     async def submit(self, payload: Payload) -> str:
         """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same."""
@@ -272,9 +286,13 @@ class IonqBackend:
             return None  # then the refusal has to be believed
 
     def _check_width(self, gates: GateList) -> None:
-        most = self._capabilities.max_qubits
-        if gates.n_qubits > most:
-            raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self._name} has {most}")
+        check_width(gates, self._name, self._capabilities)
+
+
+def check_width(gates: GateList, name: str, capabilities: Capabilities) -> None:
+    """Raise CircuitError if the target has too few qubits."""
+    if gates.n_qubits > capabilities.max_qubits:
+        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {name} has {capabilities.max_qubits}")
 
 
 def _terms(options: Options, account: str) -> Terms:
@@ -289,7 +307,8 @@ def _terms(options: Options, account: str) -> Terms:
     )
 
 
-def _capabilities(options: Options) -> Capabilities:
+def capabilities_of(options: Options) -> Capabilities:
+    """The limits before the target was asked."""
     return Capabilities(
         max_qubits=SIMULATOR_QUBITS if options.is_simulator else QPU_QUBITS,
         max_shots=MAX_SHOTS,

@@ -14,7 +14,7 @@ from qorch.errors import BackendError, CircuitError, InvalidResultError, Rejecte
 from qorch.model.arrays import AnyArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts
-from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult, Usage
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.ports.backend import Capabilities
 from qorch.testing.fakes.simulation import simulate_block
@@ -76,7 +76,8 @@ class FakeBackend:
 
     def encode(self, request: JobRequest, *, key: str) -> Payload:
         """See Backend."""
-        return Payload(request, key)
+        shots = sum(block.n_rows * (block.shots or 0) for block in request.blocks)
+        return Payload(request, key, usage=Usage(request.n_rows, shots))
 
     async def run(self, payload: Payload) -> RawResult:
         """See InProcessBackend."""

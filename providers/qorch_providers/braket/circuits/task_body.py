@@ -8,6 +8,7 @@ import msgspec
 from qorch.errors import CircuitError
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import RowBlock
+from qorch_providers.braket.circuits.durations import count_amplitudes, estimate_seconds
 from qorch_providers.braket.circuits.limits import MAX_BODY_BYTES, check_circuit, check_shots, max_rows
 from qorch_providers.braket.circuits.programs import Program, program_of
 from qorch_providers.braket.device import BraketDevice
@@ -100,15 +101,18 @@ def encode_task(
 
 
 def measure_usage(request: JobRequest, *, device: BraketDevice, options: Options) -> Usage:
-    """What is billed of a task: executions, shots, and gates times shots of the circuits as they are sent."""
-    shots = one_qubit = two_qubit = 0
+    """What is billed of a task: executions, shots, gates times shots of the circuits as they are sent, and time."""
+    shots = one_qubit = two_qubit = amplitude_gates = 0
     for block in request.blocks:
         program = program_of(block.gates, block.measurement, device=device, options=options)
+        n_gates = program.n_one_qubit + program.n_two_qubit
+        amplitude_gates += block.n_rows * n_gates * count_amplitudes(block.gates.n_qubits, device)
         of_block = block.n_rows * (block.shots or 0)
         shots += of_block
         one_qubit += of_block * program.n_one_qubit
         two_qubit += of_block * program.n_two_qubit
-    return Usage(request.n_rows, shots, one_qubit, two_qubit)
+    seconds = estimate_seconds(amplitude_gates, shots) if device.is_simulator else None
+    return Usage(request.n_rows, shots, one_qubit, two_qubit, seconds, is_mitigated=options.debiasing)
 
 
 def locate_row(

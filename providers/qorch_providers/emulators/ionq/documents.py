@@ -80,8 +80,11 @@ def cost_document(found: Found) -> dict[str, object]:
     """``GET /jobs/{id}/cost``; free simulator jobs have no estimate."""
     job = found.job
     is_lone_child_paid = found.child is not None and found.child not in job.failed_children and job.n_charged > 0
-    charged = job.price_micros if found.child is None else job.order.price_micros * is_lone_child_paid
-    estimated = job.order.price_micros * (job.order.n_circuits if found.child is None else 1)
+    if found.child is None:
+        charged, estimated = job.price_micros, max(job.order.least_micros, int(job.order.circuit_micros.sum()))
+    else:
+        estimated = int(job.order.circuit_micros[found.child])
+        charged = estimated * is_lone_child_paid
     document: dict[str, object] = {"dry_run": job.order.dry_run}
     if estimated:
         document["estimated_cost"] = as_dollars(estimated)

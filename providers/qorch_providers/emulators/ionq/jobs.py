@@ -29,7 +29,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Order:
-    """A job's content as accepted; it never changes. ``n_one``, ``n_two``, ``widths``: gates and qubits by circuit."""
+    """A job's content as accepted; it never changes. ``n_one``, ``n_two``, ``widths``: gates and qubits by circuit.
+
+    ``circuit_micros``: the price of each circuit; ``least_micros``: of the job, if anything of it is charged.
+    """
 
     version: str
     kind: str
@@ -47,7 +50,8 @@ class Order:
     n_one: npt.NDArray[np.int64]
     n_two: npt.NDArray[np.int64]
     widths: npt.NDArray[np.int64]
-    price_micros: int
+    circuit_micros: npt.NDArray[np.int64]
+    least_micros: int = 0
 
     @property
     def is_multi(self) -> bool:
@@ -96,7 +100,10 @@ class Job:
     @property
     def price_micros(self) -> int:
         """The price in millionths of a dollar; 0 if the job failed or was cancelled before it ran."""
-        return self.order.price_micros * self.n_charged
+        if not self.n_charged:
+            return 0
+        ran = [index for index in range(self.order.n_circuits) if index not in self.failed_children]
+        return max(self.order.least_micros, int(self.order.circuit_micros[ran].sum()))
 
     def child_status(self, index: int) -> str:
         """The status of one of its circuits."""

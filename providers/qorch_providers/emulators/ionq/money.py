@@ -1,42 +1,89 @@
-"""Prices of jobs: per shot and circuit, in millionths of a dollar.
+"""Prices of jobs, in millionths of a dollar: per shot and circuit, or per gate and shot with a minimum for each job.
 
 The default for QPUs, 0.08 USD, is what another reseller publishes per shot on the same machines; the service's own
-prices are a matter of contract. The simulator is free unless told otherwise.
+prices are a matter of contract, and mostly of gates. The simulator is free unless told otherwise.
 """
 
 import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
+
 from qorch.errors import UsageError
+
+Gates = npt.NDArray[np.int64]
+"""A number for each circuit of a job."""
 
 MICROS = 1_000_000
 DEFAULT_QPU_MICROS = 80_000
-_PRICE = re.compile(r"(?:(simulator|qpu)=)?([0-9]+(?:\.[0-9]{1,6})?)")
+_PRICE = re.compile(r"(?:(simulator|qpu|gate1|gate2|minimum|mitigated)=)?([0-9]+(?:\.[0-9]{1,6})?)")
+_OF_GATES = frozenset({"gate1", "gate2", "minimum", "mitigated"})
 _ONE_QUBIT_US, _TWO_QUBIT_US, _SHOT_US = 130, 970, 300
 
 
 @dataclass(frozen=True)
+class GatePrices:
+    """Of QPUs, in micro-dollars: a gate on one and on two qubits in one shot, and the least for a job.
+
+    ``mitigated_minimum``: the least for a job with error mitigation.
+    """
+
+    one: int
+    two: int
+    minimum: int = 0
+    mitigated_minimum: int = 0
+
+
+@dataclass(frozen=True)
 class Prices:
-    """Micro-dollars per shot and circuit."""
+    """Micro-dollars per shot and circuit; ``gates``: what QPUs charge instead, None if they charge by shots."""
 
     simulator_micros: int = 0
     qpu_micros: int = DEFAULT_QPU_MICROS
+    gates: GatePrices | None = None
 
     def per_shot_micros(self, backend: str) -> int:
         """The price per shot and circuit on a backend."""
         return self.simulator_micros if backend == "simulator" else self.qpu_micros
 
+    def circuits_micros(self, backend: str, *, n_one: Gates, n_two: Gates, shots: int) -> Gates:
+        """What each circuit of a job costs; ``n_one`` and ``n_two``: its gates on one and on more qubits."""
+        if self.gates is None or backend == "simulator":
+            return np.full(len(n_one), self.per_shot_micros(backend) * shots, dtype=np.int64)
+        return (n_one * self.gates.one + n_two * self.gates.two) * shots
+
+    def least_micros(self, backend: str, *, is_mitigated: bool) -> int:
+        """What a job costs at least that is charged at all."""
+        if self.gates is None or backend == "simulator":
+            return 0
+        return max(self.gates.minimum, self.gates.mitigated_minimum if is_mitigated else 0)
+
+    def estimate_micros(self, backend: str, *, n_one: int, n_two: int, shots: int, is_mitigated: bool) -> int:
+        """What a job of one circuit would cost."""
+        of_circuits = self.circuits_micros(backend, n_one=np.array([n_one]), n_two=np.array([n_two]), shots=shots)
+        return max(self.least_micros(backend, is_mitigated=is_mitigated), int(of_circuits[0]))
+
 
 def parse_prices(text: str) -> Prices:
-    """Prices such as ``0.01`` (of QPUs) or ``simulator=0.001,qpu=0.08``, in dollars. Raises UsageError."""
+    """Prices such as ``0.01`` (of QPUs) or ``simulator=0.001,qpu=0.08``, in dollars. Raises UsageError.
+
+    ``gate1=0.00022,gate2=0.000975,minimum=12.4166,mitigated=97.5``: QPUs charge gates times shots instead.
+    """
     found = {"simulator": 0, "qpu": DEFAULT_QPU_MICROS}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _PRICE.fullmatch(part)
         if match is None:
-            raise UsageError(f"'{part}' is not a price; write dollars per shot and circuit, such as 0.01 or qpu=0.08")
+            raise UsageError(
+                f"'{part}' is not a price; write dollars per shot and circuit, such as 0.01 or qpu=0.08, or of gates,"
+                " such as gate1=0.00022,gate2=0.000975,minimum=12.4166"
+            )
         found[match[1] or "qpu"] = round(float(match[2]) * MICROS)
-    return Prices(found["simulator"], found["qpu"])
+    gates = None
+    if found.keys() & _OF_GATES:
+        gates = GatePrices(*(found.get(name, 0) for name in ("gate1", "gate2", "minimum", "mitigated")))
+    return Prices(found["simulator"], found["qpu"], gates)
 
 
 def as_dollars(micros: int) -> dict[str, object]:

@@ -179,7 +179,13 @@ class Routes:
         return json_answer(
             estimate_document(
                 context,
-                price_micros=service.prices.per_shot_micros(backend) * numbers["shots"],
+                price_micros=service.prices.estimate_micros(
+                    backend,
+                    n_one=numbers["1q_gates"],
+                    n_two=numbers["2q_gates"],
+                    shots=numbers["shots"],
+                    is_mitigated=bool(context["error_mitigation"]),
+                ),
                 estimated_at=format_iso(service.clock.unix()),
                 queue_ms=round(1000 * service.queue.mean_seconds),
                 compute_us=compute_time_us(

@@ -38,6 +38,7 @@ def read_submission(wire: JobWire, *, version: str, submitter_id: str, prices: P
     noise = _read_noise(wire.noise, machine)
     workload, failure = _read_workload(wire.input, machine)
     n_circuits = len(wire.input.circuits or [None])
+    gates = _measure(workload, n_circuits)
     order = Order(
         version=version,
         kind=kind,
@@ -53,8 +54,9 @@ def read_submission(wire: JobWire, *, version: str, submitter_id: str, prices: P
         session_id=wire.session_id,
         submitter_id=submitter_id,
         circuit_names=(None,) * n_circuits if workload is None else workload.names,
-        price_micros=prices.per_shot_micros(machine.name) * shots,
-        **_measure(workload, n_circuits),
+        circuit_micros=prices.circuits_micros(machine.name, n_one=gates["n_one"], n_two=gates["n_two"], shots=shots),
+        least_micros=prices.least_micros(machine.name, is_mitigated=_is_debiased(settings)),
+        **gates,
     )
     return Submission(order, workload, failure)
 
@@ -96,11 +98,14 @@ def _read_settings(wire: JobWire, machine: Machine, shots: int) -> dict[str, obj
     settings = dict(wire.settings or {})
     if wire.error_mitigation is not None:
         settings["error_mitigation"] = {"debiasing": bool(wire.error_mitigation.get("debias"))}
-    mitigation = settings.get("error_mitigation")
-    is_debiased = isinstance(mitigation, dict) and bool(mitigation.get("debiasing"))
-    if is_debiased and not machine.is_simulator and shots < DEBIASING_SHOTS:
+    if _is_debiased(settings) and not machine.is_simulator and shots < DEBIASING_SHOTS:
         raise UsageError(f"debiasing needs at least {DEBIASING_SHOTS} shots, not {shots}")
     return settings
+
+
+def _is_debiased(settings: dict[str, object]) -> bool:
+    mitigation = settings.get("error_mitigation")
+    return isinstance(mitigation, dict) and bool(mitigation.get("debiasing"))
 
 
 def _check_metadata(metadata: dict[str, str] | None, version: str) -> None:

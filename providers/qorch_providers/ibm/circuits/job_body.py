@@ -22,16 +22,11 @@ from qorch.model.arrays import FloatArray
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
+from qorch_providers.ibm.circuits.durations import estimate_seconds
 from qorch_providers.ibm.circuits.estimator_body import EstimatedRows, estimator_params
 from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
-from qorch_providers.ibm.circuits.limits import (
-    MAX_BODY_BYTES,
-    check_circuit,
-    check_gates,
-    check_shots,
-    circuits_per_row,
-    randomizations,
-)
+from qorch_providers.ibm.circuits.limits import check_circuit, check_gates, check_shots, randomizations
+from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES, circuits_per_row
 from qorch_providers.ibm.circuits.values import array_value, circuit_value, little, pack
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.labels import tags_of
@@ -100,7 +95,7 @@ def _params(rows: Sequence[_Rows], shots: int, *, options: Options) -> dict[str,
 
 
 def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> Usage:
-    """What a job asks of the device: executions, shots, and gates times shots of the circuits as they are sent.
+    """What a job asks of the device: executions, shots, gates times shots as they are sent, and time.
 
     Of the estimator: in all bases and at all noise factors, without what it learns about misreadings beside them.
     """
@@ -113,7 +108,7 @@ def measure_usage(request: JobRequest, *, device: IbmDevice, options: Options, c
         shots += of_block
         one_qubit += of_block * isa.n_one_qubit
         two_qubit += of_block * isa.n_two_qubit
-    return Usage(executions, shots, one_qubit, two_qubit)
+    return Usage(executions, shots, one_qubit, two_qubit, estimate_seconds(shots, options))
 
 
 def _one_number_of_shots(request: JobRequest, *, device: IbmDevice, options: Options, compiler: IsaCompiler) -> int:

@@ -7,13 +7,17 @@ from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
 from qorch_providers.ibm.circuits.isa import IsaCircuit
+from qorch_providers.ibm.circuits.sizes import (
+    ENVELOPE_BYTES,
+    MAX_BODY_BYTES,
+    MAX_QUBITS,
+    circuit_bytes,
+    row_bytes,
+    rows_within,
+)
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, Twirling
 
-MAX_BODY_BYTES = 20_000_000
-"""Of one job. IBM documents no limit; its client sends jobs of any size."""
-MAX_QUBITS = 63
-"""Outcomes are 64-bit integers."""
 MAX_GATES = MappingProxyType({"rz": 2_400_000, "sx": 1_600_000})
 MAX_TWO_QUBIT_GATES = 400_000
 """Of one circuit, as IBM documents them."""
@@ -21,17 +25,6 @@ MAX_RANDOMIZATIONS = 32
 """Into how many random circuits twirling divides the shots of one."""
 
 _MIN_RANDOMIZATIONS = 8
-_ENVELOPE_BYTES = 20_000
-"""Room for what surrounds the circuits: tags, options, names of fields."""
-_NUMBER_BYTES = 11
-"""Of a number of eight bytes in base64, that cannot be compressed."""
-_GATE_BYTES = 60
-"""At most of a gate in QPY in base64: bits and angles, before it is compressed."""
-_COEFFICIENT_BYTES = 30
-"""Of a number with all its digits, and what stands around it and its label."""
-_ANSWER_BYTES = 24 << 20
-"""Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
-_ASSUMED_SHOTS = 1_000
 
 
 def check_circuit(
@@ -68,18 +61,11 @@ def check_gates(isa: IsaCircuit, device: IbmDevice) -> None:
         raise CircuitError(
             f"the circuit has {isa.n_two_qubit} gates on two qubits on {device.name}; IBM takes {MAX_TWO_QUBIT_GATES}"
         )
-    if _circuit_bytes(isa) + _row_bytes(isa) + _ENVELOPE_BYTES > MAX_BODY_BYTES:
+    if circuit_bytes(len(isa.circuit.data)) + row_bytes(len(isa.slots)) + ENVELOPE_BYTES > MAX_BODY_BYTES:
         raise CircuitError(
             f"one row may have more than the {MAX_BODY_BYTES} bytes of a job: the circuit has"
             f" {len(isa.circuit.data)} gates on {device.name}, so make it shorter"
         )
-
-
-def circuits_per_row(measurement: Measurement, options: Options) -> int:
-    """How many circuits the device runs for a row, each with all shots: several only of the estimator's."""
-    if measurement.sums is None or options.mitigation is None:
-        return 1
-    return len(measurement.sums.bases) * options.mitigation.circuits_per_basis
 
 
 def check_shots(shots: int, n_rows: int, *, circuits: int, options: Options) -> None:
@@ -122,34 +108,11 @@ def rows_per_job(
     check_circuit(gates, measurement, device=device, options=options, compiler=compiler)
     isa = compiler.compile(gates, device=device, options=options)
     check_gates(isa, device)
-    taken = (shots or _ASSUMED_SHOTS) * circuits_per_row(measurement, options)
-    sent = _circuit_bytes(isa) + _observable_bytes(isa, measurement)
-    limits = (
-        options.rows or MAX_EXECUTIONS,
-        MAX_EXECUTIONS // taken,
-        (MAX_BODY_BYTES - _ENVELOPE_BYTES - sent) // _row_bytes(isa),
-        _ANSWER_BYTES // _answer_bytes(measurement, options, shots=shots or _ASSUMED_SHOTS),
+    return rows_within(
+        options,
+        measurement,
+        n_gates=len(isa.circuit.data),
+        n_angles=len(isa.slots),
+        n_device_qubits=isa.circuit.num_qubits,
+        shots=shots,
     )
-    return max(1, min(limits))
-
-
-def _answer_bytes(measurement: Measurement, options: Options, *, shots: int) -> int:
-    """Of one row, in base64."""
-    if options.mitigation is not None:
-        return measurement.n_values * options.mitigation.arrays_per_value * _NUMBER_BYTES
-    return shots * -(-len(measurement.basis) // 8) * 4 // 3 + 1
-
-
-def _observable_bytes(isa: IsaCircuit, measurement: Measurement) -> int:
-    if measurement.sums is None:
-        return 0
-    label_bytes: int = isa.circuit.num_qubits
-    return len(measurement.sums.letters) * (label_bytes + _COEFFICIENT_BYTES)
-
-
-def _circuit_bytes(isa: IsaCircuit) -> int:
-    return _GATE_BYTES * len(isa.circuit.data)
-
-
-def _row_bytes(isa: IsaCircuit) -> int:
-    return max(1, _NUMBER_BYTES * len(isa.slots))

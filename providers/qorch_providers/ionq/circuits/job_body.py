@@ -11,6 +11,7 @@ from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement, RowBlock
 from qorch.model.observable import Z
+from qorch_providers.ionq.circuits.durations import estimate_seconds
 from qorch_providers.ionq.circuits.limits import (
     MAX_BODY_BYTES,
     MAX_GATES,
@@ -74,11 +75,14 @@ def check_gates(gates: GateList, options: Options) -> None:
     check_row(template_of(gates, measurement, options))
 
 
-def measure_usage(request: JobRequest, options: Options) -> Usage:
-    """What IonQ bills of a job: circuits, shots, and gates times shots, of the circuits as they are sent.
+def measure_usage(request: JobRequest, options: Options) -> Usage | None:
+    """What IonQ bills of a job: circuits, shots, gates times shots of the circuits as they are sent, and compute time.
 
-    Exact values count as the one shot with which they are sent.
+    Exact values count as the one shot with which they are sent. None for a dry run, which is not billed. By which of
+    these a job is billed is a matter of contract.
     """
+    if options.dry_run:
+        return None
     shots = one_qubit = two_qubit = 0
     for block in request.blocks:
         each = _IDEAL_SHOTS if block.shots is None else block.shots
@@ -86,7 +90,8 @@ def measure_usage(request: JobRequest, options: Options) -> Usage:
         shots += each * block.n_rows
         one_qubit += each * one
         two_qubit += each * two
-    return Usage(request.n_rows, shots, one_qubit, two_qubit)
+    seconds = estimate_seconds(shots, one_qubit, two_qubit)
+    return Usage(request.n_rows, shots, one_qubit, two_qubit, seconds, is_mitigated=bool(options.debiasing))
 
 
 def _all_z(n_qubits: int) -> ByteArray:

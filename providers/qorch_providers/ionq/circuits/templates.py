@@ -31,14 +31,15 @@ _KEPT = 64
 class Template:
     """Gates as JSON with gaps: ``pieces (S + 1,)``, between which the numbers ``order (S,)`` of ``circuit`` go.
 
-    ``n_gates``: gates of one row as they are sent, ``n_two_qubit`` of them on two qubits or more; they are
-    not kept in ``circuit``.
+    ``n_gates``: gates of one row as they are sent, of which ``n_one_qubit`` are on one qubit; they are not kept in
+    ``circuit``. ``n_two_qubit``: as how many gates on two qubits the others are billed.
     """
 
     circuit: WireCircuit
     pieces: tuple[bytes, ...]
     order: IntArray
     n_gates: int
+    n_one_qubit: int
     n_two_qubit: int
 
     @property
@@ -93,11 +94,11 @@ class MeasuredTemplate:
         return max(template.max_row_bytes for template in (self.whole, self.split) if template)
 
     def count_gates(self, angles: FloatArray) -> tuple[int, int]:
-        """How many gates on one qubit, and on two or more, the rows at ``angles (R, D)`` have together."""
+        """How many gates on one and on two qubits the rows at ``angles (R, D)`` are billed for together."""
         n_split = 0 if self.split is None else int(np.count_nonzero(self._exceeding(angles)))
         parts = [(self.whole, len(angles) - n_split), (self.split or self.whole, n_split)]
         n_two_qubit = sum(template.n_two_qubit * n_rows for template, n_rows in parts)
-        return sum(template.n_gates * n_rows for template, n_rows in parts) - n_two_qubit, n_two_qubit
+        return sum(template.n_one_qubit * n_rows for template, n_rows in parts), n_two_qubit
 
     def rows(self, angles: FloatArray, *, before: bytes = b"", after: bytes = b"") -> list[bytes]:
         """See Template."""
@@ -141,8 +142,23 @@ def _serialise(circuit: QisCircuit | NativeCircuit) -> Template:
 
     text = msgspec.json.encode(circuit.gates, enc_hook=leave_gap)
     rest = replace(circuit, gates=())
-    n_two_qubit = sum(_n_qubits(gate) > 1 for gate in circuit.gates)
-    return Template(rest, tuple(text.split(_GAP)), np.array(order, dtype=np.int64), len(circuit.gates), n_two_qubit)
+    widths = [_n_qubits(gate) for gate in circuit.gates]
+    return Template(
+        rest,
+        tuple(text.split(_GAP)),
+        np.array(order, dtype=np.int64),
+        n_gates=len(widths),
+        n_one_qubit=widths.count(1),
+        n_two_qubit=sum(map(_billed_two_qubit_gates, widths)),
+    )
+
+
+def _billed_two_qubit_gates(n_qubits: int) -> int:
+    """As how many gates on two qubits one on ``n_qubits`` is billed: ``6 (n - 2)`` beyond two.
+
+    As Azure Quantum's price page has it for multi-controlled gates on IonQ's machines (edition of December 2024).
+    """
+    return 6 * (n_qubits - 2) if n_qubits > 2 else int(n_qubits == 2)
 
 
 def _n_qubits(gate: WireGate) -> int:

@@ -1,0 +1,70 @@
+"""How large jobs of IBM's may become: bytes of circuits, rows and answers."""
+
+from qorch.model.measurement import Measurement
+from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
+
+MAX_BODY_BYTES = 20_000_000
+"""Of one job. IBM documents no limit; its client sends jobs of any size."""
+MAX_QUBITS = 63
+"""Outcomes are 64-bit integers."""
+
+ENVELOPE_BYTES = 20_000
+"""Room for what surrounds the circuits: tags, options, names of fields."""
+_NUMBER_BYTES = 11
+"""Of a number of eight bytes in base64, that cannot be compressed."""
+_GATE_BYTES = 60
+"""At most of a gate in QPY in base64: bits and angles, before it is compressed."""
+_COEFFICIENT_BYTES = 30
+"""Of a number with all its digits, and what stands around it and its label."""
+_ANSWER_BYTES = 24 << 20
+"""Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
+_ASSUMED_SHOTS = 1_000
+
+
+def circuit_bytes(n_gates: int) -> int:
+    """Of a circuit with so many gates, at most."""
+    return _GATE_BYTES * n_gates
+
+
+def row_bytes(n_angles: int) -> int:
+    """Of a row with so many angles, at most."""
+    return max(1, _NUMBER_BYTES * n_angles)
+
+
+def circuits_per_row(measurement: Measurement, options: Options) -> int:
+    """How many circuits the device runs for a row, each with all shots: several only of the estimator's."""
+    if measurement.sums is None or options.mitigation is None:
+        return 1
+    return len(measurement.sums.bases) * options.mitigation.circuits_per_basis
+
+
+def rows_within(
+    options: Options,
+    measurement: Measurement,
+    *,
+    n_gates: int,
+    n_angles: int,
+    n_device_qubits: int,
+    shots: int | None,
+) -> int:
+    """How many rows of a circuit one job holds: executions and bytes are limited, and the answer stays readable."""
+    shots = shots or _ASSUMED_SHOTS
+    sent = circuit_bytes(n_gates) + _observable_bytes(measurement, n_device_qubits)
+    limits = (
+        options.rows or MAX_EXECUTIONS,
+        MAX_EXECUTIONS // (shots * circuits_per_row(measurement, options)),
+        (MAX_BODY_BYTES - ENVELOPE_BYTES - sent) // row_bytes(n_angles),
+        _ANSWER_BYTES // _answer_bytes(measurement, options, shots=shots),
+    )
+    return max(1, min(limits))
+
+
+def _answer_bytes(measurement: Measurement, options: Options, *, shots: int) -> int:
+    """Of one row, in base64."""
+    if options.mitigation is not None:
+        return measurement.n_values * options.mitigation.arrays_per_value * _NUMBER_BYTES
+    return shots * -(-len(measurement.basis) // 8) * 4 // 3 + 1
+
+
+def _observable_bytes(measurement: Measurement, n_device_qubits: int) -> int:
+    return 0 if measurement.sums is None else len(measurement.sums.letters) * (n_device_qubits + _COEFFICIENT_BYTES)

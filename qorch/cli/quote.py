@@ -1,0 +1,103 @@
+"""`qorch quote`: what a training would buy, on one backend or on all that have a price; nothing is sent."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qorch.cli.completion import complete_backends
+from qorch.cli.options import JsonOption
+from qorch.cli.output import print_json
+from qorch.cli.training_options import (
+    BatchSizeOption,
+    DataDirOption,
+    EpochsOption,
+    GradientOption,
+    LimitOption,
+    SeedOption,
+    ShotsOption,
+    WorkloadArgument,
+    read_workload,
+)
+from qorch.errors import QorchError
+
+if TYPE_CHECKING:
+    from qorch.config import Config
+    from qorch.model.prices.book import PriceBook
+    from qorch.workloads.quoting import RehearsedWorkload, WorkloadQuote
+
+_BACKENDS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend", help="Where circuits would run; may be given again. [all]", autocompletion=complete_backends
+    ),
+]
+
+
+def quote(
+    context: typer.Context,
+    workload: WorkloadArgument,
+    backend: _BACKENDS = None,
+    shots: ShotsOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    limit: LimitOption = None,
+    gradient: GradientOption = None,
+    data_dir: DataDirOption = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a training would buy: jobs, executions, shots and money per step, epoch and run.
+
+    Without --backend all backends are compared that have a price. Needs no key and no network, and sends nothing.
+    """
+    from qorch.cli.quote_table import describe_quote, print_comparison, print_quote
+    from qorch.cli.settings import as_options, new_settings, read_shots, with_defaults
+    from qorch.config import read_config
+    from qorch.ports.clock import WallClock
+    from qorch.prices import load_prices
+    from qorch.workloads.quoting import rehearse_workload
+
+    job, own = read_workload(workload, context, command="quote")
+    options: dict[str, object] = {
+        "shots": None if shots is None else read_shots(shots), "epochs": epochs, "batch_size": batch_size,
+        "limit": limit, "gradient": gradient, "data_dir": None if data_dir is None else str(data_dir), "seed": seed,
+        "own": own or None,
+    }  # fmt: skip
+    given = {key: value for key, value in options.items() if value is not None}
+    config = read_config()
+    book = load_prices(config)
+    chosen = as_options(with_defaults(new_settings(job.name, given), job))
+    job.check(chosen)
+    rehearsed, today = rehearse_workload(job.outline(chosen)), WallClock().now().date()
+    if backend and len(backend) == 1:
+        # Of the one backend that was asked for, an error is the command's own.
+        found = _quote(backend[0], rehearsed, book, config=config)
+        document = describe_quote(found, workload=job.name, shots=chosen.shots, today=today)
+        if as_json:
+            print_json(document)
+        else:
+            print_quote(document)
+        return
+    documents = []
+    for name in backend or book.examples():
+        try:
+            found = _quote(name, rehearsed, book, config=config)
+        except QorchError as error:
+            documents.append({"backend": name, "problem": str(error)})
+        else:
+            documents.append(describe_quote(found, workload=job.name, shots=chosen.shots, today=today))
+    if as_json:
+        print_json({"workload": job.name, "quotes": documents})
+    else:
+        print_comparison(job.name, documents)
+
+
+def _quote(name: str, rehearsed: "RehearsedWorkload", book: "PriceBook", *, config: "Config") -> "WorkloadQuote":
+    from qorch.backends import plan_offline
+    from qorch.model.prices.book import decide_price
+    from qorch.ports.clock import WallClock
+    from qorch.workloads.quoting import quote_workload
+
+    planner = plan_offline(name, config=config, clock=WallClock())
+    card = decide_price(name, charges=planner.capabilities.charges, book=book)
+    return quote_workload(rehearsed, planner, card, default_shots=None)

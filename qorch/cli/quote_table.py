@@ -1,0 +1,158 @@
+"""How `qorch quote` shows quotes: as documents, one in full, or several in a table."""
+
+import datetime
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from qorch.cli.output import print_table
+from qorch.model.text import format_count
+
+if TYPE_CHECKING:
+    from qorch.model.money import Money
+    from qorch.planning.quoting import Quote
+    from qorch.workloads.quoting import WorkloadQuote
+
+_PARTS = (("step", "one step"), ("epoch", "one epoch"), ("run", "the whole run"))
+_METHODS = {"spsa": "SPSA"}
+
+
+def describe_quote(quote: "WorkloadQuote", *, workload: str, shots: int | None, today: datetime.date) -> dict[str, Any]:
+    """The document of a quote. Its own ``jobs``, ``rows``, ``shots`` and ``spend`` are those of the whole run.
+
+    ``spend`` is what is expected, ``spend_low`` and ``spend_high`` the ends of its interval; all are null if the price
+    is not known.
+    """
+    card = quote.card
+    return {
+        "workload": workload,
+        "backend": quote.backend,
+        "shots_per_row": shots,
+        "steps_per_epoch": quote.steps,
+        "epochs": quote.epochs,
+        **_describe(quote.run),
+        "step": _describe(quote.step),
+        "epoch": _describe(quote.epoch),
+        "unpacked": _describe(quote.unpacked),
+        "methods": {name: _describe(each) for name, each in quote.methods.items()},
+        "price": {
+            "certainty": card.certainty.value,
+            "is_free": card.is_free,
+            "plan": card.plan or None,
+            "source": card.source,
+            "date": None if card.date is None else card.date.isoformat(),
+            "age_days": None if card.date is None else (today - card.date).days,
+        },
+        "assumptions": list(quote.assumptions),
+        "problem": None,
+    }
+
+
+def _describe(quote: "Quote") -> dict[str, Any]:
+    cost = quote.cost
+    return {
+        "jobs": quote.jobs,
+        "rows": quote.executions,
+        "shots": quote.shots,
+        "spend": None if cost is None else _money(cost.expected),
+        "spend_low": None if cost is None else _money(cost.low),
+        "spend_high": None if cost is None else _money(cost.high),
+        "is_exact": cost is not None and cost.is_exact,
+    }
+
+
+def _money(money: "Money") -> dict[str, Any]:
+    return {"currency": money.currency, "micros": money.micros}
+
+
+def print_quote(document: dict[str, Any]) -> None:
+    """Print one quote in full."""
+    print(f"{document['workload']} on {document['backend']}: {_describe_size(document)}\n")
+    parts = {**document, "run": document}
+    print_table(
+        ("", "jobs", "executions", "shots", "cost", "at least", "at most"),
+        [(title, *_numbers(parts[name])) for name, title in _PARTS],
+    )
+    print(f"\nprices   {describe_price(document['price'])}")
+    print(f"         {_describe_certainty(document)}")
+    print(f"packing  one circuit a job: {document['unpacked']['jobs']:,} jobs, {_cost(document['unpacked'])}")
+    for name, method in document["methods"].items():
+        counts = f"{method['rows']:,} executions in {method['jobs']:,} jobs"
+        print(f"method   {_METHODS.get(name, name)}: {counts}, {_cost(method)}")
+    for sentence in document["assumptions"]:
+        print(f"assumed  {sentence}")
+
+
+def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None:
+    """Print the whole runs of several quotes as one table; below it, what was taken for granted."""
+    columns = (
+        "backend", "jobs", "executions", "cost of the run", "at least", "at most", "one circuit a job", "with SPSA",
+        "prices", "note",
+    )  # fmt: skip
+    print_table(
+        columns,
+        [_as_row(document) for document in documents],
+        optional=("at least", "at most", "executions", "prices"),
+    )
+    quoted = [document for document in documents if not document["problem"]]
+    if quoted:
+        print(f"\n{workload}: {_describe_size(quoted[0])}")
+    assumed = [document["backend"] for document in quoted if document["assumptions"]]
+    if assumed:
+        print(f"`qorch quote {workload} --backend {assumed[0]}` says what is assumed of a backend; so with the others")
+
+
+def describe_price(price: dict[str, Any]) -> str:
+    """Such as ``published, 10 days old: https://…``."""
+    age = "" if price["age_days"] is None else f", {price['age_days']} days old"
+    plan = "" if price["plan"] is None else f", plan {price['plan']}"
+    return f"{price['certainty']}{plan}{age}: {price['source']}"
+
+
+def _describe_certainty(document: dict[str, Any]) -> str:
+    if document["spend"] is None:
+        return "what it costs is not known; see `qorch prices`"
+    if document["is_exact"]:
+        return "the quantities are exact"
+    return "how long the device takes is an estimate, and with it the cost"
+
+
+def _describe_size(document: dict[str, Any]) -> str:
+    """Such as ``5 epochs of 9 steps, 1,024 shots a row``."""
+    shots = document["shots_per_row"]
+    each = "exact values" if shots is None else f"{format_count(shots, 'shot')} a row"
+    epochs, steps = format_count(document["epochs"], "epoch"), format_count(document["steps_per_epoch"], "step")
+    return f"{epochs} of {steps}, {each}"
+
+
+def _numbers(part: dict[str, Any]) -> list[object]:
+    numbers: list[object] = [f"{part[name]:,}" for name in ("jobs", "rows", "shots")]
+    if part["spend"] is None:
+        return [*numbers, "not known", None, None]
+    ends = [None, None] if part["is_exact"] else [_amount(part["spend_low"]), _amount(part["spend_high"])]
+    return [*numbers, _amount(part["spend"]), *ends]
+
+
+def _as_row(document: dict[str, Any]) -> list[object]:
+    if document["problem"]:
+        return [document["backend"], *[None] * 8, document["problem"]]
+    jobs, rows, _, *money = _numbers(document)
+    spsa = document["methods"].get("spsa")
+    price = document["price"]
+    age = "" if price["age_days"] is None or price["is_free"] else f", {price['age_days']} d old"
+    return [
+        document["backend"], jobs, rows, *money, _cost(document["unpacked"]), None if spsa is None else _cost(spsa),
+        f"{price['certainty']}{age}", None,
+    ]  # fmt: skip
+
+
+def _cost(part: dict[str, Any]) -> str:
+    return "not known" if part["spend"] is None else _amount(part["spend"])
+
+
+def _amount(money: dict[str, Any]) -> str:
+    """Such as ``52,345.10 USD``: whole cents, rounded up, but for less than a cent."""
+    micros = money["micros"]
+    cents = -(-micros // 10_000)
+    if 0 < micros < 10_000:
+        return f"{micros / 1e6:.6f} {money['currency']}"
+    return f"{cents // 100:,}.{cents % 100:02} {money['currency']}"

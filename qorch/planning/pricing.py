@@ -1,0 +1,136 @@
+"""What a job costs: quantities times prices, exactly, or as an interval where a quantity is an estimate."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+
+from qorch.errors import MoneyError
+from qorch.model.job import Usage
+from qorch.model.money import MICROS_PER_UNIT, Money
+from qorch.model.prices.card import PriceCard, UnitPrices
+
+_EXACT = Context(prec=60)
+"""Digits enough for every product of a price and a quantity."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Money for one or several jobs, in micro-units: the least, what is most likely, and the most.
+
+    All three are equal where prices and quantities are exact.
+    """
+
+    currency: str
+    low_micros: int = 0
+    expected_micros: int = 0
+    high_micros: int = 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether there is nothing to estimate."""
+        return self.low_micros == self.high_micros
+
+    @property
+    def low(self) -> Money:
+        """The least."""
+        return Money(self.currency, self.low_micros)
+
+    @property
+    def expected(self) -> Money:
+        """What is most likely."""
+        return Money(self.currency, self.expected_micros)
+
+    @property
+    def high(self) -> Money:
+        """The most: what a budget has to reserve."""
+        return Money(self.currency, self.high_micros)
+
+    def times(self, count: int) -> "Cost":
+        """So many times this."""
+        return Cost(self.currency, count * self.low_micros, count * self.expected_micros, count * self.high_micros)
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Raise MoneyError if the currencies differ."""
+        if other.currency != self.currency:
+            raise MoneyError(f"cannot add {other.currency} to {self.currency}")
+        return Cost(
+            self.currency,
+            self.low_micros + other.low_micros,
+            self.expected_micros + other.expected_micros,
+            self.high_micros + other.high_micros,
+        )
+
+    def __str__(self) -> str:
+        """Such as ``1.25 USD``, or ``about 3.20 USD (2.00 to 960.00 USD)``."""
+        if self.is_exact:
+            return str(self.expected)
+        return f"about {self.expected} ({str(self.low).removesuffix(f' {self.currency}')} to {self.high})"
+
+
+def price(usage: Usage | None, card: PriceCard) -> Cost | None:
+    """What a job of these quantities costs; None if that is not known, and nothing if nothing is billed (None).
+
+    The amount of a job is rounded up to the next micro-unit, once: published prices times whole quantities are whole
+    micro-units anyway, and of device time providers bill what was begun. The low and the high end are those of the
+    estimated seconds; without an estimate the price of time is not known.
+    """
+    if card.prices is None:
+        return None
+    if usage is None:
+        return Cost(card.currency)
+    if not card.prices.has_time:
+        micros = _price_job(usage, card, card.prices, seconds=0.0)
+        return Cost(card.currency, micros, micros, micros)
+    if usage.seconds is None:
+        return None
+    ends = (usage.seconds.low, usage.seconds.expected, usage.seconds.high)
+    return Cost(card.currency, *(_price_job(usage, card, card.prices, seconds=seconds) for seconds in ends))
+
+
+def price_all(usages: Iterable[Usage | None], card: PriceCard) -> Cost | None:
+    """What several jobs cost together; None if that of one is not known."""
+    total = Cost(card.currency)
+    for usage in usages:
+        cost = price(usage, card)
+        if cost is None:
+            return None
+        total += cost
+    return total
+
+
+def upper_bound(usage: Usage | None, card: PriceCard) -> Money | None:
+    """The most that a job can cost, which a budget reserves before the job is sent; None if that is not known."""
+    cost = price(usage, card)
+    return None if cost is None else cost.high
+
+
+def _price_job(usage: Usage, card: PriceCard, prices: UnitPrices, *, seconds: float) -> int:
+    quantities = (
+        (prices.job, 1),
+        (prices.execution, usage.executions),
+        (prices.shot, usage.shots),
+        (prices.one_qubit_gate_shot, usage.one_qubit_gate_shots),
+        (prices.two_qubit_gate_shot, usage.two_qubit_gate_shots),
+    )
+    amount = Decimal(0)
+    for each, count in quantities:
+        amount = _EXACT.fma(each, count, amount)
+    if prices.has_time:
+        amount = _EXACT.add(amount, _price_time(card, prices, seconds))
+    least = card.minimums.mitigated_job if usage.is_mitigated else Decimal(0)
+    return _ceil_micros(max(amount, card.minimums.job, least))
+
+
+def _price_time(card: PriceCard, prices: UnitPrices, seconds: float) -> Decimal:
+    # The shortest decimal of a float: a time of 0.1 s is not a hair more.
+    billed = max(Decimal(repr(float(seconds))), card.minimums.seconds)
+    step = card.minimums.step_seconds
+    if step:
+        billed = _EXACT.multiply(_EXACT.divide(billed, step).to_integral_value(ROUND_CEILING), step)
+    # Multiplied first: a minute's price need not have a finite sixtieth.
+    by_minute = _EXACT.divide(_EXACT.multiply(prices.minute, billed), Decimal(60))
+    return _EXACT.add(_EXACT.multiply(prices.second, billed), by_minute)
+
+
+def _ceil_micros(amount: Decimal) -> int:
+    return int(_EXACT.multiply(amount, Decimal(MICROS_PER_UNIT)).to_integral_value(ROUND_CEILING))

@@ -1,0 +1,134 @@
+"""What a workload would buy on a backend: per step, epoch and run, unpacked, and with another gradient method."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from qorch.limits import check_exact_gradients
+from qorch.model.prices.card import PriceCard
+from qorch.model.pub import Batch, Pub
+from qorch.planning.quoting import Quote, no_quote, quote_offline, quote_unpacked
+from qorch.ports.backend import OfflinePlanner
+from qorch.run.rehearsal import Rehearsed, rehearse
+from qorch.workloads.base import Outline
+
+_SPSA_ROWS = 3
+"""Of each parameter point in a step: the point itself, and two that are perturbed along one random direction."""
+
+SPSA = "spsa"
+
+
+@dataclass(frozen=True)
+class WorkloadQuote:
+    """What a training buys on a backend, if nothing of it is stored yet.
+
+    ``run`` is ``epochs`` times ``epoch``, which is ``steps`` times ``step``, and its ``evaluation``. ``unpacked``: the
+    whole run with one execution per job. ``methods``: the whole run with other gradient methods, by name; empty where
+    the gradients are not measured by shifts. ``assumptions``: what was taken from records, as only the provider knows.
+    """
+
+    backend: str
+    card: PriceCard
+    steps: int
+    epochs: int
+    step: Quote
+    evaluation: Quote
+    unpacked: Quote
+    methods: Mapping[str, Quote]
+    assumptions: tuple[str, ...]
+
+    @property
+    def epoch(self) -> Quote:
+        """All steps of an epoch, and what follows upon them."""
+        return self.step.times(self.steps) + self.evaluation
+
+    @property
+    def run(self) -> Quote:
+        """The whole training."""
+        return self.epoch.times(self.epochs)
+
+
+@dataclass(frozen=True, eq=False)
+class RehearsedWorkload:
+    """The calls of one step and of one evaluation, which are the same whatever the backend."""
+
+    outline: Outline
+    step: tuple[Rehearsed, ...]
+    evaluation: tuple[Rehearsed, ...]
+    wants_exact_gradients: bool
+
+
+def rehearse_workload(outline: Outline) -> RehearsedWorkload:
+    """Go through one step and one evaluation without executing anything."""
+    with rehearse() as rehearsal:
+        outline.step()
+        step = tuple(rehearsal.calls)
+        rehearsal.calls.clear()
+        outline.evaluate()
+    return RehearsedWorkload(outline, step, tuple(rehearsal.calls), rehearsal.wants_exact_gradients)
+
+
+def quote_workload(
+    rehearsed: RehearsedWorkload, planner: OfflinePlanner, card: PriceCard, *, default_shots: int | None
+) -> WorkloadQuote:
+    """Quote what a training would execute on a backend.
+
+    Raises UsageError for what the backend does not take: circuits, shots, exact values or gradients.
+    """
+    outline, step, evaluation = rehearsed.outline, rehearsed.step, rehearsed.evaluation
+    if rehearsed.wants_exact_gradients:
+        check_exact_gradients(planner)
+
+    def add_up(
+        calls: tuple[Rehearsed, ...], quote: Callable[..., Quote], batch_of: Callable[[Rehearsed], Batch]
+    ) -> Quote:
+        total = no_quote(card)
+        for call in calls:
+            total += quote(batch_of(call), planner, card, default_shots=default_shots)
+        return total
+
+    evaluated = add_up(evaluation, quote_offline, _own_batch)
+    unpacked, unpacked_after = (add_up(calls, quote_unpacked, _own_batch) for calls in (step, evaluation))
+    methods = {}
+    if any(call.points is not None for call in step):
+        perturbed = add_up(step, quote_offline, _spsa_batch)
+        methods[SPSA] = (perturbed.times(outline.steps) + evaluated).times(outline.epochs)
+    one_step = add_up(step, quote_offline, _own_batch)
+    return WorkloadQuote(
+        backend=planner.name,
+        card=card,
+        steps=outline.steps,
+        epochs=outline.epochs,
+        step=one_step,
+        evaluation=evaluated,
+        unpacked=(unpacked.times(outline.steps) + unpacked_after).times(outline.epochs),
+        methods=methods,
+        assumptions=(*planner.assumptions, *_warn_of_limit(one_step)),
+    )
+
+
+def _warn_of_limit(step: Quote) -> tuple[str, ...]:
+    """A sentence if jobs are expected to take as long as they may, after which a provider ends them."""
+    cost = step.cost
+    if cost is None or cost.is_exact or cost.expected_micros < cost.high_micros:
+        return ()
+    return (
+        "jobs may need more time than they are allowed, and fail: allow more, or pack fewer rows into a job (rows=)",
+    )
+
+
+def _own_batch(call: Rehearsed) -> Batch:
+    return call.batch
+
+
+def _spsa_batch(call: Rehearsed) -> Batch:
+    """What the call would execute if the gradients of its points were estimated by SPSA."""
+    if call.points is None:
+        return call.batch
+    return Batch(tuple(_repeat(pub, _SPSA_ROWS) for pub in call.points.pubs))
+
+
+def _repeat(pub: Pub, count: int) -> Pub:
+    values = np.repeat(pub.parameter_values, count, axis=0)
+    return Pub(pub.circuit, values, observables=pub.observables, shots=pub.shots)

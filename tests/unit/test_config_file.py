@@ -1,0 +1,74 @@
+"""The configuration file: where it is, what it holds, and how a wrong one is refused."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from qorch.config import default_config_file, read_config
+from qorch.config_file import read_config_file
+from qorch.errors import ConfigError
+from qorch.model.prices.card import UnitPrices
+from qorch.prices import load_prices
+
+OWN = """[prices]
+plans = { ibm = "flex" }
+
+[[prices.card]]
+backends = ["ionq:qpu.*"]
+certainty = "exact"
+source = "contract 42"
+date = 2026-10-01
+currency = "EUR"
+prices = { two_qubit_gate_shot = 0.0005 }
+"""
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    """A configuration file."""
+    path = folder / "qorch.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_own_prices_and_plans_apply(tmp_path: Path) -> None:
+    """QORCH_CONFIG names the file; its cards come before all others."""
+    book = load_prices(read_config({"QORCH_CONFIG": str(write(tmp_path, OWN))}))
+    card = book.find("ionq:qpu.forte-1")
+    assert card is not None
+    assert (card.currency, card.prices) == ("EUR", UnitPrices(two_qubit_gate_shot=Decimal("0.0005")))
+    assert card.origin.endswith("qorch.toml, line 4")
+    ibm = book.find("ibm:ibm_fez")
+    assert ibm is not None
+    assert ibm.plan == "flex"
+
+
+def test_there_need_be_no_file(tmp_path: Path) -> None:
+    """In the user's config folder there may be none, or an empty one; a file that is named must be there."""
+    assert read_config({}).file == default_config_file()
+    assert read_config_file(tmp_path / "none.toml", must_exist=False).cards == ()
+    assert read_config_file(write(tmp_path, ""), must_exist=True).cards == ()
+    with pytest.raises(ConfigError, match=r"none\.toml cannot be read: No such file"):
+        load_prices(read_config({"QORCH_CONFIG": str(tmp_path / "none.toml")}))
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_prices(read_config({"QORCH_CONFIG": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (OWN.replace("[prices]", "[pirces]"), "line 1: .*unknown field `pirces`"),
+        (OWN.replace("plans", "palns"), "line 2: .*unknown field `palns`"),
+        (OWN.replace("flex", "gold"), "line 2: there is no plan 'gold'; there are flex, open, pay-as-you-go, premium"),
+        (OWN.replace("ibm", "ionq", 1), "line 2: there is no plan 'flex'; no backend of 'ionq' has plans"),
+        (OWN.replace("0.0005", "-0.0005"), "line 10: two_qubit_gate_shot is -0.0005"),
+        (OWN.replace('"flex" }', '"flex"'), "line 2: "),
+        (b"# \n# \xff\n", "line 2: it is not UTF-8"),
+        (b"#" * 1_000_001, "has 1,000,001 bytes"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, text: str | bytes, said: str) -> None:
+    """Nothing in it is guessed at or passed over."""
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=rf"qorch\.toml.* {said}"):
+        load_prices(read_config({"QORCH_CONFIG": str(path)}))
