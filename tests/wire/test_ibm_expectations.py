@@ -21,7 +21,7 @@ SOAK = (pytest.mark.soak, pytest.mark.timeout(1200))
         pytest.param(APART, 10, id="sampler"),
         pytest.param(APART, MANY, marks=SOAK, id="sampler-all"),
         pytest.param(DEVICE, MANY, marks=SOAK, id="executor-all"),
-        pytest.param("ibm_fez,fractional=on,layout=97-15-40-3-121", MANY, marks=SOAK, id="fractional-all"),
+        pytest.param("ibm_fez,fractional=on,layout=5-3-16-7-4", MANY, marks=SOAK, id="fractional-all"),
     ],
 )
 def test_values_of_random_circuits(options: str, n_circuits: int, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class Options:
     twirling: Twirling = Twirling.OFF
     rep_delay_seconds: float | None = None
     program: IbmProgram = IbmProgram.EXECUTOR
-    max_seconds: int = 600
+    max_seconds: int = 1200
     instance: str = ""
     channel: str = ""
     account: str = ""

@@ -30,6 +30,9 @@ _GATE_BYTES = 60
 _ANSWER_BYTES = 24 << 20
 """Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
 _ASSUMED_SHOTS = 1_000
+_JOB_SECONDS, _SHOT_SECONDS, _USUAL_REP_DELAY_SECONDS = 2.0, 0.00035, 0.00025
+"""Of the device, for a job and for each of its shots, by IBM's "quick formula" for workload usage; what of the latter is
+the usual delay between two shots."""
 
 
 def check_circuit(
@@ -42,11 +45,16 @@ def check_circuit(
     most = min(device.n_qubits, MAX_QUBITS)
     if gates.n_qubits > most:
         known = "" if most == device.n_qubits else ", and qorch reads outcomes of at most 63"
-        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {device.name} has {device.n_qubits}{known}")
+        raise CircuitError(
+            f"the circuit has {gates.n_qubits} qubits; {device.name} has {device.n_qubits}{known}:"
+            " use fewer, or a device with more"
+        )
     if measurement.is_exact:
         raise CircuitError(f"{device.name} has no exact values; give a number of shots")
     if options.layout and len(options.layout) < gates.n_qubits:
-        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; layout= names {len(options.layout)}")
+        raise CircuitError(
+            f"the circuit has {gates.n_qubits} qubits; layout= names {len(options.layout)}: name as many"
+        )
     if compiler.is_compiled(gates, device=device, options=options):
         check_gates(compiler.compile(gates, device=device, options=options), device)
 
@@ -98,7 +106,7 @@ def rows_per_job(
     compiler: IsaCompiler,
     shots: int | None,
 ) -> int:
-    """How many rows one job holds: executions and bytes are limited, and the answer should stay readable.
+    """How many rows one job holds: executions, bytes and time are limited, and the answer should stay readable.
 
     It compiles the circuit if that was not done yet. Raises CircuitError if not even one row fits.
     """
@@ -110,10 +118,28 @@ def rows_per_job(
     limits = (
         options.rows or MAX_EXECUTIONS,
         MAX_EXECUTIONS // taken,
+        _check_time(shots_in_time(options) // taken, taken, device=device, options=options),
         (MAX_BODY_BYTES - _ENVELOPE_BYTES - _circuit_bytes(isa)) // _row_bytes(isa),
         _ANSWER_BYTES // answer,
     )
     return max(1, min(limits))
+
+
+def shots_in_time(options: Options) -> int:
+    """How many shots of all rows a job should be able to take before ``max_time`` ends it, which would be charged."""
+    delay = options.rep_delay_seconds
+    shot_seconds = _SHOT_SECONDS if delay is None else _SHOT_SECONDS - _USUAL_REP_DELAY_SECONDS + delay
+    return max(0, int((options.max_seconds - _JOB_SECONDS) / shot_seconds))
+
+
+def _check_time(rows: int, shots: int, *, device: IbmDevice, options: Options) -> int:
+    """The rows. Raises CircuitError if it is none."""
+    if not rows:
+        raise CircuitError(
+            f"one row of {shots} shots needs more time of {device.name} than max_time={options.max_seconds} s allows:"
+            " raise max_time=, or take fewer shots"
+        )
+    return rows
 
 
 def _circuit_bytes(isa: IsaCircuit) -> int:
