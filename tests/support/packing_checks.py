@@ -1,4 +1,4 @@
-"""A gradient of 2,080 executions on a vendor's emulator: the jobs that it takes, their bytes, and the client's CPU time.
+"""A gradient of 2,080 executions on a vendor's emulator: the jobs that it takes, their bytes, the client's CPU time.
 
 The emulator is a process of its own, so that its CPU time is not the client's.
 """
