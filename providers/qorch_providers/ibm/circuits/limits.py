@@ -31,8 +31,8 @@ _ANSWER_BYTES = 24 << 20
 """Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
 _ASSUMED_SHOTS = 1_000
 _JOB_SECONDS, _SHOT_SECONDS, _USUAL_REP_DELAY_SECONDS = 2.0, 0.00035, 0.00025
-"""Of the device, for a job and for each of its shots, by IBM's "quick formula" for workload usage; what of the latter is
-the usual delay between two shots."""
+"""Of the device, for a job and for each of its shots, by IBM's "quick formula" for workload usage; and what of the
+latter is the usual delay between two shots."""
 
 
 def check_circuit(
