@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
@@ -10,9 +10,10 @@ from ibm_circuits import COMPILER, options_of
 from ionq_circuits import block_of, random_gates, request_of
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
-from qiskit_ibm_runtime.fake_provider import FakeLagosV2
+from qiskit_ibm_runtime.fake_provider import FakeFez, FakeLagosV2
 
 from qorch.errors import UnknownNameError, UsageError
+from qorch.model.arrays import FloatArray
 from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.in_process import InProcessConformance
@@ -69,37 +70,57 @@ class TestIbmFake(InProcessConformance):
 
     def test_random_circuits_have_the_noise_that_aer_gives_them(self) -> None:
         """20 random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
-        device = read_fake_device(options_of(FAKE))
-        noise = NoiseModel.from_backend(FakeLagosV2())
-        simulator = AerSimulator(noise_model=noise)
-        blocks = []
-        for seed in range(20):
-            rng = np.random.default_rng(seed)
-            gates = random_gates(rng, 3, 10)
-            blocks.append(block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000))
-        backend = self.shared
-
-        async def run() -> object:
-            request = request_of(*blocks)
-            raw = await backend.run(backend.encode(request, key=""))
-            return backend.read(request.shape, raw)
-
-        read = self.runner.run(run())
-        for block, found in zip(blocks, read.blocks, strict=True):
-            isa = COMPILER.compile(block.gates, device=device, options=options_of(FAKE))
-            circuit = measured_circuit(isa, block.measurement.basis.tobytes())
-            bound = circuit.assign_parameters(dict(zip(circuit.parameters, isa.values(block.angles)[0], strict=True)))
-            counted = simulator.run(bound, shots=40_000, seed_simulator=7).result().get_counts()
-            expected = np.zeros(8)
-            for key, count in counted.items():
-                expected[int(key, 2)] = count / 40_000
-            assert chi_square_sigmas(found.counts.dense()[0], np.maximum(expected, 1e-7)) < MAX_SIGMAS
+        assert self.runner.run(deviations(self.shared, FAKE, FakeLagosV2())).max() < MAX_SIGMAS
 
 
 async def close_twice(backend: Backend) -> None:
     """What the suite's own test does."""
     await backend.close()
     await backend.close()
+
+
+async def deviations(backend: Any, text: str, recorded: Any) -> FloatArray:
+    """Of the counts of 20 random circuits from Aer's with the noise of the recorded device, in standard deviations."""
+    simulator = AerSimulator(noise_model=NoiseModel.from_backend(recorded))
+    blocks = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        gates = random_gates(rng, 3, 10)
+        blocks.append(block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000))
+    request = request_of(*blocks)
+    await backend.prepare([block.gates for block in blocks])
+    read = backend.read(request.shape, await backend.run(backend.encode(request, key="")))
+    options = options_of(text)
+    device, found = read_fake_device(options), []
+    for block, result in zip(blocks, read.blocks, strict=True):
+        isa = COMPILER.compile(block.gates, device=device, options=options)
+        circuit = measured_circuit(isa, block.measurement.basis.tobytes())
+        bound = circuit.assign_parameters(dict(zip(circuit.parameters, isa.values(block.angles)[0], strict=True)))
+        counted = simulator.run(bound, shots=40_000, seed_simulator=7).result().get_counts()
+        expected = np.zeros(8)
+        for key, count in counted.items():
+            expected[int(key, 2)] = count / 40_000
+        found.append(chi_square_sigmas(result.counts.dense()[0], np.maximum(expected, 1e-7)))
+    return np.array(found)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("text", ["fake_fez", "fake_fez,optimization=3,layout=37-23-8"])
+def test_random_circuits_have_the_noise_of_a_large_device(text: str) -> None:
+    """The same on 156 qubits, on the layout that the transpiler chooses, and on another one."""
+
+    async def run() -> FloatArray:
+        backend: Any = open_backend(text, clock=WallClock(), workers=1)
+        await backend.open()
+        try:
+            return await deviations(backend, text, FakeFez())
+        finally:
+            await backend.close()
+
+    found = asyncio.run(run())
+    print(f"{text}: largest deviation {found.max():.2f} standard deviations, mean {found.mean():+.2f}")
+    assert found.max() < MAX_SIGMAS
 
 
 @pytest.mark.parametrize(

@@ -7,27 +7,10 @@ from itertools import takewhile
 from typing import Any
 
 import pytest
+from absent_packages import without
 
-WITHOUT_SDK = """
-import sys
-from importlib.abc import MetaPathFinder
-
-class Absent(MetaPathFinder):
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname.partition(".")[0] in ("braket", "boto3", "botocore"):
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-        return None
-
-sys.meta_path.insert(0, Absent())
-from qorch.cli.main import main
-sys.argv = ["qorch", *ARGUMENTS]
-main()
-"""
-
-
-def without_sdk(*arguments: str) -> str:
-    """A script that runs a command where Amazon's SDK is not installed."""
-    return WITHOUT_SDK.replace("ARGUMENTS", repr(list(arguments)))
+AMAZON = ("braket", "boto3", "botocore")
+"""The packages of Amazon's SDK."""
 
 
 def test_digits_trains_without_an_account(qorch: Any) -> None:
@@ -56,13 +39,13 @@ def test_backends_lists_it_with_its_limits(qorch: Any) -> None:
 def test_without_the_sdk_a_sentence_says_what_to_install(qorch: Any, name: str) -> None:
     """`qorch backends` as the backend's problem, and a training as its error; a wrong name is told without the SDK."""
     sentence = f"{name} needs amazon-braket-sdk: pip install 'qorch[braket]'"
-    (described,) = qorch.run_python(without_sdk("backends", name, "--json")).document["backends"]
+    (described,) = qorch.run_python(without(AMAZON, "backends", name, "--json")).document["backends"]
     assert (described["available"], described["problem"]) == (False, sentence)
-    outcome = qorch.run_python(without_sdk("train", "digits", "--backend", name, "--limit", "20"))
+    outcome = qorch.run_python(without(AMAZON, "train", "digits", "--backend", name, "--limit", "20"))
     assert (outcome.code, outcome.error) == (2, sentence)
 
 
 def test_an_unknown_device_is_told_without_the_sdk(qorch: Any) -> None:
     """The devices to choose from need no package."""
-    outcome = qorch.run_python(without_sdk("train", "digits", "--backend", "braket:sv2", "--limit", "20"))
+    outcome = qorch.run_python(without(AMAZON, "train", "digits", "--backend", "braket:sv2", "--limit", "20"))
     assert "braket has no device 'sv2'; choose sv1, dm1, garnet" in outcome.error

@@ -207,6 +207,29 @@ def test_the_newer_estimator(backend: Any, ansatz: QuantumCircuit) -> None:
     check_values(ansatz, sums, result[0].data)
 
 
+@pytest.mark.parametrize("mode", [Session, Batch])
+def test_the_newer_primitives_share_a_session(
+    mode: Any, service: QiskitRuntimeService, backend: Any, ansatz: QuantumCircuit, isa: QuantumCircuit
+) -> None:
+    """Both run in a session and in a batch; jobs, metrics and results are found again by their tag."""
+    circuit = transpile(ansatz, backend, initial_layout=LAYOUT, optimization_level=1, seed_transpiler=1)
+    observable = SparsePauliOp(["IIZ"]).apply_layout(circuit.layout)
+    tag = f"shared-{mode.__name__}"
+    with mode(backend=backend) as shared:
+        sampler, estimator = Sampler(mode=shared), Estimator(mode=shared)
+        for primitive in (sampler, estimator):
+            primitive.options.environment.job_tags = [tag]
+        jobs = [sampler.run([(isa, [2.2])], shots=512), estimator.run([(circuit, observable, [0.8])], precision=0.05)]
+        counts, values = (job.result(poll_interval=0.1)[0].data for job in jobs)
+    assert is_near(counts.meas.get_counts(), exact(2.2))
+    assert abs(values.evs - math.cos(0.8)) < 5 * 0.05
+    found = {job.job_id(): job for job in service.jobs(job_tags=[tag])}
+    assert found.keys() == {job.job_id() for job in jobs}
+    assert {job.session_id for job in found.values()} == {shared.session_id}
+    assert service.job(jobs[0].job_id()).result() is not None
+    assert found[jobs[0].job_id()].metrics()["usage"]["qpu_charge_time_seconds"] >= 0
+
+
 def test_a_dry_run_is_checked_and_free(
     emulator: RunningIbm, service: QiskitRuntimeService, isa: QuantumCircuit, backend: Any
 ) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 
 import pytest
@@ -13,12 +14,20 @@ from simulation.conditions import DAY
 from simulation.world import World
 
 from qorch.ports.clock import WallClock
-from qorch.ports.policy import OnUnknown
+from qorch.ports.policy import OnUnknown, Rate
 
 SEEDS = 100
 PARTS = 2
 SOAK_SEEDS = 10_000
 SOAK_PART = 100
+IBM: dict[str, object] = {
+    "on_unknown": OnUnknown.HOLD,
+    "settle_seconds": 30.0,
+    "remembers_keys_seconds": 0.0,
+    "rate": Rate(5, 60.0),
+    "is_rate_declared": True,
+}
+"""The terms of IBM Quantum."""
 
 
 @dataclass
@@ -118,20 +127,43 @@ def test_holding_needs_no_settle_time(seeds: int) -> None:
     assert total.met["last life: UnknownOutcomeError"] >= 0.2 * seeds
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_ten_thousand_worlds() -> None:
-    """The same over 10,000 seeds, on all cores; says what was met."""
+def tally_together(seeds: int, *, change: dict[str, object] | None = None) -> Tally:
+    """So many worlds on all cores; says what was met."""
     clock = WallClock()
     started_ns = clock.monotonic_ns()
-    parts = [range(start, start + SOAK_PART) for start in range(SEEDS, SEEDS + SOAK_SEEDS, SOAK_PART)]
+    parts = [range(start, start + SOAK_PART) for start in range(SEEDS, SEEDS + seeds, SOAK_PART)]
     total = Tally()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for part in pool.map(tally, parts):
+        for part in pool.map(partial(tally, change=change), parts):
             total.met.update(part.met)
             total.wrong += part.wrong
     seconds = (clock.monotonic_ns() - started_ns) / 1e9
-    print(f"{SOAK_SEEDS} worlds in {seconds:.0f} s, {SOAK_SEEDS / seconds:.0f} a second")
+    print(f"{seeds} worlds in {seconds:.0f} s, {seeds / seconds:.0f} a second")
     print("\n".join(f"{count:>9} {name}" for name, count in total.met.most_common()))
+    return total
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_ten_thousand_worlds() -> None:
+    """The same over 10,000 seeds, on all cores."""
+    total = tally_together(SOAK_SEEDS)
     assert not total.wrong, "\n".join(total.wrong)
     check_met(total.met, seeds=SOAK_SEEDS)
+
+
+def test_the_terms_of_ibm() -> None:
+    """No remembered keys, five submissions a minute, and what no list shows is held: every promise is kept."""
+    total = tally(range(25), change=IBM)
+    assert not total.wrong, "\n".join(total.wrong)
+    assert total.met["last life: UnknownOutcomeError"] >= 2
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_two_thousand_worlds_with_the_terms_of_ibm() -> None:
+    """The same over 2,000 seeds, on all cores."""
+    total = tally_together(2_000, change=IBM)
+    assert not total.wrong, "\n".join(total.wrong)
+    assert total.met["last life: done"] >= 0.5 * 2_000
+    assert total.met["last life: UnknownOutcomeError"] >= 0.1 * 2_000

@@ -277,6 +277,22 @@ def test_a_probe_asks_before_it_sends(sandbox: Sandbox) -> None:
     assert sandbox.run(work()) == pytest.approx(1000.0 / CLOSED_SECONDS, abs=1)
 
 
+def test_questions_while_it_is_closed_use_up_no_rate(sandbox: Sandbox) -> None:
+    """What was not sent counts in no window: the first submission leaves a minute after it is open, and not later."""
+    terms = dataclasses.replace(HOLD, rate=Rate(1, 600.0))
+    sandbox.provider.closures = ((0.0, 1000.0),)
+
+    async def work() -> float:
+        pacer = pacer_of(sandbox, remote=sandbox.remote(terms=terms))
+        await (await admitted(pacer)).refused(BusyError("busy"))
+        while True:
+            with suppress(UnavailableError):
+                await submit(pacer)
+                return sandbox.loop.time()
+
+    assert sandbox.run(work()) < 1000.0 + CLOSED_SECONDS + 1.0
+
+
 @pytest.mark.parametrize("capabilities", [FREE, PAID], ids=["free", "paid"])
 def test_a_minute_later_it_is_asked_before_anything_is_sent(sandbox: Sandbox, capabilities: Capabilities) -> None:
     """Whether the backend is open is believed for a minute; a closed one gets nothing, and several permits one look."""

@@ -104,14 +104,25 @@ def test_a_circuit_that_is_too_wide():
 
 def test_how_many_rows_a_job_holds():
     """Executions, the body and the answer bound a job; the option bounds it further."""
-    assert rows(shots=1024) == 9765
-    assert rows(shots=10_000_000) == 1
+    assert rows(text="ibm_fez,max_time=10800", shots=1024) == 9765
+    assert rows(text="ibm_fez,max_time=10800", shots=10_000_000) == 1
     assert rows(text="ibm_fez,rows=50", shots=1024) == 50
     large = gate_list(4, *(("ry", (place % 4,), (None,)) for place in range(800)))
     most = rows(large, shots=1)
     angles = np.random.default_rng(1).uniform(-3, 3, (most, 800))
     body = body_of(request_of(block_of(large, angles, shots=1)), FEZ, options_of())
     assert 0.5 * MAX_BODY_BYTES < len(body) <= MAX_BODY_BYTES
+
+
+def test_no_job_is_larger_than_its_time_allows():
+    """By IBM's formula: 2 s, and 0.35 ms for each shot, of which 0.25 ms are the delay that an option may change."""
+    assert rows(shots=1024) == 3342
+    assert rows(text="ibm_fez,max_time=30", shots=1024) == 78
+    assert rows(text="ibm_fez,max_time=30,rep_delay=0", shots=1024) == 273
+    with pytest.raises(
+        CircuitError, match="10000000 shots needs more time of ibm_fez than max_time=1200 s allows: raise"
+    ):
+        rows(shots=10_000_000)
 
 
 def test_usage_counts_gates_as_they_are_sent():

@@ -145,10 +145,10 @@ def test_the_terms_are_ibms(emulator: RunningIbm) -> None:
 @pytest.mark.parametrize(
     ("options", "changes", "error", "words"),
     [
-        ("ibm_nowhere", {}, UnknownNameError, "has no device ibm_nowhere, or not any more; it has ibm_g"),
+        ("ibm_nowhere", {}, UnknownNameError, "ibm_nowhere, or not any more: choose one that it has .ibm_g"),
         (DEVICE, {"QISKIT_IBM_TOKEN": ""}, CredentialsError, "there is no IBM Quantum account"),
         (DEVICE, {"QISKIT_IBM_TOKEN": "wrong-key"}, CredentialsError, "API key could not be found.*QISKIT_IBM_TOKEN"),
-        (DEVICE, {"QISKIT_IBM_INSTANCE": "third"}, UsageError, "no instance named 'third'; it has first: crn:v1"),
+        (DEVICE, {"QISKIT_IBM_INSTANCE": "third"}, UsageError, "'third': set QISKIT_IBM_INSTANCE to .*.first: crn:"),
         (DEVICE, {"QISKIT_IBM_INSTANCE": ""}, UsageError, "has 2 instances, and which of them pays"),
         (DEVICE, {"QISKIT_IBM_INSTANCE": "crn:v1:bluemix:public:quantum-computing:us-east:a/9:9::"}, CredentialsError,
          "403 to a question.*look at QISKIT_IBM_INSTANCE"),
@@ -272,7 +272,7 @@ def test_circuits_that_the_device_cannot_run_are_refused(emulator: RunningIbm) -
 
     async def work(backend: IbmBackend) -> None:
         wide = gate_list(8, ("h", (7,), ()))
-        with pytest.raises(CircuitError, match="has 8 qubits; ibm_lagos has 7"):
+        with pytest.raises(CircuitError, match="has 8 qubits; ibm_lagos has 7: use fewer, or a device with more"):
             await backend.prepare([wide])
         await backend.prepare([BELL])
         exact = Measurement(np.zeros(2, dtype=np.uint8), is_exact=True)
@@ -380,7 +380,7 @@ def test_a_job_that_ran_too_long_says_what_to_raise() -> None:
         assert status.error is not None
         assert all(words in status.error for words in ("max_time=1 s", "1305", "is charged"))
         assert status.usage == report_usage(device_seconds=1)
-        with pytest.raises(JobFailedError, match="raise max_time=, or send fewer rows") as caught:
+        with pytest.raises(JobFailedError, match="start a new run with a larger max_time=") as caught:
             await backend.fetch(job_id)
         assert not caught.value.is_repeatable
 

@@ -146,5 +146,6 @@ def test_only_a_refused_token_is_an_error_of_the_key(status: int, code: str, kin
     body = json.dumps({"errorCode": code, "errorMessage": "Provided API key could not be found."}).encode()
     error = read_iam_failure(answer(status, body=body))
     assert type(error) is kind
-    assert "Provided API key could not be found." in str(error)
+    assert ": Provided API key could not be found" in str(error)
+    assert "found." not in str(error)
     assert ("QISKIT_IBM_TOKEN" in str(error)) is (kind is CredentialsError)

@@ -9,6 +9,7 @@ How to read it: ``options`` say which device, how circuits are compiled, which p
 ``diagnosis`` is for `qorch doctor`. ``local`` simulates recorded devices; ``offline`` plans jobs without asking IBM.
 """
 
+import importlib.util
 from collections.abc import Mapping
 
 from qorch.errors import MissingPackageError
@@ -31,11 +32,9 @@ def open_backend(
         from qorch_providers.ibm.local.backend import open_fake_backend
 
         return open_fake_backend(options, clock=clock, workers=workers)
-    try:
-        from qorch_providers.ibm.backend import open_remote
-    except ImportError as error:
-        package = (error.name or "a package").partition(".")[0]
-        raise MissingPackageError(f"ibm:{options} needs {package}: pip install 'qorch[ibm]'") from error
+    _require_package(options)
+    from qorch_providers.ibm.backend import open_remote
+
     return open_remote(parsed, name=f"ibm:{options}", clock=clock, environment=environment or {})
 
 
@@ -49,3 +48,9 @@ def plan_offline(options: str) -> OfflinePlanner | None:
     from qorch_providers.ibm.offline import plan_remote_offline
 
     return plan_remote_offline(options)
+
+
+def _require_package(options: str) -> None:
+    """Raise MissingPackageError without IBM's package, which only the transpiler's process imports."""
+    if importlib.util.find_spec("qiskit_ibm_runtime") is None:
+        raise MissingPackageError(f"ibm:{options} needs qiskit-ibm-runtime: pip install 'qorch[ibm]'")

@@ -304,7 +304,10 @@ class IbmBackend:
     def _check_width(self, gates: GateList) -> None:
         most = self._capabilities.max_qubits
         if gates.n_qubits > most:
-            raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {self._watch.name or self._name} has {most}")
+            raise CircuitError(
+                f"the circuit has {gates.n_qubits} qubits; {self._watch.name or self._name} has {most}:"
+                " use fewer, or a device with more"
+            )
 
 
 class _Work:

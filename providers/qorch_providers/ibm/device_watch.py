@@ -92,7 +92,8 @@ class DeviceWatch:
     async def _note_absent(self, client: IbmClient) -> UnknownNameError:
         names = sorted(line.name for line in await client.devices())
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-        self._absence = f"the instance has no device {self.name}, or not any more; it has {shown or 'none'}"
+        choice = f"choose one that it has ({shown})" if shown else "it has none, so use another instance"
+        self._absence = f"the instance has no device {self.name}, or not any more: {choice}"
         return UnknownNameError(self._absence)
 
 

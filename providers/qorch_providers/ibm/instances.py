@@ -18,7 +18,9 @@ def choose_instance(instances: Sequence[IbmInstance], name: str) -> str:
     if not instances:
         raise UsageError("the account has no instance of IBM Quantum; make one at https://quantum.cloud.ibm.com")
     if name and not found:
-        raise UsageError(f"the account has no instance named '{name}'; it has {shown}")
+        raise UsageError(
+            f"the account has no instance named '{name}': set {INSTANCE_NAME} to one of those that it has ({shown})"
+        )
     raise UsageError(
         f"the account has {len(found)} instances{f' named {name}' if name else ''}, and which of them pays is not for"
         f" qorch to choose: set {INSTANCE_NAME}=CRN, or add instance=CRN to the backend's name ({shown})"

@@ -7,8 +7,8 @@ from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities
-from qorch_providers.ibm.circuits.durations import estimate_seconds
-from qorch_providers.ibm.circuits.sizes import MAX_QUBITS, circuits_per_row, rows_within
+from qorch_providers.ibm.circuits.durations import check_time, estimate_seconds
+from qorch_providers.ibm.circuits.sizes import MAX_QUBITS, circuits_per_row, rows_within, shots_per_row
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, parse_options
 
 
@@ -55,6 +55,7 @@ class IbmOffline:
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
         """See OfflinePlanner; a compiled circuit is taken to have as many free angles and gates as it is written."""
+        check_time(shots_per_row(measurement, self.options, shots=shots), self.options, name=self.name)
         return rows_within(
             self.options,
             measurement,

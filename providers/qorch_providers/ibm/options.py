@@ -100,7 +100,7 @@ class Options:
     rep_delay_seconds: float | None = None
     program: IbmProgram = IbmProgram.EXECUTOR
     mitigation: Mitigation | None = None
-    max_seconds: int = 600
+    max_seconds: int = 1200
     mode: ExecutionMode = ExecutionMode.JOB
     max_ttl_seconds: int = MAX_TTL_SECONDS
     instance: str = ""

@@ -106,6 +106,7 @@ class Permit:
             retry_after_seconds=CLOSED_SECONDS if wait is None and is_closed else wait,
             is_limit=not is_closed,
             is_over=is_over,
+            is_sent=self._is_sent,
         )
 
     def _answer(self) -> bool:
@@ -294,7 +295,7 @@ class Pacer:
             raise closed
 
     async def refuse(
-        self, *, admitted_at: float, retry_after_seconds: float | None, is_limit: bool, is_over: bool
+        self, *, admitted_at: float, retry_after_seconds: float | None, is_limit: bool, is_over: bool, is_sent: bool
     ) -> None:
         """Write down that a submission was refused or has no answer; see ``pacing.refuse``."""
         self.shut()
@@ -310,6 +311,7 @@ class Pacer:
                 retry_after_seconds=retry_after_seconds,
                 is_limit=is_limit,
                 is_over=is_over,
+                is_sent=is_sent,
             )
         )
 

@@ -184,12 +184,13 @@ def refuse(
     retry_after_seconds: float | None = None,
     is_limit: bool = True,
     is_over: bool = True,
+    is_sent: bool = True,
 ) -> Throttle:
     """A submission met a limit or trouble: halve once per round, and pause.
 
     ``jitter`` from 0 to 1; ``admitted_at``: submissions that were under way when the limit was halved do not halve it
     again; ``is_limit``: a time to wait, if the server names one, tells of a limit; ``is_over``: the job is provably
-    not in progress.
+    not in progress; ``is_sent``: it had left. If it had not, as a question was answered in its stead, no window has it.
     """
     refusals = throttle.refusals + 1
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(refusals, 30))
@@ -209,7 +210,8 @@ def refuse(
         opened=0 if asks else min(throttle.opened, FIRST_ALONE),
     )
     # Whether a refused submission counts in the window is the server's secret: it does if the window is known.
-    throttle = _answered(throttle, holder, now=now, is_counted=terms.rate is not None or not asks)
+    is_counted = is_sent and (terms.rate is not None or not asks)
+    throttle = _answered(throttle, holder, now=now, is_counted=is_counted)
     return _with(throttle, holder, jobs=-1 if is_over else 0, now=now)
 
 

@@ -52,16 +52,18 @@ class Sandbox:
         run_id: str = "r",
         policy: RunPolicy | None = None,
         check_budgets: CheckBudgets = allow_all,
+        clock: VirtualClock | None = None,
     ) -> Engine:
-        """The engine of a run, which is stored if it is new."""
+        """The engine of a run, which is stored if it is new; ``clock``: of its process, if it is not the sandbox's."""
+        clock = clock or self.clock
         if self.store.find_run(run_id) is None:
             self.store.write([RunRecord(run_id, run_id, remote.name, 1, "resume", self.clock.now())])
         engine = Engine(
             remote,
             self.store,
-            clock=self.clock,
+            clock=clock,
             policy=policy or RunPolicy(),
-            recorder=Recorder(self.clock),
+            recorder=Recorder(clock),
             run_id=run_id,
             random=np.random.default_rng(1),
             check_budgets=check_budgets,

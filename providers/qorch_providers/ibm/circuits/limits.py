@@ -6,6 +6,7 @@ from qorch.errors import CircuitError, ShotsError
 from qorch.model.circuit import GateList
 from qorch.model.measurement import Measurement
 from qorch_providers.ibm.circuits.compiler import IsaCompiler
+from qorch_providers.ibm.circuits.durations import check_time
 from qorch_providers.ibm.circuits.isa import IsaCircuit
 from qorch_providers.ibm.circuits.sizes import (
     ENVELOPE_BYTES,
@@ -14,6 +15,7 @@ from qorch_providers.ibm.circuits.sizes import (
     circuit_bytes,
     row_bytes,
     rows_within,
+    shots_per_row,
 )
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, Twirling
@@ -37,7 +39,10 @@ def check_circuit(
     most = min(device.n_qubits, MAX_QUBITS)
     if gates.n_qubits > most:
         known = "" if most == device.n_qubits else ", and qorch reads outcomes of at most 63"
-        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {device.name} has {device.n_qubits}{known}")
+        raise CircuitError(
+            f"the circuit has {gates.n_qubits} qubits; {device.name} has {device.n_qubits}{known}:"
+            " use fewer, or a device with more"
+        )
     if measurement.is_exact:
         raise CircuitError(f"{device.name} has no exact values; give a number of shots")
     if measurement.is_estimated is (options.mitigation is None):
@@ -46,7 +51,9 @@ def check_circuit(
         )
         raise CircuitError(f"{known}; open {device.name} with another program for this circuit")
     if options.layout and len(options.layout) < gates.n_qubits:
-        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; layout= names {len(options.layout)}")
+        raise CircuitError(
+            f"the circuit has {gates.n_qubits} qubits; layout= names {len(options.layout)}: name as many"
+        )
     if compiler.is_compiled(gates, device=device, options=options):
         check_gates(compiler.compile(gates, device=device, options=options), device)
 
@@ -101,13 +108,14 @@ def rows_per_job(
     compiler: IsaCompiler,
     shots: int | None,
 ) -> int:
-    """How many rows one job holds: executions and bytes are limited, and the answer should stay readable.
+    """How many rows one job holds: executions, bytes and time are limited, and the answer should stay readable.
 
     It compiles the circuit if that was not done yet. Raises CircuitError if not even one row fits.
     """
     check_circuit(gates, measurement, device=device, options=options, compiler=compiler)
     isa = compiler.compile(gates, device=device, options=options)
     check_gates(isa, device)
+    check_time(shots_per_row(measurement, options, shots=shots), options, name=device.name)
     return rows_within(
         options,
         measurement,

@@ -1,6 +1,7 @@
 """How large jobs of IBM's may become: bytes of circuits, rows and answers."""
 
 from qorch.model.measurement import Measurement
+from qorch_providers.ibm.circuits.durations import shots_in_time
 from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
 
 MAX_BODY_BYTES = 20_000_000
@@ -38,6 +39,11 @@ def circuits_per_row(measurement: Measurement, options: Options) -> int:
     return len(measurement.sums.bases) * options.mitigation.circuits_per_basis
 
 
+def shots_per_row(measurement: Measurement, options: Options, *, shots: int | None) -> int:
+    """How many shots the device takes for a row in all its circuits; without ``shots``, of a usual number."""
+    return (shots or _ASSUMED_SHOTS) * circuits_per_row(measurement, options)
+
+
 def rows_within(
     options: Options,
     measurement: Measurement,
@@ -47,14 +53,18 @@ def rows_within(
     n_device_qubits: int,
     shots: int | None,
 ) -> int:
-    """How many rows of a circuit one job holds: executions and bytes are limited, and the answer stays readable."""
-    shots = shots or _ASSUMED_SHOTS
+    """How many rows of a circuit one job holds.
+
+    Executions, bytes and time are limited, and the answer stays readable.
+    """
+    taken = shots_per_row(measurement, options, shots=shots)
     sent = circuit_bytes(n_gates) + _observable_bytes(measurement, n_device_qubits)
     limits = (
         options.rows or MAX_EXECUTIONS,
-        MAX_EXECUTIONS // (shots * circuits_per_row(measurement, options)),
+        MAX_EXECUTIONS // taken,
+        shots_in_time(options) // taken,
         (MAX_BODY_BYTES - ENVELOPE_BYTES - sent) // row_bytes(n_angles),
-        _ANSWER_BYTES // _answer_bytes(measurement, options, shots=shots),
+        _ANSWER_BYTES // _answer_bytes(measurement, options, shots=shots or _ASSUMED_SHOTS),
     )
     return max(1, min(limits))
 

@@ -102,7 +102,8 @@ def describe_failure(job: IbmJobView, *, max_seconds: int) -> str | None:
     if _ran_too_long(job):
         return (
             f"it needed more time of the device than max_time={max_seconds} s allows, and IBM cancelled it (code"
-            f" {RAN_TOO_LONG}); the time that it took is charged: raise max_time=, or send fewer rows in a job (rows=N)"
+            f" {RAN_TOO_LONG}); the time that it took is charged: start a new run with a larger max_time=, or with"
+            " fewer rows in a job (rows=N)"
         )
     numbered = f" (code {job.code})" if job.code is not None else ""
     return f"{clean(job.reason) or 'IBM gives no reason'}{numbered}"

@@ -34,8 +34,10 @@ def open_fake_backend(options: str, *, clock: Clock, workers: int | None) -> "Ib
     UsageError for a value that they cannot have.
     """
     parsed = parse_options(options)
-    if importlib.util.find_spec("qiskit_aer") is None:
-        raise MissingPackageError(f"ibm:{options} needs qiskit-aer: pip install 'qorch[aer,ibm]'")
+    for module in ("qiskit_aer", "qiskit_ibm_runtime"):
+        if importlib.util.find_spec(module) is None:
+            name = module.replace("_", "-")
+            raise MissingPackageError(f"ibm:{options} needs {name}: pip install 'qorch[aer,ibm]'")
     if workers is not None and workers < 1:
         raise UsageError(f"ibm:{options} was asked for {workers} workers; give at least 1")
     if parsed.target not in fake_devices():

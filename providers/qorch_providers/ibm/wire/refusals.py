@@ -115,7 +115,9 @@ def read_iam_failure(response: HttpResponse) -> BackendError:
         wire = msgspec.json.decode(response.body, type=_IamWire)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         wire = _IamWire()
-    words = clean(": ".join(filter(None, (wire.code, wire.message)))) or "without a sentence that can be read"
+    words = (
+        clean(": ".join(filter(None, (wire.code, wire.message)))).rstrip(". ") or "without a sentence that can be read"
+    )
     sentence = f"IBM Cloud's IAM answered {response.status} to the request of a token: {words}"
     if response.status in (401, 403) or (response.status == 400 and wire.code):
         return CredentialsError(f"{sentence}; {_KEY_ADVICE}")
@@ -172,7 +174,7 @@ def _tell(response: HttpResponse, what: str) -> str:
 
 
 def _words(response: HttpResponse) -> str:
-    return clean(_text(_read_error(response.body).message))
+    return clean(_text(_read_error(response.body).message)).rstrip(". ")
 
 
 def _tell_redirect(response: HttpResponse) -> str:
