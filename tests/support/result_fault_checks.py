@@ -25,7 +25,9 @@ QUESTIONS = (
     *(f"get:{fault}" for fault in ("reset", "500", "malformed", "deep-json")),
     "results:gzip-bomb",
 )
-SCALE = 60
+SPEED = 10.0
+"""How much faster than real a run's own waits pass, and ``SCALE`` where it waits for half a minute."""
+SCALE = 60.0
 MOST_DEVICE_CALLS = 4
 """While a device is closed for 1 1/2 minutes, once it is opened: before the first job, and then once a minute."""
 
@@ -65,8 +67,8 @@ class ResultFaultChecks:
     def watch(
         self, emulator: Any, folder: Path, *, options: str = "", **more: Any
     ) -> AbstractContextManager[WatchedRun]:
-        """A run on it."""
-        return watched_run(self.vendor, emulator, folder, options=options or self.target, **more)
+        """A run on it, whose own waits pass quickly."""
+        return watched_run(self.vendor, emulator, folder, options=options or self.target, **{"scale": SPEED, **more})
 
     def check_question(self, fault: str, folder: Path) -> None:
         """Whatever happens to one poll or fetch of two jobs, both are done, and nothing is submitted again."""
@@ -150,7 +152,7 @@ class ResultFaultChecks:
     def check_expired_key(self, route: str, folder: Path) -> None:
         """One sentence says what to renew; with a new key the run fetches what it had paid for, and sends nothing."""
         # Both jobs are there at once, so that they are asked after by one list.
-        with self.start(execute="2") as emulator:
+        with self.start(execute="1") as emulator:
             options = f"{self.target},rows=2"
             with self.watch(emulator, folder, options=options) as watched:
                 emulator.set_faults(f"{route}:token-expiry")
