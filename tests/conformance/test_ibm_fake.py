@@ -67,13 +67,14 @@ class TestIbmFake(InProcessConformance):
         """The second close does nothing; on a backend of its own."""
         super().drive(close_twice)
 
-    def test_random_circuits_have_the_noise_that_aer_gives_them(self) -> None:
-        """20 random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
+    @pytest.mark.parametrize("n_circuits", [6, pytest.param(20, marks=pytest.mark.soak)])
+    def test_random_circuits_have_the_noise_that_aer_gives_them(self, n_circuits: int) -> None:
+        """Random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
         device = read_fake_device(options_of(FAKE))
         noise = NoiseModel.from_backend(FakeLagosV2())
         simulator = AerSimulator(noise_model=noise)
         blocks = []
-        for seed in range(20):
+        for seed in range(n_circuits):
             rng = np.random.default_rng(seed)
             gates = random_gates(rng, 3, 10)
             blocks.append(block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000))

@@ -3,6 +3,7 @@
 The truth is what an emulator of IonQ's service accepted.
 """
 
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -180,7 +181,7 @@ def test_a_training_is_restored_from_a_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], target: str
 ) -> None:
     """`qorch train`, killed, backed up, resumed, killed, restored, resumed: the weights of one left alone."""
-    words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in (*TRAINING, "--epochs", "3"))
+    words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in (*TRAINING, "--epochs", "2"))
     monkeypatch.setattr("ionq_training.TRAINING", words)
     documents = []
     for name in ("whole", "restored"):
@@ -188,10 +189,10 @@ def test_a_training_is_restored_from_a_backup(
         monkeypatch.setenv("QORCH_DB", str(db))
         with emulate() as emulator:
             if name == "restored":
-                disturb(db, emulator, number=9, seconds=0.2)
+                disturb(db, emulator, number=signal.SIGKILL, jobs=4)
                 copy(str(db), f"{tmp_path}/backup.db")
                 n_before = len(emulator.jobs())
-                disturb(db, emulator, number=9, seconds=1.0)
+                disturb(db, emulator, number=signal.SIGKILL, jobs=9)
                 assert len(emulator.jobs()) > n_before
                 copy(f"{tmp_path}/backup.db", str(db))
             capfd.readouterr()

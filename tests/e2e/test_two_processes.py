@@ -97,7 +97,7 @@ def test_rows_of_a_run_that_stands_still_are_waited_for(
     tmp_path: Path, lives: ExitStack, number: signal.Signals
 ) -> None:
     """Stopped in mid-flight, the owner keeps its rows, and the other says that it waits; killed, they are adopted."""
-    with stage(IONQ, tmp_path, settings=SLOWER, options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=SLOWER, options=OPTIONS, steps=3) as (emulator, life):
         owner = lives.enter_context(start_driver(sharing(life, 1)))
         wait_for(emulator, lambda jobs: len(jobs) > life.rows // 2 + 1)
         strike(owner, number, Path(life.db))
@@ -170,13 +170,13 @@ def assert_waits(process: Started) -> None:
     assert process.stderr is not None
     assert "waiting for rows that run sharing-1" in process.stderr.readline()
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=2.0)
+        process.wait(timeout=1.0)
 
 
 def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
-    """Ten submissions each at five per second: no second has more of both together, and none is refused."""
-    fields = {"options": "simulator,settle=0.3,rows=1,rate=5/s", "steps": 1, "rows": 10}
-    with stage(IONQ, tmp_path, settings=replace(QUICK, rate_limit="5/sec"), **fields) as (emulator, life):
+    """Ten submissions each at ten per second: no second has more of both together, and none is refused."""
+    fields = {"options": "simulator,settle=0.3,rows=1,rate=10/s", "steps": 1, "rows": 10}
+    with stage(IONQ, tmp_path, settings=replace(QUICK, rate_limit="10/sec"), **fields) as (emulator, life):
         names = ("one", "two")
         processes = [
             lives.enter_context(start_driver(msgspec.structs.replace(life, name=name, seed=index)))
@@ -185,7 +185,7 @@ def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
         assert [end_of(process).code for process in processes] == [0, 0]
         arrivals = sorted(float(str(job["received_at_unix"])) for job in emulator.jobs())
         assert len(arrivals) == 20
-        assert min(later - first for first, later in zip(arrivals, arrivals[5:], strict=False)) >= 1.0
+        assert min(later - first for first, later in zip(arrivals, arrivals[10:], strict=False)) >= 1.0
         assert "429" not in emulator.truth()["calls"]["by_status"]
 
 
