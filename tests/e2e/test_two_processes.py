@@ -22,11 +22,15 @@ from campaign import (
     wait_for,
 )
 from forked import Started
+from gate_timer import GateTimer
 from ionq_vendor import IONQ, QUICK
 from life_driver import STOPPED, Death, Life
 from vendors import completed_rows
 
 OPTIONS = "simulator,settle=0.3,rows=2"
+EXECUTE_SECONDS = 60.0
+HELD_UP = replace(QUICK, execute=str(EXECUTE_SECONDS))
+"""With a ``GateTimer``: jobs end when the test says so."""
 SLOW = replace(QUICK, execute="0.3..0.5")
 """Jobs that run for long enough to be met on their way."""
 SLOWER = replace(QUICK, execute="1.2..1.5")
@@ -55,7 +59,8 @@ def answer(death: Death, name: str) -> Any:
 
 def test_a_run_has_one_process_at_a_time(tmp_path: Path, lives: ExitStack) -> None:
     """The second is told at once who has it; the first is not disturbed, and a third finds nothing left to do."""
-    with stage(IONQ, tmp_path, settings=SLOW, options=OPTIONS) as (emulator, life):
+    timer = GateTimer(EXECUTE_SECONDS)
+    with stage(IONQ, tmp_path, settings=HELD_UP, timer=timer, options=OPTIONS) as (emulator, life):
         owner = lives.enter_context(start_driver(life))
         wait_for(emulator, bool)
         refused = end_of(lives.enter_context(start_driver(life)))
@@ -63,6 +68,7 @@ def test_a_run_has_one_process_at_a_time(tmp_path: Path, lives: ExitStack) -> No
         assert answer(refused, "kind") == "RunBusyError"
         assert str(owner.pid) in answer(refused, "error")
         assert owner.poll() is None
+        timer.release()
         assert end_of(owner).code == 0
         later = end_of(lives.enter_context(start_driver(life)))
         assert (later.code, answer(later, "executed")) == (0, 0)
@@ -227,13 +233,15 @@ def most_at_once(jobs: list[dict[str, Any]]) -> int:
 
 def test_ctrl_c_leaves_nothing_to_pay_twice(tmp_path: Path, lives: ExitStack) -> None:
     """Stopped with jobs at the provider: over within 5 s, with a word on resuming, which then buys only the rest."""
-    with stage(IONQ, tmp_path, settings=replace(SLOW, execute="1"), options=OPTIONS, steps=2) as (emulator, life):
+    timer = GateTimer(EXECUTE_SECONDS)
+    with stage(IONQ, tmp_path, settings=HELD_UP, timer=timer, options=OPTIONS, steps=2) as (emulator, life):
         process = lives.enter_context(start_driver(life))
         wait_for(emulator, lambda jobs: len(jobs) > 1)
         process.send_signal(signal.SIGINT)
         stopped = end_of(process)
         assert (stopped.code, stopped.seconds < 5) == (STOPPED, True), stopped.said
         assert "resume" in answer(stopped, "stopped")
+        timer.release()
         finished = end_of(lives.enter_context(start_driver(life)))
         assert finished.code == 0, finished.said
         assert answer(finished, "executed") < life.steps * life.rows
