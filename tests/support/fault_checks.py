@@ -23,8 +23,16 @@ REFUSED = "429-before"
 """The one cell that is a proof: nothing was accepted."""
 BRIEF = ("reset-before", "reset-after", REFUSED, "429-after", "500-before", "hang-after")
 """Those that every vendor meets in `make test`; one meets them all, as the engine does not tell vendors apart."""
-SCALE = 10.0
-"""How much faster than real a run's own waits pass."""
+SILENT = ("hang", "drip")
+"""Faults that last until the client's deadline, which is in real time."""
+
+
+def pace_of(fault: str) -> tuple[str, float]:
+    """The option of a deadline, a short one only if the fault is silence, and how fast a run's own waits pass.
+
+    An answer may be late on a busy machine, and the patience with a server that never answered passes as fast.
+    """
+    return (",deadline=0.4", 4.0) if any(kind in fault for kind in SILENT) else ("", 10.0)
 
 
 def some_of(cells: Sequence[str]) -> list[Any]:
@@ -47,9 +55,10 @@ class Faults:
         """An emulator with these faults."""
         return self.vendor.start(replace(self.settings, faults=faults))
 
-    def watch(self, emulator: Any, folder: Path) -> AbstractContextManager[WatchedRun]:
+    def watch(self, emulator: Any, folder: Path, cell: str) -> AbstractContextManager[WatchedRun]:
         """A run on it."""
-        return watched_run(self.vendor, emulator, folder, options=self.options, scale=SCALE)
+        deadline, scale = pace_of(cell)
+        return watched_run(self.vendor, emulator, folder, options=self.options + deadline, scale=scale)
 
 
 class FaultChecks(Faults):
@@ -57,7 +66,7 @@ class FaultChecks(Faults):
 
     def check_done(self, cell: str, folder: Path) -> None:
         """A run ends with right values from one accepted job."""
-        with self.start(f"post:{cell}@1") as emulator, self.watch(emulator, folder) as watched:
+        with self.start(f"post:{cell}@1") as emulator, self.watch(emulator, folder, cell) as watched:
             (result,) = watched.run.execute(work_of(3))
             check_values(result)
             watched.check_submissions(settle_seconds=self.settle_seconds)
@@ -71,7 +80,7 @@ class HeldFaultChecks(Faults):
     def check_held(self, cell: str, folder: Path) -> None:
         """A job that no list shows is never sent again: the run stops with exit code 4 and one sentence."""
         is_held = cell.endswith("-before") and cell != REFUSED
-        with self.start(f"post:{cell}@1") as emulator, self.watch(emulator, folder) as watched:
+        with self.start(f"post:{cell}@1") as emulator, self.watch(emulator, folder, cell) as watched:
             if is_held:
                 with pytest.raises(UnknownOutcomeError, match="held and not sent again") as caught:
                     watched.run.execute(work_of(3))

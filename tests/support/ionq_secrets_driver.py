@@ -24,9 +24,9 @@ from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.pub import Pub
 
-SPEED = 20.0
+SPEED = 10.0
 """How much faster than real the flows' own waits pass."""
-ECHO_OPTIONS = "simulator,settle=0.2,deadline=2,on_unknown=hold"
+ECHO_OPTIONS = "simulator,settle=1,deadline=10,on_unknown=hold"
 LOGGERS = ("", "qorch", "httpx", "httpcore", "aiohttp", "asyncio", "sqlalchemy", "sqlalchemy.engine",
            "sqlalchemy.pool", "alembic", "tenacity", "qorch.retries")  # fmt: skip
 FAULTS = (
@@ -58,7 +58,8 @@ def main() -> None:
     for number, fault in enumerate(FAULTS):
         # Flows that end in a closed account or a failed job must not be the run that the next one resumes.
         set_faults(fault)
-        options = "simulator,settle=0.2,deadline=0.5" + (",on_unknown=hold" if number % 2 else "")
+        deadline = 0.5 if "hang" in fault or "drip" in fault else 10.0
+        options = f"simulator,settle=1,deadline={deadline}" + (",on_unknown=hold" if number % 2 else "")
         endings[f"fault {fault}"] = attempt(partial(run_rows, options, os.environ["EMULATOR"]))
     set_faults("")
     for echo in ECHOES:

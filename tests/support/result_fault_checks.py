@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fault_checks import pace_of
 from vendors import Vendor
 from watched_runs import WatchedRun, check_values, watched_run, work_of
 
@@ -72,9 +73,11 @@ class ResultFaultChecks:
 
     def check_question(self, fault: str, folder: Path) -> None:
         """Whatever happens to one poll or fetch of two jobs, both are done, and nothing is submitted again."""
+        deadline, scale = pace_of(fault)
+        options = f"{self.settling}{deadline},rows=2"
         with (
             self.start(f"{fault}@1") as emulator,
-            self.watch(emulator, folder, options=f"{self.settling},deadline=0.4,rows=2") as watched,
+            self.watch(emulator, folder, options=options, scale=scale) as watched,
         ):
             check_values(watched.run.execute(work_of(4))[0])
             assert list(watched.accepted_by_key().values()) == [1, 1]

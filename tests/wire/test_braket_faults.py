@@ -12,7 +12,7 @@ class TestRemembered(FaultChecks):
     """Tokens are remembered: sent again, the same task comes back, and nothing is held."""
 
     vendor = BRAKET
-    options = "garnet,settle=1,deadline=0.4"
+    options = "garnet,settle=10"
     settings = FREE
     settle_seconds = 0.0
 
@@ -26,9 +26,9 @@ class TestForgotten(HeldFaultChecks):
     """Tokens are forgotten at once, and not trusted: what no list shows is held, and never sent again."""
 
     vendor = BRAKET
-    options = "garnet,settle=1,deadline=0.4,tokens=0"
+    options = "garnet,settle=2,tokens=0"
     settings = replace(FREE, token_seconds=0.0)
-    settle_seconds = 1.0
+    settle_seconds = 2.0
 
     @pytest.mark.parametrize("cell", some_of(BRIEF))
     def test_what_is_in_doubt_is_held(self, cell: str, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ class TestHeld(HeldFaultChecks):
     """What no list shows is held, and never sent again."""
 
     vendor = IBM
-    options = f"{DEVICE},settle=1,deadline=0.4"
+    options = f"{DEVICE},settle=2"
     settings = replace(QUICK, accept_delay="0", execute="0")
-    settle_seconds = 1.0
+    settle_seconds = 2.0
 
     @pytest.mark.parametrize("cell", some_of((*BRIEF, "500-after", "html-after")))
     def test_what_is_in_doubt_is_held(self, cell: str, tmp_path: Path) -> None:
