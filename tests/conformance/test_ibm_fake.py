@@ -1,9 +1,5 @@
 """The shipped conformance suite over recorded IBM devices in worker processes, and their noise by Qiskit itself."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import ClassVar, TypeVar
-
 import numpy as np
 import pytest
 from ibm_circuits import COMPILER, options_of
@@ -11,17 +7,16 @@ from ionq_circuits import block_of, random_gates, request_of
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_ibm_runtime.fake_provider import FakeLagosV2
+from shared_backend import SharedBackend
 
 from qorch.errors import UnknownNameError, UsageError
 from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
-from qorch.testing.conformance.in_process import InProcessConformance
 from qorch.testing.reference import chi_square_sigmas
 from qorch_providers.ibm import open_backend
 from qorch_providers.ibm.circuits.isa import measured_circuit
 from qorch_providers.ibm.local.backend import read_fake_device
 
-T = TypeVar("T")
 FAKE = "fake_lagos,optimization=1,layout=5-3-1-0"
 MAX_SIGMAS = 6.0
 
@@ -31,41 +26,15 @@ def open_fake() -> Backend:
     return open_backend(FAKE, clock=WallClock(), workers=1)
 
 
-class TestIbmFake(InProcessConformance):
-    """All tests share one backend, since a worker takes seconds to import Qiskit."""
+class TestIbmFake(SharedBackend):
+    """Every row is compiled for the device by Qiskit."""
 
     is_ideal = False
-    runner: ClassVar[asyncio.Runner]
-    shared: ClassVar[Backend]
 
     @classmethod
-    def setup_class(cls) -> None:
-        """Open the backend."""
-        cls.runner = asyncio.Runner()
-        cls.shared = open_fake()
-        cls.runner.run(cls.shared.open())
-
-    @classmethod
-    def teardown_class(cls) -> None:
-        """Close it."""
-        cls.runner.run(cls.shared.close())
-        cls.runner.close()
-
-    def make_backend(self) -> Backend:
-        """Another one, which is not run."""
+    def open_one(cls) -> Backend:
+        """One worker."""
         return open_fake()
-
-    def drive(self, work: Callable[[Backend], Awaitable[T]]) -> T:
-        """Run ``work`` on the shared backend."""
-
-        async def main() -> T:
-            return await work(self.shared)
-
-        return self.runner.run(main())
-
-    def test_closing_twice_is_harmless(self) -> None:
-        """The second close does nothing; on a backend of its own."""
-        super().drive(close_twice)
 
     @pytest.mark.parametrize("n_circuits", [6, pytest.param(20, marks=pytest.mark.soak)])
     def test_random_circuits_have_the_noise_that_aer_gives_them(self, n_circuits: int) -> None:
@@ -95,12 +64,6 @@ class TestIbmFake(InProcessConformance):
             for key, count in counted.items():
                 expected[int(key, 2)] = count / 40_000
             assert chi_square_sigmas(found.counts.dense()[0], np.maximum(expected, 1e-7)) < MAX_SIGMAS
-
-
-async def close_twice(backend: Backend) -> None:
-    """What the suite's own test does."""
-    await backend.close()
-    await backend.close()
 
 
 @pytest.mark.parametrize(

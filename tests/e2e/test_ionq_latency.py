@@ -73,6 +73,7 @@ def emulator_process(*options: str) -> Iterator[str]:
     command = ["emulate", "ionq", "--json", *options]
     process = start_python("qorch.cli.main", command, cwd=Path.cwd(), environment=os.environ)
     try:
+        assert process.stdout is not None
         yield json.loads(process.stdout.readline())["url"]
     finally:
         process.kill()

@@ -181,7 +181,7 @@ def assert_waits(process: Started) -> None:
 
 def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
     """Ten submissions each at ten per second: no second has more of both together, and none is refused."""
-    fields = {"options": "simulator,settle=0.3,rows=1,rate=10/s", "steps": 1, "rows": 10}
+    fields: dict[str, Any] = {"options": "simulator,settle=0.3,rows=1,rate=10/s", "steps": 1, "rows": 10}
     with stage(IONQ, tmp_path, settings=replace(QUICK, rate_limit="10/sec"), **fields) as (emulator, life):
         names = ("one", "two")
         processes = [
@@ -197,7 +197,7 @@ def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
 
 def test_two_processes_keep_one_limit_of_jobs(tmp_path: Path, lives: ExitStack) -> None:
     """With three jobs at most, both together never have four at the provider."""
-    fields = {"options": "simulator,settle=0.3,rows=1,jobs=3", "steps": 1, "rows": 8}
+    fields: dict[str, Any] = {"options": "simulator,settle=0.3,rows=1,jobs=3", "steps": 1, "rows": 8}
     with stage(IONQ, tmp_path, settings=replace(QUICK, execute="0.1..0.2"), **fields) as (emulator, life):
         lives_of_two = [msgspec.structs.replace(life, name=name) for name in ("one", "two")]
         processes = [lives.enter_context(start_driver(one)) for one in lives_of_two]
@@ -210,7 +210,7 @@ def test_two_processes_keep_one_limit_of_jobs(tmp_path: Path, lives: ExitStack) 
 def test_a_killed_process_holds_nobody_up(tmp_path: Path, lives: ExitStack) -> None:
     """Killed while it sent, with as much at the provider as both may have: another run begins all the same."""
     options = "simulator,settle=0.3,rows=1,jobs=2"
-    with stage(IONQ, tmp_path, settings=replace(QUICK, accept_delay="0.5"), options=options, steps=1) as (
+    with stage(IONQ, tmp_path, settings=replace(QUICK, accept_delay="0.2"), options=options, steps=1) as (
         emulator,
         life,
     ):
