@@ -19,7 +19,10 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("searching", deadline=None)
 settings.load_profile("steady")
 
-UNITS = ("tests/e2e/", "tests/crash/", "tests/emulator/test_braket_sdk", "tests/emulator/test_ibm_sdk")
+UNITS = (
+    "tests/e2e/", "tests/crash/", "tests/conformance/test_backends", "tests/conformance/test_ibm_fake",
+    "tests/emulator/test_braket_sdk", "tests/emulator/test_ibm_sdk",
+)  # fmt: skip
 """What begins so is a unit of work under ``-n``, file by file: its tests share processes, servers or databases."""
 
 

@@ -170,6 +170,7 @@ def _train(
     if run_id is not None:
         # A resumed run takes up its jobs before start_run returns.
         stopper.hint = lambda: _resume_hint(run_id, settings.workload, db)
+    first_hint = stopper.hint
     try:
         with stopper.listen():
             run = start_run(
@@ -191,7 +192,9 @@ def _train(
         # It was cancelled, and its own message says so.
         raise
     except QorchError:
-        _print_hint(stopper)
+        # The error of a run that could not begin says itself what to do.
+        if stopper.hint is not first_hint:
+            _print_hint(stopper)
         raise
     return run.run_id
 

@@ -3,15 +3,14 @@
 import json
 from pathlib import Path
 
-import pytest
+from shared_backend import SharedBackend
 
 from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
-from qorch.testing.conformance.in_process import InProcessConformance
 from qorch_providers.aer import open_backend
 
 
-def write_noise_file(path: Path) -> Path:
+def write_noise_file(path: Path) -> None:
     """A small noise model: depolarised cx and sx, and reading errors of every qubit."""
     from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
@@ -20,27 +19,26 @@ def write_noise_file(path: Path) -> Path:
     model.add_all_qubit_quantum_error(depolarizing_error(0.02, 2), ["cx"])
     model.add_all_qubit_readout_error(ReadoutError([[0.98, 0.02], [0.05, 0.95]]))
     path.write_text(json.dumps(model.to_dict(serializable=True)))
-    return path
 
 
-class TestAer(InProcessConformance):
+class TestAer(SharedBackend):
     """Aer without noise."""
 
-    def make_backend(self) -> Backend:
+    @classmethod
+    def open_one(cls) -> Backend:
         """Two workers."""
         return open_backend("", clock=WallClock(), workers=2)
 
 
-class TestAerWithNoise(InProcessConformance):
+class TestAerWithNoise(SharedBackend):
     """Aer with the noise of a file."""
 
     is_ideal = False
-    noise_file = Path()
 
-    @pytest.fixture(autouse=True)
-    def _noise(self, tmp_path: Path) -> None:
-        self.noise_file = write_noise_file(tmp_path / "noise.json")
-
-    def make_backend(self) -> Backend:
+    @classmethod
+    def open_one(cls) -> Backend:
         """Two workers."""
-        return open_backend(f"noise={self.noise_file}", clock=WallClock(), workers=2)
+        noise_file = cls.folder / "noise.json"
+        if not noise_file.exists():
+            write_noise_file(noise_file)
+        return open_backend(f"noise={noise_file}", clock=WallClock(), workers=2)

@@ -1,8 +1,7 @@
 """The shipped conformance suite over recorded IBM devices in worker processes, and their noise by Qiskit itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +10,17 @@ from ionq_circuits import block_of, random_gates, request_of
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_ibm_runtime.fake_provider import FakeFez, FakeLagosV2
+from shared_backend import SharedBackend
 
 from qorch.errors import UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray
 from qorch.ports.backend import Backend
 from qorch.ports.clock import WallClock
-from qorch.testing.conformance.in_process import InProcessConformance
 from qorch.testing.reference import chi_square_sigmas
 from qorch_providers.ibm import open_backend
 from qorch_providers.ibm.circuits.isa import measured_circuit
 from qorch_providers.ibm.local.backend import read_fake_device
 
-T = TypeVar("T")
 FAKE = "fake_lagos,optimization=1,layout=5-3-1-0"
 MAX_SIGMAS = 6.0
 
@@ -32,58 +30,28 @@ def open_fake() -> Backend:
     return open_backend(FAKE, clock=WallClock(), workers=1)
 
 
-class TestIbmFake(InProcessConformance):
-    """All tests share one backend, since a worker takes seconds to import Qiskit."""
+class TestIbmFake(SharedBackend):
+    """Every row is compiled for the device by Qiskit."""
 
     is_ideal = False
-    runner: ClassVar[asyncio.Runner]
-    shared: ClassVar[Backend]
 
     @classmethod
-    def setup_class(cls) -> None:
-        """Open the backend."""
-        cls.runner = asyncio.Runner()
-        cls.shared = open_fake()
-        cls.runner.run(cls.shared.open())
-
-    @classmethod
-    def teardown_class(cls) -> None:
-        """Close it."""
-        cls.runner.run(cls.shared.close())
-        cls.runner.close()
-
-    def make_backend(self) -> Backend:
-        """Another one, which is not run."""
+    def open_one(cls) -> Backend:
+        """One worker."""
         return open_fake()
 
-    def drive(self, work: Callable[[Backend], Awaitable[T]]) -> T:
-        """Run ``work`` on the shared backend."""
-
-        async def main() -> T:
-            return await work(self.shared)
-
-        return self.runner.run(main())
-
-    def test_closing_twice_is_harmless(self) -> None:
-        """The second close does nothing; on a backend of its own."""
-        super().drive(close_twice)
-
-    def test_random_circuits_have_the_noise_that_aer_gives_them(self) -> None:
-        """20 random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
-        assert self.runner.run(deviations(self.shared, FAKE, FakeLagosV2())).max() < MAX_SIGMAS
+    @pytest.mark.parametrize("n_circuits", [6, pytest.param(20, marks=pytest.mark.soak)])
+    def test_random_circuits_have_the_noise_that_aer_gives_them(self, n_circuits: int) -> None:
+        """Random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
+        found = self.runner.run(deviations(self.shared, FAKE, FakeLagosV2(), n_circuits=n_circuits))
+        assert found.max() < MAX_SIGMAS
 
 
-async def close_twice(backend: Backend) -> None:
-    """What the suite's own test does."""
-    await backend.close()
-    await backend.close()
-
-
-async def deviations(backend: Any, text: str, recorded: Any) -> FloatArray:
-    """Of the counts of 20 random circuits from Aer's with the noise of the recorded device, in standard deviations."""
+async def deviations(backend: Any, text: str, recorded: Any, *, n_circuits: int) -> FloatArray:
+    """Of the counts of random circuits from Aer's with the noise of the recorded device, in standard deviations."""
     simulator = AerSimulator(noise_model=NoiseModel.from_backend(recorded))
     blocks = []
-    for seed in range(20):
+    for seed in range(n_circuits):
         rng = np.random.default_rng(seed)
         gates = random_gates(rng, 3, 10)
         blocks.append(block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000))
@@ -114,7 +82,7 @@ def test_random_circuits_have_the_noise_of_a_large_device(text: str) -> None:
         backend: Any = open_backend(text, clock=WallClock(), workers=1)
         await backend.open()
         try:
-            return await deviations(backend, text, FakeFez())
+            return await deviations(backend, text, FakeFez(), n_circuits=20)
         finally:
             await backend.close()
 

@@ -8,18 +8,18 @@ from types import MappingProxyType
 import pytest
 from braket_vendor import BRAKET, QUICK
 from campaign import Nursery, open_nursery
-from kill_checks import KillCampaign, KillChecks, SearchedKillChecks
+from kill_checks import SHORT, KillCampaign, KillChecks, SearchedKillChecks
 from life_driver import Death
 from submission_steps import STEPS
 
 TROUBLE = "post:reset-after%0.04,post:502-before%0.02,post:504-during%0.02,post:429-before%0.02,list:503-before%0.02"
 CERTAIN = MappingProxyType({"is_certain": True})
 """Samples of Braket have no seed: so each row has one outcome, by which rows that were paired wrongly are seen."""
-SHORT = MappingProxyType({"is_certain": True, "steps": 2, "rows": 4})
+CERTAIN_SHORT = MappingProxyType({**CERTAIN, **SHORT})
 BRIEF = ("after write intent", "during submit", "after submit", "after fetch")
 SOME_STEPS = [pytest.param(step, marks=() if step in BRIEF else pytest.mark.soak) for step in STEPS]
-KILLS = (12, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]))
-FEWER_KILLS = (6, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]))
+KILLS = (6, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]))
+FEWER_KILLS = (4, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ class TestStepsRemembered(KillChecks):
     """The same at every named step."""
 
     vendor = BRAKET
-    fields = SHORT
+    fields = CERTAIN_SHORT
     slow_options = "garnet,settle=0.3,rows=2"
 
     @pytest.mark.parametrize("step", SOME_STEPS)
@@ -78,7 +78,7 @@ class TestStepsForgotten(SearchedKillChecks):
     """The same at every named step, and while an answer is looked for; what is free to resend is sent again."""
 
     vendor = BRAKET
-    fields = SHORT
+    fields = CERTAIN_SHORT
     settings = replace(QUICK, token_seconds=0.0)
     slow_options = "garnet,settle=0.3,rows=2,tokens=0,on_unknown=resubmit"
     late_options = "garnet,settle=2,tokens=0"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from campaign import Nursery, open_nursery
 from ionq_vendor import IONQ
-from kill_checks import SearchedKillChecks
+from kill_checks import SHORT, KillCampaign, SearchedKillChecks
 from life_driver import Death
 from submission_steps import STEPS
 
@@ -18,17 +18,15 @@ def nursery() -> Iterator[Nursery]:
         yield opened
 
 
-class TestIonqKills(SearchedKillChecks):
+class TestIonqKills(KillCampaign):
     """On the ideal simulator, whose samples are seeded: a killed run has the values of a quiet one."""
 
     vendor = IONQ
-    slow_options = "simulator,settle=0.3,rows=2"
-    late_options = "simulator,settle=2"
     trouble = (
         "post:reset-after%0.04,post:502-before%0.02,post:504-during%0.02,post:429-before%0.02,list:503-before%0.02"
     )
 
-    @pytest.mark.parametrize(("on_unknown", "kills"), [("resubmit", 12), ("hold", 6)])
+    @pytest.mark.parametrize(("on_unknown", "kills"), [("resubmit", 8), ("hold", 4)])
     def test_random_kills(
         self, nursery: Nursery, tmp_path: Path, undisturbed: Death, on_unknown: str, kills: int
     ) -> None:
@@ -47,6 +45,15 @@ class TestIonqKills(SearchedKillChecks):
         """The same a thousand times."""
         options = f"{IONQ.options},on_unknown={on_unknown}"
         self.kill_at_random(nursery, tmp_path, undisturbed, kills=kills, seed=40, options=options)
+
+
+class TestIonqSteps(SearchedKillChecks):
+    """The same at every named step, and while an answer is looked for."""
+
+    vendor = IONQ
+    fields = SHORT
+    slow_options = "simulator,settle=0.3,rows=2"
+    late_options = "simulator,settle=2"
 
     @pytest.mark.parametrize("step", STEPS)
     def test_killed_at_a_step_of_a_submission(

@@ -3,6 +3,7 @@
 The truth is what an emulator of IonQ's service accepted.
 """
 
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from campaign import (
     stage,
     wait_for,
 )
+from gate_timer import GateTimer
 from ionq_training import TRAINING, command, disturb, emulate
 from ionq_vendor import IONQ, QUICK
 from life_driver import HELD, Death, Life
@@ -100,14 +102,21 @@ def test_what_the_lost_part_bought_is_taken_over(
 @pytest.mark.parametrize("options", TARGETS)
 def test_jobs_that_still_run_are_waited_for(nursery: Nursery, tmp_path: Path, options: str) -> None:
     """The backup is of before the first job; at the time of the resume the provider is still at work on it."""
-    with stage(IONQ, tmp_path, settings=replace(QUICK, execute="2"), options=options, steps=2) as (emulator, life):
+    timer = GateTimer(60.0)
+    with stage(IONQ, tmp_path, settings=replace(QUICK, execute="60"), timer=timer, options=options, steps=2) as (
+        emulator,
+        life,
+    ):
         kill_at_step(nursery, life, "before write intent", 1)
         copy(life.db, f"{tmp_path}/backup.db")
         kill_at_step(nursery, life, "after write submitted", 1)
         wait_for(emulator, lambda jobs: len(jobs) >= 1)
         copy(f"{tmp_path}/backup.db", life.db)
         assert {job["status"] for job in emulator.jobs()} <= {"submitted", "ready", "started"}
+        ending = threading.Timer(0.3, timer.release)
+        ending.start()
         death = nursery.bear(life)
+        ending.join()
         assert death.code == 0, death.said
         assert_paid_once(emulator, rows=life.steps * life.rows)
         assert_none_lost(life.db, emulator)
@@ -180,7 +189,7 @@ def test_a_training_is_restored_from_a_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], target: str
 ) -> None:
     """`qorch train`, killed, backed up, resumed, killed, restored, resumed: the weights of one left alone."""
-    words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in (*TRAINING, "--epochs", "3"))
+    words = tuple(f"ionq:{target}" if word.startswith("ionq:") else word for word in (*TRAINING, "--epochs", "2"))
     monkeypatch.setattr("ionq_training.TRAINING", words)
     documents = []
     for name in ("whole", "restored"):
@@ -188,10 +197,10 @@ def test_a_training_is_restored_from_a_backup(
         monkeypatch.setenv("QORCH_DB", str(db))
         with emulate() as emulator:
             if name == "restored":
-                disturb(db, emulator, number=9, seconds=0.2)
+                disturb(db, emulator, number=signal.SIGKILL, jobs=4)
                 copy(str(db), f"{tmp_path}/backup.db")
                 n_before = len(emulator.jobs())
-                disturb(db, emulator, number=9, seconds=1.0)
+                disturb(db, emulator, number=signal.SIGKILL, jobs=9)
                 assert len(emulator.jobs()) > n_before
                 copy(f"{tmp_path}/backup.db", str(db))
             capfd.readouterr()

@@ -57,9 +57,9 @@ def test_a_training_is_killed_twice_and_interrupted(tmp_path: Path, train_here: 
     whole = train_whole(tmp_path, train_here)
     db = tmp_path / "q.db"
     with emulate() as emulator:
-        for seconds in (0.2, 0.6):
-            assert disturb(db, emulator, number=signal.SIGKILL, seconds=seconds)[0] == -signal.SIGKILL
-        code, seconds, said = disturb(db, emulator, number=signal.SIGINT, seconds=0.3)
+        for jobs in (2, 7):
+            assert disturb(db, emulator, number=signal.SIGKILL, jobs=jobs)[0] == -signal.SIGKILL
+        code, seconds, said = disturb(db, emulator, number=signal.SIGINT, jobs=4)
         assert (code, seconds < 5) == (130, True), said
         assert "resume with: qorch train digits --resume digits-" in said
         assert "Traceback" not in said

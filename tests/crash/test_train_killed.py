@@ -92,8 +92,9 @@ def campaign(folder: Path, backend: str, *, kills: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("backend", ["aer", "local"])
-def test_killed_and_resumed(tmp_path: Path, backend: str) -> None:
+def test_killed_and_resumed(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training killed twice ends with the very weights of the uninterrupted one."""
+    monkeypatch.setenv("QORCH_WORKERS", "1")  # each worker takes longer to start than a training
     campaign(tmp_path, backend, kills=2, seed=1)
 
 

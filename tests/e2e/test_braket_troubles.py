@@ -144,7 +144,7 @@ def test_a_result_that_is_not_one(fault: str, words: str, tmp_path: Path) -> Non
     """The task is paid: it is held with a sentence, kept when the run goes on, and never bought again."""
     with start(faults=f"post:{fault}@1") as emulator:
         for resume in (False, True):
-            with watch(emulator, tmp_path, "garnet,settle=0.2", resume=resume) as watched:
+            with watch(emulator, tmp_path, "garnet,settle=0.2", resume=resume, scale=20) as watched:
                 with pytest.raises((InvalidResultError, qorch.QorchError), match=words) as caught:
                     watched.run.execute(work_of(2))
                 print(caught.value)
@@ -155,7 +155,7 @@ def test_a_result_that_is_not_one(fault: str, words: str, tmp_path: Path) -> Non
 
 def test_a_result_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     """S3 may lag behind the status of a task, for the settle time."""
-    with start(faults="results:404-before@2x3") as emulator, watch(emulator, tmp_path) as watched:
+    with start(faults="results:404-before@2x3") as emulator, watch(emulator, tmp_path, scale=10) as watched:
         check_values(watched.run.execute(work_of(2))[0])
         assert [job["rows"] for job in emulator.jobs()] == [2]
 

@@ -35,7 +35,7 @@ def train(address: str, database: Path) -> qorch.Run:
 def test_queue_and_execution_are_within_their_stated_resolution(tmp_path: Path) -> None:
     """Of each task, with latencies that are known; the report says it, and its phases sum to the wall time."""
     path = tmp_path / "x.db"
-    with start(BraketSettings(noise="off", quotas="", queue="0.3..1.5", execute="0.2..0.9", seed=3)) as emulator:
+    with start(BraketSettings(noise="off", quotas="", queue="0.2..0.7", execute="0.2..0.5", seed=3)) as emulator:
         run = train(emulator.root, path)
         tasks = {str(task["id"]): task for task in emulator.jobs()}
     with closing(open_store(str(path), clock=WallClock())) as store:

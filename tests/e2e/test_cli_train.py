@@ -60,7 +60,18 @@ def test_a_large_seed_is_a_seed(typed: Any) -> None:
     assert outcome.document["seed"] == 2**32
 
 
-@pytest.mark.parametrize("ends", ["2>&1 | head -1", *map(soak, ("2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"))])
+def test_a_training_outlives_a_pipe_that_is_closed(typed: Any) -> None:
+    """Whoever reads its first line and goes away does not end it: the run is done, and the exit code says the rest."""
+    process = typed.start("train", "digits", *typed.small, "--shots", "10")
+    assert process.stderr.readline()
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(timeout=100) == 1
+    assert [run["state"] for run in typed("runs", "--json").document["runs"]] == ["done"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("ends", ["2>&1 | head -1", "2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"])
 def test_a_training_outlives_who_watches_it(typed: Any, ends: str) -> None:
     """Streams that are not read, cannot be written, or are not there: the run is done."""
     options = " ".join(typed.small)
@@ -77,7 +88,7 @@ def test_a_command_needs_no_streams(typed: Any) -> None:
     assert (typed.folder / "code").read_text() == "0\n"
 
 
-@pytest.mark.parametrize("ends", ["2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("ends", ["2>/dev/full", "<&- >&- 2>&-", *map(soak, ("2>&-", ">&-"))])
 def test_a_users_loop_outlives_who_watches_it(typed: Any, ends: str) -> None:
     """The same with a program that loads less."""
     (typed.folder / "loop.py").write_text(LOOP)

@@ -92,7 +92,7 @@ def test_a_wrong_address_fails_within_fifteen_seconds() -> None:
     assert len(asked) <= 2 * 20
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", ["simulator", pytest.param("qpu.forte-1", marks=pytest.mark.soak)])
 def test_a_training_at_a_wrong_address_ends_soon(
     target: str, typed: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import start_python
 
 pytestmark = [pytest.mark.serial, pytest.mark.flaky(reruns=2), pytest.mark.timeout(200)]
 
@@ -69,13 +70,13 @@ class Measured:
 @contextmanager
 def emulator_process(*options: str) -> Iterator[str]:
     """``qorch emulate ionq`` as a process of its own, so that its CPU time is not the client's; its URL."""
-    command = [sys.executable, "-m", "qorch.cli.main", "emulate", "ionq", "--json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = ["emulate", "ionq", "--json", *options]
+    process = start_python("qorch.cli.main", command, cwd=Path.cwd(), environment=os.environ)
     try:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["url"]
     finally:
-        process.terminate()
+        process.kill()
         process.communicate(timeout=30)
 
 
@@ -119,7 +120,7 @@ def test_packed_rows_take_one_trip(tmp_path: Path, slowness: Callable[[], float]
 
 def test_unpacked_rows_keep_all_workers_busy(tmp_path: Path) -> None:
     """One circuit per job, ten at a time, latencies five times as fast: hardly longer than the jobs themselves."""
-    count = 150
+    count = 80
     measured = measure(tmp_path, "rows", str(count), "rows=1", f"jobs={WORKERS}", scale=5)
     assert len(measured.jobs) == count
     # At the beginning jobs are sent one by one, and at the end workers run out of jobs: two executions at most.
@@ -128,8 +129,8 @@ def test_unpacked_rows_keep_all_workers_busy(tmp_path: Path) -> None:
 
 
 def test_dependent_steps_add_little_to_their_trips(tmp_path: Path, slowness: Callable[[], float]) -> None:
-    """Twelve steps of 2,592 rows, two jobs side by side: what the client adds to each is small beside a real trip."""
-    steps = 12
+    """Eight steps of 2,592 rows, two jobs side by side: what the client adds to each is small beside a real trip."""
+    steps = 8
     measured = measure(tmp_path, "steps", str(steps), scale=SCALE)
     assert len(measured.jobs) == JOBS_PER_STEP * steps
     added = (measured.wall_seconds - sum(measured.trips(JOBS_PER_STEP))) / steps

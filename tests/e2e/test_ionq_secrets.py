@@ -17,7 +17,7 @@ from qorch.stores import open_store
 from qorch_providers.emulators.ionq import start
 
 CANARY = "canary-7f3a91c04e5d2b68"
-DRIVER = Path(__file__).parent / "ionq_secrets_driver.py"
+DRIVER = Path(__file__).parents[1] / "support" / "ionq_secrets_driver.py"
 FLOWS = 40
 REFUSALS = itertools.count()
 """How often the server said 429; after some it says 400, so that there is an end."""

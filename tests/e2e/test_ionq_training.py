@@ -26,13 +26,15 @@ def train(folder: Path, backend: str, *options: str, environment: dict[str, str]
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("epochs", "limit"), [(1, ("--limit", "300")), pytest.param(5, (), marks=pytest.mark.soak)], ids=["300", "all"]
+    ("epochs", "images"),
+    [(1, ("--limit", "160", "--batch-size", "16")), pytest.param(5, (), marks=pytest.mark.soak)],
+    ids=["160", "all"],
 )
-def test_digits_reaches_aers_accuracy(epochs: int, limit: tuple[str, ...], tmp_path: Path) -> None:
+def test_digits_reaches_aers_accuracy(epochs: int, images: tuple[str, ...], tmp_path: Path) -> None:
     """Both classify 19 of 20 test images or more, with the same rows; every step is one or two POSTs."""
     with start() as emulator:
         environment = {"IONQ_API_URL": emulator.url, "IONQ_API_KEY": "dummy"}
-        size = ("--epochs", str(epochs), *limit)
+        size = ("--epochs", str(epochs), *images)
         remote = train(tmp_path, "ionq:simulator", *size, environment=environment)
         jobs, calls = emulator.jobs(), emulator.truth()["calls"]["by_route"]
     local = train(tmp_path, "aer", *size, environment={})
@@ -54,7 +56,7 @@ def test_a_short_training_on_every_kind_of_wire(options: str, tmp_path: Path) ->
     """Native gates, a noise model and the older protocol, with a few faults thrown in: one step, every job once."""
     with start(Settings(faults="post:reset-after@1,results:500@1")) as emulator:
         environment = {"IONQ_API_URL": emulator.root, "IONQ_API_KEY": "dummy"}
-        size = ("--limit", "40", "--epochs", "1", "--batch-size", "32")
+        size = ("--limit", "20", "--epochs", "1", "--batch-size", "10")
         report = train(tmp_path, f"ionq:simulator,settle=0.2,{options}", *size, environment=environment)
         assert report["steps"] == 1
         assert report["jobs_by_state"] == {"done": len(emulator.jobs())}

@@ -36,13 +36,13 @@ class Account:
 
     ``growth``: strangers that come with every page of the list; ``takes``: whether each POST is accepted that is then
     not answered, None for those that are answered; ``repeats``: whether a job names its first child twice;
-    ``closes_after``: POSTs after which the machine is closed, the next being told so.
+    ``closed_looks``: how often it says that the machine is closed when it is asked, before it opens.
     """
 
     growth: int = 0
     takes: Iterator[bool | None] = field(default_factory=lambda: itertools.repeat(None))
     repeats: bool = False
-    is_closed: bool = False
+    closed_looks: int = 0
     jobs: list[dict[str, Any]] = field(default_factory=list)
     posts: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Ill(BaseHTTPRequestHandler):
         account = self.account
         with account.lock:
             account.posts.append(sent["metadata"]["qorch_key"])
-            if account.is_closed:
+            if account.closed_looks:
                 self._answer(503, {"message": "the backend is down for scheduled maintenance"})
                 return
             takes = next(account.takes)
@@ -96,7 +96,8 @@ class Ill(BaseHTTPRequestHandler):
             if path == "/v0.4/jobs":
                 self._list(dict(part.split("=") for part in query.split("&")))
             elif path.startswith("/v0.4/backends/"):
-                status = "unavailable" if self.account.is_closed else "available"
+                status = "unavailable" if self.account.closed_looks else "available"
+                self.account.closed_looks = max(0, self.account.closed_looks - 1)
                 self._answer(200, {"backend": path.rpartition("/")[2], "status": status, "qubits": 11})
             else:
                 self._one(*path.removeprefix("/v0.4/jobs/").partition("/")[::2])
@@ -210,16 +211,16 @@ def test_a_child_that_is_named_twice_is_asked_for_a_few_times(target: str, serve
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed machine is asked again after half a second, and what it said is believed for no time."""
-    monkeypatch.setattr(pacer, "CLOSED_SECONDS", 0.5)
+    """A closed machine is asked again after a tenth of a second, and what it said is believed for no time."""
+    monkeypatch.setattr(pacer, "CLOSED_SECONDS", 0.1)
     monkeypatch.setattr(pacer, "AVAILABILITY_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_closed_machine_pauses_the_queue(target: str, tmp_path: Any) -> None:
-    """The emulator closes for two seconds before the first job: nothing is sent to it, and then all of it."""
-    with start(Settings(faults="unavailable@0s..2s")) as emulator:
+    """The emulator closes for a second before the first job: nothing is sent to it, and then all of it."""
+    with start(Settings(faults="unavailable@0s..1s")) as emulator:
         assert train(backend_at(emulator.url, target), steps=3, db=tmp_path / "q.db") is None
         truth = emulator.truth()
         by_status = cast("dict[str, int]", truth["calls"]["by_status"])
@@ -236,11 +237,8 @@ def test_a_machine_that_closes_between_two_steps_is_asked_first(target: str, ser
     backend = open_at(serve, account, target)
     with qorch.start_run("closing", backend=backend, db=tmp_path / "q.db") as run:
         run.execute(rows(2))
-        account.is_closed = True
-        opening = threading.Timer(1.2, lambda: setattr(account, "is_closed", False))
-        opening.start()
+        account.closed_looks = 2
         run.execute(rows(3))
-    opening.join()
     assert len(account.posts) == len(set(account.posts)) == 2
 
 
@@ -255,15 +253,12 @@ def test_a_refusal_while_it_closes_proves_nothing(
     backend = open_at(serve, account, target)
     with qorch.start_run("closing", backend=backend, db=tmp_path / "q.db") as run:
         run.execute(rows(2))
-        account.is_closed = True
-        opening = threading.Timer(1.2, lambda: setattr(account, "is_closed", False))
-        opening.start()
+        account.closed_looks = 2
         if target == "simulator":
             run.execute(rows(3))
         else:
             with pytest.raises(UnknownOutcomeError, match="maintenance"):
                 run.execute(rows(3))
-    opening.join()
     assert account.count("jobs") >= 2, "it was not looked for"
     assert len(account.posts) == (3 if target == "simulator" else 2)
     assert len(set(account.posts)) == 2

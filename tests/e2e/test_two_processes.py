@@ -22,11 +22,15 @@ from campaign import (
     wait_for,
 )
 from forked import Started
+from gate_timer import GateTimer
 from ionq_vendor import IONQ, QUICK
 from life_driver import STOPPED, Death, Life
 from vendors import completed_rows
 
 OPTIONS = "simulator,settle=0.3,rows=2"
+EXECUTE_SECONDS = 60.0
+HELD_UP = replace(QUICK, execute=str(EXECUTE_SECONDS))
+"""With a ``GateTimer``: jobs end when the test says so."""
 SLOW = replace(QUICK, execute="0.3..0.5")
 """Jobs that run for long enough to be met on their way."""
 SLOWER = replace(QUICK, execute="1.2..1.5")
@@ -55,7 +59,8 @@ def answer(death: Death, name: str) -> Any:
 
 def test_a_run_has_one_process_at_a_time(tmp_path: Path, lives: ExitStack) -> None:
     """The second is told at once who has it; the first is not disturbed, and a third finds nothing left to do."""
-    with stage(IONQ, tmp_path, settings=SLOW, options=OPTIONS) as (emulator, life):
+    timer = GateTimer(EXECUTE_SECONDS)
+    with stage(IONQ, tmp_path, settings=HELD_UP, timer=timer, options=OPTIONS) as (emulator, life):
         owner = lives.enter_context(start_driver(life))
         wait_for(emulator, bool)
         refused = end_of(lives.enter_context(start_driver(life)))
@@ -63,6 +68,7 @@ def test_a_run_has_one_process_at_a_time(tmp_path: Path, lives: ExitStack) -> No
         assert answer(refused, "kind") == "RunBusyError"
         assert str(owner.pid) in answer(refused, "error")
         assert owner.poll() is None
+        timer.release()
         assert end_of(owner).code == 0
         later = end_of(lives.enter_context(start_driver(life)))
         assert (later.code, answer(later, "executed")) == (0, 0)
@@ -97,7 +103,7 @@ def test_rows_of_a_run_that_stands_still_are_waited_for(
     tmp_path: Path, lives: ExitStack, number: signal.Signals
 ) -> None:
     """Stopped in mid-flight, the owner keeps its rows, and the other says that it waits; killed, they are adopted."""
-    with stage(IONQ, tmp_path, settings=SLOWER, options=OPTIONS) as (emulator, life):
+    with stage(IONQ, tmp_path, settings=SLOWER, options=OPTIONS, steps=3) as (emulator, life):
         owner = lives.enter_context(start_driver(sharing(life, 1)))
         wait_for(emulator, lambda jobs: len(jobs) > life.rows // 2 + 1)
         strike(owner, number, Path(life.db))
@@ -170,13 +176,13 @@ def assert_waits(process: Started) -> None:
     assert process.stderr is not None
     assert "waiting for rows that run sharing-1" in process.stderr.readline()
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=2.0)
+        process.wait(timeout=1.0)
 
 
 def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
-    """Ten submissions each at five per second: no second has more of both together, and none is refused."""
-    fields = {"options": "simulator,settle=0.3,rows=1,rate=5/s", "steps": 1, "rows": 10}
-    with stage(IONQ, tmp_path, settings=replace(QUICK, rate_limit="5/sec"), **fields) as (emulator, life):
+    """Ten submissions each at ten per second: no second has more of both together, and none is refused."""
+    fields: dict[str, Any] = {"options": "simulator,settle=0.3,rows=1,rate=10/s", "steps": 1, "rows": 10}
+    with stage(IONQ, tmp_path, settings=replace(QUICK, rate_limit="10/sec"), **fields) as (emulator, life):
         names = ("one", "two")
         processes = [
             lives.enter_context(start_driver(msgspec.structs.replace(life, name=name, seed=index)))
@@ -185,13 +191,13 @@ def test_two_processes_keep_one_rate(tmp_path: Path, lives: ExitStack) -> None:
         assert [end_of(process).code for process in processes] == [0, 0]
         arrivals = sorted(float(str(job["received_at_unix"])) for job in emulator.jobs())
         assert len(arrivals) == 20
-        assert min(later - first for first, later in zip(arrivals, arrivals[5:], strict=False)) >= 1.0
+        assert min(later - first for first, later in zip(arrivals, arrivals[10:], strict=False)) >= 1.0
         assert "429" not in emulator.truth()["calls"]["by_status"]
 
 
 def test_two_processes_keep_one_limit_of_jobs(tmp_path: Path, lives: ExitStack) -> None:
     """With three jobs at most, both together never have four at the provider."""
-    fields = {"options": "simulator,settle=0.3,rows=1,jobs=3", "steps": 1, "rows": 8}
+    fields: dict[str, Any] = {"options": "simulator,settle=0.3,rows=1,jobs=3", "steps": 1, "rows": 8}
     with stage(IONQ, tmp_path, settings=replace(QUICK, execute="0.1..0.2"), **fields) as (emulator, life):
         lives_of_two = [msgspec.structs.replace(life, name=name) for name in ("one", "two")]
         processes = [lives.enter_context(start_driver(one)) for one in lives_of_two]
@@ -204,7 +210,7 @@ def test_two_processes_keep_one_limit_of_jobs(tmp_path: Path, lives: ExitStack) 
 def test_a_killed_process_holds_nobody_up(tmp_path: Path, lives: ExitStack) -> None:
     """Killed while it sent, with as much at the provider as both may have: another run begins all the same."""
     options = "simulator,settle=0.3,rows=1,jobs=2"
-    with stage(IONQ, tmp_path, settings=replace(QUICK, accept_delay="0.5"), options=options, steps=1) as (
+    with stage(IONQ, tmp_path, settings=replace(QUICK, accept_delay="0.2"), options=options, steps=1) as (
         emulator,
         life,
     ):
@@ -227,13 +233,15 @@ def most_at_once(jobs: list[dict[str, Any]]) -> int:
 
 def test_ctrl_c_leaves_nothing_to_pay_twice(tmp_path: Path, lives: ExitStack) -> None:
     """Stopped with jobs at the provider: over within 5 s, with a word on resuming, which then buys only the rest."""
-    with stage(IONQ, tmp_path, settings=replace(SLOW, execute="1"), options=OPTIONS, steps=2) as (emulator, life):
+    timer = GateTimer(EXECUTE_SECONDS)
+    with stage(IONQ, tmp_path, settings=HELD_UP, timer=timer, options=OPTIONS, steps=2) as (emulator, life):
         process = lives.enter_context(start_driver(life))
         wait_for(emulator, lambda jobs: len(jobs) > 1)
         process.send_signal(signal.SIGINT)
         stopped = end_of(process)
         assert (stopped.code, stopped.seconds < 5) == (STOPPED, True), stopped.said
         assert "resume" in answer(stopped, "stopped")
+        timer.release()
         finished = end_of(lives.enter_context(start_driver(life)))
         assert finished.code == 0, finished.said
         assert answer(finished, "executed") < life.steps * life.rows

@@ -386,7 +386,8 @@ def test_a_broken_engine_is_found_out(
     [OUTAGES, FORGETFUL, REMEMBERING, LATE_LISTS, LATE_LISTS | SWALLOWED, LEFT_IN_DOUBT, SLOW_CLOCKS],
     ids=["outages", "forgetful", "remembering", "late lists", "swallowed", "left in doubt", "slow clocks"],
 )
-def test_the_unbroken_engine_passes_in_the_same_worlds(change: dict[str, object]) -> None:
+@pytest.mark.parametrize("seeds", [8, pytest.param(100, marks=pytest.mark.soak)])
+def test_the_unbroken_engine_passes_in_the_same_worlds(change: dict[str, object], seeds: int) -> None:
     """The conditions that find out these mutants are no reason to find anything by themselves."""
-    for seed in range(30):
+    for seed in range(seeds):
         assert not judge(World(seed, change=change).run())

@@ -95,7 +95,7 @@ def test_every_promise_is_kept(part: int) -> None:
 
 def test_a_world_is_the_same_again() -> None:
     """One seed gives one world, so that a failure can be looked at."""
-    for seed in range(40, 50):
+    for seed in range(40, 45):
         first, second = World(seed).run(), World(seed).run()
         assert [run.endings for run in first.runs] == [run.endings for run in second.runs]
         assert first.timeline.seconds == second.timeline.seconds
@@ -106,11 +106,11 @@ def test_a_world_is_the_same_again() -> None:
 def test_a_settle_time_below_the_accept_delay_buys_twice() -> None:
     """The simulation sees duplicates where the terms lie: resubmitting after less than acceptance takes."""
     lies = {"on_unknown": OnUnknown.RESUBMIT, "settle_seconds": 5.0, "accept_seconds": 600.0}
-    total = tally(range(40), change=lies)
-    assert sum("have the key" in line or "bought" in line for line in total.wrong) >= 8
+    total = tally(range(20), change=lies)
+    assert sum("have the key" in line or "bought" in line for line in total.wrong) >= 4
 
 
-@pytest.mark.parametrize("seeds", [50, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seeds", [25, pytest.param(500, marks=pytest.mark.soak)])
 def test_a_database_is_restored_from_a_backup(seeds: int) -> None:
     """Whatever the lost part of a run bought is taken over: no duplicate, nothing lost, the same values."""
     total = tally(range(seeds), change={"backup_at": 6.0})
@@ -118,7 +118,7 @@ def test_a_database_is_restored_from_a_backup(seeds: int) -> None:
     assert total.met["restored from a backup"] >= 0.15 * seeds
 
 
-@pytest.mark.parametrize("seeds", [30, pytest.param(300, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seeds", [15, pytest.param(300, marks=pytest.mark.soak)])
 def test_holding_needs_no_settle_time(seeds: int) -> None:
     """What is held is never bought twice, though acceptance takes a day and nothing is waited for."""
     patience = {"on_unknown": OnUnknown.HOLD, "settle_seconds": 0.5, "accept_seconds": DAY}

@@ -89,14 +89,14 @@ def test_a_server_that_asks_to_wait_is_left_alone(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("most_jobs", [10, 1000])
 def test_an_outage_does_not_multiply_the_calls(sandbox: Sandbox, most_jobs: int) -> None:
-    """An hour without the server, and 1,000 jobs waiting: at most a tenth more submissions and questions than jobs."""
+    """An hour without the server, and 400 jobs waiting: at most a hundred more submissions and questions than jobs."""
     sandbox.provider.run_seconds = itertools.cycle([5.0, 60.0, 20.0]).__next__
     sandbox.provider.outages = ((5.0, 3605.0),)
-    run_rows(sandbox, 1000, terms=terms_with(most_jobs=most_jobs))
+    run_rows(sandbox, 400, terms=terms_with(most_jobs=most_jobs))
     calls = sandbox.provider.calls
     # Without the outage there is one submission per job, and no question at all.
-    assert calls["submit"] + calls["availability"] + calls["find"] <= 1100
-    assert sandbox.loop.time() < 3605.0 + 1.1 * 1000 * (5.0 + 60.0 + 20.0) / 3 / 10
+    assert calls["submit"] + calls["availability"] + calls["find"] <= 500
+    assert sandbox.loop.time() < 3605.0 + 1.1 * 400 * (5.0 + 60.0 + 20.0) / 3 / 10
 
 
 def test_a_closed_backend_is_asked_once_a_minute(sandbox: Sandbox) -> None:

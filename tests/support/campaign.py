@@ -20,6 +20,7 @@ from vendors import Vendor, VendorEmulator, completed_rows
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.ports.clock import WallClock
 from qorch.stores import open_store
+from qorch_providers.emulators.kit.clock import Timer
 
 DRIVER = Path(__file__).parent / "life_driver.py"
 KILLED = -9
@@ -112,10 +113,12 @@ class Tally:
 
 
 @contextmanager
-def stage(vendor: Vendor, folder: Path, *, settings: Any = None, **fields: Any) -> Iterator[tuple[Any, Life]]:
+def stage(
+    vendor: Vendor, folder: Path, *, settings: Any = None, timer: Timer | None = None, **fields: Any
+) -> Iterator[tuple[Any, Life]]:
     """An emulator, and a life that works on it with a database of its own; without ``settings`` a quick one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with vendor.start(settings or vendor.quick) as emulator:
+    with vendor.start(settings or vendor.quick, timer=timer) as emulator:
         given = {"vendor": vendor.name, "db": str(folder / "q.db"), "root": emulator.root, "options": vendor.options}
         yield emulator, Life(**given | fields)
 

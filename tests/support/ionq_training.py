@@ -13,8 +13,8 @@ from train_process import start as start_command
 
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 
-TRAINING = ("train", "digits", "--backend", "ionq:simulator,settle=0.2,rows=100", "--limit", "20", "--epochs", "6",
-            "--batch-size", "8", "--shots", "64", "--seed", "3")  # fmt: skip
+TRAINING = ("train", "digits", "--backend", "ionq:simulator,settle=0.2,rows=100", "--limit", "20", "--epochs", "3",
+            "--batch-size", "4", "--shots", "64", "--seed", "3")  # fmt: skip
 SETTINGS = Settings(accept_delay="0..0.01", execute="0.02..0.1")
 
 
@@ -32,15 +32,17 @@ def command(emulator: RunningEmulator) -> tuple[str, ...]:
     return ("train", "digits", "--resume", "digits") if emulator.jobs() else TRAINING
 
 
-def disturb(db: Path, emulator: RunningEmulator, *, number: signal.Signals, seconds: float) -> tuple[int, float, str]:
-    """Start the training or go on, and send a signal once it has bought something, and then so long.
+def disturb(
+    db: Path, emulator: RunningEmulator, *, number: signal.Signals, jobs: int = 1, seconds: float = 0.0
+) -> tuple[int, float, str]:
+    """Start the training or go on, and send a signal once it has bought so many jobs, and then so long.
 
     The exit code, how long it took to end after the signal, and what it said.
     """
-    before = len(emulator.jobs())
+    enough = len(emulator.jobs()) + jobs
     process = start_command(db, *command(emulator))
     try:
-        wait_for_more(emulator, process, before)
+        wait_for_jobs(emulator, process, enough)
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -53,9 +55,9 @@ def disturb(db: Path, emulator: RunningEmulator, *, number: signal.Signals, seco
         process.communicate()
 
 
-def wait_for_more(emulator: RunningEmulator, process: Started, before: int) -> None:
-    """Until the provider has more jobs than before, or the process is over."""
+def wait_for_jobs(emulator: RunningEmulator, process: Started, enough: int) -> None:
+    """Until the provider has so many jobs, or the process is over."""
     deadline = time.monotonic() + 100
-    while len(emulator.jobs()) == before and process.poll() is None:
+    while len(emulator.jobs()) < enough and process.poll() is None:
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.01)

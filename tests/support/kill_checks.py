@@ -35,6 +35,8 @@ from qorch.ports.clock import WallClock
 from qorch.recovery import adopt_job, release_job
 from qorch.stores import open_store
 
+SHORT = MappingProxyType({"steps": 2, "rows": 4})
+"""A life of four jobs, for kills at named steps."""
 LATEST_SECONDS = 0.6
 """The latest moment of a kill; later on a slow machine, on which a whole run takes longer than that."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fault_checks import pace_of
 from vendors import Vendor
 from watched_runs import WatchedRun, check_values, watched_run, work_of
 
@@ -25,7 +26,9 @@ QUESTIONS = (
     *(f"get:{fault}" for fault in ("reset", "500", "malformed", "deep-json")),
     "results:gzip-bomb",
 )
-SCALE = 60
+SPEED = 10.0
+"""How much faster than real a run's own waits pass, and ``SCALE`` where it waits for half a minute."""
+SCALE = 60.0
 MOST_DEVICE_CALLS = 4
 """While a device is closed for 1 1/2 minutes, once it is opened: before the first job, and then once a minute."""
 
@@ -65,14 +68,16 @@ class ResultFaultChecks:
     def watch(
         self, emulator: Any, folder: Path, *, options: str = "", **more: Any
     ) -> AbstractContextManager[WatchedRun]:
-        """A run on it."""
-        return watched_run(self.vendor, emulator, folder, options=options or self.target, **more)
+        """A run on it, whose own waits pass quickly."""
+        return watched_run(self.vendor, emulator, folder, options=options or self.target, **{"scale": SPEED, **more})
 
     def check_question(self, fault: str, folder: Path) -> None:
         """Whatever happens to one poll or fetch of two jobs, both are done, and nothing is submitted again."""
+        deadline, scale = pace_of(fault)
+        options = f"{self.settling}{deadline},rows=2"
         with (
             self.start(f"{fault}@1") as emulator,
-            self.watch(emulator, folder, options=f"{self.settling},deadline=0.4,rows=2") as watched,
+            self.watch(emulator, folder, options=options, scale=scale) as watched,
         ):
             check_values(watched.run.execute(work_of(4))[0])
             assert list(watched.accepted_by_key().values()) == [1, 1]
@@ -150,7 +155,7 @@ class ResultFaultChecks:
     def check_expired_key(self, route: str, folder: Path) -> None:
         """One sentence says what to renew; with a new key the run fetches what it had paid for, and sends nothing."""
         # Both jobs are there at once, so that they are asked after by one list.
-        with self.start(execute="2") as emulator:
+        with self.start(execute="1") as emulator:
             options = f"{self.target},rows=2"
             with self.watch(emulator, folder, options=options) as watched:
                 emulator.set_faults(f"{route}:token-expiry")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
+from qorch_providers.emulators.kit.clock import Timer
 from qorch_providers.emulators.kit.running import Truth
 
 
@@ -37,6 +38,14 @@ class OpenBackend(Protocol):
         ...
 
 
+class StartEmulator(Protocol):
+    """How an emulator is started."""
+
+    def __call__(self, settings: Any, /, *, timer: Timer | None = None) -> AbstractContextManager[Any]:
+        """With these settings, and in another time than the machine's if one is given; it is stopped at the end."""
+        ...
+
+
 @dataclass(frozen=True)
 class Vendor:
     """One vendor. ``name``: of its backends and, with ``_vendor``, of the module that has this value as ``VENDOR``.
@@ -49,7 +58,7 @@ class Vendor:
     """
 
     name: str
-    start: Callable[[Any], AbstractContextManager[Any]]
+    start: StartEmulator
     quick: Any
     options: str
     environment: Callable[[str], dict[str, str]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from fast_clock import FastClock
 from vendors import Vendor, VendorEmulator
 
 import qorch
@@ -16,7 +17,6 @@ from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.job import JobState, Payload
 from qorch.model.pub import Pub
 from qorch.model.result import PubResult
-from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
 from qorch.run.run import Run
 from qorch.stores import open_store
@@ -25,22 +25,6 @@ from qorch.testing.reference import reference_parities, reference_probabilities
 
 SHOTS = 4096
 ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-
-
-class FastClock(WallClock):
-    """Waits pass ``scale`` times as fast; the wall clock is the real one, as a server's is."""
-
-    def __init__(self, scale: float) -> None:
-        """Start now."""
-        self._scale = scale
-
-    def monotonic_ns(self) -> int:
-        """Scaled nanoseconds."""
-        return round(super().monotonic_ns() * self._scale)
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait the scaled time."""
-        await super().sleep(seconds / self._scale)
 
 
 @dataclass

@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import start_python
 from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
@@ -230,21 +229,18 @@ def test_a_script_evaluates_a_saved_model(tmp_path: Path, inputs: torch.Tensor) 
     """What a user does: train in one process, `torch.save`, evaluate in another one; no database appears."""
     layer = make_layer(initial=torch.nn.init.ones_)
     torch.save(layer, tmp_path / "model.pt")
-    script = (
+    script = tmp_path / "evaluate.py"
+    script.write_text(
         "import sys, torch\n"
         "layer = torch.load(sys.argv[1], weights_only=False)\n"
         "with layer.eval_on('local'), torch.no_grad():\n"
         "    print(layer(torch.tensor([[0.25, -1.5]], dtype=torch.float64))[0].tolist())\n"
     )
     database = tmp_path / "runs.db"
-    ran = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "model.pt")],
-        env=os.environ | {"QORCH_DB": str(database)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    values = torch.tensor([json.loads(ran.stdout)], dtype=torch.float64)
+    environment = os.environ | {"QORCH_DB": str(database)}
+    process = start_python(str(script), [str(tmp_path / "model.pt")], cwd=tmp_path, environment=environment)
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    values = torch.tensor([json.loads(said)], dtype=torch.float64)
     torch.testing.assert_close(values, expected(layer, torch.tensor([[0.25, -1.5]])), atol=1e-6, rtol=0)
     assert not database.exists()

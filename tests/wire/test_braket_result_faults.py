@@ -24,7 +24,7 @@ class TestBraketResultFaults(ResultFaultChecks):
     vendor = BRAKET
     settings = FREE
     target = "garnet"
-    settling = "garnet,settle=0.2"
+    settling = "garnet,settle=10"
     slow = "garnet,settle=12,deadline=30,tokens=80000"
     settle_seconds = (0.0, 0.0)
     credentials = "aws sso login"

@@ -23,10 +23,10 @@ class TestIbmResultFaults(ResultFaultChecks):
 
     vendor = IBM
     settings = replace(QUICK, accept_delay="0", execute="0")
-    target = f"{DEVICE},settle=0.5"
-    settling = f"{DEVICE},settle=0.2"
+    target = f"{DEVICE},settle=10"
+    settling = f"{DEVICE},settle=10"
     slow = f"{DEVICE},settle=12,deadline=30"
-    settle_seconds = (0.2, 12.0)
+    settle_seconds = (10.0, 12.0)
     credentials = "look at the API key"
     device_route = "GET /{base}/backends/{name}/status"
 

@@ -22,9 +22,9 @@ class TestIonqResultFaults(ResultFaultChecks):
     vendor = IONQ
     settings = Settings()
     target = "simulator"
-    settling = "simulator,settle=0.2"
+    settling = "simulator,settle=10"
     slow = "simulator,settle=12,deadline=5"
-    settle_seconds = (0.2, 12.0)
+    settle_seconds = (10.0, 12.0)
     credentials = "IONQ_API_KEY"
     device_route = "GET /v0.4/backends/{backend}"
 
