@@ -50,8 +50,8 @@ ADD_COLUMN = '''"""Note what a run is for."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -86,7 +86,7 @@ def _execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
 def _scripts(folder: Path, *, next_one: str) -> Path:
     scripts = folder / "migrations"
     shutil.copytree(MIGRATIONS, scripts)
-    (scripts / "versions" / "0006_note.py").write_text(next_one)
+    (scripts / "versions" / "0007_note.py").write_text(next_one)
     return scripts
 
 
@@ -275,7 +275,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     _fill(path)
     before = _execute(path, "SELECT value FROM meta ORDER BY name")
     prepare_database(path, clock=WallClock(), is_claimed=_never, scripts=_scripts(tmp_path, next_one=ADD_COLUMN))
-    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0006",)]
+    assert _execute(path, "SELECT version_num FROM alembic_version") == [("0007",)]
     assert _execute(path, "SELECT run_id, note FROM runs") == [("r", "-")]
     assert _execute(path, "SELECT value FROM meta ORDER BY name") == before
     assert _execute(path, "SELECT n_rows FROM block_overview", "SELECT name FROM run_overview") == [
@@ -284,7 +284,7 @@ def test_an_older_database_is_upgraded_behind_a_backup(tmp_path: Path) -> None:
     ]
     (backup,) = tmp_path.glob("x.db.backup-*")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0006",)]
 
 
 def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
         assert store.check() == []
         assert {table: _rows(path, table) for table in tables} == {
             **before,
-            "alembic_version": [("0005",)],
+            "alembic_version": [("0006",)],
             "attempts": [(*before["attempts"][0], None, "qorch 0123456789abcdef")],
             "jobs": [(*before["jobs"][0], None, None, None)],
             "runs": [(*before["runs"][0], 1, "{}", None)],
