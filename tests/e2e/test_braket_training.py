@@ -13,13 +13,15 @@ from qorch_providers.emulators.braket import start
 
 FEW = ("--limit", "20", "--shots", "100", "--batch-size", "8")
 """Of four test images, one is 0.25."""
+MOST_SECONDS = 3_000
+"""An epoch on SV1 is some 19,000 tasks, which leave at 20 a second: at least 16 minutes."""
 
 
 def train(folder: Path, backend: str, *options: str, environment: dict[str, str]) -> dict[str, Any]:
     """``qorch train digits`` as a process of its own; its JSON report."""
     command = ["train", "digits", "--backend", backend, "--json", *options, "--db", str(folder / "runs.db")]
     process = start_python("qorch.cli.main", command, cwd=folder, environment=os.environ | environment)
-    out, err = process.communicate(timeout=900)
+    out, err = process.communicate(timeout=MOST_SECONDS)
     assert process.returncode == 0, err
     document: dict[str, Any] = json.loads(out)
     return document
@@ -49,9 +51,8 @@ def test_digits_on_a_machine_reaches_aers_accuracy(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("target", "options"), [("garnet", ()), ("sv1", FEW)])
-def test_digits_reaches_aers_accuracy(target: str, options: tuple[str, ...], tmp_path: Path) -> None:
-    """An epoch of all images on Garnet, of some on SV1, whose tasks leave at 20 a second: 19 of 20 test images."""
-    least, slack = (0.5, 0.3) if options else (0.95, 0.05)
-    compare(tmp_path, target, *options, "--epochs", "1", least=least, slack=slack)
+@pytest.mark.timeout(MOST_SECONDS + 300)
+@pytest.mark.parametrize("target", ["garnet", "sv1"])
+def test_digits_reaches_aers_accuracy(target: str, tmp_path: Path) -> None:
+    """An epoch of all images, in program sets and as a task for each row: 19 of 20 test images."""
+    compare(tmp_path, target, "--epochs", "1", least=0.95, slack=0.05)
