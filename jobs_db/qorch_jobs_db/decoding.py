@@ -123,10 +123,10 @@ def decode_job_plan(row: SqlRow) -> JobPlan:
 
 def decode_raw_result(row: SqlRow) -> RawRecord:
     """A row of raw_results. Raises StoreCorruptError if its checksum fails."""
-    is_quarantined = bool(row.is_quarantined)
     return decode_answer(
-        row.content, job_id=row.job_id, run_id=row.run_id, received_at=row.received_at, is_quarantined=is_quarantined
-    )
+        row.content, job_id=row.job_id, run_id=row.run_id, received_at=row.received_at,
+        is_quarantined=bool(row.is_quarantined), codec=row.codec,
+    )  # fmt: skip
 
 
 def decode_span(row: SqlRow) -> SpanRecord:

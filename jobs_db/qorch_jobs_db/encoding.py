@@ -36,7 +36,7 @@ from qorch.ports.records import (
     Write,
 )
 from qorch_jobs_db.blocks import encode_places, encode_result, stream_arrays
-from qorch_jobs_db.job_codec import encode_answer, encode_plan
+from qorch_jobs_db.job_codec import ANSWER_CODEC, encode_answer, encode_plan
 
 SqlValue = str | int | float | bytes | None
 Parameters = tuple[SqlValue, ...]
@@ -257,7 +257,7 @@ def _encode_answer(record: RawRecord) -> Parameters:
     received_at = time_text(record.received_at)
     content = encode_answer(record, received_at=received_at)
     is_quarantined = int(record.is_quarantined)
-    return record.job_id, record.run_id, received_at, is_quarantined, len(record.content), content
+    return record.job_id, record.run_id, received_at, is_quarantined, len(record.content), content, ANSWER_CODEC
 
 
 def _encode_span(record: SpanRecord) -> Parameters:

@@ -17,9 +17,8 @@ def test_digits_on_a_machine_reaches_aers_accuracy(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("target", "options"), [("garnet", ("--epochs", "1")), ("sv1", FEW)])
-def test_digits_reaches_aers_accuracy(target: str, options: tuple[str, ...], tmp_path: Path) -> None:
-    """An epoch of all images on Garnet, of some on SV1, whose tasks leave at 20 a second: 19 of 20 test images."""
-    least, slack = (0.5, 0.3) if options == FEW else (0.95, 0.05)
-    compare_with_aer(BRAKET, FREE, tmp_path, *options, target=target, least=least, slack=slack)
+@pytest.mark.timeout(3_300)
+@pytest.mark.parametrize("target", ["garnet", "sv1"])
+def test_digits_reaches_aers_accuracy(target: str, tmp_path: Path) -> None:
+    """An epoch of all images, in program sets and as a task for each row: 19 of 20 test images."""
+    compare_with_aer(BRAKET, FREE, tmp_path, "--epochs", "1", target=target, least=0.95, slack=0.05)

@@ -23,7 +23,7 @@ from ionq_circuits import block_of, gate_list, request_of
 from qorch.errors import InvalidResultError
 from qorch.model.job import RawResult
 from qorch.model.verification import verify_result
-from qorch_providers.braket.results.documents import RESULTS, encode_documents
+from qorch_providers.braket.results.documents import RESULTS, decode_documents, encode_documents
 from qorch_providers.braket.results.reading import read_answer
 
 SHOTS = 40
@@ -131,7 +131,7 @@ MUTATIONS = (flip, delete, insert, duplicate, edit_digit, exchange)
 
 
 def campaign(n_bodies, seed):
-    """How many of so many mutated bodies are read; what is read is what their text tells."""
+    """How many of so many mutated bodies are read: what their text tells. All of them are kept byte for byte."""
     rng = np.random.default_rng(seed)
     originals = bodies()
     accepted = 0
@@ -140,8 +140,10 @@ def campaign(n_bodies, seed):
         for _ in range(int(rng.integers(1, 4))):
             body = MUTATIONS[int(rng.integers(len(MUTATIONS)))](body, rng) or b"{"
         shape = shape_of(n_rows)
+        content = encode_documents({RESULTS: body})
+        assert decode_documents(content) == {RESULTS: body}
         try:
-            result = verify_result(shape, read_answer(shape, RawResult(encode_documents({RESULTS: body}))))
+            result = verify_result(shape, read_answer(shape, RawResult(content)))
         except InvalidResultError:
             continue
         if result.lost:

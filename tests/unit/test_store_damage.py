@@ -111,11 +111,12 @@ def test_a_changed_plan_is_never_handed_on(asked: SqlStore, statement: str) -> N
     [
         FLIP.replace("row_blocks", "raw_results").replace("result,", "content,").replace("SET result", "SET content"),
         "UPDATE raw_results SET is_quarantined = 1",
+        "UPDATE raw_results SET codec = 'zlib'",
         "UPDATE raw_results SET received_at = '2027-01-01T00:00:00.000000Z'",
     ],
 )
 def test_a_changed_answer_is_never_handed_on(asked: SqlStore, statement: str) -> None:
-    """Nor one whose time or quarantine was changed; the message names the job, and the check finds it."""
+    """Nor one whose time, quarantine or codec was changed; the message names the job, and the check finds it."""
     _damage(asked, statement)
     with pytest.raises(StoreCorruptError, match=r"answer to job 'r/0\.0\.0'"):
         asked.raw_result("r/0.0.0")

@@ -1,9 +1,11 @@
 """A database that an earlier revision really wrote, kept as a file: it opens, and keeps what it holds."""
 
+import hashlib
 import lzma
 import math
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +153,25 @@ def test_a_database_of_revision_0005_keeps_its_results_and_plans(tmp_path: Path)
         kinds = link.execute("SELECT kind, COUNT(*) FROM block_overview GROUP BY kind ORDER BY kind").fetchall()
         assert link.execute("SELECT version_num FROM alembic_version").fetchone() >= ("0008",)
     assert kinds == [("counts", 2), ("exact values", 2)]
+
+
+def test_a_database_of_revision_0005_keeps_its_paid_answers(tmp_path: Path) -> None:
+    """Answers of Braket, one of them in quarantine: written when zlib compressed them. New ones are read beside them."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0005-answers.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        *paid, held = store.jobs()
+        answers = [store.raw_result(job.job_id) for job in (*paid, held)]
+        assert [
+            (answer.is_quarantined, hashlib.sha256(answer.content).hexdigest()) for answer in answers if answer
+        ] == [
+            (False, "a9073183f91171067f718adf01b8f799575f338bba80d73b6180e1bb685a60d5"),
+            (False, "92984a63c45f49136e48423ebd73cd77137d717db6cc6b1f820f77793fff5cb0"),
+            (True, "f341aca7f5acfcdba6d3bd452f2015e61ee47b2d08986c375ea206f18b949424"),
+        ]
+        assert answers[-1] is not None
+        fetched = replace(answers[-1], content=answers[-1].content + b"more", is_quarantined=False)
+        store.write([fetched]).result()
+        assert store.raw_result(held.job_id) == fetched
+        assert store.check() == []

@@ -6,6 +6,7 @@ The value of a tag has at most 256 characters, letters, digits, spaces and ``+ -
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from urllib.parse import unquote
 
 from qorch.model.label import JobLabel
@@ -55,19 +56,17 @@ def _encode(text: str) -> str:
 def _split(name: str, value: str) -> dict[str, str]:
     """The value in tags ``name``, ``name-2``, ``name-3``, …"""
     parts = [value[start : start + MAX_VALUE] for start in range(0, len(value), MAX_VALUE)]
-    if len(parts) > MAX_TAGS_OF_TEXT:
-        return {}
-    return {_part_name(name, index): part for index, part in enumerate(parts)}
+    return {} if len(parts) > MAX_TAGS_OF_TEXT else dict(zip(_part_names(name), parts, strict=False))
 
 
-def _part_name(name: str, index: int) -> str:
-    return f"{name}-{index + 1}" if index else name
+@cache
+def _part_names(name: str) -> tuple[str, ...]:
+    return (name, *(f"{name}-{number}" for number in range(2, MAX_TAGS_OF_TEXT + 1)))
 
 
 def _decode(tags: Mapping[str, str], name: str) -> str | None:
     """The text in the tags of a name; None if there is none, or no text that ``_encode`` makes."""
-    names = [_part_name(name, index) for index in range(MAX_TAGS_OF_TEXT)]
-    value = "".join(tags.get(each, "") for each in names)
+    value = "".join([tags.get(each, "") for each in _part_names(name)])
     if _VALUE.fullmatch(value) is None:
         return None
     try:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,39 +18,69 @@ from qorch.model.arrays import ByteArray, IntArray
 from qorch.model.counts import Counts, concatenate_counts, smallest_unsigned
 from qorch_providers.counting import count_outcomes
 
-Shots = memoryview | list[list[int | str]]
-"""The shots of one executable: their text, or bits, which Amazon's own simulators write as texts."""
+Shots = memoryview | ByteArray | list[list[int | str]]
+"""The shots of one executable: their text, or bits ``(S, n)``, which Amazon's own simulators write as texts."""
 
 _NAME = b'"measurements"'
 _BEGIN = re.compile(rb"\s*:\s*(?=\[\s*\[\s*[01])")
 _END = re.compile(rb"\]\s*\]")
 _BITS: MappingProxyType[int | str, int] = MappingProxyType({0: 0, 1: 1, "0": 0, "1": 1})
+GAPS = (1, 2)
+"""How many characters can be between two digits in a text that is read by numpy: a comma, and a blank."""
+_MOST_QUBITS = 4096
 _ROWS_AT_ONCE = 1024
 _BYTES_AT_ONCE = 1 << 18
 """Rows are read in groups whose bits stay in the processor's cache."""
 
 
-def cut_shots(body: bytes) -> tuple[bytes, list[memoryview]]:
-    """A document in which every ``"measurements"`` is a number, and the texts that these numbers stand for.
+class ShotForm(NamedTuple):
+    """The form of the text of shots; ``gap`` characters are between two digits, and between two shots."""
+
+    shots: int
+    n_qubits: int
+    gap: int
+
+    @property
+    def stride(self) -> int:
+        """The characters from the beginning of a shot to that of the next."""
+        return self.n_qubits + self.gap * (self.n_qubits - 1) + 2 + self.gap
+
+    @property
+    def n_bytes(self) -> int:
+        """The length of the whole text."""
+        return self.shots * self.stride - self.gap + 2
+
+
+def find_shots(body: bytes) -> list[tuple[int, int]]:
+    """Where the texts of shots begin and end in a document.
 
     Within a string of JSON its quotes would be escaped, so that only names of fields are found.
     """
-    pieces: list[bytes] = []
-    texts: list[memoryview] = []
-    view = memoryview(body)
-    last, usual = 0, 0
+    spans: list[tuple[int, int]] = []
+    usual = 0
     at = body.find(_NAME)
     while at >= 0:
         begin = _BEGIN.match(body, at + len(_NAME))
-        if begin is None:
-            at = body.find(_NAME, at + len(_NAME))
-            continue
-        start = begin.end()
-        stop = _end_of(body, start, usual)
+        stop = at + len(_NAME)
+        if begin is not None:
+            start = begin.end()
+            stop = _end_of(body, start, usual)
+            spans.append((start, stop))
+            usual = stop - start
+        at = body.find(_NAME, stop)
+    return spans
+
+
+def cut_shots(body: bytes) -> tuple[bytes, list[memoryview]]:
+    """A document in which every ``"measurements"`` is a number, and the texts that these numbers stand for."""
+    pieces: list[bytes] = []
+    texts: list[memoryview] = []
+    view = memoryview(body)
+    last = 0
+    for start, stop in find_shots(body):
         pieces += (body[last:start], b"%d" % len(texts))
         texts.append(view[start:stop])
-        last, usual = stop, stop - start
-        at = body.find(_NAME, stop)
+        last = stop
     pieces.append(body[last:])
     return b"".join(pieces), texts
 
@@ -98,29 +129,65 @@ def _padded(n_qubits: int) -> int:
 
 
 def _read_plain(shots: Shots, order: tuple[int, ...], target: ByteArray) -> bool:
-    """Write the bits of a text without needless blanks into ``target (S, width)``; False if it is not one."""
-    n_shots, n_qubits = len(target), len(order)
-    if not isinstance(shots, memoryview) or not n_shots:
+    """Write bits, or those of a text without needless blanks, into ``target (S, width)``; False if it is not one."""
+    wanted = len(target), len(order)
+    digits: ByteArray | None = None
+    if isinstance(shots, np.ndarray):
+        digits = shots if shots.shape == wanted else None
+    elif isinstance(shots, memoryview) and all(wanted):
+        forms = (ShotForm(*wanted, gap) for gap in GAPS)
+        digits = next((read_digits(shots, form) for form in forms if form.n_bytes == len(shots)), None)
+    if digits is None:
         return False
-    text = np.frombuffer(shots, dtype=np.uint8)[1:-1]
-    for gap in (1, 2):
-        stride = n_qubits + gap * (n_qubits - 1) + 2 + gap
-        if len(text) == n_shots * stride - gap:
-            break
-    else:
-        return False
-    mask, pattern = _pattern(n_qubits, gap)
-    for start in range(0, len(text), len(pattern)):
-        part = text[start : start + len(pattern)]
-        # Comparing bytes is twice as fast as comparing arrays.
-        if (part | mask[: len(part)]).tobytes() != pattern[: len(part)]:
-            return False
-    digits = np.ndarray((n_shots, n_qubits), np.uint8, text.data, 1, (stride, 1 + gap))
-    if order == tuple(range(n_qubits)):
-        target[:, :n_qubits] = digits
+    if order == tuple(range(len(order))):
+        target[:, : len(order)] = digits
     else:
         target[:, list(order)] = digits
     return True
+
+
+def forms_of(text: memoryview) -> list[ShotForm]:
+    """The forms that a text of this length with such a first shot can have."""
+    shot_bytes = bytes(text[: 4 * _MOST_QUBITS]).find(b"]")
+    forms = []
+    for gap in GAPS if shot_bytes > 0 else ():
+        n_qubits, odd = divmod(shot_bytes - 2 + gap, 1 + gap)
+        form = ShotForm((len(text) - 2 + gap) // (shot_bytes + gap), n_qubits, gap)
+        if not odd and form.n_bytes == len(text) and min(form) > 0:
+            forms.append(form)
+    return forms
+
+
+def read_digits(text: memoryview, form: ShotForm) -> ByteArray | None:
+    """The digits ``(S, n)`` in a text, as bytes of it; None if it has another form."""
+    if len(text) != form.n_bytes:
+        return None
+    inner = np.frombuffer(text, dtype=np.uint8)[1:-1]
+    mask, pattern = _pattern(form.n_qubits, form.gap)
+    for start in range(0, len(inner), len(pattern)):
+        part = inner[start : start + len(pattern)]
+        # Comparing bytes is twice as fast as comparing arrays.
+        if (part | mask[: len(part)]).tobytes() != pattern[: len(part)]:
+            return None
+    return _digits_in(inner, form) if bytes(text[:1]) + bytes(text[-1:]) == b"[]" else None
+
+
+def write_digits(bits: ByteArray, form: ShotForm) -> list[bytes]:
+    """The texts of shots ``(T, S, n)``, 0 or 1."""
+    _, pattern = _pattern(form.n_qubits, form.gap)
+    whole = pattern * (form.shots // _ROWS_AT_ONCE + 1)
+    inner = np.frombuffer(bytearray(whole[: form.n_bytes - 2]), dtype=np.uint8)
+    digits = _digits_in(inner, form)
+    texts = []
+    for each in bits:
+        np.bitwise_or(each, ord("0"), out=digits)
+        texts.append(b"[" + inner.tobytes() + b"]")
+    return texts
+
+
+def _digits_in(inner: ByteArray, form: ShotForm) -> ByteArray:
+    """A view of the digits ``(S, n)`` in a text without its outer brackets."""
+    return np.ndarray((form.shots, form.n_qubits), np.uint8, inner.data, 1, (form.stride, 1 + form.gap))
 
 
 @lru_cache(maxsize=16)
@@ -134,7 +201,7 @@ def _pattern(n_qubits: int, gap: int) -> tuple[ByteArray, bytes]:
 def _read_any(shots: Shots, order: tuple[int, ...], target: ByteArray, *, row: int) -> None:
     """Write the bits of any other text. Raises InvalidResultError."""
     try:
-        listed = shots if isinstance(shots, list) else msgspec.json.decode(shots, type=list[list[int | str]])
+        listed = msgspec.json.decode(shots, type=list[list[int | str]]) if isinstance(shots, memoryview) else shots
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidResultError(f"row {row}: its measurements cannot be read; fetch them again") from error
     if len(listed) != len(target):

@@ -16,8 +16,8 @@ from qorch.errors import InvalidResultError
 from qorch.model.counts import Counts, concatenate_counts
 from qorch.model.job import JobResult, JobShape, LostRows, RawResult
 from qorch.model.measurement import BlockResult, BlockShape
-from qorch_providers.braket.results.documents import RESULTS, decode_documents
-from qorch_providers.braket.results.measurements import Shots, count_shots, cut_shots
+from qorch_providers.braket.results.documents import RESULTS, decode_cut
+from qorch_providers.braket.results.measurements import Shots, count_shots
 from qorch_providers.braket.results.probabilities import exact_values, read_frequencies
 from qorch_providers.braket.results.shapes import (
     GATE_MODEL,
@@ -36,6 +36,7 @@ from qorch_providers.braket.results.shapes import (
     folder_of,
     shown,
 )
+from qorch_providers.braket.results.shot_codec import ShotDocument
 from qorch_providers.counting import pack_counts
 
 _PHYSICAL = re.compile(r"measure\s+\$[0-9]")
@@ -88,7 +89,7 @@ def read_answer(shape: JobShape, raw: RawResult) -> JobResult:
     Shots that the device gives as probabilities must be whole in number (see ``read_frequencies``). Raises
     InvalidResultError, and nothing else, if anything is wrong: then no row is used.
     """
-    documents = decode_documents(raw.content)
+    documents = decode_cut(raw.content)
     try:
         if RESULTS not in documents:
             raise InvalidResultError(f"the answer has no {RESULTS}; fetch it again")
@@ -97,8 +98,8 @@ def read_answer(shape: JobShape, raw: RawResult) -> JobResult:
         raise InvalidResultError(f"job {shape.job_id}: {error}") from error
 
 
-def _read(shape: JobShape, documents: Mapping[str, bytes]) -> JobResult:
-    body, texts = cut_shots(documents[RESULTS])
+def _read(shape: JobShape, documents: Mapping[str, ShotDocument]) -> JobResult:
+    body, texts = documents[RESULTS]
     kind = decode_part(body, AnyResult, name=RESULTS).braket_schema_header.name
     if kind == GATE_MODEL:
         return _read_single(shape, decode_part(body, GateModelWire, name=RESULTS), texts)
@@ -127,7 +128,7 @@ def _read_single(shape: JobShape, result: GateModelWire, texts: Sequence[Shots])
 
 
 def _read_set(
-    shape: JobShape, result: SetResultWire, texts: Sequence[Shots], documents: Mapping[str, bytes]
+    shape: JobShape, result: SetResultWire, texts: Sequence[Shots], documents: Mapping[str, ShotDocument]
 ) -> JobResult:
     metadata = (
         result.task_metadata
@@ -147,7 +148,7 @@ def _read_set(
 
 
 def _find_programs(
-    result: SetResultWire, metadata: SetMetadataWire, texts: Sequence[Shots], documents: Mapping[str, bytes]
+    result: SetResultWire, metadata: SetMetadataWire, texts: Sequence[Shots], documents: Mapping[str, ShotDocument]
 ) -> Iterator[_FoundProgram]:
     """All programs, in the document itself or in documents of their own."""
     inline = [each for each in result.program_results if isinstance(each, ProgramResultWire)]
@@ -169,7 +170,7 @@ def _listed(program: ProgramResultWire) -> list[ExecutableWire]:
 
 
 def _find_rows(
-    program: ProgramResultWire, folder: str, shots: Iterator[Shots | None], documents: Mapping[str, bytes]
+    program: ProgramResultWire, folder: str, shots: Iterator[Shots | None], documents: Mapping[str, ShotDocument]
 ) -> dict[int, _AnyRow]:
     """What became of each executable, by its number."""
     source: str | SourceWire | None = program.source
@@ -191,12 +192,12 @@ def _find_rows(
     return rows
 
 
-def _decode_named(documents: Mapping[str, bytes], path: str, kind: type[Wire]) -> tuple[Wire, list[memoryview]]:
+def _decode_named(documents: Mapping[str, ShotDocument], path: str, kind: type[Wire]) -> tuple[Wire, Sequence[Shots]]:
     """A document that another one names, and the shots that were cut out of it."""
     if path not in documents:
         raise InvalidResultError(f"the answer lacks {path}; fetch it again")
-    body, texts = cut_shots(documents[path])
-    return decode_part(body, kind, name=path), texts
+    body, shots = documents[path]
+    return decode_part(body, kind, name=path), shots
 
 
 def _match_shots(executables: Sequence[ExecutableWire], texts: Sequence[Shots]) -> list[Shots | None]:
@@ -268,7 +269,9 @@ def _read_block(block: BlockShape, rows: Sequence[_AnyRow], *, is_debiased: bool
     pieces: list[Counts] = []
     for (order, has_shots), alike in groupby(kept, key=lambda pair: _form_of(pair[0], pair[1], n_qubits)):
         if has_shots:
-            pieces.append(count_shots([(place, row.shots) for place, row in alike if row.shots], order, shots=shots))
+            pieces.append(
+                count_shots([(place, row.shots) for place, row in alike if row.shots is not None], order, shots=shots)
+            )
         else:
             pieces += [_count_frequencies(*pair, order, shots=shots, is_debiased=is_debiased) for pair in alike]
     if not pieces:
