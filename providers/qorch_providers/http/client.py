@@ -150,21 +150,24 @@ class HttpClient:
         url = encode_url(connections.origin.url, path, query)
         if self._is_closed:
             raise RequestUnsentError(f"the connection to {connections.origin.url} is closed; open the backend again")
+        name = f"{method} {encode_path(path)}"
         body = Content(content) if isinstance(content, bytes) else content
         call = _Call(method, body, connections, secrets=self._secrets, begun_ns=self._clock.monotonic_ns())
         problem: Exception
         try:
-            async with asyncio.timeout(self._deadline_seconds) as deadline:
+            async with asyncio.timeout(self._deadline_seconds):
                 return await call.follow(url)
+        except TimeoutError:
+            kind = AnswerLostError if call.may_have_left else RequestUnsentError
+            problem = kind(f"{name}: no whole answer in {self._deadline_seconds:g} seconds")
+        except TransportError as error:
+            problem = type(error)(f"{name}: {error}")
         except (CredentialsError, BusyError, UsageError) as error:
             # The error was made in _Call and holds no secrets; the frames of its traceback do.
             problem = error.with_traceback(None)
         except Exception as error:
             told = connections.describe(error, call.secrets)
-            if isinstance(error, TimeoutError) and deadline.expired():  # aiohttp's own are TimeoutErrors, too
-                kind = AnswerLostError if call.may_have_left else RequestUnsentError
-                told = kind(f"no whole answer in {self._deadline_seconds:g} seconds")
-            problem = type(told)(f"{method} {encode_path(path)}: {told}")
+            problem = type(told)(f"{name}: {told}")
         raise problem
 
     async def aclose(self) -> None:

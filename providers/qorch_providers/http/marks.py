@@ -54,7 +54,7 @@ class Exchange:
 
 
 CURRENT: ContextVar[Exchange] = ContextVar("qorch_http_exchange")
-"""The exchange of this task; a context variable, as aiohttp passes no values of ours on to its requests."""
+"""The exchange of this task; a context variable, as httpx's transport passes no values of ours on to aiohttp."""
 
 
 class MarkedRequest(aiohttp.ClientRequest):
