@@ -156,7 +156,7 @@ def test_a_database_of_revision_0005_keeps_its_results_and_plans(tmp_path: Path)
 
 
 def test_a_database_of_revision_0005_keeps_its_paid_answers(tmp_path: Path) -> None:
-    """Answers of Braket, one of them in quarantine: written when zlib compressed them. New ones are read beside them."""
+    """Of Braket, one in quarantine, as zlib compressed them; new ones are read beside them."""
     path = tmp_path / "x.db"
     path.write_bytes(lzma.decompress((KEPT / "revision-0005-answers.db.xz").read_bytes()))
     with closing(open_store(str(path), clock=WallClock())) as store:
