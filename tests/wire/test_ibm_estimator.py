@@ -182,6 +182,7 @@ def test_how_many_rows_a_job_holds():
     asked = block(1, shots=4096)
     assert len(asked.measurement.sums.bases) == 2
     for text, most in (("resilience=0", 10_000_000 // 8192), ("resilience=2", 10_000_000 // (3 * 8192))):
+        text += ",max_time=3600"
         options = options_of(f"ibm_fez,{text}")
         found = rows_per_job(GATES, asked.measurement, device=FEZ, options=options, compiler=COMPILER, shots=4096)
         assert found == most

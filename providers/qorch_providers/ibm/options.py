@@ -233,7 +233,7 @@ def _check_combination(options: Options, *, given: frozenset[str]) -> None:
         raise UsageError("layout= names a physical qubit twice; give each qubit of the circuit one of its own")
     if options.program is IbmProgram.EXECUTOR and (options.decoupling != "off" or options.twirling != "off"):
         raise UsageError("dd= and twirling= are not done by IBM's executor; leave program=executor out")
-    if options.mode is ExecutionMode.JOB and "max_ttl_seconds" in given:
+    if options.mode is ExecutionMode.JOB and "max_ttl" in given:
         raise UsageError("max_ttl= is of sessions and batches; add mode=session or mode=batch, or leave it out")
     if options.has_fractional and options.twirling in (Twirling.GATES, Twirling.ALL):
         known = " (twirling=measure; resilience=2 twirls gates by default)" if options.mitigation else ""
