@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 from ibm_bench import IbmBench, opened
+from ibm_circuits import documents
 from ibm_vendor import environment
 from scripted_server import Request, ScriptedServer, reply, reset
 
-from qorch.errors import BusyError, InvalidResultError, JobMissingError, UnknownOutcomeError, UnreachableError
+from qorch.errors import (
+    BusyError,
+    InvalidResultError,
+    JobMissingError,
+    UnknownNameError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from qorch.model.job import RemoteState
 from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
 from qorch_providers.ibm.access import read_access
 from qorch_providers.ibm.connection import Connector
+from qorch_providers.ibm.device_watch import DeviceWatch
 from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import MOST_TAGS, JobSearch
@@ -349,3 +358,33 @@ def test_pages_are_as_large_as_ibm_allows() -> None:
     """Two hundred jobs."""
     assert PAGE_JOBS == 200
     assert MOST_GETS < MOST_TAGS
+
+
+def test_a_device_that_was_away_is_there_again() -> None:
+    """A device that IBM did not know for a while is used again as soon as it is listed: no run waits for ever."""
+    configuration, properties = documents("lagos")
+    answers = {"configuration": configuration, "properties": properties, "status": {"state": True, "status": "active"}}
+    is_away = False
+
+    def serve(request: Request) -> Any:
+        name = request.path.rpartition("/")[2]
+        if name == "backends":
+            return reply(200, {"devices": []})
+        return reply(404, {"errors": [{"code": 1007}]}) if is_away else reply(200, answers[name])
+
+    async def work(client: IbmClient) -> None:
+        async def connect() -> IbmClient:
+            return client
+
+        nonlocal is_away
+        watch = DeviceWatch(connect, parse_options("ibm_lagos"), clock=WallClock())
+        seen = await watch.look()
+        is_away = True
+        with pytest.raises(UnknownNameError, match="no device ibm_lagos, or not any more"):
+            await watch.look()
+        with pytest.raises(UnknownNameError):
+            _ = watch.device
+        is_away = False
+        assert (await watch.look()).device is watch.device is seen.device
+
+    scripted(serve, work)

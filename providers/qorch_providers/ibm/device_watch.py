@@ -63,6 +63,7 @@ class DeviceWatch:
         state, properties = await asyncio.gather(client.state(self.name), client.properties(self.name))
         if state is None:
             raise await self._note_absent(client)
+        self._absence = ""
         await self._update(client, properties or b"")
         self._looked_ns = self._clock.monotonic_ns()
         return SeenIbmDevice(self.device, state)
