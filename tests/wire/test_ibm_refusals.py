@@ -90,6 +90,19 @@ def test_both_forms_of_errors_are_read(form: str, code: object) -> None:
     assert "Job not found (code 1291)" in str(read_failure(found))
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (404, None), (410, "gone"), (410, 1291)])
+def test_what_is_gone_may_have_a_word_in_place_of_a_number(status: int, code: object) -> None:
+    """Else a job or device that is not there would be asked for again and again."""
+    assert is_missing(answer(status, code, "it is no longer in the system"))
+
+
+@pytest.mark.parametrize("body", [PAGE, b"", b'{"message": "no Route matched"}', b'{"errors": []}', b'{"errors": [{}]}'])
+def test_that_something_is_gone_is_believed_of_ibm_alone(body: bytes) -> None:
+    """A gateway answers 404 and 410 for reasons of its own."""
+    assert not is_missing(answer(404, body=body))
+    assert not is_missing(answer(410, body=body))
+
+
 def test_a_page_of_something_before_ibm_speaks_for_its_status_alone() -> None:
     """A 4xx is a refusal by what it means; that something does not exist is believed of IBM itself only."""
     assert type(read_refusal(answer(404, body=PAGE))) is RejectedError

@@ -113,8 +113,8 @@ def read_iam_failure(response: HttpResponse) -> BackendError:
 
 
 def is_missing(response: HttpResponse) -> bool:
-    """Whether IBM itself, not a gateway before it, says that the requested object does not exist."""
-    return response.status == 404 and error_code(response) is not None
+    """Whether IBM itself, not a gateway before it, says that the requested object does not exist, or no more."""
+    return response.status in (404, 410) and _is_ibms(response)
 
 
 def error_code(response: HttpResponse) -> int | None:
@@ -128,6 +128,12 @@ def error_code(response: HttpResponse) -> int | None:
         if text.isdecimal() and len(text) < 10:
             return int(text)
     return None
+
+
+def _is_ibms(response: HttpResponse) -> bool:
+    """Whether a refusal is in one of IBM's forms: with a number, a word ("gone") or a sentence of an error."""
+    wire = _read_error(response.body)
+    return error_code(response) is not None or bool(_text(wire.code) or _text(wire.message))
 
 
 def _advise(response: HttpResponse, code: int | None) -> str:
