@@ -4,8 +4,9 @@ After a POST only an answer that proves that nothing was accepted counts as refu
 is that proof, except 408 and 499, which servers send that waited too long and may have read the job. A 5xx is not, with
 any text: IBM's client repeats those, as its authors hold that safe, but gateways answer 502, 504 and 52x also after a
 job was accepted, and IBM remembers no keys, so that a second POST would be a second job. What is unknown is looked for
-by its tag, and held if no list shows it. A redirect is a proof if it says that the request belongs elsewhere (301, 307,
-308).
+by its tag, and held if no list shows it. A 403 is a refusal of the key only in IBM's own form: the firewall in front of
+the API (Cloudflare) refuses jobs by their content, with a page (qiskit issue 16047). A redirect is a proof if it says
+that the request belongs elsewhere (301, 307, 308).
 """
 
 import re
@@ -47,6 +48,10 @@ _ADVICE = MappingProxyType(
         413: "the job is too large; send fewer rows in one (rows=N)",
     }
 )
+_FIREWALL_ADVICE = (
+    "a firewall in front of IBM Quantum writes such answers, which say nothing of the key; try again later, or with"
+    " smaller jobs (rows=N), and ask IBM's support if it stays"
+)
 _USAGE_ADVICE = (
     "wait for the next period, raise the limit of the instance in IBM Cloud, or use another instance"
     f" ({INSTANCE_NAME} or instance=)"
@@ -81,7 +86,7 @@ def read_refusal(response: HttpResponse) -> BackendError:
         return UnknownOutcomeError(f"{sentence}; whether it took the job is not known")
     if response.status == 429 or code in _BUSY_CODES:
         return BusyError(sentence, retry_after_seconds=_wait(response))
-    if response.status in (401, 403):
+    if _refuses_key(response):
         return CredentialsError(f"{sentence}: {_ADVICE[response.status]}")
     if code in _CLOSED_CODES or _ASLEEP.search(_words(response)):
         return UnavailableError(sentence, retry_after_seconds=_wait(response))
@@ -91,9 +96,9 @@ def read_refusal(response: HttpResponse) -> BackendError:
 def read_failure(response: HttpResponse, *, what: str = "a question") -> BackendError:
     """The error for a call that is safe to repeat and was answered with a failure."""
     sentence = _tell(response, what)
-    if response.status in (401, 403):
+    if _refuses_key(response):
         return CredentialsError(f"{sentence}: {_ADVICE[response.status]}")
-    return BusyError(sentence, retry_after_seconds=_wait(response))
+    return BusyError(f"{sentence}{_advise_of_gateway(response)}", retry_after_seconds=_wait(response))
 
 
 def read_iam_failure(response: HttpResponse) -> BackendError:
@@ -130,6 +135,11 @@ def error_code(response: HttpResponse) -> int | None:
     return None
 
 
+def _refuses_key(response: HttpResponse) -> bool:
+    """Whether the key or its access is refused. A 403 that is not IBM's own is a firewall's, which knows no keys."""
+    return response.status == 401 or (response.status == 403 and _is_ibms(response))
+
+
 def _is_ibms(response: HttpResponse) -> bool:
     """Whether a refusal is in one of IBM's forms: with a number, a word ("gone") or a sentence of an error."""
     wire = _read_error(response.body)
@@ -141,8 +151,14 @@ def _advise(response: HttpResponse, code: int | None) -> str:
         return f": {_USAGE_ADVICE}"
     if code == _NO_DEVICE:
         return ": choose another device"
+    if response.status == 403:
+        return _advise_of_gateway(response)
     advice = _ADVICE.get(response.status)
     return f": {advice}" if advice else ""
+
+
+def _advise_of_gateway(response: HttpResponse) -> str:
+    return f": {_FIREWALL_ADVICE}" if response.status == 403 and not _is_ibms(response) else ""
 
 
 def _wait(response: HttpResponse) -> float | None:
