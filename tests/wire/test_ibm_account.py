@@ -40,6 +40,8 @@ def save(home: Path, accounts: Any) -> dict[str, str]:
         {"a": CLOUD | {"token": "a", "is_default_account": True}, "default-ibm-quantum-platform": PLATFORM},
         {"a": PLATFORM | {"token": "a"}},
         {"a": PLATFORM | {"token": "a"}, "b": PLATFORM | {"token": "b", "is_default_account": True}},
+        {"a": PLATFORM | {"token": "a"}, "b": PLATFORM | {"token": "b"}},
+        {name: PLATFORM | {"token": name, "is_default_account": True} for name in ("a", "b")},
     ],
 )
 @pytest.mark.parametrize("channel", ["", "ibm_cloud", "ibm_quantum_platform"])
