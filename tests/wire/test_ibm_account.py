@@ -12,7 +12,9 @@ from qiskit_ibm_runtime.api.utils import default_runtime_url_resolver
 from qorch.errors import CredentialsError, QorchError, UsageError
 from qorch_providers.ibm.access import read_access
 from qorch_providers.ibm.account import find_account
+from qorch_providers.ibm.instances import choose_instance
 from qorch_providers.ibm.options import parse_options
+from qorch_providers.ibm.wire.documents import IbmInstance
 
 EAST = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
 EUROPE = "crn:v1:bluemix:public:quantum-computing:eu-de:a/1:2::"
@@ -135,6 +137,16 @@ def test_what_is_missing_or_wrong_is_said(
     with pytest.raises(error, match=words) as caught:
         read_access(variables | changes, parse_options(f"ibm_fez{options}"))
     assert SECRET not in str(caught.value)
+
+
+def test_an_instance_may_have_any_name() -> None:
+    """Only a CRN is sent as a header; a name is compared, and may have letters that no header has."""
+    name = "Prüfstand  2"
+    access = read_access({"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_INSTANCE": name}, parse_options("ibm_fez"))
+    found = [IbmInstance(EUROPE, "other"), IbmInstance(EAST, name), IbmInstance(EAST, name)]
+    assert choose_instance(found, access.instance) == EAST
+    with pytest.raises(UsageError, match="2 instances, and which"):
+        choose_instance(found, "")
 
 
 def test_a_crn_without_a_region_is_said() -> None:

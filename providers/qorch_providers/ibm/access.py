@@ -72,7 +72,7 @@ def read_access(environment: Mapping[str, str], options: Options) -> IbmAccess:
         instance = ""
     if instance.startswith("crn:") and not is_crn(instance):
         raise UsageError(f"{INSTANCE_NAME} is not a whole CRN: it begins with crn:v1: and ends with ::; copy it again")
-    if instance:
+    if is_crn(instance):
         check_header_value(f"the instance ({INSTANCE_NAME})", instance)
     return IbmAccess(
         key=account.key,

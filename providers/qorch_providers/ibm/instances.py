@@ -11,6 +11,7 @@ _SHOWN = 6
 
 def choose_instance(instances: Sequence[IbmInstance], name: str) -> str:
     """The CRN. Raises UsageError, which names the instances, unless there is exactly one."""
+    instances = list({each.crn: each for each in instances}.values())  # a search may list one twice
     found = [each for each in instances if name in ("", each.name)]
     if len(found) == 1:
         return found[0].crn
