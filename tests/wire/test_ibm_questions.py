@@ -266,6 +266,7 @@ def test_a_list_that_cannot_be_read_is_busy() -> None:
         (document(1, status="Cancelled - Ran too long"), RemoteState.FAILED, False),
         (document(1, state={"status": "Cancelled", "reason_code": 1305}), RemoteState.FAILED, False),
         (document(1, state={"status": "Cancelled", "reasonCode": "1305"}), RemoteState.FAILED, False),
+        (document(1, state={"status": "Completed", "reason_code": 1305}), RemoteState.DONE, False),
         (document(1, state={"status": "Failed", "reason": "x", "reason_code": 1517}), RemoteState.FAILED, False),
         (document(1, state={"status": "Failed", "reason_code": 9999},
                   usage={"qpu_charge_time_seconds": 0, "status": "complete"}), RemoteState.FAILED, True),

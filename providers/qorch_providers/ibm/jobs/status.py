@@ -31,6 +31,7 @@ _STATES = MappingProxyType(
 _REPEATABLE = frozenset({1000, 1006, 1008, 1010, 1011, 9999})
 """Codes of IBM's own errors, which it advises to try again."""
 OVER = frozenset({RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED})
+_WITHOUT_RESULT = frozenset({RemoteState.FAILED, RemoteState.CANCELLED})
 _TOO_LONG = "cancelled - ran too long"
 _NO_TIMES = IbmTimes()
 
@@ -108,7 +109,7 @@ def describe_failure(job: IbmJobView, *, max_seconds: int) -> str | None:
 
 def _ran_too_long(job: IbmJobView) -> bool:
     status = job.status.lower()
-    return status == _TOO_LONG or (job.code == RAN_TOO_LONG and _STATES.get(status) in OVER)
+    return status == _TOO_LONG or (job.code == RAN_TOO_LONG and _STATES.get(status) in _WITHOUT_RESULT)
 
 
 async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) -> dict[str, IbmJobView]:
