@@ -153,6 +153,18 @@ def test_a_job_that_is_over_has_its_times() -> None:
         asked(bench, work)
 
 
+def test_a_key_that_may_not_read_metrics_can_be_used() -> None:
+    """An access policy may leave them out: the job is over all the same, and its results are fetched."""
+    refused = reply(403, {"errors": [{"code": 1200, "message": "You are not authorized to perform this action."}]})
+
+    async def work(client: IbmClient) -> None:
+        status = (await watch_of(client).poll(["d1"]))["d1"]
+        assert (status.state, status.started_at) == (RemoteState.DONE, None)
+
+    job = reply(200, document(1, status="Completed"))
+    scripted(lambda request: refused if request.path.endswith("/metrics") else job, work)
+
+
 @pytest.mark.parametrize("n_keys", [3, MOST_TAGS + 1])
 def test_jobs_are_found_by_their_tags(bench: IbmBench, n_keys: int) -> None:
     """A few one by one, many in the list of all; those that were made before the time are not looked for."""

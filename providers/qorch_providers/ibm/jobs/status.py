@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from qorch.errors import BusyError
+from qorch.errors import BusyError, CredentialsError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.clock import Clock
 from qorch_providers.http import ask_each, clean
@@ -75,10 +75,10 @@ class JobWatch:
         return self._memory.waited_ns(job.job_id, now_ns=self._clock.monotonic_ns()) <= self._settle_ns
 
     async def _find_times(self, job: IbmJobView) -> IbmTimes:
-        """When it ran; a question whose answer is lost is not asked again, as only reports need it."""
+        """When it ran; a question whose answer is lost or refused is not asked again, as only reports need it."""
         try:
             return await self._client.times(job.job_id)
-        except BusyError:
+        except (BusyError, CredentialsError):
             return IbmTimes(ended_at=job.ended_at)
 
 
