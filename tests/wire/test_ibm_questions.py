@@ -218,6 +218,23 @@ def test_a_list_without_filters_is_read_to_its_end(says_count: bool) -> None:
     scripted(listed(jobs, says_count=says_count), work)
 
 
+def test_a_list_that_counts_the_jobs_of_a_page_is_read_to_its_end() -> None:
+    """No paid job is overlooked behind a full page, whatever the count means."""
+    jobs = [document(number, minutes=number) for number in range(2 * PAGE_JOBS + 1)]
+
+    def answer(request: Request) -> Any:
+        offset = int(dict(request.query)["offset"])
+        page = jobs[offset : offset + PAGE_JOBS]
+        return reply(200, {"jobs": page, "count": len(page)})
+
+    async def work(client: IbmClient) -> None:
+        found = await JobSearch(client, clock=WallClock()).list_keys(since=LONG_AGO, known=())
+        assert len(found) == len(jobs)
+        assert client.calls["look"] == 3
+
+    scripted(answer, work)
+
+
 def test_the_list_of_keys_ends_at_a_known_job() -> None:
     """If it runs from new to old; if not, all of it is read."""
     jobs = [document(number, minutes=number) for number in range(35)]

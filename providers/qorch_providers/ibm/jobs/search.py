@@ -8,7 +8,7 @@ from qorch.errors import UnknownOutcomeError, UnreachableError
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.jobs.times import as_query
 from qorch_providers.ibm.labels import key_tag, read_tags
-from qorch_providers.ibm.wire.client import IbmClient
+from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
 from qorch_providers.ibm.wire.documents import IbmPage
 
 MOST_PAGES = 1000
@@ -124,9 +124,13 @@ class JobSearch:
 
 
 def _turn(reading: _Reading, page: IbmPage) -> None:
-    """Go to the next page, or to the next tag after the last one, which is empty or ends the count."""
+    """Go to the next page, or to the next tag after the last one, which is empty, or not full and ends the count.
+
+    A full page is followed by another question in any case: some lists count the jobs of a page.
+    """
     reading.offset += len(page.jobs)
-    is_last = not page.jobs or (page.count is not None and reading.offset >= page.count)
+    is_full = len(page.jobs) >= PAGE_JOBS
+    is_last = not page.jobs or (not is_full and page.count is not None and reading.offset >= page.count)
     if is_last or _has_reached(reading, page):
         reading.index += 1
         reading.offset, reading.last, reading.is_descending = 0, None, True
