@@ -390,6 +390,21 @@ def test_pages_are_as_large_as_ibm_allows() -> None:
     assert MOST_GETS < MOST_TAGS
 
 
+@pytest.mark.parametrize(("status", "error"), [(200, None), (400, None), (404, None), (503, BusyError)])
+def test_a_list_that_does_not_know_a_device_has_no_jobs_of_it(status: int, error: type[BusyError] | None) -> None:
+    """So that a name which is mistyped is told as such; a server's error says nothing, and is waited for."""
+    answer = {"jobs": [], "count": 0} if status == 200 else {"errors": [{"code": 1007, "message": "not found"}]}
+
+    async def work(client: IbmClient) -> None:
+        if error is None:
+            assert not await client.has_jobs("ibm_fex")
+            return
+        with pytest.raises(error):
+            await client.has_jobs("ibm_fex")
+
+    scripted(lambda request: reply(status, answer), work)
+
+
 def test_a_device_that_was_away_is_there_again() -> None:
     """A device that IBM did not know for a while is used again as soon as it is listed: no run waits for ever."""
     configuration, properties = documents("lagos")

@@ -70,9 +70,7 @@ class DeviceWatch:
 
     async def has_jobs(self) -> bool:
         """Whether the instance has jobs of the device, which may be there no more."""
-        client = await self._client()
-        page = await client.jobs([("backend", self.name)], offset=0, purpose="availability")
-        return bool(page.jobs)
+        return await (await self._client()).has_jobs(self.name)
 
     async def _update(self, client: IbmClient, properties: bytes) -> None:
         """Read the documents, unless they are those that were read before."""
