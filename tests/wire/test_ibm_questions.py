@@ -34,6 +34,7 @@ from qorch_providers.ibm.jobs.status import MOST_GETS, JobWatch
 from qorch_providers.ibm.labels import tags_of
 from qorch_providers.ibm.options import parse_options
 from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
+from qorch_providers.ibm.wire.documents import decode_state
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
@@ -403,6 +404,31 @@ def test_a_list_that_does_not_know_a_device_has_no_jobs_of_it(status: int, error
             await client.has_jobs("ibm_fex")
 
     scripted(lambda request: reply(status, answer), work)
+
+
+@pytest.mark.parametrize(
+    ("document", "is_active", "waiting"),
+    [
+        ({"state": True, "status": "active", "length_queue": 3, "message": "available"}, True, 3),
+        ({"state": True, "status": "internal", "length_queue": 3}, False, 3),
+        ({"state": False, "status": "active", "length_queue": 0}, False, 0),
+        ({"status": "active", "length_queue": 0}, True, 0),
+        ({"status": "maintenance", "length_queue": 0}, False, 0),
+        ({"length_queue": 7}, True, 7),
+        ({"state": True, "length_queue": None}, True, None),
+    ],
+)
+def test_a_devices_state_may_be_told_in_part(document: dict[str, Any], is_active: bool, waiting: int | None) -> None:
+    """IBM's specification requires the length of the queue only; what is not told does not close a device."""
+    found = decode_state(json.dumps(document).encode())
+    assert (found.is_active, found.waiting) == (is_active, waiting)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"<html>", b'{"state": "true"}'])
+def test_what_is_no_state_of_a_device_is_asked_again(body: bytes) -> None:
+    """Such as a page of a gateway."""
+    with pytest.raises(InvalidResultError):
+        decode_state(body)
 
 
 def test_a_device_that_was_away_is_there_again() -> None:

@@ -124,7 +124,7 @@ class _MetricsWire(msgspec.Struct):
 
 
 class _DeviceStateWire(msgspec.Struct):
-    state: bool
+    state: bool | msgspec.UnsetType = msgspec.UNSET
     status: msgspec.Raw = _NOTHING
     length_queue: msgspec.Raw = _NOTHING
 
@@ -191,10 +191,12 @@ def decode_times(body: bytes) -> IbmTimes:
 
 
 def decode_state(body: bytes) -> IbmDeviceState:
-    """The state of a device. Raises InvalidResultError."""
+    """The state of a device, of which the specification requires the queue only. Raises InvalidResultError."""
     wire = _decode(body, _DeviceStateWire)
-    status = _read(wire.status, str) or ""
-    return IbmDeviceState(wire.state and status in ("", "active"), status, _read(wire.length_queue, int))
+    status, waiting = _read(wire.status, str) or "", _read(wire.length_queue, int)
+    if wire.state is msgspec.UNSET and not status and waiting is None:
+        raise InvalidResultError("expected the state of a device, found something else")
+    return IbmDeviceState(wire.state is not False and status in ("", "active"), status, waiting)
 
 
 def decode_devices(body: bytes) -> tuple[IbmDeviceLine, ...]:
