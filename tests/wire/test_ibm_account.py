@@ -126,7 +126,28 @@ def test_the_account_in_the_terms_tells_nothing() -> None:
             UsageError,
             "not a whole CRN",
         ),
-        (None, {"QISKIT_IBM_TOKEN": SECRET, "IAM_URL": "http://iam.example.com"}, "", UsageError, "use https://iam"),
+        (
+            None,
+            {"QISKIT_IBM_TOKEN": SECRET, "IAM_URL": "http://iam.example.com"},
+            "",
+            UsageError,
+            "^IAM_URL: .*use https://iam",
+        ),
+        (
+            None,
+            {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_URL": "cloud.ibm.com"},
+            "",
+            UsageError,
+            "^QISKIT_IBM_URL: the URL .* expected https://host",
+        ),
+        (None, {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_URL": "https://[cloud"}, "", UsageError, "^QISKIT_IBM_URL: "),
+        (
+            {"a": PLATFORM | {"url": "https://x:y@cloud.ibm.com"}},
+            {},
+            "",
+            UsageError,
+            "^the url of the account 'a' in .* has a user",
+        ),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(
