@@ -322,6 +322,18 @@ def test_states_are_read_in_every_form(job: dict[str, Any], state: RemoteState, 
     scripted(answer, work)
 
 
+def test_a_failure_is_told_with_what_ibm_advises() -> None:
+    """Its reason, the next step, and the number by which IBM's documentation is searched."""
+    told = {"status": "Failed", "reason": "The QPU rz is not calibrated.", "reason_solution": "Choose another device."}
+
+    async def work(client: IbmClient) -> None:
+        status = (await watch_of(client).poll(["d1"]))["d1"]
+        assert status.error == "The QPU rz is not calibrated. Choose another device. (code 1517)"
+
+    job = reply(200, document(1, state=told | {"reason_code": 1517}))
+    scripted(lambda request: reply(200, {}) if request.path.endswith("/metrics") else job, work)
+
+
 def test_results_that_lag_are_waited_for() -> None:
     """For the settle time; then the job is held. A job that is gone is missing."""
     gone = reply(404, {"errors": [{"code": 1291, "message": "Job not found"}]})

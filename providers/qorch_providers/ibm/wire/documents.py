@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class IbmJobView:
-    """What IBM says of a job. ``status``: IBM's word. ``code``: of the reason, None if there is none.
+    """What IBM says of a job. ``status``: IBM's word. ``reason``: with what IBM advises to do about it. ``code``: of
+    the reason, None if there is none.
 
     ``charged_seconds``: of the device; None as long as IBM has not counted them.
     """
@@ -86,6 +87,7 @@ class IbmInstanceUsage:
 class _StateWire(msgspec.Struct):
     status: msgspec.Raw = _NOTHING
     reason: msgspec.Raw = _NOTHING
+    reason_solution: msgspec.Raw = _NOTHING
     reason_code: msgspec.Raw = _NOTHING
     reason_code_old: msgspec.Raw = msgspec.field(name="reasonCode", default=_NOTHING)
 
@@ -240,7 +242,7 @@ def _read_job(wire: _JobWire) -> IbmJobView:
     return IbmJobView(
         wire.id,
         status,
-        _read(state.reason, str) or "",
+        " ".join(filter(None, (_read(state.reason, str), _read(state.reason_solution, str)))),
         _code(state.reason_code) or _code(state.reason_code_old),
         _time(wire.created),
         _time(wire.ended),
