@@ -30,7 +30,7 @@ from qorch_providers.ibm.device_watch import DeviceWatch
 from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import MOST_TAGS, JobSearch
-from qorch_providers.ibm.jobs.status import MOST_GETS, JobWatch
+from qorch_providers.ibm.jobs.status import AT_ONCE, MOST_GETS, JobWatch
 from qorch_providers.ibm.labels import tags_of
 from qorch_providers.ibm.options import parse_options
 from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
@@ -132,6 +132,32 @@ def test_many_jobs_are_asked_after_by_the_list(bench: IbmBench) -> None:
         assert [found[job_id].key for job_id in ids] == [key_of(number) for number in range(30)]
 
     asked(bench, work)
+
+
+def test_a_poll_of_many_jobs_that_loses_an_answer_asks_for_the_others_by_the_list() -> None:
+    """What it saw is not asked for one by one again: else many jobs would hardly ever be polled on a bad network."""
+    jobs = {f"d{number}": document(number) for number in range(40)}
+    is_lost = True
+
+    def answer(request: Request) -> Any:
+        nonlocal is_lost
+        job_id = request.path.rpartition("/")[2]
+        if job_id == "jobs":
+            return reply(200, {"jobs": list(jobs.values()), "count": len(jobs)})
+        if job_id == "d30" and is_lost:
+            is_lost = False
+            return reply(503)
+        return reply(200, jobs[job_id])
+
+    async def work(client: IbmClient) -> None:
+        watch = watch_of(client)
+        with pytest.raises(BusyError):
+            await watch.poll(list(jobs))
+        before = client.calls["poll"]
+        assert (await watch.poll(list(jobs))).keys() == jobs.keys()
+        assert client.calls["poll"] - before <= 1 + 40 - (30 - AT_ONCE)
+
+    scripted(answer, work)
 
 
 def test_a_job_that_is_over_has_its_times() -> None:

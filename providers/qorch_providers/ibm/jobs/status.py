@@ -116,11 +116,15 @@ async def look_up(client: IbmClient, memory: JobMemory, job_ids: Sequence[str]) 
     """The jobs by id; those that IBM does not know are missing. Raises what IbmClient raises."""
     unique = list(dict.fromkeys(job_ids))
     found = await _list_jobs(client, memory, unique) if len(unique) > MOST_GETS else {}
-    rest = [job_id for job_id in unique if job_id not in found]
-    for job in await ask_each(lambda job_id: client.job(job_id, purpose="poll"), rest, at_once=AT_ONCE):
+
+    async def ask(job_id: str) -> None:
+        job = await client.job(job_id, purpose="poll")
         if job is not None:
-            found[job.job_id] = job
+            found[job_id] = job
+            # At once: if a later answer is lost, the next poll finds this job in the list.
             memory.note_seen(job)
+
+    await ask_each(ask, [job_id for job_id in unique if job_id not in found], at_once=AT_ONCE)
     return found
 
 
