@@ -14,7 +14,7 @@ from qorch_providers.ibm.access import read_access
 from qorch_providers.ibm.account import find_account
 from qorch_providers.ibm.instances import choose_instance
 from qorch_providers.ibm.options import parse_options
-from qorch_providers.ibm.wire.documents import IbmInstance
+from qorch_providers.ibm.wire.documents import IbmInstance, decode_instances
 
 EAST = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
 EUROPE = "crn:v1:bluemix:public:quantum-computing:eu-de:a/1:2::"
@@ -168,6 +168,16 @@ def test_an_instance_may_have_any_name() -> None:
     assert choose_instance(found, access.instance) == EAST
     with pytest.raises(UsageError, match="2 instances, and which"):
         choose_instance(found, "")
+
+
+def test_an_instance_without_devices_does_not_count() -> None:
+    """As for IBM's client, so that one of an old plan does not keep qorch from the only one that can be used."""
+    items = [{"crn": EAST, "name": "old", "doc": {}}, {"crn": EUROPE, "name": "new", "doc": {"extensions": {"a": 1}}}]
+    found, cursor = decode_instances(json.dumps({"items": items}).encode())
+    assert (choose_instance(found, ""), cursor) == (EUROPE, "")
+    assert choose_instance(found[:1], "") == EAST
+    with pytest.raises(UsageError, match="no instance named 'old'"):
+        choose_instance(found, "old")
 
 
 def test_a_crn_without_a_region_is_said() -> None:

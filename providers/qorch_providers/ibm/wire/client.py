@@ -217,7 +217,7 @@ async def list_instances(http: HttpClient) -> list[IbmInstance]:
     found: list[IbmInstance] = []
     cursor = ""
     for _ in range(_MOST_INSTANCE_PAGES):
-        document = {"query": _INSTANCES, "fields": ["crn", "name"]}
+        document = {"query": _INSTANCES, "fields": ["crn", "name", "doc"]}
         content = msgspec.json.encode(document | ({"search_cursor": cursor} if cursor else {}))
         response = await http.ask("POST", "/v3/resources/search", content=content, query=[("limit", "100")])
         if response.status != 200:

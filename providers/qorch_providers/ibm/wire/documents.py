@@ -69,10 +69,11 @@ class IbmDeviceLine:
 
 @dataclass(frozen=True)
 class IbmInstance:
-    """An instance of the account."""
+    """An instance of the account. ``has_devices``: whether it was given any, as what IBM's client takes has."""
 
     crn: str
     name: str
+    has_devices: bool = True
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,14 @@ class _DevicesWire(msgspec.Struct):
     devices: list[_LineWire]
 
 
+class _AllocationWire(msgspec.Struct):
+    extensions: dict[str, msgspec.Raw] = {}
+
+
 class _InstanceWire(msgspec.Struct):
     crn: str
     name: msgspec.Raw = _NOTHING
+    doc: msgspec.Raw = _NOTHING
 
 
 class _InstancesWire(msgspec.Struct):
@@ -209,7 +215,14 @@ def decode_devices(body: bytes) -> tuple[IbmDeviceLine, ...]:
 def decode_instances(body: bytes) -> tuple[tuple[IbmInstance, ...], str]:
     """A page of the account's instances, and the cursor of the next; empty on the last. Raises InvalidResultError."""
     wire = _decode(body, _InstancesWire)
-    found = tuple(IbmInstance(each.crn, _read(each.name, str) or "") for each in wire.items)
+    found = tuple(
+        IbmInstance(
+            each.crn,
+            _read(each.name, str) or "",
+            bool((_read(each.doc, _AllocationWire) or _AllocationWire()).extensions),
+        )
+        for each in wire.items
+    )
     return found, _read(wire.search_cursor, str) or ""
 
 
