@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from qorch.errors import UnknownOutcomeError, UnreachableError
+from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.jobs.times import as_query
 from qorch_providers.ibm.labels import key_tag, read_tags
@@ -53,9 +53,9 @@ class _Reading:
 class JobSearch:
     """The searches of one client.
 
-    A search that lost an answer goes on at the same page when it is asked for again: else one of many pages would
-    hardly ever end on a network that loses every second answer. ``was_moving``: whether the last search that failed had
-    read some pages before.
+    A search that lost an answer, or had a server's error for one, goes on at the same page when it is asked for again:
+    else one of many pages would hardly ever end on a network that loses every second answer. ``was_moving``: whether
+    the last search that failed had read some pages before.
     """
 
     def __init__(self, client: IbmClient, *, clock: Clock) -> None:
@@ -96,7 +96,7 @@ class JobSearch:
         try:
             while not reading.is_over:
                 await self._read_page(reading, purpose)
-        except UnreachableError:
+        except BusyError:
             self._halted = reading
             self.was_moving = reading.n_pages > before
             raise
@@ -140,6 +140,7 @@ def _has_reached(reading: _Reading, page: IbmPage) -> bool:
     """Whether a known job is on this page of a list that runs from new to old, so that older ones are known, too."""
     times = [job.created_at for job in page.jobs if job.created_at is not None]
     known = [*([reading.last] if reading.last is not None else []), *times]
-    reading.is_descending = reading.is_descending and known == sorted(known, reverse=True)
+    is_dated = len(times) == len(page.jobs)
+    reading.is_descending = reading.is_descending and is_dated and known == sorted(known, reverse=True)
     reading.last = known[-1] if known else None
     return reading.is_descending and any(job.job_id in reading.known for job in page.jobs)
