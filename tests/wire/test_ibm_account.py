@@ -43,7 +43,7 @@ def save(home: Path, accounts: Any) -> dict[str, str]:
         {"a": PLATFORM | {"token": "a"}},
         {"a": PLATFORM | {"token": "a"}, "b": PLATFORM | {"token": "b", "is_default_account": True}},
         {"a": PLATFORM | {"token": "a"}, "b": PLATFORM | {"token": "b"}},
-        {name: PLATFORM | {"token": name, "is_default_account": True} for name in ("a", "b")},
+        {"a": PLATFORM | {"is_default_account": True}, "b": CLOUD | {"is_default_account": True}},
     ],
 )
 @pytest.mark.parametrize("channel", ["", "ibm_cloud", "ibm_quantum_platform"])
