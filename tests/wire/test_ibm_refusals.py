@@ -99,6 +99,9 @@ def test_a_firewalls_page_says_nothing_of_the_key() -> None:
     assert type(read_failure(answer(403, body=PAGE))) is BusyError
     assert type(read_refusal(answer(401, body=PAGE))) is CredentialsError
     assert "firewall" not in str(read_refusal(answer(400, body=PAGE)))
+    for body in (b"", b'{"message": "Forbidden"}'):
+        assert type(read_refusal(answer(403, body=body))) is CredentialsError
+        assert type(read_failure(answer(403, body=body))) is CredentialsError
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (404, None), (410, "gone"), (410, 1291)])

@@ -4,9 +4,9 @@ After a POST only an answer that proves that nothing was accepted counts as refu
 is that proof, except 408 and 499, which servers send that waited too long and may have read the job. A 5xx is not, with
 any text: IBM's client repeats those, as its authors hold that safe, but gateways answer 502, 504 and 52x also after a
 job was accepted, and IBM remembers no keys, so that a second POST would be a second job. What is unknown is looked for
-by its tag, and held if no list shows it. A 403 is a refusal of the key only in IBM's own form: the firewall in front of
-the API (Cloudflare) refuses jobs by their content, with a page (qiskit issue 16047). A redirect is a proof if it says
-that the request belongs elsewhere (301, 307, 308).
+by its tag, and held if no list shows it. A 403 with a page says nothing of the key: the firewall in front of the API
+(Cloudflare) refuses jobs by their content (qiskit issue 16047). A redirect is a proof if it says that the request
+belongs elsewhere (301, 307, 308).
 """
 
 import re
@@ -136,8 +136,14 @@ def error_code(response: HttpResponse) -> int | None:
 
 
 def _refuses_key(response: HttpResponse) -> bool:
-    """Whether the key or its access is refused. A 403 that is not IBM's own is a firewall's, which knows no keys."""
-    return response.status == 401 or (response.status == 403 and _is_ibms(response))
+    """Whether the key or its access is refused. A 403 with a page is a firewall's, which knows no keys."""
+    return response.status == 401 or (response.status == 403 and not _is_page(response))
+
+
+def _is_page(response: HttpResponse) -> bool:
+    """Whether an answer is a text or a page of HTML, where a service writes an object of JSON."""
+    body = response.body.strip()
+    return bool(body) and not body.startswith(b"{")
 
 
 def _is_ibms(response: HttpResponse) -> bool:
@@ -158,7 +164,7 @@ def _advise(response: HttpResponse, code: int | None) -> str:
 
 
 def _advise_of_gateway(response: HttpResponse) -> str:
-    return f": {_FIREWALL_ADVICE}" if response.status == 403 and not _is_ibms(response) else ""
+    return f": {_FIREWALL_ADVICE}" if response.status == 403 and _is_page(response) else ""
 
 
 def _wait(response: HttpResponse) -> float | None:
