@@ -300,6 +300,31 @@ def test_a_search_that_lost_an_answer_goes_on_at_its_page(trouble: Any) -> None:
     assert offsets == [0, 10, 10, 20, 20, 30, 30]
 
 
+def test_a_short_search_between_does_not_undo_a_long_one() -> None:
+    """Jobs of a run are looked for by their keys while the list of all its jobs is read, and either may fail."""
+    pages = listed([document(number, minutes=number) for number in range(35)])
+    offsets: list[int] = []
+    fails = iter([False, False, True, True, False])
+
+    def answer(request: Request) -> Any:
+        query = dict(request.query)
+        if "tags" not in query:
+            offsets.append(int(query["offset"]))
+        return reply(503) if next(fails, False) else pages(request)
+
+    async def work(client: IbmClient) -> None:
+        search = JobSearch(client, clock=WallClock())
+        with pytest.raises(BusyError):
+            await search.list_keys(since=LONG_AGO, known=())
+        with pytest.raises(BusyError):
+            await search.find([key_of(1)], since=LONG_AGO)
+        assert await search.find([key_of(1)], since=LONG_AGO) == {key_of(1): "d1"}
+        assert len(await search.list_keys(since=LONG_AGO, known=())) == 35
+
+    scripted(answer, work)
+    assert offsets == [0, 10, 20, 20, 30]
+
+
 def test_a_list_that_cannot_be_read_is_busy() -> None:
     """Nothing is said of any job."""
     bodies = (b"<html>", b"{}", b'{"jobs": [{"status": "Queued"}]}', b'{"jobs": [{"id": "a/b", "status": "Queued"}]}')

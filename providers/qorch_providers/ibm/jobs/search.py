@@ -97,15 +97,18 @@ class JobSearch:
             while not reading.is_over:
                 await self._read_page(reading, purpose)
         except BusyError:
-            self._halted = reading
+            if reading.n_pages or self._halted is None:
+                self._halted = reading
             self.was_moving = reading.n_pages > before
             raise
         return reading.by_key
 
     def _take_up(self, wanted: _Reading) -> _Reading:
-        halted, self._halted = self._halted, None
-        is_fresh = halted is not None and wanted.begun_ns - halted.begun_ns < _KEPT_NS
-        return halted if halted is not None and is_fresh and halted.is_same(wanted) else wanted
+        halted = self._halted
+        if halted is None or not halted.is_same(wanted):
+            return wanted
+        self._halted = None
+        return halted if wanted.begun_ns - halted.begun_ns < _KEPT_NS else wanted
 
     async def _read_page(self, reading: _Reading, purpose: str) -> None:
         tag = reading.tags[reading.index]
