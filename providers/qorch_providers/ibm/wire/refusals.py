@@ -34,7 +34,8 @@ _NO_DEVICE = 1007
 _USAGE = re.compile(r"usage|quota|limit|allocation", re.IGNORECASE)
 _ASLEEP = re.compile(
     r"(?:under|in|for|scheduled) maintenance|maintenance (?:window|mode)"
-    r"|\b(?:backend|device|system|qpu)\b.{0,60}(?:\bunavailable\b|\bnot available\b|\boffline\b|\bpaused\b)",
+    r"|\b(?:backend|device|system|qpu)\b.{0,60}(?:\bunavailable\b|\bnot available\b|\boffline\b|\bpaused\b)"
+    r"(?!\s+(?:in|on|for|to|with|under)\s+(?:this|that|your)\b)",  # a plan or region without it has it never
     re.IGNORECASE | re.DOTALL,
 )
 _KEY_ADVICE = f"look at the API key ({TOKEN_NAME}, or the saved account): is it whole, and not deleted?"
