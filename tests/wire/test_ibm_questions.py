@@ -17,6 +17,7 @@ from qorch.errors import (
     BusyError,
     InvalidResultError,
     JobMissingError,
+    RejectedError,
     UnknownNameError,
     UnknownOutcomeError,
 )
@@ -447,6 +448,30 @@ def test_what_a_call_carries_is_the_clients() -> None:
     assert job.headers["authorization"] == "Bearer a-token-of-iam"
     assert "emulator" not in json.dumps(dict(job.headers))
     assert job.target == "/experimental/api/v1/jobs/d1?exclude_params=true"
+
+
+def test_a_backend_that_is_closed_while_its_instance_is_searched_stays_closed() -> None:
+    """No connection is opened that nobody closes."""
+
+    async def main() -> None:
+        is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def answer_late(writer: asyncio.StreamWriter) -> None:
+            is_asked.set()
+            await may_answer.wait()
+            await reply(200, {"items": [{"crn": CRN, "name": "first"}]})(writer)
+
+        async with ScriptedServer(lambda request: TOKEN if "identity" in request.path else answer_late) as server:
+            options = parse_options("ibm_lagos")
+            connector = Connector(read_access(environment(server.url), options), options, clock=WallClock())
+            connecting = asyncio.create_task(connector.connect())
+            await is_asked.wait()
+            await connector.close()
+            may_answer.set()
+            with pytest.raises(RejectedError, match="is closed"):
+                await connecting
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_pages_are_as_large_as_ibm_allows() -> None:
