@@ -3,47 +3,29 @@
 import asyncio
 import datetime
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from ibm_bench import IbmBench, opened
-from ibm_circuits import documents
-from ibm_vendor import environment
+from ibm_client import CRN, LONG_AGO, TOKEN, asked, connected, document, key_of, scripted, watch_of
 from scripted_server import Request, ScriptedServer, reply, reset
 
 from qorch.errors import (
     BusyError,
     InvalidResultError,
     JobMissingError,
-    RejectedError,
-    UnknownNameError,
     UnknownOutcomeError,
 )
 from qorch.model.job import RemoteState
 from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
-from qorch_providers.ibm.access import read_access
-from qorch_providers.ibm.connection import Connector
-from qorch_providers.ibm.device_watch import DeviceWatch
 from qorch_providers.ibm.jobs.collection import ResultCollector
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import MOST_TAGS, JobSearch
-from qorch_providers.ibm.jobs.status import AT_ONCE, MOST_GETS, JobWatch
+from qorch_providers.ibm.jobs.status import MOST_GETS
 from qorch_providers.ibm.labels import tags_of
-from qorch_providers.ibm.options import parse_options
 from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
-from qorch_providers.ibm.wire.documents import decode_state
-
-LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
-TOKEN = reply(200, {"access_token": "a-token-of-iam", "expires_in": 3600})
-
-
-def key_of(number: int) -> str:
-    """A key of 64 digits."""
-    return f"{number:064x}"
 
 
 @pytest.fixture
@@ -51,53 +33,6 @@ def bench() -> Iterator[IbmBench]:
     """An emulator whose jobs stay in the queue."""
     with opened(faults="post:stuck") as made:
         yield made
-
-
-@asynccontextmanager
-async def connected(root: str, crn: str) -> AsyncIterator[IbmClient]:
-    """A client of an instance."""
-    options = parse_options(f"ibm_lagos,instance={crn}")
-    connector = Connector(read_access(environment(root), options), options, clock=WallClock())
-    try:
-        yield await connector.connect()
-    finally:
-        await connector.close()
-
-
-def asked(bench: IbmBench, work: Callable[[IbmClient], Any]) -> Any:
-    """Run with a client of the emulator."""
-
-    async def main() -> Any:
-        async with connected(bench.emulator.root, bench.emulator.crns["first"]) as client:
-            return await work(client)
-
-    return asyncio.run(main())
-
-
-def scripted(answer: Callable[[Request], Any], work: Callable[[IbmClient], Any]) -> Any:
-    """Run with a client of a server that answers like this, once it has its token."""
-
-    async def main() -> Any:
-        def serve(request: Request) -> Any:
-            return TOKEN if request.path == "/identity/token" else answer(request)
-
-        async with ScriptedServer(serve) as server, connected(server.url, CRN) as client:
-            return await work(client)
-
-    return asyncio.run(main())
-
-
-def watch_of(client: IbmClient, memory: JobMemory | None = None, *, settle_seconds: float = 1.0) -> JobWatch:
-    """What polls."""
-    memory = memory or JobMemory()
-    return JobWatch(client, memory, clock=WallClock(), settle_seconds=settle_seconds, max_seconds=600)
-
-
-def document(number: int, *, status: str = "Queued", minutes: float = 0.0, **fields: Any) -> dict[str, Any]:
-    """A job in IBM's words, made so many minutes before a time."""
-    made = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC) - datetime.timedelta(minutes=minutes)
-    return {"id": f"d{number}", "state": {"status": status}, "status": status, "created": made.isoformat(),
-            "tags": tags_of(key_of(number), JobLabel(f"job-{number}"))} | fields  # fmt: skip
 
 
 def test_a_few_jobs_are_asked_after_one_by_one(bench: IbmBench) -> None:
@@ -134,32 +69,6 @@ def test_many_jobs_are_asked_after_by_the_list(bench: IbmBench) -> None:
     asked(bench, work)
 
 
-def test_a_poll_of_many_jobs_that_loses_an_answer_asks_for_the_others_by_the_list() -> None:
-    """What it saw is not asked for one by one again: else many jobs would hardly ever be polled on a bad network."""
-    jobs = {f"d{number}": document(number) for number in range(40)}
-    is_lost = True
-
-    def answer(request: Request) -> Any:
-        nonlocal is_lost
-        job_id = request.path.rpartition("/")[2]
-        if job_id == "jobs":
-            return reply(200, {"jobs": list(jobs.values()), "count": len(jobs)})
-        if job_id == "d30" and is_lost:
-            is_lost = False
-            return reply(503)
-        return reply(200, jobs[job_id])
-
-    async def work(client: IbmClient) -> None:
-        watch = watch_of(client)
-        with pytest.raises(BusyError):
-            await watch.poll(list(jobs))
-        before = client.calls["poll"]
-        assert (await watch.poll(list(jobs))).keys() == jobs.keys()
-        assert client.calls["poll"] - before <= 1 + 40 - (30 - AT_ONCE)
-
-    scripted(answer, work)
-
-
 def test_a_job_that_is_over_has_its_times() -> None:
     """From its metrics, which are asked for once it is over; if they are lost, only a report lacks them."""
     with opened() as bench:
@@ -178,18 +87,6 @@ def test_a_job_that_is_over_has_its_times() -> None:
             assert (later.state, later.started_at) == (RemoteState.DONE, None)
 
         asked(bench, work)
-
-
-def test_a_key_that_may_not_read_metrics_can_be_used() -> None:
-    """An access policy may leave them out: the job is over all the same, and its results are fetched."""
-    refused = reply(403, {"errors": [{"code": 1200, "message": "You are not authorized to perform this action."}]})
-
-    async def work(client: IbmClient) -> None:
-        status = (await watch_of(client).poll(["d1"]))["d1"]
-        assert (status.state, status.started_at) == (RemoteState.DONE, None)
-
-    job = reply(200, document(1, status="Completed"))
-    scripted(lambda request: refused if request.path.endswith("/metrics") else job, work)
 
 
 @pytest.mark.parametrize("n_keys", [3, MOST_TAGS + 1])
@@ -375,18 +272,6 @@ def test_states_are_read_in_every_form(job: dict[str, Any], state: RemoteState, 
     scripted(answer, work)
 
 
-def test_a_failure_is_told_with_what_ibm_advises() -> None:
-    """Its reason, the next step, and the number by which IBM's documentation is searched."""
-    told = {"status": "Failed", "reason": "The QPU rz is not calibrated.", "reason_solution": "Choose another device."}
-
-    async def work(client: IbmClient) -> None:
-        status = (await watch_of(client).poll(["d1"]))["d1"]
-        assert status.error == "The QPU rz is not calibrated. Choose another device. (code 1517)"
-
-    job = reply(200, document(1, state=told | {"reason_code": 1517}))
-    scripted(lambda request: reply(200, {}) if request.path.endswith("/metrics") else job, work)
-
-
 def test_results_that_lag_are_waited_for() -> None:
     """For the settle time; then the job is held. A job that is gone is missing."""
     gone = reply(404, {"errors": [{"code": 1291, "message": "Job not found"}]})
@@ -450,101 +335,7 @@ def test_what_a_call_carries_is_the_clients() -> None:
     assert job.target == "/experimental/api/v1/jobs/d1?exclude_params=true"
 
 
-def test_a_backend_that_is_closed_while_its_instance_is_searched_stays_closed() -> None:
-    """No connection is opened that nobody closes."""
-
-    async def main() -> None:
-        is_asked, may_answer = asyncio.Event(), asyncio.Event()
-
-        async def answer_late(writer: asyncio.StreamWriter) -> None:
-            is_asked.set()
-            await may_answer.wait()
-            await reply(200, {"items": [{"crn": CRN, "name": "first"}]})(writer)
-
-        async with ScriptedServer(lambda request: TOKEN if "identity" in request.path else answer_late) as server:
-            options = parse_options("ibm_lagos")
-            connector = Connector(read_access(environment(server.url), options), options, clock=WallClock())
-            connecting = asyncio.create_task(connector.connect())
-            await is_asked.wait()
-            await connector.close()
-            may_answer.set()
-            with pytest.raises(RejectedError, match="is closed"):
-                await connecting
-
-    asyncio.run(asyncio.wait_for(main(), 60))
-
-
 def test_pages_are_as_large_as_ibm_allows() -> None:
     """Two hundred jobs."""
     assert PAGE_JOBS == 200
     assert MOST_GETS < MOST_TAGS
-
-
-@pytest.mark.parametrize(("status", "error"), [(200, None), (400, None), (404, None), (503, BusyError)])
-def test_a_list_that_does_not_know_a_device_has_no_jobs_of_it(status: int, error: type[BusyError] | None) -> None:
-    """So that a name which is mistyped is told as such; a server's error says nothing, and is waited for."""
-    answer = {"jobs": [], "count": 0} if status == 200 else {"errors": [{"code": 1007, "message": "not found"}]}
-
-    async def work(client: IbmClient) -> None:
-        if error is None:
-            assert not await client.has_jobs("ibm_fex")
-            return
-        with pytest.raises(error):
-            await client.has_jobs("ibm_fex")
-
-    scripted(lambda request: reply(status, answer), work)
-
-
-@pytest.mark.parametrize(
-    ("document", "is_active", "waiting"),
-    [
-        ({"state": True, "status": "active", "length_queue": 3, "message": "available"}, True, 3),
-        ({"state": True, "status": "internal", "length_queue": 3}, False, 3),
-        ({"state": False, "status": "active", "length_queue": 0}, False, 0),
-        ({"status": "active", "length_queue": 0}, True, 0),
-        ({"status": "maintenance", "length_queue": 0}, False, 0),
-        ({"length_queue": 7}, True, 7),
-        ({"state": True, "length_queue": None}, True, None),
-    ],
-)
-def test_a_devices_state_may_be_told_in_part(document: dict[str, Any], is_active: bool, waiting: int | None) -> None:
-    """IBM's specification requires the length of the queue only; what is not told does not close a device."""
-    found = decode_state(json.dumps(document).encode())
-    assert (found.is_active, found.waiting) == (is_active, waiting)
-
-
-@pytest.mark.parametrize("body", [b"{}", b"[]", b"<html>", b'{"state": "true"}'])
-def test_what_is_no_state_of_a_device_is_asked_again(body: bytes) -> None:
-    """Such as a page of a gateway."""
-    with pytest.raises(InvalidResultError):
-        decode_state(body)
-
-
-def test_a_device_that_was_away_is_there_again() -> None:
-    """A device that IBM did not know for a while is used again as soon as it is listed: no run waits for ever."""
-    configuration, properties = documents("lagos")
-    answers = {"configuration": configuration, "properties": properties, "status": {"state": True, "status": "active"}}
-    is_away = False
-
-    def serve(request: Request) -> Any:
-        name = request.path.rpartition("/")[2]
-        if name == "backends":
-            return reply(200, {"devices": []})
-        return reply(404, {"errors": [{"code": 1007}]}) if is_away else reply(200, answers[name])
-
-    async def work(client: IbmClient) -> None:
-        async def connect() -> IbmClient:
-            return client
-
-        nonlocal is_away
-        watch = DeviceWatch(connect, parse_options("ibm_lagos"), clock=WallClock())
-        seen = await watch.look()
-        is_away = True
-        with pytest.raises(UnknownNameError, match="no device ibm_lagos, or not any more"):
-            await watch.look()
-        with pytest.raises(UnknownNameError):
-            _ = watch.device
-        is_away = False
-        assert (await watch.look()).device is watch.device is seen.device
-
-    scripted(serve, work)
