@@ -14,7 +14,7 @@ from qorch.errors import BusyError, InvalidResultError, RejectedError, UnknownNa
 from qorch.ports.clock import WallClock
 from qorch_providers.ibm.access import read_access
 from qorch_providers.ibm.connection import Connector
-from qorch_providers.ibm.device_watch import DeviceWatch
+from qorch_providers.ibm.device_watch import LOOK_AGAIN_SECONDS, TRY_AGAIN_SECONDS, DeviceWatch
 from qorch_providers.ibm.options import parse_options
 from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.documents import decode_state
@@ -112,3 +112,36 @@ def test_a_device_that_was_away_is_there_again() -> None:
         assert (await watch.look()).device is watch.device is seen.device
 
     scripted(serve, work)
+
+
+def test_a_look_that_fails_is_not_repeated_at_once() -> None:
+    """Submissions look at a device whose calibration is old: all would wait for a server that does not answer."""
+    seconds = [0.0]
+    configuration, properties = documents("lagos")
+    answers = {"configuration": configuration, "properties": properties, "status": {"state": True, "status": "active"}}
+    is_broken = False
+
+    class SetClock(WallClock):
+        def monotonic_ns(self) -> int:
+            return round(seconds[0] * 1e9)
+
+    async def work(client: IbmClient) -> None:
+        async def connect() -> IbmClient:
+            return client
+
+        nonlocal is_broken
+        watch = DeviceWatch(connect, parse_options("ibm_lagos"), clock=SetClock())
+        await watch.look()
+        seconds[0] += LOOK_AGAIN_SECONDS + 1
+        is_broken = watch.is_old
+        with pytest.raises(BusyError):
+            await watch.look()
+        assert not watch.is_old
+        seconds[0] += TRY_AGAIN_SECONDS + 1
+        assert watch.is_old
+        is_broken = False
+        await watch.look()
+        seconds[0] += LOOK_AGAIN_SECONDS - 1
+        assert not watch.is_old
+
+    scripted(lambda request: reply(503) if is_broken else reply(200, answers[request.path.rpartition("/")[2]]), work)
