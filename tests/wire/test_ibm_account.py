@@ -12,7 +12,9 @@ from qiskit_ibm_runtime.api.utils import default_runtime_url_resolver
 from qorch.errors import CredentialsError, QorchError, UsageError
 from qorch_providers.ibm.access import read_access
 from qorch_providers.ibm.account import find_account
+from qorch_providers.ibm.instances import choose_instance
 from qorch_providers.ibm.options import parse_options
+from qorch_providers.ibm.wire.documents import IbmInstance, decode_instances
 
 EAST = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
 EUROPE = "crn:v1:bluemix:public:quantum-computing:eu-de:a/1:2::"
@@ -40,6 +42,8 @@ def save(home: Path, accounts: Any) -> dict[str, str]:
         {"a": CLOUD | {"token": "a", "is_default_account": True}, "default-ibm-quantum-platform": PLATFORM},
         {"a": PLATFORM | {"token": "a"}},
         {"a": PLATFORM | {"token": "a"}, "b": PLATFORM | {"token": "b", "is_default_account": True}},
+        {"a": PLATFORM | {"token": "a"}, "b": PLATFORM | {"token": "b"}},
+        {"a": PLATFORM | {"is_default_account": True}, "b": CLOUD | {"is_default_account": True}},
     ],
 )
 @pytest.mark.parametrize("channel", ["", "ibm_cloud", "ibm_quantum_platform"])
@@ -122,7 +126,28 @@ def test_the_account_in_the_terms_tells_nothing() -> None:
             UsageError,
             "not a whole CRN",
         ),
-        (None, {"QISKIT_IBM_TOKEN": SECRET, "IAM_URL": "http://iam.example.com"}, "", UsageError, "use https://iam"),
+        (
+            None,
+            {"QISKIT_IBM_TOKEN": SECRET, "IAM_URL": "http://iam.example.com"},
+            "",
+            UsageError,
+            "^IAM_URL: .*use https://iam",
+        ),
+        (
+            None,
+            {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_URL": "cloud.ibm.com"},
+            "",
+            UsageError,
+            "^QISKIT_IBM_URL: the URL .* expected https://host",
+        ),
+        (None, {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_URL": "https://[cloud"}, "", UsageError, "^QISKIT_IBM_URL: "),
+        (
+            {"a": PLATFORM | {"url": "https://x:y@cloud.ibm.com"}},
+            {},
+            "",
+            UsageError,
+            "^the url of the account 'a' in .* has a user",
+        ),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(
@@ -133,6 +158,26 @@ def test_what_is_missing_or_wrong_is_said(
     with pytest.raises(error, match=words) as caught:
         read_access(variables | changes, parse_options(f"ibm_fez{options}"))
     assert SECRET not in str(caught.value)
+
+
+def test_an_instance_may_have_any_name() -> None:
+    """Only a CRN is sent as a header; a name is compared, and may have letters that no header has."""
+    name = "Prüfstand  2"
+    access = read_access({"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_INSTANCE": name}, parse_options("ibm_fez"))
+    found = [IbmInstance(EUROPE, "other"), IbmInstance(EAST, name), IbmInstance(EAST, name)]
+    assert choose_instance(found, access.instance) == EAST
+    with pytest.raises(UsageError, match="2 instances, and which"):
+        choose_instance(found, "")
+
+
+def test_an_instance_without_devices_does_not_count() -> None:
+    """As for IBM's client, so that one of an old plan does not keep qorch from the only one that can be used."""
+    items = [{"crn": EAST, "name": "old", "doc": {}}, {"crn": EUROPE, "name": "new", "doc": {"extensions": {"a": 1}}}]
+    found, cursor = decode_instances(json.dumps({"items": items}).encode())
+    assert (choose_instance(found, ""), cursor) == (EUROPE, "")
+    assert choose_instance(found[:1], "") == EAST
+    with pytest.raises(UsageError, match="no instance named 'old'"):
+        choose_instance(found, "old")
 
 
 def test_a_crn_without_a_region_is_said() -> None:

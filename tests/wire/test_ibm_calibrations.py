@@ -49,6 +49,34 @@ def test_a_new_calibration_is_in_use_once_all_circuits_are_compiled_for_it():
     assert threading.main_thread() not in transpiler.threads
 
 
+def test_a_calibration_between_two_calls_leaves_no_circuit_behind():
+    """Circuits that were being compiled when it was seen are compiled for it too, before it is in use."""
+    seen = [OLD]
+    is_compiling, may_go_on = threading.Event(), threading.Event()
+
+    class Gated(LocalTranspiler):
+        def compile(self, gates, device, options):
+            is_compiling.set()
+            assert may_go_on.wait(60)
+            return super().compile(gates, device, options)
+
+    compiler = IsaCompiler(folder=None, transpiler=Gated())
+    compiled = CompiledDevice(lambda: seen[0], compiler, OPTIONS)
+
+    async def main():
+        first = asyncio.create_task(compiled.compile([GATES]))
+        assert await asyncio.to_thread(is_compiling.wait, 60)
+        seen[0] = NEW
+        second = asyncio.create_task(compiled.compile([OTHER]))
+        await asyncio.sleep(0)
+        may_go_on.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(main())
+    assert compiled.now is NEW
+    assert all(compiler.is_compiled(gates, device=NEW, options=OPTIONS) for gates in (GATES, OTHER))
+
+
 def test_a_job_that_was_planned_before_a_calibration_keeps_its_bytes():
     """Its label has the context; by it the job is encoded for the device as it was, as often as it is sent."""
     seen = [OLD]

@@ -1,8 +1,9 @@
 """IBM's circuits: what is sent has the distributions of qorch's circuits, on any layout and in any device's gates."""
 
+import msgspec
 import numpy as np
 import pytest
-from ibm_circuits import COMPILER, body_of, device_of, options_of, probabilities, read_body
+from ibm_circuits import COMPILER, body_of, device_of, documents, options_of, probabilities, read_body
 from ionq_circuits import block_of, every_gate, gate_list, random_gates, request_of
 from qiskit_ibm_runtime.utils.validations import validate_isa_circuits
 
@@ -10,6 +11,7 @@ from qorch.errors import CircuitError
 from qorch.model.gates import GATES
 from qorch.testing.reference import reference_probabilities
 from qorch_providers.ibm.circuits.transpiling import target_of
+from qorch_providers.ibm.device import read_device
 
 TARGETS = {
     "fez": ("fez", "ibm_fez", False),
@@ -115,6 +117,15 @@ def test_a_layout_that_is_too_short():
     """A layout with fewer qubits than the circuit is refused, by name."""
     with pytest.raises(CircuitError, match="layout= names 2"):
         COMPILER.compile(every_gate(), device=device_of(), options=options_of("ibm_fez,layout=3-5"))
+
+
+@pytest.mark.parametrize("properties", [b"", b"{}", b"null"])
+def test_a_device_without_a_calibration(properties):
+    """As simulators and new devices are: circuits are compiled for its gates and couplings alone."""
+    configuration, _ = documents("lagos")
+    device = read_device(msgspec.json.encode(configuration), properties)
+    isa = COMPILER.compile(gate_list(2, ("cx", (0, 1), ())), device=device, options=options_of("ibm_lagos"))
+    assert isa.n_two_qubit == 1
 
 
 def test_fractional_gates_are_used_only_if_they_are_asked_for():

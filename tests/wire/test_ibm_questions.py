@@ -11,7 +11,12 @@ from ibm_bench import IbmBench, opened
 from ibm_client import CRN, LONG_AGO, TOKEN, asked, connected, document, key_of, scripted, watch_of
 from scripted_server import Request, ScriptedServer, reply, reset
 
-from qorch.errors import BusyError, InvalidResultError, JobMissingError, UnknownOutcomeError, UnreachableError
+from qorch.errors import (
+    BusyError,
+    InvalidResultError,
+    JobMissingError,
+    UnknownOutcomeError,
+)
 from qorch.model.job import RemoteState
 from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
@@ -137,8 +142,25 @@ def test_a_list_without_filters_is_read_to_its_end(says_count: bool) -> None:
     scripted(listed(jobs, says_count=says_count), work)
 
 
+def test_a_list_that_counts_the_jobs_of_a_page_is_read_to_its_end() -> None:
+    """No paid job is overlooked behind a full page, whatever the count means."""
+    jobs = [document(number, minutes=number) for number in range(2 * PAGE_JOBS + 1)]
+
+    def answer(request: Request) -> Any:
+        offset = int(dict(request.query)["offset"])
+        page = jobs[offset : offset + PAGE_JOBS]
+        return reply(200, {"jobs": page, "count": len(page)})
+
+    async def work(client: IbmClient) -> None:
+        found = await JobSearch(client, clock=WallClock()).list_keys(since=LONG_AGO, known=())
+        assert len(found) == len(jobs)
+        assert client.calls["look"] == 3
+
+    scripted(answer, work)
+
+
 def test_the_list_of_keys_ends_at_a_known_job() -> None:
-    """If it runs from new to old; if not, all of it is read."""
+    """If it runs from new to old; if not, or if its jobs have no dates, all of it is read."""
     jobs = [document(number, minutes=number) for number in range(35)]
     mixed = [*jobs[20:], *jobs[:20]]
 
@@ -147,31 +169,58 @@ def test_the_list_of_keys_ends_at_a_known_job() -> None:
         return {"found": found, "calls": client.calls["look"]}
 
     ordered = scripted(listed(jobs), work)
+    assert scripted(listed([job | {"created": None} for job in jobs]), work)["calls"] == 4
     assert ordered["calls"] == 2
     assert ordered["found"] == {key_of(number): f"job-{number}" for number in range(20)}
     assert scripted(listed(mixed), work)["calls"] == 4
 
 
-def test_a_search_that_lost_an_answer_goes_on_at_its_page() -> None:
-    """Else one of many pages would hardly ever end on a network that loses every second answer."""
+@pytest.mark.parametrize("trouble", [reset(), reply(503), reply(429, b"", {"Retry-After": "1"}), reply(200, b"<html>")])
+def test_a_search_that_lost_an_answer_goes_on_at_its_page(trouble: Any) -> None:
+    """Else one of many pages would hardly ever end on a network or a server that fails every second time."""
     jobs = [document(number, minutes=number) for number in range(35)]
     pages = listed(jobs)
     offsets: list[int] = []
 
     def answer(request: Request) -> Any:
         offsets.append(int(dict(request.query)["offset"]))
-        return reset() if len(offsets) % 2 == 0 else pages(request)
+        return trouble if len(offsets) % 2 == 0 else pages(request)
 
     async def work(client: IbmClient) -> None:
         search = JobSearch(client, clock=WallClock())
         for _ in range(3):
-            with pytest.raises(UnreachableError):
+            with pytest.raises(BusyError):
                 await search.list_keys(since=LONG_AGO, known=())
             assert search.was_moving
         assert len(await search.list_keys(since=LONG_AGO, known=())) == 35
 
     scripted(answer, work)
     assert offsets == [0, 10, 10, 20, 20, 30, 30]
+
+
+def test_a_short_search_between_does_not_undo_a_long_one() -> None:
+    """Jobs of a run are looked for by their keys while the list of all its jobs is read, and either may fail."""
+    pages = listed([document(number, minutes=number) for number in range(35)])
+    offsets: list[int] = []
+    fails = iter([False, False, True, True, False])
+
+    def answer(request: Request) -> Any:
+        query = dict(request.query)
+        if "tags" not in query:
+            offsets.append(int(query["offset"]))
+        return reply(503) if next(fails, False) else pages(request)
+
+    async def work(client: IbmClient) -> None:
+        search = JobSearch(client, clock=WallClock())
+        with pytest.raises(BusyError):
+            await search.list_keys(since=LONG_AGO, known=())
+        with pytest.raises(BusyError):
+            await search.find([key_of(1)], since=LONG_AGO)
+        assert await search.find([key_of(1)], since=LONG_AGO) == {key_of(1): "d1"}
+        assert len(await search.list_keys(since=LONG_AGO, known=())) == 35
+
+    scripted(answer, work)
+    assert offsets == [0, 10, 20, 20, 30]
 
 
 def test_a_list_that_cannot_be_read_is_busy() -> None:
@@ -197,6 +246,7 @@ def test_a_list_that_cannot_be_read_is_busy() -> None:
         (document(1, status="Cancelled - Ran too long"), RemoteState.FAILED, False),
         (document(1, state={"status": "Cancelled", "reason_code": 1305}), RemoteState.FAILED, False),
         (document(1, state={"status": "Cancelled", "reasonCode": "1305"}), RemoteState.FAILED, False),
+        (document(1, state={"status": "Completed", "reason_code": 1305}), RemoteState.DONE, False),
         (document(1, state={"status": "Failed", "reason": "x", "reason_code": 1517}), RemoteState.FAILED, False),
         (document(1, state={"status": "Failed", "reason_code": 9999},
                   usage={"qpu_charge_time_seconds": 0, "status": "complete"}), RemoteState.FAILED, True),

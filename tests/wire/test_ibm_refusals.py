@@ -51,6 +51,9 @@ def answer(
         (400, 3458, "too many pending jobs", BusyError, "code 3458"),
         (400, 1004, "told", UnavailableError, "code 1004"),
         (400, None, "The backend ibm_fez is not available", UnavailableError, "not available"),
+        (400, None, "Backend ibm_fez is unavailable for the next hour", UnavailableError, "next hour"),
+        (400, None, "Backend ibm_fez is not available on your plan", RejectedError, "on your plan"),
+        (400, None, "The device is unavailable in this region", RejectedError, "in this region"),
         (408, None, "told", UnknownOutcomeError, "is not known"),
         (499, None, "told", UnknownOutcomeError, "is not known"),
         (500, 9999, "told", UnknownOutcomeError, "is not known"),
@@ -101,10 +104,38 @@ def test_both_forms_of_errors_are_read(form: str, code: object) -> None:
     assert "Job not found (code 1291)" in str(read_failure(found))
 
 
+def test_a_firewalls_page_says_nothing_of_the_key() -> None:
+    """It refuses some jobs by their content: that is no reason to look for another key, or to send nothing more."""
+    for error in (read_refusal(answer(403, body=PAGE)), read_failure(answer(403, body=PAGE))):
+        assert "a firewall in front of IBM Quantum" in str(error)
+        assert "QISKIT_IBM" not in str(error)
+    assert type(read_refusal(answer(403, body=PAGE))) is RejectedError
+    assert type(read_failure(answer(403, body=PAGE))) is BusyError
+    assert type(read_refusal(answer(401, body=PAGE))) is CredentialsError
+    assert "firewall" not in str(read_refusal(answer(400, body=PAGE)))
+    for body in (b"", b'{"message": "Forbidden"}'):
+        assert type(read_refusal(answer(403, body=body))) is CredentialsError
+        assert type(read_failure(answer(403, body=body))) is CredentialsError
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (404, None), (410, "gone"), (410, 1291)])
+def test_what_is_gone_may_have_a_word_in_place_of_a_number(status: int, code: object) -> None:
+    """Else a job or device that is not there would be asked for again and again."""
+    assert is_missing(answer(status, code, "it is no longer in the system"))
+
+
+@pytest.mark.parametrize(
+    "body", [PAGE, b"", b'{"message": "no Route matched"}', b'{"errors": []}', b'{"errors": [{}]}']
+)
+def test_that_something_is_gone_is_believed_of_ibm_alone(body: bytes) -> None:
+    """A gateway answers 404 and 410 for reasons of its own."""
+    assert not is_missing(answer(404, body=body))
+    assert not is_missing(answer(410, body=body))
+
+
 def test_a_page_of_something_before_ibm_speaks_for_its_status_alone() -> None:
     """A 4xx is a refusal by what it means; that something does not exist is believed of IBM itself only."""
     assert type(read_refusal(answer(404, body=PAGE))) is RejectedError
-    assert type(read_refusal(answer(403, body=PAGE))) is CredentialsError
     assert type(read_refusal(answer(504, body=PAGE))) is UnknownOutcomeError
     assert not is_missing(answer(404, body=PAGE))
 

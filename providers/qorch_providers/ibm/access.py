@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from qorch.errors import UsageError
 from qorch_providers.http import check_header_value, check_origin
-from qorch_providers.ibm.account import INSTANCE_NAME, Account, find_account
+from qorch_providers.ibm.account import INSTANCE_NAME, TOKEN_NAME, URL_NAME, Account, find_account
 from qorch_providers.ibm.options import Options
 
 CONSOLE = "https://quantum.cloud.ibm.com/workloads"
@@ -67,22 +67,33 @@ def read_access(environment: Mapping[str, str], options: Options) -> IbmAccess:
     """
     account = find_account(environment, name=options.account, channel=options.channel)
     check_header_value(f"IBM Quantum ({account.source})", account.key)
+    url = _check_url(URL_NAME if account.source == TOKEN_NAME else f"the url of the {account.source}", account.url)
     instance = options.instance or account.instance
     if instance.lower() == _AUTO:
         instance = ""
     if instance.startswith("crn:") and not is_crn(instance):
         raise UsageError(f"{INSTANCE_NAME} is not a whole CRN: it begins with crn:v1: and ends with ::; copy it again")
-    if instance:
+    if is_crn(instance):
         check_header_value(f"the instance ({INSTANCE_NAME})", instance)
     return IbmAccess(
         key=account.key,
         source=account.source,
-        url=account.url.rstrip("/"),
+        url=url,
         instance=instance,
         is_private=account.is_private,
-        iam_url=check_origin(environment.get("IAM_URL", "").strip() or _iam_url(account, instance)),
-        search_url=check_origin(environment.get("GLOBAL_SEARCH_URL", "").strip() or _search_url(account)),
+        iam_url=_check_url("IAM_URL", environment.get("IAM_URL", "").strip() or _iam_url(account, instance)),
+        search_url=_check_url(
+            "GLOBAL_SEARCH_URL", environment.get("GLOBAL_SEARCH_URL", "").strip() or _search_url(url)
+        ),
     )
+
+
+def _check_url(name: str, url: str) -> str:
+    """The URL without a slash at its end. Raises UsageError, which names where it is from."""
+    try:
+        return check_origin(url)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def _region_of(crn: str) -> str:
@@ -97,6 +108,6 @@ def _iam_url(account: Account, instance: str) -> str:
     return f"https://{'private.' if account.is_private else ''}iam.{'test.' if is_staging else ''}cloud.ibm.com"
 
 
-def _search_url(account: Account) -> str:
-    parts = urlsplit(account.url)
+def _search_url(url: str) -> str:
+    parts = urlsplit(url)
     return f"{parts.scheme}://api.global-search-tagging.{parts.hostname}"

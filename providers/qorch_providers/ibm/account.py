@@ -91,7 +91,10 @@ def _choose_named(saved: Mapping[str, _SavedWire], name: str, path: Path) -> str
 
 
 def _choose(saved: Mapping[str, _SavedWire], channel: str, usual: str) -> str | None:
-    """As the client does: by channel, else the default of all, else by the ``usual`` channel, else by usual names."""
+    """As the client does: by channel, else the default of all, else by the ``usual`` channel, else by usual names.
+
+    Of several accounts of a channel without a mark or a usual name, the client takes the last one.
+    """
     names = [name for name, account in saved.items() if account.channel != CLASSIC]
     if not channel:
         chosen = next((name for name in names if saved[name].is_default_account), None)
@@ -99,8 +102,13 @@ def _choose(saved: Mapping[str, _SavedWire], channel: str, usual: str) -> str | 
             return chosen
     wanted = next((each for each in (channel, usual) if each in _DEFAULT_NAMES), PLATFORM)
     of_channel = [name for name in names if saved[name].channel == wanted]
-    ranked = sorted(of_channel, key=lambda name: (not saved[name].is_default_account, name != _DEFAULT_NAMES[wanted]))
-    return next(iter([*ranked, *(name for name in _DEFAULT_NAMES.values() if name in names)]), None)
+    ranked = (
+        *(name for name in of_channel if saved[name].is_default_account),
+        *(name for name in of_channel if name == _DEFAULT_NAMES[wanted]),
+        *reversed(of_channel),
+        *(name for name in _DEFAULT_NAMES.values() if name in names),
+    )
+    return next(iter(ranked), None)
 
 
 def _tell_absent(saved: Mapping[str, _SavedWire], path: Path) -> str:

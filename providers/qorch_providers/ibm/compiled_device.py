@@ -36,6 +36,7 @@ class CompiledDevice:
         self._circuits: OrderedDict[bytes, GateList] = OrderedDict()
         self._planned: OrderedDict[str, IbmDevice] = OrderedDict()
         self._lock = threading.Lock()
+        self._turn = asyncio.Lock()
 
     @property
     def now(self) -> IbmDevice:
@@ -48,14 +49,17 @@ class CompiledDevice:
     async def compile(self, circuits: Sequence[GateList]) -> None:
         """Compile these circuits, and after a calibration all of before, in a thread; then the latest is in use.
 
-        Raises CircuitError for one of the circuits that cannot be compiled.
+        One call after the other: else a device would be in use for which another call's circuits are not compiled, and
+        the event loop would compile them. Raises CircuitError for one of the circuits that cannot be compiled.
         """
-        device = self._latest()
-        known = [] if device is self._in_use else list(self._circuits.values())
-        await asyncio.to_thread(self._compiler.compile_all, [*known, *circuits], device=device, options=self._options)
-        for gates in circuits:
-            _remember(self._circuits, gates.digest, gates, most=_KEPT_CIRCUITS)
-        self._in_use = device
+        async with self._turn:
+            device = self._latest()
+            known = [] if device is self._in_use else list(self._circuits.values())
+            work = [*known, *circuits]
+            await asyncio.to_thread(self._compiler.compile_all, work, device=device, options=self._options)
+            for gates in circuits:
+                _remember(self._circuits, gates.digest, gates, most=_KEPT_CIRCUITS)
+            self._in_use = device
 
     async def refresh(self) -> None:
         """After a look at the device: its latest state is in use if all circuits can be compiled for it."""

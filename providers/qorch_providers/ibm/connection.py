@@ -40,10 +40,10 @@ class Connector:
     async def connect(self) -> IbmClient:
         """The client. Raises UsageError, CredentialsError or BusyError if the instance has to be asked for."""
         async with self._lock:
-            if self._is_closed:
-                raise RejectedError("the backend is closed; open it again")
+            self._check_open()
             if self._client is None:
                 crn = self._access.crn or await self._find_instance()
+                self._check_open()
                 url = self._access.api_url(crn)
                 headers = {"service-crn": crn, "ibm-api-version": API_VERSION}
                 self._client = IbmClient(self._make_http(url, headers), url=url)
@@ -54,6 +54,10 @@ class Connector:
         self._is_closed = True
         if self._client is not None:
             await self._client.aclose()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RejectedError("the backend is closed; open it again")
 
     async def _find_instance(self) -> str:
         http = self._make_http(self._access.search_url, {})

@@ -29,7 +29,6 @@ class IbmDevice:
     name: str
     n_qubits: int
     gates: frozenset[str]
-    is_simulator: bool
     configuration: bytes
     properties: bytes
     calibration: str
@@ -45,7 +44,6 @@ class _ConfigurationWire(msgspec.Struct):
     backend_name: str
     n_qubits: int
     basis_gates: list[str]
-    simulator: bool = False
     backend_version: str = ""
     dynamic_reprate_enabled: bool = False
     rep_delay_range: list[float] | None = None
@@ -72,7 +70,6 @@ def read_device(configuration: bytes, properties: bytes, *, has_fractional: bool
         name=found.backend_name,
         n_qubits=found.n_qubits,
         gates=frozenset(found.basis_gates) - (frozenset() if has_fractional else FRACTIONAL_GATES),
-        is_simulator=found.simulator,
         configuration=configuration,
         properties=properties,
         calibration=calibration,

@@ -13,6 +13,8 @@ from qorch_providers.ibm.wire.documents import IbmDeviceState
 
 LOOK_AGAIN_SECONDS = 900.0
 """How long a calibration is taken for the latest before it is asked for again."""
+TRY_AGAIN_SECONDS = 60.0
+"""How long nothing is asked by itself after a look that failed, or while one is under way: submissions wait for it."""
 _SHOWN = 12
 
 
@@ -35,6 +37,7 @@ class DeviceWatch:
         self._clock = clock
         self._device: IbmDevice | None = None
         self._looked_ns = 0
+        self._tried_ns: int | None = None
         self._absence = ""
 
     @property
@@ -49,7 +52,10 @@ class DeviceWatch:
     @property
     def is_old(self) -> bool:
         """Whether the calibration should be asked for again."""
-        return self._clock.monotonic_ns() - self._looked_ns > LOOK_AGAIN_SECONDS * 1e9
+        now_ns = self._clock.monotonic_ns()
+        if self._tried_ns is not None and now_ns - self._tried_ns <= TRY_AGAIN_SECONDS * 1e9:
+            return False
+        return now_ns - self._looked_ns > LOOK_AGAIN_SECONDS * 1e9
 
     async def look(self) -> SeenIbmDevice:
         """The device as it is now; its calibration holds for what follows.
@@ -57,21 +63,21 @@ class DeviceWatch:
         Raises UnknownNameError if the instance has no such device, UsageError for options that it does not have,
         UnavailableError if none of the instance's devices is online and the least busy one is wanted.
         """
+        self._tried_ns = self._clock.monotonic_ns()
         client = await self._client()
         if not self.name:
             self.name = await _choose(client)
         state, properties = await asyncio.gather(client.state(self.name), client.properties(self.name))
         if state is None:
             raise await self._note_absent(client)
+        self._absence = ""
         await self._update(client, properties or b"")
         self._looked_ns = self._clock.monotonic_ns()
         return SeenIbmDevice(self.device, state)
 
     async def has_jobs(self) -> bool:
         """Whether the instance has jobs of the device, which may be there no more."""
-        client = await self._client()
-        page = await client.jobs([("backend", self.name)], offset=0, purpose="availability")
-        return bool(page.jobs)
+        return await (await self._client()).has_jobs(self.name)
 
     async def _update(self, client: IbmClient, properties: bytes) -> None:
         """Read the documents, unless they are those that were read before."""

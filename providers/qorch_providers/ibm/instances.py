@@ -10,7 +10,13 @@ _SHOWN = 6
 
 
 def choose_instance(instances: Sequence[IbmInstance], name: str) -> str:
-    """The CRN. Raises UsageError, which names the instances, unless there is exactly one."""
+    """The CRN. Raises UsageError, which names the instances, unless there is exactly one.
+
+    A search may list an instance twice, and others that have no devices (any more): those do not count beside one that
+    has.
+    """
+    unique = {each.crn: each for each in instances}.values()
+    instances = [each for each in unique if each.has_devices] or list(unique)
     found = [each for each in instances if name in ("", each.name)]
     if len(found) == 1:
         return found[0].crn

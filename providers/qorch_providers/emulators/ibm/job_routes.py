@@ -70,7 +70,7 @@ class JobRoutes:
     async def jobs(self, request: web.Request) -> web.Response:
         """List jobs, newest first unless `sort=ASC`."""
         instance = authorize(self._service, request)
-        limit, offset = _read_page(request)
+        limit, offset = _read_page(request, default=MAX_PAGE)
         found = self._service.registry.select(_read_filter(request), instance, now_unix=self._service.clock.unix())
         if request.query.get("sort", "DESC").upper() != "ASC":
             found.reverse()
@@ -235,12 +235,10 @@ def _read_filter(request: web.Request) -> JobFilter:
     )
 
 
-def _read_page(request: web.Request, *, cursor: str = "offset") -> tuple[int, int]:
-    """The limit and offset of a list. Raises UsageError."""
-    texts = (request.query.get("limit", str(_PAGE)), request.query.get(cursor, "0"))
+def _read_page(request: web.Request, *, cursor: str = "offset", default: int = _PAGE) -> tuple[int, int]:
+    """The limit and offset of a list; a limit out of range is the default, as IBM specifies. Raises UsageError."""
+    texts = (request.query.get("limit", str(default)), request.query.get(cursor, "0"))
     if not all(text.isdecimal() and len(text) < 10 for text in texts):
         raise UsageError(f"limit and {cursor} must be numbers")
     limit, offset = map(int, texts)
-    if not 1 <= limit <= MAX_PAGE:
-        raise UsageError(f"limit must be from 1 to {MAX_PAGE}, not {limit}")
-    return limit, offset
+    return limit if 1 <= limit <= MAX_PAGE else default, offset

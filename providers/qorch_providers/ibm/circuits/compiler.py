@@ -11,6 +11,7 @@ from typing import Protocol
 
 import qiskit
 
+from qorch.errors import BackendError
 from qorch.model.circuit import GateList
 from qorch_providers.ibm.circuits.isa import IsaCircuit, decode_isa
 from qorch_providers.ibm.circuits.transpiler_process import TranspilerProcess
@@ -58,6 +59,7 @@ class IsaCompiler:
         self._transpiler = transpiler or TranspilerProcess()
         self._circuits: OrderedDict[bytes, IsaCircuit] = OrderedDict()
         self._memory, self._work = threading.Lock(), threading.Lock()
+        self._is_closed = False
         self.n_compiled = 0
 
     def compile_all(self, circuits: Sequence[GateList], *, device: IbmDevice, options: Options) -> None:
@@ -68,13 +70,16 @@ class IsaCompiler:
     def compile(self, gates: GateList, *, device: IbmDevice, options: Options) -> IsaCircuit:
         """The circuit in the device's gates: at once if it was compiled before, else it takes seconds.
 
-        Raises CircuitError if it cannot be compiled, BackendError if Qiskit cannot read what the device is.
+        Raises CircuitError if it cannot be compiled, BackendError if Qiskit cannot read what the device is, or if the
+        compiler is closed and would have to compile.
         """
         key = _key(gates, device, options)
         found = self._recall(key)
         if found is not None:
             return found
         with self._work:
+            if self._is_closed:
+                raise BackendError("the backend was closed while circuits waited to be compiled; open it again")
             found = self._recall(key) or self._load_or_compile(key.hex(), gates, device, options)
         with self._memory:
             self._circuits[key] = found
@@ -87,7 +92,11 @@ class IsaCompiler:
         return self._recall(_key(gates, device, options)) is not None
 
     def close(self) -> None:
-        """End the transpiler's process. Compiled circuits stay."""
+        """End the transpiler's process. Compiled circuits stay, and those that wait in other threads are given up.
+
+        Else a program that was interrupted would not end before all of them are compiled.
+        """
+        self._is_closed = True
         with self._work:
             self._transpiler.close()
 

@@ -64,8 +64,9 @@ def target_of(device: IbmDevice, *, has_fractional: bool) -> Target:
     if configuration is None:
         raise BackendError(f"qiskit-ibm-runtime cannot read the configuration of {device.name}; try another version")
     properties = None
-    if device.properties:
-        document = msgspec.json.decode(device.properties)
+    # A device without a calibration may say so with an empty document.
+    document = msgspec.json.decode(device.properties) if device.properties else None
+    if document:
         properties = properties_from_server_data(document, use_fractional_gates=is_fractional)
     return convert_to_target(configuration, properties, include_fractional_gates=is_fractional)
 

@@ -4,11 +4,11 @@ import datetime
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from qorch.errors import UnknownOutcomeError, UnreachableError
+from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.jobs.times import as_query
 from qorch_providers.ibm.labels import key_tag, read_tags
-from qorch_providers.ibm.wire.client import IbmClient
+from qorch_providers.ibm.wire.client import PAGE_JOBS, IbmClient
 from qorch_providers.ibm.wire.documents import IbmPage
 
 MOST_PAGES = 1000
@@ -53,9 +53,9 @@ class _Reading:
 class JobSearch:
     """The searches of one client.
 
-    A search that lost an answer goes on at the same page when it is asked for again: else one of many pages would
-    hardly ever end on a network that loses every second answer. ``was_moving``: whether the last search that failed had
-    read some pages before.
+    A search that lost an answer, or had a server's error for one, goes on at the same page when it is asked for again:
+    else one of many pages would hardly ever end on a network that loses every second answer. ``was_moving``: whether
+    the last search that failed had read some pages before.
     """
 
     def __init__(self, client: IbmClient, *, clock: Clock) -> None:
@@ -96,16 +96,19 @@ class JobSearch:
         try:
             while not reading.is_over:
                 await self._read_page(reading, purpose)
-        except UnreachableError:
-            self._halted = reading
+        except BusyError:
+            if reading.n_pages or self._halted is None:
+                self._halted = reading
             self.was_moving = reading.n_pages > before
             raise
         return reading.by_key
 
     def _take_up(self, wanted: _Reading) -> _Reading:
-        halted, self._halted = self._halted, None
-        is_fresh = halted is not None and wanted.begun_ns - halted.begun_ns < _KEPT_NS
-        return halted if halted is not None and is_fresh and halted.is_same(wanted) else wanted
+        halted = self._halted
+        if halted is None or not halted.is_same(wanted):
+            return wanted
+        self._halted = None
+        return halted if wanted.begun_ns - halted.begun_ns < _KEPT_NS else wanted
 
     async def _read_page(self, reading: _Reading, purpose: str) -> None:
         tag = reading.tags[reading.index]
@@ -124,9 +127,13 @@ class JobSearch:
 
 
 def _turn(reading: _Reading, page: IbmPage) -> None:
-    """Go to the next page, or to the next tag after the last one, which is empty or ends the count."""
+    """Go to the next page, or to the next tag after the last one, which is empty, or not full and ends the count.
+
+    A full page is followed by another question in any case: some lists count the jobs of a page.
+    """
     reading.offset += len(page.jobs)
-    is_last = not page.jobs or (page.count is not None and reading.offset >= page.count)
+    is_full = len(page.jobs) >= PAGE_JOBS
+    is_last = not page.jobs or (not is_full and page.count is not None and reading.offset >= page.count)
     if is_last or _has_reached(reading, page):
         reading.index += 1
         reading.offset, reading.last, reading.is_descending = 0, None, True
@@ -136,6 +143,7 @@ def _has_reached(reading: _Reading, page: IbmPage) -> bool:
     """Whether a known job is on this page of a list that runs from new to old, so that older ones are known, too."""
     times = [job.created_at for job in page.jobs if job.created_at is not None]
     known = [*([reading.last] if reading.last is not None else []), *times]
-    reading.is_descending = reading.is_descending and known == sorted(known, reverse=True)
+    is_dated = len(times) == len(page.jobs)
+    reading.is_descending = reading.is_descending and is_dated and known == sorted(known, reverse=True)
     reading.last = known[-1] if known else None
     return reading.is_descending and any(job.job_id in reading.known for job in page.jobs)

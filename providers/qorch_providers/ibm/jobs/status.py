@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from qorch.errors import BusyError
+from qorch.errors import BusyError, CredentialsError
 from qorch.model.job import JobStatus, RemoteState
 from qorch.model.usage import report_usage
 from qorch.ports.clock import Clock
@@ -33,6 +33,7 @@ _STATES = MappingProxyType(
 _REPEATABLE = frozenset({1000, 1006, 1008, 1010, 1011, 1217, 9999})
 """Codes of IBM's own errors, which it advises to try again; 1217: its session ended while the job waited."""
 OVER = frozenset({RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED})
+_WITHOUT_RESULT = frozenset({RemoteState.FAILED, RemoteState.CANCELLED})
 _TOO_LONG = "cancelled - ran too long"
 _NO_TIMES = IbmTimes()
 
@@ -76,10 +77,10 @@ class JobWatch:
         return self._memory.waited_ns(job.job_id, now_ns=self._clock.monotonic_ns()) <= self._settle_ns
 
     async def _find_times(self, job: IbmJobView) -> IbmTimes:
-        """When it ran; a question whose answer is lost is not asked again, as only reports need it."""
+        """When it ran; a question whose answer is lost or refused is not asked again, as only reports need it."""
         try:
             return await self._client.times(job.job_id)
-        except BusyError:
+        except (BusyError, CredentialsError):
             return IbmTimes(ended_at=job.ended_at)
 
 
@@ -111,7 +112,7 @@ def describe_failure(job: IbmJobView, *, max_seconds: int) -> str | None:
 
 def _ran_too_long(job: IbmJobView) -> bool:
     status = job.status.lower()
-    return status == _TOO_LONG or (job.code == RAN_TOO_LONG and _STATES.get(status) in OVER)
+    return status == _TOO_LONG or (job.code == RAN_TOO_LONG and _STATES.get(status) in _WITHOUT_RESULT)
 
 
 async def look_up(
@@ -132,11 +133,15 @@ async def look_up(
     found: dict[str, IbmJobView] = {}
     if oldest is not None and len(listed) > MOST_GETS:
         found = await _list_jobs(client, memory, listed, since=oldest, purpose=purpose)
-    rest = [job_id for job_id in unique if job_id not in found]
-    for job in await ask_each(lambda job_id: client.job(job_id, purpose=purpose), rest, at_once=AT_ONCE):
+
+    async def ask(job_id: str) -> None:
+        job = await client.job(job_id, purpose=purpose)
         if job is not None:
-            found[job.job_id] = job
+            found[job_id] = job
+            # At once: if a later answer is lost, the next poll finds this job in the list.
             memory.note_seen(job)
+
+    await ask_each(ask, [job_id for job_id in unique if job_id not in found], at_once=AT_ONCE)
     return found
 
 

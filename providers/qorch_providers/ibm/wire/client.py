@@ -114,6 +114,14 @@ class IbmClient:
         response = await self._ask(purpose, "GET", "/jobs", query=[*page, *query])
         return await self._read(self._check(response), decode_page)
 
+    async def has_jobs(self, device: str) -> bool:
+        """Whether the list shows a job of a device; a list that does not know the device (400, 404) shows none."""
+        query = [("limit", "1"), ("offset", "0"), ("exclude_params", "true"), ("backend", device)]
+        response = await self._ask("availability", "GET", "/jobs", query=query)
+        if response.status == 400 or is_missing(response):
+            return False
+        return bool((await self._read(self._check(response), decode_page)).jobs)
+
     async def results(self, job_id: str) -> bytes | None:
         """The results of a job, verbatim; None if there are none yet. Raises JobMissingError if none are left."""
         response = await self._ask("fetch", "GET", f"/jobs/{job_id}/results")
@@ -251,7 +259,7 @@ async def list_instances(http: HttpClient) -> list[IbmInstance]:
     found: list[IbmInstance] = []
     cursor = ""
     for _ in range(_MOST_INSTANCE_PAGES):
-        document = {"query": _INSTANCES, "fields": ["crn", "name"]}
+        document = {"query": _INSTANCES, "fields": ["crn", "name", "doc"]}
         content = msgspec.json.encode(document | ({"search_cursor": cursor} if cursor else {}))
         response = await http.ask("POST", "/v3/resources/search", content=content, query=[("limit", "100")])
         if response.status != 200:

@@ -15,7 +15,8 @@ from qorch_providers.ibm.wire.fields import read_time as _time
 
 @dataclass(frozen=True)
 class IbmJobView:
-    """What IBM says of a job. ``status``: IBM's word. ``code``: of the reason, None if there is none.
+    """What IBM says of a job. ``status``: IBM's word. ``reason``: with what IBM advises to do about it. ``code``: of
+    the reason, None if there is none.
 
     ``charged_seconds``: of the device; None as long as IBM has not counted them. ``tells_usage``: whether the document
     says how far that is.
@@ -70,10 +71,11 @@ class IbmDeviceLine:
 
 @dataclass(frozen=True)
 class IbmInstance:
-    """An instance of the account."""
+    """An instance of the account. ``has_devices``: whether it was given any, as what IBM's client takes has."""
 
     crn: str
     name: str
+    has_devices: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class IbmInstanceUsage:
 class _StateWire(msgspec.Struct):
     status: msgspec.Raw = _NOTHING
     reason: msgspec.Raw = _NOTHING
+    reason_solution: msgspec.Raw = _NOTHING
     reason_code: msgspec.Raw = _NOTHING
     reason_code_old: msgspec.Raw = msgspec.field(name="reasonCode", default=_NOTHING)
 
@@ -127,7 +130,7 @@ class _MetricsWire(msgspec.Struct):
 
 
 class _DeviceStateWire(msgspec.Struct):
-    state: bool
+    state: bool | msgspec.UnsetType = msgspec.UNSET
     status: msgspec.Raw = _NOTHING
     length_queue: msgspec.Raw = _NOTHING
 
@@ -147,9 +150,14 @@ class _DevicesWire(msgspec.Struct):
     devices: list[_LineWire]
 
 
+class _AllocationWire(msgspec.Struct):
+    extensions: dict[str, msgspec.Raw] = {}
+
+
 class _InstanceWire(msgspec.Struct):
     crn: str
     name: msgspec.Raw = _NOTHING
+    doc: msgspec.Raw = _NOTHING
 
 
 class _InstancesWire(msgspec.Struct):
@@ -195,10 +203,12 @@ def decode_times(body: bytes) -> IbmTimes:
 
 
 def decode_state(body: bytes) -> IbmDeviceState:
-    """The state of a device. Raises InvalidResultError."""
+    """The state of a device, of which the specification requires the queue only. Raises InvalidResultError."""
     wire = _decode(body, _DeviceStateWire)
-    status = _read(wire.status, str) or ""
-    return IbmDeviceState(wire.state and status in ("", "active"), status, _read(wire.length_queue, int))
+    status, waiting = _read(wire.status, str) or "", _read(wire.length_queue, int)
+    if wire.state is msgspec.UNSET and not status and waiting is None:
+        raise InvalidResultError("expected the state of a device, found something else")
+    return IbmDeviceState(wire.state is not False and status in ("", "active"), status, waiting)
 
 
 def decode_devices(body: bytes) -> tuple[IbmDeviceLine, ...]:
@@ -209,7 +219,14 @@ def decode_devices(body: bytes) -> tuple[IbmDeviceLine, ...]:
 def decode_instances(body: bytes) -> tuple[tuple[IbmInstance, ...], str]:
     """A page of the account's instances, and the cursor of the next; empty on the last. Raises InvalidResultError."""
     wire = _decode(body, _InstancesWire)
-    found = tuple(IbmInstance(each.crn, _read(each.name, str) or "") for each in wire.items)
+    found = tuple(
+        IbmInstance(
+            each.crn,
+            _read(each.name, str) or "",
+            bool((_read(each.doc, _AllocationWire) or _AllocationWire()).extensions),
+        )
+        for each in wire.items
+    )
     return found, _read(wire.search_cursor, str) or ""
 
 
@@ -240,7 +257,7 @@ def _read_job(wire: _JobWire) -> IbmJobView:
     return IbmJobView(
         wire.id,
         status,
-        _read(state.reason, str) or "",
+        " ".join(filter(None, (_read(state.reason, str), _read(state.reason_solution, str)))),
         _code(state.reason_code) or _code(state.reason_code_old),
         _time(wire.created),
         _time(wire.ended),

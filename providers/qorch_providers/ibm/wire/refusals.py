@@ -4,8 +4,9 @@ After a POST only an answer that proves that nothing was accepted counts as refu
 is that proof, except 408 and 499, which servers send that waited too long and may have read the job. A 5xx is not, with
 any text: IBM's client repeats those, as its authors hold that safe, but gateways answer 502, 504 and 52x also after a
 job was accepted, and IBM remembers no keys, so that a second POST would be a second job. What is unknown is looked for
-by its tag, and held if no list shows it. A redirect is a proof if it says that the request belongs elsewhere (301, 307,
-308).
+by its tag, and held if no list shows it. A 403 with a page says nothing of the key: the firewall in front of the API
+(Cloudflare) refuses jobs by their content (qiskit issue 16047). A redirect is a proof if it says that the request
+belongs elsewhere (301, 307, 308).
 """
 
 import re
@@ -41,7 +42,8 @@ _SESSION_OVER = re.compile(
 _USAGE = re.compile(r"usage|quota|limit|allocation", re.IGNORECASE)
 _ASLEEP = re.compile(
     r"(?:under|in|for|scheduled) maintenance|maintenance (?:window|mode)"
-    r"|\b(?:backend|device|system|qpu)\b.{0,60}(?:\bunavailable\b|\bnot available\b|\boffline\b|\bpaused\b)",
+    r"|\b(?:backend|device|system|qpu)\b.{0,60}(?:\bunavailable\b|\bnot available\b|\boffline\b|\bpaused\b)"
+    r"(?!\s+(?:in|on|for|to|with|under)\s+(?:this|that|your)\b)",  # a plan or region without it has it never
     re.IGNORECASE | re.DOTALL,
 )
 _KEY_ADVICE = f"look at the API key ({TOKEN_NAME}, or the saved account): is it whole, and not deleted?"
@@ -54,6 +56,10 @@ _ADVICE = MappingProxyType(
         ),
         413: "the job is too large; send fewer rows in one (rows=N)",
     }
+)
+_FIREWALL_ADVICE = (
+    "a firewall in front of IBM Quantum writes such answers, which say nothing of the key; try again later, or with"
+    " smaller jobs (rows=N), and ask IBM's support if it stays"
 )
 _USAGE_ADVICE = (
     "wait for the next period, raise the limit of the instance in IBM Cloud, or use another instance"
@@ -89,7 +95,7 @@ def read_refusal(response: HttpResponse, *, what: str = "the job") -> BackendErr
         return UnknownOutcomeError(f"{sentence}; whether it took {what} is not known")
     if response.status == 429 or code in _BUSY_CODES:
         return BusyError(sentence, retry_after_seconds=_wait(response))
-    if response.status in (401, 403):
+    if _refuses_key(response):
         return CredentialsError(f"{sentence}: {_ADVICE[response.status]}")
     if is_session_over(response):
         return SessionEndedError(sentence)
@@ -101,9 +107,9 @@ def read_refusal(response: HttpResponse, *, what: str = "the job") -> BackendErr
 def read_failure(response: HttpResponse, *, what: str = "a question") -> BackendError:
     """The error for a call that is safe to repeat and was answered with a failure."""
     sentence = _tell(response, what)
-    if response.status in (401, 403):
+    if _refuses_key(response):
         return CredentialsError(f"{sentence}: {_ADVICE[response.status]}")
-    return BusyError(sentence, retry_after_seconds=_wait(response))
+    return BusyError(f"{sentence}{_advise_of_gateway(response)}", retry_after_seconds=_wait(response))
 
 
 def read_iam_failure(response: HttpResponse) -> BackendError:
@@ -125,8 +131,8 @@ def read_iam_failure(response: HttpResponse) -> BackendError:
 
 
 def is_missing(response: HttpResponse) -> bool:
-    """Whether IBM itself, not a gateway before it, says that the requested object does not exist."""
-    return response.status == 404 and error_code(response) is not None
+    """Whether IBM itself, not a gateway before it, says that the requested object does not exist, or no more."""
+    return response.status in (404, 410) and _is_ibms(response)
 
 
 def is_session_over(response: HttpResponse) -> bool:
@@ -149,6 +155,23 @@ def error_code(response: HttpResponse) -> int | None:
     return None
 
 
+def _refuses_key(response: HttpResponse) -> bool:
+    """Whether the key or its access is refused. A 403 with a page is a firewall's, which knows no keys."""
+    return response.status == 401 or (response.status == 403 and not _is_page(response))
+
+
+def _is_page(response: HttpResponse) -> bool:
+    """Whether an answer is a text or a page of HTML, where a service writes an object of JSON."""
+    body = response.body.strip()
+    return bool(body) and not body.startswith(b"{")
+
+
+def _is_ibms(response: HttpResponse) -> bool:
+    """Whether a refusal is in one of IBM's forms: with a number, a word ("gone") or a sentence of an error."""
+    wire = _read_error(response.body)
+    return error_code(response) is not None or bool(_text(wire.code) or _text(wire.message))
+
+
 def _advise(response: HttpResponse, code: int | None) -> str:
     if response.status == 409 and _USAGE.search(_words(response)):
         return f": {_USAGE_ADVICE}"
@@ -156,8 +179,14 @@ def _advise(response: HttpResponse, code: int | None) -> str:
         return ": choose mode=batch, or leave mode= out"
     if code == _NO_DEVICE:
         return ": choose another device"
+    if response.status == 403:
+        return _advise_of_gateway(response)
     advice = _ADVICE.get(response.status)
     return f": {advice}" if advice else ""
+
+
+def _advise_of_gateway(response: HttpResponse) -> str:
+    return f": {_FIREWALL_ADVICE}" if response.status == 403 and _is_page(response) else ""
 
 
 def _wait(response: HttpResponse) -> float | None:
