@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.retrying import Retrier
@@ -72,13 +73,13 @@ class RemoteSessions:
         provider = self._provider
         if provider is None or not provider.session_mode:
             return ""
-        if self._current is None:
+        while self._current is None:
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open(provider))
                 self._opening.add_done_callback(_retrieve)
             # It belongs to all jobs that wait for it: one that is cancelled does not end it.
             await asyncio.shield(self._opening)
-        return (self._current and self._current.provider_id) or ""
+        return self._current.provider_id or ""
 
     def note_taken(self, session_id: str) -> None:
         """A session has taken a job."""
@@ -166,7 +167,8 @@ class RemoteSessions:
         """Close what ended by itself, so that it is certain; where that fails it is tried again at the end."""
         for record in list(self._own.values()):
             if record.state is ProviderSessionState.OPEN:
-                self._own[record.plan.key] = await self._recovery.close(record)
+                with suppress(BackendError):
+                    self._own[record.plan.key] = await self._recovery.close(record)
 
     async def _open_once(self, provider: ProviderSessions) -> ProviderSessionRecord:
         """A session as OPEN, or as ABSENT or UNKNOWN if no answer came and it was not found either."""
