@@ -166,7 +166,8 @@ async def _close_sessions(
     journal = Journal(store, clock=clock, is_durable=True)
     retrier = Retrier(RetryPolicy(patience_seconds=0.0), clock=clock, random=np.random.default_rng())
     recovery = SessionRecovery(backend, store, journal, retrier=retrier, clock=clock)
-    return [await recovery.end_soon(record) for record in store.open_provider_sessions(run_id)]
+    account, records = backend.terms.account, store.open_provider_sessions(run_id)
+    return [await recovery.end_soon(record) if record.account == account else record for record in records]
 
 
 async def _tell(backend: RemoteBackend, provider_ids: Sequence[str]) -> Cancellation:

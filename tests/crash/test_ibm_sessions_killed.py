@@ -1,5 +1,6 @@
 """kill -9 between the opening and the closing of a session at the emulator of IBM Quantum: none stays open."""
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,13 +11,27 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 import pytest
-from campaign import KILLED, PATIENCE_SECONDS, Nursery, Tally, kill_at_step, open_nursery, states
+from campaign import (
+    KILLED,
+    PATIENCE_SECONDS,
+    Nursery,
+    Tally,
+    assert_none_lost,
+    assert_paid_once,
+    kill_at_step,
+    open_nursery,
+    said,
+    start_driver,
+    states,
+    wait_for,
+)
 from ibm_vendor import DEVICE, IBM, environment
 from kill_checks import KillCampaign, decide, note
-from life_driver import HELD, Death, Life
+from life_driver import HELD, STOPPED, Death, Life
 
 from qorch.config import read_config
 from qorch.ports.clock import WallClock
+from qorch.ports.provider_sessions import ProviderSessionState
 from qorch.recovery import recover_runs
 from qorch.stores import open_store
 from qorch_providers.emulators.ibm import RunningIbm
@@ -99,6 +114,25 @@ class TestSessionsKilled(KillCampaign):
         with self.stage(tmp_path) as (emulator, life):
             kill_at_step(nursery, life, step, 1)
             self.finish(nursery, life, emulator, undisturbed)
+            _assert_closed(life, emulator)
+
+    def test_ctrl_c_closes_the_session(self, nursery: Nursery, tmp_path: Path) -> None:
+        """While its jobs run: they finish there, and the resumed run fetches what is paid."""
+        with self.stage(tmp_path, settings=self.changed(execute="1"), steps=1, rows=2) as (emulator, life):
+            with start_driver(life) as process:
+                wait_for(emulator, lambda jobs: any(job["status"] == "Running" for job in jobs))
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=PATIENCE_SECONDS)
+                assert process.returncode == STOPPED
+            [session] = emulator.truth()["sessions"]
+            assert session["accepting_jobs"] is False
+            with closing(open_store(life.db, clock=WallClock())) as store:
+                assert [record.state for record in store.provider_sessions()] == [ProviderSessionState.CLOSED]
+                assert store.open_jobs() != []
+            death = nursery.bear(life)
+            assert (death.code, said(death, "executed")) == (0, 0), death.said
+            assert_paid_once(emulator, rows=life.rows)
+            assert_none_lost(life.db, emulator)
             _assert_closed(life, emulator)
 
 

@@ -111,7 +111,7 @@ def test_runs_are_compared_drawn_exported_and_deleted(typed: Any) -> None:
 
     assert typed("delete", "lr0.05", "lr0.2").code == 0
     assert typed("runs", "--json").document == {"runs": []}
-    assert typed("jobs", "--json").document == {"jobs": []}
+    assert typed("jobs", "--json").document == {"jobs": [], "open_sessions": []}
 
 
 def test_show_tells_what_was_in_force(trained: Any) -> None:

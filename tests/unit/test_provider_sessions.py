@@ -342,6 +342,18 @@ def test_a_start_closes_what_other_ended_runs_of_the_account_left(world: Session
     assert world.desk.open_ids() == [held.provider_id]
 
 
+def test_a_session_of_another_account_is_told_and_left(world: SessionWorld) -> None:
+    """This account cannot see it, so that it would look closed: the books keep it, with what to do."""
+    left = world.leave(OPEN, is_opened=True)
+    world.store.write([replace(left, account="another")])
+    world.run(world.start())
+    [record] = world.store.provider_sessions("r")
+    assert record.state is OPEN
+    assert record.error is not None
+    assert record.error.startswith("it belongs to another, and fake-account is used now")
+    assert world.provider.calls["close_session"] == 0
+
+
 def test_a_provider_that_cannot_be_asked_keeps_no_run_from_its_work(world: SessionWorld) -> None:
     """What was left stays in the books, with the reason, for the next time."""
     world.leave(OPEN, is_opened=True)
@@ -384,12 +396,13 @@ def test_a_cancelled_run_has_its_sessions_closed(world: SessionWorld, monkeypatc
     world.leave(OPEN, is_opened=True)
     world.leave(OPENING, is_opened=True)
     world.leave(OPENING, is_opened=False)
+    world.store.write([replace(world.leave(OPEN, is_opened=True), account="another")])
     remote, record = world.sessions_remote(round_trip_seconds=0.0), world.store.find_run("r")
     assert record is not None
     monkeypatch.setattr(recovery, "open_backend", lambda *_, **__: remote)
     ended = cancel_jobs(world.store, record, config=read_config(), clock=world.clock)
-    assert (ended.closed, ended.left) == (2, 1)
-    assert (world.states(), world.desk.open_ids()) == ([CLOSED, CLOSED, OPENING], [])
+    assert (ended.closed, ended.left) == (2, 2)
+    assert (world.states(), world.desk.open_ids()) == ([CLOSED, CLOSED, OPENING, OPEN], ["session-3"])
 
 
 class FullAfterOpening(MemoryStore):

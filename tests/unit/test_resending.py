@@ -436,7 +436,7 @@ def test_a_recovery_without_the_program_says_how_to_go_on(sandbox: Sandbox) -> N
     async def work() -> None:
         await interrupted(sandbox, remote_with(sandbox, Fault.LOST_BEFORE))
         run = sandbox.store.find_run("r")
-        (job,) = await vars(recovery)["_settle"](remote_with(sandbox), sandbox.store, run, clock=sandbox.clock)
+        (job,), _ = await vars(recovery)["_settle"](remote_with(sandbox), sandbox.store, run, clock=sandbox.clock)
         assert job.outcome is RecoveryOutcome.HELD
         assert "unless the run is resumed within 3 minutes: fake:remote takes what is sent again" in job.reason
         await resume(sandbox, remote_with(sandbox))

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.retrying import Retrier
-from qorch.errors import UnknownOutcomeError
+from qorch.errors import BackendError, UnknownOutcomeError
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord, ProviderSessions, ProviderSessionState
@@ -37,7 +37,7 @@ class SessionRecovery:
         self._clock = clock
 
     async def left(self, run_id: str) -> list[ProviderSessionRecord]:
-        """What may be open of this run, whose process this is, and of other runs of the account that have no process.
+        """What may be open of this run, whose process this is, and of other runs of the account that have none.
 
         Those whose process has ended, and that nobody resumes, must not stay open for that.
         """
@@ -46,16 +46,26 @@ class SessionRecovery:
         return await asyncio.to_thread(self._find_left, run_id)
 
     def _find_left(self, run_id: str) -> list[ProviderSessionRecord]:
-        found = [record for record in self._store.open_provider_sessions() if record.account == self._account]
-        others = {record.run_id for record in found} - {run_id}
+        found = self._store.open_provider_sessions()
+        others = {record.run_id for record in found if record.account == self._account} - {run_id}
         ended = {other for other in others if self._store.holder_of(other) is None}
-        return [record for record in found if record.run_id in {run_id, *ended}]
+        return [
+            record
+            for record in found
+            if record.run_id == run_id or (record.run_id in ended and record.account == self._account)
+        ]
 
     async def end(self, record: ProviderSessionRecord) -> ProviderSessionRecord:
         """The session as CLOSED, as ABSENT, or as UNKNOWN if no list tells which it is.
 
-        Raises BackendError if the provider cannot be asked; the session is then as it was.
+        Raises BackendError if the provider cannot be asked, or does not show it to this account; the session is then
+        as it was.
         """
+        if record.account != self._account:
+            raise BackendError(
+                f"it belongs to {record.account}, and {self._account} is used now: run `qorch recover` with the key and"
+                " the instance with which it was opened"
+            )
         return await self.close(await self.find(record))
 
     async def end_soon(self, record: ProviderSessionRecord) -> ProviderSessionRecord:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from qorch.engine.journal import Journal
 from qorch.engine.remote.retrying import Retrier
@@ -14,7 +15,9 @@ from qorch.ports.clock import Clock
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord, ProviderSessions, ProviderSessionState
 
 MOST_OPENINGS = 3
-"""So often in a row an opening may come to nothing, or a session end before it has taken a job."""
+"""So often in a row an opening may come to nothing, or a session end at once."""
+YOUNG_SECONDS = 60.0
+"""A session that ended so soon, and has taken no job, ended at once; an older one may have waited for its turn."""
 
 _log = logging.getLogger("qorch.sessions")
 
@@ -52,6 +55,7 @@ class RemoteSessions:
         self._opening: asyncio.Task[None] | None = None
         self._left: list[asyncio.Task[ProviderSessionRecord]] = []
         self._has_taken = False
+        self._opened_ns = 0
         self._fruitless = 0
 
     async def start(self) -> None:
@@ -72,13 +76,13 @@ class RemoteSessions:
         provider = self._provider
         if provider is None or not provider.session_mode:
             return ""
-        if self._current is None:
+        while self._current is None:
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open(provider))
                 self._opening.add_done_callback(_retrieve)
             # It belongs to all jobs that wait for it: one that is cancelled does not end it.
             await asyncio.shield(self._opening)
-        return (self._current and self._current.provider_id) or ""
+        return self._current.provider_id or ""
 
     def note_taken(self, session_id: str) -> None:
         """A session has taken a job."""
@@ -88,12 +92,13 @@ class RemoteSessions:
     def note_ended(self, session_id: str, reason: str) -> None:
         """A session takes no jobs any more, as its time is over: the next job goes into a new one.
 
-        Raises RejectedError if several sessions in a row ended before they had taken a job.
+        Raises RejectedError if several sessions in a row ended at once, before they had taken a job.
         """
         if not self._is_current(session_id):
             return
         self._current = None
-        self._fruitless += not self._has_taken
+        age_seconds = (self._clock.monotonic_ns() - self._opened_ns) / 1e9
+        self._fruitless += not self._has_taken and age_seconds < YOUNG_SECONDS
         if self._fruitless >= MOST_OPENINGS:
             raise RejectedError(
                 f"{MOST_OPENINGS} sessions of {self._name} ended before they took a job ({reason}); look at the limits"
@@ -154,6 +159,7 @@ class RemoteSessions:
                 record = await self._open_once(provider)
                 if record.state is ProviderSessionState.OPEN:
                     self._current, self._has_taken = record, False
+                    self._opened_ns = self._clock.monotonic_ns()
                     return
             raise RejectedError(
                 f"{self._name} was asked for a session {MOST_OPENINGS} times, and no answer came that can be used"
@@ -166,7 +172,8 @@ class RemoteSessions:
         """Close what ended by itself, so that it is certain; where that fails it is tried again at the end."""
         for record in list(self._own.values()):
             if record.state is ProviderSessionState.OPEN:
-                self._own[record.plan.key] = await self._recovery.close(record)
+                with suppress(BackendError):
+                    self._own[record.plan.key] = await self._recovery.close(record)
 
     async def _open_once(self, provider: ProviderSessions) -> ProviderSessionRecord:
         """A session as OPEN, or as ABSENT or UNKNOWN if no answer came and it was not found either."""

@@ -85,7 +85,7 @@ class _Life:
 
 
 @dataclass(eq=False)
-class _WatchedRemote(FakeRemote):
+class WatchedRemote(FakeRemote):
     """Sees, when a submission leaves, whether its intent is durable."""
 
     is_durable: Callable[[str], bool] = lambda _: True
@@ -243,12 +243,7 @@ class World:
         claim.__enter__()
         life = _Life(run, loop, claim, self.timeline.seconds)
         self.starts.append(self.timeline.seconds)
-        remote = _WatchedRemote(
-            self.provider,
-            clock,
-            is_durable=self.durable.__contains__,
-            complain=self.violations.append,
-        )
+        remote = self.make_remote(clock)
         set_up_remote(remote, self.dice)
         work = execute(
             run.program,
@@ -269,6 +264,11 @@ class World:
         self._lives.append(life)
         if len(run.endings) < run.deaths:
             self._doom(life)
+
+    def make_remote(self, clock: VirtualClock) -> FakeRemote:
+        """A process's way to the provider."""
+        durable = self.durable.__contains__
+        return WatchedRemote(self.provider, clock, is_durable=durable, complain=self.violations.append)
 
     def _doom(self, life: _Life) -> None:
         """Draw how a life ends before its time: at an await, at a moment, or by a polite request."""

@@ -147,7 +147,7 @@ class AdoptionChecks(RemoteChecks):
             await engine.open()
             yield engine
         finally:
-            await engine.close()
+            await engine.close(patience_seconds=LONGEST_SECONDS)
 
     def _call(self, *, is_replayed: bool = False) -> Call:
         [block] = self.request_of(N_POINTS).blocks
