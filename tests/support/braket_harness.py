@@ -50,7 +50,7 @@ class BraketHarness:
     def make_backend(self) -> RemoteBackend:
         """See ProviderHarness."""
         variables = environment(self._emulator.root)
-        return open_backend(f"{self._options},settle=1", clock=WallClock(), environment=variables)
+        return open_backend(f"{self._options},settle=0.3", clock=WallClock(), environment=variables)
 
     def behave(self, *behaviours: Behaviour) -> None:
         """See ProviderHarness."""

@@ -43,7 +43,7 @@ class IonqHarness:
     def make_backend(self) -> RemoteBackend:
         """See ProviderHarness."""
         environment = {"IONQ_API_URL": self._emulator.root, "IONQ_API_KEY": "dummy"}
-        return open_backend(f"{self._options},settle=1", clock=WallClock(), environment=environment)
+        return open_backend(f"{self._options},settle=0.3", clock=WallClock(), environment=environment)
 
     def behave(self, *behaviours: Behaviour) -> None:
         """See ProviderHarness."""

@@ -16,11 +16,20 @@ from qorch.errors import RunBusyError, RunError, RunStoppedError, UsageError
 from qorch.model.job import JobState
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.records import RunMove, RunState, StopRequest
+from qorch.run import stopping
 from qorch.run.resources import Progress
 from qorch.testing.fakes.backend import FakeBackend
 from qorch.testing.fakes.store import MemoryStore
 
-SOON_SECONDS = 2.0
+SOON_SECONDS = 10.0
+LOOK_SECONDS = 0.05
+"""How often runs look whether they are asked to stop; outside of tests, twice a second."""
+
+
+@pytest.fixture
+def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs look often."""
+    monkeypatch.setattr(stopping, "LOOK_SECONDS", LOOK_SECONDS)
 
 
 def quiet(progress: Progress) -> None:
@@ -68,7 +77,7 @@ def store() -> MemoryStore:
 
 
 def test_a_call_that_waits_is_ended(store: MemoryStore) -> None:
-    """Within two seconds it raises RunStoppedError, which offers no resume; its job is recorded, the run cancelled."""
+    """Soon it raises RunStoppedError, which offers no resume; its job is recorded, the run cancelled."""
     backend = FakeBackend(held=True)
     run = start(store, backend)
     with ThreadPoolExecutor(1) as pool:
@@ -88,6 +97,7 @@ def test_a_call_that_waits_is_ended(store: MemoryStore) -> None:
         start(store, resume=True)
 
 
+@pytest.mark.usefixtures("frequent_looks")
 @pytest.mark.parametrize("how", ["execute", "gradient", "aexecute", "submit", "step", "flush"])
 def test_an_idle_run_is_let_go(store: MemoryStore, how: str) -> None:
     """Its process is doing something else: it is closed all the same, and its next call says what happened."""
@@ -107,6 +117,7 @@ def test_an_idle_run_is_let_go(store: MemoryStore, how: str) -> None:
     assert store.runs()[0].state == RunState.CANCELLED
 
 
+@pytest.mark.usefixtures("frequent_looks")
 def test_a_step_that_was_begun_ends_with_the_sentence(store: MemoryStore) -> None:
     """The run is closed in the middle of a step that computes something of its own."""
 
@@ -143,12 +154,13 @@ def test_a_run_that_opens_is_ended_too(store: MemoryStore) -> None:
     assert is_free(store)
 
 
+@pytest.mark.usefixtures("frequent_looks")
 def test_a_new_session_was_not_asked(store: MemoryStore) -> None:
     """A request that its process did not live to see is none for the next one."""
     start(store).stop()
     ask(store)
     with start(store, resume=True) as run:
-        time.sleep(1.2)
+        time.sleep(4 * LOOK_SECONDS)
         run.execute(pub())
     assert store.runs()[0].state == RunState.DONE
 

@@ -32,7 +32,7 @@ class OfIbm(RemoteBackendConformance):
     @pytest.fixture
     def provider(self, emulator: RunningIbm) -> IbmHarness:
         """See RemoteChecks."""
-        return IbmHarness(emulator, f"{DEVICE},program={self.program},mode={self.mode},settle=1,rows=2000")
+        return IbmHarness(emulator, f"{DEVICE},program={self.program},mode={self.mode},settle=0.3,rows=2000")
 
 
 class TestExecutor(OfIbm, SessionChecks):
