@@ -80,6 +80,7 @@ def test_a_circuit_is_compiled_once_for_all_steps(steps: int, tmp_path: Path) ->
         assert len(emulator.jobs()) == 2 * steps
 
 
+@pytest.mark.soak
 def test_a_later_process_compiles_nothing(cache: Path, tmp_path: Path) -> None:
     """What one process compiled, the next one reads: it writes no file, but for a new calibration."""
     found = []
@@ -99,7 +100,7 @@ def test_a_later_process_compiles_nothing(cache: Path, tmp_path: Path) -> None:
     assert found[0].items() <= found[2].items()
 
 
-@pytest.mark.serial
+@pytest.mark.soak
 @pytest.mark.flaky(reruns=2)
 @pytest.mark.usefixtures("cache")
 def test_the_engines_loop_goes_on_while_circuits_are_compiled(tmp_path: Path) -> None:
