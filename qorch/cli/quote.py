@@ -1,6 +1,7 @@
 """`qorch quote`: what a training would buy, on one backend or on all that have a price; nothing is sent."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +24,7 @@ from qorch.errors import QorchError
 if TYPE_CHECKING:
     from qorch.config import Config
     from qorch.model.prices.book import PriceBook
-    from qorch.workloads.quoting import RehearsedWorkload, WorkloadQuote
+    from qorch.workloads.base import Options, Workload
 
 _BACKENDS = Annotated[
     list[str] | None,
@@ -50,12 +51,10 @@ def quote(
 
     Without --backend all backends are compared that have a price. Needs no key and no network, and sends nothing.
     """
-    from qorch.cli.quote_table import describe_quote, print_comparison, print_quote
+    from qorch.cli.quote_table import print_comparison, print_quote
     from qorch.cli.settings import as_options, new_settings, read_shots, with_defaults
     from qorch.config import read_config
-    from qorch.ports.clock import WallClock
     from qorch.prices import load_prices
-    from qorch.workloads.quoting import rehearse_workload
 
     job, own = read_workload(workload, context, command="quote")
     options: dict[str, object] = {
@@ -66,38 +65,47 @@ def quote(
     given = {key: value for key, value in options.items() if value is not None}
     config = read_config()
     book = load_prices(config)
-    chosen = as_options(with_defaults(new_settings(job.name, given), job))
-    job.check(chosen)
-    rehearsed, today = rehearse_workload(job.outline(chosen)), WallClock().now().date()
+    find = _prepare(job, as_options(with_defaults(new_settings(job.name, given), job)), book, config=config)
     if backend and len(backend) == 1:
         # Of the one backend that was asked for, an error is the command's own.
-        found = _quote(backend[0], rehearsed, book, config=config)
-        document = describe_quote(found, workload=job.name, shots=chosen.shots, today=today)
+        document = find(backend[0])
         if as_json:
             print_json(document)
         else:
             print_quote(document)
         return
-    documents = []
-    for name in backend or book.examples():
-        try:
-            found = _quote(name, rehearsed, book, config=config)
-        except QorchError as error:
-            documents.append({"backend": name, "problem": str(error)})
-        else:
-            documents.append(describe_quote(found, workload=job.name, shots=chosen.shots, today=today))
+    documents = [_find_or_explain(find, name) for name in backend or book.examples()]
     if as_json:
         print_json({"workload": job.name, "quotes": documents})
     else:
         print_comparison(job.name, documents)
 
 
-def _quote(name: str, rehearsed: "RehearsedWorkload", book: "PriceBook", *, config: "Config") -> "WorkloadQuote":
+def _prepare(
+    workload: "Workload", options: "Options", book: "PriceBook", *, config: "Config"
+) -> Callable[[str], dict[str, Any]]:
+    """A function that gives the document of a backend's quote. The training is checked and rehearsed, once for all."""
     from qorch.backends import plan_offline
+    from qorch.cli.quote_table import describe_quote
     from qorch.model.prices.book import decide_price
     from qorch.ports.clock import WallClock
-    from qorch.workloads.quoting import quote_workload
+    from qorch.workloads.quoting import quote_workload, rehearse_workload
 
-    planner = plan_offline(name, config=config, clock=WallClock())
-    card = decide_price(name, charges=planner.capabilities.charges, book=book)
-    return quote_workload(rehearsed, planner, card, default_shots=None)
+    workload.check(options)
+    rehearsed, clock = rehearse_workload(workload.outline(options)), WallClock()
+
+    def find(name: str) -> dict[str, Any]:
+        planner = plan_offline(name, config=config, clock=clock)
+        card = decide_price(name, charges=planner.capabilities.charges, book=book)
+        found = quote_workload(rehearsed, planner, card, default_shots=None)
+        return describe_quote(found, workload=workload.name, shots=options.shots, today=clock.now().date())
+
+    return find
+
+
+def _find_or_explain(find: Callable[[str], dict[str, Any]], name: str) -> dict[str, Any]:
+    """The document of a quote, or of why there is none."""
+    try:
+        return find(name)
+    except QorchError as error:
+        return {"backend": name, "problem": str(error)}

@@ -72,7 +72,7 @@ def print_quote(document: dict[str, Any]) -> None:
         ("", "jobs", "executions", "shots", "cost", "at least", "at most"),
         [(title, *_numbers(parts[name])) for name, title in _PARTS],
     )
-    print(f"\nprices   {describe_price(document['price'])}")
+    print(f"\nprices   {_describe_price(document['price'])}")
     print(f"         {_describe_certainty(document)}")
     print(f"packing  one circuit a job: {document['unpacked']['jobs']:,} jobs, {_cost(document['unpacked'])}")
     for name, method in document["methods"].items():
@@ -101,7 +101,7 @@ def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None
         print(f"`qorch quote {workload} --backend {assumed[0]}` says what is assumed of a backend; so with the others")
 
 
-def describe_price(price: dict[str, Any]) -> str:
+def _describe_price(price: dict[str, Any]) -> str:
     """Such as ``published, 10 days old: https://…``."""
     age = "" if price["age_days"] is None else f", {price['age_days']} days old"
     plan = "" if price["plan"] is None else f", plan {price['plan']}"

@@ -29,14 +29,15 @@ def describe_purchase(backend: Backend, quote: Quote) -> str:
     """The line about the first jobs of a run on a backend that charges."""
     bought = f"{format_count(quote.executions, 'execution')} ({format_count(quote.shots, 'shot')})"
     return (
-        f"{backend.name} charges, and no budget limits what this run costs, which is {_describe_cost(quote)} for the"
-        f" first call. The first call buys {bought} in {format_count(quote.jobs, 'job')}; {where_to_limit(backend)}"
+        f"{backend.name} charges, and no budget limits what this run costs{_describe_cost(quote)}. The first call buys"
+        f" {bought} in {format_count(quote.jobs, 'job')}; {where_to_limit(backend)}"
     )
 
 
 def _describe_cost(quote: Quote) -> str:
+    """Such as ``: 12.42 USD for its first call, by proxy prices of 2024-12-01``."""
     card = quote.card
     if quote.cost is None:
-        return "unknown"
+        return ", which is not known"
     dated = "" if card.date is None else f" of {card.date:%Y-%m-%d}"
-    return f"{quote.cost} by {card.certainty} prices{dated}"
+    return f": {quote.cost} for its first call, by {card.certainty} prices{dated}"

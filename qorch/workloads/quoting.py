@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -76,36 +77,50 @@ def quote_workload(
 
     Raises UsageError for what the backend does not take: circuits, shots, exact values or gradients.
     """
-    outline, step, evaluation = rehearsed.outline, rehearsed.step, rehearsed.evaluation
     if rehearsed.wants_exact_gradients:
         check_exact_gradients(planner)
+    outline = rehearsed.outline
+    packed, unpacked = (
+        partial(quote, planner=planner, card=card, default_shots=default_shots)
+        for quote in (quote_offline, quote_unpacked)
+    )
 
-    def add_up(
-        calls: tuple[Rehearsed, ...], quote: Callable[..., Quote], batch_of: Callable[[Rehearsed], Batch]
-    ) -> Quote:
-        total = no_quote(card)
-        for call in calls:
-            total += quote(batch_of(call), planner, card, default_shots=default_shots)
-        return total
+    def run_of(step: Quote, evaluation: Quote) -> Quote:
+        return (step.times(outline.steps) + evaluation).times(outline.epochs)
 
-    evaluated = add_up(evaluation, quote_offline, _own_batch)
-    unpacked, unpacked_after = (add_up(calls, quote_unpacked, _own_batch) for calls in (step, evaluation))
+    step, evaluation = (_add_up(calls, packed, card) for calls in (rehearsed.step, rehearsed.evaluation))
     methods = {}
-    if any(call.points is not None for call in step):
-        perturbed = add_up(step, quote_offline, _spsa_batch)
-        methods[SPSA] = (perturbed.times(outline.steps) + evaluated).times(outline.epochs)
-    one_step = add_up(step, quote_offline, _own_batch)
+    if any(call.points is not None for call in rehearsed.step):
+        methods[SPSA] = run_of(_add_up(rehearsed.step, packed, card, batch_of=_spsa_batch), evaluation)
     return WorkloadQuote(
         backend=planner.name,
         card=card,
         steps=outline.steps,
         epochs=outline.epochs,
-        step=one_step,
-        evaluation=evaluated,
-        unpacked=(unpacked.times(outline.steps) + unpacked_after).times(outline.epochs),
+        step=step,
+        evaluation=evaluation,
+        unpacked=run_of(*(_add_up(calls, unpacked, card) for calls in (rehearsed.step, rehearsed.evaluation))),
         methods=methods,
-        assumptions=(*planner.assumptions, *_warn_of_limit(one_step)),
+        assumptions=(*planner.assumptions, *_warn_of_limit(step)),
     )
+
+
+def _own_batch(call: Rehearsed) -> Batch:
+    return call.batch
+
+
+def _add_up(
+    calls: tuple[Rehearsed, ...],
+    quote: Callable[[Batch], Quote],
+    card: PriceCard,
+    *,
+    batch_of: Callable[[Rehearsed], Batch] = _own_batch,
+) -> Quote:
+    """What several calls buy, each of which leaves alone."""
+    total = no_quote(card)
+    for call in calls:
+        total += quote(batch_of(call))
+    return total
 
 
 def _warn_of_limit(step: Quote) -> tuple[str, ...]:
@@ -116,10 +131,6 @@ def _warn_of_limit(step: Quote) -> tuple[str, ...]:
     return (
         "jobs may need more time than they are allowed, and fail: allow more, or pack fewer rows into a job (rows=)",
     )
-
-
-def _own_batch(call: Rehearsed) -> Batch:
-    return call.batch
 
 
 def _spsa_batch(call: Rehearsed) -> Batch:

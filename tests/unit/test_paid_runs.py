@@ -105,7 +105,7 @@ def test_a_paid_run_says_what_it_buys_first(store: MemoryStore, caplog: pytest.L
     [line] = said(caplog)
     assert backend.heard[0] == [line]
     assert "fake charges" in line
-    assert "what this run costs, which is unknown for the first call" in line
+    assert "what this run costs, which is not known." in line
     assert "3 executions (300 shots) in 2 jobs" in line
     assert "at the provider" in line
     caplog.clear()
@@ -167,7 +167,7 @@ def test_a_run_quotes_what_it_would_buy(store: MemoryStore, caplog: pytest.LogCa
         assert quote.cost == Cost("EUR", 4_100_000, 4_100_000, 4_100_000)
         assert (backend.submitted, said(caplog)) == ([], [])
         run.execute(pub(2))
-        assert "which is 2.50 EUR by exact prices of 2026-10-01 for the first call" in said(caplog)[0]
+        assert "what this run costs: 2.50 EUR for its first call, by exact prices of 2026-10-01." in said(caplog)[0]
         again = run.quote(pub())
         assert (again.jobs, again.executions, again.from_cache) == (1, 1, 2)
         assert again.cost == Cost("EUR", 1_600_000, 1_600_000, 1_600_000)

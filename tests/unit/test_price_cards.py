@@ -5,11 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from qorch.backends import plan_offline
 from qorch.config import read_config
 from qorch.errors import ConfigError
 from qorch.model.prices.book import PriceBook, decide_price
 from qorch.model.prices.card import Certainty, Minimums, PriceCard, UnitPrices
 from qorch.model.prices.reading import read_cards
+from qorch.ports.clock import WallClock
 from qorch.prices import load_prices
 
 CARD = """# prices
@@ -100,6 +102,16 @@ def test_every_backend_has_a_card(shipped: PriceBook, backend: str, certainty: s
     assert (card.certainty, card.is_free) == (certainty, certainty == "exact")
     assert card.source
     assert card.date is not None
+
+
+def test_what_charges_is_not_free(shipped: PriceBook) -> None:
+    """Of all backends that are compared, the adapter and the card agree on whether something costs."""
+    for name in shipped.examples():
+        card = shipped.find(name)
+        assert card is not None
+        planner = plan_offline(name, config=read_config({}), clock=WallClock())
+        assert planner.capabilities.charges is not card.is_free, name
+        assert planner.name == name
 
 
 def test_a_contract_of_ones_own_wins(shipped: PriceBook) -> None:

@@ -124,7 +124,6 @@ def start(store: MemoryStore, *, resume: bool = False, show: list[Progress] | No
     """A run on the fake."""
     shown: list[Progress] = [] if show is None else show
     backend = FakeBackend()
-    more.setdefault("accept_unknown_price", True)
     return qorch.start_run("loops", backend=backend, db=store, seed=5, resume=resume, progress=shown.append, **more)
 
 
@@ -294,7 +293,8 @@ def test_another_shape_of_loops_is_refused() -> None:
 def test_a_paid_run_goes_on_whatever_an_epoch_runs_again(crash_at: str) -> None:
     """Circuits before and between the loops of an epoch take no position of those that come after: nothing is stuck."""
     store, backend = MemoryStore(WallClock()), FakeBackend(capabilities=replace(FREE, charges=True))
-    start = partial(qorch.start_run, "paid", backend=backend, db=store, seed=1, progress="off")
+    settings = {"db": store, "seed": 1, "progress": "off", "accept_unknown_price": True}
+    start = partial(qorch.start_run, "paid", backend=backend, **settings)  # type: ignore[arg-type]
     with pytest.raises(CrashError), start() as run:
         measure(run, Training(crash_at=crash_at))
     with start(resume=True) as run:
