@@ -94,7 +94,9 @@ def test_a_database_of_revision_0005_keeps_its_paid_answers(tmp_path: Path) -> N
         assert store.check() == []
         *paid, held = store.jobs()
         answers = [store.raw_result(job.job_id) for job in (*paid, held)]
-        assert [(answer.is_quarantined, hashlib.sha256(answer.content).hexdigest()) for answer in answers if answer] == [
+        assert [
+            (answer.is_quarantined, hashlib.sha256(answer.content).hexdigest()) for answer in answers if answer
+        ] == [
             (False, "a9073183f91171067f718adf01b8f799575f338bba80d73b6180e1bb685a60d5"),
             (False, "92984a63c45f49136e48423ebd73cd77137d717db6cc6b1f820f77793fff5cb0"),
             (True, "f341aca7f5acfcdba6d3bd452f2015e61ee47b2d08986c375ea206f18b949424"),
