@@ -87,7 +87,7 @@ def test_a_database_of_revision_0004_keeps_its_jobs_and_takes_their_places(tmp_p
 
 
 def test_a_database_of_revision_0005_keeps_its_paid_answers(tmp_path: Path) -> None:
-    """Answers of Braket, one of them in quarantine: written when zlib compressed them. New ones are read beside them."""
+    """Answers of Braket, one in quarantine: written when zlib compressed them. New ones are read beside them."""
     path = tmp_path / "x.db"
     path.write_bytes(lzma.decompress((KEPT / "revision-0005.db.xz").read_bytes()))
     with closing(open_store(str(path), clock=WallClock())) as store:
