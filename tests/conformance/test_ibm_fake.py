@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ibm_circuits import COMPILER, options_of
-from ionq_circuits import block_of, random_gates, request_of
+from ionq_circuits import block_of, random_gates, request_of, with_samples
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_ibm_runtime.fake_provider import FakeFez, FakeLagosV2
@@ -43,8 +43,7 @@ class TestIbmFake(SharedBackend):
     @pytest.mark.parametrize("n_circuits", [6, pytest.param(20, marks=pytest.mark.soak)])
     def test_random_circuits_have_the_noise_that_aer_gives_them(self, n_circuits: int) -> None:
         """Random circuits, compiled and placed as for the real device, agree with Aer under Qiskit's noise model."""
-        found = self.runner.run(deviations(self.shared, FAKE, FakeLagosV2(), n_circuits=n_circuits))
-        assert found.max() < MAX_SIGMAS
+        check_deviations(self.runner.run(deviations(self.shared, FAKE, FakeLagosV2(), n_circuits=n_circuits)))
 
 
 async def deviations(backend: Any, text: str, recorded: Any, *, n_circuits: int) -> FloatArray:
@@ -54,22 +53,30 @@ async def deviations(backend: Any, text: str, recorded: Any, *, n_circuits: int)
     for seed in range(n_circuits):
         rng = np.random.default_rng(seed)
         gates = random_gates(rng, 3, 10)
-        blocks.append(block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000))
+        block = block_of(gates, rng.uniform(-3, 3, (1, gates.n_columns)), basis="XZY", shots=4000)
+        # Of one random stream, all circuits would deviate in the same way.
+        blocks.append(with_samples(block, ordinals=np.array([seed], dtype=np.uint64)))
     request = request_of(*blocks)
     await backend.prepare([block.gates for block in blocks])
     read = backend.read(request.shape, await backend.run(backend.encode(request, key="")))
     options = options_of(text)
     device, found = read_fake_device(options), []
-    for block, result in zip(blocks, read.blocks, strict=True):
+    for seed, (block, result) in enumerate(zip(blocks, read.blocks, strict=True)):
         isa = COMPILER.compile(block.gates, device=device, options=options)
         circuit = measured_circuit(isa, block.measurement.basis.tobytes())
         bound = circuit.assign_parameters(dict(zip(circuit.parameters, isa.values(block.angles)[0], strict=True)))
-        counted = simulator.run(bound, shots=40_000, seed_simulator=7).result().get_counts()
+        counted = simulator.run(bound, shots=40_000, seed_simulator=seed + 1).result().get_counts()
         expected = np.zeros(8)
         for key, count in counted.items():
             expected[int(key, 2)] = count / 40_000
         found.append(chi_square_sigmas(result.counts.dense()[0], np.maximum(expected, 1e-7)))
     return np.array(found)
+
+
+def check_deviations(found: FloatArray) -> None:
+    """They are those of chance: in the mean 0.2, since what is compared with is a sample, too."""
+    assert found.max() < MAX_SIGMAS
+    assert found.mean() < 0.2 + 4 / np.sqrt(len(found))
 
 
 @pytest.mark.soak
@@ -88,7 +95,7 @@ def test_random_circuits_have_the_noise_of_a_large_device(text: str) -> None:
 
     found = asyncio.run(run())
     print(f"{text}: largest deviation {found.max():.2f} standard deviations, mean {found.mean():+.2f}")
-    assert found.max() < MAX_SIGMAS
+    check_deviations(found)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,8 @@ def test_ibm_bills_an_interval_of_seconds(shots: int) -> None:
     assert cost is not None
     charged = whole_seconds(UsageModel().seconds(shots)) * 1_600_000
     assert cost.low_micros <= charged <= cost.high_micros
-    assert charged == pytest.approx(cost.expected_micros, rel=0.15)
+    # IBM's quick formula has 0.35 ms a shot, the emulator 0.3.
+    assert charged == pytest.approx(cost.expected_micros, rel=0.3)
 
 
 @given(st.floats(0, 20_000))
