@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json
 from qorch.errors import RunBusyError, UsageError
+from qorch.model.text import format_count
 
 if TYPE_CHECKING:
     from qorch.ports.records import RunRecord
@@ -60,11 +61,13 @@ def _say_worker(worker: _Worker) -> str:
 
 
 def _say(jobs: "Cancellation") -> str:
-    told = f"; told the provider to cancel {jobs.told} jobs" if jobs.told else ""
-    over = f"; {jobs.over} jobs are over there already" if jobs.over else ""
-    unseen = f"; {jobs.unseen} jobs may still show up there: cancel again, to be sure" if jobs.unseen else ""
-    closed = f"; {jobs.closed} of its sessions there are closed" if jobs.closed else ""
-    left = f"; {jobs.left} sessions may still be open there" if jobs.left else ""
+    told = f"; told the provider to cancel {format_count(jobs.told, 'job')}" if jobs.told else ""
+    over = f"; {format_count(jobs.over, 'job')} had ended there already" if jobs.over else ""
+    unseen = (
+        f"; {format_count(jobs.unseen, 'job')} may still show up there: cancel again, to be sure" if jobs.unseen else ""
+    )
+    closed = f"; closed {format_count(jobs.closed, 'session')} there" if jobs.closed else ""
+    left = f"; {format_count(jobs.left, 'session')} may still be open there" if jobs.left else ""
     advice = ". `qorch recover` shows what became of them" if told or over or unseen or left else ""
     return told + over + unseen + closed + left + advice
 
