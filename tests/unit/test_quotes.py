@@ -199,6 +199,8 @@ def test_estimated_values_are_quoted_in_all_their_bases() -> None:
     counts = batch(1, observables=qorch.probabilities())
     with pytest.raises(UsageError, match="has no counts"):
         quote_offline(counts, planner, SECONDS, default_shots=None)
+    with pytest.raises(ShotsError, match="take a multiple of 32"):
+        quote_offline(batch(1, shots=1009), planner, SECONDS, default_shots=None)
 
 
 @pytest.mark.parametrize(("mode", "is_said"), [("job", False), ("batch", False), ("session", True)])

@@ -11,8 +11,8 @@ from qorch.errors import CircuitError, ParameterError, ShotsError, UnknownNameEr
 from qorch.model.job import JobRequest
 from qorch.model.label import JobLabel
 from qorch_providers.ibm.circuits.job_body import encode_job, measure_usage
-from qorch_providers.ibm.circuits.limits import check_circuit, randomizations, rows_per_job
-from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES
+from qorch_providers.ibm.circuits.limits import check_circuit, rows_per_job
+from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES, randomizations
 from qorch_providers.ibm.device import check_device, read_device
 from qorch_providers.ibm.labels import MAX_CHARACTERS, MAX_TAGS, key_tag, read_tags, tags_of
 

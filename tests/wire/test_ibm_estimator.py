@@ -177,6 +177,13 @@ def test_jobs_that_cannot_be_sent(asked, text, error, words):
         params_of(text, asked)
 
 
+def test_shots_that_twirling_cannot_divide_are_refused_while_jobs_are_planned():
+    """Before a run reserves jobs of them, so that nothing is left of it to resume."""
+    options = options_of("ibm_fez,resilience=1")
+    with pytest.raises(ShotsError, match="multiple of 32"):
+        rows_per_job(GATES, block(1).measurement, device=FEZ, options=options, compiler=COMPILER, shots=1009)
+
+
 def test_how_many_rows_a_job_holds():
     """Bases and noise factors count; a job of so many rows is encoded and one of more is not."""
     asked = block(1, shots=4096)

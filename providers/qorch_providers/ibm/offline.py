@@ -8,7 +8,7 @@ from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities
 from qorch_providers.ibm.circuits.durations import check_time, estimate_seconds
-from qorch_providers.ibm.circuits.sizes import MAX_QUBITS, circuits_per_row, rows_within, shots_per_row
+from qorch_providers.ibm.circuits.sizes import MAX_QUBITS, check_twirling, circuits_per_row, rows_within, shots_per_row
 from qorch_providers.ibm.options import MAX_EXECUTIONS, ExecutionMode, Options, parse_options
 
 
@@ -59,6 +59,7 @@ class IbmOffline:
 
     def rows_per_job(self, gates: GateList, measurement: Measurement, *, shots: int | None) -> int:
         """See OfflinePlanner; a compiled circuit is taken to have as many free angles and gates as it is written."""
+        check_twirling(shots, self.options)
         check_time(shots_per_row(measurement, self.options, shots=shots), self.options, name=self.name)
         return rows_within(
             self.options,

@@ -25,8 +25,8 @@ from qorch_providers.ibm.circuits.compiler import IsaCompiler
 from qorch_providers.ibm.circuits.durations import estimate_seconds
 from qorch_providers.ibm.circuits.estimator_body import EstimatedRows, estimator_params
 from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
-from qorch_providers.ibm.circuits.limits import check_circuit, check_gates, check_shots, randomizations
-from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES, circuits_per_row
+from qorch_providers.ibm.circuits.limits import check_circuit, check_gates, check_shots
+from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES, circuits_per_row, randomizations
 from qorch_providers.ibm.circuits.values import array_value, circuit_value, little, pack
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.labels import tags_of

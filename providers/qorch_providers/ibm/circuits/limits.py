@@ -12,21 +12,18 @@ from qorch_providers.ibm.circuits.sizes import (
     ENVELOPE_BYTES,
     MAX_BODY_BYTES,
     MAX_QUBITS,
+    check_twirling,
     circuit_bytes,
     row_bytes,
     rows_within,
     shots_per_row,
 )
 from qorch_providers.ibm.device import IbmDevice
-from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, Twirling
+from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
 
 MAX_GATES = MappingProxyType({"rz": 2_400_000, "sx": 1_600_000})
 MAX_TWO_QUBIT_GATES = 400_000
 """Of one circuit, as IBM documents them."""
-MAX_RANDOMIZATIONS = 32
-"""Into how many random circuits twirling divides the shots of one."""
-
-_MIN_RANDOMIZATIONS = 8
 
 
 def check_circuit(
@@ -82,21 +79,7 @@ def check_shots(shots: int, n_rows: int, *, circuits: int, options: Options) -> 
         raise ShotsError(
             f"{n_rows} rows of {shots} shots{known} are {shots * circuits}; a job of IBM has {MAX_EXECUTIONS}"
         )
-    if options.twirling is not Twirling.OFF:
-        randomizations(shots)
-
-
-def randomizations(shots: int) -> int:
-    """Into how many random circuits twirling divides the shots; all have the same number of them.
-
-    Raises ShotsError for a number that has no good divisor.
-    """
-    most = next(parts for parts in range(min(MAX_RANDOMIZATIONS, shots), 0, -1) if shots % parts == 0)
-    if most < min(_MIN_RANDOMIZATIONS, shots):
-        raise ShotsError(
-            f"twirling divides the shots into 8 to 32 equal parts, which {shots} cannot be; take a multiple of 32"
-        )
-    return most
+    check_twirling(shots, options)
 
 
 def rows_per_job(
@@ -110,11 +93,13 @@ def rows_per_job(
 ) -> int:
     """How many rows one job holds: executions, bytes and time are limited, and the answer should stay readable.
 
-    It compiles the circuit if that was not done yet. Raises CircuitError if not even one row fits.
+    It compiles the circuit if that was not done yet. Raises CircuitError if not even one row fits, ShotsError for shots
+    that twirling cannot divide.
     """
     check_circuit(gates, measurement, device=device, options=options, compiler=compiler)
     isa = compiler.compile(gates, device=device, options=options)
     check_gates(isa, device)
+    check_twirling(shots, options)
     check_time(shots_per_row(measurement, options, shots=shots), options, name=device.name)
     return rows_within(
         options,

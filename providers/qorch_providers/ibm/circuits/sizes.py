@@ -1,13 +1,16 @@
-"""How large jobs of IBM's may become: bytes of circuits, rows and answers."""
+"""How large jobs of IBM's may become: bytes of circuits, rows and answers, and how shots are divided."""
 
+from qorch.errors import ShotsError
 from qorch.model.measurement import Measurement
 from qorch_providers.ibm.circuits.durations import shots_in_time
-from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
+from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, Twirling
 
 MAX_BODY_BYTES = 20_000_000
 """Of one job. IBM documents no limit; its client sends jobs of any size."""
 MAX_QUBITS = 63
 """Outcomes are 64-bit integers."""
+MAX_RANDOMIZATIONS = 32
+"""Into how many random circuits twirling divides the shots of one."""
 
 ENVELOPE_BYTES = 20_000
 """Room for what surrounds the circuits: tags, options, names of fields."""
@@ -20,6 +23,7 @@ _COEFFICIENT_BYTES = 30
 _ANSWER_BYTES = 24 << 20
 """Jobs are packed so that their answers stay below this, as the HTTP client reads no larger body than 32 MiB."""
 _ASSUMED_SHOTS = 1_000
+_MIN_RANDOMIZATIONS = 8
 
 
 def circuit_bytes(n_gates: int) -> int:
@@ -42,6 +46,25 @@ def circuits_per_row(measurement: Measurement, options: Options) -> int:
 def shots_per_row(measurement: Measurement, options: Options, *, shots: int | None) -> int:
     """How many shots the device takes for a row in all its circuits; without ``shots``, of a usual number."""
     return (shots or _ASSUMED_SHOTS) * circuits_per_row(measurement, options)
+
+
+def check_twirling(shots: int | None, options: Options) -> None:
+    """Raise ShotsError for a number of shots that twirling, if it is asked for, cannot divide into equal parts."""
+    if options.twirling is not Twirling.OFF and shots is not None:
+        randomizations(shots)
+
+
+def randomizations(shots: int) -> int:
+    """Into how many random circuits twirling divides the shots; all have the same number of them.
+
+    Raises ShotsError for a number that has no good divisor.
+    """
+    most = next(parts for parts in range(min(MAX_RANDOMIZATIONS, shots), 0, -1) if shots % parts == 0)
+    if most < min(_MIN_RANDOMIZATIONS, shots):
+        raise ShotsError(
+            f"twirling divides the shots into 8 to 32 equal parts, which {shots} cannot be; take a multiple of 32"
+        )
+    return most
 
 
 def rows_within(
