@@ -17,7 +17,7 @@ def backend_entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group="qorch.backends"))}
 
 
-def check_kind_of_backend(name: str) -> EntryPoint:
+def find_entry_point(name: str) -> EntryPoint:
     """The entry point of a backend by its full name. Raises UnknownNameError if nothing of that kind is installed."""
     known = backend_entry_points()
     kind = name.partition(":")[0]
@@ -32,7 +32,7 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     Raises UnknownNameError for another name, MissingPackageError if its extra is not installed.
     """
     kind, _, options = name.partition(":")
-    entry = check_kind_of_backend(name)
+    entry = find_entry_point(name)
     try:
         factory = entry.load()
     except ImportError as error:
@@ -57,7 +57,7 @@ def plan_offline(name: str, *, config: Config, clock: Clock) -> OfflinePlanner:
     Raises UnknownNameError for another name, MissingPackageError if its extra is not installed, UsageError if nothing
     can be told of it before it is asked.
     """
-    entry = check_kind_of_backend(name)
+    entry = find_entry_point(name)
     kind, _, options = name.partition(":")
     try:
         module = import_module(entry.module)

@@ -136,7 +136,7 @@ class Report(CountsExecutions):
             "calls_sessions": self.summary.get("calls_sessions"),
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
-            "spend": money_json(self.spend),
+            "spend": None if self.spend is None else self.spend.to_json(),
             "usage": self.usage.to_json(),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
@@ -153,11 +153,6 @@ class Report(CountsExecutions):
         import html
 
         return f"<pre>{html.escape(str(self))}</pre>"
-
-
-def money_json(money: Money | None) -> dict[str, Any] | None:
-    """Money as it stands in JSON documents; None if unknown."""
-    return None if money is None else {"currency": money.currency, "micros": money.micros}
 
 
 def make_report(store: ReportSource, name_or_id: str) -> Report:

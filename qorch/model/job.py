@@ -98,6 +98,11 @@ class RemoteState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it changes no more."""
+        return self not in (RemoteState.QUEUED, RemoteState.RUNNING)
+
 
 @dataclass(frozen=True)
 class JobStatus:
