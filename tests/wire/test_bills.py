@@ -133,7 +133,7 @@ def test_time_is_billed_within_the_quoted_interval(vendor: Vendor, options: str)
 
 @given(st.integers(1, 10_000_000))
 def test_ibm_bills_an_interval_of_seconds(shots: int) -> None:
-    """The emulator's device takes 0.28 ms for a shot and IBM's formula 0.35, so that at most a fifth less is charged."""
+    """The emulator takes 0.28 ms for a shot and IBM's formula 0.35, so that at most a fifth less is charged."""
     usage = Usage(1, shots, seconds=estimate_seconds(shots, parse_options("ibm_fez,max_time=10800")))
     card = load_prices(read_config()).find("ibm:ibm_fez")
     assert card is not None
