@@ -8,7 +8,7 @@ from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
-from qorch.ports.backend import Backend, Capabilities, Metered, OfflinePlanner
+from qorch.ports.backend import Backend, Capabilities, OfflinePlanner, measure_job
 from qorch.ports.clock import Clock
 
 
@@ -97,5 +97,4 @@ class UnopenedBackend:
 
     def measure(self, request: JobRequest) -> Usage | None:
         """See OfflinePlanner."""
-        backend = self._backend
-        return backend.measure(request) if isinstance(backend, Metered) else backend.encode(request, key="").usage
+        return measure_job(self._backend, request)

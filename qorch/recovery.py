@@ -118,15 +118,16 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
 @dataclass(frozen=True)
 class Cancellation:
     """Of a run's open jobs: how many the provider was told to cancel, how many were over there already, and of how
-    many it shows nothing, though it may have them. ``closed``: sessions of the run that were closed there; ``left``:
-    those that may still be open.
+    many it shows nothing, though it may have them.
+
+    ``sessions_closed``: sessions of the run that were closed there; ``sessions_left``: those that may still be open.
     """
 
     told: int = 0
     over: int = 0
     unseen: int = 0
-    closed: int = 0
-    left: int = 0
+    sessions_closed: int = 0
+    sessions_left: int = 0
 
 
 def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> Cancellation:

@@ -211,7 +211,7 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate: at least ``low``, most likely ``expected``, at most ``high``."""
+    """A quantity that is not known before: at least ``low``, most likely ``expected``, at most ``high``."""
 
     low: float
     expected: float

@@ -277,7 +277,7 @@ class IonqBackend:
 def check_width(gates: GateList, name: str, capabilities: Capabilities) -> None:
     """Raise CircuitError if the target has too few qubits."""
     if gates.n_qubits > capabilities.max_qubits:
-        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {name} has {capabilities.max_qubits}")
+        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {name} has {capabilities.max_qubits}: use fewer")
 
 
 def _terms(options: Options, account: str) -> Terms:

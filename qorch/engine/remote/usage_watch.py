@@ -52,7 +52,7 @@ class PendingUsage:
 
 
 def find_pending(store: UsageSource, jobs: Sequence[JobRecord]) -> list[PendingUsage]:
-    """The jobs with the time of their first attempt."""
+    """The jobs, each with the time from which the provider can have it: that of its first attempt."""
     firsts = {job.job_id: store.attempts(job.job_id)[:1] for job in jobs}
     return [
         PendingUsage(job, min([job.changed_at, *(first.started_at for first in firsts[job.job_id])])) for job in jobs
