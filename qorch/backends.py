@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from qorch.config import Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+from qorch.model.backend_name import kind_of
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
@@ -20,7 +21,7 @@ def backend_entry_points() -> dict[str, EntryPoint]:
 def find_entry_point(name: str) -> EntryPoint:
     """The entry point of a backend by its full name. Raises UnknownNameError if nothing of that kind is installed."""
     known = backend_entry_points()
-    kind = name.partition(":")[0]
+    kind = kind_of(name)
     if kind not in known:
         raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
     return known[kind]

@@ -1,4 +1,4 @@
-"""The user's configuration file: price cards of contracts, and plans; budgets and defaults will stand there, too."""
+"""The user's configuration file: price cards of contracts, and the plan at each provider."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
