@@ -43,14 +43,14 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
         if record.state in {RunState.DONE, RunState.CANCELLED} and not _is_open(store, record.run_id):
             raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
         worker = _cancel(store, record.run_id)
-        jobs = _cancel_jobs(store, record)
+        ended = _cancel_jobs(store, record)
     if as_json:
         pids = {"stopped_pid": worker.pid if worker.is_ended else None, "asked_pid": worker.pid}
         document = {"run": record.run_id, "state": RunState.CANCELLED, **pids}
-        told = {"jobs_cancelled": jobs.told, "jobs_over": jobs.over, "jobs_unseen": jobs.unseen}
-        print_json(document | told | {"sessions_closed": jobs.closed, "sessions_left": jobs.left})
+        told = {"jobs_cancelled": ended.told, "jobs_over": ended.over, "jobs_unseen": ended.unseen}
+        print_json(document | told | {"sessions_closed": ended.sessions_closed, "sessions_left": ended.sessions_left})
         return
-    print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(jobs)}")
+    print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(ended)}")
 
 
 def _say_worker(worker: _Worker) -> str:
@@ -59,12 +59,12 @@ def _say_worker(worker: _Worker) -> str:
     return f"; stopped process {worker.pid}" if worker.is_ended else f"; process {worker.pid} goes on without it"
 
 
-def _say(jobs: "Cancellation") -> str:
-    told = f"; told the provider to cancel {jobs.told} jobs" if jobs.told else ""
-    over = f"; {jobs.over} jobs are over there already" if jobs.over else ""
-    unseen = f"; {jobs.unseen} jobs may still show up there: cancel again, to be sure" if jobs.unseen else ""
-    closed = f"; {jobs.closed} of its sessions there are closed" if jobs.closed else ""
-    left = f"; {jobs.left} sessions may still be open there" if jobs.left else ""
+def _say(ended: "Cancellation") -> str:
+    told = f"; told the provider to cancel {ended.told} jobs" if ended.told else ""
+    over = f"; {ended.over} jobs are over there already" if ended.over else ""
+    unseen = f"; {ended.unseen} jobs may still show up there: cancel again, to be sure" if ended.unseen else ""
+    closed = f"; {ended.sessions_closed} of its sessions there are closed" if ended.sessions_closed else ""
+    left = f"; {ended.sessions_left} sessions may still be open there" if ended.sessions_left else ""
     advice = ". `qorch recover` shows what became of them" if told or over or unseen or left else ""
     return told + over + unseen + closed + left + advice
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qorch.model.text import format_count
+
 MICROS_PER_QUANTITY = 1_000_000
 MOST_QUANTITY = 10**12
 """No job is charged for more of anything; a larger number is not believed."""
@@ -133,11 +135,11 @@ class UsageTotals:
         parts = []
         if self.n_reported:
             sums = " + ".join(map(str, self.quantities)) or "nothing"
-            parts.append(f"{sums}, reported of {_count_jobs(self.n_reported)}")
+            parts.append(f"{sums}, reported of {format_count(self.n_reported, 'job')}")
         if self.n_pending:
-            parts.append(f"of {_count_jobs(self.n_pending)} pending")
+            parts.append(f"of {format_count(self.n_pending, 'job')} pending")
         if parts and self.n_unreported:
-            parts.append(f"of {_count_jobs(self.n_unreported)} not reported")
+            parts.append(f"of {format_count(self.n_unreported, 'job')} not reported")
         return "; ".join(parts)
 
 
@@ -155,7 +157,3 @@ def sum_usage(usages: Iterable[ReportedUsage | None]) -> UsageTotals:
 
 def _quantities_json(quantities: Iterable[UsageQuantity]) -> dict[str, int | float]:
     return {quantity.unit.value: quantity.amount for quantity in quantities}
-
-
-def _count_jobs(number: int) -> str:
-    return f"{number:,} job{'' if number == 1 else 's'}"
