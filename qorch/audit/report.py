@@ -13,7 +13,7 @@ from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, so
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
 from qorch.model.money import Money
-from qorch.model.text import printable
+from qorch.model.text import format_count, printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.model.usage import UsageTotals
 from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
@@ -274,7 +274,8 @@ def _head(report: Report) -> list[str]:
     cached = f" ({report.executions_from_cache / asked:.0%} of {asked:,})" if asked else ""
     lines = [
         f"Run {run.run_id} ({run.state}): {run.workload or run.name} on {run.backend}, seed {run.seed}",
-        f"  {report.steps} steps{_pace(report)} · {report.executions:,} executions in {report.jobs} jobs"
+        f"  {format_count(report.steps, 'step')}{_pace(report)} · {format_count(report.executions, 'execution')} in"
+        f" {format_count(report.jobs, 'job')}"
         f" · {report.executions_from_cache:,} from the cache{cached}",
         f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
@@ -284,7 +285,8 @@ def _head(report: Report) -> list[str]:
     if report.executions_open:
         lines.append(f"  {report.executions_open:,} more executions are in jobs that are open; see `qorch jobs`")
     if report.jobs_unsent:
-        lines.append(f"  {report.jobs_unsent:,} more jobs were never sent: nothing of them ran, or is billed")
+        unsent = format_count(report.jobs_unsent, "more job")
+        lines.append(f"  never sent: {unsent}, of which nothing ran, or is billed")
     if report.metrics:
         lines.append("  " + " · ".join(f"{printable(name)} {value:.4g}" for name, value in report.metrics.items()))
     lines += _call_lines(report)

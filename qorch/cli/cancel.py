@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json
 from qorch.errors import RunBusyError, UsageError
+from qorch.model.text import format_count
 
 if TYPE_CHECKING:
     from qorch.ports.records import RunRecord
@@ -60,11 +61,15 @@ def _say_worker(worker: _Worker) -> str:
 
 
 def _say(ended: "Cancellation") -> str:
-    told = f"; told the provider to cancel {ended.told} jobs" if ended.told else ""
-    over = f"; {ended.over} jobs are over there already" if ended.over else ""
-    unseen = f"; {ended.unseen} jobs may still show up there: cancel again, to be sure" if ended.unseen else ""
-    closed = f"; {ended.sessions_closed} of its sessions there are closed" if ended.sessions_closed else ""
-    left = f"; {ended.sessions_left} sessions may still be open there" if ended.sessions_left else ""
+    told = f"; told the provider to cancel {format_count(ended.told, 'job')}" if ended.told else ""
+    over = f"; {format_count(ended.over, 'job')} had ended there already" if ended.over else ""
+    unseen = (
+        f"; {format_count(ended.unseen, 'job')} may still show up there: cancel again, to be sure"
+        if ended.unseen
+        else ""
+    )
+    closed = f"; closed {format_count(ended.sessions_closed, 'session')} there" if ended.sessions_closed else ""
+    left = f"; {format_count(ended.sessions_left, 'session')} may still be open there" if ended.sessions_left else ""
     advice = ". `qorch recover` shows what became of them" if told or over or unseen or left else ""
     return told + over + unseen + closed + left + advice
 

@@ -33,6 +33,10 @@ def print_sessions(documents: Sequence[dict[str, Any]], *, title: str) -> None:
     print(f"\n{title}")
     print_table(
         [column.replace("_", " ") for column in columns],
-        [[document[column] for column in columns] for document in documents],
+        [[_shown(document, column) for column in columns] for document in documents],
         optional=("mode", "planned at", "device", "run"),
     )
+
+
+def _shown(document: dict[str, Any], column: str) -> object:
+    return document[column][:19] if column == "planned_at" else document[column]

@@ -20,7 +20,7 @@ from qorch.cli.training_options import (
     read_given,
     read_workload,
 )
-from qorch.errors import QorchError
+from qorch.errors import QorchError, UnknownNameError
 
 if TYPE_CHECKING:
     from qorch.config import Config
@@ -65,15 +65,17 @@ def quote(
     config = read_config()
     book = load_prices(config)
     find = _prepare(job, as_options(with_defaults(new_settings(job.name, given), job)), book, config=config)
-    if backend and len(backend) == 1:
+    named = list(dict.fromkeys(backend or ()))
+    if len(named) == 1:
         # Of the one backend that was asked for, an error is the command's own.
-        document = find(backend[0])
+        document = find(named[0])
         if as_json:
             print_json(document)
         else:
             print_quote(document)
         return
-    documents = [_find_or_explain(find, name) for name in backend or book.examples()]
+    wrong = (UnknownNameError,) if named else ()
+    documents = [_find_or_explain(find, name, wrong=wrong) for name in named or book.examples()]
     if as_json:
         print_json({"workload": job.name, "quotes": documents})
     else:
@@ -102,9 +104,13 @@ def _prepare(
     return find
 
 
-def _find_or_explain(find: Callable[[str], dict[str, Any]], name: str) -> dict[str, Any]:
-    """The document of a quote, or of why there is none."""
+def _find_or_explain(
+    find: Callable[[str], dict[str, Any]], name: str, *, wrong: tuple[type[QorchError], ...]
+) -> dict[str, Any]:
+    """The document of a quote, or of why there is none; ``wrong``: errors that are the command's own."""
     try:
         return find(name)
+    except wrong:
+        raise
     except QorchError as error:
         return {"backend": name, "problem": str(error)}

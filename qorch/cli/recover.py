@@ -9,6 +9,7 @@ from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside, print_json, print_table
 from qorch.cli.provider_sessions import describe_session, print_sessions
 from qorch.errors import UsageError
+from qorch.model.text import format_count
 
 if TYPE_CHECKING:
     from qorch.ports.records import JobRecord
@@ -52,7 +53,9 @@ def recover(
         usage = recover_usage(store, wanted, config=config, clock=clock)
         run_ids = _find_open_runs(store, wanted)
         if run_ids:
-            print_aside(f"looking up what is open of {len(run_ids)} runs; Ctrl-C stops, and loses nothing")
+            print_aside(
+                f"looking up what is open of {format_count(len(run_ids), 'run')}; Ctrl-C stops, and loses nothing"
+            )
         ended = recover_runs(store, run_ids, config=config, clock=clock)
         held = len(store.jobs(wanted, state=JobState.UNKNOWN))
     _print([*released, *ended], usage, held=held, as_json=as_json)

@@ -24,7 +24,7 @@ ShotsOption = Annotated[str | None, typer.Option(metavar="N|exact", help="Shots 
 _COUNT = whole_number(1, 10**9)
 EpochsOption = Annotated[
     int | None,
-    typer.Option(metavar="N", parser=_COUNT, help="Passes over the data; more with --resume train longer."),
+    typer.Option(metavar="N", parser=_COUNT, help="Passes over the data; `train --resume` takes more."),
 ]
 BatchSizeOption = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
 LimitOption = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only the first N samples.")]

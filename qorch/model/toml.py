@@ -53,7 +53,10 @@ class TomlFile:
             message, where = (found[1], found[2]) if found else (str(error), None)
             unknown = _UNKNOWN_FIELD.search(message)
             path = _read_steps(where or "")
-            raise self.error(message, (*path, unknown[1]) if unknown else path) from error
+            if unknown is None:
+                raise self.error(message, path) from error
+            known = ", ".join(_fields_at(kind, path))
+            raise self.error(f"'{unknown[1]}' is not known here; there are {known}", (*path, unknown[1])) from error
 
 
 def parse_toml(text: str, *, name: str) -> TomlFile:
@@ -65,6 +68,17 @@ def parse_toml(text: str, *, name: str) -> TomlFile:
         message, line = (found[1], int(found[2])) if found else (str(error), text.count("\n") + 1)
         raise ConfigError(f"{name}, line {line}: {message}") from error
     return TomlFile(name, data, _find_lines(text))
+
+
+def _fields_at(kind: type, path: Path) -> list[str]:
+    """The names that a table may have."""
+    info = msgspec.inspect.type_info(kind)
+    for step in path:
+        if isinstance(info, msgspec.inspect.StructType):
+            info = next(field.type for field in info.fields if field.encode_name == step)
+        elif isinstance(info, msgspec.inspect.ListType):
+            info = info.item_type
+    return [field.encode_name for field in info.fields] if isinstance(info, msgspec.inspect.StructType) else []
 
 
 def _find_lines(text: str) -> dict[Path, int]:

@@ -131,15 +131,15 @@ class UsageTotals:
         }
 
     def __str__(self) -> str:
-        """Such as ``12 s of the device, reported of 3 jobs; of 2 jobs pending``; empty if there is nothing to say."""
+        """Such as ``12 s of the device, reported of 3 jobs; pending of 2 jobs``; empty if there is nothing to say."""
         parts = []
         if self.n_reported:
             sums = " + ".join(map(str, self.quantities)) or "nothing"
             parts.append(f"{sums}, reported of {format_count(self.n_reported, 'job')}")
         if self.n_pending:
-            parts.append(f"of {format_count(self.n_pending, 'job')} pending")
+            parts.append(f"pending of {format_count(self.n_pending, 'job')}")
         if parts and self.n_unreported:
-            parts.append(f"of {format_count(self.n_unreported, 'job')} not reported")
+            parts.append(f"not reported of {format_count(self.n_unreported, 'job')}")
         return "; ".join(parts)
 
 

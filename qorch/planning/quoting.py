@@ -124,7 +124,7 @@ def _one_row(_group: RowGroup, _shots: int | None) -> int:
 
 
 def _lower(batch: Batch, planner: OfflinePlanner, *, default_shots: int | None) -> LoweredBatch:
-    lowered = lower(batch, default_shots=default_shots)
+    lowered = lower(batch, default_shots=default_shots, estimates=planner.capabilities.estimates)
     for group in lowered.groups:
         planner.check(group.gates, group.measurement)
         check_shots(planner, group.shots)

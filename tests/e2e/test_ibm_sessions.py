@@ -1,5 +1,6 @@
 """What commands show and do of sessions that a killed run left open at the emulator of IBM Quantum."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -60,7 +61,9 @@ def test_recover_closes_what_was_left_and_says_so(typed: Any, bench: IbmBench, l
     listed = typed("jobs", "--json").document["open_sessions"]
     assert [(each["provider_id"], each["state"]) for each in listed] == [(known, "open"), (None, "opening")]
     assert "Sessions open at their providers" in typed("jobs").out
-    assert known in typed("show", RUN).out
+    shown = typed("show", RUN).out
+    assert known in shown
+    assert re.search(r"T\d\d:\d\d:\d\d  ", shown), "to the second, as other times"
     [check] = [each for each in typed("doctor", "--json").document["checks"] if each["name"] == "sessions"]
     assert check["status"] == "warn"
     assert f"2 may be open at their providers, of {RUN}" in check["message"]
@@ -81,6 +84,7 @@ def test_recover_shows_a_session_that_it_does_not_close(typed: Any, bench: IbmBe
     outcome = typed("recover")
     assert outcome.code == 0, outcome.err
     assert "unknown" in outcome.out
+    assert "what is open of 1 run;" in outcome.err
     [session] = typed("show", RUN, "--json").document["provider_sessions"]
     assert f"it may be one of {other}, {lost}" in session["error"] or f"one of {lost}, {other}" in session["error"]
     assert set(states_of(bench).values()) == {"open"}
@@ -97,3 +101,9 @@ def test_cancel_closes_the_sessions_of_the_run(typed: Any, bench: IbmBench, leav
     assert outcome.code == 0, outcome.err
     assert (outcome.document["sessions_closed"], outcome.document["sessions_left"]) == (1, 0)
     assert states_of(bench) == {session_id: "closed"}
+
+
+def test_cancel_says_what_it_closed(typed: Any, leave: Leave) -> None:
+    """In a sentence, with its number."""
+    leave(1, ProviderSessionState.OPEN)
+    assert f"run {RUN} is cancelled; closed 1 session there\n" in typed("cancel", RUN).out

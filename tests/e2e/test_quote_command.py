@@ -81,7 +81,10 @@ def test_what_cannot_be_is_named(typed: Any) -> None:
     assert (pair[1]["problem"], pair[1]["shots_per_row"]) == (None, None)
     assert "no exact" in typed(*exact, "--backend", "ionq:qpu.forte-1").error
     assert "no exact" in typed(*exact, "--backend", "ionq:qpu.forte-1", "--backend", "local").out
-    assert "there is no backend 'nonsense'" in typed("quote", "digits", "--backend", "nonsense").error
+    for others in ((), ("--backend", "local")):
+        assert "there is no backend 'nonsense'" in typed("quote", "digits", *others, "--backend", "nonsense").error
+    twice = typed("quote", "digits", *typed.small, "--backend", "local", "--backend", "local", "--json").document
+    assert twice["backend"] == "local"
     assert "choose one of: digits" in typed("quote", "nonsense").error
     assert "did you mean --epochs?" in typed("quote", "digits", "--epoch", "3").error
     assert "write the workload before" in typed("quote", "--classes", "3,6", "digits").error

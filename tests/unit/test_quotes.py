@@ -30,6 +30,8 @@ CARD = PriceCard(
     prices=UnitPrices(job=1, shot=2), minimums=Minimums(job=50),  # type: ignore[arg-type]
 )  # fmt: skip
 
+SECONDS = replace(CARD, prices=UnitPrices(second=1), minimums=Minimums())  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class Planner:
@@ -60,7 +62,7 @@ def batch(rows: int, *, qubits: int = 1, shots: int = 10, observables: Any = ("Z
     """Rows of one angle on the first qubit."""
     circuit = QuantumCircuit(qubits)
     circuit.ry(ParameterVector("a", 1)[0], 0)
-    pub = qorch.Pub(circuit, np.zeros((rows, 1)), observables=list(observables), shots=shots)
+    pub = qorch.Pub(circuit, np.zeros((rows, 1)), observables=observables, shots=shots)
     return Batch((pub,))
 
 
@@ -87,8 +89,7 @@ def test_quotes_add_up() -> None:
     unknown = quote_offline(batch(1), Planner(), replace(CARD, prices=None), default_shots=None)
     assert (one + unknown).cost is None
     assert unknown.times(3).cost is None
-    timed = replace(CARD, prices=UnitPrices(second=1), minimums=Minimums())  # type: ignore[arg-type]
-    quote = quote_offline(batch(23), Planner(), timed, default_shots=None)
+    quote = quote_offline(batch(23), Planner(), SECONDS, default_shots=None)
     assert quote.cost == Cost("USD", 0, 23_000_000, 300_000_000)
     assert "about 23.00 USD (0.00 to 300.00 USD)" in str(quote)
 
@@ -165,10 +166,9 @@ def test_a_workload_is_quoted_whole() -> None:
 
 def test_a_job_that_may_not_end_in_time_is_named() -> None:
     """If it is expected to take as long as it may, the provider would end it."""
-    card = replace(CARD, prices=UnitPrices(second=1), minimums=Minimums())  # type: ignore[arg-type]
     rehearsed = rehearse_workload(outline(layer()))
     roomy, tight = (
-        quote_workload(rehearsed, Planner(most_seconds=most), card, default_shots=None) for most in (100.0, 5.0)
+        quote_workload(rehearsed, Planner(most_seconds=most), SECONDS, default_shots=None) for most in (100.0, 5.0)
     )
     assert len(roomy.assumptions) == 1
     assert "jobs may need more time than they are allowed" in tight.assumptions[1]
@@ -183,6 +183,29 @@ def test_exact_gradients_are_quoted_where_they_are() -> None:
     free = replace(CARD, prices=UnitPrices(), minimums=Minimums())
     quote = quote_workload(rehearsed, local, free, default_shots=None)
     assert (quote.step.executions, quote.run.cost, quote.methods) == (4, Cost("USD"), {})
+
+
+def test_estimated_values_are_quoted_in_all_their_bases() -> None:
+    """A backend that estimates gets each row once, and runs it in as many circuits as observables and noise need."""
+    observables = ("Z0", "X0")
+    jobs = {}
+    for level in (0, 2):
+        planner = plan_offline(f"ibm:ibm_fez,resilience={level}", config=read_config({}), clock=WallClock())
+        jobs[level] = quote_offline(batch(23, observables=observables), planner, SECONDS, default_shots=None)
+    assert (jobs[0].executions, jobs[0].shots, jobs[0].jobs) == (23, 230, 1)
+    seconds = {level: quote.cost.expected_micros for level, quote in jobs.items() if quote.cost is not None}
+    taken = 23 * 10 * len(observables)
+    assert seconds == {0: 2_000_000 + 350 * taken, 2: 2_000_000 + 350 * taken * len((1, 3, 5))}
+    counts = batch(1, observables=qorch.probabilities())
+    with pytest.raises(UsageError, match="has no counts"):
+        quote_offline(counts, planner, SECONDS, default_shots=None)
+
+
+@pytest.mark.parametrize(("mode", "is_said"), [("job", False), ("batch", False), ("session", True)])
+def test_the_time_of_a_session_is_said_to_be_missing(mode: str, is_said: bool) -> None:
+    """A session is charged for its time, whatever its jobs need; a quote has those of its jobs alone."""
+    planner = plan_offline(f"ibm:ibm_fez,mode={mode}", config=read_config({}), clock=WallClock())
+    assert any("session is charged" in sentence for sentence in planner.assumptions) == is_said
 
 
 @pytest.mark.parametrize(

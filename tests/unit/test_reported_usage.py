@@ -52,13 +52,13 @@ def test_sums_are_exact_and_count_what_is_not_known() -> None:
         "jobs_reported": 11, "jobs_pending": 2, "jobs_unreported": 1,
     }  # fmt: skip
     assert str(totals) == (
-        "1 s of the device + 1 task + 7 shots, reported of 11 jobs; of 2 jobs pending; of 1 job not reported"
+        "1 s of the device + 1 task + 7 shots, reported of 11 jobs; pending of 2 jobs; not reported of 1 job"
     )
 
 
 @pytest.mark.parametrize(
     ("totals", "text"),
-    [(UsageTotals(), ""), (UsageTotals(n_unreported=3), ""), (UsageTotals(n_pending=1), "of 1 job pending")],
+    [(UsageTotals(), ""), (UsageTotals(n_unreported=3), ""), (UsageTotals(n_pending=1), "pending of 1 job")],
 )
 def test_nothing_is_said_where_nothing_is_expected(totals: UsageTotals, text: str) -> None:
     """As of runs on free backends, and of providers that report nothing."""

@@ -65,7 +65,7 @@ def test_reports_count_them_apart(
     assert run_command(["report", "latest"]) == 0
     text = capsys.readouterr().out
     assert "in 5 jobs" in text
-    assert "2 more jobs were never sent" in text
+    assert "never sent: 2 more jobs, of which nothing ran" in text
     assert run_command(["show", "latest"]) == 0
     assert "(2 of them never sent)" in capsys.readouterr().out
     with closing(sqlite3.connect(database)) as connection:

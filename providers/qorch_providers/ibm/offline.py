@@ -9,7 +9,7 @@ from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities
 from qorch_providers.ibm.circuits.durations import check_time, estimate_seconds
 from qorch_providers.ibm.circuits.sizes import MAX_QUBITS, circuits_per_row, rows_within, shots_per_row
-from qorch_providers.ibm.options import MAX_EXECUTIONS, Options, parse_options
+from qorch_providers.ibm.options import MAX_EXECUTIONS, ExecutionMode, Options, parse_options
 
 
 def plan_remote_offline(options: str) -> "IbmOffline":
@@ -41,9 +41,13 @@ class IbmOffline:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """See OfflinePlanner."""
+        session = (
+            "a session is charged for all the time that it is active, also between jobs: only the jobs are quoted",
+        )
         return (
             f"circuits are not compiled for {self.name}: very long ones may need more jobs; the seconds of a job are an"
             f" estimate, and at most max_time={self.options.max_seconds}",
+            *(session if self.options.mode is ExecutionMode.SESSION else ()),
         )
 
     def check(self, gates: GateList, measurement: Measurement) -> None:
