@@ -5,10 +5,11 @@ from importlib.metadata import EntryPoint, entry_points
 
 from qorch.config import Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+from qorch.model.backend_name import kind_of
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
-from qorch.ports.backend import Backend, Capabilities, Metered, OfflinePlanner
+from qorch.ports.backend import Backend, Capabilities, OfflinePlanner, measure_job
 from qorch.ports.clock import Clock
 
 
@@ -17,10 +18,10 @@ def backend_entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group="qorch.backends"))}
 
 
-def check_kind_of_backend(name: str) -> EntryPoint:
+def find_entry_point(name: str) -> EntryPoint:
     """The entry point of a backend by its full name. Raises UnknownNameError if nothing of that kind is installed."""
     known = backend_entry_points()
-    kind = name.partition(":")[0]
+    kind = kind_of(name)
     if kind not in known:
         raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
     return known[kind]
@@ -32,7 +33,7 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     Raises UnknownNameError for another name, MissingPackageError if its extra is not installed.
     """
     kind, _, options = name.partition(":")
-    entry = check_kind_of_backend(name)
+    entry = find_entry_point(name)
     try:
         factory = entry.load()
     except ImportError as error:
@@ -57,7 +58,7 @@ def plan_offline(name: str, *, config: Config, clock: Clock) -> OfflinePlanner:
     Raises UnknownNameError for another name, MissingPackageError if its extra is not installed, UsageError if nothing
     can be told of it before it is asked.
     """
-    entry = check_kind_of_backend(name)
+    entry = find_entry_point(name)
     kind, _, options = name.partition(":")
     try:
         module = import_module(entry.module)
@@ -97,5 +98,4 @@ class UnopenedBackend:
 
     def measure(self, request: JobRequest) -> Usage | None:
         """See OfflinePlanner."""
-        backend = self._backend
-        return backend.measure(request) if isinstance(backend, Metered) else backend.encode(request, key="").usage
+        return measure_job(self._backend, request)

@@ -1,4 +1,4 @@
-"""The user's configuration file: price cards of contracts, and plans; budgets and defaults will stand there, too."""
+"""The user's configuration file: price cards of contracts, and the plan at each provider."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,12 +50,14 @@ def read_config_file(path: Path, *, must_exist: bool) -> FileConfig:
     except OSError as error:
         raise ConfigError(f"the configuration file {path} cannot be read: {error.strerror or error}") from error
     if len(raw) > _MOST_BYTES:
-        raise ConfigError(f"the configuration file {path} has {len(raw):,} bytes; at most {_MOST_BYTES:,} are read")
+        raise ConfigError(
+            f"the configuration file {path} has {len(raw):,} bytes; at most {_MOST_BYTES:,} are read: shorten it"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}, line {line}: it is not UTF-8") from error
+        raise ConfigError(f"{path}, line {line}: it is not UTF-8; save it as UTF-8") from error
     file = parse_toml(text, name=str(path))
     prices = file.convert(_WrittenFile).prices
     cards = tuple(as_card(card, file, ("prices", "card", index)) for index, card in enumerate(prices.card))

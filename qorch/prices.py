@@ -7,12 +7,13 @@ from importlib.resources import files
 from qorch.backends import backend_entry_points
 from qorch.config import Config
 from qorch.config_file import FileConfig, read_config_file
+from qorch.model.backend_name import kind_of
 from qorch.model.prices.book import PriceBook
 from qorch.model.prices.card import PriceCard
 from qorch.model.prices.reading import read_cards
 
 FOLDER = "prices"
-"""In the package of a backend's entry point: ``prices/<first part of the backend's name>.toml``."""
+"""In the package of a backend's entry point: ``prices/<kind of backend>.toml``."""
 
 
 def load_prices(config: Config) -> PriceBook:
@@ -41,7 +42,7 @@ def _read_package(kind: str, package: str) -> Collection[PriceCard]:
 
 def _check_plan(book: PriceBook, kind: str, plan: str, own: FileConfig) -> None:
     cards = [*book.own, *book.shipped]
-    known = {card.plan for card in cards for name in card.backends if card.plan and name.partition(":")[0] == kind}
+    known = {card.plan for card in cards for name in card.backends if card.plan and kind_of(name) == kind}
     if plan not in known:
         listed = f"there are {', '.join(sorted(known))}" if known else f"no backend of '{kind}' has plans"
         raise own.error(f"there is no plan '{plan}'; {listed}", "prices", "plans", kind)

@@ -13,7 +13,6 @@ from qorch.config import Config
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.parts import make_remote_submitter
-from qorch.engine.remote.poller import OVER
 from qorch.engine.remote.reconcile import CLOCK_DOUBT
 from qorch.engine.remote.recovery import Recovered, RecoveryOutcome
 from qorch.engine.remote.retrying import Retrier
@@ -119,15 +118,16 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
 @dataclass(frozen=True)
 class Cancellation:
     """Of a run's open jobs: how many the provider was told to cancel, how many were over there already, and of how
-    many it shows nothing, though it may have them. ``closed``: sessions of the run that were closed there; ``left``:
-    those that may still be open.
+    many it shows nothing, though it may have them.
+
+    ``sessions_closed``: sessions of the run that were closed there; ``sessions_left``: those that may still be open.
     """
 
     told: int = 0
     over: int = 0
     unseen: int = 0
-    closed: int = 0
-    left: int = 0
+    sessions_closed: int = 0
+    sessions_left: int = 0
 
 
 def cancel_jobs(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> Cancellation:
@@ -173,7 +173,7 @@ async def _close_sessions(
 async def _tell(backend: RemoteBackend, provider_ids: Sequence[str]) -> Cancellation:
     """Ask the provider to cancel those of these jobs that are not over."""
     statuses = await backend.poll(provider_ids) if provider_ids else {}
-    told = [provider_id for provider_id, status in statuses.items() if status.state not in OVER]
+    told = [provider_id for provider_id, status in statuses.items() if not status.state.is_over]
     await asyncio.gather(*(backend.cancel(provider_id) for provider_id in told))
     return Cancellation(len(told), len(statuses) - len(told), len(provider_ids) - len(statuses))
 
@@ -258,7 +258,7 @@ def recover_usage(store: Store, run_id: str | None = None, *, config: Config, cl
     No device needs to be there any more, and nothing waits for what a provider has not counted yet.
     """
     unknown = store.jobs_without_usage(run_id)
-    runs = {run_id: store.find_run(run_id) for run_id in {job.run_id for job in unknown}}
+    runs = {owner: store.find_run(owner) for owner in {job.run_id for job in unknown}}
     by_backend: dict[str, list[JobRecord]] = defaultdict(list)
     for job in unknown:
         run = runs[job.run_id]

@@ -183,7 +183,7 @@ RAW_RESULTS = Table(
     Column("is_quarantined", Integer, nullable=False),
     Column("n_bytes", BigInteger, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    # What the content is compressed with: zstd or, up to revision 0005, zlib.
+    # What the content is compressed with: zstd or, before revision 0009, zlib.
     Column("codec", Text, nullable=False, server_default="zlib"),
     Index("ix_raw_results_run", "run_id"),
 )

@@ -55,7 +55,7 @@ from qorch_jobs_db.schema import (
 KEPT_CHECKPOINTS = 2
 _QUEUE_COLUMNS = ("queue_position", "queue_position_is_least", "queue_seen_at")
 _USAGE_COLUMNS = ("usage_state", "usage_micros")
-"""Of a job, in the order of the table: a process that writes its job again does not know them."""
+"""Both of jobs, in the order of the table: a process that writes its job again leaves them as they are."""
 _T = TypeVar("_T")
 
 _newest = CHECKPOINTS.alias("newest")

@@ -1,14 +1,23 @@
 """Detects that a list of jobs keeps failing while its provider answers the rest, so that no job can be searched for."""
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from qorch.errors import BusyError, UnknownOutcomeError
 from qorch.model.job import Availability
 from qorch.ports.clock import Clock
 
+T = TypeVar("T")
+
 CHECK_SECONDS = 60.0
 CHECKS = 5
 """How many checks in a row must find the server reachable and its list unreadable before the search is given up."""
+
+
+class ListSearch(Protocol):
+    """A search of a list. ``was_moving``: whether the last reading that failed had read some pages before."""
+
+    was_moving: bool
 
 
 class ListHealth:
@@ -21,6 +30,22 @@ class ListHealth:
         self._clock = clock
         self._checked_ns: int | None = None
         self._n_there = 0
+
+    async def read(self, search: ListSearch, work: Awaitable[T]) -> T:
+        """What ``work`` finds in the list, by this search; a failure is noted, unless the search was moving.
+
+        Raises what ``work`` raises, and what ``note`` raises.
+        """
+        try:
+            found = await work
+        except BusyError as error:
+            if search.was_moving:
+                self.end()
+            else:
+                await self.note(error)
+            raise
+        self.end()
+        return found
 
     def end(self) -> None:
         """Record that the list was read."""

@@ -136,7 +136,7 @@ class Report(CountsExecutions):
             "calls_sessions": self.summary.get("calls_sessions"),
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
-            "spend": money_json(self.spend),
+            "spend": None if self.spend is None else self.spend.to_json(),
             "usage": self.usage.to_json(),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
@@ -153,11 +153,6 @@ class Report(CountsExecutions):
         import html
 
         return f"<pre>{html.escape(str(self))}</pre>"
-
-
-def money_json(money: Money | None) -> dict[str, Any] | None:
-    """Money as it stands in JSON documents; None if unknown."""
-    return None if money is None else {"currency": money.currency, "micros": money.micros}
 
 
 def make_report(store: ReportSource, name_or_id: str) -> Report:
@@ -184,22 +179,22 @@ def make_report(store: ReportSource, name_or_id: str) -> Report:
         jobs_unsent=n_unsent,
         wall_seconds=wall_seconds,
         sessions=len(sessions),
-        spend=_spend(store, run, jobs=jobs, charges=summary.get("charges", True)),
+        spend=_spend(store, run, jobs=jobs),
         phases=phases,
         jobs_by_state=dict(Counter(job.state.value for job in jobs)),
         latency=_latency(spans),
         step_seconds=_step_seconds(spans),
         summary=summary,
-        usage=total_usage(jobs, charges=summary.get("charges", True)),
+        usage=total_usage(run, jobs),
     )
 
 
-def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord], charges: bool) -> Money | None:
+def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord]) -> Money | None:
     """What the run cost; None if its backend charges, and a job that it may have accepted has no price."""
     entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
     priced = {entry.job_id for entry in entries}
     sent = {job.job_id for job in jobs if job.may_be_billed}
-    if charges and not sent <= priced:
+    if run.may_charge and not sent <= priced:
         return None
     currency = entries[0].currency if entries else run.currency or "USD"
     return Money(currency, sum(entry.micros for entry in entries))

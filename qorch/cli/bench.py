@@ -9,6 +9,7 @@ from qorch.cli.exit_codes import FAILED
 from qorch.cli.options import JsonOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import UnknownNameError
+from qorch.model.backend_name import kind_of
 
 if TYPE_CHECKING:
     from qorch.bench.measure import Rate
@@ -80,7 +81,7 @@ def _choose_backends(text: str) -> list[str]:
     known = backend_entry_points()
     chosen = [part.strip() for part in text.split(",")]
     for name in chosen:
-        if name.partition(":")[0] not in known:
+        if kind_of(name) not in known:
             raise UnknownNameError(f"there is no backend '{name}'; installed are: {', '.join(known)}")
     return chosen
 

@@ -44,14 +44,14 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
         if record.state in {RunState.DONE, RunState.CANCELLED} and not _is_open(store, record.run_id):
             raise UsageError(f"run {record.run_id} is {record.state} already; there is nothing to cancel")
         worker = _cancel(store, record.run_id)
-        jobs = _cancel_jobs(store, record)
+        ended = _cancel_jobs(store, record)
     if as_json:
         pids = {"stopped_pid": worker.pid if worker.is_ended else None, "asked_pid": worker.pid}
         document = {"run": record.run_id, "state": RunState.CANCELLED, **pids}
-        told = {"jobs_cancelled": jobs.told, "jobs_over": jobs.over, "jobs_unseen": jobs.unseen}
-        print_json(document | told | {"sessions_closed": jobs.closed, "sessions_left": jobs.left})
+        told = {"jobs_cancelled": ended.told, "jobs_over": ended.over, "jobs_unseen": ended.unseen}
+        print_json(document | told | {"sessions_closed": ended.sessions_closed, "sessions_left": ended.sessions_left})
         return
-    print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(jobs)}")
+    print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(ended)}")
 
 
 def _say_worker(worker: _Worker) -> str:
@@ -60,14 +60,16 @@ def _say_worker(worker: _Worker) -> str:
     return f"; stopped process {worker.pid}" if worker.is_ended else f"; process {worker.pid} goes on without it"
 
 
-def _say(jobs: "Cancellation") -> str:
-    told = f"; told the provider to cancel {format_count(jobs.told, 'job')}" if jobs.told else ""
-    over = f"; {format_count(jobs.over, 'job')} had ended there already" if jobs.over else ""
+def _say(ended: "Cancellation") -> str:
+    told = f"; told the provider to cancel {format_count(ended.told, 'job')}" if ended.told else ""
+    over = f"; {format_count(ended.over, 'job')} had ended there already" if ended.over else ""
     unseen = (
-        f"; {format_count(jobs.unseen, 'job')} may still show up there: cancel again, to be sure" if jobs.unseen else ""
+        f"; {format_count(ended.unseen, 'job')} may still show up there: cancel again, to be sure"
+        if ended.unseen
+        else ""
     )
-    closed = f"; closed {format_count(jobs.closed, 'session')} there" if jobs.closed else ""
-    left = f"; {format_count(jobs.left, 'session')} may still be open there" if jobs.left else ""
+    closed = f"; closed {format_count(ended.sessions_closed, 'session')} there" if ended.sessions_closed else ""
+    left = f"; {format_count(ended.sessions_left, 'session')} may still be open there" if ended.sessions_left else ""
     advice = ". `qorch recover` shows what became of them" if told or over or unseen or left else ""
     return told + over + unseen + closed + left + advice
 

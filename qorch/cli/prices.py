@@ -64,10 +64,10 @@ def prices(
 
 def _find(name: str, book: "PriceBook") -> "tuple[str, PriceCard]":
     """What applies to a backend. Raises UnknownNameError if none is installed that could have that name."""
-    from qorch.backends import check_kind_of_backend
+    from qorch.backends import find_entry_point
     from qorch.model.prices.book import decide_price
 
-    check_kind_of_backend(name)
+    find_entry_point(name)
     # Without a card nothing is known of it here: what its adapter says is seen when it is opened.
     return name, decide_price(name, charges=True, book=book)
 

@@ -17,6 +17,7 @@ from qorch.cli.training_options import (
     SeedOption,
     ShotsOption,
     WorkloadArgument,
+    read_given,
     read_workload,
 )
 from qorch.errors import QorchError, UnknownNameError
@@ -52,17 +53,15 @@ def quote(
     Without --backend all backends are compared that have a price. Needs no key and no network, and sends nothing.
     """
     from qorch.cli.quote_table import print_comparison, print_quote
-    from qorch.cli.settings import as_options, new_settings, read_shots, with_defaults
+    from qorch.cli.settings import as_options, new_settings, with_defaults
     from qorch.config import read_config
     from qorch.prices import load_prices
 
     job, own = read_workload(workload, context, command="quote")
-    options: dict[str, object] = {
-        "shots": None if shots is None else read_shots(shots), "epochs": epochs, "batch_size": batch_size,
-        "limit": limit, "gradient": gradient, "data_dir": None if data_dir is None else str(data_dir), "seed": seed,
-        "own": own or None,
-    }  # fmt: skip
-    given = {key: value for key, value in options.items() if value is not None}
+    given = read_given(
+        shots=shots, data_dir=data_dir, own=own, epochs=epochs, batch_size=batch_size, limit=limit, gradient=gradient,
+        seed=seed,
+    )  # fmt: skip
     config = read_config()
     book = load_prices(config)
     find = _prepare(job, as_options(with_defaults(new_settings(job.name, given), job)), book, config=config)

@@ -8,7 +8,6 @@ from qorch.cli.output import print_table
 from qorch.model.text import format_count
 
 if TYPE_CHECKING:
-    from qorch.model.money import Money
     from qorch.planning.quoting import Quote
     from qorch.workloads.quoting import WorkloadQuote
 
@@ -53,15 +52,11 @@ def _describe(quote: "Quote") -> dict[str, Any]:
         "jobs": quote.jobs,
         "rows": quote.executions,
         "shots": quote.shots,
-        "spend": None if cost is None else _money(cost.expected),
-        "spend_low": None if cost is None else _money(cost.low),
-        "spend_high": None if cost is None else _money(cost.high),
+        "spend": None if cost is None else cost.expected.to_json(),
+        "spend_low": None if cost is None else cost.low.to_json(),
+        "spend_high": None if cost is None else cost.high.to_json(),
         "is_exact": cost is not None and cost.is_exact,
     }
-
-
-def _money(money: "Money") -> dict[str, Any]:
-    return {"currency": money.currency, "micros": money.micros}
 
 
 def print_quote(document: dict[str, Any]) -> None:

@@ -51,9 +51,7 @@ def recover(
         wanted = None if run is None else require_run(store, run).run_id
         config, clock = read_config(), WallClock()
         usage = recover_usage(store, wanted, config=config, clock=clock)
-        owners = [job.run_id for job in store.open_jobs(wanted)]
-        owners += [session.run_id for session in store.open_provider_sessions(wanted)]
-        run_ids = list(dict.fromkeys(owners))
+        run_ids = _find_open_runs(store, wanted)
         if run_ids:
             print_aside(
                 f"looking up what is open of {format_count(len(run_ids), 'run')}; Ctrl-C stops, and loses nothing"
@@ -64,6 +62,12 @@ def recover(
     if held:
         return HELD_JOBS
     return FAILED if any(recovery.problem and not recovery.is_at_work for recovery in ended) else DONE
+
+
+def _find_open_runs(store: "Store", run_id: str | None) -> list[str]:
+    """The runs that may have jobs or sessions at their providers, of one run or all."""
+    jobs, sessions = store.open_jobs(run_id), store.open_provider_sessions(run_id)
+    return list(dict.fromkeys([*(job.run_id for job in jobs), *(session.run_id for session in sessions)]))
 
 
 def _decide(store: "Store", release: list[str], adopt: list[str]) -> "list[RunRecovery]":

@@ -29,10 +29,10 @@ def show(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> 
 
 def _total_usage(store: "Store", run_id: str) -> "UsageTotals":
     """What the provider reports that the run's jobs were charged for."""
+    from qorch.cli.database import require_run
     from qorch.run.totals import total_usage
 
-    run = store.find_run(run_id)
-    return total_usage(store.jobs(run_id), charges=run is not None and run.charges is not False)
+    return total_usage(require_run(store, run_id), store.jobs(run_id))
 
 
 def _describe(store: "Store", name: str) -> dict[str, Any]:

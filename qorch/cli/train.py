@@ -22,6 +22,7 @@ from qorch.cli.training_options import (
     SeedOption,
     ShotsOption,
     WorkloadArgument,
+    read_given,
     read_workload,
 )
 from qorch.config import LATEST
@@ -94,15 +95,11 @@ def train(
 
     The workload's own options, such as --classes 3,6 of digits, are given like the others.
     """
-    from qorch.cli.settings import read_shots
-
     job, own = read_workload(workload, context, command="train")
-    options: dict[str, object] = {
-        "name": name, "backend": backend, "shots": None if shots is None else read_shots(shots),
-        "epochs": epochs, "batch_size": batch_size, "limit": limit, "gradient": gradient, "budget": budget,
-        "cache": cache, "data_dir": None if data_dir is None else str(data_dir), "seed": seed, "own": own or None,
-    }  # fmt: skip
-    given = {key: value for key, value in options.items() if value is not None}
+    given = read_given(
+        shots=shots, data_dir=data_dir, own=own, name=name, backend=backend, epochs=epochs, batch_size=batch_size,
+        limit=limit, gradient=gradient, budget=budget, cache=cache, seed=seed,
+    )  # fmt: skip
     consent = _Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price)
     run_id = _train_or_resume(job, given, resume=resume, db=db, consent=consent)
     _print_report(run_id, db=db, as_json=as_json)
@@ -158,10 +155,7 @@ def _train(
     is_longer: bool = False,
 ) -> str:
     """Train a new run, or go on with ``run_id``; the run's id."""
-    import msgspec
-
     from qorch.cli.settings import as_options, with_defaults
-    from qorch.wiring import NO_BUDGET, start_run
 
     settings = with_defaults(settings, workload)
     options = as_options(settings)
@@ -173,14 +167,7 @@ def _train(
     first_hint = stopper.hint
     try:
         with stopper.listen():
-            run = start_run(
-                run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
-                cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db,
-                resume=run_id is not None, rebuy=consent.rebuys,
-                accept_unknown_price=consent.accepts_unknown_price,
-                allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
-                settings=msgspec.to_builtins(settings), is_command=True,
-            )  # fmt: skip
+            run = _start(settings, db=db, run_id=run_id, consent=consent, is_longer=is_longer)
             stopper.hint = lambda: _end_hint(run, settings.workload, db)
             with run:
                 training = workload.train(run, options)
@@ -197,6 +184,21 @@ def _train(
             _print_hint(stopper)
         raise
     return run.run_id
+
+
+def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent: _Consent, is_longer: bool) -> "Run":
+    """The run, on which nothing has been executed yet."""
+    import msgspec
+
+    from qorch.wiring import NO_BUDGET, start_run
+
+    return start_run(
+        run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
+        cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db, resume=run_id is not None,
+        rebuy=consent.rebuys, accept_unknown_price=consent.accepts_unknown_price,
+        allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
+        settings=msgspec.to_builtins(settings), is_command=True,
+    )  # fmt: skip
 
 
 def _print_hint(stopper: Stopper) -> None:

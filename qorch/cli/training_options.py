@@ -48,3 +48,16 @@ def read_workload(name: str, context: typer.Context, *, command: str) -> "tuple[
     shared = [option.removeprefix("--") for each in context.command.params for option in each.opts]
     check_own_names(context.args, workload=name, own=workload.own_options, shared=shared)
     return workload, read_own_options(context.args)
+
+
+def read_given(*, shots: str | None, data_dir: Path | None, own: dict[str, str], **others: object) -> dict[str, object]:
+    """The settings that were given, by name, as `new_settings` takes them. Raises UsageError for a number of shots."""
+    from qorch.cli.settings import read_shots
+
+    options: dict[str, object] = {
+        **others,
+        "shots": None if shots is None else read_shots(shots),
+        "data_dir": None if data_dir is None else str(data_dir),
+        "own": own or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}

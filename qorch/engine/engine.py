@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,8 +35,8 @@ from qorch.model.pub import Pub
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
 from qorch.planning.lowering import LoweredBatch
-from qorch.planning.quoting import Quote, make_measure, quote_jobs
-from qorch.ports.backend import Backend, ExactGradients, RemoteBackend
+from qorch.planning.quoting import Quote, quote_jobs
+from qorch.ports.backend import Backend, ExactGradients, RemoteBackend, measure_job
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
@@ -181,7 +181,7 @@ class Engine:
         return await compute(self._price, await self._look_up(call, lowered))
 
     def _price(self, plan: CallPlan) -> Quote:
-        quote = quote_jobs(plan.jobs, self._card, measure=make_measure(self._backend))
+        quote = quote_jobs(plan.jobs, self._card, measure=partial(measure_job, self._backend))
         n_rows = sum(group.n_rows for group in plan.lowered.groups)
         return replace(quote, from_cache=n_rows - plan.n_rows)
 

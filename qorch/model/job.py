@@ -98,6 +98,11 @@ class RemoteState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it changes no more."""
+        return self not in (RemoteState.QUEUED, RemoteState.RUNNING)
+
 
 @dataclass(frozen=True)
 class JobStatus:
@@ -206,7 +211,7 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate: at least ``low``, most likely ``expected``, at most ``high``."""
+    """A quantity that is not known before: at least ``low``, most likely ``expected``, at most ``high``."""
 
     low: float
     expected: float

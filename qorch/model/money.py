@@ -38,6 +38,10 @@ class Money:
         whole, _, decimals = text.partition(".")
         return f"{whole}.{decimals.ljust(2, '0')} {self.currency}"
 
+    def to_json(self) -> dict[str, object]:
+        """As it stands in JSON documents."""
+        return {"currency": self.currency, "micros": self.micros}
+
 
 NOTHING = Money("USD", 0)
 """What a free backend charges."""

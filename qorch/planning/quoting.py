@@ -13,10 +13,10 @@ from qorch.model.text import format_count
 from qorch.planning.lowering import LoweredBatch, RowGroup, lower
 from qorch.planning.packing import PlannedJob, Selection, pack, unexecuted
 from qorch.planning.pricing import Cost, price_all
-from qorch.ports.backend import Backend, Metered, OfflinePlanner
+from qorch.ports.backend import OfflinePlanner
 
 _QUOTED = "quote"
-"""The id of a job that is only measured, and its key: neither changes what is billed."""
+"""The id of a job that is only measured, which does not change what is billed."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,6 @@ class Quote:
 def no_quote(card: PriceCard) -> Quote:
     """Of nothing, which costs nothing whatever the price."""
     return Quote(0, 0, 0, Cost(card.currency), card)
-
-
-def make_measure(backend: Backend) -> Callable[[JobRequest], Usage | None]:
-    """What tells the usage of a job: the backend itself, or the payload that it would send."""
-    if isinstance(backend, Metered):
-        return backend.measure
-    return lambda request: backend.encode(request, key=_QUOTED).usage
 
 
 def quote_jobs(jobs: Sequence[PlannedJob], card: PriceCard, *, measure: Callable[[JobRequest], Usage | None]) -> Quote:

@@ -15,6 +15,9 @@ from qorch.model.timing import Phase
 from qorch.model.usage import ReportedUsage
 from qorch.ports.policy import Terms
 
+_UNSENT_KEY = "quote"
+"""In place of an idempotency key, which does not change what is billed."""
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -215,6 +218,11 @@ class Metered(Protocol):
     def measure(self, request: JobRequest) -> Usage | None:
         """The ``usage`` of the payload that ``encode`` makes of this request; pure. None: nothing is billed."""
         ...
+
+
+def measure_job(backend: Backend, request: JobRequest) -> Usage | None:
+    """What is billed of a job that is not sent: by the backend's own word, or by the payload that it would send."""
+    return backend.measure(request) if isinstance(backend, Metered) else backend.encode(request, key=_UNSENT_KEY).usage
 
 
 class OfflinePlanner(Protocol):

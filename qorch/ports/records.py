@@ -53,6 +53,11 @@ class RunRecord:
     environment: str = "{}"
     stop_asked_at: datetime.datetime | None = None
 
+    @property
+    def may_charge(self) -> bool:
+        """Whether the backend charges, or may, as nobody recorded that it does not."""
+        return self.charges is not False
+
 
 @dataclass(frozen=True)
 class SessionRecord:

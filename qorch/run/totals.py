@@ -56,9 +56,9 @@ def _from_cache(store: Runs, sessions: list[SessionRecord], *, executed: int) ->
     return max(bounds)
 
 
-def total_usage(jobs: Iterable[JobRecord], *, charges: bool) -> UsageTotals:
-    """What a run's jobs were charged for, as the provider reports it; ``charges``: whether its backend may charge."""
-    return sum_usage(job.usage for job in jobs if charges and job.provider_id is not None)
+def total_usage(run: RunRecord, jobs: Iterable[JobRecord]) -> UsageTotals:
+    """What a run's jobs were charged for, as the provider reports it; nothing if its backend is free."""
+    return sum_usage(job.usage for job in jobs if run.may_charge and job.provider_id is not None)
 
 
 def session_so_far(session: SessionRecord, recorder: Recorder, *, used_settings: str) -> SessionRecord:
@@ -132,4 +132,4 @@ def may_have_paid(store: RunHistory, run: RunRecord) -> bool:
     """Whether a run has ledger entries, or jobs that may have been accepted by a backend not known to be free."""
     if store.ledger(run.run_id):
         return True
-    return run.charges is not False and any(job.may_be_billed for job in store.jobs(run.run_id))
+    return run.may_charge and any(job.may_be_billed for job in store.jobs(run.run_id))

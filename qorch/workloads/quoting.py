@@ -42,7 +42,7 @@ class WorkloadQuote:
     @property
     def epoch(self) -> Quote:
         """All steps of an epoch, and what follows upon them."""
-        return self.step.times(self.steps) + self.evaluation
+        return _epoch_of(self.step, self.evaluation, steps=self.steps)
 
     @property
     def run(self) -> Quote:
@@ -86,7 +86,7 @@ def quote_workload(
     )
 
     def run_of(step: Quote, evaluation: Quote) -> Quote:
-        return (step.times(outline.steps) + evaluation).times(outline.epochs)
+        return _epoch_of(step, evaluation, steps=outline.steps).times(outline.epochs)
 
     step, evaluation = (_add_up(calls, packed, card) for calls in (rehearsed.step, rehearsed.evaluation))
     methods = {}
@@ -103,6 +103,10 @@ def quote_workload(
         methods=methods,
         assumptions=(*planner.assumptions, *_warn_of_limit(step)),
     )
+
+
+def _epoch_of(step: Quote, evaluation: Quote, *, steps: int) -> Quote:
+    return step.times(steps) + evaluation
 
 
 def _own_batch(call: Rehearsed) -> Batch:

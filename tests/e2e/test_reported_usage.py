@@ -31,8 +31,10 @@ from qorch_providers.emulators.kit.clock import MachineTimer
 PATIENCE_SECONDS = 60.0
 COUNT_SECONDS = 3600.0
 """From the end of a job until its usage is complete."""
-FEW, MANY = 100, 4096
-"""Shots of a row: two rows of many take longer than the four seconds that a job is given."""
+SLOW = "execution=0.0005"
+"""Seconds of the emulated device for a shot: more than by IBM's formula, after which jobs are sized."""
+FEW, MANY = 100, 2800
+"""Shots of a row: two rows of many fit into the four seconds of a job by the formula, and take longer."""
 
 
 class JumpingTimer(MachineTimer):
@@ -101,7 +103,7 @@ def test_the_books_have_every_second_that_ibm_charges(
     """All is pending when the run ends, which waits for none of it; `recover` learns it later, of all jobs at once."""
     timer = JumpingTimer()
     options = f"{DEVICE},settle=0.05,rows=2,max_time=4"
-    with start(replace(QUICK, usage_delay=str(COUNT_SECONDS)), timer=timer) as emulator:
+    with start(replace(QUICK, usage_delay=str(COUNT_SECONDS), usage=SLOW), timer=timer) as emulator:
         with watched_run(IBM, emulator, tmp_path, options=options) as watched:
             live(watched, emulator)
         use(tmp_path, monkeypatch, environment(emulator.root))
@@ -118,7 +120,7 @@ def test_the_books_have_every_second_that_ibm_charges(
         assert sum(emulator.truth()["calls"]["by_route"].values()) - before <= 5
         instances = emulator.truth()["instances"]
         charged = {str(job["id"]): job["usage_seconds"] for job in emulator.jobs()}
-        assert said(capsys, "recover") == {"jobs": [], "held": 0, "usage": []}
+        assert said(capsys, "recover") == {"jobs": [], "held": 0, "sessions": [], "usage": []}
     assert {job.provider_id: job.usage for job in jobs_of(tmp_path)} == {
         job_id: report_usage(device_seconds=float(str(seconds))) for job_id, seconds in charged.items()
     }

@@ -1,6 +1,7 @@
 """What the tests of IBM's circuits and results share: recorded devices, and bodies as IBM's own decoders read them."""
 
 import json
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,19 @@ class LocalTranspiler:
 
     def close(self):
         """See ``Transpiler``."""
+
+
+class GatedTranspiler(LocalTranspiler):
+    """Says that it begins to compile, and waits until it may go on."""
+
+    def __init__(self):
+        self.is_compiling, self.may_go_on = threading.Event(), threading.Event()
+
+    def compile(self, gates, device, options):
+        """See ``Transpiler``."""
+        self.is_compiling.set()
+        assert self.may_go_on.wait(60)
+        return super().compile(gates, device, options)
 
 
 COMPILER = IsaCompiler(folder=None, transpiler=LocalTranspiler())

@@ -401,7 +401,7 @@ def test_a_cancelled_run_has_its_sessions_closed(world: SessionWorld, monkeypatc
     assert record is not None
     monkeypatch.setattr(recovery, "open_backend", lambda *_, **__: remote)
     ended = cancel_jobs(world.store, record, config=read_config(), clock=world.clock)
-    assert (ended.closed, ended.left) == (2, 2)
+    assert (ended.sessions_closed, ended.sessions_left) == (2, 2)
     assert (world.states(), world.desk.open_ids()) == ([CLOSED, CLOSED, OPENING, OPEN], ["session-3"])
 
 

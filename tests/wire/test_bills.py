@@ -133,7 +133,7 @@ def test_time_is_billed_within_the_quoted_interval(vendor: Vendor, options: str)
 
 @given(st.integers(1, 10_000_000))
 def test_ibm_bills_an_interval_of_seconds(shots: int) -> None:
-    """What the emulator charges of so many shots, in begun seconds, unless the job is cancelled for its time."""
+    """The emulator takes 0.28 ms for a shot and IBM's formula 0.35, so that at most a fifth less is charged."""
     usage = Usage(1, shots, seconds=estimate_seconds(shots, parse_options("ibm_fez,max_time=10800")))
     card = load_prices(read_config()).find("ibm:ibm_fez")
     assert card is not None
@@ -142,7 +142,7 @@ def test_ibm_bills_an_interval_of_seconds(shots: int) -> None:
     charged = whole_seconds(UsageModel().seconds(shots)) * 1_600_000
     assert cost.low_micros <= charged <= cost.high_micros
     # IBM's quick formula has 0.35 ms a shot, the emulator 0.3.
-    assert charged == pytest.approx(cost.expected_micros, rel=0.3)
+    assert 0 <= cost.expected_micros - charged <= 0.2 * cost.expected_micros + 1_600_000
 
 
 @given(st.floats(0, 20_000))

@@ -5,7 +5,7 @@ import threading
 from dataclasses import replace
 
 import numpy as np
-from ibm_circuits import LocalTranspiler, device_of, options_of, recalibrated
+from ibm_circuits import GatedTranspiler, LocalTranspiler, device_of, options_of, recalibrated
 from ionq_circuits import block_of, gate_list, request_of
 
 from qorch.model.label import JobLabel
@@ -52,24 +52,17 @@ def test_a_new_calibration_is_in_use_once_all_circuits_are_compiled_for_it():
 def test_a_calibration_between_two_calls_leaves_no_circuit_behind():
     """Circuits that were being compiled when it was seen are compiled for it too, before it is in use."""
     seen = [OLD]
-    is_compiling, may_go_on = threading.Event(), threading.Event()
-
-    class Gated(LocalTranspiler):
-        def compile(self, gates, device, options):
-            is_compiling.set()
-            assert may_go_on.wait(60)
-            return super().compile(gates, device, options)
-
-    compiler = IsaCompiler(folder=None, transpiler=Gated())
+    transpiler = GatedTranspiler()
+    compiler = IsaCompiler(folder=None, transpiler=transpiler)
     compiled = CompiledDevice(lambda: seen[0], compiler, OPTIONS)
 
     async def main():
         first = asyncio.create_task(compiled.compile([GATES]))
-        assert await asyncio.to_thread(is_compiling.wait, 60)
+        assert await asyncio.to_thread(transpiler.is_compiling.wait, 60)
         seen[0] = NEW
         second = asyncio.create_task(compiled.compile([OTHER]))
         await asyncio.sleep(0)
-        may_go_on.set()
+        transpiler.may_go_on.set()
         await asyncio.gather(first, second)
 
     asyncio.run(main())

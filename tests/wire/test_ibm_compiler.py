@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from ibm_circuits import COMPILER, LocalTranspiler, body_of, device_of, options_of, recalibrated
+from ibm_circuits import COMPILER, GatedTranspiler, LocalTranspiler, body_of, device_of, options_of, recalibrated
 from ionq_circuits import block_of, gate_list, random_gates, request_of
 
 from qorch.errors import BackendError, CircuitError
@@ -143,15 +143,8 @@ def test_the_event_loop_goes_on_while_a_circuit_is_compiled():
 
 def test_circuits_that_wait_are_given_up_when_the_backend_is_closed():
     """After Ctrl-C the program ends with the circuit that is being compiled, not with the last one of all."""
-    is_compiling, may_go_on = threading.Event(), threading.Event()
-
-    class Gated(LocalTranspiler):
-        def compile(self, gates, device, options):
-            is_compiling.set()
-            assert may_go_on.wait(60)
-            return super().compile(gates, device, options)
-
-    compiler = IsaCompiler(folder=None, transpiler=Gated())
+    transpiler = GatedTranspiler()
+    compiler = IsaCompiler(folder=None, transpiler=transpiler)
     circuits = [gate_list(1, *[("h", (0,), ())] * number) for number in (1, 2, 3)]
 
     def compile_all():
@@ -160,11 +153,11 @@ def test_circuits_that_wait_are_given_up_when_the_backend_is_closed():
 
     with ThreadPoolExecutor() as pool:
         work = pool.submit(compile_all)
-        assert is_compiling.wait(60)
+        assert transpiler.is_compiling.wait(60)
         closing = pool.submit(compiler.close)
         while not compiler._is_closed:
             time.sleep(0.001)
-        may_go_on.set()
+        transpiler.may_go_on.set()
         closing.result(60)
         work.result(60)
     assert compiler.n_compiled == 1

@@ -4,9 +4,8 @@ import asyncio
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
@@ -39,8 +38,6 @@ from qorch_providers.braket.wire.objects import MOST_OBJECT_BYTES, ResultObjects
 from qorch_providers.braket.wire.quotas import BraketQuotas
 from qorch_providers.http import HttpClient, Origin
 from qorch_providers.list_health import ListHealth
-
-T = TypeVar("T")
 
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
@@ -92,7 +89,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 
 
 class BraketBackend:
-    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage and Diagnosable. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage, Metered and Diagnosable. It lives in one event loop."""
 
     def __init__(
         self,
@@ -242,23 +239,11 @@ class BraketBackend:
         Raises BusyError if the list of tasks cannot be read now, and UnknownOutcomeError if that has been so for
         minutes, the list is too long, or two tasks have one key.
         """
-        return await self._read_list(self._search.find(keys, since=since)) if keys else {}
+        return await self._list_health.read(self._search, self._search.find(keys, since=since)) if keys else {}
 
     async def list_keys(self, *, since: datetime.datetime, known: Sequence[str]) -> dict[str, str | None] | None:
         """See RemoteBackend; raises what ``find`` raises."""
-        return await self._read_list(self._search.list_keys(since=since, known=known))
-
-    async def _read_list(self, work: Awaitable[T]) -> T:
-        try:
-            found = await work
-        except BusyError as error:
-            if self._search.was_moving:
-                self._list_health.end()
-            else:
-                await self._list_health.note(error)
-            raise
-        self._list_health.end()
-        return found
+        return await self._list_health.read(self._search, self._search.list_keys(since=since, known=known))
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See RemoteBackend. Raises BusyError too if the task is not over, or its results are not there yet."""

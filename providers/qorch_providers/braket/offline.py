@@ -19,7 +19,10 @@ def plan_remote_offline(options: str) -> "BraketOffline":
     parsed = parse_options(options)
     device = RECORDED.get(parsed.device_arn.lower())
     if device is None:
-        raise UsageError(f"nothing is recorded of braket:{options}, so that it cannot be quoted without asking Amazon")
+        raise UsageError(
+            f"nothing is recorded of braket:{options}, so that it cannot be quoted without asking Amazon:"
+            " start a run there, of which run.quote(pubs) says what they would buy"
+        )
     if not parsed.verbatim:
         check_device(device, parsed)
     return BraketOffline(f"braket:{options}", parsed, device)

@@ -2,8 +2,8 @@
 
 How to read it: ``client`` is what adapters use; it speaks to ``origins``, each with ``auth`` (``bearer`` tokens, or a
 hook of the vendor's) over ``connections``. A request has ``paths`` and ``content``; a ``response`` has a ``body`` of
-bounded size and the ``marks`` of its times, and may be one of ``redirects``; ``questions`` are asked side by side.
-``errors`` says what a failure means for a submission, and ``safety`` what may enter or leave.
+bounded size, which ``decoding`` reads, and the ``marks`` of its times; it may be one of ``redirects``. ``questions``
+are asked side by side. ``errors`` says what a failure means for a submission, and ``safety`` what may enter or leave.
 """
 
 from qorch_providers.http.auth import Auth, AuthHeaders, Outgoing, StaticAuth
@@ -11,6 +11,7 @@ from qorch_providers.http.bearer import BearerToken, Token
 from qorch_providers.http.body import MOST_BYTES
 from qorch_providers.http.client import HttpClient
 from qorch_providers.http.content import Content
+from qorch_providers.http.decoding import decode_body
 from qorch_providers.http.errors import (
     AnswerLostError,
     NoAnswerError,
@@ -49,6 +50,7 @@ __all__ = [
     "check_header_value",
     "check_origin",
     "clean",
+    "decode_body",
     "is_safe_id",
     "mask",
     "redirect_target",

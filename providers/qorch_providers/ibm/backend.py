@@ -4,10 +4,9 @@ import asyncio
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
 
 from qorch.errors import BusyError, CircuitError, QorchError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
@@ -41,8 +40,6 @@ from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.session_documents import in_session
 from qorch_providers.list_health import ListHealth
 
-T = TypeVar("T")
-
 REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
 POST_RATE = Rate(5, 60.0)
@@ -61,7 +58,7 @@ def open_remote(options: Options, *, name: str, clock: Clock, environment: Mappi
 
 
 class IbmBackend:
-    """See ``qorch.ports.backend``: RemoteBackend, ProviderSessions, ReportsUsage, Diagnosable. In one event loop."""
+    """See ``qorch.ports``: RemoteBackend, ProviderSessions, ReportsUsage, Metered, Diagnosable. In one event loop."""
 
     def __init__(self, name: str, options: Options, *, access: IbmAccess, clock: Clock, compiler: IsaCompiler) -> None:
         """Nothing is sent before ``open``."""
@@ -194,24 +191,12 @@ class IbmBackend:
         if not keys:
             return {}
         search = (await self._connected()).search
-        return await self._read_list(search, search.find(keys, since=since))
+        return await self._list_health.read(search, search.find(keys, since=since))
 
     async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
         """See RemoteBackend; raises what ``find`` raises."""
         search = (await self._connected()).search
-        return await self._read_list(search, search.list_keys(since=since, known=known))
-
-    async def _read_list(self, search: JobSearch, work: Awaitable[T]) -> T:
-        try:
-            found = await work
-        except BusyError as error:
-            if search.was_moving:
-                self._list_health.end()
-            else:
-                await self._list_health.note(error)
-            raise
-        self._list_health.end()
-        return found
+        return await self._list_health.read(search, search.list_keys(since=since, known=known))
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See RemoteBackend. Raises BusyError too if the job is not over, or its results are not there yet."""

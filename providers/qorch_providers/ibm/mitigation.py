@@ -144,4 +144,4 @@ def _check_extrapolators(names: tuple[str, ...], factors: tuple[float, ...]) -> 
         if fewest is None:
             raise UsageError(f"IBM has no extrapolator '{name}'; choose among {', '.join(_FEWEST_FACTORS)}")
         if len(factors) < fewest:
-            raise UsageError(f"the extrapolator {name} needs {fewest} noise factors; zne= has {len(factors)}")
+            raise UsageError(f"the extrapolator {name} needs {fewest} noise factors; zne= has {len(factors)}: add some")

@@ -53,7 +53,9 @@ class IbmOffline:
     def check(self, gates: GateList, measurement: Measurement) -> None:
         """See OfflinePlanner."""
         if gates.n_qubits > MAX_QUBITS:
-            raise CircuitError(f"the circuit has {gates.n_qubits} qubits; outcomes of at most {MAX_QUBITS} are read")
+            raise CircuitError(
+                f"the circuit has {gates.n_qubits} qubits; outcomes of at most {MAX_QUBITS} are read: use fewer"
+            )
         if measurement.is_exact:
             raise CircuitError(f"{self.name} has no exact values; give a number of shots")
 

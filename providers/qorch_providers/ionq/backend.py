@@ -5,9 +5,8 @@ import datetime
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError
 from qorch.model.circuit import GateList
@@ -19,7 +18,6 @@ from qorch.model.job import (
     JobStatus,
     Payload,
     RawResult,
-    RemoteState,
     Usage,
 )
 from qorch.model.measurement import Measurement
@@ -49,7 +47,6 @@ SIMULATOR_QUBITS = 29
 QPU_QUBITS = 36
 """Until the machine itself says how many it has."""
 
-T = TypeVar("T")
 
 _MOST_SUBMISSIONS, _OTHER_CALLS = 200, 20
 
@@ -77,7 +74,7 @@ def open_backend(
 
 
 class IonqBackend:
-    """See ``qorch.ports.backend``: RemoteBackend and ReportsUsage. It lives in one event loop."""
+    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage and Metered. It lives in one event loop."""
 
     def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access, clock: Clock) -> None:
         """Nothing is sent before ``open``."""
@@ -203,24 +200,12 @@ class IonqBackend:
         """
         if not keys:
             return {}
-        return await self._read_list(self._searches.find(frozenset(keys), since=since))
+        return await self._list_health.read(self._searches, self._searches.find(frozenset(keys), since=since))
 
     async def list_keys(self, *, since: datetime.datetime, known: Collection[str]) -> dict[str, str | None] | None:
         """See RemoteBackend; raises what ``find`` raises."""
         self._searches.was_moving = False
-        return await self._read_list(list_keys(self._client, since=since, known=known))
-
-    async def _read_list(self, work: Awaitable[T]) -> T:
-        try:
-            found = await work
-        except BusyError as error:
-            if self._searches.was_moving:
-                self._list_health.end()
-            else:
-                await self._list_health.note(error)
-            raise
-        self._list_health.end()
-        return found
+        return await self._list_health.read(self._searches, list_keys(self._client, since=since, known=known))
 
     async def fetch(self, provider_id: str) -> RawResult:
         """See RemoteBackend. Raises BusyError too if the job is not over, or its results are not there yet."""
@@ -233,7 +218,7 @@ class IonqBackend:
     async def cancel(self, provider_id: str) -> None:
         """See RemoteBackend. IonQ turns a completed job into a cancelled one when asked to, so it is asked first."""
         found = await self._client.job(provider_id, purpose="cancel")
-        if found is not None and found[1].status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
+        if found is not None and not found[1].status.state.is_over:
             await self._client.cancel(provider_id)
 
     async def availability(self) -> Availability:
@@ -292,7 +277,7 @@ class IonqBackend:
 def check_width(gates: GateList, name: str, capabilities: Capabilities) -> None:
     """Raise CircuitError if the target has too few qubits."""
     if gates.n_qubits > capabilities.max_qubits:
-        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {name} has {capabilities.max_qubits}")
+        raise CircuitError(f"the circuit has {gates.n_qubits} qubits; {name} has {capabilities.max_qubits}: use fewer")
 
 
 def _terms(options: Options, account: str) -> Terms:

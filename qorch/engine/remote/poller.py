@@ -9,7 +9,7 @@ from qorch.engine.remote.idle import sleep_until_changed
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import JobFailedError, UnknownOutcomeError
-from qorch.model.job import JobStatus, RemoteState
+from qorch.model.job import JobStatus
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, PollPolicy
@@ -23,7 +23,6 @@ TOGETHER = 0.5
 """A job whose turn comes within this share of its interval is asked after with those that are due."""
 TRUST = 3.0
 """The provider's forecast of the remaining time counts up to this multiple of a job's age: it may be wrong."""
-OVER = (RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED)
 See = Callable[[JobStatus, int], None]
 """Takes how a job is that is not over, and when the question that was answered so was asked, in clock nanoseconds."""
 
@@ -129,7 +128,7 @@ class Poller:
             if watch is None or watch.done.done():
                 continue
             status = statuses.get(name)
-            if status is not None and status.state in OVER:
+            if status is not None and status.state.is_over:
                 self._durations_ns.append(watch.open_ns)
                 watch.done.set_result(status)
                 del self._watches[name]

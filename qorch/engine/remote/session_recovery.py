@@ -36,16 +36,16 @@ class SessionRecovery:
         self._retrier = retrier
         self._clock = clock
 
-    async def left(self, run_id: str) -> list[ProviderSessionRecord]:
+    async def find_left(self, run_id: str) -> list[ProviderSessionRecord]:
         """What may be open of this run, whose process this is, and of other runs of the account that have none.
 
         Those whose process has ended, and that nobody resumes, must not stay open for that.
         """
         if self._provider is None:
             return []
-        return await asyncio.to_thread(self._find_left, run_id)
+        return await asyncio.to_thread(self._read_left, run_id)
 
-    def _find_left(self, run_id: str) -> list[ProviderSessionRecord]:
+    def _read_left(self, run_id: str) -> list[ProviderSessionRecord]:
         found = self._store.open_provider_sessions()
         others = {record.run_id for record in found if record.account == self._account} - {run_id}
         ended = {other for other in others if self._store.holder_of(other) is None}

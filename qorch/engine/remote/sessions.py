@@ -60,7 +60,7 @@ class RemoteSessions:
 
     async def start(self) -> None:
         """Begin to close, in the background, what ended processes left open."""
-        for record in await self._recovery.left(self._run_id):
+        for record in await self._recovery.find_left(self._run_id):
             self._left.append(asyncio.create_task(self._end_left(record)))
 
     async def ended(self) -> Sequence[ProviderSessionRecord]:

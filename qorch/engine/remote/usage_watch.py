@@ -11,6 +11,7 @@ from qorch.engine.journal import Journal
 from qorch.engine.remote.idle import sleep_until_changed
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import QorchError
+from qorch.model.backend_name import kind_of
 from qorch.model.job import JobStatus
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage
 from qorch.ports.backend import RemoteBackend, ReportsUsage
@@ -52,7 +53,7 @@ class PendingUsage:
 
 
 def find_pending(store: UsageSource, jobs: Sequence[JobRecord]) -> list[PendingUsage]:
-    """The jobs with the time of their first attempt."""
+    """The jobs, each with the time from which the provider can have it: that of its first attempt."""
     firsts = {job.job_id: store.attempts(job.job_id)[:1] for job in jobs}
     return [
         PendingUsage(job, min([job.changed_at, *(first.started_at for first in firsts[job.job_id])])) for job in jobs
@@ -155,12 +156,13 @@ class UsageWatch:
             self._add(await asyncio.to_thread(self._find_earlier), wait_seconds=0.0)
 
     def _find_earlier(self) -> list[PendingUsage]:
-        provider = _provider_of(self._backend.name)
+        # Some may belong to another account at the same provider, which then does not know them.
+        kind = kind_of(self._backend.name)
         jobs = self._store.jobs_without_usage()
         runs = {run_id: self._store.find_run(run_id) for run_id in {job.run_id for job in jobs}}
-        names = {run_id: _provider_of(run.backend) for run_id, run in runs.items() if run is not None}
+        kinds = {run_id: kind_of(run.backend) for run_id, run in runs.items() if run is not None}
         oldest = self._clock.now() - datetime.timedelta(days=EARLIER_DAYS)
-        own = [job for job in jobs if names.get(job.run_id) == provider and job.changed_at > oldest]
+        own = [job for job in jobs if kinds.get(job.run_id) == kind and job.changed_at > oldest]
         return find_pending(self._store, own[-self._most_earlier :])
 
     def _add(self, items: Sequence[PendingUsage], *, wait_seconds: float) -> None:
@@ -202,8 +204,3 @@ class UsageWatch:
         for turn in asked:
             turn.interval_ns = min(round(GROWTH * turn.interval_ns), round(LONGEST_SECONDS * 1e9))
             turn.due_ns = now_ns + turn.interval_ns
-
-
-def _provider_of(backend: str) -> str:
-    """The first part of a backend's name: whose account it is may differ, and then the jobs are not known there."""
-    return backend.partition(":")[0]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from qorch.model.backend_name import kind_of, stem_of
 from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 
 
@@ -11,7 +12,7 @@ from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 class PriceBook:
     """``own``: cards of the user's contracts, which win; ``shipped``: those of the installed adapters.
 
-    ``plans``: which plan of a provider the user has, by the first part of the backends' names.
+    ``plans``: which plan of a provider the user has, by the kind of backend.
     """
 
     own: tuple[PriceCard, ...] = ()
@@ -24,7 +25,7 @@ class PriceBook:
         None if there is none.
         """
         name = stem_of(backend)
-        plan = self.plans.get(name.partition(":")[0], "")
+        plan = self.plans.get(kind_of(name), "")
         for cards in (self.own, self.shipped):
             first = next((card for card in cards if fits(card, name)), None)
             if first is not None:
@@ -41,18 +42,13 @@ class PriceBook:
         return card in self.own
 
 
-def stem_of(backend: str) -> str:
-    """A backend's name without its options, in lower case, such as ``braket:garnet``."""
-    return backend.partition(",")[0].strip().lower()
-
-
 def fits(card: PriceCard, stem: str) -> bool:
     """Whether one of a card's patterns is the name of a backend without its options."""
     return any(fnmatchcase(stem, pattern.lower()) for pattern in card.backends)
 
 
 def decide_price(backend: str, *, charges: bool, book: PriceBook) -> PriceCard:
-    """What a backend costs: the one place that decides whether something costs.
+    """What a backend costs. Whether its jobs are treated as paid ones is the word of its adapter alone (``charges``).
 
     Without a card, a backend that does not charge by its own word (``charges``) is free, and one that does has an
     unknown price.

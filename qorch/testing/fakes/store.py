@@ -190,7 +190,7 @@ class MemoryStore:
             if job.provider_id is not None
             and (job.state in OVER_STATES or job.state is JobState.UNKNOWN)
             and (job.usage is None or not job.usage.is_final)
-            and runs[job.run_id].charges is not False
+            and runs[job.run_id].may_charge
         ]
 
     def jobs_at(self, run_id: str, position: Position) -> list[JobRecord]:

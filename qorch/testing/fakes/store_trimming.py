@@ -17,7 +17,7 @@ def total_results(blocks: Sequence[BlockRecord], runs: Mapping[str, RunRecord]) 
         rows, size = totals.get(block.run_id, (0, 0))
         totals[block.run_id] = (rows + len(block.rows), size + n_bytes(block))
     by_run = tuple((run_id, *totals[run_id]) for run_id in sorted(totals))
-    free = [run for run in by_run if runs[run[0]].charges is False]
+    free = [run for run in by_run if not runs[run[0]].may_charge]
     return CacheStatistics(
         len(blocks), sum(run[1] for run in by_run), sum(run[2] for run in by_run), by_run,
         free_rows=sum(run[1] for run in free), free_bytes=sum(run[2] for run in free),
@@ -42,7 +42,7 @@ def choose_trimmed(
     keep_bytes: int,
 ) -> tuple[list[int], bool]:
     """The numbers of the blocks that one piece of trimming deletes, and whether there is more to do. See Store."""
-    free = {number: block for number, block in blocks.items() if runs[block.run_id].charges is False}
+    free = {number: block for number, block in blocks.items() if not runs[block.run_id].may_charge}
     excess = sum(map(_stored_bytes, free.values())) - keep_bytes
     droppable = [number for number, block in free.items() if _is_droppable(block, runs, checkpoints)]
     gone: list[int] = []

@@ -55,7 +55,7 @@ class AnswerCollector:
         if task is None:
             raise JobMissingError(f"Amazon Braket has no task {arn}; it may be another region's or account's")
         status = read_status(task)
-        if status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
+        if not status.state.is_over:
             raise BusyError(f"task {arn} is {task.status} at Amazon Braket; it is fetched when it is over")
         documents = {TASK: task.document}
         if status.state is not RemoteState.DONE:

@@ -21,7 +21,7 @@ def read_usage(task: BraketTask, *, is_simulator: bool) -> ReportedUsage:
     state = read_status(task).state
     if state in (RemoteState.FAILED, RemoteState.CANCELLED) and not task.successful_shots:
         return NO_USAGE
-    if state in (RemoteState.QUEUED, RemoteState.RUNNING) or task.successful_shots is None:
+    if not state.is_over or task.successful_shots is None:
         return PENDING_USAGE
     return report_usage(tasks=1, shots=task.successful_shots)
 

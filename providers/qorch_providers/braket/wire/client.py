@@ -1,6 +1,5 @@
 """A client for Amazon Braket's control plane, one try per call: answers as documents, failures as errors of qorch."""
 
-import asyncio
 import datetime
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,11 +12,10 @@ from qorch.errors import BackendError, BusyError, InvalidResultError, UnknownOut
 from qorch_providers.braket.wire.documents import BraketTask, decode_accepted, decode_page, decode_task, is_task_arn
 from qorch_providers.braket.wire.quotas import BraketQuotas, CallQuota
 from qorch_providers.braket.wire.refusals import Locate, is_invalid, is_missing, read_failure, read_refusal
-from qorch_providers.http import HttpClient, HttpResponse, NotSentError, server_time
+from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, server_time
 
 PAGE_TASKS = 100
 """Tasks on one page of a search, at most."""
-_LARGE_BYTES = 100_000
 _DATE_DOUBT = datetime.timedelta(seconds=2)
 _CLOCK_DOUBT = datetime.timedelta(minutes=6)
 """AWS accepts no signature of a clock that is further from its own than five minutes."""
@@ -157,7 +155,7 @@ class BraketClient:
 
     async def _read(self, body: bytes, decode: Callable[[bytes], T]) -> T:
         try:
-            return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
+            return await decode_body(body, decode)
         except InvalidResultError as error:
             raise BusyError(f"Amazon Braket's answer cannot be read ({error}); it is asked again") from error
 

@@ -27,7 +27,7 @@ from qorch_providers.ibm.circuits.estimator_body import EstimatedRows, estimator
 from qorch_providers.ibm.circuits.isa import QPY_VERSION, IsaCircuit, measured_circuit, write_qpy
 from qorch_providers.ibm.circuits.limits import check_circuit, check_gates, check_shots
 from qorch_providers.ibm.circuits.sizes import MAX_BODY_BYTES, circuits_per_row, randomizations
-from qorch_providers.ibm.circuits.values import array_value, circuit_value, little, pack
+from qorch_providers.ibm.circuits.values import array_value, circuit_value, little_endian, pack
 from qorch_providers.ibm.device import IbmDevice
 from qorch_providers.ibm.labels import tags_of
 from qorch_providers.ibm.options import Decoupling, IbmProgram, Options, Twirling
@@ -135,7 +135,7 @@ def _executor_params(
     items = [
         {
             "item_type": "circuit",
-            "circuit_arguments": {"data": pack(little(each).tobytes()), "shape": each.shape, "dtype": "f64"},
+            "circuit_arguments": {"data": pack(little_endian(each).tobytes()), "shape": each.shape, "dtype": "f64"},
             "shape": [],
             "chunk_size": "auto",
         }

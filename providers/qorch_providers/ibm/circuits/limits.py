@@ -77,7 +77,8 @@ def check_shots(shots: int, n_rows: int, *, circuits: int, options: Options) -> 
     if shots * circuits > MAX_EXECUTIONS:
         known = "" if circuits == n_rows else f" in {circuits // n_rows} circuits each"
         raise ShotsError(
-            f"{n_rows} rows of {shots} shots{known} are {shots * circuits}; a job of IBM has {MAX_EXECUTIONS}"
+            f"{n_rows} rows of {shots} shots{known} are {shots * circuits}; a job of IBM has {MAX_EXECUTIONS}:"
+            " take fewer shots, or send fewer rows"
         )
     check_twirling(shots, options)
 

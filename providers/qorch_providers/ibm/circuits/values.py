@@ -14,12 +14,12 @@ _QUICK = 1
 
 
 def pack(content: bytes) -> str:
-    """Base64 of zlib."""
+    """The content as zlib compresses it, in base64."""
     return base64.b64encode(zlib.compress(content, _QUICK)).decode()
 
 
-def little(array: FloatArray) -> npt.NDArray[np.float64]:
-    """The array as it is in the machine's memory there: whole, and the lowest byte first."""
+def little_endian(array: FloatArray) -> npt.NDArray[np.float64]:
+    """The array without gaps, and with the lowest byte of each number first."""
     return np.ascontiguousarray(array, dtype="<f8")
 
 
@@ -31,5 +31,5 @@ def circuit_value(packed: str) -> dict[str, str]:
 def array_value(array: FloatArray) -> dict[str, str]:
     """An array, as an npy file."""
     stream = io.BytesIO()
-    np.save(stream, little(array), allow_pickle=False)
+    np.save(stream, little_endian(array), allow_pickle=False)
     return {"__type__": "ndarray", "__value__": pack(stream.getvalue())}

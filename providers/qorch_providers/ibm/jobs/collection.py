@@ -4,7 +4,7 @@ from qorch.errors import BusyError, InvalidResultError, JobFailedError, JobMissi
 from qorch.model.job import RemoteState
 from qorch.ports.clock import Clock
 from qorch_providers.ibm.jobs.memory import JobMemory
-from qorch_providers.ibm.jobs.status import OVER, describe_failure, is_repeatable, state_of
+from qorch_providers.ibm.jobs.status import describe_failure, is_repeatable, state_of
 from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.documents import IbmJobView
 
@@ -46,7 +46,7 @@ class ResultCollector:
         if job is None:
             raise JobMissingError(f"IBM Quantum has no job {job_id}; it may be another instance's, or deleted")
         state = state_of(job)
-        if state not in OVER:
+        if not state.is_over:
             raise BusyError(f"job {job_id} is {job.status} at IBM Quantum; it is fetched when it is over")
         if state is not RemoteState.DONE:
             reason = describe_failure(job, max_seconds=self._max_seconds)

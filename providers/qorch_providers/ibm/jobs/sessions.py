@@ -24,7 +24,7 @@ from qorch_providers.ibm.wire.session_documents import IbmWorkload, encode_openi
 BEFORE, AFTER = datetime.timedelta(minutes=5), datetime.timedelta(minutes=15)
 """How far from the time of its plan a session may have been made: doubt about clocks, and about slow answers."""
 TTL_SHARE = 8
-"""Of the longest time, at most this part is given away to tell sessions apart."""
+"""At most this fraction (an eighth) of the longest time is given away to tell sessions apart."""
 MOST_PAGES = 40
 _PAGE = 50
 _WIRE_MODES = MappingProxyType({ExecutionMode.SESSION: "dedicated", ExecutionMode.BATCH: "batch"})
@@ -63,7 +63,7 @@ class IbmSessions:
         ours = [each for each in unused if ttls[each.session_id] == plan.max_ttl_seconds]
         if len(ours) == 1:
             return ours[0].session_id
-        doubtful = [each.session_id for each in ours or unused if not each.is_over and _may_be(ttls, each, plan)]
+        doubtful = [each.session_id for each in ours or unused if not each.is_over and _may_be_ours(ttls, each, plan)]
         if doubtful:
             raise UnknownOutcomeError(_tell_doubt(plan, doubtful))
         return None
@@ -89,7 +89,10 @@ class IbmSessions:
             found += [each for each in page if each.mode in modes and each.device == plan.device and _fits(each, plan)]
             if not cursor:
                 return found
-        raise UnknownOutcomeError(f"IBM Quantum's list of sessions has more than {MOST_PAGES} pages that matter")
+        raise UnknownOutcomeError(
+            f"IBM Quantum's list of sessions has more than {MOST_PAGES} pages of that time:"
+            " look there for one without jobs, cancel it if nobody else uses it, then run `qorch recover`"
+        )
 
     async def _is_unused(self, session: IbmWorkload) -> bool:
         page = await self._client.jobs([("session_id", session.session_id)], offset=0, purpose="find session")
@@ -102,7 +105,7 @@ def _fits(session: IbmWorkload, plan: SessionPlan) -> bool:
     return made_at is None or plan.planned_at - BEFORE <= made_at <= plan.planned_at + AFTER
 
 
-def _may_be(ttls: dict[str, int | None], session: IbmWorkload, plan: SessionPlan) -> bool:
+def _may_be_ours(ttls: dict[str, int | None], session: IbmWorkload, plan: SessionPlan) -> bool:
     """Whether its longest time is that of the plan, or less, as IBM may have cut it short."""
     ttl = ttls[session.session_id]
     return ttl is None or plan.max_ttl_seconds is None or ttl <= plan.max_ttl_seconds

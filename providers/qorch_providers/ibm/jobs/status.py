@@ -32,7 +32,6 @@ _STATES = MappingProxyType(
 )
 _REPEATABLE = frozenset({1000, 1006, 1008, 1010, 1011, 1217, 9999})
 """Codes of IBM's own errors, which it advises to try again; 1217: its session ended while the job waited."""
-OVER = frozenset({RemoteState.DONE, RemoteState.FAILED, RemoteState.CANCELLED})
 _WITHOUT_RESULT = frozenset({RemoteState.FAILED, RemoteState.CANCELLED})
 _TOO_LONG = "cancelled - ran too long"
 _NO_TIMES = IbmTimes()
@@ -66,7 +65,7 @@ class JobWatch:
         if state is RemoteState.FAILED and self._is_uncounted(job):
             # Whether the job may be repeated depends on whether it was charged.
             return job.job_id, _status_of(job, RemoteState.RUNNING)
-        times = await self._find_times(job) if state in OVER else _NO_TIMES
+        times = await self._find_times(job) if state.is_over else _NO_TIMES
         return job.job_id, _status_of(job, state, times, error=describe_failure(job, max_seconds=self._max_seconds))
 
     def _is_uncounted(self, job: IbmJobView) -> bool:
@@ -177,5 +176,5 @@ def _status_of(
         key=key,
         label=label,
         # No job of IBM's has no usage: one that never ran is charged for 0 seconds.
-        usage=report_usage(device_seconds=charged) if state in OVER else None,
+        usage=report_usage(device_seconds=charged) if state.is_over else None,
     )

@@ -7,7 +7,7 @@ from qorch.model.usage import ReportedUsage, report_usage
 from qorch_providers.http import ask_each
 from qorch_providers.ibm.jobs.memory import JobMemory
 from qorch_providers.ibm.jobs.search import SKEW
-from qorch_providers.ibm.jobs.status import AT_ONCE, OVER, look_up, state_of
+from qorch_providers.ibm.jobs.status import AT_ONCE, look_up, state_of
 from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.documents import IbmJobView
 
@@ -24,7 +24,7 @@ async def fetch_usage(
     jobs = await look_up(client, memory, list(job_ids), purpose="usage", since=oldest)
 
     async def ask(job: IbmJobView) -> tuple[str, ReportedUsage]:
-        if job.tells_usage or job.charged_seconds is not None or state_of(job) not in OVER:
+        if job.tells_usage or job.charged_seconds is not None or not state_of(job).is_over:
             return job.job_id, report_usage(device_seconds=job.charged_seconds)
         metrics = await client.times(job.job_id, purpose="usage")
         return job.job_id, report_usage(device_seconds=metrics.charged_seconds)

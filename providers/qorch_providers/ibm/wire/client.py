@@ -1,6 +1,5 @@
 """A client for IBM Quantum's REST API, one try per call: answers as documents, failures as errors of qorch."""
 
-import asyncio
 import datetime
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from qorch.errors import (
     UnknownOutcomeError,
     UnreachableError,
 )
-from qorch_providers.http import HttpClient, HttpResponse, NotSentError, is_safe_id, server_time
+from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, is_safe_id, server_time
 from qorch_providers.ibm.account import URL_NAME
 from qorch_providers.ibm.wire.documents import (
     IbmDeviceLine,
@@ -49,7 +48,6 @@ API_VERSION = "2026-04-15"
 PAGE_JOBS = 200
 _INSTANCES = "service_name:quantum-computing"
 _MOST_INSTANCE_PAGES = 20
-_LARGE_BYTES = 100_000
 _DATE_DOUBT = datetime.timedelta(seconds=2)
 _CLOCK_DOUBT = datetime.timedelta(minutes=6)
 Query = Sequence[tuple[str, str]]
@@ -237,7 +235,7 @@ class IbmClient:
 
     async def _read(self, body: bytes, decode: Callable[[bytes], T]) -> T:
         try:
-            return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
+            return await decode_body(body, decode)
         except InvalidResultError as error:
             raise BusyError(f"IBM Quantum's answer cannot be read ({error}); it is asked again") from error
 

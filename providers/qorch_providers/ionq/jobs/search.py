@@ -190,7 +190,7 @@ async def look_up(client: IonqClient, ids: Sequence[str], *, purpose: str = "pol
     unique = list(dict.fromkeys(ids))
     chunks = [unique[start : start + PAGE_ROWS] for start in range(0, len(unique), PAGE_ROWS)]
     found: dict[str, IonqJob] = {}
-    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk, purpose), chunks, at_once=AT_ONCE):
+    for jobs in await ask_each(lambda chunk: _look_up_some(client, chunk, purpose=purpose), chunks, at_once=AT_ONCE):
         found |= jobs
     rest = [job_id for job_id in unique if job_id not in found]
     for answer in await ask_each(lambda job_id: client.job(job_id, purpose=purpose), rest, at_once=AT_ONCE):
@@ -199,7 +199,7 @@ async def look_up(client: IonqClient, ids: Sequence[str], *, purpose: str = "pol
     return found
 
 
-async def _look_up_some(client: IonqClient, ids: Sequence[str], purpose: str) -> dict[str, IonqJob]:
+async def _look_up_some(client: IonqClient, ids: Sequence[str], *, purpose: str) -> dict[str, IonqJob]:
     """Those jobs that one filtered list has; a server may ignore the filter, so other jobs are left out."""
     if len(ids) == 1 or not client.has_list:
         return {}

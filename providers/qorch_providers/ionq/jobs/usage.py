@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from qorch.model.job import RemoteState
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage
 from qorch_providers.http import ask_each
 from qorch_providers.ionq.jobs.search import look_up
@@ -13,7 +12,9 @@ from qorch_providers.ionq.wire.documents import IonqJob
 async def fetch_usage(client: IonqClient, job_ids: Collection[str]) -> dict[str, ReportedUsage]:
     """The usage by id; jobs that IonQ does not know are missing. Raises what IonqClient raises."""
     jobs = await look_up(client, list(job_ids), purpose="usage")
-    unclear = [job_id for job_id, job in jobs.items() if _is_over(job) and job.status.usage in (None, PENDING_USAGE)]
+    unclear = [
+        job_id for job_id, job in jobs.items() if job.status.state.is_over and job.status.usage in (None, PENDING_USAGE)
+    ]
     if len(job_ids) > 1:
         for found in await ask_each(
             lambda job_id: look_up(client, [job_id], purpose="usage"), unclear, at_once=AT_ONCE
@@ -22,10 +23,6 @@ async def fetch_usage(client: IonqClient, job_ids: Collection[str]) -> dict[str,
     return {job_id: _usage_of(job) for job_id, job in jobs.items()}
 
 
-def _is_over(job: IonqJob) -> bool:
-    return job.status.state not in (RemoteState.QUEUED, RemoteState.RUNNING)
-
-
 def _usage_of(job: IonqJob) -> ReportedUsage:
     """A document of a job that is over and says nothing of it, as in version 0.3, never will."""
-    return job.status.usage or (NO_USAGE if _is_over(job) else PENDING_USAGE)
+    return job.status.usage or (NO_USAGE if job.status.state.is_over else PENDING_USAGE)

@@ -25,7 +25,7 @@ async def collect_answer(client: IonqClient, job_id: str, *, version: str) -> by
     if found is None:
         raise JobMissingError(f"IonQ has no job {job_id}; it was deleted there, or belongs to another key")
     document, job = found
-    if job.status.state in (RemoteState.QUEUED, RemoteState.RUNNING):
+    if not job.status.state.is_over:
         raise BusyError(f"job {job_id} is {job.status.state.value} at IonQ; it is fetched when it is over")
     if _names_a_child_twice(job):
         return encode_answer([document])  # reading the answer raises the error

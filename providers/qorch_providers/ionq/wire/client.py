@@ -1,6 +1,5 @@
 """A client for IonQ's endpoints, one try per call: answers as documents, failures as errors of qorch."""
 
-import asyncio
 import datetime
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, UnreachableError
 from qorch.model.job import Availability
-from qorch_providers.http import HttpClient, HttpResponse, NotSentError, is_safe_id, mask, server_time
+from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import URL_NAME, Access
 from qorch_providers.ionq.wire.documents import (
     IonqJob,
@@ -35,7 +34,6 @@ PAGE_ROWS = 25
 """Jobs on one page of a list, by default and at most."""
 
 _MOST_PAGES = 1000
-_LARGE_BYTES = 100_000
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -224,8 +222,7 @@ class IonqClient:
 
     async def _read(self, body: bytes, decode: Callable[[bytes], Result]) -> Result:
         try:
-            # A job names all of its children, which may be thousands.
-            return await asyncio.to_thread(decode, body) if len(body) > _LARGE_BYTES else decode(body)
+            return await decode_body(body, decode)
         except InvalidResultError as error:
             told = mask(str(error), self._secrets)
         # Not chained: the error's own text is the server's, which may echo the key.

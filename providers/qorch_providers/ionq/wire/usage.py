@@ -23,7 +23,7 @@ def read_usage(
     """
     model = _read(cost_model, str)
     is_silent = model is None and bytes(stats) == b"null"
-    if is_silent or state in (RemoteState.QUEUED, RemoteState.RUNNING):
+    if is_silent or not state.is_over:
         return None
     if _read(dry_run, bool) or model not in (None, BY_TIME):
         return NO_USAGE

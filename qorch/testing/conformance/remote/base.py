@@ -13,7 +13,7 @@ import pytest
 
 from qorch.errors import BusyError
 from qorch.model.counts import concatenate_counts
-from qorch.model.job import JobRequest, JobResult, JobStatus, Payload, RemoteState
+from qorch.model.job import JobRequest, JobResult, JobStatus, Payload
 from qorch.model.label import JobLabel, format_rows
 from qorch.model.measurement import BlockResult, RowBlock
 from qorch.model.verification import verify_result
@@ -135,7 +135,7 @@ class RemoteChecks(BackendConformance):
         async with asyncio.timeout(LONGEST_SECONDS):
             while True:
                 status = (await backend.poll([provider_id])).get(provider_id)
-                if status is not None and status.state not in (RemoteState.QUEUED, RemoteState.RUNNING):
+                if status is not None and status.state.is_over:
                     return status
                 await asyncio.sleep(WAIT_SECONDS)
 
