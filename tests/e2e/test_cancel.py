@@ -141,7 +141,8 @@ def test_cancel_lets_an_idle_notebook_go_on(typed: Any, run_script: Any) -> None
     assert f"process {process.pid} on" in refused.error
     assert "cancel again" in refused.error
     outcome = typed("cancel", "night")
-    assert outcome.code == 2 or f"process {process.pid} goes on without it" in outcome.out
+    # The notebook leaves the run by itself as soon as it goes on: before this command looks, meanwhile, or after.
+    assert outcome.code in {0, 2}
     assert process.poll() is None
     out, said = process.communicate("\n", timeout=30)
     assert "was cancelled" in out
