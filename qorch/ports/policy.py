@@ -88,7 +88,8 @@ class Rate:
 class Terms:
     """How a provider's account may be used.
 
-    ``account``: a name that all who share its limits have in common, and that tells nothing secret.
+    ``account``: a name that all who see the same jobs have in common, and that tells nothing secret. ``paced_with``:
+    the same of all who share its limits, if these are more; else empty.
     ``settle_seconds``: after this time whatever was accepted is in the provider's lists. ``remembers_keys_seconds``: so
     long after its first submission the same payload under the same key is the same job, so that sending it again is
     the look-up, also for a run that is resumed; 0 if a provider makes two jobs of it. ``most_jobs``: at once in
@@ -109,6 +110,7 @@ class Terms:
     poll_rate: Rate | None = None
     find_rate: Rate | None = None
     most_repeats: int | None = None
+    paced_with: str = ""
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,15 @@ def test_addresses_are_the_clients(url: str, is_private: bool, instance: str, tm
 
 
 def test_the_account_in_the_terms_tells_nothing() -> None:
-    """The same for all keys of an instance, another for another instance; nothing of a key is in it."""
+    """The same for all keys of an instance, another for another instance, paced with it; nothing of a key is in it."""
     variables = {"QISKIT_IBM_TOKEN": SECRET, "QISKIT_IBM_INSTANCE": EAST}
     access = read_access(variables, parse_options("ibm_fez"))
     other = read_access(variables | {"QISKIT_IBM_TOKEN": "another-key"}, parse_options("ibm_torino"))
     europe = read_access(variables, parse_options(f"ibm_fez,instance={EUROPE}"))
     assert access.account == other.account != europe.account
+    assert access.paced_with == other.paced_with == europe.paced_with
+    stranger = read_access(variables, parse_options(f"ibm_fez,instance={EAST.replace('a/', 'a/9')}"))
+    assert stranger.paced_with not in (access.paced_with, stranger.account)
     assert europe.api_url(europe.crn) == "https://eu-de.quantum.cloud.ibm.com/api/v1"
     assert SECRET not in repr(access)
 

@@ -16,6 +16,8 @@ _AUTO = "auto"
 _VERBATIM = "experimental"
 """A URL with this word in it is taken as it is: that is how the client lets other servers be named."""
 _PARTS = 8
+_OWNER = 6
+"""The part of a CRN that names the account."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,19 @@ class IbmAccess:
 
     @property
     def account(self) -> str:
-        """A name for what shares the limits of an instance; nothing of the key is in it."""
-        digest = hashlib.sha256(f"{self.url}\n{self.instance}".encode()).hexdigest()
+        """A name for an instance; nothing of the key is in it."""
+        return self._name_of(self.instance)
+
+    @property
+    def paced_with(self) -> str:
+        """A name for what shares the limit of submissions, which IBM has for each user: here, for an account.
+
+        That is in the CRN; without one, its instance counts for itself.
+        """
+        return self._name_of(self.crn.split(":")[_OWNER] if self.crn else self.instance)
+
+    def _name_of(self, text: str) -> str:
+        digest = hashlib.sha256(f"{self.url}\n{text}".encode()).hexdigest()
         return f"ibm:{digest[:12]}"
 
     def api_url(self, crn: str) -> str:

@@ -310,6 +310,7 @@ class _Work:
 def _terms(options: Options, access: IbmAccess) -> Terms:
     return Terms(
         account=access.account,
+        paced_with=access.paced_with,
         on_unknown=options.on_unknown,
         settle_seconds=options.settle_seconds,
         most_jobs=options.jobs,

@@ -343,4 +343,4 @@ class Pacer:
             throttle, value = change(pacing.decode_throttle(state), now_ns / 1e9)
             return Change(pacing.encode_throttle(throttle), value)
 
-        return self._store.update_shared_state(self.terms.account, change_state)
+        return self._store.update_shared_state(self.terms.paced_with or self.terms.account, change_state)

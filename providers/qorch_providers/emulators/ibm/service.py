@@ -81,7 +81,7 @@ class IbmService:
         )
         self._turns = {name: DeviceTurns(settings.workers) for name in self.devices}
         self.posts: list[PostRecord] = []
-        self._limiters = {crn: self._make_limiter() for crn in self.instances}
+        self._limiter = self._make_limiter()
         self.lifecycle = IbmLifecycle(
             self.registry,
             self.sessions,
@@ -204,7 +204,7 @@ class IbmService:
 
     def _limit(self, instance: Instance) -> None:
         now_seconds = self.clock.protocol_seconds()
-        wait_seconds = self._limiters[instance.crn].admit("post", now_seconds=now_seconds)
+        wait_seconds = self._limiter.admit("post", now_seconds=now_seconds)
         self.posts.append(PostRecord(instance.crn, now_seconds, is_admitted=wait_seconds == 0.0))
         if wait_seconds > 0.0:
             raise RefusedError(429, "Too many requests", retry_after_seconds=wait_seconds / self.clock.scale)

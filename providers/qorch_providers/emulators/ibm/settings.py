@@ -35,7 +35,7 @@ class IbmSettings:
     devices that are not there any more. ``maintenance``: devices, each with a window, such as ``ibm_fez@10..60``, in
     which they run no job. ``noise``: whether results have the devices' noise. ``fractional``: whether devices have
     their `rx` and `rzz`. ``calibration_seconds``: how long a calibration lasts, 0 for ever.
-    ``instances``: see `instances`; ``posts_per_minute``: submissions per minute and instance, 0 for any number.
+    ``instances``: see `instances`; ``posts_per_minute``: submissions per minute in all instances, 0 for any number.
     ``max_running``: QPU seconds that a job may take if it does not say so itself.
     ``interactive_seconds``: how long a session stays active without a job; ``max_ttl``: seconds that a session or
     batch may stay open. ``usage``: QPU seconds of a job, see `money`; ``usage_delay``: from the end of a job until its
