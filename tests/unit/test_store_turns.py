@@ -20,10 +20,9 @@ from pathlib import Path
 from qorch_jobs_db.locks import Locks
 turn = Locks(Path(sys.stdin.readline().strip())).turn("write", patience_seconds=5)
 with turn:
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
         time.sleep(600)
-    print(child, flush=True)
     sys.stdin.readline()
 """
 
