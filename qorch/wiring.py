@@ -133,7 +133,7 @@ class _Start:
     workload: str | None
     settings: str
     allowed: frozenset[str]
-    accepts_unknown_price: bool = False
+    accepts_unknown_price: bool
 
 
 def _open_run(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from qorch.ports.backend import Backend
     from qorch.ports.records import RunRecord
     from qorch.run.run import Run
-    from qorch.workloads.base import Training, Workload
+    from qorch.workloads.base import Options, Training, Workload
 
 _BUDGET = Annotated[
     str | None,
@@ -164,26 +165,30 @@ def _train(
     if run_id is not None:
         # A resumed run takes up its jobs before start_run returns.
         stopper.hint = lambda: _resume_hint(run_id, settings.workload, db)
-    first_hint = stopper.hint
     try:
         with stopper.listen():
             run = _start(settings, db=db, run_id=run_id, consent=consent, is_longer=is_longer)
             stopper.hint = lambda: _end_hint(run, settings.workload, db)
-            with run:
-                training = workload.train(run, options)
-                run.close(summary=json.dumps(_summarise(training)))
+            _carry_out(run, workload, options, hint=stopper.hint)
     except Stopped as stopped:
-        _print_hint(stopper)
+        if hint := stopper.hint():
+            print_aside(hint)
         raise typer.Exit(stopped.exit_code) from stopped
+    return run.run_id
+
+
+def _carry_out(run: "Run", workload: "Workload", options: "Options", *, hint: Callable[[], str]) -> None:
+    """Train until the run is complete; an error is followed by how to go on. One before it begins says so itself."""
+    try:
+        with run:
+            training = workload.train(run, options)
+            run.close(summary=json.dumps(_summarise(training)))
     except RunStoppedError:
         # It was cancelled, and its own message says so.
         raise
     except QorchError:
-        # The error of a run that could not begin says itself what to do.
-        if stopper.hint is not first_hint:
-            _print_hint(stopper)
+        print_aside(hint())
         raise
-    return run.run_id
 
 
 def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent: _Consent, is_longer: bool) -> "Run":
@@ -199,12 +204,6 @@ def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent:
         allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
         settings=msgspec.to_builtins(settings), is_command=True,
     )  # fmt: skip
-
-
-def _print_hint(stopper: Stopper) -> None:
-    hint = stopper.hint()
-    if hint:
-        print_aside(hint)
 
 
 def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":

@@ -98,12 +98,6 @@ def price_all(usages: Iterable[Usage | None], card: PriceCard) -> Cost | None:
     return total
 
 
-def upper_bound(usage: Usage | None, card: PriceCard) -> Money | None:
-    """The most that a job can cost, which a budget reserves before the job is sent; None if that is not known."""
-    cost = price(usage, card)
-    return None if cost is None else cost.high
-
-
 def _price_job(usage: Usage, card: PriceCard, prices: UnitPrices, *, seconds: float) -> int:
     quantities = (
         (prices.job, 1),
