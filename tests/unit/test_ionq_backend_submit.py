@@ -207,7 +207,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_answer_is_unknown(name: str) -> None:
     """Whatever breaks once the request may have left, the job may be there."""
-    error = error_of(BROKEN[name], options="simulator,deadline=0.5")
+    error = error_of(BROKEN[name])
     assert isinstance(error, UnknownOutcomeError)
     assert not isinstance(error, RejectedError)
 
@@ -310,7 +310,7 @@ def test_the_key_appears_in_nothing_that_is_printed(caplog: pytest.LogCaptureFix
     echo = reply(401, {"message": f"apiKey {CANARY} is bad"}, {"X-Request-Id": CANARY})
     texts = []
     for answer in (*BROKEN.values(), echo, reply(500, {"message": CANARY}), reply(201, {"id": f"/{CANARY}"})):
-        error: BaseException | None = error_of(answer, options="simulator,deadline=0.3")
+        error: BaseException | None = error_of(answer)
         assert error is not None
         texts.append("".join(traceback.format_exception(error)))
         while error is not None:
