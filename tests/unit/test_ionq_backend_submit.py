@@ -197,7 +197,7 @@ BROKEN = {
     "reset": reset(),
     "closed": send_and_close(b""),
     "hang": hang(),
-    "drip": drip(head(201, len(ACCEPTED)) + ACCEPTED, every_seconds=0.02),
+    "drip": drip(head(201, len(ACCEPTED)) + ACCEPTED, every_seconds=0.1),
     "truncated": send_and_close(head(201, len(ACCEPTED)) + ACCEPTED[:-2]),
     "broken gzip": reply(201, ACCEPTED, {"Content-Encoding": "gzip"}),
     "bomb": reply(201, gzip.compress(bytes(40 * 2**20)), {"Content-Encoding": "gzip"}),
