@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from qorch.model.arrays import ByteArray, UIntArray, freeze
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState, QueuePlace
+from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span, TimeSource
@@ -26,7 +27,6 @@ from qorch.ports.records import (
     CheckpointRecord,
     JobPlan,
     JobRecord,
-    LedgerRecord,
     MetricRecord,
     RawRecord,
     RunRecord,
@@ -141,7 +141,7 @@ def decode_span(row: SqlRow) -> SpanRecord:
 def decode_entry(row: SqlRow) -> LedgerRecord:
     """A row of ledger."""
     recorded_at = parse_time(row.recorded_at)
-    return LedgerRecord(row.run_id, row.job_id, row.kind, row.currency, row.micros, recorded_at)
+    return LedgerRecord(row.run_id, row.job_id, EntryKind(row.kind), row.currency, row.micros, recorded_at)
 
 
 def decode_provider_session(row: SqlRow) -> ProviderSessionRecord:

@@ -13,6 +13,7 @@ import numpy as np
 
 from qorch.errors import StoreError, UsageError
 from qorch.model.job import OVER_STATES, QueuePlace
+from qorch.model.ledger import LedgerRecord
 from qorch.model.usage import ReportedUsage
 from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
@@ -21,7 +22,6 @@ from qorch.ports.records import (
     CheckpointRecord,
     JobPlan,
     JobRecord,
-    LedgerRecord,
     MetricRecord,
     QueueMove,
     RawRecord,

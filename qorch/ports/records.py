@@ -9,6 +9,7 @@ from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState, QueuePlace
+from qorch.model.ledger import LedgerRecord
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
@@ -322,18 +323,6 @@ class CheckpointRecord:
     position: Position
     content: bytes
     created_at: datetime.datetime
-
-
-@dataclass(frozen=True)
-class LedgerRecord:
-    """One entry of the append-only ledger; ``kind`` is reserved, spent, released or adjusted."""
-
-    run_id: str
-    job_id: str | None
-    kind: str
-    currency: str
-    micros: int
-    recorded_at: datetime.datetime
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
 from qorch.model.job import JobState
+from qorch.model.ledger import LedgerRecord
 from qorch.model.measurement import BlockResult
 from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
@@ -22,7 +23,6 @@ from qorch.ports.records import (
     CheckpointRecord,
     JobPlan,
     JobRecord,
-    LedgerRecord,
     MetricRecord,
     RawRecord,
     RunHolder,

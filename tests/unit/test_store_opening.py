@@ -25,12 +25,12 @@ from qorch.errors import (
     UsageError,
 )
 from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.timing import Phase, Span
 from qorch.ports.clock import WallClock
 from qorch.ports.records import (
     AttemptRecord,
     CheckpointRecord,
-    LedgerRecord,
     RawRecord,
     SessionRecord,
     SpanRecord,
@@ -340,7 +340,7 @@ def _one_of_each() -> list[Write]:
         AttemptRecord("r/0.0.0", 0, "0123456789abcdef01", NOW),
         SpanRecord("r", 0, Span(Phase.EXECUTE, 1, 2)),
         CheckpointRecord("r", HERE, b"state", NOW),
-        LedgerRecord("r", "r/0.0.0", "spent", "USD", 1, NOW),
+        LedgerRecord("r", "r/0.0.0", EntryKind.SPENT, "USD", 1, NOW),
     ]
 
 

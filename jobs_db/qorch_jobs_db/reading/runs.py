@@ -4,9 +4,9 @@ import datetime as dt
 
 from sqlalchemy import Select, select
 
+from qorch.model.ledger import LedgerRecord
 from qorch.ports.records import (
     CheckpointRecord,
-    LedgerRecord,
     MetricRecord,
     RunRecord,
     RunState,

@@ -14,6 +14,7 @@ from qorch.errors import RunBusyError, StoreError
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
+from qorch.model.ledger import LedgerRecord
 from qorch.model.measurement import BlockResult
 from qorch.ports.clock import Clock
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
@@ -25,7 +26,6 @@ from qorch.ports.records import (
     CheckpointRecord,
     JobPlan,
     JobRecord,
-    LedgerRecord,
     MetricRecord,
     RawRecord,
     RunHolder,

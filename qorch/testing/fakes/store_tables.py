@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
+from qorch.model.ledger import LedgerRecord
 from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
@@ -13,7 +14,6 @@ from qorch.ports.records import (
     CheckpointRecord,
     JobPlan,
     JobRecord,
-    LedgerRecord,
     MetricRecord,
     QueueMove,
     RawRecord,

@@ -1,0 +1,59 @@
+"""Where money is recorded: the ledger, its anchor and its balances, and reservations that all processes count."""
+
+import datetime
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from qorch.model.ledger import LedgerAnchor, LedgerBalance, LedgerEntry, LedgerRecord
+from qorch.ports.records import Write
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Granted(Generic[T]):
+    """What a reservation writes, if it is granted, and a ``value`` for its caller."""
+
+    value: T
+    writes: Sequence[Write]
+
+
+class Books(Protocol):
+    """The ledger of a store. Entries are written as any other record (LedgerRecord), and never changed.
+
+    Each entry gets the next number and a digest that covers it and the digest of the entry before; count and last
+    digest, the anchor, are kept apart, and written in the same transaction, as are the balances.
+    """
+
+    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
+        """Ledger entries, oldest first."""
+        ...
+
+    def job_ledger(self, job_id: str) -> list[LedgerRecord]:
+        """The entries of one job, oldest first."""
+        ...
+
+    def ledger_entries(self, *, after: int = 0, limit: int = 10_000) -> list[LedgerEntry]:
+        """The next ``limit`` entries with a number above ``after``, in order, as they are stored, unchecked."""
+        ...
+
+    def ledger_anchor(self) -> LedgerAnchor:
+        """The count of entries, and the digest of the last, as they were anchored."""
+        ...
+
+    def ledger_balances(self, *, since: datetime.date = datetime.date.min) -> list[LedgerBalance]:
+        """The balances of all runs, deleted ones too, of jobs that were reserved on ``since`` or later."""
+        ...
+
+    def reserve(
+        self, check: Callable[[Sequence[LedgerBalance]], Granted[T]], *, since: datetime.date = datetime.date.min
+    ) -> "Future[T]":
+        """Write what ``check`` grants, in one transaction with the reading of the balances that it is given.
+
+        The balances are those of ``ledger_balances(since=since)``, of all processes: no other process reserves in
+        between. ``check`` is pure, and may be called again if a transaction has to be repeated. If it raises, or a
+        record cannot be stored, the future gets that error, and nothing is written.
+        """
+        ...
