@@ -1,15 +1,18 @@
 """Writes what the engine records: before the next byte leaves if money is at stake, else by the end of the step."""
 
 import asyncio
+import datetime
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from qorch.engine.trimmer import Trimmer
+from qorch.model.ledger import LedgerBalance
+from qorch.ports.books import Books, Granted
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Change, Write
-from qorch.ports.store import RecordLog, SharedState
+from qorch.ports.records import BlockRecord, Write
+from qorch.ports.store import RecordLog
 
 T = TypeVar("T")
 
@@ -19,8 +22,8 @@ BUFFER_WRITES = 64
 MAX_PENDING = 8
 
 
-class JournalStore(RecordLog, SharedState, Protocol):
-    """Writes records, and changes shared state together with them."""
+class JournalStore(RecordLog, Books, Protocol):
+    """Writes records, also if what all processes have reserved and spent allows it."""
 
 
 class Journal:
@@ -55,12 +58,14 @@ class Journal:
         """The store's random name."""
         return self._store.store_id
 
-    async def change_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[T]]) -> T:
-        """Change what all processes share, and write records with it, in one transaction; durable on return.
+    async def reserve(
+        self, check: Callable[[Sequence[LedgerBalance]], Granted[T]], *, since: datetime.date = datetime.date.min
+    ) -> T:
+        """Write what ``check`` grants when it sees all balances (see ``Books.reserve``); durable on return.
 
-        Raises what ``change`` raises, and then nothing is changed or written.
+        Raises what ``check`` raises, and then nothing is written.
         """
-        return await asyncio.wrap_future(self._store.update_shared_state(name, change))
+        return await asyncio.wrap_future(self._store.reserve(check, since=since))
 
     async def write_ahead(self, writes: Sequence[Write]) -> None:
         """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
