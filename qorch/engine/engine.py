@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.assembly import Assembly
 from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
@@ -88,6 +89,8 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
+        account = backend.terms.account if isinstance(backend, RemoteBackend) else ""
+        accounts = Accounts(self._card, account, find_entries=store.job_ledger, clock=clock)
         self._journal = Journal(
             store,
             clock=clock,
@@ -95,6 +98,7 @@ class Engine:
             # Under OFF no result is ever read again, and free ones need not be kept for an audit.
             keeps_results=charges or policy.cache is not CachePolicy.OFF,
             trimmer=self._trimmer,
+            accounts=accounts if accounts.is_kept else None,
         )
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
         self._planner = Planner(backend, self._lookup)
@@ -102,6 +106,7 @@ class Engine:
             run_id,
             store,
             self._journal,
+            accounts,
             reservation=Reservation(self._journal, clock=clock, check=check_budgets),
             worker=self._worker,
             recorder=recorder,
