@@ -90,6 +90,7 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
+        accounts = Accounts(self._card, account_of(backend), find_entries=store.job_ledger, clock=clock)
         self._journal = Journal(
             store,
             clock=clock,
@@ -97,24 +98,23 @@ class Engine:
             # Under OFF no result is ever read again, and free ones need not be kept for an audit.
             keeps_results=charges or policy.cache is not CachePolicy.OFF,
             trimmer=self._trimmer,
+            accounts=accounts if accounts.is_kept else None,
         )
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
         self._planner = Planner(backend, self._lookup)
-        account = account_of(backend)
-        budgets = budgets or RunBudgets((), Buyer(run_id, run_id, backend.name, account))
+        budgets = budgets or RunBudgets((), Buyer(run_id, run_id, backend.name, accounts.account))
         self._spending = SpendingNotice(backend, budgets)
-        accounts = Accounts(self._card, account, store.job_ledger, clock)
-        measure = partial(measure_job, backend)
         parts = RunParts(
             run_id,
             store,
             self._journal,
-            accounts=accounts,
+            accounts,
             reservation=Reservation(
                 self._journal,
-                accounts=accounts,
                 clock=clock,
-                purchasing=Purchasing(measure, budgets, note_use=self._spending.note_use),
+                purchasing=Purchasing(
+                    accounts, partial(measure_job, backend), budgets, note_use=self._spending.note_use
+                ),
             ),
             worker=self._worker,
             recorder=recorder,

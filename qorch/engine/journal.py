@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.trimmer import Trimmer
 from qorch.model.ledger import LedgerBalance
 from qorch.ports.books import Books, Granted
@@ -37,12 +38,14 @@ class Journal:
         is_durable: bool,
         keeps_results: bool = True,
         trimmer: Trimmer | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         """``is_durable``: a write is on disk before the next byte leaves, as jobs cost money or outlive this process.
 
         ``keeps_results``: whether results are stored, or only that their jobs are done. ``trimmer``: counts what is
-        stored, and deletes old results.
+        stored, and deletes old results. ``accounts``: makes the ledger entries that are written with the records.
         """
+        self._accounts = accounts
         self._store = store
         self._keeps_results = keeps_results
         self._trimmer = trimmer
@@ -70,7 +73,7 @@ class Journal:
     async def write_ahead(self, writes: Sequence[Write]) -> None:
         """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
         if self._is_durable:
-            await asyncio.wrap_future(self._store.write(writes))
+            await asyncio.wrap_future(self._store.write(self._with_entries(writes)))
 
     async def record(self, writes: Sequence[Write]) -> None:
         """Record a result: durable on return if jobs cost money or outlive the process, else by the next ``flush``."""
@@ -116,10 +119,14 @@ class Journal:
             return list(self._pending)
 
     def _write(self, writes: Sequence[Write]) -> "Future[None]":
-        future = self._store.write(writes)
+        future = self._store.write(self._with_entries(writes))
         if self._trimmer is not None:
             self._trimmer.note(writes)
         return future
+
+    def _with_entries(self, writes: Sequence[Write]) -> Sequence[Write]:
+        entries = [] if self._accounts is None else self._accounts.close(writes)
+        return [*writes, *entries] if entries else writes
 
     async def _wait_for(self, future: "Future[None]") -> None:
         try:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qorch.engine.accounts import Accounts
 from qorch.engine.journal import Journal
@@ -22,11 +22,12 @@ from qorch.ports.records import JobRecord
 
 @dataclass(frozen=True)
 class Purchasing:
-    """What is needed to reserve money: ``measure``, the usage of a job; ``budgets``, which must cover it, if any do.
+    """What is needed to reserve money: ``measure``, the usage of a job; ``budgets``, all of which must cover it.
 
     ``note_use`` is told what is used of each budget after every reservation.
     """
 
+    accounts: Accounts
     measure: Callable[[JobRequest], Usage | None]
     budgets: RunBudgets
     note_use: Callable[[Sequence[BudgetUse]], None]
@@ -35,14 +36,11 @@ class Purchasing:
 class Reservation:
     """The jobs of one engine that are RESERVED and were not tried yet."""
 
-    def __init__(
-        self, journal: Journal, *, accounts: Accounts, clock: Clock, purchasing: Purchasing | None = None
-    ) -> None:
-        """``purchasing``: None reserves jobs without money, as where nothing costs."""
+    def __init__(self, journal: Journal, *, clock: Clock, purchasing: Purchasing | None = None) -> None:
+        """``purchasing``: without it, and where nothing costs or no price is known, jobs are reserved without money."""
         self._journal = journal
-        self._accounts = accounts
         self._clock = clock
-        self._purchasing = purchasing if accounts.is_kept else None
+        self._purchasing = purchasing if purchasing is not None and purchasing.accounts.is_kept else None
         self._untried: dict[str, JobRecord] = {}
 
     @asynccontextmanager
@@ -69,30 +67,29 @@ class Reservation:
     async def _price(
         self, jobs: Sequence[JobRecord], submissions: Sequence[Submission], compute: Compute
     ) -> list[LedgerRecord]:
-        """The entry of each job whose price is known."""
+        """The entry of each job whose price is known; of one day, in whose budgets they count."""
         purchasing = self._purchasing
         if purchasing is None:
             return []
-        costs = await compute(self._measure, purchasing, submissions)
+        costs = await compute(_measure, purchasing, submissions)
         if purchasing.budgets.budgets and None in costs:
             raise UnknownPriceError(
                 f"the budget {purchasing.budgets.budgets[0]} cannot be kept, as the price of job"
-                f" {jobs[costs.index(None)].job_id} is not known: its backend is billed by time, and does not say how"
-                " much that can be. Put another card into the configuration file (`qorch prices` shows where it is),"
-                " or go on without the budget"
+                f" {jobs[costs.index(None)].job_id} is not known: its time is billed, and its backend does not say how"
+                " long it can be. Put another card into the configuration file (`qorch prices` shows where it is), or"
+                " go on without the budget"
             )
-        return [self._accounts.reserve(job, cost) for job, cost in zip(jobs, costs, strict=True) if cost is not None]
-
-    def _measure(self, purchasing: Purchasing, submissions: Sequence[Submission]) -> list[Cost | None]:
-        return [price(purchasing.measure(submission.request), self._accounts.card) for submission in submissions]
+        known = ((job, cost) for job, cost in zip(jobs, costs, strict=True) if cost is not None)
+        entries = [purchasing.accounts.reserve(job, cost) for job, cost in known]
+        return [entry if entry.day == entries[-1].day else replace(entry, day=entries[-1].day) for entry in entries]
 
     async def _reserve(self, jobs: Sequence[JobRecord], entries: Sequence[LedgerRecord]) -> None:
         writing = asyncio.ensure_future(self._write(jobs, entries))
         try:
             uses = await asyncio.shield(writing)
         except asyncio.CancelledError:
-            # It is decided within a transaction all the same, and only what was granted may be released. A caller that
-            # is cancelled again leaves the jobs RESERVED, which the next session of the run cancels.
+            # It is decided within one transaction all the same. A caller that is cancelled once more leaves the jobs
+            # RESERVED, which the next session of the run cancels.
             await asyncio.wait([writing])
             if writing.exception() is None:
                 self._note(jobs, entries)
@@ -104,14 +101,15 @@ class Reservation:
 
     def _note(self, jobs: Sequence[JobRecord], entries: Sequence[LedgerRecord]) -> None:
         self._untried |= {job.job_id: job for job in jobs}
-        self._accounts.note(entries)
+        if self._purchasing is not None:
+            self._purchasing.accounts.note(entries)
 
     async def _write(self, jobs: Sequence[JobRecord], entries: Sequence[LedgerRecord]) -> Sequence[BudgetUse]:
         if self._purchasing is None or not self._purchasing.budgets.budgets or not entries:
             await self._journal.write_ahead([*jobs, *entries])
             return ()
         budgets, today = self._purchasing.budgets, entries[0].day
-        needed = Money(self._accounts.card.currency, sum(entry.micros for entry in entries))
+        needed = Money(entries[0].currency, sum(entry.micros for entry in entries))
 
         def check(balances: Sequence[LedgerBalance]) -> Granted[Sequence[BudgetUse]]:
             uses = budgets.grant(balances, needed, today=today, n_jobs=len(entries))
@@ -120,8 +118,12 @@ class Reservation:
         return await self._journal.reserve(check, since=budgets.since(today))
 
     def _cancel(self, jobs: Sequence[JobRecord]) -> None:
+        """Cancel those of which no try has begun; the journal releases what is reserved for them."""
         now = self._clock.now()
         untried = [self._untried.pop(job.job_id) for job in jobs if job.job_id in self._untried]
-        cancelled = [job.moved(JobState.CANCELLED, at=now) for job in untried]
-        released = [entry for job in untried for entry in self._accounts.release(job, "it was never sent")]
-        self._journal.record_soon([*cancelled, *released])
+        self._journal.record_soon([job.moved(JobState.CANCELLED, at=now) for job in untried])
+
+
+def _measure(purchasing: Purchasing, submissions: Sequence[Submission]) -> list[Cost | None]:
+    """The cost of each job; None if it is not known."""
+    return [price(purchasing.measure(submission.request), purchasing.accounts.card) for submission in submissions]

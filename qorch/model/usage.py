@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qorch.model.money import Money
 from qorch.model.text import format_count
 
 MICROS_PER_QUANTITY = 1_000_000
@@ -71,10 +72,14 @@ class UsageQuantity:
 
 @dataclass(frozen=True)
 class ReportedUsage:
-    """What a provider reports that a job was charged for. ``quantities``: one a unit; empty unless REPORTED."""
+    """What a provider reports that a job was charged for. ``quantities``: one a unit; empty unless REPORTED.
+
+    ``charge``: what it says that the job cost; None if it names no money, or another unit such as credits.
+    """
 
     state: UsageState
     quantities: tuple[UsageQuantity, ...] = ()
+    charge: Money | None = None
 
     @property
     def is_final(self) -> bool:
