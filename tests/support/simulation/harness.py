@@ -9,13 +9,14 @@ import numpy as np
 from qorch.engine.engine import Engine
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
-from qorch.engine.reservation import CheckBudgets, allow_all
 from qorch.engine.worker import INLINE_EXECUTIONS
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.identity import Position
+from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult
+from qorch.planning.budgets import RunBudgets
 from qorch.ports.policy import RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
@@ -51,7 +52,8 @@ class Sandbox:
         *,
         run_id: str = "r",
         policy: RunPolicy | None = None,
-        check_budgets: CheckBudgets = allow_all,
+        budgets: RunBudgets | None = None,
+        card: PriceCard | None = None,
         clock: VirtualClock | None = None,
     ) -> Engine:
         """The engine of a run, which is stored if it is new; ``clock``: of its process, if it is not the sandbox's."""
@@ -66,7 +68,8 @@ class Sandbox:
             recorder=Recorder(clock),
             run_id=run_id,
             random=np.random.default_rng(1),
-            check_budgets=check_budgets,
+            budgets=budgets,
+            card=card,
         )
         self._engines.append(engine)
         return engine
