@@ -18,7 +18,7 @@ from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import UsageError
 from qorch.limits import check_budgets, check_price
-from qorch.model.budget import Budget
+from qorch.model.budget import NO_BUDGET, Budget
 from qorch.model.kinds import as_whole
 from qorch.model.money import Money, parse_money
 from qorch.model.prices.card import PriceCard
@@ -39,8 +39,6 @@ from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
 from qorch.stores import open_store
 
-NO_BUDGET = "none"
-"""In place of an amount: a run that was started with a budget goes on without one."""
 _log = logging.getLogger("qorch")
 
 
@@ -124,9 +122,9 @@ def start_run(
 class _Start:
     """The checked arguments of ``start_run`` that decide what the run's record says.
 
-    ``budget``: None leaves a run that is resumed the budget that it has, unless ``drops_budget``. ``settings``: JSON text. ``allowed``:
-    the settings that may differ from those that the run was started with. ``accepts_unknown_price``: it may start
-    without a known price.
+    ``budget``: None leaves a run that is resumed the budget that it has, unless ``drops_budget``. ``settings``: JSON
+    text. ``allowed``: the settings that may differ from those that the run was started with.
+    ``accepts_unknown_price``: it may start without a known price.
     """
 
     name: str

@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 
 from qorch.model.money import Money
 
+NO_BUDGET = "none"
+"""In place of an amount: a run has no budget, or goes on without the one that it has."""
 _SEPARATORS = (":", ".", ",", "/")
 """What may follow upon the beginning of a backend's or an account's name."""
 
