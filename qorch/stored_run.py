@@ -81,7 +81,7 @@ class StoredRun:
     record: RunRecord
     totals: RunTotals
     place: str | Store
-    money: MoneyTotals = MoneyTotals()
+    money: MoneyTotals
 
     def __repr__(self) -> str:
         """Its id, state and size."""

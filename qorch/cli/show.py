@@ -89,7 +89,8 @@ def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
     unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
     print(f"jobs: {jobs or 'none'}{unsent}")
-    if any(document[name] for name in ("budget", "spent", "reserved")):
+    booked = [document[name] for name in ("spent", "reserved") if document[name]]
+    if document["budget"] or any(money["micros"] for money in booked):
         print(f"money: {_money(document['spent'])} spent, {_money(document['reserved'])} reserved{_budget(document)}")
     print(f"charged for: {usage}\n" if str(usage) else "")
     print_table(
