@@ -116,6 +116,15 @@ def test_prices_of_a_contract_add_up_exactly(open_bench: Callable[..., Bench], s
     assert bench.get("/jobs/estimate?backend=qpu.forte-1")["rate_information"]["cost_2q_gate"] == 0.1
 
 
+def test_the_same_body_twice_is_bought_twice(open_bench: Callable[..., Bench], skewed: list[Gate]) -> None:
+    """The service knows no tokens; a key in the metadata is the client's own."""
+    bench = open_bench(price="0.01")
+    for _ in range(2):
+        bench.run(skewed, backend=QPU, shots=100, metadata={"qorch_key": "k"})
+    assert [line["key"] for line in bench.emulator.bill()["jobs"]] == ["k", "k"]
+    assert sums(bench) == (2_000_000, 0)
+
+
 def test_the_bill_is_a_document(open_bench: Callable[..., Bench], skewed: list[Gate]) -> None:
     """`GET /_emulator/bill`; a new beginning empties it."""
     bench = open_bench()
