@@ -9,7 +9,7 @@ from qorch_providers.braket.circuits.durations import LEAST_SECONDS
 class _SimulatorWire(msgspec.Struct, rename="camel"):
     """What a simulator says of itself; the duration is in milliseconds."""
 
-    execution_duration: int
+    execution_duration: float
 
 
 def read_simulation(metadata: msgspec.Raw) -> ReportedUsage | None:

@@ -23,6 +23,8 @@ class UsageChecks(RemoteChecks):
             assert (usage.state is UsageState.REPORTED) is bool(usage.quantities or usage.charge is not None)
             assert usage.charge is None or usage.charge.micros >= 0, "a job cannot be charged less than nothing"
             assert told is None or not told.is_final or told == usage
+            of_result = (await self.result_of(backend, sent)).usage
+            assert of_result is None or of_result.state is UsageState.REPORTED, "a result tells what is final"
             later = self.make_backend()
             try:
                 assert await _ask(_reporting(later), sent) == usage, "a backend that is not open tells something else"
