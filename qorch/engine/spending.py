@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from qorch.limits import where_to_limit
 from qorch.model.text import format_count
-from qorch.planning.budgets import WARNED_PERCENT, BudgetUse, RunBudgets
+from qorch.planning.budgets import BudgetUse, RunBudgets
 from qorch.planning.quoting import Quote
 from qorch.ports.backend import Backend
 
@@ -45,8 +45,8 @@ def describe_purchase(backend: Backend, quote: Quote, budgets: RunBudgets) -> st
         f" {format_count(quote.jobs, 'job')}"
     )
     if budgets.budgets:
-        limits = "; ".join(map(str, budgets.budgets))
-        return f"{backend.name} charges{_describe_cost(quote)}, which buys {bought}. Budgets that apply: {limits}"
+        limits = ", ".join(f"the budget {budget}" for budget in budgets.budgets)
+        return f"{backend.name} charges{_describe_cost(quote)}, which buys {bought}. Limited by {limits}"
     return (
         f"{backend.name} charges, and no budget limits what this run costs{_describe_cost(quote)}. The first call buys"
         f" {bought}; set one (--budget, in Python budget=), and {where_to_limit(backend)}"
@@ -72,7 +72,7 @@ class _Alarm:
         """Log that the budget is nearly used up, unless that was said."""
         if not self.has_rung:
             self.has_rung = True
-            _log.warning("more than %d %% of a budget are used: %s", WARNED_PERCENT - 1, use)
+            _log.warning("%s", use)
 
 
 @lru_cache(_MOST_BUDGETS)

@@ -63,9 +63,9 @@ class Budget:
         return datetime.date.min if self.per is None else self.per.first_day(today)
 
     def __str__(self) -> str:
-        """Such as ``'lab' (config.toml, line 3), 500.00 USD a month``; of a run: ``25.00 USD of this run``."""
+        """Such as ``'lab' (500.00 USD a month; config.toml, line 3)``; of a run: ``of this run (25.00 USD)``."""
         limit = f"{self.limit}{f' a {self.per}' if self.per else ''}"
-        return f"{limit} of this run" if self.run_id else f"'{self.name}' ({self.origin}), {limit}"
+        return f"of this run ({limit})" if self.run_id else f"'{self.name}' ({limit}; {self.origin})"
 
 
 def _begins(name: str, beginning: str) -> bool:

@@ -31,11 +31,12 @@ class BudgetUse:
     @property
     def is_nearly_up(self) -> bool:
         """Whether WARNED_PERCENT of the limit are used."""
-        return self.used.micros * 100 >= self.budget.limit.micros * WARNED_PERCENT
+        return 0 < self.budget.limit.micros * WARNED_PERCENT <= self.used.micros * 100
 
     def __str__(self) -> str:
-        """Such as ``20.00 USD of 25.00 USD of this run: 12.42 USD spent, 7.58 USD reserved``."""
-        return f"{self.used} of the budget {self.budget}: {self.spent} spent, {self.reserved} reserved"
+        """Such as ``90 % of the budget of this run (25.00 USD) are used: 12.50 USD spent, 10.00 USD reserved``."""
+        percent = 100 * self.used.micros // max(1, self.budget.limit.micros)
+        return f"{percent} % of the budget {self.budget} are used: {self.spent} spent, {self.reserved} reserved"
 
 
 @dataclass(frozen=True)
