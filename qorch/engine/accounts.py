@@ -202,6 +202,6 @@ def _is_over(job: JobRecord) -> bool:
 def _share(micros: int, news: _News) -> int:
     """What of a job's price its rows cost that came; each of its executions is taken to cost the same."""
     job = news.job
-    if job is None or not news.n_rows or news.n_rows >= job.n_executions:
+    if job is None or news.n_rows >= job.n_executions:
         return micros
     return -(-micros * news.n_rows // job.n_executions)

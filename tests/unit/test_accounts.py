@@ -19,6 +19,7 @@ from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usa
 from qorch.planning.pricing import Cost
 from qorch.ports.clock import WallClock
 from qorch.ports.records import JobRecord, UsageRecord, Write
+from qorch.testing.conformance.store_records import make_block
 
 TIMED = UnitPrices(second=Decimal("1.6"))
 BY_SHOT = UnitPrices(job=Decimal("0.3"), shot=Decimal("0.01"))
@@ -66,7 +67,7 @@ class _Books:
 
 
 def _job(clock: _DayClock, *, provider_id: str | None = "p", executions: int = 10) -> JobRecord:
-    job = JobRecord("r/3.1.0", "r", Position(3, 1), JobState.PLANNED, executions, 100, clock.now())
+    job = JobRecord("r/0.0.0", "r", Position(0, 0), JobState.PLANNED, executions, 100, clock.now())
     return replace(job, provider_id=provider_id, attempts=1)
 
 
@@ -79,8 +80,21 @@ def test_a_job_of_exact_price_is_spent_as_it_ends() -> None:
     books = _Books(BY_GATE)
     job = _job(books.clock)
     books.reserve(job, 500)
-    assert books.write(replace(job, state=JobState.DONE), _usage(job, PENDING_USAGE)) == [("spent", 500)]
+    assert books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE)) == [
+        ("spent", 500)
+    ]
     assert books.write(_usage(job, replace(NO_USAGE, charge=Money("USD", 500)))) == []
+
+
+@pytest.mark.parametrize(("rows", "micros"), [(0, 0), (1, 51), (9, 451)])
+def test_rows_that_failed_are_not_charged(rows: int, micros: int) -> None:
+    """Of a job some of whose rows failed, those are spent that came: each costs the same, rounded up to a millionth."""
+    books = _Books(BY_GATE)
+    job = _job(books.clock)
+    books.reserve(job, 501)
+    blocks = [make_block(rows)] if rows else []
+    made = books.write(replace(job, state=JobState.DONE), *blocks, _usage(job, PENDING_USAGE))
+    assert made == [("spent", micros), ("released", 501 - micros)]
 
 
 def test_the_providers_word_replaces_the_estimate() -> None:
@@ -88,7 +102,7 @@ def test_the_providers_word_replaces_the_estimate() -> None:
     books = _Books(BY_GATE)
     job = _job(books.clock)
     books.reserve(job, 500)
-    books.write(replace(job, state=JobState.DONE), _usage(job, PENDING_USAGE))
+    books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE))
     books.restart()
     assert books.write(_usage(job, replace(NO_USAGE, charge=Money("USD", 420)))) == [("adjusted", -80)]
     assert books.write(_usage(job, replace(NO_USAGE, charge=Money("USD", 900)))) == [("adjusted", 480)]
@@ -99,7 +113,7 @@ def test_time_stays_reserved_until_it_is_counted() -> None:
     books = _Books(TIMED)
     job = _job(books.clock)
     books.reserve(job, 1_920_000_000)
-    assert books.write(replace(job, state=JobState.DONE), _usage(job, PENDING_USAGE)) == []
+    assert books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE)) == []
     assert books.write(_usage(job, report_usage(device_seconds=3.0))) == [
         ("spent", 4_800_000),
         ("released", 1_915_200_000),
@@ -111,7 +125,9 @@ def test_more_than_was_reserved_is_booked() -> None:
     books = _Books(TIMED)
     job = _job(books.clock)
     books.reserve(job, 1_600_000)
-    moves = books.write(replace(job, state=JobState.DONE), _usage(job, report_usage(device_seconds=2.0)))
+    moves = books.write(
+        replace(job, state=JobState.DONE), make_block(10), _usage(job, report_usage(device_seconds=2.0))
+    )
     assert moves == [("spent", 1_600_000), ("adjusted", 1_600_000)]
 
 
@@ -120,7 +136,10 @@ def test_unreported_time_costs_what_was_expected() -> None:
     books = _Books(TIMED)
     job = _job(books.clock)
     books.reserve(job, 1_000, expected=300)
-    assert books.write(replace(job, state=JobState.DONE), _usage(job, NO_USAGE)) == [("spent", 300), ("released", 700)]
+    assert books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, NO_USAGE)) == [
+        ("spent", 300),
+        ("released", 700),
+    ]
     assert "reports nothing" in books.entries[job.job_id][-1].reason
 
 
@@ -170,9 +189,9 @@ def test_entries_name_the_job() -> None:
     job = _job(books.clock)
     books.reserve(job, 500)
     books.clock.days = 3
-    books.write(replace(job, state=JobState.DONE), _usage(job, PENDING_USAGE))
+    books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE))
     first, last = books.entries[job.job_id]
-    assert (last.run_id, last.step, last.attempt, last.executions, last.account) == ("r", 3, 1, 10, "me")
+    assert (last.run_id, last.step, last.attempt, last.executions, last.account) == ("r", 0, 1, 10, "me")
     assert (first.day, last.day) == (first.recorded_at.date(), first.day)
     assert last.recorded_at - first.recorded_at == datetime.timedelta(days=3)
 
@@ -183,7 +202,10 @@ def test_nothing_is_kept_where_nothing_costs_or_no_price_is_known(prices: UnitPr
     books = _Books(prices)
     job = _job(books.clock)
     assert not books.accounts.is_kept
-    assert books.write(replace(job, state=JobState.DONE), _usage(job, report_usage(tasks=1, shots=20))) == []
+    assert (
+        books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, report_usage(tasks=1, shots=20)))
+        == []
+    )
 
 
 @given(

@@ -124,12 +124,22 @@ class UsageWatch:
         if self._most_earlier and self._backend.capabilities.charges and isinstance(self._backend, ReportsUsage):
             self._start = asyncio.create_task(self._take_up_earlier())
 
-    def note(self, record: JobRecord, status: JobStatus, *, attempt: AttemptRecord) -> list[UsageRecord]:
-        """What is to be written now of the usage of a job that is over; it is asked about again if it is pending."""
+    def note(
+        self,
+        record: JobRecord,
+        status: JobStatus,
+        *,
+        attempt: AttemptRecord,
+        of_result: ReportedUsage | None = None,
+    ) -> list[UsageRecord]:
+        """What is to be written now of the usage of a job that is over; it is asked about again if it is pending.
+
+        ``of_result``: what its result tells of it, instead of the status; None if that tells nothing, or there is none.
+        """
         if not self._backend.capabilities.charges:
             return []
         is_told = isinstance(self._backend, ReportsUsage)
-        usage = (status.usage or PENDING_USAGE) if is_told else NO_USAGE
+        usage = of_result or ((status.usage or PENDING_USAGE) if is_told else NO_USAGE)
         if not usage.is_final:
             self._own.add(record.job_id)
             self._add([PendingUsage(record, attempt.started_at)], wait_seconds=FIRST_SECONDS)
