@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from simulation.harness import Sandbox
+from simulation.harness import CENT_A_SHOT, Sandbox
 
 from qorch.engine.engine import Engine
 from qorch.errors import BudgetError, JobFailedError, RejectedError, UnknownPriceError
@@ -16,21 +16,12 @@ from qorch.model.identity import Position
 from qorch.model.job import MOVES, OPEN_STATES, OVER_STATES, JobState
 from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.money import parse_money
-from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
+from qorch.model.prices.card import UnitPrices
 from qorch.planning.budgets import Buyer, applied_budgets
 from qorch.ports.records import JobRecord
 from qorch.testing.fakes.provider import Fault
 from qorch.testing.fakes.remote import HOLD, PAID, FakeRemote
 from qorch.testing.virtual_time import START
-
-CENT_A_SHOT = PriceCard(
-    backends=("fake:remote",),
-    currency="USD",
-    certainty=Certainty.EXACT,
-    source="a contract",
-    date=None,
-    prices=UnitPrices(shot=Decimal("0.01")),
-)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from qorch.engine.worker import INLINE_EXECUTIONS
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.identity import Position
-from qorch.model.prices.card import PriceCard
+from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.planning.budgets import RunBudgets
@@ -27,6 +28,14 @@ from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 T = TypeVar("T")
 
+CENT_A_SHOT = PriceCard(
+    backends=("fake:remote",),
+    currency="USD",
+    certainty=Certainty.EXACT,
+    source="a contract",
+    date=None,
+    prices=UnitPrices(shot=Decimal("0.01")),
+)
 DAYS = 30 * 86_400.0
 """Longer than anything that is tested here takes."""
 
@@ -34,9 +43,9 @@ DAYS = 30 * 86_400.0
 class Sandbox:
     """Holds all of it; ``close`` it at the end."""
 
-    def __init__(self, store: Store | None = None) -> None:
-        """``store``: in memory where none is given."""
-        self.loop = VirtualLoop()
+    def __init__(self, store: Store | None = None, *, loop: VirtualLoop | None = None) -> None:
+        """``store``: in memory where none is given. ``loop``: on whose clock a given store is."""
+        self.loop = loop or VirtualLoop()
         self.clock = VirtualClock(self.loop)
         self.provider = FakeProvider(self.clock)
         self.store: Store = store or MemoryStore(self.clock, store_id="5a" * 16)
