@@ -44,7 +44,7 @@ class Verification:
         """The document that ``qorch audit verify --json`` prints."""
         return {
             "is_whole": not self.findings,
-            "ledger": None if self.anchor is None else anchor_json(self.anchor),
+            "ledger": anchor_json(self.anchor),
             "findings": [
                 {"entry": found.number, "job": found.job_id, "finding": found.text} for found in self.findings
             ],
@@ -66,9 +66,25 @@ def format_anchor(anchor: LedgerAnchor) -> str:
     return f"{anchor.count}:{anchor.head}"
 
 
-def anchor_json(anchor: LedgerAnchor) -> dict[str, object]:
+def read_anchor(store: Books) -> LedgerAnchor | None:
+    """The anchor, for a report; None if it cannot be read."""
+    found = _read_or_say(store.ledger_anchor)
+    return None if isinstance(found, str) else found
+
+
+def anchor_json(anchor: LedgerAnchor | None) -> dict[str, object] | None:
     """The anchor as it stands in JSON documents."""
-    return {"entries": anchor.count, "digest": anchor.head}
+    return None if anchor is None else {"entries": anchor.count, "digest": anchor.head}
+
+
+def anchor_lines(anchor: LedgerAnchor | None) -> list[str]:
+    """The line of a report by which `qorch audit verify --anchor` can tell later whether the ledger was made anew.
+
+    None if there are no entries.
+    """
+    if anchor is None:
+        return ["  ledger: its anchor cannot be read; see `qorch audit verify`"]
+    return [f"  ledger: anchor {format_anchor(anchor)}"] if anchor.count else []
 
 
 def verify_books(store: AuditedStore, *, earlier: LedgerAnchor | None = None, piece: int = PIECE) -> Verification:
