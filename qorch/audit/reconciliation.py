@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
-from qorch.audit.invoice_sums import BilledJob, BilledTotal, Period
 from qorch.audit.booked_jobs import BookedJob
+from qorch.audit.invoice_sums import BilledJob, BilledTotal, Period
 from qorch.model.invoices.line import shown
 from qorch.model.money import MICROS_PER_UNIT
 
@@ -147,7 +147,8 @@ def reconcile_jobs(
             found.append(_only_theirs(theirs, by_key.get(theirs.key or "") or by_name.get(theirs.name), rules))
         else:
             found.append(_compare(booked, theirs, period=period, rules=rules))
-    unbilled = [job for job in rest if job.provider_id not in billed.jobs]
+    named = {job.candidate.job_id for job in found if job.candidate is not None and job.candidate.provider_id is None}
+    unbilled = [job for job in rest if job.provider_id not in billed.jobs and job.job_id not in named]
     placed = [_place(job, period, is_collective=billed.is_collective) for job in unbilled]
     return Reconciliation(
         jobs=(*found, *(job for job in placed if isinstance(job, ReconciledJob))),

@@ -161,6 +161,8 @@ class RowReader:
         tags = {tag: row[place] for tag, place in self._tags.items()}
         if self._all_tags is not None:
             tags = _parse_tags(row[self._all_tags]) | tags
+        if not any(tags.values()):
+            return None, ""
         key, label = read_tags(tags)
         return key, label.job_id or ""
 
