@@ -69,9 +69,10 @@ def reconcile(
     backends, lines = read_invoice(files, kind=kind)
     billed = sum_lines(lines)
     period = _find_period(billed, begin=begin, end=end, now=WallClock().now())
+    rules = _make_rules(billed, allowed)
     with open_database(db) as store:
         ours = read_booked_jobs(store, backends, account=account)
-    result = reconcile_jobs(ours, billed, period=period, rules=_make_rules(billed, allowed))
+    result = reconcile_jobs(ours, billed, period=period, rules=rules)
     if as_json:
         print_json(_document(result, billed))
     else:

@@ -11,6 +11,10 @@ import numpy as np
 
 from qorch.audit.booked_jobs import BookedJob
 from qorch.audit.reconciliation import Agreement
+from qorch.model.identity import Position
+from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerRecord
+from qorch.ports.records import AttemptRecord, JobRecord, RunRecord, RunState, Write
 from qorch_providers.braket.labels import KEY_TAG
 
 BEGIN = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
@@ -150,3 +154,37 @@ def _alter(fate: str, job: BookedJob, rows: list[list[str]], *, key: str) -> tup
         "unsettled": ([replace(job, micros=None, ended_at=None)], []),
     }
     return cases[fate]
+
+
+def book_month(month: PlantedMonth) -> list[Write]:
+    """The same books as records of a store."""
+    writes: list[Write] = [
+        RunRecord("run-1", "run", "braket:garnet", 0, "resume", BEGIN, state=RunState.DONE, charges=True)
+    ]
+    for number, booked in enumerate(month.ours):
+        writes += _book(number, booked)
+    return writes
+
+
+def _book(number: int, booked: BookedJob) -> list[Write]:
+    is_held, is_settled = booked.provider_id is None, booked.ended_at is not None
+    state = JobState.UNKNOWN if is_held else JobState.DONE if is_settled else JobState.SUBMITTED
+    ended_at = booked.ended_at or booked.began_at
+    job = JobRecord(
+        booked.job_id, "run-1", Position(0, number), state, 1, 100, ended_at, provider_id=booked.provider_id
+    )
+    high = max(booked.micros or 0, 10**8)
+
+    def entry(kind: EntryKind, micros: int, at: datetime.datetime) -> LedgerRecord:
+        return LedgerRecord(
+            "run-1", booked.job_id, kind, "USD", micros, at, account=booked.account, day=booked.began_at.date()
+        )
+
+    writes: list[Write] = [job, entry(EntryKind.RESERVED, high, booked.began_at)]
+    writes += [AttemptRecord(booked.job_id, ordinal, key, booked.began_at) for ordinal, key in enumerate(booked.keys)]
+    if booked.ended_at is not None and booked.micros is not None:
+        writes += [
+            entry(EntryKind.SPENT, booked.micros, ended_at),
+            entry(EntryKind.RELEASED, high - booked.micros, ended_at),
+        ]
+    return writes
