@@ -92,7 +92,9 @@ def _find_format(path: Path, formats: Sequence[FoundFormat]) -> FoundFormat:
         names = " or ".join(each.format.name for each in fitting)
         raise InvoiceError(f"{path}, line 1: it may be of {names}; say which with --kind")
     titles = "; ".join(f"{each.format.name}: {each.format.title}" for each in formats)
-    raise InvoiceError(f"{path}, line 1: its columns are of no invoice that is known here. There are {titles}")
+    missing = sorted(set(_format_modules()) - {each.kind for each in formats})
+    hint = f" (those of {', '.join(missing)} need its extra)" if missing else ""
+    raise InvoiceError(f"{path}, line 1: its columns are of no invoice that is known here{hint}. There are {titles}")
 
 
 def _read_all(paths: Sequence[Path], found: Sequence[FoundFormat]) -> Iterator[InvoiceLine]:

@@ -30,7 +30,7 @@ _LABELS = {
 
 
 def reconcile(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="The invoice: a file, or all parts of one.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="The invoice: a file, or all parts of one.")],
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="aws, ionq or ibm; by default it is seen by the columns.")
     ] = None,
