@@ -239,7 +239,7 @@ def _sum_rows(result: "Reconciliation", agreement: "Agreement") -> list[list[obj
     from qorch.audit.reconciliation import sum_amounts
 
     jobs = result.of(agreement)
-    sums = sum_amounts(jobs) or {"": (None, None)}
+    sums = sum_amounts(jobs) or {"": (Decimal(0), Decimal(0))}
     counts = {currency: sum(job.currency == currency for job in jobs) for currency in sums}
     return [
         [f"{counts[currency]:,}", _LABELS[agreement], _money(ours, currency), _money(theirs, currency)]
