@@ -30,7 +30,7 @@ class Period:
             raise InvoiceError(f"the period ends at {self.end:%Y-%m-%d}, and begins at {self.begin:%Y-%m-%d}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BilledJob:
     """All lines about one job. ``once_amount``: what it would be if no charge were repeated; both None without money.
 
@@ -79,7 +79,7 @@ class BilledTotal:
 class _Tally:
     """The lines of one job, or one kind of fee, so far."""
 
-    __slots__ = ("amount", "charges", "currency", "job_id", "key", "lines", "name", "once", "seconds")
+    __slots__ = ("amount", "currency", "job_id", "key", "lines", "name", "once", "seconds")
 
     def __init__(self, line: InvoiceLine) -> None:
         self.job_id, self.currency = line.job_id, line.currency
@@ -88,16 +88,13 @@ class _Tally:
         self.amount: Decimal | None = None
         self.once: Decimal | None = None
         self.seconds: Decimal | None = None
-        self.charges: set[tuple[str, Decimal]] = set()
 
-    def add(self, line: InvoiceLine) -> None:
+    def add(self, line: InvoiceLine, *, repeats_charge: bool = False) -> None:
         self.lines += 1
         self.key, self.name = self.key or line.key, self.name or line.name
         if line.amount is not None:
             self.amount = _EXACT.add(self.amount or Decimal(0), line.amount)
-            charge = (line.what, line.amount)
-            if charge not in self.charges:
-                self.charges.add(charge)
+            if not repeats_charge:
                 self.once = _EXACT.add(self.once or Decimal(0), line.amount)
         if line.seconds is not None:
             self.seconds = _EXACT.add(self.seconds or Decimal(0), line.seconds)
@@ -120,6 +117,8 @@ class _Summary:
         self.n_lines = self.n_other = self.n_repeated = 0
         self.is_collective = False
         self._seen: set[bytes] = set()
+        # Hashes: a set for each job takes twice the memory.
+        self._charges: set[int] = set()
         self._begin: datetime.datetime | None = None
         self._end: datetime.datetime | None = None
         self._decimals = CENTS
@@ -172,7 +171,9 @@ class _Summary:
                 f"job {shown(line.job_id)} has charges in {shown(tally.currency)} and in {shown(line.currency)};"
                 " an invoice has one currency"
             )
-        tally.add(line)
+        charge = hash((line.job_id, line.what, line.amount))
+        tally.add(line, repeats_charge=charge in self._charges)
+        self._charges.add(charge)
         self._decimals = max(self._decimals, _decimals_of(line.seconds if line.amount is None else line.amount))
 
 

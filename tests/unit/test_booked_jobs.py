@@ -78,7 +78,7 @@ def test_a_job_without_entries_is_free_or_unknown(*, charges: bool | None, micro
 
 def test_what_no_provider_can_charge_is_left_out() -> None:
     """Jobs elsewhere, jobs that were never sent, and jobs in this process."""
-    others = [
+    others: list[Write] = [
         run("other", backend="ionq:qpu.forte-1"), job("other/0.0.0"), run(),
         job("r/0.0.1", state=JobState.RESERVED, provider_id=None), job("r/0.0.2", provider_id=None),
     ]  # fmt: skip
@@ -88,7 +88,7 @@ def test_what_no_provider_can_charge_is_left_out() -> None:
 def test_accounts_are_chosen_and_seconds_are_read() -> None:
     """The account is the ledger's, the seconds are what the provider reported."""
     usage = UsageRecord("r/0.0.0", "r", report_usage(device_seconds=2.5))
-    records = [run(), job(), RESERVED, entry(EntryKind.SPENT, 100), usage]
+    records: list[Write] = [run(), job(), RESERVED, entry(EntryKind.SPENT, 100), usage]
     (found,) = book(*records, account="mine")
     assert found.seconds_micros == 2_500_000
     assert book(*records, account="another") == []
