@@ -17,6 +17,7 @@ CLOCKS = datetime.timedelta(hours=1)
 """By so much may the provider's times, which are often of whole hours, be before ours."""
 _MICRO = Decimal(1).scaleb(-6)
 _HALF = Decimal("0.5")
+_NOT_BOOKED = "nothing is booked for it: its price is not known, or it is not settled (see `qorch recover`)"
 
 PriceSeconds = Callable[[str, Decimal], Decimal | None]
 """What seconds of a backend's device cost, by the price card; None if that is not known."""
@@ -193,7 +194,7 @@ def _compare(ours: BookedJob, theirs: BilledJob, *, period: Period, rules: Rules
         return _compare_seconds(pair, to_units(ours.seconds_micros), theirs.seconds, rules)
     booked = pair.ours_amount
     if booked is None:
-        return replace(pair, note="nothing is booked for it: its price is not known, or it is not settled")
+        return replace(pair, note=_NOT_BOOKED)
     if amount is None:
         return replace(pair, note="the invoice tells no money, and its seconds cannot be priced or compared")
     if ours.currency and theirs.currency and ours.currency != theirs.currency:

@@ -72,7 +72,7 @@ def test_every_planted_difference_is_in_the_document(desk: Desk) -> None:
     """With every job, the matched ones too, and exact amounts."""
     code, document = desk.document(str(desk.report))
     check_document(code, document, desk.month)
-    assert (document["from"], document["before"]) == ("2026-10-01T00:00:00+00:00", "2026-11-01T00:00:00+00:00")
+    assert (document["from"], document["before"]) == ("2025-10-01T00:00:00+00:00", "2025-11-01T00:00:00+00:00")
     (differing,) = [job for job in document["jobs"] if job["agreement"] == "differs"][:1]
     assert differing["difference"] == "0.000001"
     held = [job["candidate"] for job in document["jobs"] if job["candidate"] is not None]
@@ -110,7 +110,7 @@ def test_a_clean_invoice_exits_with_0(desk: Desk) -> None:
     booked = next(job for job in desk.month.ours if job.provider_id == arn)
     rows = [row for row in desk.month.rows if arn in row]
     desk.report.write_bytes(write_report(rows))
-    day = f"{BEGIN.replace(year=2025):%Y-%m-%d}"
+    day = f"{BEGIN.replace(year=2024):%Y-%m-%d}"
     code, out, _ = desk.run(str(desk.report), "--from", day, "--to", day)
     assert code == DONE
     assert "Everything agrees." in out
@@ -125,7 +125,7 @@ def test_hostile_texts_do_not_reach_the_terminal(desk: Desk) -> None:
     named = [*row[:6], bad, *row[7:9], "USD", "1.00", bad]
     desk.report.write_bytes(write_report([named, tax]))
     for arguments in ((), ("--json",)):
-        _, out, _ = desk.run(str(desk.report), "--from", "2026-10-01", "--to", "2026-10-31", *arguments)
+        _, out, _ = desk.run(str(desk.report), "--from", "2025-10-01", "--to", "2025-10-31", *arguments)
         assert not set(bad) & set(out) - set(map(chr, range(32, 127)))
 
 
@@ -135,7 +135,7 @@ def test_hostile_texts_do_not_reach_the_terminal(desk: Desk) -> None:
         (["--kind", "azure"], "there is no kind of invoice 'azure'"),
         (["--tolerance", "nan"], "--tolerance: 'nan' is not an amount of money"),
         (["--tolerance", "1 EUR"], "--tolerance is in EUR, and the invoice has another currency"),
-        (["--from", "2026-10-02", "--to", "2026-10-01"], "the period ends"),
+        (["--from", "2025-10-02", "--to", "2025-10-01"], "the period ends"),
         (["--kind", "ionq"], "there is no column for a job's id"),
     ],
 )
@@ -156,7 +156,7 @@ def test_an_invoice_without_times_needs_them(desk: Desk) -> None:
     desk.report.write_text("job_id,cost\nabc,1.50\n")
     code, _, err = desk.run(str(desk.report))
     assert (code, "--from and --to" in err) == (WRONG_USAGE, True)
-    code, document = desk.document(str(desk.report), "--from", "2026-10-01", "--to", "2026-10-31")
+    code, document = desk.document(str(desk.report), "--from", "2025-10-01", "--to", "2025-10-31")
     assert (code, [job["provider_id"] for job in document["jobs"]]) == (FAILED, ["abc"])
 
 

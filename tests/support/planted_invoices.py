@@ -17,8 +17,8 @@ from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.ports.records import AttemptRecord, JobRecord, RunRecord, RunState, Write
 from qorch_providers.braket.labels import KEY_TAG
 
-BEGIN = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
-END = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+BEGIN = datetime.datetime(2025, 10, 1, tzinfo=datetime.UTC)
+END = datetime.datetime(2025, 11, 1, tzinfo=datetime.UTC)
 TASK_FEE, SHOT_FEE = Decimal("0.30"), Decimal("0.00145")
 COLUMNS = (
     "identity/LineItemId", "lineItem/UsageAccountId", "lineItem/LineItemType", "lineItem/UsageStartDate",

@@ -68,17 +68,21 @@ def test_a_focus_export_of_aws(tmp_path: Path) -> None:
     columns = [
         "ResourceId", "x_ServiceCode", "ChargeCategory", "x_UsageType", "BilledCost", "BillingCurrency",
         "ChargePeriodStart", "ChargePeriodEnd", "ConsumedQuantity", "Tags",
+        "ChargeClass",
     ]  # fmt: skip
     times = ["2026-10-02T00:00:00.000Z", "2026-10-02T01:00:00.000Z", "1"]
     rows = [
-        [task_arn(1), "AmazonBraket", "Usage", "Task", "0.3", "USD", *times, json.dumps({"user:qorch-key": KEY})],
-        [task_arn(1), "AmazonBraket", "Credit", "Task", "-0.3", "USD", *times, ""],
-        ["bucket", "AmazonS3", "Usage", "Requests", "nonsense", "USD", *times, ""],
+        [task_arn(1), "AmazonBraket", "Usage", "Task", "0.3", "USD", *times, json.dumps({"user:qorch-key": KEY}), ""],
+        [task_arn(1), "AmazonBraket", "Usage", "Task", "-0.1", "USD", *times, "", "Correction"],
+        [task_arn(1), "AmazonBraket", "Credit", "Task", "-0.3", "USD", *times, "", ""],
+        ["bucket", "AmazonS3", "Usage", "Requests", "nonsense", "USD", *times, "", ""],
     ]
     kind, billed = read(tmp_path / "focus.csv", write_report(rows, columns=columns))
     assert (kind, billed.jobs[task_arn(1)].amount, billed.jobs[task_arn(1)].key) == ("braket", Decimal("0.3"), KEY)
-    assert [(fee.what, fee.amount) for fee in billed.fees] == [("Credit", Decimal("-0.3"))]
-    assert (billed.n_other, billed.n_lines) == (1, 3)
+    assert [(fee.what, fee.amount) for fee in billed.fees] == [
+        ("Correction", Decimal("-0.1")), ("Credit", Decimal("-0.3")),
+    ]  # fmt: skip
+    assert (billed.n_other, billed.n_lines) == (1, 4)
 
 
 def test_ionqs_usage_report_by_job(tmp_path: Path) -> None:
@@ -125,13 +129,15 @@ def test_a_table_of_ionqs_jobs(tmp_path: Path) -> None:
 
 
 def test_ibms_workloads(tmp_path: Path) -> None:
-    """Jobs have seconds; a session's are of no single job, and a workload that goes on has none yet."""
+    """Jobs have seconds, but for those that are not counted yet; a session's are of no single job."""
     times = {"created": "2026-10-02T10:00:00Z", "ended": "2026-10-02T10:05:00Z", "backend": "ibm_fez"}
     workloads = [
         {"id": "j1", "mode": "job", "usage": {"qpu_charge_time_seconds": 3, "status": "complete"},
          "tags": [f"qorch-key:{KEY}"], **times},
         {"id": "j2", "mode": "job", "usage_seconds": 2.5, **times},
-        {"id": "j3", "mode": "job", "usage": None, **times},
+        {"id": "j3", "mode": "job", "usage": {"qpu_charge_time_seconds": 0}, **times},
+        {"id": "j4", "mode": "job", "usage": None, **times},
+        {"id": "j5", "mode": "job", "usage": {"qpu_charge_time_seconds": 1, "status": "pending"}, **times},
         {"id": "s1", "mode": "session", "usage": {"qpu_charge_time_seconds": 60}, **times},
     ]  # fmt: skip
     kind, billed = read(tmp_path / "w.json", json.dumps({"workloads": workloads, "total_count": 4, "limit": 50}))
@@ -140,7 +146,10 @@ def test_ibms_workloads(tmp_path: Path) -> None:
         "j1": Decimal(3), "j2": Decimal("2.5"), "j3": Decimal(0),
     }  # fmt: skip
     assert billed.jobs["j1"].key == KEY
-    assert (billed.is_collective, [fee.seconds for fee in billed.fees]) == (True, [Decimal(60)])
+    assert billed.is_collective
+    assert [(fee.what, fee.n_lines, fee.seconds) for fee in billed.fees] == [
+        ("not counted yet", 2, None), ("session", 1, Decimal(60)),
+    ]  # fmt: skip
     assert billed.jobs["j1"].amount is None
 
 
@@ -185,6 +194,8 @@ DAMAGED = {
         b'{"workloads": [{"id": "j", "usage_seconds": -1}]}',
         "workload 1: the usage in seconds is",
     ),
+    "no costs": (b'{"jobs": [{"id": "a"}], "next": null}', "job 1: it has neither cost nor cost_usd"),
+    "no usage": (b'{"jobs": [{"id": "a"}], "count": 1}', "workload 1: it has no usage"),
     "deep JSON": (b"[" * 100_000, "download it again"),
     "both": (b"job_id,cost,usage\n1,2,3\n", "it may be of ibm or ionq; say which with --kind"),
     "long line": (b"job_id,cost\n" + b"1" * 5_000_000, "line 2: it is no CSV"),

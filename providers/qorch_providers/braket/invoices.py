@@ -24,7 +24,7 @@ _ADVICE = "it must be a report with resource ids: see the export's settings in A
 
 @dataclass(frozen=True)
 class ReportColumns:
-    """The plain names of the columns that are needed; those of the quantity and the line's id may be missing."""
+    """The plain names of columns; those of the type and the quantity of usage, the line's id and tags may lack."""
 
     resource: str
     service: str
@@ -69,6 +69,11 @@ FOCUS = ReportColumns(
     tags="tags",
 )
 
+CLASS_COLUMN = "charge_class"
+"""FOCUS's: it has a word only in corrections of earlier invoices, which may be negative."""
+OTHER_WORDS = ("charge_description",)
+"""Columns that say what was charged, if the one for the type of usage is missing."""
+
 
 class AwsInvoices:
     """See InvoiceFormat."""
@@ -84,8 +89,8 @@ class AwsInvoices:
         """See InvoiceFormat."""
         columns = FOCUS if FOCUS.amount in table.names and CUR.amount not in table.names else CUR
         needed = (
-            columns.resource, columns.service, columns.category, columns.what, columns.amount, columns.currency,
-            columns.began, columns.ended,
+            columns.resource, columns.service, columns.category, columns.amount, columns.currency, columns.began,
+            columns.ended,
         )  # fmt: skip
         table.require(needed, advice=_ADVICE)
         return table.read(RowReader(table, columns).read)
@@ -102,9 +107,10 @@ class RowReader:
         """Find the columns once."""
         places = table.places
         self._resource, self._service = places[columns.resource], places[columns.service]
-        self._category, self._what = places[columns.category], places[columns.what]
+        self._category, self._what = places[columns.category], table.find(columns.what, *OTHER_WORDS)
         self._amount, self._currency = places[columns.amount], places[columns.currency]
         self._began, self._ended = places[columns.began], places[columns.ended]
+        self._class = table.find(CLASS_COLUMN)
         self._quantity, self._line_id = table.find(columns.quantity), table.find(columns.line_id)
         self._all_tags = table.find(columns.tags)
         single = {tag: table.find(f"{columns.tags}_user_{plain}") for plain, tag in _TAGS.items()}
@@ -112,14 +118,14 @@ class RowReader:
 
     def read(self, row: Sequence[str]) -> InvoiceLine:
         """The line in a row. Raises InvoiceError, without the place, for a field that is not as it must be."""
-        category = row[self._category]
+        category = (row[self._class] if self._class is not None else "") or row[self._category]
         if row[self._service] != SERVICE:
             return self._read_other(row, category)
         if category in _OF_JOBS and _TASK.fullmatch(row[self._resource]):
             return self._read_task(row)
         return InvoiceLine(
             LineKind.FEE,
-            what=row[self._what] if category in _OF_JOBS else category,
+            what=self._describe(row) if category in _OF_JOBS else category,
             amount=read_number(row[self._amount] or "0", "the cost"),
             currency=row[self._currency],
             began_at=self._time(row, self._began) if category in _OF_JOBS else None,
@@ -134,7 +140,7 @@ class RowReader:
         return InvoiceLine(
             LineKind.JOB,
             job_id=row[self._resource],
-            what=row[self._what],
+            what=self._describe(row),
             amount=check_charge(read_number(row[self._amount], "the cost"), "the cost"),
             currency=row[self._currency],
             began_at=self._time(row, self._began),
@@ -152,6 +158,9 @@ class RowReader:
 
     def _time(self, row: Sequence[str], place: int) -> datetime.datetime | None:
         return read_time(row[place], "the time of usage")
+
+    def _describe(self, row: Sequence[str]) -> str:
+        return "" if self._what is None else row[self._what]
 
     def _id(self, row: Sequence[str]) -> str:
         return "" if self._line_id is None else row[self._line_id]

@@ -25,6 +25,8 @@ TAG_COLUMNS = ("tags",)
 _ALONE = "job"
 """The mode of a job that is charged for by itself; the others are charged with their session or batch."""
 _SECONDS = "the usage in seconds"
+_PENDING = "pending"
+_UNCOUNTED = "not counted yet"
 
 
 class _UsageWire(msgspec.Struct):
@@ -33,15 +35,15 @@ class _UsageWire(msgspec.Struct):
 
 
 class _WorkloadWire(msgspec.Struct):
-    """A workload, or a job's document. ``usage`` is null as long as the workload goes on."""
+    """A workload, or a job's document. ``usage`` is null as long as the workload goes on, and may be pending later."""
 
     id: str
     mode: str = _ALONE
     created: str | None = None
     ended: str | None = None
     tags: list[str] | None = None
-    usage: _UsageWire | None = None
-    usage_seconds: Decimal | None = None
+    usage: _UsageWire | None | msgspec.UnsetType = msgspec.UNSET
+    usage_seconds: Decimal | None | msgspec.UnsetType = msgspec.UNSET
 
 
 class _PageWire(msgspec.Struct):
@@ -92,8 +94,13 @@ class IbmInvoices:
 
 
 def _read_workload(item: _WorkloadWire) -> InvoiceLine:
-    found = item.usage_seconds if item.usage is None else item.usage.qpu_charge_time_seconds
-    seconds = Decimal(0) if found is None else check_number(found, _SECONDS)
+    if item.usage is msgspec.UNSET and item.usage_seconds is msgspec.UNSET:
+        raise InvoiceError("it has no usage; ask for GET /workloads")
+    usage = item.usage if isinstance(item.usage, _UsageWire) else None
+    found = item.usage_seconds if usage is None else usage.qpu_charge_time_seconds
+    if not isinstance(found, Decimal) or (usage is not None and usage.status == _PENDING):
+        return InvoiceLine(LineKind.FEE, what=_UNCOUNTED)
+    seconds = check_number(found, _SECONDS)
     return _charge(item.id, item.mode, seconds, times=(item.created or "", item.ended or ""), tags=item.tags or [])
 
 

@@ -59,8 +59,8 @@ class _JobWire(msgspec.Struct):
     id: str
     name: str | None = None
     metadata: dict[str, str | None] | None = None
-    cost_usd: Decimal | None = None
-    cost: _CostWire | None = None
+    cost_usd: Decimal | None | msgspec.UnsetType = msgspec.UNSET
+    cost: _CostWire | None | msgspec.UnsetType = msgspec.UNSET
     submitted_at: str | None = None
     completed_at: str | None = None
     request: float | None = None
@@ -161,11 +161,17 @@ def _read_report(document: InvoiceDocument) -> Iterator[InvoiceLine]:
 
 
 def _read_job(job: _JobWire) -> InvoiceLine:
-    amount = job.cost.value if job.cost is not None else job.cost_usd
+    if job.cost is msgspec.UNSET and job.cost_usd is msgspec.UNSET:
+        raise InvoiceError(
+            "it has neither cost nor cost_usd, as no list of v0.4 has; ask for"
+            " /organizations/{id}/usage?group_by=job instead"
+        )
+    cost = job.cost if isinstance(job.cost, _CostWire) else None
+    amount = job.cost_usd if cost is None else cost.value
     return _charge(
         job.id,
-        Decimal(0) if amount is None else check_number(amount, _COST),
-        currency="USD" if job.cost is None else job.cost.unit,
+        check_number(amount, _COST) if isinstance(amount, Decimal) else Decimal(0),
+        currency="USD" if cost is None else cost.unit,
         times=(
             _job_time(job.submitted_at, job.request, "submitted_at"),
             _job_time(job.completed_at, job.response, "completed_at"),
