@@ -1,5 +1,6 @@
 """`qorch audit reconcile`, as a user types it, on a database with a month of paid tasks."""
 
+import datetime
 import gzip
 import json
 from collections import Counter
@@ -14,8 +15,15 @@ from planted_invoices import BEGIN, PlantedMonth, book_month, line, plant_month,
 
 from qorch.cli.exit_codes import DONE, FAILED, WRONG_USAGE
 from qorch.cli.main import run_command
+from qorch.model.identity import Position
+from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerRecord
+from qorch.model.usage import report_usage
 from qorch.ports.clock import WallClock
+from qorch.ports.records import JobRecord, RunRecord, UsageRecord, Write
 from qorch_jobs_db import open_store
+
+NOON = BEGIN + datetime.timedelta(days=3, hours=12)
 
 
 @dataclass(frozen=True)
@@ -164,3 +172,29 @@ def test_jobs_of_other_accounts_are_left_out(desk: Desk) -> None:
     """With --account, only those that it pays for are expected."""
     _, document = desk.document(str(desk.report), "--account", "another")
     assert {job["agreement"] for job in document["jobs"]} == {"only_theirs"}
+
+
+def test_ibms_seconds_are_compared_and_priced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reported usage where there is some, else by the price card: 1.60 USD a second on the usual plan."""
+    desk = Desk(tmp_path, PlantedMonth(), capsys)
+    at = f"{NOON:%Y-%m-%dT%H:%M:%SZ}"
+    usage = {"qpu_charge_time_seconds": 3, "status": "complete"}
+    listed = [{"id": name, "mode": "job", "created": at, "ended": at, "usage": usage} for name in ("a", "b", "c")]
+    desk.report.write_text(json.dumps({"workloads": listed, "total_count": 3, "limit": 50}))
+    writes: list[Write] = [RunRecord("r", "r", "ibm:ibm_fez", 0, "resume", NOON, charges=True)]
+    for name, micros in (("a", 4_800_000), ("b", 4_800_000), ("c", 3_200_000)):
+        job = JobRecord(f"r/0.0.{name}", "r", Position(0, 0), JobState.DONE, 1, 100, NOON, provider_id=name)
+        writes += [
+            job,
+            LedgerRecord("r", job.job_id, EntryKind.RESERVED, "USD", 10**7, NOON, account="ibm"),
+            LedgerRecord("r", job.job_id, EntryKind.SPENT, "USD", micros, NOON, account="ibm"),
+        ]
+    writes.append(UsageRecord("r/0.0.b", "r", report_usage(device_seconds=2)))
+    with closing(open_store(str(tmp_path / "jobs.db"), clock=WallClock())) as store:
+        store.write(writes).result()
+    code, document = desk.document(str(desk.report))
+    jobs = {job["provider_id"]: job for job in document["jobs"]}
+    assert code == FAILED
+    assert {name: job["agreement"] for name, job in jobs.items()} == {"a": "matched", "b": "differs", "c": "differs"}
+    assert (jobs["c"]["theirs"], jobs["c"]["difference"]) == ("4.80", "1.60")
+    assert jobs["b"]["note"] == "3 s in the invoice, 2 s as reported before"

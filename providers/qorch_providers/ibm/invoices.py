@@ -42,8 +42,8 @@ class _WorkloadWire(msgspec.Struct):
     created: str | None = None
     ended: str | None = None
     tags: list[str] | None = None
-    usage: _UsageWire | None | msgspec.UnsetType = msgspec.UNSET
-    usage_seconds: Decimal | None | msgspec.UnsetType = msgspec.UNSET
+    usage: _UsageWire | msgspec.UnsetType | None = msgspec.UNSET
+    usage_seconds: Decimal | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _PageWire(msgspec.Struct):

@@ -59,8 +59,8 @@ class _JobWire(msgspec.Struct):
     id: str
     name: str | None = None
     metadata: dict[str, str | None] | None = None
-    cost_usd: Decimal | None | msgspec.UnsetType = msgspec.UNSET
-    cost: _CostWire | None | msgspec.UnsetType = msgspec.UNSET
+    cost_usd: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    cost: _CostWire | msgspec.UnsetType | None = msgspec.UNSET
     submitted_at: str | None = None
     completed_at: str | None = None
     request: float | None = None
