@@ -28,7 +28,7 @@ _Move = tuple[EntryKind, int, str]
 
 @dataclass(frozen=True)
 class _News:
-    """What one write says of a job: its end, if it is over, its usage, if that is told, and the rows that came."""
+    """What one write says of a job: its state and its usage, if these are told, and the rows that came."""
 
     job: JobRecord | None
     usage: ReportedUsage | None
@@ -37,10 +37,16 @@ class _News:
     @property
     def was_accepted(self) -> bool:
         """Whether the provider had the job, as far as this tells."""
-        return self.job is None or self.job.provider_id is not None or self.job.state is JobState.DONE
+        job = self.job
+        return job is None or job.provider_id is not None or job.state not in (JobState.FAILED, JobState.CANCELLED)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job is not over, so that its price may be another one than its usage lets expect."""
+        return self.job is not None and self.job.state not in OVER_STATES
 
     def is_in(self, state: JobState) -> bool:
-        """Whether the job is over, in this state."""
+        """Whether the job is in this state."""
         return self.job is not None and self.job.state is state
 
 
@@ -91,7 +97,7 @@ class Accounts:
         """
         if not self.is_kept:
             return []
-        ended = {record.job_id: record for record in writes if isinstance(record, JobRecord) and _is_over(record)}
+        jobs = {record.job_id: record for record in writes if isinstance(record, JobRecord)}
         usages = {record.job_id: record.usage for record in writes if isinstance(record, UsageRecord)}
         rows = Counter[str]()
         for record in writes:
@@ -99,8 +105,8 @@ class Accounts:
                 rows[record.job_id] += len(record.rows)
         return [
             entry
-            for job_id in dict.fromkeys([*ended, *usages])
-            for entry in self._close(job_id, _News(ended.get(job_id), usages.get(job_id), rows[job_id]))
+            for job_id in dict.fromkeys([*(name for name, job in jobs.items() if job.state in OVER_STATES), *usages])
+            for entry in self._close(job_id, _News(jobs.get(job_id), usages.get(job_id), rows[job_id]))
         ]
 
     def _close(self, job_id: str, news: _News) -> list[LedgerRecord]:
@@ -132,7 +138,7 @@ class Accounts:
         told = None if news.usage is None else price_reported(news.usage, self.card)
         if told is not None:
             return [(told, _REPORTED)]
-        if balance.is_settled:
+        if balance.is_settled or news.is_open:
             return []
         if news.is_in(JobState.CANCELLED):
             return [(balance.reserved_micros, _GIVEN_UP)]
@@ -142,11 +148,11 @@ class Accounts:
         if news.is_in(JobState.FAILED):
             # Without a word on its usage, it is one that the run had no use for, and may be charged.
             return [] if news.usage is None else [(0, _FAILED)]
-        if balance.first is None or (is_pending and news.job is None):
+        if balance.first is None:
             return []
         if self._is_timed:
             return [(self._expected.get(job_id, balance.reserved_micros), _UNREPORTED)]
-        return [(_share(balance.first.micros, news), _BY_CARD)]
+        return [(_share(balance.first.micros, news), _BY_CARD)] if news.is_in(JobState.DONE) else []
 
     @cached_property
     def _is_timed(self) -> bool:
@@ -193,10 +199,6 @@ def _make_entries(
         replace(template, kind=kind, micros=micros, reason=reason, attempt=attempt, recorded_at=at)
         for kind, micros, reason in moves
     ]
-
-
-def _is_over(job: JobRecord) -> bool:
-    return job.state in OVER_STATES
 
 
 def _share(micros: int, news: _News) -> int:

@@ -7,6 +7,7 @@ them pass; from ``frequencies`` and standard errors they become a ``result``. A 
 asked for ``pauli_sums``. ``identity`` has the keys of rows and submissions, ``label`` what a provider keeps with a
 job, ``usage`` what it reports that the job was charged for, ``timing`` spans, ``money`` amounts, ``budget`` the most
 of them that runs may cost, ``ledger`` how they are reserved and spent, ``ledger_chain`` how each entry continues the
-one before, ``ledger_check`` what breaks that chain, ``prices`` what a unit costs. ``arrays``, ``whole``, ``kinds``,
-``text`` and ``toml`` check what users and servers give; ``backend_name`` takes the names of backends apart.
+one before, ``ledger_check`` what breaks that chain, ``prices`` what a unit costs, ``invoices`` what a provider
+charged. ``arrays``, ``whole``, ``kinds``, ``text`` and ``toml`` check what users and servers give; ``backend_name``
+takes the names of backends apart.
 """

@@ -13,7 +13,7 @@ from qorch.model.usage import ReportedUsage, UsageState, UsageUnit
 _EXACT = Context(prec=60)
 """Digits enough for every product of a price and a quantity."""
 
-_TIMES = (UsageUnit.DEVICE_SECONDS, UsageUnit.COMPUTE_SECONDS)
+_TIMES = (UsageUnit.DEVICE_SECONDS, UsageUnit.COMPUTE_SECONDS, UsageUnit.SIMULATOR_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class StepMeter:
         record, card = self._use.record, self._use.card
         money = MoneyTotals(NOTHING, NOTHING)
         if self._use.backend.capabilities.charges:
-            money = total_money(record, self._use.store.ledger_balances())
+            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()))
             if money.spent is None and card is not None and card.is_known:
                 money = MoneyTotals(Money(card.currency, 0), Money(card.currency, 0))
         return Progress(

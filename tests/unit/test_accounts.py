@@ -174,6 +174,16 @@ def test_a_held_job_keeps_its_reservation() -> None:
     assert (entry.kind, entry.micros, entry.day) == (EntryKind.RELEASED, 500, books.entries[job.job_id][0].day)
 
 
+def test_a_held_job_whose_answer_cannot_be_read_keeps_its_reservation() -> None:
+    """It ran, but how many of its rows failed is not known before its answer is read."""
+    books = _Books(BY_GATE)
+    job = _job(books.clock)
+    books.reserve(job, 500)
+    assert books.write(replace(job, state=JobState.UNKNOWN), _usage(job, NO_USAGE)) == []
+    done = replace(job, state=JobState.DONE)
+    assert books.write(done, make_block(8), _usage(job, NO_USAGE)) == [("spent", 400), ("released", 100)]
+
+
 def test_a_job_given_up_that_was_accepted_is_spent() -> None:
     """A job that a person gave up though the provider has it may be billed, so it counts as spent."""
     books = _Books(BY_SHOT)

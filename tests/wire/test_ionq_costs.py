@@ -14,7 +14,11 @@ from qorch_providers.ionq import IonqBackend
 from qorch_providers.ionq.wire.cost import NEVER, NOT_YET, IonqCost, decode_cost
 
 QPU = "qpu.forte-1,deadline=2"
-BY_TIME = {"cost_model": "QCT", "stats": {"billed_quantum_compute_time_us": 5200}, "backend": "qpu.forte-1"}
+BY_TIME: dict[str, Any] = {
+    "cost_model": "QCT",
+    "stats": {"billed_quantum_compute_time_us": 5200},
+    "backend": "qpu.forte-1",
+}
 COMPUTED = report_usage(compute_seconds=0.0052)
 ESTIMATE = {"value": 24.83, "unit": "usd"}
 CHARGED = COMPUTED.with_charge(Money("USD", 24_830_000))
