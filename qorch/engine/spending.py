@@ -44,13 +44,13 @@ def describe_purchase(backend: Backend, quote: Quote, budgets: RunBudgets) -> st
         f"{format_count(quote.executions, 'execution')} ({format_count(quote.shots, 'shot')}) in"
         f" {format_count(quote.jobs, 'job')}"
     )
-    name = f"{backend.name} (account {budgets.buyer.account})" if budgets.buyer.account else backend.name
+    account = f" (account {budgets.buyer.account})" if budgets.buyer.account else ""
     if budgets.budgets:
         limits = ", ".join(f"the budget {budget}" for budget in budgets.budgets)
-        return f"{name} charges{_describe_cost(quote)}, which buys {bought}. Limited by {limits}"
+        return f"{backend.name} charges{_describe_cost(quote)}, which buys {bought}. Limited by {limits}{account}"
     return (
-        f"{name} charges, and no budget limits what this run costs{_describe_cost(quote)}. The first call buys"
-        f" {bought}; set one (--budget, in Python budget=), and {where_to_limit(backend)}"
+        f"{backend.name} charges, and no budget limits what this run costs{_describe_cost(quote)}. The first call buys"
+        f" {bought}; {where_to_limit(backend)}{account}, or with --budget, in Python budget="
     )
 
 
