@@ -44,8 +44,13 @@ class Emulator:
         add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
 
     def truth(self) -> Truth:
-        """Every accepted job, oldest first, and the numbers of calls."""
-        return {"jobs": [truth_document(job) for job in self.service.registry.jobs], "calls": self.traffic.calls}
+        """Every accepted job, oldest first, every session, newest first, and the numbers of calls."""
+        sessions = self.service.sessions
+        return {
+            "jobs": [truth_document(job) for job in self.service.registry.jobs],
+            "sessions": [sessions.document(session) for session in sessions.all()],
+            "calls": self.traffic.calls,
+        }
 
 
 class RunningEmulator(RunningServer[Emulator]):
