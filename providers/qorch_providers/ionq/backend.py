@@ -328,7 +328,7 @@ def _terms(options: Options, account: str) -> Terms:
         most_jobs=options.jobs,
         rate=options.rate,
         console=CONSOLE,
-        limit_option="" if options.is_simulator else LIMIT_OPTION,
+        limit_option="" if options.is_simulator or session_mode(options) else LIMIT_OPTION,
     )
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 
 from qorch.errors import UnknownNameError, UsageError
-from qorch.model.money import Money, parse_money
+from qorch.model.money import Money
 from qorch.ports.policy import OnUnknown, Rate
-from qorch_providers.options import read_options
+from qorch_providers.options import Dollars, as_dollars, read_options
 
 QIS, NATIVE = "qis", "native"
 MS, ZZ = "ms", "zz"
@@ -29,7 +29,6 @@ MINUTE_SECONDS = 60
 
 _TARGET = re.compile(r"simulator|qpu\.[a-z0-9][a-z0-9.-]{0,63}", re.ASCII)
 _RATE = re.compile(r"\A0{0,8}[1-9][0-9]{0,8}/(s|min|h)\Z")
-_COST = re.compile(r"\A[0-9]{1,7}(\.[0-9]{1,2})? ?USD\Z")
 _UNIT_SECONDS = (("s", 1.0), ("min", 60.0), ("h", 3600.0))
 _CHOICES = (
     "among version=v0.4|v0.3, gateset=qis|native, two_qubit=ms|zz, noise=MODEL, seed=N, debiasing=on|off,"
@@ -121,7 +120,7 @@ class _Given(TypedDict, total=False):
     debiasing: Switch
     dry_run: Switch
     mode: Annotated[JobMode, _one_of(*JobMode)]
-    max_cost: Annotated[str, msgspec.Meta(pattern=_COST.pattern, description="an amount in dollars such as 25USD")]
+    max_cost: Dollars
     max_jobs: Annotated[int, _whole(1_000_000)]
     max_ttl: Annotated[int, _whole(MAX_TTL_SECONDS)]
     rows: Annotated[int, _whole(MAX_CIRCUITS)]
@@ -162,7 +161,7 @@ def parse_options(text: str) -> Options:
     if "rate" in values:
         values["rate"] = _as_rate(values["rate"])
     if "max_cost" in values:
-        values["max_cost"] = parse_money(f"{values['max_cost'].removesuffix('USD').strip()} USD")
+        values["max_cost"] = as_dollars(values["max_cost"])
     options = Options(target, **values)
     _check_combination(options)
     _check_session(options)
