@@ -22,6 +22,12 @@ MAX_BODY_BYTES = 10_000_000
 BASE = "/v0.4"
 
 
+class IonqTruth(Truth):
+    """What really happened, sessions included: as ``GET /sessions`` shows them."""
+
+    sessions: list[dict[str, object]]
+
+
 class Emulator:
     """One web application: the emulated service with its middleware, and its own routes under ``/_emulator``."""
 
@@ -43,7 +49,7 @@ class Emulator:
         routes.add_to(self.application)
         add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
 
-    def truth(self) -> Truth:
+    def truth(self) -> IonqTruth:
         """Every accepted job, oldest first, every session, newest first, and the numbers of calls."""
         sessions = self.service.sessions
         return {
@@ -60,6 +66,13 @@ class RunningEmulator(RunningServer[Emulator]):
         """See RunningServer."""
         super().__init__(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
         self.url = self.root + BASE
+
+    def truth(self) -> IonqTruth:
+        """Every accepted job and session, and the numbers of calls."""
+        return self._server.call(self._tell())
+
+    async def _tell(self) -> IonqTruth:
+        return self._server.hosted.truth()
 
 
 @contextmanager
