@@ -19,35 +19,35 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield running
 
 
-def test_a_run_stops_at_its_sessions_limit_and_can_be_resumed(qorch: Any, emulator: Any) -> None:
+def test_a_run_stops_at_its_sessions_limit_and_can_be_resumed(typed: Any, emulator: Any) -> None:
     """One sentence, exit code 3, no open session; what was bought is kept, and the next session brings the rest."""
     backend = f"ionq:{OPTIONS},max_jobs=2"
-    trained = qorch("train", "digits", *qorch.small, "--shots", "8", "--backend", backend, "--name", "belt")
+    trained = typed("train", "digits", *typed.small, "--shots", "8", "--backend", backend, "--name", "belt")
     assert trained.code == 3, trained.err
     assert "has reached its limit of 2 jobs" in trained.err
     assert "resume the run" in trained.err
     assert [job["status"] for job in emulator.jobs()] == ["completed"] * 2
     assert [session["status"] for session in emulator.truth()["sessions"]] == ["ended"]
-    resumed = qorch("train", "digits", "--resume", "belt")
+    resumed = typed("train", "digits", "--resume", "belt")
     assert resumed.code == 0, resumed.err
     assert len(emulator.jobs()) == len({job["key"] for job in emulator.jobs()}) == 3
     assert [session["status"] for session in emulator.truth()["sessions"]] == ["ended"] * 2
 
 
-def test_a_limit_on_the_cost_is_a_wall(qorch: Any, emulator: Any) -> None:
+def test_a_limit_on_the_cost_is_a_wall(typed: Any, emulator: Any) -> None:
     """What the jobs of the session cost at IonQ stays below it."""
     backend = f"ionq:{OPTIONS},max_cost=0.10USD"
-    trained = qorch("train", "digits", *qorch.small, "--shots", "8", "--backend", backend)
+    trained = typed("train", "digits", *typed.small, "--shots", "8", "--backend", backend)
     assert trained.code == 3, trained.err
     assert "would exceed its cost limit" in trained.err
     assert sum(job["price_usd_micros"] for job in emulator.jobs()) <= 100_000
 
 
-def test_doctor_tells_the_limits(qorch: Any, emulator: Any) -> None:
+def test_doctor_tells_the_limits(typed: Any, emulator: Any) -> None:
     """Those that the name asks for, or how to set one, and the sessions that are open; nothing is opened."""
 
     def limits_of(name: str) -> tuple[str, str]:
-        checks = qorch("doctor", name, "--json").document["checks"]
+        checks = typed("doctor", name, "--json").document["checks"]
         [found] = [check for check in checks if check["name"] == f"{name} limits"]
         return found["status"], found["message"]
 

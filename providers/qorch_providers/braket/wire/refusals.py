@@ -70,9 +70,9 @@ _KINDS = MappingProxyType(
 _OF_LIMITS = frozenset({400, 402})
 _LIMIT = re.compile(r"\bspending[ _-]?limit", re.IGNORECASE)
 _LIMIT_ADVICE = (
-    "the spending limit of the device is reached, or now is not within its time. What was accepted is kept: raise the"
-    " limit (`qorch doctor` shows it; by spending_limit= if qorch has set it, else by `aws braket"
-    " update-spending-limit`), then resume the run"
+    "the spending limit of the device is reached, or now is not within its time. What was accepted is kept. To go on,"
+    " raise it (`aws braket update-spending-limit`) and resume the run; or, if spending_limit= in the name has set"
+    " it, delete it (`aws braket delete-spending-limit`) and resume: it is set anew, and counts from then on"
 )
 _MOST_FAILURES = 3
 
