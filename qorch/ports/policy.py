@@ -107,12 +107,12 @@ class Terms:
     most_jobs: int
     rate: Rate | None = None
     console: str = ""
-    limit_option: str = ""
     remembers_keys_seconds: float = 0.0
     poll_rate: Rate | None = None
     find_rate: Rate | None = None
     most_repeats: int | None = None
     paced_with: str = ""
+    limit_option: str = ""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def test_doctor_tells_the_limits(typed: Any, emulator: Any) -> None:
     assert "Open sessions on qpu.forte-1: none" in message
     status, message = limits_of(f"ionq:{OPTIONS},max_cost=25USD,max_jobs=7,max_ttl=3600")
     assert status == "ok"
-    assert "which IonQ ends at 25.00 USD or after 7 jobs or after 3600 s" in message
+    assert "which IonQ ends at 25.00 USD or after 7 jobs or after 3,600 s" in message
     assert emulator.truth()["sessions"] == []
     emulator.set_faults("sessions:403-before")
     status, message = limits_of(f"ionq:{OPTIONS},max_cost=25USD")

@@ -150,7 +150,7 @@ def test_a_session_is_found_by_its_mark() -> None:
     [
         ("max_jobs=2", "has reached its limit of 2 jobs"),
         ("max_cost=16.50USD", "would exceed its cost limit"),
-        ("max_ttl=60", "IonQ has ended the session at one of its limits (1 minutes)"),
+        ("max_ttl=60", "IonQ itself has ended the session, whose limits were 1 minute."),
     ],
 )
 def test_a_job_beyond_a_limit_is_refused_for_good(options: str, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from qorch.errors import BackendError, CredentialsError
 from qorch.model.job import Availability
+from qorch.model.text import format_count
 from qorch.ports.backend import Finding, FindingStatus
 from qorch_providers.ionq.access import KEY_NAME
 from qorch_providers.ionq.jobs.sessions import describe_limits, session_mode
@@ -76,7 +77,7 @@ async def _check_limits(client: IonqClient, options: Options) -> Finding:
 def _tell_limits(options: Options) -> str:
     limits = (
         "" if options.max_cost is None else f"at {options.max_cost}",
-        "" if options.max_jobs is None else f"after {options.max_jobs} jobs",
-        "" if options.max_ttl_seconds is None else f"after {options.max_ttl_seconds} s",
+        "" if options.max_jobs is None else f"after {format_count(options.max_jobs, 'job')}",
+        "" if options.max_ttl_seconds is None else f"after {options.max_ttl_seconds:,} s",
     )
     return f"jobs run in a session of the run, which IonQ ends {' or '.join(filter(None, limits))}"

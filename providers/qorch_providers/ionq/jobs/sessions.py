@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Collection, Sequence
 
 from qorch.errors import RejectedError, SpendingLimitError, UnknownOutcomeError
+from qorch.model.text import format_count
 from qorch.ports.provider_sessions import SessionPlan
 from qorch_providers.http import is_safe_id
 from qorch_providers.ionq.options import MINUTE_SECONDS, JobMode, Options
@@ -43,8 +44,8 @@ def describe_limits(limits: SessionLimits) -> str:
     cents = None if limits.cost_usd_micros is None else -(-limits.cost_usd_micros // _CENT)
     told = [
         "" if cents is None else f"{cents / 100:.2f} USD",
-        "" if limits.jobs is None else f"{limits.jobs} jobs",
-        "" if limits.minutes is None else f"{limits.minutes} minutes",
+        "" if limits.jobs is None else format_count(limits.jobs, "job"),
+        "" if limits.minutes is None else format_count(limits.minutes, "minute"),
     ]
     return ", ".join(filter(None, told)) or "none"
 
@@ -80,7 +81,7 @@ class IonqSessions:
             await self._client.end_session(session_id)
 
     async def explain_end(self, session_id: str, refusal: RejectedError) -> RejectedError:
-        """Why a session took no job: SpendingLimitError if IonQ ended it at a limit, else the refusal itself.
+        """Why a session took no job: SpendingLimitError if IonQ itself has ended it, else the refusal as it is.
 
         Another session would have the same limits again, and so would spend more than they allow. Raises BusyError if
         no answer comes.
@@ -89,8 +90,8 @@ class IonqSessions:
         if session is None or not session.is_at_limit:
             return refusal
         return SpendingLimitError(
-            f"{refusal}; IonQ has ended the session at one of its limits ({describe_limits(session.limits)}). What it"
-            " accepted is kept: resume the run, which opens a session with the same limits, or start one with higher"
+            f"{refusal}; IonQ itself has ended the session, whose limits were {describe_limits(session.limits)}. What"
+            " it accepted is kept: resume the run, which opens a session with the same limits, or start one with higher"
             " limits (max_cost=, max_jobs=, max_ttl=)"
         )
 
