@@ -13,6 +13,8 @@ from sqlalchemy import Row
 from qorch.model.arrays import ByteArray, UIntArray, freeze
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState, QueuePlace
+from qorch.model.ledger import LedgerRecord
+from qorch.model.ledger_chain import FIELDS, LedgerRow, decode_row
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span, TimeSource
@@ -26,7 +28,6 @@ from qorch.ports.records import (
     CheckpointRecord,
     JobPlan,
     JobRecord,
-    LedgerRecord,
     MetricRecord,
     RawRecord,
     RunRecord,
@@ -139,9 +140,9 @@ def decode_span(row: SqlRow) -> SpanRecord:
 
 
 def decode_entry(row: SqlRow) -> LedgerRecord:
-    """A row of ledger."""
-    recorded_at = parse_time(row.recorded_at)
-    return LedgerRecord(row.run_id, row.job_id, row.kind, row.currency, row.micros, recorded_at)
+    """A row of ledger. Raises StoreCorruptError for values that no entry has."""
+    fields = tuple(getattr(row, name) for name in FIELDS)
+    return decode_row(LedgerRow(row.entry, fields, row.previous, row.digest)).record
 
 
 def decode_provider_session(row: SqlRow) -> ProviderSessionRecord:

@@ -9,7 +9,9 @@ from qorch.model.arrays import ByteArray, IntArray, UIntArray
 from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState, QueuePlace
+from qorch.model.ledger import LedgerRecord
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
+from qorch.model.money import Money
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
 from qorch.model.usage import ReportedUsage
@@ -52,6 +54,11 @@ class RunRecord:
     charges: bool | None = None
     environment: str = "{}"
     stop_asked_at: datetime.datetime | None = None
+
+    @property
+    def budget(self) -> Money | None:
+        """The most that the run may cost, if it was given a budget."""
+        return None if self.budget_micros is None else Money(self.currency or "USD", self.budget_micros)
 
     @property
     def may_charge(self) -> bool:
@@ -322,18 +329,6 @@ class CheckpointRecord:
     position: Position
     content: bytes
     created_at: datetime.datetime
-
-
-@dataclass(frozen=True)
-class LedgerRecord:
-    """One entry of the append-only ledger; ``kind`` is reserved, spent, released or adjusted."""
-
-    run_id: str
-    job_id: str | None
-    kind: str
-    currency: str
-    micros: int
-    recorded_at: datetime.datetime
 
 
 @dataclass(frozen=True)

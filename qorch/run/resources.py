@@ -8,6 +8,7 @@ from qorch.engine.engine import Engine
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
+from qorch.planning.budgets import RunBudgets
 from qorch.ports.backend import Backend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RunPolicy
@@ -40,7 +41,8 @@ class Progress:
     ``step``: counted from 0. ``total_steps``: of all loops so far, None if the loader has no length.
     ``seconds_per_step``: of this session's steps, without the first, in which backends start up.
     ``elapsed_seconds``: of this session. ``metrics``: what the step logged. ``totals``: rows and jobs of this session.
-    ``spend``: what the run has cost, None if that is unknown. ``run``: the run's name.
+    ``spend``: what the run has cost so far, None if that is unknown; ``reserved``: for jobs that are not settled yet,
+    beside it; ``budget``: the most that it may cost, if it has a budget of its own. ``run``: the run's name.
     """
 
     step: int
@@ -51,6 +53,8 @@ class Progress:
     totals: Totals
     spend: Money | None
     run: str = ""
+    reserved: Money | None = None
+    budget: Money | None = None
 
     @property
     def is_last(self) -> bool:
@@ -112,6 +116,8 @@ class Resources:
     """Called every half second while the training loop waits for a call."""
     card: PriceCard | None = None
     """What the backend costs."""
+    budgets: RunBudgets | None = None
+    """All that apply to the run."""
 
 
 def make_engine(use: Resources) -> Engine:
@@ -124,4 +130,5 @@ def make_engine(use: Resources) -> Engine:
         recorder=use.recorder,
         run_id=use.record.run_id,
         card=use.card,
+        budgets=use.budgets,
     )

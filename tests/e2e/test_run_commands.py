@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.ports.clock import WallClock
-from qorch.ports.records import LedgerRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord, Write
+from qorch.ports.records import MetricRecord, RunRecord, RunState, SessionRecord, StepRecord, Write
 from qorch.testing.conformance.store_records import NOW, make_block, make_job, make_run
 from qorch_jobs_db import open_store
 
@@ -168,7 +169,7 @@ def test_what_was_paid_for_is_kept_unless_forced(typed: Any) -> None:
     waits = replace(make_run("waits"), state=RunState.STOPPED, charges=False)
     fill(
         typed.database,
-        [spent, make_job("spent/0.0.0"), LedgerRecord("spent", "spent/0.0.0", "spent", "USD", 5, NOW)],
+        [spent, make_job("spent/0.0.0"), LedgerRecord("spent", "spent/0.0.0", EntryKind.SPENT, "USD", 5, NOW)],
         [sent, replace(make_job("sent/0.0.0"), state=JobState.DONE, provider_id="p-1")],
         [waits, replace(make_job("waits/0.0.0"), state=JobState.UNKNOWN)],
     )

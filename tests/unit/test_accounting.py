@@ -15,9 +15,10 @@ import qorch
 from qorch.audit.report import make_report
 from qorch.errors import BackendError, QorchError, UsageError
 from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.money import Money
 from qorch.ports.clock import WallClock
-from qorch.ports.records import LedgerRecord, RunMove, RunState, SessionRecord, StepRecord
+from qorch.ports.records import RunMove, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Store
 from qorch.run.totals import INTERRUPTED, add_session, count_executions, state_now
 from qorch.stores import open_store
@@ -163,9 +164,9 @@ def test_spend_is_unknown_until_every_paid_job_has_a_price(store: Store) -> None
         assert report.to_json()["spend"] is None
         assert "spend unknown" in str(report)
     first, second = store.jobs(run.run_id)
-    store.write([LedgerRecord(run.run_id, first.job_id, "spent", "USD", 5, NOW)]).result()
+    store.write([LedgerRecord(run.run_id, first.job_id, EntryKind.SPENT, "USD", 5, NOW)]).result()
     assert make_report(store, run.run_id).spend is None
-    store.write([LedgerRecord(run.run_id, second.job_id, "spent", "USD", 7, NOW)]).result()
+    store.write([LedgerRecord(run.run_id, second.job_id, EntryKind.SPENT, "USD", 7, NOW)]).result()
     assert make_report(store, run.run_id).spend == Money("USD", 12)
 
 

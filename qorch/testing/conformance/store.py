@@ -24,11 +24,11 @@ import pytest
 from qorch.errors import RunBusyError, StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.timing import Phase, Span, TimeSource
 from qorch.ports.records import (
     AttemptRecord,
     CheckpointRecord,
-    LedgerRecord,
     MetricRecord,
     RunMove,
     RunRecord,
@@ -40,6 +40,7 @@ from qorch.ports.records import (
     Write,
 )
 from qorch.ports.store import Store
+from qorch.testing.conformance.store_books import StoreBooksConformance
 from qorch.testing.conformance.store_records import (
     CONTEXT,
     GATES,
@@ -66,6 +67,7 @@ _PATIENCE_SECONDS = 60
 
 
 class StoreConformance(
+    StoreBooksConformance,
     StoreRecoveryConformance,
     StoreResultsConformance,
     StoreRunsConformance,
@@ -145,9 +147,9 @@ class StoreConformance(
         """The order is kept across calls, and if the times run backward."""
         spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 100 - i, 200 - i, i, 0, None)) for i in range(19)]
         spans.append(SpanRecord("r", 0, Span(Phase.QUEUE, 1, 2, 3, 0, "j", resolution_ns=7, source=TimeSource.POLLS)))
-        entries = [LedgerRecord("r", "r/0.0.0", "spent", "USD", 20 - i, _after(-i)) for i in range(20)]
+        entries = [LedgerRecord("r", "r/0.0.0", EntryKind.SPENT, "USD", 20 - i, _after(-i)) for i in range(20)]
         store.write([*spans[:7], *entries[:7]])
-        store.write([*spans[7:], *entries[7:], LedgerRecord("r", None, "adjusted", "EUR", -1, NOW)]).result()
+        store.write([*spans[7:], *entries[7:], LedgerRecord("r", None, EntryKind.ADJUSTED, "EUR", -1, NOW)]).result()
         assert store.spans("r") == spans
         assert store.ledger("r")[:-1] == entries
         assert store.ledger()[-1].job_id is None

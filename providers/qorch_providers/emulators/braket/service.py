@@ -8,7 +8,7 @@ import numpy as np
 
 from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
 from qorch_providers.emulators.braket.lifecycle import TaskLifecycle
-from qorch_providers.emulators.braket.money import DevicePrice, parse_price, set_price
+from qorch_providers.emulators.braket.money import DevicePrice, billed_ms, parse_price, set_price
 from qorch_providers.emulators.braket.objects import ObjectStore, parse_denials
 from qorch_providers.emulators.braket.refusals import AwsRefusedError
 from qorch_providers.emulators.braket.settings import BraketSettings, read_faults
@@ -64,7 +64,7 @@ class BraketService:
             execute=self._execute,
             workers=settings.workers or None,
             in_parts=settings.results == "parts",
-            price_micros=self._charge,
+            charge=self._charge,
             rates=self._rates,
             rng=self._life_rng,
         )
@@ -135,7 +135,7 @@ class BraketService:
             return known
         self._check_concurrency(device)
         if not wire.associations:  # a reservation is charged by itself
-            price_micros = self._price_of(device).charge_micros(shots=wire.shots, seconds=None)
+            price_micros = self._price_of(device).charge_micros(shots=wire.shots, billed_ms=0)
             self.limits.check(device, region=region, price_micros=price_micros)
         return self._accept(submission, wire, received_unix, faults)
 
@@ -174,14 +174,15 @@ class BraketService:
         if device.is_simulator and self.registry.count_active(device) >= most:
             raise RefusedError(402, f"You have reached the limit of {most} concurrent tasks on {device.name}")
 
-    def _charge(self, task: EmulatedTask, seconds: float) -> int:
+    def _charge(self, task: EmulatedTask) -> None:
         device = task.order.device
         price = self._price_of(device)
-        return price.charge_micros(shots=task.successful_shots, seconds=seconds if device.is_simulator else None)
+        task.billed_ms = billed_ms(task.execution_ms) if device.is_simulator else 0
+        task.price_micros = price.charge_micros(shots=task.successful_shots, billed_ms=task.billed_ms)
 
     def _estimate(self, task: EmulatedTask) -> int:
         """What a task on a QPU costs if all its shots are taken."""
-        return self._price_of(task.order.device).charge_micros(shots=task.order.shots, seconds=None)
+        return self._price_of(task.order.device).charge_micros(shots=task.order.shots, billed_ms=0)
 
     def _price_of(self, device: EmulatedDevice) -> DevicePrice:
         return set_price(device.price, self._prices, is_simulator=device.is_simulator)
