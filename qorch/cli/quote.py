@@ -92,7 +92,6 @@ def _prepare(
     from qorch.ports.clock import WallClock
     from qorch.workloads.quoting import quote_workload, rehearse_workload
 
-    workload.check(options)
     rehearsed, clock = rehearse_workload(workload.outline(options)), WallClock()
 
     def find(name: str) -> dict[str, Any]:
