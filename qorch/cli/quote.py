@@ -1,5 +1,6 @@
 """`qorch quote`: what a training or a program would buy, on some backends or on all with a price; nothing is sent."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,13 +23,18 @@ from qorch.cli.training_options import (
     read_given,
     read_workload,
 )
-from qorch.errors import QorchError, UnknownNameError, UsageError
+from qorch.errors import QorchError, UnknownNameError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from qorch.config import Config
+    from qorch.model.money import Money
     from qorch.model.prices.book import PriceBook
+    from qorch.ports.backend import OfflinePlanner
     from qorch.workloads.base import Options, Workload
+    from qorch.workloads.quoting import RehearsedWorkload
 
+_PATIENCE_SECONDS = 60.0
+"""How long all questions to one provider may take."""
 _Find = Callable[[str], dict[str, Any]]
 """A backend's name to the document of its quote."""
 _WHAT = Annotated[
@@ -38,6 +44,10 @@ _WHAT = Annotated[
         help="What would be trained, such as digits, or a program of your own.",
         autocompletion=complete_workloads,
     ),
+]
+_LIVE = Annotated[
+    bool,
+    typer.Option("--live", help="Also ask the providers for their own estimates: needs their keys, and sends no job."),
 ]
 _BACKENDS = Annotated[
     list[str] | None,
@@ -58,11 +68,13 @@ def quote(
     gradient: GradientOption = None,
     data_dir: DataDirOption = None,
     seed: SeedOption = None,
+    live: _LIVE = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a training would buy: jobs, executions, shots and money per step, epoch and run.
 
-    Without --backend all backends are compared that have a price. Needs no key and no network, and sends nothing.
+    Without --backend all backends are compared that have a price. Needs no key and no network (but for --live), and
+    sends no job.
 
     A program of your own, SCRIPT.py, is run unchanged, with made-up values in place of the backend's, once for each
     --backend; its own arguments stand after --.
@@ -73,10 +85,12 @@ def quote(
     }  # fmt: skip
     named = list(dict.fromkeys(backend or ()))
     if is_script(workload):
-        _refuse_options(context, workload, options, named)
+        _refuse_options(context, workload, options | {"live": live or None}, named)
         find: _Find = partial(_quote_script, workload, script_arguments(context), is_quiet=as_json)
     else:
-        find = _quote_workload(context, workload, options)
+        if live and not named:
+            raise UsageError("--live asks providers, and needs a key for each: name them with --backend")
+        find = _quote_workload(context, workload, options, is_live=live)
     _show(find, workload, named, as_json=as_json)
 
 
@@ -103,7 +117,7 @@ def _show(find: _Find, subject: str, named: list[str], *, as_json: bool) -> None
         print_comparison(subject, documents)
 
 
-def _quote_workload(context: typer.Context, name: str, options: dict[str, Any]) -> _Find:
+def _quote_workload(context: typer.Context, name: str, options: dict[str, Any], *, is_live: bool) -> _Find:
     """A function that gives the document of a backend's quote."""
     from qorch.cli.settings import as_options, new_settings, with_defaults
     from qorch.config import read_config
@@ -113,7 +127,7 @@ def _quote_workload(context: typer.Context, name: str, options: dict[str, Any]) 
     given = read_given(own=own, **options)
     config = read_config()
     settings = with_defaults(new_settings(job.name, given), job)
-    return _prepare(job, as_options(settings), load_prices(config), config=config)
+    return _prepare(job, as_options(settings), load_prices(config), config=config, is_live=is_live)
 
 
 def _quote_script(script: str, arguments: Sequence[str], backend: str, *, is_quiet: bool) -> dict[str, Any]:
@@ -136,7 +150,7 @@ def _refuse_options(context: typer.Context, script: str, options: dict[str, Any]
         raise UsageError(f"give a --backend (or several) on which {script} would run; see `qorch backends`")
 
 
-def _prepare(workload: "Workload", options: "Options", book: "PriceBook", *, config: "Config") -> _Find:
+def _prepare(workload: "Workload", options: "Options", book: "PriceBook", *, config: "Config", is_live: bool) -> _Find:
     """A function that gives the document of a backend's quote. The training is checked and rehearsed, once for all."""
     from qorch.backends import plan_offline
     from qorch.cli.quote_table import describe_quote
@@ -150,9 +164,31 @@ def _prepare(workload: "Workload", options: "Options", book: "PriceBook", *, con
         planner = plan_offline(name, config=config, clock=clock)
         card = decide_price(name, charges=planner.capabilities.charges, book=book)
         found = quote_workload(rehearsed, planner, card, default_shots=None)
-        return describe_quote(found, workload=workload.name, shots=options.shots, today=clock.now().date())
+        document = describe_quote(found, workload=workload.name, shots=options.shots, today=clock.now().date())
+        return document | {"live": _ask_provider(rehearsed, planner, config=config)} if is_live else document
 
     return find
+
+
+def _ask_provider(rehearsed: "RehearsedWorkload", planner: "OfflinePlanner", *, config: "Config") -> dict[str, Any]:
+    """The provider's own estimate of the whole training; ``spend`` is null if it is in no money."""
+    from qorch.backends import open_backend
+    from qorch.ports.clock import WallClock
+    from qorch.workloads.live_quotes import ask_for_cost
+
+    async def ask() -> "Money | None":
+        backend = open_backend(planner.name, config=config, clock=WallClock())
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await ask_for_cost(rehearsed, planner, backend, default_shots=None)
+        except TimeoutError as error:
+            sentence = f"{planner.name} did not say within {_PATIENCE_SECONDS:.0f} s what it estimates; try again"
+            raise UnreachableError(sentence) from error
+        finally:
+            await backend.close()
+
+    money = asyncio.run(ask())
+    return {"spend": None if money is None else money.to_json()}
 
 
 def _find_or_explain(find: _Find, name: str, *, wrong: tuple[type[QorchError], ...]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PARTS = (("step", "one step"), ("epoch", "one epoch"), ("run", "the whole run"))
 _SCRIPT_PARTS = (("step", "the first step"), ("epoch", "the first epoch"), ("run", "the whole program"))
-_METHODS = {"spsa": "SPSA"}
+_METHODS = {"spsa": "SPSA", "finite-difference": "finite differences", "exact": "exact gradients"}
 
 
 def describe_quote(quote: "WorkloadQuote", *, workload: str, shots: int | None, today: datetime.date) -> dict[str, Any]:
@@ -98,6 +98,8 @@ def print_quote(document: dict[str, Any]) -> None:
     )
     print(f"\nprices   {_describe_price(document['price'])}")
     print(f"         {_describe_certainty(document)}")
+    if live := document.get("live"):
+        print(f"live     {_describe_live(live)}")
     print(f"packing  one circuit a job: {document['unpacked']['jobs']:,} jobs, {_cost(document['unpacked'])}")
     for name, method in document["methods"].items():
         counts = f"{method['rows']:,} executions in {method['jobs']:,} jobs"
@@ -110,7 +112,7 @@ def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None
     """Print the whole runs of several quotes as one table; below it, what was taken for granted."""
     columns = (
         "backend", "jobs", "executions", "cost of the run", "at least", "at most", "one circuit a job", "with SPSA",
-        "prices", "note",
+        "with differences", "prices", "note",
     )  # fmt: skip
     print_table(
         columns,
@@ -123,6 +125,12 @@ def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None
     assumed = [document["backend"] for document in quoted if document["assumptions"]]
     if assumed:
         print(f"`qorch quote {workload} --backend {assumed[0]}` says what is assumed of a backend; so with the others")
+
+
+def _describe_live(live: dict[str, Any]) -> str:
+    if live["spend"] is None:
+        return "the provider estimates in credits, which are no money here"
+    return f"the provider itself estimates {_amount(live['spend'])} for the whole run"
 
 
 def _describe_price(price: dict[str, Any]) -> str:
@@ -161,14 +169,14 @@ def _numbers(part: dict[str, Any]) -> list[object]:
 
 def _as_row(document: dict[str, Any]) -> list[object]:
     if document["problem"]:
-        return [document["backend"], *[None] * 8, document["problem"]]
+        return [document["backend"], *[None] * 9, document["problem"]]
     jobs, rows, _, *money = _numbers(document)
-    spsa = document["methods"].get("spsa")
+    methods = [document["methods"].get(name) for name in ("spsa", "finite-difference")]
     price = document["price"]
     age = "" if price["age_days"] is None or price["is_free"] else f", {price['age_days']} d old"
     return [
-        document["backend"], jobs, rows, *money, _cost(document["unpacked"]), None if spsa is None else _cost(spsa),
-        f"{price['certainty']}{age}", None,
+        document["backend"], jobs, rows, *money, _cost(document["unpacked"]),
+        *(None if method is None else _cost(method) for method in methods), f"{price['certainty']}{age}", None,
     ]  # fmt: skip
 
 

@@ -14,8 +14,8 @@ PLAIN = set(
     active admission affine array base builder cancellation change checking clock codec compile compute config
     curve data decoding deletion distribution duplicate encoding ending environment error executor fault found group
     grouping hook idle immutable import init kind latency learned learning lifetime limit link list live local
-    log map match meter move opening percentile photograph program rate reading recovered redirection resource returned rule
-    selection sending sql sqlite starter stateful statement statistic status stopping terminal timer torch trimmed turn
+    log map match meter move opening percentile photograph program rate reading recovered redirection resource returned
+    rule selection sending sql sqlite starter stateful statement statistic status stopping terminal timer torch trimmed turn
     upgrade version diagnosable wanted watch watcher writer
     """.split()  # noqa: SIM905
 )

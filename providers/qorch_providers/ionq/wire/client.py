@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, UnreachableError
 from qorch.model.job import Availability
+from qorch.model.money import Money
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import URL_NAME, Access
 from qorch_providers.ionq.wire.documents import (
@@ -18,6 +19,7 @@ from qorch_providers.ionq.wire.documents import (
     decode_job,
     decode_job_list,
 )
+from qorch_providers.ionq.wire.estimates import read_estimate
 from qorch_providers.ionq.wire.status import (
     REFUSED_QUERY,
     is_missing,
@@ -56,7 +58,7 @@ class NoListError(BackendError):
 
 class IonqClient:
     """A client of the server at ``base_url``. ``calls`` counts the calls by purpose: submit, poll, find, fetch,
-    cancel, availability, diagnose. ``has_list``: False once the server said that it has no list of jobs.
+    cancel, availability, diagnose, estimate. ``has_list``: False once the server said that it has no list of jobs.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the key was refused.
@@ -178,6 +180,14 @@ class IonqClient:
             if response is not None:
                 return await self._read(response.body, lambda body: decode_availability(body, target=target))
         return Availability(is_open=True, reason="the server describes no targets"), None
+
+    async def estimate(self, query: Sequence[tuple[str, str]]) -> Money | None:
+        """What a job would cost, None if that is in credits. Raises BackendError if the server estimates nothing."""
+        path = f"{self._jobs}/estimate"
+        response = await self._ask("estimate", path, query, missing=lambda found: found.status in (404, 405, 501))
+        if response is None:
+            raise BackendError(f"the server estimates no costs: it has no {path}")
+        return await self._read(response.body, read_estimate)
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
