@@ -122,6 +122,8 @@ def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None
     quoted = [document for document in documents if not document["problem"]]
     if quoted:
         print(f"\n{workload}: {_describe_size(quoted[0])}")
+        if "script" in quoted[0]:
+            print(quoted[0]["assumptions"][0])
     assumed = [document["backend"] for document in quoted if document["assumptions"]]
     if assumed:
         print(f"`qorch quote {workload} --backend {assumed[0]}` says what is assumed of a backend; so with the others")

@@ -25,7 +25,7 @@ class RehearsedBackend:
     """Implements InProcessBackend and ExactGradients. Nothing leaves the process.
 
     ``quotes``: of every job that was executed, by its id. ``unpacked``: of all of them, with one execution per job.
-    ``capabilities`` are those of the planner, but that it does not charge.
+    ``jobs_of_first_step``: the ids of the jobs that were executed until the first step ended.
     """
 
     planner: OfflinePlanner
@@ -33,10 +33,21 @@ class RehearsedBackend:
     card: PriceCard
     quotes: dict[str, Quote] = field(default_factory=dict)
     unpacked: Quote = field(init=False)
+    jobs_of_first_step: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Nothing was executed."""
         self.unpacked = no_quote(self.card)
+
+    def end_step(self) -> None:
+        """Note that a step has ended; only the first counts."""
+        self.jobs_of_first_step = self.jobs_of_first_step or frozenset(self.quotes)
+
+    def go_on_with(self, earlier: "RehearsedBackend") -> None:
+        """Add what an earlier session of the same run has executed."""
+        self.quotes |= earlier.quotes
+        self.unpacked += earlier.unpacked
+        self.jobs_of_first_step = earlier.jobs_of_first_step
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from qorch.planning.quoting import Quote, no_quote
 from qorch.ports.backend import OfflinePlanner
 from qorch.ports.clock import WallClock
 from qorch.ports.records import JobRecord, StepRecord
+from qorch.run.resources import Progress
 from qorch.run.run import Run
 from qorch.stores import open_store
 from qorch.workloads.rehearsed_backend import RehearsedBackend
@@ -79,17 +80,23 @@ class _Rehearsal:
         finally:
             vars(wiring)["start_run"] = self.real_start
 
-    def start_run(self, name: str, *, backend: object, **options: Any) -> Run:
+    def start_run(
+        self, name: str, *, backend: object, progress: Callable[[Progress], None] | str | None = None, **options: Any
+    ) -> Run:
         """See ``qorch.start_run``. Backend, database and budget are not those that the program asks for."""
         del backend
         rehearsed = self._new_backend()
-        replaced: dict[str, Any] = {"db": self.db, "budget": None, "accept_unknown_price": True}
-        run = self.real_start(name, backend=rehearsed, **({"progress": "off"} | options | replaced))
+
+        def follow(now: Progress) -> None:
+            rehearsed.end_step()
+            if callable(progress):
+                progress(now)
+
+        replaced: dict[str, Any] = {"db": self.db, "budget": None, "accept_unknown_price": True, "progress": follow}
+        run = self.real_start(name, backend=rehearsed, **options | replaced)
         earlier = self.runs.get(run.run_id)
         if earlier is not None:
-            # A resumed run has jobs of both sessions.
-            rehearsed.quotes.update(earlier[1].quotes)
-            rehearsed.unpacked += earlier[1].unpacked
+            rehearsed.go_on_with(earlier[1])
         self.runs[run.run_id] = run, rehearsed
         return run
 
@@ -107,8 +114,7 @@ class _Rehearsal:
         """The quote of all runs."""
         with closing(open_store(self.db, clock=WallClock())) as store:
             books = [
-                _Book(store.steps(run_id), store.jobs(run_id), backend.quotes)
-                for run_id, (_, backend) in self.runs.items()
+                _Book(store.steps(run_id), store.jobs(run_id), backend) for run_id, (_, backend) in self.runs.items()
             ]
         everything, unpacked = no_quote(self.card), no_quote(self.card)
         for _, backend in self.runs.values():
@@ -129,11 +135,11 @@ class _Rehearsal:
 
 @dataclass(frozen=True)
 class _Book:
-    """What a run has recorded, and what each of its jobs costs."""
+    """What a run has recorded, and the backend that knows what each of its jobs costs."""
 
     steps: list[StepRecord]
     jobs: list[JobRecord]
-    quotes: dict[str, Quote]
+    backend: RehearsedBackend
 
     @property
     def epochs(self) -> list[int]:
@@ -141,20 +147,19 @@ class _Book:
         return sorted({step.epoch for step in self.steps if step.epoch is not None})
 
     def first_step(self) -> list[Quote]:
-        """The jobs of the first step; those of the calls after it have its number, too."""
-        step, executions = self.steps[0], 0
-        found = []
-        for job in sorted(self.jobs, key=lambda job: job.position):
-            if job.position.step == step.step and executions < step.executions:
-                executions += job.n_executions
-                found.append(self.quotes[job.job_id])
-        return found
+        """The jobs of the first step, without those of the calls after it, which have its number, too."""
+        step = self.steps[0].step
+        inside = self.backend.jobs_of_first_step
+        return self._quotes(job for job in self.jobs if job.position.step == step and job.job_id in inside)
 
     def first_epoch(self) -> list[Quote]:
         """The jobs of the steps of the first epoch, and of the calls after each."""
         epoch = self.epochs[0]
         steps = {step.step for step in self.steps if step.epoch == epoch}
-        return [self.quotes[job.job_id] for job in self.jobs if job.position.step in steps]
+        return self._quotes(job for job in self.jobs if job.position.step in steps)
+
+    def _quotes(self, jobs: Iterable[JobRecord]) -> list[Quote]:
+        return [self.backend.quotes[job.job_id] for job in jobs]
 
 
 def _sum(quotes: Iterable[Quote], nothing: Quote) -> Quote:
