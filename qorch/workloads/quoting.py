@@ -141,8 +141,10 @@ def _other_methods(calls: tuple[Rehearsed, ...], planner: OfflinePlanner) -> dic
     """What calls would execute by other gradient methods, by name; none if they measure no gradients."""
     if all(call.points is None for call in calls):
         return {}
-    methods = {SPSA: _spsa_batch, FINITE_DIFFERENCE: _difference_batch}
-    return methods | {EXACT: _points_alone} if planner.capabilities.exact_gradients else methods
+    methods: dict[str, Callable[[Rehearsed], Batch]] = {SPSA: _spsa_batch, FINITE_DIFFERENCE: _difference_batch}
+    if planner.capabilities.exact_gradients:
+        methods[EXACT] = _points_alone
+    return methods
 
 
 def _spsa_batch(call: Rehearsed) -> Batch:

@@ -92,7 +92,9 @@ class RehearsedBackend:
     def vjp(self, pub: Pub, cotangents: FloatArray, *, check: Callable[[], None]) -> FloatArray:
         """See ExactGradients; made up."""
         check()
-        return np.random.default_rng(0).uniform(-0.1, 0.1, pub.parameter_values.shape) * np.abs(cotangents).max()
+        # Of the size of the cotangents, so that a loop which looks at its gradients sees none that explode.
+        made_up = np.random.default_rng(0).uniform(-0.1, 0.1, pub.parameter_values.shape)
+        return np.asarray(made_up * np.abs(cotangents).max(), dtype=np.float64)
 
     async def close(self) -> None:
         """See Backend."""
