@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from qorch.cli.exit_codes import INTERRUPTED
 from qorch.config import REHEARSAL
 from qorch.errors import QorchError, UsageError
 
@@ -94,4 +95,8 @@ def _answer_file(folder: str) -> Path:
 
 
 if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=_Order))
+    try:
+        main(msgspec.json.decode(sys.argv[1], type=_Order))
+    except KeyboardInterrupt:
+        # The command itself is interrupted, too, and ends with that.
+        sys.exit(INTERRUPTED)

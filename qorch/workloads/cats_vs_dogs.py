@@ -23,7 +23,7 @@ from qorch.workloads.base import (
     positive,
     weights_digest,
 )
-from qorch.workloads.photographs import SIDE, check_photographs, load_photographs
+from qorch.workloads.photographs import check_photographs, load_photographs
 
 N_QUBITS = 8
 N_LAYERS = 4
@@ -59,22 +59,22 @@ class CatsVsDogs:
             check_photographs(folder / part, CLASSES, count=count // len(CLASSES), how_to_get=HOW_TO_GET)
 
     def outline(self, options: Options) -> Outline:
-        """See Workload: black images stand for the photographs, all batches are full, and each epoch is validated."""
+        """See Workload: all batches are full, each epoch is validated, and the front end has no circuit."""
         self._check_options(options)
         options = options.filled(self.defaults)
-        counts = count_images(options)
-        batch_size, model = prepare_batch_size(options), prepare_model(options)
+        counts, batch_size = count_images(options), prepare_batch_size(options)
+        circuit_and_head = prepare_model(options)[1:]
 
         def step() -> None:
-            images, labels = black_images(batch_size).tensors
-            torch.nn.functional.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
+            # The front end is trained, too: derivatives by its features are wanted.
+            features = torch.zeros((batch_size, N_QUBITS), requires_grad=True)
+            circuit_and_head(features).sum().backward()
 
-        return Outline(
-            positive(options.epochs, "epochs"),
-            counts[TRAINING] // batch_size,
-            step,
-            lambda: validate(model, black_images(counts[VALIDATION])),
-        )
+        def evaluate() -> None:
+            with torch.no_grad():
+                circuit_and_head(torch.zeros((counts[VALIDATION], N_QUBITS)))
+
+        return Outline(positive(options.epochs, "epochs"), counts[TRAINING] // batch_size, step, evaluate)
 
     def train(self, run: Run, options: Options) -> Training:
         """Train the model and, beside it on the same batches, the baseline; measure both after every epoch."""
@@ -141,7 +141,7 @@ def build_circuit() -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
     return circuit, inputs, weights
 
 
-def build_model(*, shots: int | None, gradient: str) -> torch.nn.Module:
+def build_model(*, shots: int | None, gradient: str) -> torch.nn.Sequential:
     """The front end, the circuit as a layer, and a linear head on its eight <Z>."""
     circuit, inputs, weights = build_circuit()
     layer = qorch.QuantumLayer(
@@ -205,7 +205,7 @@ def validate(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> fl
         model.train()
 
 
-def prepare_model(options: Options) -> torch.nn.Module:
+def prepare_model(options: Options) -> torch.nn.Sequential:
     """The model of a training, from its seed."""
     torch.manual_seed(options.seed)
     return build_model(shots=options.shots, gradient=gradient_method(options))
@@ -230,12 +230,6 @@ def load_data(options: Options) -> dict[str, torch.utils.data.TensorDataset]:
         images, labels = load_photographs(folder / part, CLASSES, count=count // len(CLASSES))
         data[part] = torch.utils.data.TensorDataset(torch.as_tensor(images), torch.as_tensor(labels))
     return data
-
-
-def black_images(count: int) -> torch.utils.data.TensorDataset:
-    """So many black images of the first class."""
-    images = torch.zeros((count, 3, SIDE, SIDE), dtype=torch.uint8)
-    return torch.utils.data.TensorDataset(images, torch.zeros(count, dtype=torch.int64))
 
 
 def find_folder(data_dir: Path | None) -> Path:
