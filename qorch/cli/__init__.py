@@ -5,5 +5,6 @@ How to read it: ``main`` is the command and turns errors into ``exit_codes``. Ea
 ``prices``, ``quote``, ``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``, ``output``,
 ``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also ``provider_sessions``. ``train`` has
 ``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and ``training_options`` with ``quote``, which
-has ``quote_table``. ``runs`` has ``run_table``, and ``doctor`` has ``health``, ``backend_health`` and ``filesystems``.
+has ``quote_table`` and, for programs, ``script_process``. ``runs`` has ``run_table``, and ``doctor`` has ``health``,
+``backend_health`` and ``filesystems``.
 """
