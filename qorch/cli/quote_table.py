@@ -117,11 +117,14 @@ def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None
     print_table(
         columns,
         [_as_row(document) for document in documents],
-        optional=("at least", "at most", "executions", "prices"),
+        optional=("with differences", "at least", "at most", "executions", "prices"),
     )
     quoted = [document for document in documents if not document["problem"]]
     if quoted:
         print(f"\n{workload}: {_describe_size(quoted[0])}")
+        for document in quoted:
+            if live := document.get("live"):
+                print(f"{document['backend']}: {_describe_live(live)}")
         if "script" in quoted[0]:
             print(quoted[0]["assumptions"][0])
     assumed = [document["backend"] for document in quoted if document["assumptions"]]

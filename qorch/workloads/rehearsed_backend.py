@@ -9,7 +9,7 @@ import numpy as np
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.counts import Counts, smallest_unsigned
-from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult, Usage
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
 from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
@@ -22,7 +22,7 @@ MADE_UP_OUTCOMES = 8
 
 @dataclass(eq=False)
 class RehearsedBackend:
-    """Implements InProcessBackend and ExactGradients. Nothing leaves the process.
+    """Implements InProcessBackend, ExactGradients and Metered. Nothing leaves the process.
 
     ``quotes``: of every job that was executed, by its id. ``unpacked``: of all of them, with one execution per job.
     ``jobs_of_first_step``: the ids of the jobs that were executed until the first step ended.
@@ -72,15 +72,19 @@ class RehearsedBackend:
         """See Backend."""
         return hashlib.sha256(b"rehearsal" + gates.digest).digest()
 
+    def measure(self, request: JobRequest) -> Usage | None:
+        """See Metered: what ``run.quote`` says in the program is true."""
+        return self.planner.measure(request)
+
     def encode(self, request: JobRequest, *, key: str) -> Payload:
         """See Backend."""
         return Payload(request, key)
 
     async def run(self, payload: Payload) -> RawResult:
         """See InProcessBackend; notes what the job costs."""
-        request, measure = payload.request, self.planner.measure
-        self.quotes[request.job_id] = quote_requests([request], self.card, measure=measure)
-        self.unpacked += quote_apart(request, self.card, measure=measure)
+        request = payload.request
+        self.quotes[request.job_id] = quote_requests([request], self.card, measure=self.measure)
+        self.unpacked += quote_apart(request, self.card, measure=self.measure)
         return RawResult(b"")
 
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:

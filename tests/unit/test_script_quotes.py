@@ -57,6 +57,7 @@ for name in ("one", "one"):
     with start_run(name, backend="local", seed=1, resume=True, cache="reuse", db="/nowhere/x.db") as run:
         run.execute(pub(1.0, 2.0))
 left = start_run("two", backend="nonsense", seed=1)
+assert left.quote(pub(9.0)).cost.expected_micros == 300_000 + 10 * 1450
 with left.step(0):
     left.execute(pub(3.0))
 left.execute([pub(4.0), pub(5.0)])
