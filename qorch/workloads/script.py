@@ -53,9 +53,8 @@ def quote_script(
     UsageError if the program fails or starts no run.
     """
     rehearsal = _Rehearsal(planner, card, db)
-    with rehearsal.in_place():
+    with closing(rehearsal), rehearsal.in_place():
         _run_program(script, arguments)
-    rehearsal.close()
     if not rehearsal.runs:
         raise UsageError(f"{script} has started no run: a quote is of what is executed in `qorch.start_run(...)`")
     return rehearsal.sum_up()
