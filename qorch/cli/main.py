@@ -12,6 +12,7 @@ import typer
 
 from qorch import __version__
 from qorch.cli import (
+    audit,
     backends,
     bench,
     cache,
@@ -36,6 +37,7 @@ from qorch.cli.output import print_aside
 from qorch.cli.train_help import TrainCommand
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
+from qorch.model.text import printable
 
 app = typer.Typer(
     help="Run hybrid quantum-classical training on any quantum backend.",
@@ -54,6 +56,7 @@ app.command()(plot.plot)
 app.command()(export.export)
 app.command()(delete.delete)
 app.add_typer(cache.app, name="cache")
+app.add_typer(audit.app, name="audit")
 app.command()(backends.backends)
 app.command()(prices.prices)
 app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
@@ -145,7 +148,7 @@ def describe(error: Exception) -> str:
         text = str(error)
     else:
         text = f"unexpected {type(error).__name__}: {error}; run it again with --debug, and report what it says"
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _wants_debug() -> bool:

@@ -2,10 +2,9 @@
 
 import re
 
-_FORMULA = re.compile(r"^(\s*)(?=[=+\-@＝＋－＠])|(?<=[;,|])(\s*)(?=[=@＝＠]|[+\-＋－][^\s\d])")  # noqa: RUF001
+_FORMULA = re.compile(r"^(\s*)(?=[=+\-@＝＋－＠])|(?<=[;,|])(\s*)(?=[=@＝＠]|[+\-＋－][^\s\d])")
 """Where a spreadsheet begins to read a formula: at the start, and behind what it may take for the end of a cell."""
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
-
 
 
 def printable(text: str) -> str:

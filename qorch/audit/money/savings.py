@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from qorch.audit.purchases import Purchase
+from qorch.audit.money.purchases import Purchase
 from qorch.model.job import JobState
 from qorch.model.money import MICROS_PER_UNIT, Money
 from qorch.model.prices.card import PriceCard

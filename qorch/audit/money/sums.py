@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qorch.model.ledger import EntryKind, JobBalance, LedgerBalance, LedgerRecord, balance_job
@@ -39,6 +39,10 @@ class SpendLine:
     def reserved(self) -> Money:
         """What is kept for jobs that were not charged yet."""
         return Money(self.currency, self.reserved_micros)
+
+    def renamed(self, group: str) -> "SpendLine":
+        """The same under another name."""
+        return replace(self, group=group)
 
     def to_json(self, grouping: str) -> dict[str, Any]:
         """As it stands in JSON documents; the group stands under the name of its grouping, such as ``day``."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qorch.audit.purchases import Purchase
+from qorch.audit.money.purchases import Purchase
 from qorch.model.job import JobState
 from qorch.model.ledger import JobBalance
 from qorch.model.money import Money
@@ -41,7 +41,7 @@ def find_unused(
     steps: Sequence[StepRecord],
     stored_rows: int,
 ) -> tuple[UnusedSpend, ...]:
-    """What a run paid for nothing. ``stored_rows``: how many of its results the store has; reasons without are left out.
+    """What a run paid for nothing, by reason. ``stored_rows``: how many of its results the store has.
 
     A step that asked for fewer executions than were bought for it was bought more than once, as with ``rebuy``.
     """

@@ -1,0 +1,87 @@
+"""`qorch audit spend`: what was spent over all runs of a database, by run, backend, account, day, month or epoch."""
+
+import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qorch.cli.options import DbOption, JsonOption
+from qorch.cli.output import print_json, print_table
+from qorch.errors import UsageError
+
+if TYPE_CHECKING:
+    from qorch.audit.money.sums import SpendLine
+    from qorch.ports.store import Store
+
+_EPOCH = "epoch"
+_BY = Annotated[str, typer.Option("--by", metavar="run|backend|account|day|month|epoch", help="What is summed up.")]
+_SINCE = Annotated[
+    str | None,
+    typer.Option("--since", metavar="DATE", help="Only of jobs that were reserved on that day (UTC) or later."),
+]
+
+
+def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: JsonOption = False) -> None:
+    """Show what was spent and what is reserved over all runs, deleted ones too.
+
+    Days are those of UTC on which jobs were reserved, as budgets count them. Jobs without a known price are not in it.
+    """
+    from qorch.audit.money.text import anchor_line
+    from qorch.cli.database import open_database
+
+    first = _read_date(since)
+    _check_grouping(by)
+    with open_database(db) as store:
+        lines = _sum_up(store, by, since=first)
+        anchor = store.ledger_anchor()
+    if as_json:
+        documents = [line.to_json(by) for line in lines]
+        print_json({"by": by, "spend": documents, "ledger": {"entries": anchor.count, "digest": anchor.head}})
+        return
+    if lines:
+        print_table((by, "spent", "reserved"), [(line.group, line.spent, line.reserved) for line in lines])
+        _print_totals(lines)
+    else:
+        print("nothing was spent or reserved")
+    print(anchor_line(anchor))
+
+
+def _check_grouping(by: str) -> None:
+    from qorch.audit.money.sums import GROUPINGS
+
+    if by not in (*GROUPINGS, _EPOCH):
+        raise UsageError(f"--by is '{by}'; choose one of {', '.join((*GROUPINGS, _EPOCH))}")
+
+
+def _read_date(text: str | None) -> datetime.date:
+    """A date, or the first that there is. Raises UsageError."""
+    if text is None:
+        return datetime.date.min
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--since is '{text}'; write a date such as 2026-11-30") from error
+
+
+def _sum_up(store: "Store", by: str, *, since: datetime.date) -> "tuple[SpendLine, ...]":
+    from qorch.audit.money.sums import sum_balances, sum_epochs
+
+    balances = store.ledger_balances(since=since)
+    if by != _EPOCH:
+        return sum_balances(balances, by=by)
+    runs = dict.fromkeys(balance.run_id for balance in balances)
+    return tuple(
+        line.renamed(f"{run_id} epoch {line.group}" if line.group.isdecimal() else f"{run_id} {line.group}")
+        for run_id in runs
+        for line in sum_epochs([entry for entry in store.ledger(run_id) if entry.day >= since], store.steps(run_id))
+    )
+
+
+def _print_totals(lines: "tuple[SpendLine, ...]") -> None:
+    from qorch.model.money import Money
+
+    for currency in sorted({line.currency for line in lines}):
+        own = [line for line in lines if line.currency == currency]
+        spent, reserved = sum(line.spent_micros for line in own), sum(line.reserved_micros for line in own)
+        kept = f", and {Money(currency, reserved)} reserved" if reserved else ""
+        print(f"together {Money(currency, spent)} spent{kept}")
