@@ -72,10 +72,11 @@ def write_files(store: "Store", run_id: str | None, *, to: Path | None, focus: P
     from qorch.audit.exports.tables import write_table
 
     lines, anchor = read_lines(store, run_id), store.ledger_anchor()
+    head = {"run": run_id, "ledger": {"entries": anchor.count, "digest": anchor.head}}
     written = []
     for file, make in ((to, make_ledger_table), (focus, make_focus_table)):
         if file is not None:
             table = make(lines)
-            write_table(table, file, head={"run": run_id, "entries": anchor.count, "digest": anchor.head})
+            write_table(table, file, head=head)
             written.append((file, len(table.rows)))
     return written

@@ -35,12 +35,14 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
         lines = _sum_up(store, by, since=first)
         anchor = store.ledger_anchor()
     if as_json:
-        documents = [line.to_json(by) for line in lines]
+        documents = [{**({"run": run} if by == _EPOCH else {}), **line.to_json(by)} for run, line in lines]
         print_json({"by": by, "spend": documents, "ledger": {"entries": anchor.count, "digest": anchor.head}})
         return
     if lines:
-        print_table((by, "spent", "reserved"), [(line.group, line.spent, line.reserved) for line in lines])
-        _print_totals(lines)
+        columns = ["run", by][by != _EPOCH :]
+        rows = [[run, line.group, line.spent, line.reserved][by != _EPOCH :] for run, line in lines]
+        print_table((*columns, "spent", "reserved"), rows)
+        _print_totals([line for _, line in lines])
     else:
         print("nothing was spent or reserved")
     print(anchor_line(anchor))
@@ -63,21 +65,21 @@ def _read_date(text: str | None) -> datetime.date:
         raise UsageError(f"--since is '{text}'; write a date such as 2026-11-30") from error
 
 
-def _sum_up(store: "Store", by: str, *, since: datetime.date) -> "tuple[SpendLine, ...]":
-    from qorch.audit.money.sums import sum_balances, sum_epochs
+def _sum_up(store: "Store", by: str, *, since: datetime.date) -> "list[tuple[str, SpendLine]]":
+    """The lines, those of epochs with their run."""
+    from qorch.audit.money.sums import day_of, sum_balances, sum_epochs
 
     balances = store.ledger_balances(since=since)
     if by != _EPOCH:
-        return sum_balances(balances, by=by)
-    runs = dict.fromkeys(balance.run_id for balance in balances)
-    return tuple(
-        line.renamed(f"{run_id} epoch {line.group}" if line.group.isdecimal() else f"{run_id} {line.group}")
-        for run_id in runs
-        for line in sum_epochs([entry for entry in store.ledger(run_id) if entry.day >= since], store.steps(run_id))
-    )
+        return [("", line) for line in sum_balances(balances, by=by)]
+    return [
+        (run_id, line)
+        for run_id in dict.fromkeys(balance.run_id for balance in balances)
+        for line in sum_epochs([each for each in store.ledger(run_id) if day_of(each) >= since], store.steps(run_id))
+    ]
 
 
-def _print_totals(lines: "tuple[SpendLine, ...]") -> None:
+def _print_totals(lines: "list[SpendLine]") -> None:
     from qorch.model.money import Money
 
     for currency in sorted({line.currency for line in lines}):

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from qorch.model.ledger import EntryKind, JobBalance, LedgerBalance, LedgerRecord, balance_job
@@ -40,13 +40,15 @@ class SpendLine:
         """What is kept for jobs that were not charged yet."""
         return Money(self.currency, self.reserved_micros)
 
-    def renamed(self, group: str) -> "SpendLine":
-        """The same under another name."""
-        return replace(self, group=group)
-
     def to_json(self, grouping: str) -> dict[str, Any]:
-        """As it stands in JSON documents; the group stands under the name of its grouping, such as ``day``."""
-        return {grouping: self.group, "spent": self.spent.to_json(), "reserved": self.reserved.to_json()}
+        """As it stands in JSON documents; the group stands under the name of its grouping, such as ``day``.
+
+        Epochs are numbers, and null stands for what is outside of them.
+        """
+        group: str | int | None = self.group
+        if grouping == "epoch":
+            group = int(self.group) if self.group.isdecimal() else None
+        return {grouping: group, "spent": self.spent.to_json(), "reserved": self.reserved.to_json()}
 
 
 def sum_balances(balances: Iterable[LedgerBalance], *, by: str) -> tuple[SpendLine, ...]:

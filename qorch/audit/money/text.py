@@ -6,7 +6,7 @@ from qorch.audit.money.purchases import LOSS, LossChange, Purchase
 from qorch.audit.money.report import MoneyReport
 from qorch.audit.money.savings import Savings
 from qorch.audit.money.sums import SpendLine
-from qorch.audit.money.unused import UnusedSpend
+from qorch.audit.money.unused import PRUNED, UnusedSpend
 from qorch.model.ledger import LedgerAnchor
 from qorch.model.money import Money
 from qorch.model.text import format_count, printable
@@ -115,19 +115,19 @@ def _savings_lines(savings: Savings, purchase: Purchase) -> list[str]:
 
 
 def _unused_lines(unused: Sequence[UnusedSpend]) -> list[str]:
-    if not unused:
-        return []
-    return ["  paid and not used: " + " · ".join(map(_describe_unused, unused))]
+    lost = [_describe_unused(part) for part in unused if part.why != PRUNED]
+    pruned = [f"{part.spent} for {format_count(part.executions, 'execution')}" for part in unused if part.why == PRUNED]
+    return [
+        *([f"  paid and not used: {' · '.join(lost)}"] if lost else []),
+        *(f"  paid, and the results deleted since: about {part}" for part in pruned),
+    ]
 
 
 def _describe_unused(part: UnusedSpend) -> str:
     what = format_count(part.executions, "execution")
     if part.is_estimate:
-        return f"about {part.spent} for {what} {_PAST[part.why]}"
+        return f"about {part.spent} for {what} that were bought more than once"
     return f"{part.spent} for {what} in {format_count(part.jobs, f'{part.why} job')}"
-
-
-_PAST = {"pruned": "whose results were deleted", "bought again": "that were bought more than once"}
 
 
 def _adjustment_lines(money: MoneyReport) -> list[str]:
