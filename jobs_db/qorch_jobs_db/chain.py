@@ -1,12 +1,12 @@
 """Rows of the ledger: how new entries continue its chain, and what they add to the balances. Pure."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, select
+from sqlalchemy import BindParameter, Select, select
 
 from qorch.errors import StoreCorruptError
 from qorch.model.ledger import LedgerAnchor, LedgerBalance
@@ -45,7 +45,12 @@ def read_anchor(rows: Sequence[Sequence[Any]]) -> LedgerAnchor:
         raise StoreCorruptError(
             f"the ledger has {len(rows)} anchors instead of one, so nothing can be added to it; restore a backup"
         )
-    return LedgerAnchor(*rows[0])
+    count, head = rows[0]
+    if not isinstance(count, int) or not isinstance(head, str):
+        raise StoreCorruptError(
+            f"the anchor of the ledger cannot be read: it has {count!r} entries, and ends in {head!r}"
+        )
+    return LedgerAnchor(count, head)
 
 
 def sum_entries(entries: Sequence[Parameters]) -> list[Parameters]:
@@ -74,12 +79,17 @@ def select_balances(since: BindParameter[str]) -> Select[Any]:
     )  # fmt: skip
 
 
-def decode_balances(rows: Sequence[Sequence[Any] | Row[Any]]) -> list[LedgerBalance]:
-    """The rows of ``select_balances``."""
-    return [
-        LedgerBalance(run_id, name, backend, account, _day(day), currency, reserved, spent)
-        for run_id, name, backend, account, day, currency, reserved, spent in rows
-    ]
+def decode_balances(rows: Iterable[Iterable[Any]]) -> list[LedgerBalance]:
+    """The rows of ``select_balances``. Raises StoreCorruptError for a day that is none."""
+    try:
+        return [
+            LedgerBalance(run_id, name, backend, account, _day(day), currency, reserved, spent)
+            for run_id, name, backend, account, day, currency, reserved, spent in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise StoreCorruptError(
+            f"a balance of the ledger cannot be read ({error}); see `qorch audit verify`"
+        ) from error
 
 
 @lru_cache(maxsize=1024)

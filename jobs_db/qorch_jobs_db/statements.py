@@ -221,13 +221,7 @@ def apply_changes(link: Link, changes: Changes) -> None:
     """Write everything, parents first. Raises StoreError for a missing run."""
     cursor, texts = link.cursor, link.texts
     for change in changes.runs:
-        if isinstance(change, RunMove):
-            values = {"state": change.state} | ({} if change.summary is None else {"summary": change.summary})
-            _change_run(link.connection, change.run_id, values)
-        elif isinstance(change, StopRequest):
-            _change_run(link.connection, change.run_id, {"stop_asked_at": time_or_none(change.asked_at)})
-        else:
-            cursor.execute(texts.put_run, change)
+        _apply_run(link, change)
     for table, text in texts.rows.items():
         rows = changes.rows.get(table)
         if rows:
@@ -242,6 +236,16 @@ def apply_changes(link: Link, changes: Changes) -> None:
         _apply_plans(link, changes)
     for released in changes.released:
         _release(link, released)
+
+
+def _apply_run(link: Link, change: Parameters | RunMove | StopRequest) -> None:
+    if isinstance(change, RunMove):
+        values = {"state": change.state} | ({} if change.summary is None else {"summary": change.summary})
+        _change_run(link.connection, change.run_id, values)
+    elif isinstance(change, StopRequest):
+        _change_run(link.connection, change.run_id, {"stop_asked_at": time_or_none(change.asked_at)})
+    else:
+        link.cursor.execute(link.texts.put_run, change)
 
 
 def _append_entries(link: Link, entries: Sequence[Parameters]) -> None:

@@ -16,7 +16,7 @@ from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, RunHolder, Write
 from qorch.ports.statistics import CacheStatistics, StoreRoom, Trimmed
-from qorch_jobs_db.checking import find_damage
+from qorch_jobs_db.checking import find_broken_chain, find_damage
 from qorch_jobs_db.deletion import drop_run
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.locks import Locks
@@ -175,9 +175,10 @@ class SqlStore(RunReading, JobReading, BookReading, BlockReading):
             drop_run(self._sweep_engine, run_id, keep_books=keep_books)
 
     def check(self) -> list[str]:
-        """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""
+        """A sentence for each finding of SQLite's own check, the foreign keys, the checksums and the ledger's chain."""
         with self._reading() as connection:
-            return find_damage(connection)
+            found = find_damage(connection)
+        return found + find_broken_chain(self, self._store_id)
 
     def close(self) -> None:
         """See Store; in a forked child it does nothing."""

@@ -11,7 +11,7 @@ TRIGGERS = {
     "ledger_keeps_values": f"BEFORE UPDATE ON ledger BEGIN {_REFUSED}; END",
     # INSERT OR REPLACE deletes without firing the first.
     "ledger_keeps_numbers": (
-        f"BEFORE INSERT ON ledger WHEN NEW.entry IN (SELECT entry FROM ledger) BEGIN {_REFUSED}; END"
+        f"BEFORE INSERT ON ledger WHEN NEW.entry IN (SELECT entry FROM ledger) BEGIN {_REFUSED}; END"  # noqa: S608
     ),
 }
 

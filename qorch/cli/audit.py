@@ -2,9 +2,10 @@
 
 import typer
 
-from qorch.cli import audit_export, audit_spend
+from qorch.cli import audit_export, audit_spend, audit_verify
 
 app = typer.Typer(help="Check what the ledger says, sum it up, and export it.", rich_markup_mode=None)
+app.command()(audit_verify.verify)
 app.command()(audit_spend.spend)
 app.command()(audit_export.export)
 

@@ -50,7 +50,10 @@ class Books(Protocol):
         ...
 
     def ledger_rows(self, *, after: int | None = None, limit: int = 10_000) -> list[LedgerRow]:
-        """The same, undecoded: whatever stands there, also if it was damaged. ``after`` None: from the lowest number."""
+        """The same, undecoded: whatever stands there, also if it was damaged.
+
+        ``after`` None: from the lowest number, which is 1 in a sound ledger.
+        """
         ...
 
     def ledger_anchor(self) -> LedgerAnchor:

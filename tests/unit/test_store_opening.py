@@ -330,8 +330,9 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
 def _chained(path: Path) -> tuple[object, ...]:
     """The row of ledger that a new database would have for the entry of ``_one_of_each``."""
     ((store_id,),) = _execute(path, "SELECT value FROM meta WHERE name = 'store_id'")
-    record = replace(_one_of_each()[-1], day=NOW.date())
+    record = _one_of_each()[-1]
     assert isinstance(record, LedgerRecord)
+    record = replace(record, day=NOW.date())
     first = empty_head(str(store_id))
     return (1, *entry_fields(record), first, digest_entry(1, record, previous=first))
 

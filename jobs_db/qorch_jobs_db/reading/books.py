@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sqlite3 import Connection as SqliteConnection
+from typing import cast
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -58,8 +59,7 @@ class BookReading(Reading):
 @contextmanager
 def _any_text(connection: Connection) -> Iterator[None]:
     """Read text that is not UTF-8, too: damaged entries must be seen to be named."""
-    link = connection.connection.driver_connection
-    assert isinstance(link, SqliteConnection)
+    link = cast("SqliteConnection", connection.connection.driver_connection)
     link.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
     try:
         yield

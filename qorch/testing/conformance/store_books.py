@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -64,7 +65,7 @@ class StoreBooksConformance(StoreFixtures):
         assert store.job_ledger("s/0.0.0") == []
 
     def test_entries_are_a_chain_whose_end_is_anchored(self, store: Store) -> None:
-        """Numbers count from 1 over all calls; the first entry continues the store's id, and each one the one before."""
+        """Numbers count from 1 over all calls; the first continues the store's id, and each one the one before."""
         assert store.ledger_anchor() == LedgerAnchor(0, empty_head(store.store_id))
         for size in (1, 3, 0, 2):
             store.write([make_entry(EntryKind.RESERVED, 7 * size)] * size)
@@ -196,5 +197,5 @@ class StoreBooksConformance(StoreFixtures):
         entries = found.ledger_entries()
         assert [balance.reserved_micros for balance in found.ledger_balances()] == [_LIMIT_MICROS]
         assert found.ledger_anchor() == LedgerAnchor(_LIMIT_MICROS // 10, entries[-1].digest)
-        assert all(later.previous == entry.digest for entry, later in zip(entries, entries[1:], strict=False))
+        assert all(later.previous == entry.digest for entry, later in pairwise(entries))
         found.close()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,8 +53,8 @@ def _digest(values: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
 
 
-def _need(name: str, kind: type[sa.types.TypeEngine[object]] = sa.Text) -> sa.Column[object]:
-    return sa.Column(name, kind(), nullable=False)
+def _need(name: str, kind: sa.types.TypeEngine[Any] | None = None) -> sa.Column[Any]:
+    return sa.Column(name, kind or sa.Text(), nullable=False)
 
 
 def _create_tables() -> None:
@@ -66,13 +67,13 @@ def _create_tables() -> None:
         _need("debit"),
         _need("credit"),
         _need("currency"),
-        _need("micros", sa.BigInteger),
+        _need("micros", sa.BigInteger()),
         _need("recorded_at"),
         _need("account"),
         _need("day"),
-        _need("step", sa.Integer),
-        _need("attempt", sa.Integer),
-        _need("executions", sa.BigInteger),
+        _need("step", sa.Integer()),
+        _need("attempt", sa.Integer()),
+        _need("executions", sa.BigInteger()),
         _need("reason"),
         _need("previous"),
         _need("digest"),
@@ -82,15 +83,15 @@ def _create_tables() -> None:
     )
     op.create_index("ix_ledger_run", "ledger", ["run_id"])
     op.create_index("ix_ledger_job", "ledger", ["job_id"])
-    op.create_table("ledger_anchor", _need("entries", sa.BigInteger), _need("head"))
+    op.create_table("ledger_anchor", _need("entries", sa.BigInteger()), _need("head"))
     op.create_table(
         "ledger_balances",
         _need("day"),
         _need("run_id"),
         _need("account"),
         _need("currency"),
-        _need("reserved_micros", sa.BigInteger),
-        _need("spent_micros", sa.BigInteger),
+        _need("reserved_micros", sa.BigInteger()),
+        _need("spent_micros", sa.BigInteger()),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_ledger_balances_run_id"),
         sa.PrimaryKeyConstraint("day", "run_id", "account", "currency", name="pk_ledger_balances"),
         sqlite_with_rowid=False,
