@@ -12,6 +12,7 @@ from qorch.audit.money.report import MoneyReport, MoneySource, make_money
 from qorch.audit.money.text import anchor_line, money_lines
 from qorch.audit.phases import label_of
 from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
+from qorch.audit.verification import anchor_json
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
 from qorch.model.money import Money
@@ -147,7 +148,7 @@ class Report(CountsExecutions):
             "spend": None if self.spend is None else self.spend.to_json(),
             "reserved": None if self.money.is_mixed else self.money.reserved.to_json(),
             "money": self.money.to_json(),
-            "ledger": self.money.ledger_json(),
+            "ledger": None if self.money.anchor is None else anchor_json(self.money.anchor),
             "usage": self.usage.to_json(),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
@@ -176,7 +177,7 @@ class Report(CountsExecutions):
 def make_report(store: ReportSource, name_or_id: str, *, card: PriceCard | None = None) -> Report:
     """The report of a run. ``card``: the prices of its backend, if they are known; they tell what packing saved.
 
-    Raises UnknownNameError if there is no such run, StoreCorruptError if the ledger has no anchor.
+    Raises UnknownNameError if there is no such run.
     """
     run = store.find_run(name_or_id)
     if run is None:

@@ -26,17 +26,19 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
 
     Days are those of UTC on which jobs were reserved, as budgets count them. Jobs without a known price are not in it.
     """
+    from qorch.audit.money.report import read_anchor
     from qorch.audit.money.text import anchor_line
+    from qorch.audit.verification import anchor_json
     from qorch.cli.database import open_database
 
     first = _read_date(since)
     _check_grouping(by)
     with open_database(db) as store:
         lines = _sum_up(store, by, since=first)
-        anchor = store.ledger_anchor()
+        anchor = read_anchor(store)
     if as_json:
         documents = [{**({"run": run} if by == _EPOCH else {}), **line.to_json(by)} for run, line in lines]
-        print_json({"by": by, "spend": documents, "ledger": {"entries": anchor.count, "digest": anchor.head}})
+        print_json({"by": by, "spend": documents, "ledger": None if anchor is None else anchor_json(anchor)})
         return
     if lines:
         columns = ["run", by][by != _EPOCH :]

@@ -8,6 +8,7 @@ from qorch.audit.money.purchases import Purchase, find_purchase
 from qorch.audit.money.savings import Savings, find_savings
 from qorch.audit.money.sums import SpendLine, balance_jobs, is_charge, sum_days, sum_entries, sum_epochs
 from qorch.audit.money.unused import UnusedSpend, find_unused
+from qorch.errors import StoreCorruptError
 from qorch.model.ledger import EntryKind, JobBalance, LedgerAnchor, LedgerRecord
 from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
@@ -58,6 +59,7 @@ class MoneyReport:
 
     ``currencies``: those of the entries; in more than one, nothing is added up but the lines. ``jobs_unpriced``: jobs
     that may be billed, of which the ledger knows nothing, as no price was known. ``budget``: None without one.
+    ``anchor``: of the whole ledger; None if it cannot be read.
     """
 
     is_paid: bool
@@ -72,7 +74,7 @@ class MoneyReport:
     unused: tuple[UnusedSpend, ...]
     reserved_jobs: tuple[ReservedJob, ...]
     adjustment: Adjustment | None
-    anchor: LedgerAnchor
+    anchor: LedgerAnchor | None
 
     @property
     def is_mixed(self) -> bool:
@@ -119,10 +121,6 @@ class MoneyReport:
         left = None if self.used_share is None else Money(budget.currency, budget.micros - used).to_json()
         return {"limit": budget.to_json(), "left": left, "used_share": self.used_share}
 
-    def ledger_json(self) -> dict[str, Any]:
-        """The key ``ledger``: the anchor, by which `qorch audit verify` finds out whether entries are missing."""
-        return {"entries": self.anchor.count, "digest": self.anchor.head}
-
 
 def make_money(
     store: MoneySource, run: RunRecord, jobs: Sequence[JobRecord], *, from_cache: int, card: PriceCard | None
@@ -157,8 +155,16 @@ def make_money(
         unused=find_unused(purchase, jobs, balances, steps=steps, stored_rows=stored_rows),
         reserved_jobs=waiting,
         adjustment=_find_adjustment(entries, balances, currency),
-        anchor=store.ledger_anchor(),
+        anchor=read_anchor(store),
     )
+
+
+def read_anchor(store: Books) -> LedgerAnchor | None:
+    """The anchor of the ledger; None if it cannot be read, which keeps nobody from reading the rest."""
+    try:
+        return store.ledger_anchor()
+    except StoreCorruptError:
+        return None
 
 
 def _reserved_jobs(
