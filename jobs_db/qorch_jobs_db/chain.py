@@ -82,16 +82,16 @@ def select_balances(since: BindParameter[str]) -> Select[Any]:
 def decode_balances(rows: Iterable[Iterable[Any]]) -> list[LedgerBalance]:
     """The rows of ``select_balances``. Raises StoreCorruptError for a day that is none."""
     try:
-        return [
-            LedgerBalance(run_id, name, backend, account, _day(day), currency, reserved, spent)
-            for run_id, name, backend, account, day, currency, reserved, spent in rows
-        ]
+        return [_balance(*row) for row in rows]
     except (TypeError, ValueError) as error:
         raise StoreCorruptError(
             f"a balance of the ledger cannot be read ({error}); see `qorch audit verify`"
         ) from error
 
 
-@lru_cache(maxsize=1024)
-def _day(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)
+# A reservation reads many rows, nearly all as they were the last time; making one anew takes 2 µs.
+@lru_cache(maxsize=16_384, typed=True)
+def _balance(
+    run_id: str, name: str, backend: str, account: str, day: str, currency: str, reserved: int, spent: int
+) -> LedgerBalance:
+    return LedgerBalance(run_id, name, backend, account, dt.date.fromisoformat(day), currency, reserved, spent)

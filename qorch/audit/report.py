@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from qorch.audit.money.report import MoneyReport, MoneySource, make_money
-from qorch.audit.money.text import anchor_line, money_lines
+from qorch.audit.money.text import money_lines
 from qorch.audit.phases import label_of
 from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
-from qorch.audit.verification import anchor_json
+from qorch.audit.verification import anchor_json, anchor_lines, read_anchor
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
+from qorch.model.ledger import LedgerAnchor
 from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
 from qorch.model.text import format_count, printable
@@ -85,7 +86,8 @@ class Report(CountsExecutions):
     ``spend`` is what was spent so far, None if a price is unknown; ``money`` has all about it. The phases sum to
     ``wall_seconds``. ``executions``: of jobs that were done; ``executions_open``: of jobs that may be at a provider,
     and may be billed. ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not, or that a
-    person released as such. ``usage``: what the provider reports that they were charged for.
+    person released as such. ``usage``: what the provider reports that they were charged for. ``anchor``: of the
+    database's whole ledger; None if it cannot be read.
     """
 
     run: RunRecord
@@ -105,6 +107,7 @@ class Report(CountsExecutions):
     step_seconds: Percentiles | None
     summary: dict[str, Any]
     usage: UsageTotals
+    anchor: LedgerAnchor | None = None
 
     def __repr__(self) -> str:
         """The run's id, its state and its size; ``str()`` is the whole text."""
@@ -148,8 +151,8 @@ class Report(CountsExecutions):
             "spend": None if self.spend is None else self.spend.to_json(),
             "reserved": None if self.money.is_mixed else self.money.reserved.to_json(),
             "money": self.money.to_json(),
-            "ledger": None if self.money.anchor is None else anchor_json(self.money.anchor),
             "usage": self.usage.to_json(),
+            "ledger": anchor_json(self.anchor),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
             "latency": [vars(part) for part in self.latency],
@@ -158,13 +161,7 @@ class Report(CountsExecutions):
 
     def __str__(self) -> str:
         """The report as text for a terminal."""
-        parts = (
-            _head(self),
-            money_lines(self.money),
-            _phase_lines(self),
-            _latency_lines(self),
-            [anchor_line(self.money.anchor)],
-        )
+        parts = (_head(self), money_lines(self.money), _phase_lines(self), _latency_lines(self))
         return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _repr_html_(self) -> str:
@@ -208,6 +205,7 @@ def make_report(store: ReportSource, name_or_id: str, *, card: PriceCard | None 
         step_seconds=_step_seconds(spans),
         summary=summary,
         usage=total_usage(run, jobs),
+        anchor=read_anchor(store),
     )
 
 
@@ -294,6 +292,7 @@ def _head(report: Report) -> list[str]:
     ]
     if str(report.usage):
         lines.append(f"  charged for: {report.usage}{ASK_AGAIN if report.usage.n_pending else ''}")
+    lines += anchor_lines(report.anchor)
     if report.executions_open:
         lines.append(f"  {report.executions_open:,} more executions are in jobs that are open; see `qorch jobs`")
     if report.jobs_unsent:

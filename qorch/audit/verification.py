@@ -44,7 +44,7 @@ class Verification:
         """The document that ``qorch audit verify --json`` prints."""
         return {
             "is_whole": not self.findings,
-            "ledger": None if self.anchor is None else anchor_json(self.anchor),
+            "ledger": anchor_json(self.anchor),
             "findings": [
                 {"entry": found.number, "job": found.job_id, "finding": found.text} for found in self.findings
             ],
@@ -66,9 +66,25 @@ def format_anchor(anchor: LedgerAnchor) -> str:
     return f"{anchor.count}:{anchor.head}"
 
 
-def anchor_json(anchor: LedgerAnchor) -> dict[str, object]:
+def read_anchor(store: Books) -> LedgerAnchor | None:
+    """The anchor, for a report; None if it cannot be read."""
+    found = _read_or_say(store.ledger_anchor)
+    return None if isinstance(found, str) else found
+
+
+def anchor_json(anchor: LedgerAnchor | None) -> dict[str, object] | None:
     """The anchor as it stands in JSON documents."""
-    return {"entries": anchor.count, "digest": anchor.head}
+    return None if anchor is None else {"entries": anchor.count, "digest": anchor.head}
+
+
+def anchor_lines(anchor: LedgerAnchor | None) -> list[str]:
+    """The line of a report by which `qorch audit verify --anchor` can tell later whether the ledger was made anew.
+
+    None if there are no entries.
+    """
+    if anchor is None:
+        return ["  ledger: its anchor cannot be read; see `qorch audit verify`"]
+    return [f"  ledger: anchor {format_anchor(anchor)}"] if anchor.count else []
 
 
 def verify_books(store: AuditedStore, *, earlier: LedgerAnchor | None = None, piece: int = PIECE) -> Verification:
@@ -183,7 +199,7 @@ def _describe(key: _Key, held: tuple[int, int], summed: tuple[int, int]) -> str:
 def _find_unsettled(store: AuditedStore, reserved: dict[tuple[str, str, str], int]) -> list[LedgerFinding]:
     """Jobs for which less than nothing is reserved, or something although they are over and were charged."""
     by_run: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for job_id, run_id, currency in reserved:
+    for job_id, run_id, currency in filter(_is_unicode, reserved):
         by_run[run_id].append((job_id, currency))
     findings = []
     for run_id, wanted in by_run.items():
@@ -192,6 +208,11 @@ def _find_unsettled(store: AuditedStore, reserved: dict[tuple[str, str, str], in
             if reserved[job_id, run_id, currency] < 0 or _is_settled(jobs.get(job_id)):
                 findings += _name_unsettled(store, job_id, currency)
     return findings
+
+
+def _is_unicode(names: tuple[str, str, str]) -> bool:
+    """Whether a store can be asked for these: what was damaged may not be."""
+    return not any("\udc80" <= letter <= "\udcff" for name in names for letter in name)
 
 
 def _is_settled(job: JobRecord | None) -> bool:
@@ -204,7 +225,7 @@ def _name_unsettled(store: Books, job_id: str, currency: str) -> list[LedgerFind
     """Read the entries again: the job may have been settled while the ledger was read."""
     try:
         entries = [entry for entry in store.job_ledger(job_id) if entry.currency == currency]
-    except StoreCorruptError:  # its entry is named already
+    except StoreError:  # an entry cannot be read, and is named already
         return []
     balance = balance_job(entries)
     if not balance.reserved_micros:

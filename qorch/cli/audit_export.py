@@ -70,11 +70,10 @@ def write_files(store: "Store", run_id: str | None, *, to: Path | None, focus: P
     from qorch.audit.exports.focus import make_focus_table
     from qorch.audit.exports.ledger import make_ledger_table, read_lines
     from qorch.audit.exports.tables import write_table
-    from qorch.audit.money.report import read_anchor
-    from qorch.audit.verification import anchor_json
+    from qorch.audit.verification import anchor_json, read_anchor
 
     lines, anchor = read_lines(store, run_id), read_anchor(store)
-    head = {"run": run_id, "ledger": None if anchor is None else anchor_json(anchor)}
+    head = {"run": run_id, "ledger": anchor_json(anchor)}
     written = []
     for file, make in ((to, make_ledger_table), (focus, make_focus_table)):
         if file is not None:

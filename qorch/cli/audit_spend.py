@@ -26,9 +26,7 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
 
     Days are those of UTC on which jobs were reserved, as budgets count them. Jobs without a known price are not in it.
     """
-    from qorch.audit.money.report import read_anchor
-    from qorch.audit.money.text import anchor_line
-    from qorch.audit.verification import anchor_json
+    from qorch.audit.verification import anchor_json, anchor_lines, read_anchor
     from qorch.cli.database import open_database
 
     first = _read_date(since)
@@ -38,7 +36,7 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
         anchor = read_anchor(store)
     if as_json:
         documents = [{**({"run": run} if by == _EPOCH else {}), **line.to_json(by)} for run, line in lines]
-        print_json({"by": by, "spend": documents, "ledger": None if anchor is None else anchor_json(anchor)})
+        print_json({"by": by, "spend": documents, "ledger": anchor_json(anchor)})
         return
     if lines:
         columns = ["run", by][by != _EPOCH :]
@@ -47,7 +45,7 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
         _print_totals([line for _, line in lines])
     else:
         print("nothing was spent or reserved")
-    print(anchor_line(anchor))
+    print("\n".join(line.strip() for line in anchor_lines(anchor)))
 
 
 def _check_grouping(by: str) -> None:

@@ -110,12 +110,8 @@ class ChainCheck:
             is_there = other.row.digest_as(number) == other.row.digest
             if is_there and row.digest_as(other.number) == row.digest:
                 self._misfits.remove(other)
-                jobs = f"{_job(row)}, {_job(other.row)}".strip(", ")
-                self._note(
-                    f"entries {other.number} and {number}{f' ({jobs})' if jobs else ''} were exchanged",
-                    row,
-                    other.number,
-                )
+                text = f"entries {other.number} and {number}{_of(row, other.row)} were exchanged"
+                self._note(text, row, other.number)
                 self._end = max(self._end, number)
                 self._go_on(_Place(number, row, is_sound=False))
                 return True
@@ -168,7 +164,8 @@ class ChainCheck:
 
     def _missing(self, anchor: LedgerAnchor) -> list[int]:
         gaps = [*self._gaps, (self._expected, anchor.count)]
-        numbers = (number for first, last in gaps for number in range(first, min(last, anchor.count) + 1))
+        # And the next after the anchor, which may have been made to fit.
+        numbers = (number for first, last in gaps for number in range(first, min(last, anchor.count + 1) + 1))
         return [number for number, _ in zip(numbers, range(_KEPT), strict=False)]
 
     def _fill(self, number: int) -> None:
@@ -255,9 +252,9 @@ def _job(row: LedgerRow) -> str:
     return "" if row.job_id is None else printable(str(row.job_id))
 
 
-def _of(row: LedgerRow | None) -> str:
-    name = "" if row is None else _job(row)
-    return f" (job {name})" if name else ""
+def _of(*rows: LedgerRow | None) -> str:
+    names = dict.fromkeys(name for row in rows if row is not None and (name := _job(row)))
+    return f" (job{'s' if len(names) > 1 else ''} {' and '.join(names)})" if names else ""
 
 
 def _entries(count: int) -> str:

@@ -21,7 +21,7 @@ def booked(typed: Any) -> Any:
     with closing(open_store(str(typed.database), clock=WallClock())) as store:
         store.write(paid_writes()).result()
         store.write(paid_writes(make_paid_run("dogs-1", name="dogs", backend="ibm:ibm_fez"))).result()
-        store.write([replace(make_paid_run("free-1"), backend="local", charges=False)]).result()
+        store.write([replace(make_paid_run("free-1", name="free"), backend="local", charges=False)]).result()
     return typed
 
 

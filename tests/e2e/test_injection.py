@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree  # noqa: S405 - it reads what qorch itself has drawn
+from xml.etree import ElementTree
 
 import pyarrow.parquet
 import pytest

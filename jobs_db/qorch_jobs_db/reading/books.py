@@ -51,7 +51,7 @@ class BookReading(Reading):
     def ledger_balances(self, *, since: dt.date = dt.date.min) -> list[LedgerBalance]:
         """See Books."""
         query = select_balances(bindparam("since"))
-        with self._reading() as connection:
+        with self._reading() as connection, _any_text(connection):
             rows = connection.execute(query, {"since": since.isoformat()}).all()
         return decode_balances(rows)
 

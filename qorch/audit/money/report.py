@@ -8,8 +8,7 @@ from qorch.audit.money.purchases import Purchase, find_purchase
 from qorch.audit.money.savings import Savings, find_savings
 from qorch.audit.money.sums import SpendLine, balance_jobs, is_charge, sum_days, sum_entries, sum_epochs
 from qorch.audit.money.unused import UnusedSpend, find_unused
-from qorch.errors import StoreCorruptError
-from qorch.model.ledger import EntryKind, JobBalance, LedgerAnchor, LedgerRecord
+from qorch.model.ledger import EntryKind, JobBalance, LedgerRecord
 from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
 from qorch.ports.books import Books
@@ -59,7 +58,6 @@ class MoneyReport:
 
     ``currencies``: those of the entries; in more than one, nothing is added up but the lines. ``jobs_unpriced``: jobs
     that may be billed, of which the ledger knows nothing, as no price was known. ``budget``: None without one.
-    ``anchor``: of the whole ledger; None if it cannot be read.
     """
 
     is_paid: bool
@@ -74,7 +72,6 @@ class MoneyReport:
     unused: tuple[UnusedSpend, ...]
     reserved_jobs: tuple[ReservedJob, ...]
     adjustment: Adjustment | None
-    anchor: LedgerAnchor | None
 
     @property
     def is_mixed(self) -> bool:
@@ -155,16 +152,7 @@ def make_money(
         unused=find_unused(purchase, jobs, balances, steps=steps, stored_rows=stored_rows),
         reserved_jobs=waiting,
         adjustment=_find_adjustment(entries, balances, currency),
-        anchor=read_anchor(store),
     )
-
-
-def read_anchor(store: Books) -> LedgerAnchor | None:
-    """The anchor of the ledger; None if it cannot be read, which keeps nobody from reading the rest."""
-    try:
-        return store.ledger_anchor()
-    except StoreCorruptError:
-        return None
 
 
 def _reserved_jobs(

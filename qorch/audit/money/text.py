@@ -7,8 +7,6 @@ from qorch.audit.money.report import MoneyReport
 from qorch.audit.money.savings import Savings
 from qorch.audit.money.sums import SpendLine
 from qorch.audit.money.unused import PRUNED, UnusedSpend
-from qorch.audit.verification import format_anchor
-from qorch.model.ledger import LedgerAnchor
 from qorch.model.money import Money
 from qorch.model.text import format_count, printable
 
@@ -37,14 +35,6 @@ def money_lines(money: MoneyReport) -> list[str]:
         *_unused_lines(money.unused),
         *_adjustment_lines(money),
     ]
-
-
-def anchor_line(anchor: LedgerAnchor | None) -> str:
-    """How many entries the ledger of the database has, and its anchor, as `qorch audit verify --anchor` takes it."""
-    if anchor is None:
-        return "ledger of this database: its anchor cannot be read; see `qorch audit verify`"
-    entries = f"{anchor.count:,} {'entry' if anchor.count == 1 else 'entries'}"
-    return f"ledger of this database: {entries}, anchor {format_anchor(anchor)}"
 
 
 def _balance_lines(money: MoneyReport) -> list[str]:

@@ -68,6 +68,11 @@ class MemoryStore:
         return self._store_id
 
     @property
+    def books(self) -> MemoryBooks:
+        """The ledger itself, for tests that damage it."""
+        return self._tables.books
+
+    @property
     def location(self) -> str:
         """See Store."""
         return "memory"
