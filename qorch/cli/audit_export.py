@@ -9,7 +9,7 @@ from qorch.cli.completion import complete_runs
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json
 from qorch.errors import UsageError
-from qorch.model.text import printable
+from qorch.model.text import format_count, printable
 
 if TYPE_CHECKING:
     from qorch.ports.store import Store
@@ -52,7 +52,7 @@ def export(
         print_json({"run": run_id, "files": [{"file": str(file), "rows": rows} for file, rows in written]})
         return
     for file, rows in written:
-        print(f"wrote {rows:,} {'row' if rows == 1 else 'rows'} to {printable(str(file))}")
+        print(describe_file(file, rows))
 
 
 def check_files(to: Path | None, focus: Path | None, *, replaces: bool) -> None:
@@ -63,6 +63,11 @@ def check_files(to: Path | None, focus: Path | None, *, replaces: bool) -> None:
         check_file(to, replaces=replaces)
     if focus is not None:
         check_file(focus, suffixes=FOCUS_SUFFIXES, replaces=replaces)
+
+
+def describe_file(file: Path, rows: int) -> str:
+    """Such as ``wrote 12 rows to cats.csv``."""
+    return f"wrote {format_count(rows, 'row')} to {printable(str(file))}"
 
 
 def write_files(store: "Store", run_id: str | None, *, to: Path | None, focus: Path | None) -> list[tuple[Path, int]]:

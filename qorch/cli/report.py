@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qorch.cli.audit_export import FocusOption, ForceOption, check_files, write_files
+from qorch.cli.audit_export import FocusOption, ForceOption, check_files, describe_file, write_files
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json
 from qorch.errors import UsageError
@@ -35,8 +35,10 @@ def report(
     with open_database(db) as store:
         record = require_run(store, run)
         made = make_report(store, record.run_id, card=find_card(record.backend, read_config()))
-        write_files(store, record.run_id, to=csv, focus=focus)
+        written = write_files(store, record.run_id, to=csv, focus=focus)
     if as_json:
         print_json(made.to_json())
     else:
         print(made)
+        for file, rows in written:
+            print(f"\n{describe_file(file, rows)}")
