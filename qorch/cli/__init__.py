@@ -5,6 +5,6 @@ How to read it: ``main`` is the command and turns errors into ``exit_codes``. Ea
 ``plot``, ``prices``, ``quote``, ``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``,
 ``output``, ``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also ``provider_sessions``. ``train``
 has ``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and ``training_options`` with ``quote``,
-which has ``quote_table``. ``audit`` has ``audit_verify``, ``audit_spend`` and ``audit_export``. ``runs`` has
-``run_table``, and ``doctor`` has ``health``, ``backend_health`` and ``filesystems``.
+which has ``quote_table``. ``audit`` has ``audit_verify``, ``audit_spend``, ``audit_export`` and ``audit_reconcile``.
+``runs`` has ``run_table``, and ``doctor`` has ``health``, ``backend_health`` and ``filesystems``.
 """

@@ -2,10 +2,10 @@
 
 How to read it: ``engine`` is what the rest of qorch calls. ``planner`` asks ``lookup`` what is stored and packs the
 rest into jobs; rows that another run is buying are left to it (``claims``). ``spending`` warns before the first paid
-job, and ``reservation`` reserves all jobs of the call; ``accounts`` makes their ledger entries. A ``submitter``, which ``parts`` chooses and ``run_parts``
-equips, carries each job (a ``submission``) to its end: ``local`` in this process, ``remote`` at a provider;
-``assembly`` puts what they return together. ``journal`` writes, ``worker`` computes, ``recorder`` measures, ``trimmer``
-deletes old free results.
+job, and ``reservation`` reserves all jobs of the call; ``accounts`` makes their ledger entries. A ``submitter``, which
+``parts`` chooses and ``run_parts`` equips, carries each job (a ``submission``) to its end: ``local`` in this process,
+``remote`` at a provider; ``assembly`` puts what they return together. ``journal`` writes, ``worker`` computes,
+``recorder`` measures, ``trimmer`` deletes old free results.
 
 The lifecycle of a job at a provider::
 
