@@ -37,7 +37,7 @@ def read_csv(file: Path) -> tuple[list[str], list[Row]]:
     """The columns and rows of a CSV file; empty cells are None."""
     with file.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
-        rows = [{name: cell or None for name, cell in row.items()} for row in reader]
+        rows: list[Row] = [{name: cell or None for name, cell in row.items()} for row in reader]
         return list(reader.fieldnames or ()), rows
 
 

@@ -31,7 +31,7 @@ from qorch.model.ledger import EntryKind, LedgerBalance, LedgerRecord
 from qorch.model.money import Money
 from qorch.model.prices.card import Certainty, Minimums, PriceCard, UnitPrices
 from qorch.ports.clock import WallClock
-from qorch.ports.records import MetricRecord, StepRecord, Write
+from qorch.ports.records import JobRecord, MetricRecord, StepRecord, Write
 from qorch.testing.conformance.store_records import make_block
 from qorch.testing.fakes.store import MemoryStore
 
@@ -136,8 +136,8 @@ def test_the_cache_saved_executions_at_the_run_s_own_mean_price() -> None:
     """It is an estimate, and without a price of its own a run has none."""
     assert money_of(*paid_writes())["saved"]["cache"] == dollars(50 * 19_500)
     free = [write for write in paid_writes() if not isinstance(write, LedgerRecord)]
-    unpaid = [replace(write, state=JobState.RESERVED) if hasattr(write, "n_executions") else write for write in free]
-    money = money_of(*unpaid)  # type: ignore[arg-type]
+    unpaid = [replace(write, state=JobState.RESERVED) if isinstance(write, JobRecord) else write for write in free]
+    money = money_of(*unpaid)
     assert (money["saved"]["executions_from_cache"], money["saved"]["cache"]) == (350, None)
 
 
@@ -246,8 +246,8 @@ def test_the_books_of_a_database_sum_to_the_same_by_everything(balances: list[Le
     assert len({(line.group, line.currency) for line in lines}) == len(lines)
     for currency in ("USD", "EUR"):
         own, shown = ([each for each in group if each.currency == currency] for group in (balances, lines))
-        assert sum(each.spent_micros for each in own) == sum(line.spent_micros for line in shown)  # type: ignore[attr-defined]
-        assert sum(each.reserved_micros for each in own) == sum(line.reserved_micros for line in shown)  # type: ignore[attr-defined]
+        assert sum(each.spent_micros for each in own) == sum(line.spent_micros for line in shown)
+        assert sum(each.reserved_micros for each in own) == sum(line.reserved_micros for line in shown)
 
 
 def test_entries_of_older_versions_have_the_day_of_their_writing() -> None:
