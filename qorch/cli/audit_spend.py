@@ -45,7 +45,8 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
         _print_totals([line for _, line in lines])
     else:
         print("nothing was spent or reserved")
-    print("\n".join(line.strip() for line in anchor_lines(anchor)))
+    for line in anchor_lines(anchor):
+        print(line.strip())
 
 
 def _check_grouping(by: str) -> None:

@@ -93,6 +93,16 @@ def test_a_report_has_its_money_and_writes_its_files(booked: Any) -> None:
     assert booked("report", "cats", "--csv", "cats.csv", "--force").code == 0
 
 
+def test_all_commands_tell_the_same_money(booked: Any) -> None:
+    """The list of runs, one run, its report, and the sums over all."""
+    listed = {run["run"]: (run["spent"], run["reserved"]) for run in booked("runs", "--json").document["runs"]}
+    summed = booked("audit", "spend", "--json").document["spend"]
+    assert {line["run"]: (line["spent"], line["reserved"]) for line in summed}.items() <= listed.items()
+    for run, money in listed.items():
+        report, shown = booked("report", run, "--json").document, booked("show", run, "--json").document
+        assert (report["spend"], report["reserved"]) == (shown["spent"], shown["reserved"]) == money
+
+
 def test_a_wrong_configuration_file_keeps_nobody_from_a_report(booked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What packing saved is then not known; everything else is."""
     (booked.folder / "config.toml").write_text("prices = 5")
