@@ -72,7 +72,7 @@ def describe_file(file: Path, rows: int) -> str:
 
 def write_files(store: "Store", run_id: str | None, *, to: Path | None, focus: Path | None) -> list[tuple[Path, int]]:
     """Write the entries (``to``) and the charges (``focus``) of a run or of all; each file with its number of rows."""
-    from qorch.audit.exports.focus import make_focus_table
+    from qorch.audit.exports.focus import METADATA, make_focus_table
     from qorch.audit.exports.ledger import make_ledger_table, read_lines
     from qorch.audit.exports.tables import write_table
     from qorch.audit.verification import anchor_json, read_anchor
@@ -80,9 +80,9 @@ def write_files(store: "Store", run_id: str | None, *, to: Path | None, focus: P
     lines, anchor = read_lines(store, run_id), read_anchor(store)
     head = {"run": run_id, "ledger": anchor_json(anchor)}
     written = []
-    for file, make in ((to, make_ledger_table), (focus, make_focus_table)):
+    for file, make, about in ((to, make_ledger_table, {}), (focus, make_focus_table, METADATA)):
         if file is not None:
             table = make(lines)
-            write_table(table, file, head=head)
+            write_table(table, file, head={**head, **about})
             written.append((file, len(table.rows)))
     return written

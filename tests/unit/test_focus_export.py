@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paid_run import MONTH_LATER, NOON, SPENT_MICROS, make_entry, make_paid_job, make_paid_run, paid_writes
 
-from qorch.audit.exports.focus import make_focus_table
+from qorch.audit.exports.focus import METADATA, make_focus_table
 from qorch.audit.exports.ledger import LedgerLine, read_lines
 from qorch.audit.exports.tables import Table, write_table
 from qorch.model.job import JobState
@@ -116,8 +116,9 @@ def test_the_checker_finds_whatever_breaks_a_rule(
 def test_parquet_has_decimals_and_times_and_no_floats(tmp_path: Path) -> None:
     """The same rows as in CSV, with their types."""
     table = table_of(*paid_writes())
-    write_table(table, tmp_path / "focus.parquet")
+    write_table(table, tmp_path / "focus.parquet", head={**METADATA, "run": None})
     found = pyarrow.parquet.read_table(tmp_path / "focus.parquet")
+    assert found.schema.metadata == {b"FocusVersion": b"1.2", b"DataGenerator": b"qorch", b"run": b"null"}
     assert found.column_names == list(table.columns)
     types = {str(field.type) for field in found.schema}
     assert types == {"string", "decimal128(38, 6)", "timestamp[us, tz=UTC]", "int64"}

@@ -15,7 +15,8 @@ from qorch.audit.money.sums import day_of, is_charge
 from qorch.model.backend_name import kind_of, stem_of
 from qorch.model.ledger import EntryKind, LedgerRecord
 
-VERSION = "1.2"
+METADATA: Mapping[str, str] = {"FocusVersion": "1.2", "DataGenerator": "qorch"}
+"""What the specification wants to be told of a dataset; CSV has no place for it."""
 _PROVIDERS = {
     "ionq": ("IonQ", "IonQ Quantum Cloud"),
     "braket": ("Amazon Web Services", "Amazon Braket"),

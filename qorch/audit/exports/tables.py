@@ -46,8 +46,9 @@ def check_file(file: Path, *, suffixes: Sequence[str] = SUFFIXES, replaces: bool
 
 
 def write_table(table: Table, file: Path, *, head: Mapping[str, object] | None = None) -> None:
-    """Write a table, as the end of the file's name says. ``head``: what a JSON document has besides its ``rows``.
+    """Write a table, as the end of the file's name says.
 
+    ``head``: what a JSON document has besides its ``rows``, and a Parquet file as its metadata, in JSON.
     In CSV, text that a spreadsheet would compute is made harmless (``as_cell``). Times are ISO 8601 in UTC. JSON has
     amounts as texts, which are exact everywhere. Raises UsageError if the file cannot be written, MissingPackageError
     for Parquet without pyarrow.
@@ -69,7 +70,7 @@ def format_time(moment: datetime.datetime) -> str:
 
 def _write_part(table: Table, part: Path, suffix: str, head: Mapping[str, object]) -> None:
     if suffix == ".parquet":
-        _write_parquet(table, part)
+        _write_parquet(table, part, head)
         return
     with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         if suffix == ".csv":
@@ -103,14 +104,15 @@ def _as_json(cell: Cell) -> Any:
     return f"{cell:f}" if isinstance(cell, Decimal) else cell
 
 
-def _write_parquet(table: Table, file: Path) -> None:
+def _write_parquet(table: Table, file: Path, head: Mapping[str, object]) -> None:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise MissingPackageError("Parquet files need pyarrow: pip install 'qorch[parquet]'") from error
     types = _parquet_types(pyarrow)
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in table.columns.items()])
+    metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in head.items()}
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in table.columns.items()], metadata=metadata)
     columns = [[_as_utf8(row[place]) for row in table.rows] for place in range(len(table.columns))]
     arrays = [pyarrow.array(cells, type=field.type) for cells, field in zip(columns, schema, strict=True)]
     pyarrow.parquet.write_table(pyarrow.table(arrays, schema=schema), file)
