@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from qorch.audit.report import make_report
@@ -174,7 +175,7 @@ def _open_run(
                 default_shots=start.default_shots,
                 is_resumed=is_resumed,
                 used=used,
-                report=make_report,
+                report=partial(make_report, card=card),
                 show=show,
                 release=release.close,
                 meanwhile=_watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,

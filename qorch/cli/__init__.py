@@ -6,6 +6,6 @@ name: ``audit``, ``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``d
 ``options``, ``output``, ``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also
 ``provider_sessions``. ``train`` has ``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and
 ``training_options`` with ``quote``, which has ``quote_table`` and, for programs, ``script_process``. ``audit`` has
-``audit_verify`` and ``audit_reconcile``. ``runs`` has ``run_table``, and ``doctor`` has ``health``, ``backend_health``
-and ``filesystems``.
+``audit_verify``, ``audit_spend``, ``audit_export`` and ``audit_reconcile``. ``runs`` has ``run_table``, and ``doctor``
+has ``health``, ``backend_health`` and ``filesystems``.
 """

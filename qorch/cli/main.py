@@ -37,6 +37,7 @@ from qorch.cli.output import print_aside
 from qorch.cli.train_help import QuoteCommand, TrainCommand
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
+from qorch.model.text import printable
 
 app = typer.Typer(
     help="Run hybrid quantum-classical training on any quantum backend.",
@@ -147,7 +148,7 @@ def describe(error: Exception) -> str:
         text = str(error)
     else:
         text = f"unexpected {type(error).__name__}: {error}; run it again with --debug, and report what it says"
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _wants_debug() -> bool:
