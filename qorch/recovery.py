@@ -85,7 +85,7 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
 async def _settle(
     backend: RemoteBackend, store: Store, record: RunRecord, *, config: Config, clock: Clock
 ) -> tuple[Sequence[Recovered], Sequence[ProviderSessionRecord]]:
-    accounts = _keep_accounts(backend, store, config=config, clock=clock)
+    accounts = _keep_accounts(backend, config=config, clock=clock)
     journal = Journal(store, clock=clock, is_durable=True, accounts=accounts)
     with closing(Worker()) as worker:
         parts = RunParts(
@@ -109,10 +109,10 @@ async def _settle(
             await submitter.close()
 
 
-def _keep_accounts(backend: RemoteBackend, store: Store, *, config: Config, clock: Clock) -> Accounts:
+def _keep_accounts(backend: RemoteBackend, *, config: Config, clock: Clock) -> Accounts:
     """The accounts of work outside of a run, kept as a run keeps its own."""
     card = decide_price(backend.name, charges=backend.capabilities.charges, book=load_prices(config))
-    return Accounts(card, backend.terms.account, find_entries=store.job_ledger, clock=clock)
+    return Accounts(card, backend.terms.account, clock=clock)
 
 
 def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
@@ -120,7 +120,10 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
     reason = "it ended with the process that ran it"
     now = clock.now()
     ended = [job.moved(JobState.CANCELLED, at=now, error=reason) for job in jobs]
-    store.write([*ended, *(entry for job in ended for entry in give_up(store.job_ledger(job.job_id), job))]).result()
+    store.settle(
+        [job.job_id for job in ended],
+        lambda stored: [*ended, *(entry for job in ended for entry in give_up(stored[job.job_id], job))],
+    ).result()
     return RunRecovery(
         record.run_id, record.backend, tuple(Recovered(job, RecoveryOutcome.NOT_SENT, reason) for job in jobs)
     )
@@ -239,8 +242,10 @@ def _decide(
         job = _find_held(store, job_id)  # as it is now: another process may have settled it before the claim
         known = provider_id or job.provider_id
         decided = job.moved(state, at=clock.now(), provider_id=known, error=error)
-        entries = give_up(store.job_ledger(job_id), decided) if state is JobState.CANCELLED else []
-        store.write([decided, *entries]).result()
+        if state is JobState.CANCELLED:
+            store.settle([job_id], lambda stored: [decided, *give_up(stored[job_id], decided)]).result()
+        else:
+            store.write([decided]).result()
     return decided
 
 
@@ -292,7 +297,7 @@ async def _ask_backend(
         backend = open_backend(name, config=config, clock=clock)
         if isinstance(backend, RemoteBackend):
             try:
-                accounts = _keep_accounts(backend, store, config=config, clock=clock)
+                accounts = _keep_accounts(backend, config=config, clock=clock)
                 journal = Journal(store, clock=clock, is_durable=True, accounts=accounts)
                 await _ask(backend, journal, find_pending(store, jobs), known, clock=clock)
             finally:

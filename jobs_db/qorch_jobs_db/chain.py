@@ -10,9 +10,9 @@ from sqlalchemy import BindParameter, Select, select
 
 from qorch.errors import StoreCorruptError
 from qorch.model.ledger import LedgerAnchor, LedgerBalance
-from qorch.model.ledger_chain import FIELDS, digest_fields
+from qorch.model.ledger_chain import FIELDS, LedgerRow, digest_fields
 from qorch_jobs_db.encoding import Parameters
-from qorch_jobs_db.schema import LEDGER_BALANCES, RUNS
+from qorch_jobs_db.schema import LEDGER, LEDGER_BALANCES, RUNS
 
 _PLACE = {name: place for place, name in enumerate(FIELDS)}
 _KEY = [_PLACE[name] for name in ("day", "run_id", "account", "currency")]
@@ -63,6 +63,16 @@ def sum_entries(entries: Sequence[Parameters]) -> list[Parameters]:
         moved = (fields[_DEBIT] == "reserved") - (fields[_CREDIT] == "reserved")
         sums[key] = reserved + micros * moved, spent + micros * (fields[_DEBIT] == "spent")
     return [(*key, *total) for key, total in sums.items()]
+
+
+def select_entries() -> Select[Any]:
+    """Entries, for ``as_ledger_rows``."""
+    return select(LEDGER.c.entry, LEDGER.c.previous, LEDGER.c.digest, *(LEDGER.c[name] for name in FIELDS))
+
+
+def as_ledger_rows(rows: Iterable[Iterable[Any]]) -> list[LedgerRow]:
+    """The rows of ``select_entries``, undecoded."""
+    return [LedgerRow(number, tuple(fields), previous, digest) for number, previous, digest, *fields in rows]
 
 
 def select_balances(since: BindParameter[str]) -> Select[Any]:

@@ -22,11 +22,20 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
-from qorch.model.ledger import LedgerBalance
+from qorch.model.ledger import LedgerBalance, LedgerRecord
+from qorch.model.ledger_chain import decode_row
 from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
-from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest
-from qorch_jobs_db.chain import continue_chain, decode_balances, read_anchor, select_balances, sum_entries
+from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest, Write
+from qorch_jobs_db.chain import (
+    as_ledger_rows,
+    continue_chain,
+    decode_balances,
+    read_anchor,
+    select_balances,
+    select_entries,
+    sum_entries,
+)
 from qorch_jobs_db.encoding import (
     QUEUE_MOVES,
     USAGES,
@@ -97,6 +106,7 @@ class Texts:
     move_anchor: str
     add_balance: str
     read_balances: str
+    read_job_entries: str
 
 
 def compile_texts(dialect: Dialect) -> Texts:
@@ -137,6 +147,9 @@ def compile_texts(dialect: Dialect) -> Texts:
         move_anchor=make.text(update(LEDGER_ANCHOR).values({name: bindparam(name) for name in ("entries", "head")})),
         add_balance=make.add(LEDGER_BALANCES, "day", "run_id", "account", "currency"),
         read_balances=make.text(select_balances(bindparam("since"))),
+        read_job_entries=make.text(
+            select_entries().where(LEDGER.c.job_id == bindparam("job_id")).order_by(LEDGER.c.entry)
+        ),
     )
 
 
@@ -330,8 +343,28 @@ def reserve(link: Link, check: Callable[[Sequence[LedgerBalance]], Granted[_T]],
     """
     link.cursor.execute(link.texts.read_balances, (since.isoformat(),))
     balances = decode_balances(link.cursor.fetchall())
+    return _grant(link, lambda: check(balances))
+
+
+def settle(
+    link: Link, job_ids: Sequence[str], close: Callable[[Mapping[str, Sequence[LedgerRecord]]], Sequence[Write]]
+) -> None:
+    """Give ``close`` the entries of these jobs, and write what it makes of them.
+
+    Raises ChangeError if ``close`` raises, or a record cannot be encoded.
+    """
+    entries = {job_id: _read_entries(link, job_id) for job_id in job_ids}
+    _grant(link, lambda: Granted(None, close(entries)))
+
+
+def _read_entries(link: Link, job_id: str) -> list[LedgerRecord]:
+    link.cursor.execute(link.texts.read_job_entries, (job_id,))
+    return [decode_row(row).record for row in as_ledger_rows(link.cursor.fetchall())]
+
+
+def _grant(link: Link, make: Callable[[], Granted[_T]]) -> _T:
     try:
-        granted = check(balances)
+        granted = make()
         changes = encode(granted.writes, stamp=time_text(link.clock.now()))
     except Exception as error:
         raise ChangeError from error

@@ -3,7 +3,7 @@
 import atexit
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
-from qorch.model.ledger import LedgerBalance
+from qorch.model.ledger import LedgerBalance, LedgerRecord
 from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, RunHolder, Write
@@ -29,7 +29,7 @@ from qorch_jobs_db.reading.runs import RunReading
 from qorch_jobs_db.room import empty_log, file_bytes, measure, shrink_piece, trim_or_shrink
 from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, write_engine
-from qorch_jobs_db.statements import Link, change_state, claim_rows, reserve
+from qorch_jobs_db.statements import Link, change_state, claim_rows, reserve, settle
 from qorch_jobs_db.totals import total_results
 from qorch_jobs_db.writer import Writer
 
@@ -103,6 +103,13 @@ class SqlStore(RunReading, JobReading, BookReading, BlockReading):
         """See Store; ``check`` is called in the writer's thread."""
         self._check_process()
         return self._writer.run(lambda link: reserve(link, check, since))
+
+    def settle(
+        self, job_ids: Sequence[str], close: Callable[[Mapping[str, Sequence[LedgerRecord]]], Sequence[Write]]
+    ) -> "Future[None]":
+        """See Store; ``close`` is called in the writer's thread."""
+        self._check_process()
+        return self._writer.run(lambda link: settle(link, job_ids, close))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""

@@ -1,9 +1,8 @@
 """The money of jobs: what is reserved for each, and the ledger entries by which it is spent or released."""
 
 import datetime
-import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -50,20 +49,36 @@ class _News:
         return self.job is not None and self.job.state is state
 
 
+@dataclass(frozen=True)
+class Closing:
+    """The jobs that one write ends, or whose usage it tells, with what is known here of each.
+
+    ``balances``: of the jobs of which nothing was booked but what this session has reserved. ``expected``: in
+    micro-units, what jobs of this session were expected to cost.
+    """
+
+    news: Mapping[str, _News]
+    balances: Mapping[str, JobBalance]
+    expected: Mapping[str, int]
+
+    @property
+    def unread(self) -> list[str]:
+        """The jobs whose entries must be read in the transaction, as another process may have booked for them."""
+        return [job_id for job_id in self.news if job_id not in self.balances]
+
+
 @dataclass(eq=False)
 class Accounts:
     """Makes the ledger entries of jobs of one backend; they are written together with what happens to the jobs.
 
-    ``card``: the prices. ``account``: who pays, as the backend's terms name it. ``find_entries``: the stored entries of
-    a job by its id, for jobs that were reserved by another session. Nothing is kept where nothing costs, or no price is
-    known.
+    ``card``: the prices. ``account``: who pays, as the backend's terms name it. Nothing is kept where nothing costs, or
+    no price is known. What is remembered of a job ends with the job: later entries are made from those in the store.
     """
 
     card: PriceCard
     account: str
-    find_entries: Callable[[str], Sequence[LedgerRecord]]
     clock: Clock
-    _balances: dict[str, JobBalance] = field(default_factory=dict)
+    _reserved: dict[str, JobBalance] = field(default_factory=dict)
     _expected: dict[str, int] = field(default_factory=dict)
 
     @cached_property
@@ -87,53 +102,73 @@ class Accounts:
         """Remember the balances of jobs whose reservation was written."""
         for entry in entries:
             if entry.job_id is not None:
-                self._balances[entry.job_id] = JobBalance().after(entry)
+                self._reserved[entry.job_id] = JobBalance().after(entry)
 
-    def close(self, writes: Sequence[Write]) -> list[LedgerRecord]:
-        """The entries to be written with these records: of jobs that are over, and of usage that is told.
+    def begin_closing(self, writes: Sequence[Write]) -> Closing:
+        """The jobs for which ``close`` has to make entries, to be written with these records; they are forgotten here.
 
-        What is reserved for a job stays so while the provider may have it and its price is not known. Reads the store
-        for jobs of other sessions.
+        So nothing remembered is wrong if the write fails. May be called in any thread.
         """
         if not self.is_kept:
-            return []
+            return Closing({}, {}, {})
         jobs = {record.job_id: record for record in writes if isinstance(record, JobRecord)}
         usages = {record.job_id: record.usage for record in writes if isinstance(record, UsageRecord)}
         rows = Counter[str]()
         for record in writes:
             if isinstance(record, BlockRecord):
                 rows[record.job_id] += len(record.rows)
+        over = (job_id for job_id, job in jobs.items() if job.state in OVER_STATES)
+        news = {
+            job_id: _News(jobs.get(job_id), usages.get(job_id), rows[job_id])
+            for job_id in dict.fromkeys([*over, *usages])
+        }
+        # Any process may ask what a held job was charged for, and book it.
+        held = [job_id for job_id, job in jobs.items() if job.state is JobState.UNKNOWN]
+        found = {job_id: self._reserved.pop(job_id, None) for job_id in dict.fromkeys([*news, *held])}
+        return Closing(
+            news,
+            {job_id: balance for job_id, balance in found.items() if balance is not None and job_id in news},
+            {job_id: self._take_expected(job_id, news[job_id]) for job_id in news if job_id in self._expected},
+        )
+
+    def close(self, closing: Closing, stored: Mapping[str, Sequence[LedgerRecord]]) -> list[LedgerRecord]:
+        """The entries of these jobs; ``stored``: the entries so far of those that are ``unread``.
+
+        What is reserved for a job stays so while the provider may have it and its price is not known. Changes nothing
+        here, so that a transaction may repeat it.
+        """
         return [
             entry
-            for job_id in dict.fromkeys([*(name for name, job in jobs.items() if job.state in OVER_STATES), *usages])
-            for entry in self._close(job_id, _News(jobs.get(job_id), usages.get(job_id), rows[job_id]))
+            for job_id, news in closing.news.items()
+            for entry in self._close(
+                job_id,
+                closing.balances.get(job_id) or balance_job(stored.get(job_id, ())),
+                news,
+                expected=closing.expected.get(job_id),
+            )
         ]
 
-    def _close(self, job_id: str, news: _News) -> list[LedgerRecord]:
-        balance = self._balances.get(job_id) or balance_job(self.find_entries(job_id))
+    def _close(self, job_id: str, balance: JobBalance, news: _News, *, expected: int | None) -> list[LedgerRecord]:
         template = balance.first or self._template(job_id, news.job)
         if news.was_accepted:
             moves = [
                 (kind, micros, reason)
-                for charge, reason in self._charge(job_id, balance, news)
+                for charge, reason in self._charge(balance, news, expected=expected)
                 for kind, micros in settle_job(balance, charge)
             ]
         else:
             moves = _give_back(balance)
         attempt = template.attempt if news.job is None else news.job.attempts
-        entries = _make_entries(template, moves, attempt=attempt, at=self.clock.now())
-        self._remember(job_id, functools.reduce(JobBalance.after, entries, balance), news)
-        return entries
+        return _make_entries(template, moves, attempt=attempt, at=self.clock.now())
 
-    def _remember(self, job_id: str, balance: JobBalance, news: _News) -> None:
-        """Forget a job of which no more is to come."""
-        if balance.reserved_micros or (news.usage is not None and not news.usage.is_final):
-            self._balances[job_id] = balance
-            return
-        self._balances.pop(job_id, None)
-        self._expected.pop(job_id, None)
+    def _take_expected(self, job_id: str, news: _News) -> int:
+        """What a job was expected to cost, which is kept as long as its usage may still be told."""
+        expected = self._expected[job_id]
+        if not news.was_accepted or (news.usage is not None and news.usage.is_final and not news.is_open):
+            self._expected.pop(job_id, None)
+        return expected
 
-    def _charge(self, job_id: str, balance: JobBalance, news: _News) -> list[tuple[int, str]]:
+    def _charge(self, balance: JobBalance, news: _News, *, expected: int | None) -> list[tuple[int, str]]:
         """What the job costs, in micro-units, and why; empty if that is not known yet, or known already."""
         told = None if news.usage is None else price_reported(news.usage, self.card)
         if told is not None:
@@ -151,7 +186,7 @@ class Accounts:
         if balance.first is None:
             return []
         if self._is_timed:
-            return [(self._expected.get(job_id, balance.reserved_micros), _UNREPORTED)]
+            return [(balance.reserved_micros if expected is None else expected, _UNREPORTED)]
         return [(_share(balance.first.micros, news), _BY_CARD)] if news.is_in(JobState.DONE) else []
 
     @cached_property

@@ -90,7 +90,7 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
-        accounts = Accounts(self._card, account_of(backend), find_entries=store.job_ledger, clock=clock)
+        accounts = Accounts(self._card, account_of(backend), clock=clock)
         self._journal = Journal(
             store,
             clock=clock,

@@ -73,7 +73,7 @@ class Journal:
     async def write_ahead(self, writes: Sequence[Write]) -> None:
         """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
         if self._is_durable:
-            await asyncio.wrap_future(self._store.write(self._with_entries(writes)))
+            await asyncio.wrap_future(self._send(writes))
 
     async def record(self, writes: Sequence[Write]) -> None:
         """Record a result: durable on return if jobs cost money or outlive the process, else by the next ``flush``."""
@@ -119,14 +119,20 @@ class Journal:
             return list(self._pending)
 
     def _write(self, writes: Sequence[Write]) -> "Future[None]":
-        future = self._store.write(self._with_entries(writes))
+        future = self._send(writes)
         if self._trimmer is not None:
             self._trimmer.note(writes)
         return future
 
-    def _with_entries(self, writes: Sequence[Write]) -> Sequence[Write]:
-        entries = [] if self._accounts is None else self._accounts.close(writes)
-        return [*writes, *entries] if entries else writes
+    def _send(self, writes: Sequence[Write]) -> "Future[None]":
+        """Hand records to the store with the ledger entries that they bring."""
+        accounts = self._accounts
+        if accounts is None:
+            return self._store.write(writes)
+        closing = accounts.begin_closing(writes)
+        if closing.unread:
+            return self._store.settle(closing.unread, lambda stored: [*writes, *accounts.close(closing, stored)])
+        return self._store.write([*writes, *accounts.close(closing, {})])
 
     async def _wait_for(self, future: "Future[None]") -> None:
         try:

@@ -1,7 +1,7 @@
 """Where money is recorded: the ledger, its anchor and its balances, and reservations that all processes count."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -75,5 +75,16 @@ class Books(Protocol):
         The balances are those of ``ledger_balances(since=since)``, of all processes: no other process reserves in
         between. ``check`` is pure, and may be called again if a transaction has to be repeated. If it raises, or a
         record cannot be stored, the future gets that error, and nothing is written.
+        """
+        ...
+
+    def settle(
+        self, job_ids: Sequence[str], close: Callable[[Mapping[str, Sequence[LedgerRecord]]], Sequence[Write]]
+    ) -> "Future[None]":
+        """Write what ``close`` makes of the entries of these jobs, oldest first, in one transaction with reading them.
+
+        Of two processes that learn what a job was charged for, the second so sees what the first has booked. ``close``
+        is pure, and may be called again; if it raises, or a record cannot be stored, the future gets that error, and
+        nothing is written.
         """
         ...

@@ -38,6 +38,10 @@ class StrictStore(MemoryStore):
         """See Store."""
         return self._look(super().reserve(check, since=since))
 
+    def settle(self, job_ids: Any, close: Any) -> "Future[None]":
+        """See Store."""
+        return self._look(super().settle(job_ids, close))
+
     def _look(self, future: "Future[Any]") -> "Future[Any]":
         balances = self.ledger_balances()
         for limit in self.limits:

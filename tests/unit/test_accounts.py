@@ -45,13 +45,11 @@ class _Books:
         )
         self.entries: dict[str, list[LedgerRecord]] = defaultdict(list)
         self.clock = _DayClock()
-        self.accounts = Accounts(card, "me", find_entries=lambda job_id: self.entries[job_id], clock=self.clock)
+        self.accounts = Accounts(card, "me", self.clock)
 
     def restart(self) -> None:
         """A later session knows only what was written."""
-        self.accounts = Accounts(
-            self.accounts.card, "me", find_entries=lambda job_id: self.entries[job_id], clock=self.clock
-        )
+        self.accounts = Accounts(self.accounts.card, "me", self.clock)
 
     def reserve(self, job: JobRecord, micros: int, *, expected: int | None = None) -> None:
         entry = self.accounts.reserve(job, Cost("USD", 0, micros if expected is None else expected, micros))
@@ -60,7 +58,8 @@ class _Books:
 
     def write(self, *writes: Write) -> list[tuple[str, int]]:
         """What the records bring, as kind and amount."""
-        made = self.accounts.close(writes)
+        closing = self.accounts.begin_closing(writes)
+        made = self.accounts.close(closing, {job_id: self.entries[job_id] for job_id in closing.unread})
         for entry in made:
             self.entries[entry.job_id or ""].append(entry)
         return [(entry.kind.value, entry.micros) for entry in made]
@@ -204,6 +203,30 @@ def test_entries_name_the_job() -> None:
     assert (last.run_id, last.step, last.attempt, last.executions, last.account) == ("r", 0, 1, 10, "me")
     assert (first.day, last.day) == (first.recorded_at.date(), first.day)
     assert last.recorded_at - first.recorded_at == datetime.timedelta(days=3)
+
+
+def test_what_another_process_has_booked_is_not_booked_again() -> None:
+    """Two processes that are told what a job took, one of which has reserved it, book it once."""
+    books = _Books(TIMED)
+    job = _job(books.clock)
+    books.reserve(job, 10_000_000)
+    books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE))
+    told = _usage(job, report_usage(device_seconds=3.0))
+    other = Accounts(books.accounts.card, "me", books.clock)
+    booked = other.close(other.begin_closing([told]), books.entries)
+    books.entries[job.job_id] += booked
+    assert [entry.kind for entry in booked] == [EntryKind.SPENT, EntryKind.RELEASED]
+    assert books.write(told) == []
+
+
+def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
+    """However many jobs end, and however they end, accounts hold only those that are open."""
+    books = _Books(TIMED)
+    for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+        job = _job(books.clock)
+        books.reserve(job, 500)
+        books.write(replace(job, state=state), _usage(job, report_usage(device_seconds=0.0001)))
+    assert repr(books.accounts) == repr(Accounts(books.accounts.card, "me", books.clock))
 
 
 @pytest.mark.parametrize("prices", [None, UnitPrices()])

@@ -9,13 +9,12 @@ from typing import cast
 from sqlalchemy import Connection, bindparam, select
 
 from qorch.model.ledger import LedgerAnchor, LedgerBalance, LedgerEntry, LedgerRecord
-from qorch.model.ledger_chain import FIELDS, LedgerRow, decode_row
-from qorch_jobs_db.chain import decode_balances, read_anchor, select_balances
+from qorch.model.ledger_chain import LedgerRow, decode_row
+from qorch_jobs_db.chain import as_ledger_rows, decode_balances, read_anchor, select_balances, select_entries
 from qorch_jobs_db.decoding import decode_entry
 from qorch_jobs_db.reading.database import Reading, of_run
 from qorch_jobs_db.schema import LEDGER, LEDGER_ANCHOR
 
-_ROW = select(LEDGER.c.entry, LEDGER.c.previous, LEDGER.c.digest, *(LEDGER.c[name] for name in FIELDS))
 _LOWEST = -(2**63)
 
 
@@ -40,8 +39,8 @@ class BookReading(Reading):
         """See Books."""
         found = LEDGER.c.entry >= _LOWEST if after is None else LEDGER.c.entry > after
         with self._reading() as connection, _any_text(connection):
-            rows = connection.execute(_ROW.where(found).order_by(LEDGER.c.entry).limit(limit)).all()
-        return [LedgerRow(number, tuple(fields), previous, digest) for number, previous, digest, *fields in rows]
+            rows = connection.execute(select_entries().where(found).order_by(LEDGER.c.entry).limit(limit)).all()
+        return as_ledger_rows(rows)
 
     def ledger_anchor(self) -> LedgerAnchor:
         """See Books."""

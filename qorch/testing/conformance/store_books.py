@@ -1,7 +1,7 @@
 """The part of the Store contract that says how money is recorded: the ledger's chain, its anchor and its balances."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -168,6 +168,38 @@ class StoreBooksConformance(StoreFixtures):
             failed.result()
         assert [entry.micros for entry in store.ledger()] == [2]
         assert [job.job_id for job in store.jobs("r")] == ["r/0.0.0"]
+
+    def test_settling_sees_all_entries_of_its_jobs_and_no_others(self, store: Store) -> None:
+        """Also those of calls that wait with it; what it makes of them is written."""
+        store.write([make_job("r/0.0.1")]).result()
+        first, other = make_entry(EntryKind.RESERVED, 70), make_entry(EntryKind.RESERVED, 1, job_id="r/0.0.1")
+        seen: list[Sequence[LedgerRecord]] = []
+
+        def close(stored: Mapping[str, Sequence[LedgerRecord]]) -> Sequence[LedgerRecord]:
+            assert stored.keys() == {"r/0.0.0", "r/0.0.2"}
+            assert not stored["r/0.0.2"]
+            seen.append(stored["r/0.0.0"])
+            return [make_entry(EntryKind.SPENT, 70)] if len(stored["r/0.0.0"]) == 1 else []
+
+        store.write([first, other])
+        waiting = [store.settle(["r/0.0.0", "r/0.0.2"], close) for _ in range(2)]
+        for future in waiting:
+            future.result()
+        spent = make_entry(EntryKind.SPENT, 70)
+        assert seen == [[first], [first, spent]]
+        assert store.ledger() == [first, other, spent]
+
+    def test_settling_that_fails_writes_nothing(self, store: Store) -> None:
+        """What ``close`` raises is the caller's, and so is the error of a record that cannot be stored."""
+
+        def raise_error(_stored: object) -> Sequence[LedgerRecord]:
+            raise ValueError("not now")
+
+        with pytest.raises(ValueError, match="not now"):
+            store.settle(["r/0.0.0"], raise_error).result()
+        with pytest.raises(StoreError):
+            store.settle(["r/0.0.0"], lambda _: [make_entry(EntryKind.SPENT, 1, run_id="strange")]).result()
+        assert store.ledger() == []
 
     def test_changes_of_shared_state_write_entries_too(self, store: Store) -> None:
         """In the chain, like any other."""

@@ -1,7 +1,7 @@
 """A Store in memory that loses in a crash what was not yet synced: for simulations on a virtual clock."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from qorch.model.arrays import ByteArray
-from qorch.model.ledger import LedgerBalance
+from qorch.model.ledger import LedgerBalance, LedgerRecord
 from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.records import BlockRecord, Change, Write
@@ -109,6 +109,20 @@ class FragileStore(MemoryStore):
         with self._lock:
             done = super().reserve(check_once, since=since)
             return self._queue(done, lambda store: MemoryStore.reserve(store, lambda _: made[0], since=since))
+
+    def settle(
+        self, job_ids: Sequence[str], close: Callable[[Mapping[str, Sequence[LedgerRecord]]], Sequence[Write]]
+    ) -> "Future[None]":
+        """See Store."""
+        made: list[Sequence[Write]] = []
+
+        def close_once(stored: Mapping[str, Sequence[LedgerRecord]]) -> Sequence[Write]:
+            made.append([_date(record, self._clock.now) for record in close(stored)])
+            return made[0]
+
+        with self._lock:
+            done = super().settle(job_ids, close_once)
+            return self._queue(done, lambda store: MemoryStore.settle(store, job_ids, lambda _: made[0]))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""

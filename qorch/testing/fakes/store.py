@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
@@ -111,10 +111,20 @@ class MemoryStore:
         self, check: Callable[[Sequence[LedgerBalance]], Granted[_T]], *, since: dt.date = dt.date.min
     ) -> "Future[_T]":
         """See Store; the future is done."""
+        return self._grant(lambda: check(self.ledger_balances(since=since)))
+
+    def settle(
+        self, job_ids: Sequence[str], close: Callable[[Mapping[str, Sequence[LedgerRecord]]], Sequence[Write]]
+    ) -> "Future[None]":
+        """See Store; the future is done."""
+        return self._grant(lambda: Granted(None, close({job_id: self.job_ledger(job_id) for job_id in job_ids})))
+
+    def _grant(self, make: Callable[[], Granted[_T]]) -> "Future[_T]":
         future: Future[_T] = Future()
         with self._lock:
+            self._check_open()
             try:
-                granted = check(self.ledger_balances(since=since))
+                granted = make()
                 self._tables.check_references(granted.writes)
             except Exception as error:  # whatever it raises belongs to the caller
                 future.set_exception(error)
