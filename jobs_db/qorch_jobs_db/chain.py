@@ -65,9 +65,11 @@ def sum_entries(entries: Sequence[Parameters]) -> list[Parameters]:
     return [(*key, *total) for key, total in sums.items()]
 
 
-def select_entries() -> Select[Any]:
-    """Entries, for ``as_ledger_rows``."""
-    return select(LEDGER.c.entry, LEDGER.c.previous, LEDGER.c.digest, *(LEDGER.c[name] for name in FIELDS))
+def select_entries(*, of_job: BindParameter[str] | None = None) -> Select[Any]:
+    """The entries of a job or all in their order, for ``as_ledger_rows``."""
+    entries = LEDGER.c
+    query = select(entries.entry, entries.previous, entries.digest, *(entries[name] for name in FIELDS))
+    return (query if of_job is None else query.where(entries.job_id == of_job)).order_by(entries.entry)
 
 
 def as_ledger_rows(rows: Iterable[Iterable[Any]]) -> list[LedgerRow]:

@@ -147,9 +147,7 @@ def compile_texts(dialect: Dialect) -> Texts:
         move_anchor=make.text(update(LEDGER_ANCHOR).values({name: bindparam(name) for name in ("entries", "head")})),
         add_balance=make.add(LEDGER_BALANCES, "day", "run_id", "account", "currency"),
         read_balances=make.text(select_balances(bindparam("since"))),
-        read_job_entries=make.text(
-            select_entries().where(LEDGER.c.job_id == bindparam("job_id")).order_by(LEDGER.c.entry)
-        ),
+        read_job_entries=make.text(select_entries(of_job=bindparam("job_id"))),
     )
 
 

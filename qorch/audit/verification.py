@@ -80,7 +80,7 @@ def anchor_json(anchor: LedgerAnchor | None) -> dict[str, object] | None:
 def anchor_lines(anchor: LedgerAnchor | None) -> list[str]:
     """The line of a report by which `qorch audit verify --anchor` can tell later whether the ledger was made anew.
 
-    None if there are no entries.
+    Empty if there are no entries.
     """
     if anchor is None:
         return ["  ledger: its anchor cannot be read; see `qorch audit verify`"]
@@ -90,10 +90,8 @@ def anchor_lines(anchor: LedgerAnchor | None) -> list[str]:
 def verify_books(store: AuditedStore, *, earlier: LedgerAnchor | None = None, piece: int = PIECE) -> Verification:
     """Read the whole ledger, ``piece`` entries at a time, and say what is wrong with it.
 
-    Raises StoreError if it is never at rest.
-
     ``earlier``: an anchor of an earlier report, through which the chain must still pass. Other processes may write
-    meanwhile.
+    meanwhile; raises StoreError if they never stop.
     """
     check, sums = ChainCheck(store.store_id), _Sums()
     anchor, balances = _read_all(store, check, sums, piece=piece)

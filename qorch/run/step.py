@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Totals
 from qorch.model.identity import Position
-from qorch.model.money import NOTHING, Money
+from qorch.model.money import NOTHING
 from qorch.ports.records import StepRecord
 from qorch.ports.store import Jobs
 from qorch.run.metrics import MetricLog
@@ -91,9 +91,7 @@ class StepMeter:
         record, card = self._use.record, self._use.card
         money = MoneyTotals(NOTHING, NOTHING)
         if self._use.backend.capabilities.charges:
-            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()))
-            if money.spent is None and card is not None and card.is_known:
-                money = MoneyTotals(Money(card.currency, 0), Money(card.currency, 0))
+            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()), card=card)
         return Progress(
             step=ended.record.step,
             total_steps=total_steps,

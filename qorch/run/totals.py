@@ -11,6 +11,7 @@ from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
 from qorch.model.ledger import LedgerBalance
 from qorch.model.money import NOTHING, Money
+from qorch.model.prices.card import PriceCard
 from qorch.model.usage import UsageTotals, sum_usage
 from qorch.ports.records import JobRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Jobs, RunHistory, Runs, SharedState
@@ -66,10 +67,15 @@ class MoneyTotals:
     reserved: Money | None = None
 
 
-def total_money(run: RunRecord, balances: Iterable[LedgerBalance]) -> MoneyTotals:
-    """The money of a run. It is not known if the backend charges and nothing is booked, or in several currencies."""
+def total_money(run: RunRecord, balances: Iterable[LedgerBalance], *, card: PriceCard | None = None) -> MoneyTotals:
+    """The money of a run. It is not known if the backend charges and nothing is booked, or in several currencies.
+
+    ``card``: the prices by which the run books, if it is at work; then nothing booked is nothing spent.
+    """
     own = [balance for balance in balances if balance.run_id == run.run_id]
     currencies = {balance.currency for balance in own}
+    if not currencies and card is not None and card.is_known:
+        return MoneyTotals(Money(card.currency, 0), Money(card.currency, 0))
     if len(currencies) != 1:
         return MoneyTotals() if currencies or run.may_charge else MoneyTotals(NOTHING, NOTHING)
     [currency] = currencies

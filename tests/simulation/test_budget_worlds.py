@@ -1,6 +1,7 @@
 """Runs that share budgets on a provider where jobs fail, are lost, refused and cancelled: no limit is ever exceeded."""
 
 import asyncio
+import datetime
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ class StrictStore(MemoryStore):
         """See Store."""
         return self._look(super().write(writes))
 
-    def reserve(self, check: Any, *, since: Any) -> "Future[Any]":
+    def reserve(self, check: Any, *, since: Any = datetime.date.min) -> "Future[Any]":
         """See Store."""
         return self._look(super().reserve(check, since=since))
 

@@ -1,5 +1,6 @@
 """What is reserved for jobs, and what becomes of it: every end of a job leaves nothing reserved, and its true price."""
 
+import asyncio
 import datetime
 from collections import defaultdict
 from dataclasses import replace
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorch.engine.accounts import Accounts, give_up
+from qorch.engine.journal import Journal
 from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.ledger import EntryKind, JobBalance, LedgerRecord, balance_job, settle_job
@@ -19,7 +21,8 @@ from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usa
 from qorch.planning.pricing import Cost
 from qorch.ports.clock import WallClock
 from qorch.ports.records import JobRecord, UsageRecord, Write
-from qorch.testing.conformance.store_records import make_block
+from qorch.testing.conformance.store_records import make_block, make_run
+from qorch.testing.fakes.store import MemoryStore
 
 TIMED = UnitPrices(second=Decimal("1.6"))
 BY_SHOT = UnitPrices(job=Decimal("0.3"), shot=Decimal("0.01"))
@@ -206,17 +209,31 @@ def test_entries_name_the_job() -> None:
 
 
 def test_what_another_process_has_booked_is_not_booked_again() -> None:
-    """Two processes that are told what a job took, one of which has reserved it, book it once."""
+    """Two processes that are told what a job took, one of which has reserved it, book it once between them."""
     books = _Books(TIMED)
-    job = _job(books.clock)
-    books.reserve(job, 10_000_000)
-    books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE))
+    job, other = _job(books.clock), Accounts(books.accounts.card, "me", books.clock)
+    store = MemoryStore(books.clock)
+    store.write([make_run("r"), replace(job, state=JobState.SUBMITTED)]).result()
     told = _usage(job, report_usage(device_seconds=3.0))
-    other = Accounts(books.accounts.card, "me", books.clock)
-    booked = other.close(other.begin_closing([told]), books.entries)
-    books.entries[job.job_id] += booked
-    assert [entry.kind for entry in booked] == [EntryKind.SPENT, EntryKind.RELEASED]
-    assert books.write(told) == []
+
+    async def settle() -> None:
+        owner, another = (
+            Journal(store, clock=books.clock, is_durable=True, accounts=accounts)
+            for accounts in (books.accounts, other)
+        )
+        reserved = books.accounts.reserve(job, Cost("USD", 0, 10_000_000, 10_000_000))
+        await owner.write_ahead([reserved])
+        books.accounts.note([reserved])
+        await owner.record([replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE)])
+        for journal in (another, owner, another):
+            await journal.record([told])
+
+    asyncio.run(settle())
+    assert [(entry.kind.value, entry.micros) for entry in store.ledger()] == [
+        ("reserved", 10_000_000),
+        ("spent", 4_800_000),
+        ("released", 5_200_000),
+    ]
 
 
 def test_nothing_is_remembered_of_jobs_that_are_over() -> None:

@@ -117,10 +117,14 @@ def test_without_pyarrow_one_sentence_says_how_to_install_it(tmp_path: Path, mon
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """What was there before stays as it was."""
     (tmp_path / "folder.csv").mkdir()
-    for file in (tmp_path / "folder.csv", tmp_path / "missing" / "x.csv"):
+    (tmp_path / "file").write_text("mine")
+    names = ("folder.csv", "missing/x.csv", "file/x.csv", f"{300 * 'x'}.csv")
+    for file in map(tmp_path.joinpath, names):
+        check_file(file, replaces=True)
         with pytest.raises(UsageError, match="cannot write"):
             write_table(SMALL, file)
-    assert [file.name for file in tmp_path.iterdir()] == ["folder.csv"]
+    check_file(tmp_path / names[-1])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder.csv"]
 
 
 def test_the_end_of_a_name_says_what_is_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from qiskit.circuit import Parameter, QuantumCircuit
 import qorch
 from qorch.errors import BudgetError, ConfigError, MoneyError, UnknownPriceError
 from qorch.model.job import Payload, RawResult
+from qorch.model.ledger import LedgerBalance
 from qorch.model.money import Money
+from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 from qorch.planning.pricing import Cost
 from qorch.ports.clock import WallClock
 from qorch.run.resources import Progress
+from qorch.run.totals import total_money
+from qorch.testing.conformance.store_records import make_run
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
 
@@ -313,3 +318,18 @@ def test_a_wrong_configuration_file_stops_a_run(
     monkeypatch.setenv("QORCH_CONFIG", str(tmp_path / "config.toml"))
     with pytest.raises(ConfigError, match=r"config\.toml, line 7: shot is -1"):
         start(store, FakeBackend())
+
+
+@pytest.mark.parametrize(
+    ("currencies", "spent"), [((), Money("USD", 0)), (("USD",), Money("USD", 7)), (("USD", "EUR"), None)]
+)
+def test_the_money_of_a_run_at_work(currencies: tuple[str, ...], spent: Money | None) -> None:
+    """Nothing booked is nothing spent, in the card's currency; amounts in several currencies are no sum, and not 0."""
+    run = replace(make_run("r"), charges=True)
+    today = run.created_at.date()
+    balances = [LedgerBalance(run.run_id, run.name, run.backend, "", today, each, 0, 7) for each in currencies]
+    card = PriceCard(
+        backends=(run.backend,), currency="USD", certainty=Certainty.PUBLISHED, source="a test", date=None,
+        prices=UnitPrices(shot=Decimal("0.01")),
+    )  # fmt: skip
+    assert total_money(run, balances, card=card).spent == spent

@@ -39,7 +39,7 @@ class BookReading(Reading):
         """See Books."""
         found = LEDGER.c.entry >= _LOWEST if after is None else LEDGER.c.entry > after
         with self._reading() as connection, _any_text(connection):
-            rows = connection.execute(select_entries().where(found).order_by(LEDGER.c.entry).limit(limit)).all()
+            rows = connection.execute(select_entries().where(found).limit(limit)).all()
         return as_ledger_rows(rows)
 
     def ledger_anchor(self) -> LedgerAnchor:

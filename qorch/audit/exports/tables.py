@@ -3,7 +3,9 @@
 import csv
 import datetime
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -41,7 +43,7 @@ def check_file(file: Path, *, suffixes: Sequence[str] = SUFFIXES, replaces: bool
     """Raise UsageError for a file of another kind, or one that is there already and must not be replaced."""
     if file.suffix.lower() not in suffixes:
         raise UsageError(f"'{file}' ends in none of {', '.join(suffixes)}; the end of the name says what is written")
-    if file.exists() and not replaces:
+    if os.path.exists(file) and not replaces:  # noqa: PTH110 (Path.exists raises for a name that is too long)
         raise UsageError(f"{file} is there already; choose another name, or replace it with --force")
 
 
@@ -60,7 +62,9 @@ def write_table(table: Table, file: Path, *, head: Mapping[str, object] | None =
     except OSError as error:
         raise UsageError(f"cannot write {file} ({error.strerror or error}); choose another file") from error
     finally:
-        part.unlink(missing_ok=True)
+        # Where no file can be, none can be deleted either.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def format_time(moment: datetime.datetime) -> str:
