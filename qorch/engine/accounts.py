@@ -128,7 +128,11 @@ class Accounts:
         return Closing(
             news,
             {job_id: balance for job_id, balance in found.items() if balance is not None and job_id in news},
-            {job_id: self._take_expected(job_id, news[job_id]) for job_id in news if job_id in self._expected},
+            {
+                job_id: expected
+                for job_id, told in news.items()
+                if (expected := self._take_expected(job_id, told)) is not None
+            },
         )
 
     def close(self, closing: Closing, stored: Mapping[str, Sequence[LedgerRecord]]) -> list[LedgerRecord]:
@@ -161,12 +165,12 @@ class Accounts:
         attempt = template.attempt if news.job is None else news.job.attempts
         return _make_entries(template, moves, attempt=attempt, at=self.clock.now())
 
-    def _take_expected(self, job_id: str, news: _News) -> int:
+    def _take_expected(self, job_id: str, news: _News) -> int | None:
         """What a job was expected to cost, which is kept as long as its usage may still be told."""
-        expected = self._expected[job_id]
-        if not news.was_accepted or (news.usage is not None and news.usage.is_final and not news.is_open):
-            self._expected.pop(job_id, None)
-        return expected
+        is_last = news.usage is not None and news.usage.is_final and not news.is_open
+        if is_last or not news.was_accepted:
+            return self._expected.pop(job_id, None)
+        return self._expected.get(job_id)
 
     def _charge(self, balance: JobBalance, news: _News, *, expected: int | None) -> list[tuple[int, str]]:
         """What the job costs, in micro-units, and why; empty if that is not known yet, or known already."""
