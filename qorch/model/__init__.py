@@ -5,7 +5,8 @@ and an ``observable`` it is a ``pub``. The planner makes blocks of rows of it (`
 ``executions`` money counts, which travel as a ``job`` and come back as ``counts`` or values, once ``verification`` let
 them pass; from ``frequencies`` and standard errors they become a ``result``. A backend that estimates values itself is
 asked for ``pauli_sums``. ``identity`` has the keys of rows and submissions, ``label`` what a provider keeps with a
-job, ``usage`` what it reports that the job was charged for, ``timing`` spans, ``money`` amounts, ``ledger`` how they
-are reserved and spent, ``prices`` what a unit costs. ``arrays``, ``whole``, ``kinds``, ``text`` and ``toml`` check
-what users and servers give; ``backend_name`` takes the names of backends apart.
+job, ``usage`` what it reports that the job was charged for, ``timing`` spans, ``exchange_times`` when a request left
+and its answer came, ``clock_offset`` by how much a server's clock differs, ``money`` amounts, ``ledger`` how they are
+reserved and spent, ``prices`` what a unit costs. ``arrays``, ``whole``, ``kinds``, ``text`` and ``toml`` check what
+users and servers give; ``backend_name`` takes the names of backends apart.
 """

@@ -15,14 +15,16 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from qorch.model.exchange_times import ExchangeTimes
 from qorch.ports.clock import Clock
+from qorch.ports.exchange_log import note_exchange
 from qorch_providers.http.auth import AuthHeaders, Outgoing
 from qorch_providers.http.body import Body
 from qorch_providers.http.content import Content
 from qorch_providers.http.errors import AnswerLostError, RequestUnsentError
-from qorch_providers.http.marks import CURRENT, Exchange, MarkedRequest, Marks
+from qorch_providers.http.marks import CURRENT, Exchange, MarkedRequest
 from qorch_providers.http.origins import Origin
-from qorch_providers.http.response import HttpResponse
+from qorch_providers.http.response import DateReader, HttpResponse
 from qorch_providers.http.safety import mask
 
 # Shorter than servers usually keep idle connections: a POST on one that the server just closes has no known outcome.
@@ -52,6 +54,7 @@ class Connections:
         self._has_connected = False
         self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
         self._transport: AiohttpTransport | None = None
+        self._dates = DateReader()
 
     def prepare(self, method: str, url: str, content: Content | None) -> Outgoing:
         """The request as it will be sent, without its credentials."""
@@ -73,7 +76,9 @@ class Connections:
         finally:
             await response.aclose()
         done_ns = self._clock.monotonic_ns()
-        marks = Marks(begun_ns, exchange.connected_ns, sent_ns, first_byte_ns, done_ns)
+        server_at = self._dates.read(response.headers.get("date", ""))
+        marks = ExchangeTimes(begun_ns, exchange.connected_ns, sent_ns, first_byte_ns, done_ns, server_at)
+        note_exchange(marks)
         # Answers are stored and quoted in messages, and a server may echo a secret.
         headers = {name: mask(value, echoes) for name, value in response.headers.items()}
         for secret in echoes:

@@ -23,6 +23,7 @@ from qorch.errors import (
     JobMissingError,
     UnknownOutcomeError,
 )
+from qorch.model.clock_offset import ServerClock
 from qorch.model.job import JobResult, JobState, JobStatus, RawResult, RemoteState
 from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
@@ -55,9 +56,11 @@ class Delivery:
         usage: UsageWatch,
         retrier: Retrier,
         clock: Clock,
+        server_clock: ServerClock,
         fetches: int,
     ) -> None:
-        """``fetches``: how often an answer is fetched that fails verification."""
+        """``fetches``: how often an answer is fetched that fails verification. ``server_clock``: the provider's."""
+        self._server_clock = server_clock
         self._holds_unreadable = backend.capabilities.charges
         self._backend = backend
         self._journal = journal
@@ -92,7 +95,13 @@ class Delivery:
             status, seen = await self._wait(record)
             answer.fetched_from_ns = self._clock.monotonic_ns()
             if accepted is not None:
-                spans = split_wait(status, seen, acceptance=accepted, over_ns=answer.fetched_from_ns)
+                spans = split_wait(
+                    status,
+                    seen,
+                    acceptance=accepted,
+                    over_ns=answer.fetched_from_ns,
+                    server=self._server_clock.offset,
+                )
                 self._recorder.add_spans(spans, record.position, record.job_id)
             if status.key not in (None, attempt.key):
                 record = record.moved(record.state, at=record.changed_at, provider_id=None)
