@@ -11,6 +11,7 @@
     │   ├── MoneyError          an amount of money that is not one
     │   ├── UnknownNameError    no such backend, workload, run or gradient
     │   ├── ConfigError         the configuration file, or a price card, is wrong; file and line are named
+    │   ├── InvoiceError        a provider's invoice cannot be read; file and line are named
     │   ├── UnknownPriceError   what it costs is not known; say that you accept that
     │   └── MissingPackageError an extra is not installed; the message has the pip line
     ├── BackendError            the backend could not do it
@@ -73,6 +74,10 @@ class UnknownNameError(UsageError):
 
 class ConfigError(UsageError):
     """The configuration file, or a price card, is not as it must be; the message names the file and the line."""
+
+
+class InvoiceError(UsageError):
+    """A provider's invoice is not as it must be; the message names the file and the line."""
 
 
 class UnknownPriceError(UsageError):

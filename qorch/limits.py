@@ -1,11 +1,13 @@
 """Whether a backend can do what is asked of it, before anything is written or sent."""
 
+from collections.abc import Iterable
+
 import numpy.typing as npt
 
-from qorch.errors import ShotsError, UnknownPriceError, UsageError
+from qorch.errors import MoneyError, ShotsError, UnknownPriceError, UsageError
 from qorch.model.arrays import FloatArray, as_numbers
+from qorch.model.budget import Budget
 from qorch.model.kinds import check_kind
-from qorch.model.money import Money
 from qorch.model.prices.book import PriceBook, decide_price
 from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
@@ -43,14 +45,29 @@ def as_cotangents(cotangents: npt.ArrayLike, pub: Pub) -> FloatArray:
     return as_numbers(cotangents, what="cotangents")
 
 
-def check_budget(backend: Backend, budget: Money | None) -> None:
-    """Raise UsageError for a budget on a backend that charges: nothing enforces it yet."""
-    if budget is not None and backend.capabilities.charges:
-        raise UsageError(
-            f"{backend.name} charges, and qorch does not enforce budgets yet: {budget} would hold nothing back."
-            f" Start without a budget (a run that was started with one: --budget none, in Python budget='none');"
-            f" {where_to_limit(backend)}"
-        )
+def check_budgets(backend: Backend, card: PriceCard, budgets: Iterable[Budget]) -> None:
+    """Raise a UsageError for a budget that cannot be kept there, as the price is not known, or has another currency.
+
+    Where nothing costs, every budget is kept.
+    """
+    if card.is_free or not backend.capabilities.charges:
+        return
+    for budget in budgets:
+        if not card.is_known:
+            raise UnknownPriceError(
+                f"the budget {budget} cannot be kept on {backend.name}, which charges, and whose price is not known"
+                f" ({card.source}). Put a card with your prices into the configuration file (`qorch prices` shows where"
+                f" it is), or go on without it: {_drop(budget)}"
+            )
+        if budget.limit.currency != card.currency:
+            raise MoneyError(
+                f"the budget {budget} cannot be kept on {backend.name}, whose prices are in {card.currency}"
+                f" ({card.source}): give the limit in {card.currency}"
+            )
+
+
+def _drop(budget: Budget) -> str:
+    return "--budget none, in Python budget='none'" if budget.run_id else "give the scope another backend="
 
 
 def check_price(backend: Backend, book: PriceBook, *, accepts_unknown: bool) -> PriceCard:
@@ -66,6 +83,6 @@ def check_price(backend: Backend, book: PriceBook, *, accepts_unknown: bool) -> 
 
 
 def where_to_limit(backend: Backend) -> str:
-    """The advice to limit spending at the provider, until qorch itself can."""
+    """The advice to limit spending at the provider, too."""
     console = backend.terms.console if isinstance(backend, RemoteBackend) else ""
     return "see and limit what is spent at the provider" + (f": {console}" if console else "")

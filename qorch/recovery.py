@@ -10,6 +10,7 @@ import numpy as np
 
 from qorch.backends import open_backend
 from qorch.config import Config
+from qorch.engine.accounts import Accounts, give_up
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.parts import make_remote_submitter
@@ -24,6 +25,7 @@ from qorch.engine.run_parts import RunParts
 from qorch.engine.worker import Worker
 from qorch.errors import QorchError, RunBusyError, UsageError
 from qorch.model.job import JobState
+from qorch.model.prices.book import decide_price
 from qorch.model.usage import ReportedUsage, UsageTotals, sum_usage
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
@@ -31,6 +33,7 @@ from qorch.ports.policy import RetryPolicy, RunPolicy
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
 from qorch.ports.records import JobRecord, RunRecord
 from qorch.ports.store import Store
+from qorch.prices import load_prices
 
 MOST_ASKED = 200
 """Asked about together; what came of them is written down before the next."""
@@ -70,7 +73,7 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
             if not isinstance(backend, RemoteBackend):
                 # Jobs of this machine ended with the process that ran them.
                 return _drop_all(store, record, clock=clock)
-            jobs, sessions = await _settle(backend, store, record, clock=clock)
+            jobs, sessions = await _settle(backend, store, record, config=config, clock=clock)
     except RunBusyError:
         problem = "another process works on it, and recovers it itself"
         return RunRecovery(record.run_id, record.backend, problem=problem, is_at_work=True)
@@ -80,14 +83,16 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
 
 
 async def _settle(
-    backend: RemoteBackend, store: Store, record: RunRecord, *, clock: Clock
+    backend: RemoteBackend, store: Store, record: RunRecord, *, config: Config, clock: Clock
 ) -> tuple[Sequence[Recovered], Sequence[ProviderSessionRecord]]:
-    journal = Journal(store, clock=clock, is_durable=True)
+    accounts = _keep_accounts(backend, store, config=config, clock=clock)
+    journal = Journal(store, clock=clock, is_durable=True, accounts=accounts)
     with closing(Worker()) as worker:
         parts = RunParts(
             record.run_id,
             store,
             journal,
+            accounts,
             reservation=Reservation(journal, clock=clock),
             worker=worker,
             recorder=Recorder(clock),
@@ -104,12 +109,18 @@ async def _settle(
             await submitter.close()
 
 
+def _keep_accounts(backend: RemoteBackend, store: Store, *, config: Config, clock: Clock) -> Accounts:
+    """The accounts of work outside of a run, kept as a run keeps its own."""
+    card = decide_price(backend.name, charges=backend.capabilities.charges, book=load_prices(config))
+    return Accounts(card, backend.terms.account, find_entries=store.job_ledger, clock=clock)
+
+
 def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
     jobs = store.open_jobs(record.run_id)
     reason = "it ended with the process that ran it"
     now = clock.now()
     ended = [job.moved(JobState.CANCELLED, at=now, error=reason) for job in jobs]
-    store.write(ended).result()
+    store.write([*ended, *(entry for job in ended for entry in give_up(store.job_ledger(job.job_id), job))]).result()
     return RunRecovery(
         record.run_id, record.backend, tuple(Recovered(job, RecoveryOutcome.NOT_SENT, reason) for job in jobs)
     )
@@ -228,7 +239,8 @@ def _decide(
         job = _find_held(store, job_id)  # as it is now: another process may have settled it before the claim
         known = provider_id or job.provider_id
         decided = job.moved(state, at=clock.now(), provider_id=known, error=error)
-        store.write([decided]).result()
+        entries = give_up(store.job_ledger(job_id), decided) if state is JobState.CANCELLED else []
+        store.write([decided, *entries]).result()
     return decided
 
 
@@ -280,7 +292,9 @@ async def _ask_backend(
         backend = open_backend(name, config=config, clock=clock)
         if isinstance(backend, RemoteBackend):
             try:
-                await _ask(backend, store, find_pending(store, jobs), known, clock=clock)
+                accounts = _keep_accounts(backend, store, config=config, clock=clock)
+                journal = Journal(store, clock=clock, is_durable=True, accounts=accounts)
+                await _ask(backend, journal, find_pending(store, jobs), known, clock=clock)
             finally:
                 await backend.close()
     except QorchError as error:
@@ -290,7 +304,7 @@ async def _ask_backend(
 
 async def _ask(
     backend: RemoteBackend,
-    store: Store,
+    journal: Journal,
     pending: Sequence[PendingUsage],
     known: dict[str, ReportedUsage | None],
     *,
@@ -303,5 +317,5 @@ async def _ask(
         chunk = pending[start : start + MOST_ASKED]
         found = await retrier.repeat(lambda items=chunk: ask_usage(backend, items, polls=polls))  # type: ignore[misc]
         records = usage_records(chunk, found)
-        await asyncio.wrap_future(store.write(records))
+        await journal.record(records)
         known.update({record.job_id: record.usage for record in records})

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,13 +17,15 @@ from qorch.config import LATEST, read_config
 from qorch.errors import MissingPackageError, RunError, UnknownNameError, UsageError
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.kinds import check_kind
+from qorch.model.ledger import LedgerBalance
+from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, StepRecord
 from qorch.ports.statistics import RunTotals
 from qorch.ports.store import Runs, Store
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable
-from qorch.run.totals import state_now
+from qorch.run.totals import MoneyTotals, state_now, total_money
 from qorch.stores import database_file, open_store
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class StoredRun:
     record: RunRecord
     totals: RunTotals
     place: str | Store
+    money: MoneyTotals
 
     def __repr__(self) -> str:
         """Its id, state and size."""
@@ -102,6 +106,11 @@ class StoredRun:
     def created_at(self) -> datetime:
         """When it was started, in UTC."""
         return self.record.created_at
+
+    @property
+    def budget(self) -> Money | None:
+        """The most that it may cost, if it has a budget of its own."""
+        return self.record.budget
 
     @property
     def config(self) -> dict[str, Any]:
@@ -198,7 +207,7 @@ def open_run(name_or_id: str, *, db: str | os.PathLike[str] | Store | None = Non
         record = require_record(store, name_or_id)
         if record.state == RunState.DELETED:
             raise UnknownNameError(f"run {record.run_id} was deleted; see `qorch jobs --run {record.run_id}`")
-        return StoredRun(replace(record, state=state_now(store, record)), store.run_totals()[record.run_id], place)
+        return _read_run(store, record, place, totals=store.run_totals(), balances=store.ledger_balances())
 
 
 def runs(*, db: str | os.PathLike[str] | Store | None = None) -> list[StoredRun]:
@@ -213,11 +222,26 @@ def runs(*, db: str | os.PathLike[str] | Store | None = None) -> list[StoredRun]
 def list_runs(store: Store, place: str | Store) -> list[StoredRun]:
     """All runs of an open store, newest first; ``place``: the store, or the file from which they read later."""
     totals = store.run_totals()
+    balances: dict[str, list[LedgerBalance]] = defaultdict(list)
+    for balance in store.ledger_balances():
+        balances[balance.run_id].append(balance)
     return [
-        StoredRun(replace(record, state=state_now(store, record)), totals[record.run_id], place)
+        _read_run(store, record, place, totals=totals, balances=balances[record.run_id])
         for record in store.runs()
         if record.run_id in totals
     ]
+
+
+def _read_run(
+    store: Store,
+    record: RunRecord,
+    place: str | Store,
+    *,
+    totals: Mapping[str, RunTotals],
+    balances: Iterable[LedgerBalance],
+) -> StoredRun:
+    current = replace(record, state=state_now(store, record))
+    return StoredRun(current, totals[record.run_id], place, total_money(record, balances))
 
 
 def require_record(store: Runs, name_or_id: str) -> RunRecord:

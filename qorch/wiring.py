@@ -13,15 +13,18 @@ from typing import Any, Literal
 from qorch.audit.report import make_report
 from qorch.backends import find_backend
 from qorch.config import Config, read_config
+from qorch.config_file import read_config_file
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import UsageError
-from qorch.limits import check_budget, check_price
+from qorch.limits import check_budgets, check_price
+from qorch.model.budget import NO_BUDGET, Budget
 from qorch.model.kinds import as_whole
 from qorch.model.money import Money, parse_money
 from qorch.model.prices.card import PriceCard
 from qorch.model.timing import Phase
-from qorch.ports.backend import Backend, RemoteBackend, SlowStarter
+from qorch.planning.budgets import Buyer, RunBudgets, applied_budgets
+from qorch.ports.backend import Backend, RemoteBackend, SlowStarter, account_of
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
@@ -36,8 +39,6 @@ from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
 from qorch.stores import open_store
 
-NO_BUDGET = "none"
-"""In place of an amount: a run that was started with a budget goes on without one."""
 _log = logging.getLogger("qorch")
 
 
@@ -62,8 +63,9 @@ def start_run(
 ) -> Run:
     """Start a training run, or with ``resume`` continue the newest run of that name (or id) if there is one.
 
-    ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: an amount such as ``"25 USD"``;
-    nothing enforces it yet, so a backend that charges refuses it, and ``"none"`` resumes a run there that has one.
+    ``backend``: a name such as ``"local"`` (see ``qorch backends``). ``budget``: the most that the run may cost, such
+    as ``"25 USD"``: a call that may cost more than is left raises BudgetError, and nothing of it is sent. Another
+    amount replaces that of a run that is resumed, ``"none"`` drops it; budgets of the configuration file apply, too.
     ``cache``: ``resume``, ``reuse``, ``top_up`` or ``off``. ``seed``: of every random number of the backend; drawn
     and recorded if it is None. ``shots``: of pubs that do not say, None for exact. ``db``: URL or path of the
     database. ``rebuy``: go on if paid positions have changed. ``allow_changes``: what may differ from what the run
@@ -88,10 +90,10 @@ def start_run(
         seed=None if seed is None else as_whole(seed, "seed"),
         policy=RunPolicy(
             cache=as_cache_policy(cache),
-            budget=_as_budget(budget),
             rebuy=rebuy,
             keep_free_bytes=config.keep_free_bytes,
         ),
+        budget=_as_budget(budget),
         drops_budget=isinstance(budget, str) and budget == NO_BUDGET,
         default_shots=as_default_shots(shots),
         workload=workload,
@@ -120,14 +122,15 @@ def start_run(
 class _Start:
     """The checked arguments of ``start_run`` that decide what the run's record says.
 
-    ``drops_budget``: a run that was started with a budget goes on without it. ``settings``: JSON text. ``allowed``:
-    the settings that may differ from those that the run was started with. ``accepts_unknown_price``: it may start
-    without a known price.
+    ``budget``: None leaves a run that is resumed the budget that it has, unless ``drops_budget``. ``settings``: JSON
+    text. ``allowed``: the settings that may differ from those that the run was started with.
+    ``accepts_unknown_price``: it may start without a known price.
     """
 
     name: str
     seed: int | None
     policy: RunPolicy
+    budget: Money | None
     drops_budget: bool
     default_shots: int | None
     workload: str | None
@@ -156,6 +159,7 @@ def _open_run(
         store = _enter_store(stack, db, clock=clock)
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
+        budgets = _apply_budgets(record, device, card, config=config)
         portal = stack.enter_context(closing(Portal()))
         run = Run(
             Resources(
@@ -175,6 +179,7 @@ def _open_run(
                 release=release.close,
                 meanwhile=_watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
                 card=card,
+                budgets=budgets,
             )
         )
         # From here on the run owns what was opened; before, any error closes it again.
@@ -187,15 +192,24 @@ def _find_device(
 ) -> tuple[Backend, PriceCard]:
     """The backend and its prices; its slow starts are measured.
 
-    It is refused if it cannot keep the budget, or if its price is not known and that was not accepted.
+    It is refused if a budget cannot be kept there, or if its price is not known and that was not accepted.
     """
     book = load_prices(config)
     device = find_backend(backend, config=config, clock=clock)
-    check_budget(device, start.policy.budget)
     card = check_price(device, book, accepts_unknown=start.accepts_unknown_price)
+    check_budgets(device, card, [] if start.budget is None else [Budget(limit=start.budget, run_id=start.name)])
     if isinstance(device, SlowStarter):
         recorder.watch(device.take_slow_starts)
     return device, card
+
+
+def _apply_budgets(record: RunRecord, device: Backend, card: PriceCard, *, config: Config) -> RunBudgets:
+    """The run's own budget, and those of the file that cover it. Raises UsageError if one cannot be kept."""
+    scopes = read_config_file(config.file, must_exist=config.is_file_named).budgets
+    buyer = Buyer(record.run_id, record.name, record.backend, account_of(device), record.workload)
+    budgets = applied_budgets(record.budget, scopes, buyer)
+    check_budgets(device, card, budgets.budgets)
+    return budgets
 
 
 def _claim_record(
@@ -296,24 +310,20 @@ def _begin_session(
 
 
 def _as_budget(budget: str | Money | None) -> Money | None:
-    if budget is None or isinstance(budget, Money):
-        return budget
+    if budget is None:
+        return None
+    if isinstance(budget, Money):
+        return parse_money(str(budget))
     if isinstance(budget, str) and budget == NO_BUDGET:
         return None
     return parse_money(budget if isinstance(budget, str) else repr(budget))
 
 
-def _without_budget(record: RunRecord, device: Backend, *, drops_budget: bool) -> RunRecord:
-    """The record without the run's budget, if ``drops_budget``.
-
-    Raises UsageError if the run keeps a budget on a backend that charges.
-    """
-    if record.budget_micros is None:
-        return record
-    if drops_budget:
-        return replace(record, budget_micros=None, currency=None)
-    check_budget(device, Money(record.currency or "USD", record.budget_micros))
-    return record
+def _with_budget(record: RunRecord, start: _Start) -> RunRecord:
+    """The record of a run that goes on, with the budget that it is given now."""
+    if start.budget is not None:
+        return replace(record, budget_micros=start.budget.micros, currency=start.budget.currency)
+    return replace(record, budget_micros=None, currency=None) if start.drops_budget else record
 
 
 def _encode(settings: dict[str, Any] | None) -> str:
@@ -324,7 +334,7 @@ def _encode(settings: dict[str, Any] | None) -> str:
 
 
 def _new_record(device: Backend, start: _Start, clock: Clock) -> RunRecord:
-    now, budget = clock.now(), start.policy.budget
+    now, budget = clock.now(), start.budget
     return RunRecord(
         run_id=f"{start.name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         name=start.name,
@@ -344,7 +354,7 @@ def _new_record(device: Backend, start: _Start, clock: Clock) -> RunRecord:
 
 def _continued(found: RunRecord, device: Backend, start: _Start) -> RunRecord:
     """The record of a run that goes on. Raises UsageError if it was cancelled, or would become another run."""
-    record = _without_budget(found, device, drops_budget=start.drops_budget)
+    record = _with_budget(found, start)
     seed = start.seed
     if record.state == RunState.CANCELLED:
         raise UsageError(f"run {record.run_id} was cancelled, which is for good; start a new one, without resume")

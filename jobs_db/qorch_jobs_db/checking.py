@@ -5,6 +5,8 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Table, select
 
 from qorch.errors import StoreCorruptError
+from qorch.model.ledger_check import ChainCheck
+from qorch.ports.books import Books
 from qorch_jobs_db.decoding import SqlRow, decode_block, decode_checkpoint, decode_job_plan, decode_raw_result
 from qorch_jobs_db.schema import CHECKPOINTS, JOB_PLANS, RAW_RESULTS, ROW_BLOCKS
 
@@ -24,6 +26,21 @@ def find_damage(connection: Connection) -> list[str]:
     for sealed, decode in _SEALED:
         findings += _damaged(connection, sealed, decode)
     return findings + _damaged_checkpoints(connection)
+
+
+def find_broken_chain(store: Books, store_id: str) -> list[str]:
+    """A sentence for each finding in the ledger's chain: see `qorch audit verify`, which also compares balances."""
+    check = ChainCheck(store_id)
+    after: int | None = None
+    # First: of entries that are written meanwhile, those above it are left out.
+    try:
+        anchor = store.ledger_anchor()
+    except StoreCorruptError as error:
+        return [str(error)]
+    while rows := store.ledger_rows(after=after):
+        check.add(row for row in rows if row.number <= anchor.count)
+        after = rows[-1].number
+    return [found.text for found in check.finish(anchor)]
 
 
 def _damaged(connection: Connection, table: Table, decode: Callable[[SqlRow], object]) -> list[str]:

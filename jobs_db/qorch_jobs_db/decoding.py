@@ -13,7 +13,8 @@ from sqlalchemy import Row
 from qorch.model.arrays import ByteArray, UIntArray, freeze
 from qorch.model.identity import KEY_BYTES, Position
 from qorch.model.job import JobState, QueuePlace
-from qorch.model.ledger import EntryKind, LedgerRecord
+from qorch.model.ledger import LedgerRecord
+from qorch.model.ledger_chain import FIELDS, LedgerRow, decode_row
 from qorch.model.measurement import BlockResult
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span, TimeSource
@@ -139,9 +140,9 @@ def decode_span(row: SqlRow) -> SpanRecord:
 
 
 def decode_entry(row: SqlRow) -> LedgerRecord:
-    """A row of ledger."""
-    recorded_at = parse_time(row.recorded_at)
-    return LedgerRecord(row.run_id, row.job_id, EntryKind(row.kind), row.currency, row.micros, recorded_at)
+    """A row of ledger. Raises StoreCorruptError for values that no entry has."""
+    fields = tuple(getattr(row, name) for name in FIELDS)
+    return decode_row(LedgerRow(row.entry, fields, row.previous, row.digest)).record
 
 
 def decode_provider_session(row: SqlRow) -> ProviderSessionRecord:

@@ -14,6 +14,7 @@ import numpy as np
 from qorch.errors import StoreError, UsageError
 from qorch.model.job import OVER_STATES, QueuePlace
 from qorch.model.ledger import LedgerRecord
+from qorch.model.ledger_chain import entry_fields
 from qorch.model.usage import ReportedUsage
 from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
@@ -287,17 +288,6 @@ def _encode_checkpoint(record: CheckpointRecord) -> Parameters:
     )
 
 
-def _encode_entry(record: LedgerRecord) -> Parameters:
-    return (
-        record.run_id,
-        record.job_id,
-        record.kind,
-        record.currency,
-        record.micros,
-        time_text(record.recorded_at),
-    )
-
-
 def _encode_provider_session(record: ProviderSessionRecord) -> Parameters:
     plan = record.plan
     return (
@@ -326,7 +316,7 @@ _ENCODERS: Mapping[type, tuple[str, Callable[[Any], Parameters]]] = {
     RawRecord: ("raw_results", _encode_answer),
     SpanRecord: ("spans", _encode_span),
     CheckpointRecord: ("checkpoints", _encode_checkpoint),
-    LedgerRecord: ("ledger", _encode_entry),
+    LedgerRecord: ("ledger", entry_fields),
     ProviderSessionRecord: ("provider_sessions", _encode_provider_session),
 }
 

@@ -10,11 +10,13 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from qorch.errors import StoreCorruptError, StoreTooNewError, StoreUnavailableError
+from qorch.model.ledger_chain import empty_head
 from qorch.ports.clock import Clock
 from qorch_jobs_db.encoding import time_text
-from qorch_jobs_db.schema import ALEMBIC_VERSION, META, METADATA
+from qorch_jobs_db.schema import ALEMBIC_VERSION, LEDGER_ANCHOR, META, METADATA
 from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.sqlite import choose_journal, write_engine
+from qorch_jobs_db.triggers import create_triggers
 from qorch_jobs_db.views import create_views
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -99,12 +101,15 @@ def _revision(connection: Connection, *, path: Path, clock: Clock, scripts: Path
 
 
 def create_schema(connection: Connection, *, clock: Clock, revision: str) -> None:
-    """All tables and views of a fresh database, stamped as Alembic would: its import takes half a second."""
+    """All tables, views and triggers of a fresh database, stamped as Alembic would: its import takes half a second."""
     METADATA.create_all(connection)
     create_views(connection)
+    create_triggers(connection)
     connection.execute(ALEMBIC_VERSION.insert(), {"version_num": revision})
-    values = {"store_id": secrets.token_hex(16), "created_at": time_text(clock.now())}
+    store_id = secrets.token_hex(16)
+    values = {"store_id": store_id, "created_at": time_text(clock.now())}
     connection.execute(META.insert(), [{"name": name, "value": value} for name, value in values.items()])
+    connection.execute(LEDGER_ANCHOR.insert(), {"entries": 0, "head": empty_head(store_id)})
 
 
 def _store_id(connection: Connection, path: Path) -> str:

@@ -298,12 +298,45 @@ CHECKPOINTS = Table(
 LEDGER = Table(
     "ledger",
     METADATA,
+    # The writer gives the number: it counts from 1 without a gap.
     _serial("entry"),
     _run(),
     Column("job_id", Text, ForeignKey("jobs.job_id")),
     Column("kind", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("micros", BigInteger, nullable=False),
     Column("recorded_at", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("day", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("executions", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("digest", Text, nullable=False),
     Index("ix_ledger_run", "run_id"),
+    Index("ix_ledger_job", "job_id"),
+)
+
+# One row: how many entries there are, and the digest of the last.
+LEDGER_ANCHOR = Table(
+    "ledger_anchor",
+    METADATA,
+    Column("entries", BigInteger, nullable=False),
+    Column("head", Text, nullable=False),
+)
+
+# Sums over the ledger, so that a reservation reads no entries. By day, as it reads those since a day.
+LEDGER_BALANCES = Table(
+    "ledger_balances",
+    METADATA,
+    Column("day", Text, primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("reserved_micros", BigInteger, nullable=False),
+    Column("spent_micros", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -1,5 +1,6 @@
 """The SQL of writing: upserts for what moves, inserts for what only grows; each compiled to text once."""
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,8 +22,11 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
+from qorch.model.ledger import LedgerBalance
+from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, ReleasedRows, RunMove, StopRequest
+from qorch_jobs_db.chain import continue_chain, decode_balances, read_anchor, select_balances, sum_entries
 from qorch_jobs_db.encoding import (
     QUEUE_MOVES,
     USAGES,
@@ -39,6 +43,8 @@ from qorch_jobs_db.schema import (
     JOB_PLANS,
     JOBS,
     LEDGER,
+    LEDGER_ANCHOR,
+    LEDGER_BALANCES,
     METRICS,
     PROVIDER_SESSIONS,
     RAW_RESULTS,
@@ -86,6 +92,11 @@ class Texts:
     put_state: str
     drop_state: str
     add_results: str
+    add_entry: str
+    read_anchor: str
+    move_anchor: str
+    add_balance: str
+    read_balances: str
 
 
 def compile_texts(dialect: Dialect) -> Texts:
@@ -107,7 +118,6 @@ def compile_texts(dialect: Dialect) -> Texts:
             "row_blocks": make.insert(ROW_BLOCKS),
             "spans": make.insert(SPANS),
             "checkpoints": make.insert(CHECKPOINTS),
-            "ledger": make.insert(LEDGER),
             "provider_sessions": make.upsert(PROVIDER_SESSIONS, "key"),
         },
         # A request to stop stays, even if the process that works on the run writes its record at that moment.
@@ -122,6 +132,11 @@ def compile_texts(dialect: Dialect) -> Texts:
         put_state=make.upsert(SHARED_STATES, "name"),
         drop_state=make.text(delete(SHARED_STATES).where(named)),
         add_results=make.add(STORED_RESULTS, "run_id"),
+        add_entry=make.insert_numbered(LEDGER),
+        read_anchor=make.text(select(LEDGER_ANCHOR)),
+        move_anchor=make.text(update(LEDGER_ANCHOR).values({name: bindparam(name) for name in ("entries", "head")})),
+        add_balance=make.add(LEDGER_BALANCES, "day", "run_id", "account", "currency"),
+        read_balances=make.text(select_balances(bindparam("since"))),
     )
 
 
@@ -140,6 +155,12 @@ class _Maker:
     def insert(self, table: Table) -> str:
         """Insert; a conflict is an error."""
         return self.text(self._insert(table))
+
+    def insert_numbered(self, table: Table) -> str:
+        """Insert with a serial number that the caller gives."""
+        return self.text(
+            self._module.insert(table).values({name: bindparam(name) for name in table.columns.keys()})  # noqa: SIM118
+        )
 
     def insert_missing(self, table: Table, *identity: str) -> str:
         """Insert, or leave what is there."""
@@ -200,25 +221,41 @@ def apply_changes(link: Link, changes: Changes) -> None:
     """Write everything, parents first. Raises StoreError for a missing run."""
     cursor, texts = link.cursor, link.texts
     for change in changes.runs:
-        if isinstance(change, RunMove):
-            values = {"state": change.state} | ({} if change.summary is None else {"summary": change.summary})
-            _change_run(link.connection, change.run_id, values)
-        elif isinstance(change, StopRequest):
-            _change_run(link.connection, change.run_id, {"stop_asked_at": time_or_none(change.asked_at)})
-        else:
-            cursor.execute(texts.put_run, change)
+        _apply_run(link, change)
     for table, text in texts.rows.items():
         rows = changes.rows.get(table)
         if rows:
             cursor.executemany(text, rows)
             if table in _AFTER:
                 _AFTER[table](link, rows)
+    if entries := changes.rows.get(LEDGER.name):
+        _append_entries(link, entries)
     for run_id in {row[0] for row in changes.rows.get("checkpoints", ())}:
         link.connection.execute(_TRIM_CHECKPOINTS, {"trimmed_run": run_id})
     if changes.plans:
         _apply_plans(link, changes)
     for released in changes.released:
         _release(link, released)
+
+
+def _apply_run(link: Link, change: Parameters | RunMove | StopRequest) -> None:
+    if isinstance(change, RunMove):
+        values = {"state": change.state} | ({} if change.summary is None else {"summary": change.summary})
+        _change_run(link.connection, change.run_id, values)
+    elif isinstance(change, StopRequest):
+        _change_run(link.connection, change.run_id, {"stop_asked_at": time_or_none(change.asked_at)})
+    else:
+        link.cursor.execute(link.texts.put_run, change)
+
+
+def _append_entries(link: Link, entries: Sequence[Parameters]) -> None:
+    """Continue the chain, and move its anchor and the balances along. Raises StoreCorruptError without an anchor."""
+    cursor, texts = link.cursor, link.texts
+    cursor.execute(texts.read_anchor)
+    made = continue_chain(read_anchor(cursor.fetchall()), entries)
+    cursor.executemany(texts.add_entry, made.rows)
+    cursor.execute(texts.move_anchor, (made.anchor.count, made.anchor.head))
+    cursor.executemany(texts.add_balance, sum_entries(entries))
 
 
 def _change_run(connection: Connection, run_id: str, values: Mapping[str, str | None]) -> None:
@@ -284,6 +321,22 @@ def change_state(link: Link, name: str, change: Callable[[bytes | None, int], Ch
     elif made.state != before:
         cursor.execute(texts.put_state, (name, made.state, stamp))
     return made.value
+
+
+def reserve(link: Link, check: Callable[[Sequence[LedgerBalance]], Granted[_T]], since: dt.date) -> _T:
+    """Give ``check`` the balances since a day, and write what it grants.
+
+    Raises ChangeError if ``check`` raises, or a record cannot be encoded.
+    """
+    link.cursor.execute(link.texts.read_balances, (since.isoformat(),))
+    balances = decode_balances(link.cursor.fetchall())
+    try:
+        granted = check(balances)
+        changes = encode(granted.writes, stamp=time_text(link.clock.now()))
+    except Exception as error:
+        raise ChangeError from error
+    apply_changes(link, changes)
+    return granted.value
 
 
 def _add_results(link: Link, rows: Sequence[Parameters]) -> None:

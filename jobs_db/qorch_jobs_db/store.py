@@ -11,22 +11,25 @@ from typing import TypeVar
 
 from qorch.errors import StoreError
 from qorch.model.arrays import ByteArray
+from qorch.model.ledger import LedgerBalance
+from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.records import Change, RunHolder, Write
 from qorch.ports.statistics import CacheStatistics, StoreRoom, Trimmed
-from qorch_jobs_db.checking import find_damage
+from qorch_jobs_db.checking import find_broken_chain, find_damage
 from qorch_jobs_db.deletion import drop_run
 from qorch_jobs_db.encoding import time_text
 from qorch_jobs_db.locks import Locks
 from qorch_jobs_db.opening import prepare_database
 from qorch_jobs_db.pruning import prune_piece
 from qorch_jobs_db.reading.blocks import BlockReading
+from qorch_jobs_db.reading.books import BookReading
 from qorch_jobs_db.reading.jobs import JobReading
 from qorch_jobs_db.reading.runs import RunReading
 from qorch_jobs_db.room import empty_log, file_bytes, measure, shrink_piece, trim_or_shrink
 from qorch_jobs_db.sql_errors import store_error
 from qorch_jobs_db.sqlite import BUSY_SECONDS, LogWatch, create_file, database_path, write_engine
-from qorch_jobs_db.statements import Link, change_state, claim_rows
+from qorch_jobs_db.statements import Link, change_state, claim_rows, reserve
 from qorch_jobs_db.totals import total_results
 from qorch_jobs_db.writer import Writer
 
@@ -52,7 +55,7 @@ def open_store(url: str, *, clock: Clock) -> "SqlStore":
     return SqlStore(path, store_id=store_id, locks=locks, clock=clock)
 
 
-class SqlStore(RunReading, JobReading, BlockReading):
+class SqlStore(RunReading, JobReading, BookReading, BlockReading):
     """``qorch.ports.Store`` on one SQLite file; opened by ``open_store``.
 
     A call that the database refuses (it names a run or job that is not stored) fails alone; a full disk or an
@@ -93,6 +96,13 @@ class SqlStore(RunReading, JobReading, BlockReading):
         """See Store; ``change`` is called in the writer's thread, and the time is the machine's monotonic clock."""
         self._check_process()
         return self._writer.run(lambda link: change_state(link, name, change))
+
+    def reserve(
+        self, check: Callable[[Sequence[LedgerBalance]], Granted[_R]], *, since: dt.date = dt.date.min
+    ) -> "Future[_R]":
+        """See Store; ``check`` is called in the writer's thread."""
+        self._check_process()
+        return self._writer.run(lambda link: reserve(link, check, since))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""
@@ -165,9 +175,10 @@ class SqlStore(RunReading, JobReading, BlockReading):
             drop_run(self._sweep_engine, run_id, keep_books=keep_books)
 
     def check(self) -> list[str]:
-        """A sentence for each finding of SQLite's own check, the foreign keys and the checksums."""
+        """A sentence for each finding of SQLite's own check, the foreign keys, the checksums and the ledger's chain."""
         with self._reading() as connection:
-            return find_damage(connection)
+            found = find_damage(connection)
+        return found + find_broken_chain(self, self._store_id)
 
     def close(self) -> None:
         """See Store; in a forked child it does nothing."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, inspect
 from qorch.errors import StoreError, StoreFullError
 from qorch_jobs_db.room import file_bytes
 from qorch_jobs_db.sql_errors import store_error
+from qorch_jobs_db.triggers import create_triggers, drop_triggers
 from qorch_jobs_db.views import create_views, drop_views
 
 LARGE_BYTES = 100_000_000
@@ -78,17 +79,19 @@ def back_up(path: Path, *, target: Path) -> None:
 
 
 def migrate(connection: Connection, *, scripts: Path, revision: str = "head") -> None:
-    """Run the migrations on a connection within its transaction, and make the views anew.
+    """Run the migrations on a connection within its transaction, and make views and triggers anew.
 
     Foreign keys must be off on the connection (a table that is rebuilt is dropped for a moment); they are
     checked at the end. Raises StoreError if one is broken.
     """
+    drop_triggers(connection)
     drop_views(connection, names=inspect(connection).get_view_names())
     config = Config()
     config.set_main_option("script_location", str(scripts))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
     create_views(connection)
+    create_triggers(connection)
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
     if broken:
         raise StoreError(f"{len(broken)} rows of {broken[0][0]} would lose what they belong to")

@@ -102,6 +102,11 @@ VIEWS = {
         SELECT run_id, currency, kind, COUNT(*) AS entries, SUM(micros) AS micros
         FROM ledger GROUP BY run_id, currency, kind
     """,
+    "balance_overview": """
+        SELECT b.run_id, r.name AS run_name, r.backend, b.account, b.day, b.currency,
+            b.reserved_micros, b.spent_micros
+        FROM ledger_balances b JOIN runs r ON r.run_id = b.run_id
+    """,
 }
 
 

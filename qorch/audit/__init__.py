@@ -1,1 +1,1 @@
-"""Reports and plots of stored runs: where the time and the money went."""
+"""Reports and plots of stored runs: where the time and the money went; and the ledger against providers' invoices."""

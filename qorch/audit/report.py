@@ -10,12 +10,15 @@ import numpy as np
 
 from qorch.audit.phases import label_of
 from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
+from qorch.audit.verification import anchor_json, anchor_lines, read_anchor
 from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
+from qorch.model.ledger import LedgerAnchor
 from qorch.model.money import Money
 from qorch.model.text import format_count, printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.model.usage import UsageTotals
+from qorch.ports.books import Books
 from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
 from qorch.ports.store import RunHistory, Runs, SharedState
 from qorch.run.totals import count_executions, newest_metrics, state_now, total_usage
@@ -24,7 +27,7 @@ ASK_AGAIN = " (`qorch recover` asks again)"
 """What is said of usage that is pending."""
 
 
-class ReportSource(RunHistory, SharedState, Protocol):
+class ReportSource(RunHistory, Books, SharedState, Protocol):
     """What a report is read from."""
 
 
@@ -81,7 +84,7 @@ class Report(CountsExecutions):
     ``spend`` is None if a price is unknown. The phases sum to ``wall_seconds``. ``executions``: of jobs that
     were done; ``executions_open``: of jobs that may be at a provider, and may be billed. ``jobs``: those that were
     sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such. ``usage``: what the
-    provider reports that they were charged for.
+    provider reports that they were charged for. ``anchor``: of the database's whole ledger; None if it cannot be read.
     """
 
     run: RunRecord
@@ -101,6 +104,7 @@ class Report(CountsExecutions):
     step_seconds: Percentiles | None
     summary: dict[str, Any]
     usage: UsageTotals
+    anchor: LedgerAnchor | None = None
 
     def __repr__(self) -> str:
         """The run's id, its state and its size; ``str()`` is the whole text."""
@@ -138,6 +142,7 @@ class Report(CountsExecutions):
             "wall_seconds": self.wall_seconds,
             "spend": None if self.spend is None else self.spend.to_json(),
             "usage": self.usage.to_json(),
+            "ledger": anchor_json(self.anchor),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
             "latency": [vars(part) for part in self.latency],
@@ -186,6 +191,7 @@ def make_report(store: ReportSource, name_or_id: str) -> Report:
         step_seconds=_step_seconds(spans),
         summary=summary,
         usage=total_usage(run, jobs),
+        anchor=read_anchor(store),
     )
 
 
@@ -282,6 +288,7 @@ def _head(report: Report) -> list[str]:
     ]
     if str(report.usage):
         lines.append(f"  charged for: {report.usage}{ASK_AGAIN if report.usage.n_pending else ''}")
+    lines += anchor_lines(report.anchor)
     if report.executions_open:
         lines.append(f"  {report.executions_open:,} more executions are in jobs that are open; see `qorch jobs`")
     if report.jobs_unsent:

@@ -1,9 +1,10 @@
 """The command line. Nothing heavy is imported before a command needs it: `qorch --help` must be quick.
 
 How to read it: ``main`` is the command and turns errors into ``exit_codes``. Each sub-command has a module of its name:
-``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``doctor``, ``emulate``, ``export``, ``jobs``, ``plot``,
-``prices``, ``quote``, ``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``, ``output``,
-``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also ``provider_sessions``. ``train`` has
-``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and ``training_options`` with ``quote``, which
-has ``quote_table``. ``runs`` has ``run_table``, and ``doctor`` has ``health``, ``backend_health`` and ``filesystems``.
+``audit``, ``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``doctor``, ``emulate``, ``export``, ``jobs``,
+``plot``, ``prices``, ``quote``, ``recover``, ``report``, ``runs``, ``show`` and ``train``. They share ``options``,
+``output``, ``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also ``provider_sessions``. ``train``
+has ``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and ``training_options`` with ``quote``,
+which has ``quote_table``. ``audit`` has ``audit_verify`` and ``audit_reconcile``. ``runs`` has ``run_table``,
+and ``doctor`` has ``health``, ``backend_health`` and ``filesystems``.
 """

@@ -38,7 +38,7 @@ _PRICE = Annotated[
     typer.Option(
         metavar="USD",
         help="ionq, per shot and circuit: 0.01, or simulator=0.001,qpu=0.08; of gates: gate1=…,gate2=…,minimum=…."
-        " [simulator=0,qpu=0.08]",
+        " [gate1=0.00022,gate2=0.000975,minimum=12.4166,mitigated=97.5]",
     ),
 ]
 _SEED = Annotated[

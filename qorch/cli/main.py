@@ -12,6 +12,7 @@ import typer
 
 from qorch import __version__
 from qorch.cli import (
+    audit,
     backends,
     bench,
     cache,
@@ -54,6 +55,7 @@ app.command()(plot.plot)
 app.command()(export.export)
 app.command()(delete.delete)
 app.add_typer(cache.app, name="cache")
+app.add_typer(audit.app, name="audit")
 app.command()(backends.backends)
 app.command()(prices.prices)
 app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qorch.errors import UsageError
+from qorch.model.money import MICROS_PER_UNIT, Money
 from qorch.model.text import printable
 
 Document = Mapping[str, Any]
@@ -26,6 +27,7 @@ _HIDDEN_SETTINGS = frozenset({"name", "workload", "backend", "seed", "cache"})
 """Settings of `qorch train` that are columns of their own."""
 _COMPARED = ("workload", "backend", "seed", "cache")
 _FILTER = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|>=|<=|==|=|>|<)\s*(?P<value>.*)", re.DOTALL)
+_AMOUNT = re.compile(r"([0-9.]+) [A-Z]{3}")
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "==": operator.eq,
@@ -51,7 +53,7 @@ class Filter:
         found = look_up(document, self.column)
         if found is None:
             return self.sign == "!="
-        mine, wanted = as_number(found), as_number(self.value)
+        mine, wanted = as_number(found), as_number(_without_currency(self.value))
         if mine is None or wanted is None:
             return _SIGNS[self.sign](_as_text(found), self.value)
         return _SIGNS[self.sign](mine, wanted)
@@ -103,7 +105,8 @@ def look_up(document: Document, column: str) -> Any:
     """A column of a run by its name, its heading, or the name of a metric or setting; None if it has none."""
     column = _ALIASES.get(column, column)
     if column in document and column not in _GROUPS:
-        return document[column]
+        found = document[column]
+        return found["micros"] / MICROS_PER_UNIT if _is_money(found) else found
     for group in _GROUPS:
         if column.startswith(f"{group}."):
             return flatten(document[group]).get(column.removeprefix(f"{group}."))
@@ -201,7 +204,20 @@ def _columns(documents: Sequence[Document]) -> list[str]:
 
 def _of(document: Document, column: str) -> object:
     group, dot, name = column.partition(".")
-    return flatten(document[group]).get(name) if dot and group in _GROUPS else document[column]
+    if dot and group in _GROUPS:
+        return flatten(document[group]).get(name)
+    found = document[column]
+    return str(Money(**found)) if _is_money(found) else found
+
+
+def _is_money(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"currency", "micros"}
+
+
+def _without_currency(text: str) -> str:
+    """``"5"`` of ``"5 USD"``, and any other text as it is."""
+    match = _AMOUNT.fullmatch(text.strip())
+    return match[1] if match else text
 
 
 def _names(groups: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from qorch.cli.output import print_json, print_table
 from qorch.errors import UsageError
 
 if TYPE_CHECKING:
+    from qorch.model.money import Money
     from qorch.stored_run import StoredRun
 
 _SORT = Annotated[
@@ -81,6 +82,10 @@ def _read_run_state(text: str) -> str:
     return text
 
 
+def _as_json(money: "Money | None") -> dict[str, object] | None:
+    return None if money is None else money.to_json()
+
+
 def describe_run(run: "StoredRun") -> dict[str, Any]:
     """A run's document: its settings, and its sums over all sessions; ``rows_executed`` and so on are older names."""
     totals = run.totals
@@ -103,6 +108,9 @@ def describe_run(run: "StoredRun") -> dict[str, Any]:
         "rows_executed": totals.executions,
         "rows_from_cache": totals.executions_from_cache,
         "wall_seconds": round(totals.wall_seconds, 3),
+        "budget": _as_json(run.budget),
+        "spent": _as_json(run.money.spent),
+        "reserved": _as_json(run.money.reserved),
         "metrics": run.metrics,
         "settings": run.settings,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from qorch.errors import ShotsError, UsageError
+from qorch.model.budget import NO_BUDGET
 from qorch.ports.policy import as_cache_policy
 from qorch.ports.records import RunRecord
 
@@ -56,7 +57,8 @@ def read_shots(text: str) -> int | Literal["exact"]:
 
 def new_settings(workload: str, given: Mapping[str, object]) -> Settings:
     """The settings of a new run, from the options that were given."""
-    return msgspec.convert({"workload": workload, "name": workload, **given}, Settings)
+    settings = msgspec.convert({"workload": workload, "name": workload, **given}, Settings)
+    return replace(settings, budget=None) if settings.budget == NO_BUDGET else settings
 
 
 def fill_defaults(settings: Settings, workload: "Workload") -> Settings:
@@ -108,8 +110,8 @@ def stored_settings(
 ) -> tuple[Settings, bool]:
     """The settings with which a run is resumed, and whether it trains longer than it was started for.
 
-    These are the settings with which it was started, and more epochs if those are given. Raises UsageError if another
-    given option differs, or if the epochs are fewer.
+    These are the settings with which it was started, and more epochs or another budget if those are given. Raises
+    UsageError if another given option differs, or if the epochs are fewer.
     """
     if run.workload != workload:
         raise UsageError(f"run {run.run_id} trains {run.workload or 'a program of its own'}, not {workload}")
@@ -120,8 +122,9 @@ def stored_settings(
             f"run {run.run_id} was not started by `qorch train`; continue it with the program that did"
         ) from error
     settings, is_longer = _with_epochs(run, settings, given.get("epochs"), default=default_epochs)
+    settings = replace(settings, budget=_next_budget(run, given.get("budget")))
     stored = dict(_flatten(msgspec.to_builtins(settings)))
-    for name, value in _flatten(given):
+    for name, value in _flatten({name: value for name, value in given.items() if name != "budget"}):
         if stored.get(name) != value:
             before = "the default" if stored.get(name) is None else stored[name]
             raise UsageError(
@@ -129,6 +132,13 @@ def stored_settings(
                 " leave it out, or start a new run"
             )
     return settings, is_longer
+
+
+def _next_budget(run: RunRecord, given: object) -> str | None:
+    """The budget with which a run goes on: the given one, or that which it has."""
+    if given == NO_BUDGET:
+        return None
+    return str(given) if given is not None else str(run.budget) if run.budget else None
 
 
 def _with_epochs(run: RunRecord, settings: Settings, given: object, *, default: int) -> tuple[Settings, bool]:

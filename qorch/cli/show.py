@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json, print_table
 from qorch.cli.provider_sessions import describe_session, print_sessions
+from qorch.model.money import Money
 from qorch.model.text import printable
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
     unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
     print(f"jobs: {jobs or 'none'}{unsent}")
+    booked = [document[name] for name in ("spent", "reserved") if document[name]]
+    if document["budget"] or any(money["micros"] for money in booked):
+        print(f"money: {_money(document['spent'])} spent, {_money(document['reserved'])} reserved{_budget(document)}")
     print(f"charged for: {usage}\n" if str(usage) else "")
     print_table(
         ("session", "pid", "host", "started at", "wall seconds"),
@@ -107,6 +111,14 @@ def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
         optional=("session", "from cache", "executions"),
     )
     print_sessions(document["provider_sessions"], title="Sessions at the provider")
+
+
+def _money(found: dict[str, Any] | None) -> str:
+    return "an unknown sum" if found is None else str(Money(**found))
+
+
+def _budget(document: dict[str, Any]) -> str:
+    return f", of a budget of {_money(document['budget'])}" if document["budget"] else ""
 
 
 def _as_text(value: object) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +27,7 @@ from qorch.cli.training_options import (
     read_workload,
 )
 from qorch.config import LATEST
-from qorch.errors import QorchError, RunStoppedError, UnknownNameError, UsageError
+from qorch.errors import BudgetError, QorchError, RunStoppedError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from qorch.cli.settings import Settings
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 _BUDGET = Annotated[
     str | None,
     typer.Option(
-        help='The most that the run may cost, such as "5 USD". Refused on backends that charge: nothing enforces it'
-        " yet. none: a run that has one goes on without."
+        help='The most that the run may cost, such as "5 USD"; it stops before a call that may cost more than is left.'
+        " With --resume it replaces the run's budget; none: it goes on without."
     ),
 ]
 _CACHE = Annotated[str | None, typer.Option(help="resume, reuse, top_up or off. [resume]")]
@@ -62,6 +62,10 @@ _ACCEPT_UNKNOWN_PRICE = Annotated[
         "--accept-unknown-price", help="Train also where what circuits cost is not known; see `qorch prices`."
     ),
 ]
+
+
+_BUDGET_ONLY = ("settings",)
+"""What may differ of a run that goes on: all settings but its budget are those with which it was started."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +116,13 @@ def _train_or_resume(
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
     from qorch.ports.records import RunState
-    from qorch.wiring import NO_BUDGET
 
-    has_no_budget = given.get("budget") == NO_BUDGET
-    if has_no_budget:
-        del given["budget"]
     if resume is None:
         settings = new_settings(job.name, given)
         return _train(job, settings, db=db, run_id=None, consent=consent)
     run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
     default_epochs = job.defaults.epochs or 1
     settings, is_longer = stored_settings(run, job.name, given=given, default_epochs=default_epochs)
-    if has_no_budget or run.budget_micros is None:
-        settings = replace(settings, budget=None)
     if run.state == RunState.DONE and not is_longer:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
@@ -170,6 +168,9 @@ def _train(
             run = _start(settings, db=db, run_id=run_id, consent=consent, is_longer=is_longer)
             stopper.hint = lambda: _end_hint(run, settings.workload, db)
             _carry_out(run, workload, options, hint=stopper.hint)
+    except BudgetError as error:
+        # It ends with the command that resumes the run.
+        raise BudgetError(f"{error}{_name_database(db)}") from error
     except Stopped as stopped:
         if hint := stopper.hint():
             print_aside(hint)
@@ -183,8 +184,8 @@ def _carry_out(run: "Run", workload: "Workload", options: "Options", *, hint: Ca
         with run:
             training = workload.train(run, options)
             run.close(summary=json.dumps(_summarise(training)))
-    except RunStoppedError:
-        # It was cancelled, and its own message says so.
+    except (RunStoppedError, BudgetError):
+        # It was cancelled, or must be given more: its own message says so.
         raise
     except QorchError:
         print_aside(hint())
@@ -195,13 +196,14 @@ def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent:
     """The run, on which nothing has been executed yet."""
     import msgspec
 
-    from qorch.wiring import NO_BUDGET, start_run
+    from qorch.model.budget import NO_BUDGET
+    from qorch.wiring import start_run
 
     return start_run(
         run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
         cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db, resume=run_id is not None,
         rebuy=consent.rebuys, accept_unknown_price=consent.accepts_unknown_price,
-        allow_changes=("epochs", "settings") if is_longer else (), workload=settings.workload,
+        allow_changes=("epochs", "settings") if is_longer else _BUDGET_ONLY, workload=settings.workload,
         settings=msgspec.to_builtins(settings), is_command=True,
     )  # fmt: skip
 
@@ -210,18 +212,19 @@ def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config
-    from qorch.limits import check_budget, check_exact_gradients, check_price, check_shots
+    from qorch.limits import check_budgets, check_exact_gradients, check_price, check_shots
+    from qorch.model.budget import Budget
     from qorch.model.money import parse_money
     from qorch.ports.clock import WallClock
     from qorch.prices import load_prices
 
     config = read_config()
     book = load_prices(config)
-    budget = None if settings.budget is None else parse_money(settings.budget)
+    budgets = [] if settings.budget is None else [Budget(limit=parse_money(settings.budget), run_id=settings.name)]
     backend = open_backend(settings.backend, config=config, clock=WallClock())
     try:
-        check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)
-        check_budget(backend, budget)
+        card = check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)
+        check_budgets(backend, card, budgets)
         check_shots(backend, settings.exact_or_shots)
         if settings.gradient == "exact":
             check_exact_gradients(backend)
@@ -241,8 +244,12 @@ def _end_hint(run: "Run", workload: str, db: str | None) -> str:
 
 
 def _resume_hint(run_id: str, workload: str, db: str | None) -> str:
-    where = "" if db is None else f" --db {shlex.quote(db)}"
-    return f"resume with: qorch train {workload} --resume {run_id}{where}\n"
+    return f"resume with: qorch train {workload} --resume {run_id}{_name_database(db)}\n"
+
+
+def _name_database(db: str | None) -> str:
+    """The option to be added to a command that shall find the run."""
+    return "" if db is None else f" --db {shlex.quote(db)}"
 
 
 def _print_report(run_id: str, *, db: str | None, as_json: bool) -> None:

@@ -1,21 +1,62 @@
-"""The money of an engine's jobs: what is reserved for each, and the ledger entries by which it is spent or released."""
+"""The money of jobs: what is reserved for each, and the ledger entries by which it is spent or released."""
 
+import datetime
+import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from qorch.model.ledger import EntryKind, JobBalance, LedgerRecord, balance_job
+from qorch.model.identity import position_of, run_of
+from qorch.model.job import OVER_STATES, JobState
+from qorch.model.ledger import EntryKind, JobBalance, LedgerRecord, balance_job, settle_job
 from qorch.model.prices.card import PriceCard
-from qorch.planning.pricing import Cost
+from qorch.model.usage import ReportedUsage
+from qorch.planning.pricing import Cost, price_reported
 from qorch.ports.clock import Clock
-from qorch.ports.records import JobRecord
+from qorch.ports.records import BlockRecord, JobRecord, UsageRecord, Write
+
+_NOT_ACCEPTED = "the provider does not have it"
+_GIVEN_UP = "given up by a person, though the provider accepted it and may bill it"
+_REPORTED = "as the provider reports"
+_BY_CARD = "by the price card"
+_FAILED = "it failed, which is not charged"
+_UNREPORTED = "what was expected, as the provider reports nothing"
+
+_Move = tuple[EntryKind, int, str]
+
+
+@dataclass(frozen=True)
+class _News:
+    """What one write says of a job: its state and its usage, if these are told, and the rows that came."""
+
+    job: JobRecord | None
+    usage: ReportedUsage | None
+    n_rows: int
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether the provider had the job, as far as this tells."""
+        job = self.job
+        return job is None or job.provider_id is not None or job.state not in (JobState.FAILED, JobState.CANCELLED)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job is not over, so that its price may be another one than its usage lets expect."""
+        return self.job is not None and self.job.state not in OVER_STATES
+
+    def is_in(self, state: JobState) -> bool:
+        """Whether the job is in this state."""
+        return self.job is not None and self.job.state is state
 
 
 @dataclass(eq=False)
 class Accounts:
-    """Makes the ledger entries of an engine's jobs; they are written with whatever happens to the job.
+    """Makes the ledger entries of jobs of one backend; they are written together with what happens to the jobs.
 
     ``card``: the prices. ``account``: who pays, as the backend's terms name it. ``find_entries``: the stored entries of
-    a job by its id, for jobs of earlier sessions. Nothing is kept where nothing costs, or no price is known.
+    a job by its id, for jobs that were reserved by another session. Nothing is kept where nothing costs, or no price is
+    known.
     """
 
     card: PriceCard
@@ -23,26 +64,22 @@ class Accounts:
     find_entries: Callable[[str], Sequence[LedgerRecord]]
     clock: Clock
     _balances: dict[str, JobBalance] = field(default_factory=dict)
+    _expected: dict[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def is_kept(self) -> bool:
         """Whether jobs have entries at all."""
         return self.card.is_known and not self.card.is_free
 
     def reserve(self, job: JobRecord, cost: Cost) -> LedgerRecord:
-        """The entry that reserves the most that a job can cost; it must be written before the job is sent."""
-        now = self.clock.now()
-        return LedgerRecord(
-            job.run_id,
-            job.job_id,
-            EntryKind.RESERVED,
-            cost.currency,
-            cost.high_micros,
-            now,
-            account=self.account,
-            day=now.date(),
-            step=job.position.step,
-            executions=job.n_executions,
+        """The entry that reserves the most that a job can cost, to be written before it is sent.
+
+        ``note`` it once it is written.
+        """
+        self._expected[job.job_id] = cost.expected_micros
+        return replace(
+            self._template(job.job_id, job),
+            micros=cost.high_micros,
             reason="the most that it can cost, by the price card",
         )
 
@@ -50,33 +87,123 @@ class Accounts:
         """Remember the balances of jobs whose reservation was written."""
         for entry in entries:
             if entry.job_id is not None:
-                self._balances[entry.job_id] = balance_job([entry])
+                self._balances[entry.job_id] = JobBalance().after(entry)
 
-    def release(self, job: JobRecord, reason: str) -> list[LedgerRecord]:
-        """The entries after which nothing is reserved for a job that the provider does not have. Reads the store."""
-        balance = self._balance(job.job_id)
-        if not balance.reserved_micros:
-            return []
-        self._balances.pop(job.job_id, None)
-        return [self._entry(job, balance, EntryKind.RELEASED, balance.reserved_micros, reason)]
+    def close(self, writes: Sequence[Write]) -> list[LedgerRecord]:
+        """The entries to be written with these records: of jobs that are over, and of usage that is told.
 
-    def _balance(self, job_id: str) -> JobBalance:
+        What is reserved for a job stays so while the provider may have it and its price is not known. Reads the store
+        for jobs of other sessions.
+        """
         if not self.is_kept:
-            return JobBalance()
-        return self._balances.get(job_id) or balance_job(self.find_entries(job_id))
+            return []
+        jobs = {record.job_id: record for record in writes if isinstance(record, JobRecord)}
+        usages = {record.job_id: record.usage for record in writes if isinstance(record, UsageRecord)}
+        rows = Counter[str]()
+        for record in writes:
+            if isinstance(record, BlockRecord):
+                rows[record.job_id] += len(record.rows)
+        return [
+            entry
+            for job_id in dict.fromkeys([*(name for name, job in jobs.items() if job.state in OVER_STATES), *usages])
+            for entry in self._close(job_id, _News(jobs.get(job_id), usages.get(job_id), rows[job_id]))
+        ]
 
-    def _entry(self, job: JobRecord, balance: JobBalance, kind: EntryKind, micros: int, reason: str) -> LedgerRecord:
+    def _close(self, job_id: str, news: _News) -> list[LedgerRecord]:
+        balance = self._balances.get(job_id) or balance_job(self.find_entries(job_id))
+        template = balance.first or self._template(job_id, news.job)
+        if news.was_accepted:
+            moves = [
+                (kind, micros, reason)
+                for charge, reason in self._charge(job_id, balance, news)
+                for kind, micros in settle_job(balance, charge)
+            ]
+        else:
+            moves = _give_back(balance)
+        attempt = template.attempt if news.job is None else news.job.attempts
+        entries = _make_entries(template, moves, attempt=attempt, at=self.clock.now())
+        self._remember(job_id, functools.reduce(JobBalance.after, entries, balance), news)
+        return entries
+
+    def _remember(self, job_id: str, balance: JobBalance, news: _News) -> None:
+        """Forget a job of which no more is to come."""
+        if balance.reserved_micros or (news.usage is not None and not news.usage.is_final):
+            self._balances[job_id] = balance
+            return
+        self._balances.pop(job_id, None)
+        self._expected.pop(job_id, None)
+
+    def _charge(self, job_id: str, balance: JobBalance, news: _News) -> list[tuple[int, str]]:
+        """What the job costs, in micro-units, and why; empty if that is not known yet, or known already."""
+        told = None if news.usage is None else price_reported(news.usage, self.card)
+        if told is not None:
+            return [(told, _REPORTED)]
+        if balance.is_settled or news.is_open:
+            return []
+        if news.is_in(JobState.CANCELLED):
+            return [(balance.reserved_micros, _GIVEN_UP)]
+        is_pending = news.usage is None or not news.usage.is_final
+        if is_pending and self._is_timed:
+            return []
+        if news.is_in(JobState.FAILED):
+            # Without a word on its usage, it is one that the run had no use for, and may be charged.
+            return [] if news.usage is None else [(0, _FAILED)]
+        if balance.first is None:
+            return []
+        if self._is_timed:
+            return [(self._expected.get(job_id, balance.reserved_micros), _UNREPORTED)]
+        return [(_share(balance.first.micros, news), _BY_CARD)] if news.is_in(JobState.DONE) else []
+
+    @cached_property
+    def _is_timed(self) -> bool:
+        """Whether time is billed, so that a job's price is not known before the provider has counted."""
+        return self.card.prices is not None and self.card.prices.has_time
+
+    def _template(self, job_id: str, job: JobRecord | None) -> LedgerRecord:
+        """A reservation of nothing."""
         now = self.clock.now()
         return LedgerRecord(
-            job.run_id,
-            job.job_id,
-            kind,
+            run_of(job_id),
+            job_id,
+            EntryKind.RESERVED,
             self.card.currency,
-            micros,
+            0,
             now,
-            account=balance.account or self.account,
-            day=balance.day or now.date(),
-            step=job.position.step,
-            executions=job.n_executions,
-            reason=reason,
+            account=self.account,
+            day=now.date(),
+            step=position_of(job_id).step,
+            executions=0 if job is None else job.n_executions,
         )
+
+
+def give_up(entries: Sequence[LedgerRecord], job: JobRecord) -> list[LedgerRecord]:
+    """The entries to be written with a job that a person gave up, or that ended with its process; of all it has.
+
+    If the provider accepted it, what was reserved counts as spent, until it reports what it charged.
+    """
+    balance = balance_job(entries)
+    if balance.first is None or not balance.reserved_micros:
+        return []
+    moves = [(EntryKind.SPENT, balance.reserved_micros, _GIVEN_UP)] if job.provider_id else _give_back(balance)
+    return _make_entries(balance.first, moves, attempt=job.attempts, at=job.changed_at)
+
+
+def _give_back(balance: JobBalance) -> list[_Move]:
+    return [(EntryKind.RELEASED, balance.reserved_micros, _NOT_ACCEPTED)] if balance.reserved_micros else []
+
+
+def _make_entries(
+    template: LedgerRecord, moves: Sequence[_Move], *, attempt: int, at: datetime.datetime
+) -> list[LedgerRecord]:
+    return [
+        replace(template, kind=kind, micros=micros, reason=reason, attempt=attempt, recorded_at=at)
+        for kind, micros, reason in moves
+    ]
+
+
+def _share(micros: int, news: _News) -> int:
+    """What of a job's price its rows cost that came; each of its executions is taken to cost the same."""
+    job = news.job
+    if job is None or news.n_rows >= job.n_executions:
+        return micros
+    return -(-micros * news.n_rows // job.n_executions)

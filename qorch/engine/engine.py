@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.assembly import Assembly
 from qorch.engine.claims import Claims, Share
 from qorch.engine.journal import Journal
@@ -16,7 +17,7 @@ from qorch.engine.lookup import Found, Lookup
 from qorch.engine.parts import make_submitter
 from qorch.engine.planner import Call, CallPlan, Planner
 from qorch.engine.recorder import Recorder
-from qorch.engine.reservation import CheckBudgets, Reservation, allow_all
+from qorch.engine.reservation import Purchasing, Reservation
 from qorch.engine.run_parts import RunParts
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
@@ -34,9 +35,10 @@ from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
 from qorch.model.result import PubResult, Source
 from qorch.model.timing import Phase
+from qorch.planning.budgets import Buyer, RunBudgets
 from qorch.planning.lowering import LoweredBatch
 from qorch.planning.quoting import Quote, quote_jobs
-from qorch.ports.backend import Backend, ExactGradients, RemoteBackend, measure_job
+from qorch.ports.backend import Backend, ExactGradients, RemoteBackend, account_of, measure_job
 from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
@@ -72,13 +74,13 @@ class Engine:
         recorder: Recorder,
         run_id: str,
         random: np.random.Generator | None = None,
-        check_budgets: CheckBudgets = allow_all,
+        budgets: RunBudgets | None = None,
         card: PriceCard | None = None,
     ) -> None:
         """Nothing is started before ``open``. ``random``: of jitter; None for one of its own.
 
-        ``check_budgets``: may refuse the jobs of a call before any of them is sent. ``card``: the backend's prices;
-        without one they are those of a backend that has no card.
+        ``budgets``: those that must cover the jobs of a call before any of them is sent. ``card``: the backend's
+        prices; without one they are those of a backend that has no card.
         """
         charges, outlives = backend.capabilities.charges, isinstance(backend, RemoteBackend)
         self._backend = backend
@@ -88,6 +90,7 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
+        accounts = Accounts(self._card, account_of(backend), find_entries=store.job_ledger, clock=clock)
         self._journal = Journal(
             store,
             clock=clock,
@@ -95,14 +98,24 @@ class Engine:
             # Under OFF no result is ever read again, and free ones need not be kept for an audit.
             keeps_results=charges or policy.cache is not CachePolicy.OFF,
             trimmer=self._trimmer,
+            accounts=accounts if accounts.is_kept else None,
         )
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
         self._planner = Planner(backend, self._lookup)
+        budgets = budgets or RunBudgets((), Buyer(run_id, run_id, backend.name, accounts.account))
+        self._spending = SpendingNotice(backend, budgets)
         parts = RunParts(
             run_id,
             store,
             self._journal,
-            reservation=Reservation(self._journal, clock=clock, check=check_budgets),
+            accounts,
+            reservation=Reservation(
+                self._journal,
+                clock=clock,
+                purchasing=Purchasing(
+                    accounts, partial(measure_job, backend), budgets, note_use=self._spending.note_use
+                ),
+            ),
             worker=self._worker,
             recorder=recorder,
             clock=clock,
@@ -116,7 +129,6 @@ class Engine:
             Claims(store, run_id=run_id, clock=clock, recover_run=self._submitter.recover_run) if shares_rows else None
         )
         self._tasks = _Tasks()
-        self._spending = SpendingNotice(backend)
 
     async def open(self) -> None:
         """Open the backend, and adopt the jobs that an earlier session of the run left at the provider.
@@ -315,8 +327,6 @@ class Engine:
         """Run all jobs of a plan; the first failure cancels the others and is raised."""
         if not plan.jobs:
             return
-        if self._spending.is_due:
-            self._spending.say(await compute(self._price, plan))
         submissions = plan.submissions
         later = itertools.count(plan.found.first_job + len(submissions))
 
@@ -329,6 +339,8 @@ class Engine:
                 await compute(_assemble, assembly, returned)
 
         async with self._submitter.reserved(submissions, compute=compute):
+            if self._spending.is_due:
+                self._spending.say(await compute(self._price, plan))
             await _run_all(run_job, submissions)
 
 

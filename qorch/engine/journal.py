@@ -1,15 +1,19 @@
 """Writes what the engine records: before the next byte leaves if money is at stake, else by the end of the step."""
 
 import asyncio
+import datetime
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.trimmer import Trimmer
+from qorch.model.ledger import LedgerBalance
+from qorch.ports.books import Books, Granted
 from qorch.ports.clock import Clock
-from qorch.ports.records import BlockRecord, Change, Write
-from qorch.ports.store import RecordLog, SharedState
+from qorch.ports.records import BlockRecord, Write
+from qorch.ports.store import RecordLog
 
 T = TypeVar("T")
 
@@ -19,8 +23,8 @@ BUFFER_WRITES = 64
 MAX_PENDING = 8
 
 
-class JournalStore(RecordLog, SharedState, Protocol):
-    """Writes records, and changes shared state together with them."""
+class JournalStore(RecordLog, Books, Protocol):
+    """Writes records, also if what all processes have reserved and spent allows it."""
 
 
 class Journal:
@@ -34,12 +38,14 @@ class Journal:
         is_durable: bool,
         keeps_results: bool = True,
         trimmer: Trimmer | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         """``is_durable``: a write is on disk before the next byte leaves, as jobs cost money or outlive this process.
 
         ``keeps_results``: whether results are stored, or only that their jobs are done. ``trimmer``: counts what is
-        stored, and deletes old results.
+        stored, and deletes old results. ``accounts``: makes the ledger entries that are written with the records.
         """
+        self._accounts = accounts
         self._store = store
         self._keeps_results = keeps_results
         self._trimmer = trimmer
@@ -55,17 +61,19 @@ class Journal:
         """The store's random name."""
         return self._store.store_id
 
-    async def change_shared_state(self, name: str, change: Callable[[bytes | None, int], Change[T]]) -> T:
-        """Change what all processes share, and write records with it, in one transaction; durable on return.
+    async def reserve(
+        self, check: Callable[[Sequence[LedgerBalance]], Granted[T]], *, since: datetime.date = datetime.date.min
+    ) -> T:
+        """Write what ``check`` grants when it sees all balances (see ``Books.reserve``); durable on return.
 
-        Raises what ``change`` raises, and then nothing is changed or written.
+        Raises what ``check`` raises, and then nothing is written.
         """
-        return await asyncio.wrap_future(self._store.update_shared_state(name, change))
+        return await asyncio.wrap_future(self._store.reserve(check, since=since))
 
     async def write_ahead(self, writes: Sequence[Write]) -> None:
         """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
         if self._is_durable:
-            await asyncio.wrap_future(self._store.write(writes))
+            await asyncio.wrap_future(self._store.write(self._with_entries(writes)))
 
     async def record(self, writes: Sequence[Write]) -> None:
         """Record a result: durable on return if jobs cost money or outlive the process, else by the next ``flush``."""
@@ -111,10 +119,14 @@ class Journal:
             return list(self._pending)
 
     def _write(self, writes: Sequence[Write]) -> "Future[None]":
-        future = self._store.write(writes)
+        future = self._store.write(self._with_entries(writes))
         if self._trimmer is not None:
             self._trimmer.note(writes)
         return future
+
+    def _with_entries(self, writes: Sequence[Write]) -> Sequence[Write]:
+        entries = [] if self._accounts is None else self._accounts.close(writes)
+        return [*writes, *entries] if entries else writes
 
     async def _wait_for(self, future: "Future[None]") -> None:
         try:

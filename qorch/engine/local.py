@@ -68,7 +68,7 @@ class LocalSubmitter:
         if not self.backend.capabilities.charges:
             yield
             return
-        async with self.reservation.hold([self._plan(submission) for submission in submissions]):
+        async with self.reservation.hold(submissions, compute=compute):
             yield
 
     async def carry_out(

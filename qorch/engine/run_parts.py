@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import Reservation
@@ -21,6 +22,7 @@ class RunParts:
     run_id: str
     store: Store
     journal: Journal
+    accounts: Accounts
     reservation: Reservation
     worker: Worker
     recorder: Recorder

@@ -43,6 +43,11 @@ def job_id_of(run_id: str, position: Position, job: int) -> str:
     return f"{run_id}/{position.step}.{position.call}.{job}"
 
 
+def run_of(job_id: str) -> str:
+    """The id of the run that a job belongs to."""
+    return job_id.rpartition("/")[0]
+
+
 def job_ordinal(job_id: str) -> int:
     """Which job of its call a job is: the inverse of ``job_id_of``."""
     return int(job_id.rpartition(".")[2])

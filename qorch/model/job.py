@@ -290,11 +290,13 @@ class JobResult:
     """The results in an answer: one BlockResult per block of the request.
 
     ``lost[i]``: what failed of block i; ``blocks[i]`` then has the other rows only, in their order. Empty: all rows are
-    there.
+    there. ``usage``: what the answer tells that the job was charged for, which holds instead of what its status tells;
+    None if it tells nothing.
     """
 
     blocks: tuple[BlockResult, ...]
     lost: tuple[tuple[LostRows, ...], ...] = ()
+    usage: ReportedUsage | None = None
 
     def lost_in(self, index: int) -> IntArray:
         """The rows of a block that failed, ascending."""

@@ -1,6 +1,7 @@
 """The ledger's entries: money that was reserved for a job, spent on it, released again, or adjusted later."""
 
 import datetime
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -106,27 +107,29 @@ class LedgerBalance:
 class JobBalance:
     """What is reserved for one job, and was spent on it. ``is_settled``: it was charged, be it nothing.
 
-    ``day`` is None if nothing was ever reserved.
+    ``first``: its first entry; None if it has none.
     """
 
     reserved_micros: int = 0
     spent_micros: int = 0
     is_settled: bool = False
-    day: datetime.date | None = None
-    account: str = ""
+    first: LedgerRecord | None = None
+
+    def after(self, entry: LedgerRecord) -> "JobBalance":
+        """The balance after one more entry of the job."""
+        reserved = (entry.kind.debit == "reserved") - (entry.kind.credit == "reserved")
+        is_spent = entry.kind.debit == "spent"
+        return JobBalance(
+            self.reserved_micros + entry.micros * reserved,
+            self.spent_micros + entry.micros * is_spent,
+            self.is_settled or is_spent,
+            self.first or entry,
+        )
 
 
 def balance_job(entries: Iterable[LedgerRecord]) -> JobBalance:
     """The balance of a job from all its entries, which have one currency."""
-    reserved = spent = 0
-    is_settled = False
-    day, account = None, ""
-    for entry in entries:
-        reserved += entry.micros * ((entry.kind.debit == "reserved") - (entry.kind.credit == "reserved"))
-        spent += entry.micros * (entry.kind.debit == "spent")
-        is_settled |= entry.kind.debit == "spent"
-        day, account = day or entry.day, account or entry.account
-    return JobBalance(reserved, spent, is_settled, day, account)
+    return functools.reduce(JobBalance.after, entries, JobBalance())
 
 
 def settle_job(balance: JobBalance, charge_micros: int) -> Sequence[tuple[EntryKind, int]]:

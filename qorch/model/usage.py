@@ -1,10 +1,11 @@
-"""What a provider reports that jobs were charged for: quantities with a unit, never money, and if they are known."""
+"""What a provider reports that jobs were charged for: quantities with a unit, perhaps money, and if they are known."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from qorch.model.money import Money
 from qorch.model.text import format_count
 
 MICROS_PER_QUANTITY = 1_000_000
@@ -16,13 +17,15 @@ class UsageUnit(StrEnum):
     """What a provider counts.
 
     DEVICE_SECONDS: of a device, as IBM Quantum charges them. COMPUTE_SECONDS: IonQ's quantum compute time. TASKS and
-    SHOTS: of Amazon Braket, which charges for each task and for each shot that was taken.
+    SHOTS: of Amazon Braket, which charges for each task and for each shot that was taken. SIMULATOR_SECONDS: of its
+    simulators, at least as many as it charges for a task.
     """
 
     DEVICE_SECONDS = "device_seconds"
     COMPUTE_SECONDS = "compute_seconds"
     TASKS = "tasks"
     SHOTS = "shots"
+    SIMULATOR_SECONDS = "simulator_seconds"
 
     @property
     def words(self) -> str:
@@ -35,13 +38,14 @@ _WORDS = {
     UsageUnit.COMPUTE_SECONDS: "s of quantum compute time",
     UsageUnit.TASKS: "tasks",
     UsageUnit.SHOTS: "shots",
+    UsageUnit.SIMULATOR_SECONDS: "s of a simulator",
 }
 
 
 class UsageState(StrEnum):
     """Whether a provider has counted what a job is charged for.
 
-    PENDING: not yet, or not completely. REPORTED: the quantities are final. NONE: it reports nothing for such a job.
+    PENDING: not yet, or not completely. REPORTED: what is told is final. NONE: it reports nothing for such a job.
     """
 
     PENDING = "pending"
@@ -71,10 +75,15 @@ class UsageQuantity:
 
 @dataclass(frozen=True)
 class ReportedUsage:
-    """What a provider reports that a job was charged for. ``quantities``: one a unit; empty unless REPORTED."""
+    """What a provider reports that a job was charged for. ``quantities``: one a unit; empty unless REPORTED.
+
+    ``charge``: the money that it says that the job was charged; None if it tells only quantities, or counts in another
+    unit, such as credits. Never an estimate, and None unless REPORTED.
+    """
 
     state: UsageState
     quantities: tuple[UsageQuantity, ...] = ()
+    charge: Money | None = None
 
     @property
     def is_final(self) -> bool:
@@ -82,14 +91,21 @@ class ReportedUsage:
         return self.state is not UsageState.PENDING
 
     def to_json(self) -> dict[str, object]:
-        """As it stands in JSON documents."""
-        return {"state": self.state.value, "quantities": _quantities_json(self.quantities)}
+        """As it stands in JSON documents; ``charge`` only if it is told."""
+        charge = {} if self.charge is None else {"charge": self.charge.to_json()}
+        return {"state": self.state.value, "quantities": _quantities_json(self.quantities), **charge}
+
+    def with_charge(self, charge: Money) -> "ReportedUsage":
+        """The same with the money that was charged; it is final then, whatever else was not told."""
+        return replace(self, state=UsageState.REPORTED, charge=charge)
 
     def __str__(self) -> str:
-        """Such as ``3 s of the device``, ``pending``, or ``not reported``."""
+        """Such as ``3 s of the device``, ``3 s of the device, charged 4.80 USD``, ``pending``, or ``not reported``."""
         if self.state is UsageState.NONE:
             return "not reported"
-        return " + ".join(map(str, self.quantities)) or self.state.value
+        quantities = " + ".join(map(str, self.quantities))
+        charge = "" if self.charge is None else f"charged {self.charge}"
+        return ", ".join(filter(None, (quantities, charge))) or self.state.value
 
 
 PENDING_USAGE = ReportedUsage(UsageState.PENDING)

@@ -1,16 +1,19 @@
 """What a job costs: quantities times prices, exactly, or as an interval where a quantity is an estimate."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, Context, Decimal
 
 from qorch.errors import MoneyError
 from qorch.model.job import Usage
 from qorch.model.money import MICROS_PER_UNIT, Money
 from qorch.model.prices.card import PriceCard, UnitPrices
+from qorch.model.usage import ReportedUsage, UsageState, UsageUnit
 
 _EXACT = Context(prec=60)
 """Digits enough for every product of a price and a quantity."""
+
+_TIMES = (UsageUnit.DEVICE_SECONDS, UsageUnit.COMPUTE_SECONDS, UsageUnit.SIMULATOR_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,30 @@ def price_all(usages: Iterable[Usage | None], card: PriceCard) -> Cost | None:
             return None
         total += cost
     return total
+
+
+def price_reported(reported: ReportedUsage, card: PriceCard) -> int | None:
+    """What a job was charged, in micro-units, by what its provider reports; None if that does not tell it.
+
+    Money that the provider names counts before its quantities times the card's prices; of these, all that the card has
+    a price for must be reported.
+    """
+    if reported.charge is not None and reported.charge.currency == card.currency:
+        return reported.charge.micros
+    if reported.state is not UsageState.REPORTED or card.prices is None:
+        return None
+    amounts = {quantity.unit: quantity.amount for quantity in reported.quantities}
+    seconds = [amounts[unit] for unit in _TIMES if unit in amounts]
+    told = {
+        *(("second", "minute") if seconds else ()),
+        *(("job",) if amounts.get(UsageUnit.TASKS) == 1 else ()),
+        *(("shot",) if UsageUnit.SHOTS in amounts else ()),
+    }
+    priced = {each.name for each in fields(card.prices) if getattr(card.prices, each.name)}
+    if not priced <= told:
+        return None
+    usage = Usage(executions=0, shots=int(amounts.get(UsageUnit.SHOTS, 0)))
+    return _price_job(usage, card, card.prices, seconds=sum(seconds))
 
 
 def _price_job(usage: Usage, card: PriceCard, prices: UnitPrices, *, seconds: float) -> int:

@@ -225,6 +225,11 @@ def measure_job(backend: Backend, request: JobRequest) -> Usage | None:
     return backend.measure(request) if isinstance(backend, Metered) else backend.encode(request, key=_UNSENT_KEY).usage
 
 
+def account_of(backend: Backend) -> str:
+    """Who pays for its jobs, as its terms name it; empty if they run in this process."""
+    return backend.terms.account if isinstance(backend, RemoteBackend) else ""
+
+
 class OfflinePlanner(Protocol):
     """How a backend would cut work into jobs, and what is billed of them, told without a key and without a network.
 

@@ -6,10 +6,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from qorch.errors import StoreError
 from qorch.model.ledger import LedgerAnchor, LedgerBalance, LedgerEntry, LedgerRecord
+from qorch.model.ledger_chain import LedgerRow
 from qorch.ports.records import Write
 
 T = TypeVar("T")
+
+
+def has_entries(run_id: str, n_entries: int) -> StoreError:
+    """The error of deleting a run without keeping its books."""
+    return StoreError(f"run '{run_id}' has {n_entries} ledger entries, which are never deleted; keep its books")
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,24 @@ class Books(Protocol):
         ...
 
     def ledger_entries(self, *, after: int = 0, limit: int = 10_000) -> list[LedgerEntry]:
-        """The next ``limit`` entries with a number above ``after``, in order, as they are stored, unchecked."""
+        """The next ``limit`` entries with a number above ``after``, in order, as they are stored, unchecked.
+
+        Raises StoreCorruptError for values that no entry can have.
+        """
+        ...
+
+    def ledger_rows(self, *, after: int | None = None, limit: int = 10_000) -> list[LedgerRow]:
+        """The same, undecoded: whatever stands there, also if it was damaged.
+
+        ``after`` None: from the lowest number, which is 1 in a sound ledger.
+        """
         ...
 
     def ledger_anchor(self) -> LedgerAnchor:
-        """The count of entries, and the digest of the last, as they were anchored."""
+        """The count of entries, and the digest of the last, as they were anchored.
+
+        Raises StoreCorruptError if there is no anchor.
+        """
         ...
 
     def ledger_balances(self, *, since: datetime.date = datetime.date.min) -> list[LedgerBalance]:

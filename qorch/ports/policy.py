@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qorch.errors import UsageError
-from qorch.model.money import Money
 
 
 class CachePolicy(StrEnum):
@@ -120,7 +119,6 @@ class RunPolicy:
     cache: CachePolicy = CachePolicy.RESUME
     retry: RetryPolicy = RetryPolicy()
     poll: PollPolicy = PollPolicy()
-    budget: Money | None = None
     rebuy: bool = False
     checkpoint_seconds: float = 1.0
     keep_free_bytes: int | None = None

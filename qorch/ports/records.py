@@ -11,6 +11,7 @@ from qorch.model.identity import Position
 from qorch.model.job import MOVES, OPEN_STATES, AttemptOutcome, JobState, QueuePlace
 from qorch.model.ledger import LedgerRecord
 from qorch.model.measurement import BlockResult, BlockShape, Measurement
+from qorch.model.money import Money
 from qorch.model.samples import Samples, take_samples
 from qorch.model.timing import Span
 from qorch.model.usage import ReportedUsage
@@ -53,6 +54,11 @@ class RunRecord:
     charges: bool | None = None
     environment: str = "{}"
     stop_asked_at: datetime.datetime | None = None
+
+    @property
+    def budget(self) -> Money | None:
+        """The most that the run may cost, if it was given a budget."""
+        return None if self.budget_micros is None else Money(self.currency or "USD", self.budget_micros)
 
     @property
     def may_charge(self) -> bool:

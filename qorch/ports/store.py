@@ -14,6 +14,7 @@ from qorch.model.identity import Position
 from qorch.model.job import JobState
 from qorch.model.ledger import LedgerRecord
 from qorch.model.measurement import BlockResult
+from qorch.ports.books import Books
 from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
@@ -257,12 +258,13 @@ class Room(NamedStore, Protocol):
         """Delete a run and all that belongs to it; the caller has claimed it.
 
         With ``keep_books`` its record stays, in state DELETED, with its jobs, their attempts, the plans of open jobs
-        and its ledger entries. Killed halfway, it may be called again. Raises StoreError for a run that is not stored.
+        and its ledger entries. Killed halfway, it may be called again. Raises StoreError for a run that is not stored,
+        and without ``keep_books`` for one that has ledger entries, which are never deleted.
         """
         ...
 
 
-class Store(RecordLog, RunHistory, SampleBlocks, SharedState, Room, Protocol):
+class Store(RecordLog, RunHistory, Books, SampleBlocks, SharedState, Room, Protocol):
     """Where everything is recorded. Thread-safe."""
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from qorch.engine.engine import Engine
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
+from qorch.planning.budgets import RunBudgets
 from qorch.ports.backend import Backend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RunPolicy
@@ -112,6 +113,8 @@ class Resources:
     """Called every half second while the training loop waits for a call."""
     card: PriceCard | None = None
     """What the backend costs."""
+    budgets: RunBudgets | None = None
+    """All that apply to the run."""
 
 
 def make_engine(use: Resources) -> Engine:
@@ -124,4 +127,5 @@ def make_engine(use: Resources) -> Engine:
         recorder=use.recorder,
         run_id=use.record.run_id,
         card=use.card,
+        budgets=use.budgets,
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from qorch.engine.recorder import Recorder, Totals
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, JobState
+from qorch.model.ledger import LedgerBalance
+from qorch.model.money import NOTHING, Money
 from qorch.model.usage import UsageTotals, sum_usage
 from qorch.ports.records import JobRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
 from qorch.ports.store import Jobs, RunHistory, Runs, SharedState
@@ -54,6 +56,25 @@ def _from_cache(store: Runs, sessions: list[SessionRecord], *, executed: int) ->
     if len(sessions) > 1:
         bounds.append(sum(step.executions_from_cache for step in store.steps(sessions[0].run_id)))
     return max(bounds)
+
+
+@dataclass(frozen=True)
+class MoneyTotals:
+    """What a run's jobs have spent so far, and what is reserved for those that are not settled; None: not known."""
+
+    spent: Money | None = None
+    reserved: Money | None = None
+
+
+def total_money(run: RunRecord, balances: Iterable[LedgerBalance]) -> MoneyTotals:
+    """The money of a run. It is not known if the backend charges and nothing is booked, or in several currencies."""
+    own = [balance for balance in balances if balance.run_id == run.run_id]
+    currencies = {balance.currency for balance in own}
+    if len(currencies) != 1:
+        return MoneyTotals() if currencies or run.may_charge else MoneyTotals(NOTHING, NOTHING)
+    [currency] = currencies
+    spent, reserved = (sum(getattr(balance, f"{name}_micros") for balance in own) for name in ("spent", "reserved"))
+    return MoneyTotals(Money(currency, spent), Money(currency, reserved))
 
 
 def total_usage(run: RunRecord, jobs: Iterable[JobRecord]) -> UsageTotals:

@@ -12,10 +12,13 @@ from fake_harness import FakeHarness, FakeSessionHarness
 from qorch.errors import BusyError, QorchError, RejectedError, UnknownOutcomeError
 from qorch.model.job import JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult
 from qorch.model.measurement import BlockResult
+from qorch.model.money import Money
+from qorch.model.usage import PENDING_USAGE, ReportedUsage
 from qorch.testing.conformance.backend import counts_of
 from qorch.testing.conformance.remote import Behaviour, RemoteBackendConformance
 from qorch.testing.conformance.remote.base import long_ago
 from qorch.testing.conformance.remote.sessions import SessionChecks
+from qorch.testing.fakes.provider import AcceptedJob
 from qorch.testing.fakes.remote import FakeRemote
 
 
@@ -166,6 +169,32 @@ class BelievesSilence(FakeRemote):
             raise BusyError(str(error)) from error
 
 
+class ChargesLessThanNothing(FakeRemote):
+    """Tells a charge that cannot be."""
+
+    def _usage(self, job: AcceptedJob) -> ReportedUsage:
+        usage = super()._usage(job)
+        return usage.with_charge(Money("USD", -1)) if usage.is_final else usage
+
+
+class ChargesMoreEachTime(FakeRemote):
+    """Tells another charge whenever it is asked."""
+
+    charges = itertools.count()
+
+    def _usage(self, job: AcceptedJob) -> ReportedUsage:
+        usage = super()._usage(job)
+        return usage.with_charge(Money("USD", next(self.charges))) if usage.is_final else usage
+
+
+class ResultsArePending(FakeRemote):
+    """Says in its results that it has not counted yet."""
+
+    def read(self, shape: JobShape, raw: RawResult) -> JobResult:
+        """See the class."""
+        return replace(super().read(shape, raw), usage=PENDING_USAGE)
+
+
 Check = Callable[[RemoteBackendConformance], None]
 Suite = RemoteBackendConformance
 SABOTAGE: list[tuple[type[FakeRemote], Check]] = [
@@ -189,6 +218,9 @@ SABOTAGE: list[tuple[type[FakeRemote], Check]] = [
     (RepeatsForEver, lambda s: s.test_rows_that_failed_are_lost_and_the_others_are_right(Behaviour.PARTIAL_FINAL)),
     (BelievesLists, Suite.test_a_job_that_no_list_shows_yet_is_not_believed_to_be_absent),
     (SendsUnlistedAgain, Suite.test_a_job_that_no_list_shows_yet_is_not_believed_to_be_absent),
+    (ChargesLessThanNothing, Suite.test_what_is_told_of_a_job_that_is_over_stays),
+    (ChargesMoreEachTime, Suite.test_what_is_told_of_a_job_that_is_over_stays),
+    (ResultsArePending, Suite.test_what_is_told_of_a_job_that_is_over_stays),
     (DoubtsRefusals, lambda suite: suite.test_each_refusal_is_an_error_that_says_what_to_do(Behaviour.BUSY)),
     (DoubtsRefusals, lambda suite: suite.test_each_refusal_is_an_error_that_says_what_to_do(Behaviour.BAD_REQUEST)),
     (

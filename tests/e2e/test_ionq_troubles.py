@@ -202,8 +202,8 @@ def test_a_child_that_is_named_twice_is_asked_for_a_few_times(target: str, serve
     assert "names a child twice" in str(error)
     assert states(tmp_path / "q.db") == [JobState.UNKNOWN if is_paid else JobState.FAILED]
     assert len(account.posts) == 1
-    # One poll, three fetches, and at the end of the run what was charged.
-    assert account.count("jobs/job-1") <= 3 + 1 + is_paid
+    # One poll, three fetches, and at the end of the run what was charged: the job and its cost.
+    assert account.count("jobs/job-1") <= 3 + 1 + 2 * is_paid
     if is_paid:
         account.jobs[0]["child_job_ids"] = ["job-1-0", "job-1-1"]
         assert train(open_at(serve, account, target), steps=1, resume=True, db=tmp_path / "q.db") is None

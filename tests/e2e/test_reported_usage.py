@@ -13,7 +13,6 @@ from braket_vendor import BRAKET
 from ibm_bench import IbmBench
 from ibm_vendor import DEVICE, IBM, QUICK, environment
 from ionq_vendor import IONQ
-from vendors import Vendor
 from watched_runs import WatchedRun, watched_run, work_of
 
 from qorch.audit.report import make_report
@@ -74,7 +73,7 @@ def cancel_next(emulator: RunningIbm) -> None:
 
 
 def live(watched: WatchedRun, emulator: RunningIbm) -> None:
-    """Three jobs that succeed, one that takes too long, one that is invalid, one that is cancelled."""
+    """Three jobs that succeed, one that takes too long, one that is invalid after some ms, one that is cancelled."""
     watched.run.execute(work_of(6, shots=FEW))
     fail(watched, 2, shots=MANY)
     fail(watched, 2, shots=FEW, faults="post:invalid")
@@ -124,36 +123,47 @@ def test_the_books_have_every_second_that_ibm_charges(
     assert {job.provider_id: job.usage for job in jobs_of(tmp_path)} == {
         job_id: report_usage(device_seconds=float(str(seconds))) for job_id, seconds in charged.items()
     }
-    assert list(charged.values()) == [3, 3, 3, 4, 0, 0]
-    assert sum(instances.values()) == 13
-    sums = {"quantities": {"device_seconds": 13}, "jobs_reported": 6, "jobs_pending": 0, "jobs_unreported": 0}
+    assert list(charged.values()) == [3, 3, 3, 4, 1, 0]
+    assert sum(instances.values()) == 14
+    sums = {"quantities": {"device_seconds": 14}, "jobs_reported": 6, "jobs_pending": 0, "jobs_unreported": 0}
     assert said(capsys, "report", "wire")["usage"] == said(capsys, "show", "wire")["usage"] == sums
     assert asked == {"backend": f"ibm:{options}", **sums, "problem": None}
     for command in ("report", "show"):
         assert run_command([command, "wire"]) == 0
-        assert "charged for: 13 s of the device, reported of 6 jobs" in capsys.readouterr().out
+        assert "charged for: 14 s of the device, reported of 6 jobs" in capsys.readouterr().out
     assert run_command(["jobs"]) == 0
     assert "3 s of the device" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("vendor", "options", "unit"),
-    [(IONQ, "qpu.forte-1,settle=0.05,rows=2", "compute_seconds"), (BRAKET, "garnet,settle=0.05,rows=2", "shots")],
-    ids=lambda value: getattr(value, "name", None),
-)
-def test_other_providers_tell_it_with_the_result(vendor: Vendor, options: str, unit: str, tmp_path: Path) -> None:
+    ("options", "rows", "quantities", "micros"),
+    [("garnet,settle=0.05,rows=2", 6, {"tasks": 3, "shots": 6 * FEW}, 3 * 300_000 + 6 * FEW * 1450),
+     ("sv1,settle=0.05", 2, {"simulator_seconds": 6}, 2 * 3750)],
+)  # fmt: skip
+def test_braket_tells_it_with_the_result(
+    options: str, rows: int, quantities: dict[str, int], micros: int, tmp_path: Path
+) -> None:
     """So that the run's own report has it, and nothing is asked for."""
-    with vendor.start(vendor.quick) as emulator, watched_run(vendor, emulator, tmp_path, options=options) as watched:
-        watched.run.execute(work_of(6, shots=FEW))
+    with BRAKET.start(BRAKET.quick) as emulator, watched_run(BRAKET, emulator, tmp_path, options=options) as watched:
+        watched.run.execute(work_of(rows, shots=FEW))
         totals = make_report(watched.store, watched.run.run_id).usage
         assert watched.run.report().usage == totals
-        assert (totals.n_reported, totals.n_pending) == (3, 0)
-        sums = {quantity.unit.value: quantity.amount for quantity in totals.quantities}
-        assert sums == ({"tasks": 3, "shots": 6 * FEW} if vendor is BRAKET else {unit: sums[unit]})
-        assert sums[unit] > 0
-        paid = sum(int(str(job["price_usd_micros"])) for job in emulator.jobs())
-        if vendor is BRAKET:
-            assert paid == 300_000 * sums["tasks"] + 1_450 * sums["shots"]
+        assert (totals.n_reported, totals.n_pending) == (len(emulator.jobs()), 0)
+        assert {quantity.unit.value: quantity.amount for quantity in totals.quantities} == quantities
+        assert emulator.bill()["total"]["micros"] == micros
+
+
+def test_ionq_is_asked_for_it_by_the_end_of_the_run(tmp_path: Path) -> None:
+    """Once for each job, in the background; until then it is pending."""
+    settings = replace(IONQ.quick, price="0.01")
+    with IONQ.start(settings) as emulator:
+        with watched_run(IONQ, emulator, tmp_path, options="qpu.forte-1,settle=0.05,rows=2") as watched:
+            watched.run.execute(work_of(6, shots=FEW))
+            assert make_report(watched.store, watched.run.run_id).usage.n_pending == 3
+        assert emulator.truth()["calls"]["by_route"]["GET /v0.4/jobs/{id}/cost"] == 3
+        assert emulator.bill()["total"]["micros"] == 6 * FEW * 10_000
+    usages = [job.usage for job in jobs_of(tmp_path)]
+    assert all(usage is not None and usage.is_final and usage.quantities for usage in usages)
 
 
 def test_a_backend_that_cannot_be_asked_keeps_no_other_from_being_asked(

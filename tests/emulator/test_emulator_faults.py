@@ -143,8 +143,9 @@ def test_a_missing_child_is_shown_by_its_parent(bench: Bench) -> None:
     assert bench.get(f"/jobs/{job['id']}")["child_job_ids"] == job["child_job_ids"][:1]
 
 
-def test_children_fail(bench: Bench) -> None:
+def test_children_fail(open_bench: Callable[..., Bench]) -> None:
     """One child fails: with its parent, or alone; the others keep their results and are paid alone."""
+    bench = open_bench(price="0.08")
     bench.emulator.set_faults("child-failure@1,child-missing@2,failure@3")
     failed, missing, whole = (bench.run([], [], [], backend="qpu.forte-1", shots=100) for _ in range(3))
     assert [job["status"] for job in (failed, missing, whole)] == ["failed", "completed", "failed"]
@@ -160,8 +161,9 @@ def test_children_fail(bench: Bench) -> None:
     assert [job["price_usd_micros"] for job in bench.emulator.jobs()] == [16_000_000, 16_000_000, 0]
 
 
-def test_circuits_fail_for_good(bench: Bench) -> None:
+def test_circuits_fail_for_good(open_bench: Callable[..., Bench]) -> None:
     """One circuit, or the whole job, cannot run: the code says that the circuit is at fault, and it is not paid."""
+    bench = open_bench(price="0.08")
     bench.emulator.set_faults("child-invalid@1,invalid@2")
     part, whole = (bench.run([], [], backend="qpu.forte-1", shots=100) for _ in range(2))
     assert [job["failure"]["code"] for job in (part, whole)] == ["UnsupportedGate"] * 2

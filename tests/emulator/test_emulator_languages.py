@@ -126,12 +126,14 @@ def test_wrong_faults_are_refused(text: str) -> None:
 
 
 def test_prices_are_dollars_per_shot() -> None:
-    """A bare price is that of QPUs; the simulator is free unless it is named."""
-    assert parse_prices("") == Prices(0, 80_000)
-    assert parse_prices("0.01") == Prices(0, 10_000)
-    assert parse_prices("simulator=0.000001, qpu=2") == Prices(1, 2_000_000)
+    """A bare price is that of QPUs, instead of those of gates; the simulator is free unless it is named."""
+    published = GatePrices(220, 975, 12_416_600, 97_500_000)
+    assert parse_prices("") == Prices(0, 0, published)
+    assert parse_prices("simulator=0.1") == Prices(100_000, 0, published)
+    assert parse_prices("0.01") == Prices(0, 10_000, None)
+    assert parse_prices("simulator=0.000001, qpu=2") == Prices(1, 2_000_000, None)
     gates = parse_prices("gate1=0.00022,gate2=0.000975,minimum=12.4166")
-    assert gates == Prices(0, 80_000, GatePrices(220, 975, 12_416_600))
+    assert gates == Prices(0, 0, GatePrices(220, 975, 12_416_600))
     quantities = {"n_one": 3, "n_two": 2, "shots": 1000}
     assert gates.estimate_micros("qpu.forte-1", **quantities, is_mitigated=False) == 12_416_600
     assert gates.estimate_micros("qpu.forte-1", **quantities | {"shots": 10_000}, is_mitigated=False) == 26_100_000

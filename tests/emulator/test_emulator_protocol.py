@@ -293,7 +293,8 @@ def test_cancelling_a_completed_job_keeps_its_price(bench: Bench, skewed: list[G
     job = bench.run(skewed, backend="qpu.forte-1", shots=100)
     bench.client.put(f"/jobs/{job['id']}/status/cancel")
     assert bench.get(f"/jobs/{job['id']}")["status"] == "canceled"
-    assert bench.emulator.jobs()[0]["price_usd_micros"] == 8_000_000
+    # One gate on two qubits and two on one cost less than the published minimum.
+    assert bench.emulator.jobs()[0]["price_usd_micros"] == 12_416_600
 
 
 def test_costs_and_estimates(open_bench: Callable[..., Bench], skewed: list[Gate]) -> None:
@@ -311,7 +312,7 @@ def test_costs_and_estimates(open_bench: Callable[..., Bench], skewed: list[Gate
     assert estimate["estimated_total_cost"] == estimate["estimated_cost"] == 5.0
     assert estimate["estimate_context"]["2q_gates"] == estimate["input_values"]["2q_gates"] == 1
     assert estimate["rate_card"]["rates"]
-    assert estimate["rate_information"]
+    assert estimate["rate_information"] == {"job_cost_minimum": 0, "cost_2q_gate": 0, "cost_1q_gate": 0}
     bench.get("/jobs/estimate?backend=nowhere", status=400)
     bench.get("/jobs/estimate?backend=simulator&shots=-1", status=400)
 

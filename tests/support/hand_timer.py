@@ -34,11 +34,11 @@ class HandTimer:
         """How many wait."""
         return len(self._sleepers)
 
-    def wait_for_sleeper(self) -> None:
-        """Return once a task sleeps."""
+    def wait_for_sleeper(self, count: int = 1) -> None:
+        """Return once a task sleeps, or so many do."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._sleepers:
-            assert time.monotonic() < deadline, "no task went to sleep"
+        while len(self._sleepers) < count:
+            assert time.monotonic() < deadline, f"not {count} tasks went to sleep"
             time.sleep(0.002)
 
     def advance(self, seconds: float) -> None:

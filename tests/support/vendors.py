@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
+from qorch_providers.emulators.kit.bills import Bill
 from qorch_providers.emulators.kit.clock import Timer
 from qorch_providers.emulators.kit.running import Truth
 
@@ -23,6 +24,10 @@ class VendorEmulator(Protocol):
 
     def jobs(self) -> list[dict[str, object]]:
         """Every accepted job, oldest first."""
+        ...
+
+    def bill(self) -> Bill:
+        """What every accepted job was charged."""
         ...
 
     def set_faults(self, text: str) -> None:

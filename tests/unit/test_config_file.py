@@ -1,5 +1,6 @@
 """The configuration file: where it is, what it holds, and how a wrong one is refused."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from qorch.config import default_config_file, read_config
 from qorch.config_file import read_config_file
 from qorch.errors import ConfigError
+from qorch.model.budget import BudgetPeriod
+from qorch.model.money import Money
 from qorch.model.prices.card import UnitPrices
 from qorch.prices import load_prices
 
@@ -57,7 +60,7 @@ def test_there_need_be_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (OWN.replace("[prices]", "[pirces]"), "line 1: 'pirces' is not known here; there are prices$"),
+        (OWN.replace("[prices]", "[pirces]"), "line 1: 'pirces' is not known here; there are prices, budgets$"),
         (OWN.replace("plans", "palns"), "line 2: 'palns' is not known here; there are plans, card$"),
         (OWN.replace("flex", "gold"), "line 2: there is no plan 'gold'; there are flex, open, pay-as-you-go, premium"),
         (OWN.replace("ibm", "ionq", 1), "line 2: there is no plan 'flex'; no backend of 'ionq' has plans"),
@@ -72,3 +75,51 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, text: str | bytes
     path = write(tmp_path, text)
     with pytest.raises(ConfigError, match=rf"qorch\.toml.* {said}"):
         load_prices(read_config({"QORCH_CONFIG": str(path)}))
+
+
+BUDGET = """
+[[budgets]]
+name = "lab"
+limit = "500 USD"
+"""
+
+
+def test_budgets_are_scopes(tmp_path: Path) -> None:
+    """Each with its limit, what it covers, and the line where it stands."""
+    more = 'per = "month"\nbackend = "ionq:qpu"\naccount = "ionq:1"\nruns = "digits-*"\n'
+    first, second = read_config_file(
+        write(tmp_path, BUDGET + BUDGET.replace("lab", "night") + more), must_exist=True
+    ).budgets
+    assert (first.name, first.limit, first.per, first.backend, first.runs) == (
+        "lab",
+        Money("USD", 5 * 10**8),
+        None,
+        "",
+        "",
+    )
+    assert second == replace(
+        first, name="night", per=BudgetPeriod.MONTH, backend="ionq:qpu", account="ionq:1", runs="digits-*",
+        origin=f"{tmp_path / 'qorch.toml'}, line 6",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BUDGET.replace('"500 USD"', "500"), "line 4: Expected `str`"),
+        (BUDGET.replace("500 USD", "500"), "line 4: limit: '500' has no currency"),
+        (BUDGET.replace("500 USD", "nan USD"), "line 4: limit: 'nan USD' is not an amount"),
+        (BUDGET.replace("500 USD", "1e999 USD"), "line 4: limit: .* at most a thousand million"),
+        (BUDGET.replace("500 USD", "-5 USD"), "line 4: limit: .* at least 0"),
+        (BUDGET.replace("limit", "limits"), "line 4: 'limits' is not known here; there are name, limit, per"),
+        ("[[budgets]]\nname = 'lab'\n", "line 1: Object missing required field `limit`"),
+        (BUDGET.replace("lab", " "), "line 3: name is ' '"),
+        (BUDGET + 'per = "week"\n', "line 5: per is 'week'; write one of day, month"),
+        (BUDGET + 'runs = ""\n', "line 5: runs is ''; .* leave it out"),
+        (BUDGET + BUDGET, "line 7: there are two budgets of the name 'lab'"),
+    ],
+)
+def test_a_wrong_budget_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    """With the file and the line: a limit that is not read would hold nothing back."""
+    with pytest.raises(ConfigError, match=said):
+        read_config_file(write(tmp_path, text), must_exist=True)

@@ -1,5 +1,6 @@
-"""What a run says and asks before it pays: budgets that nothing enforces are refused, and so are unknown prices."""
+"""What a run says, asks and keeps to when it pays: budgets that hold, or are refused before it begins; its prices."""
 
+import datetime
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
-from qorch.errors import ConfigError, MoneyError, UnknownPriceError, UsageError
+from qorch.errors import BudgetError, ConfigError, MoneyError, UnknownPriceError
 from qorch.model.job import Payload, RawResult
 from qorch.model.money import Money
 from qorch.planning.pricing import Cost
@@ -23,6 +24,14 @@ FIVE = Money("USD", 5_000_000)
 
 def quiet(progress: Progress) -> None:
     """Shows nothing."""
+
+
+class NoonClock(WallClock):
+    """A clock on which no day ends."""
+
+    def now(self) -> datetime.datetime:
+        """See Clock."""
+        return datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
 
 
 def start(store: MemoryStore, backend: FakeBackend, **settings: Any) -> qorch.Run:
@@ -44,16 +53,6 @@ def store() -> MemoryStore:
     return MemoryStore(WallClock())
 
 
-@pytest.mark.parametrize("budget", ["5 USD", FIVE])
-def test_a_budget_is_refused_where_money_is_spent(store: MemoryStore, budget: str | Money) -> None:
-    """With the amount, why, and what to do instead; nothing is opened, sent or written."""
-    backend = FakeBackend(capabilities=PAID)
-    with pytest.raises(UsageError, match=r"does not enforce budgets yet: 5\.00 USD .* limit .* at the provider"):
-        start(store, backend, budget=budget)
-    assert backend.submitted == []
-    assert store.runs() == []
-
-
 def test_a_free_backend_takes_a_budget(store: MemoryStore) -> None:
     """It is stored, as before, and nothing is said; one that is no amount is refused everywhere."""
     with start(store, FakeBackend(), budget="5 USD") as run:
@@ -61,19 +60,6 @@ def test_a_free_backend_takes_a_budget(store: MemoryStore) -> None:
     assert store.runs()[0].budget_micros == FIVE.micros
     with pytest.raises(MoneyError):
         start(store, FakeBackend(), budget="five dollars")
-
-
-def test_a_stored_budget_is_no_safety_either(store: MemoryStore) -> None:
-    """A run that an older qorch started with a budget is refused too, and goes on once it is asked to without."""
-    paid = FakeBackend(capabilities=PAID)
-    start(store, paid).close()
-    store.write([replace(store.runs()[0], budget_micros=FIVE.micros, currency="USD")]).result()
-    with pytest.raises(UsageError, match="budget='none'"):
-        start(store, paid, resume=True)
-    for budget in ("none", None):
-        with start(store, paid, resume=True, budget=budget) as run:
-            assert store.find_run(run.run_id).budget_micros is None  # type: ignore[union-attr]
-    assert len(store.runs()) == 1
 
 
 def said(log: pytest.LogCaptureFixture) -> list[str]:
@@ -107,7 +93,7 @@ def test_a_paid_run_says_what_it_buys_first(store: MemoryStore, caplog: pytest.L
     assert "fake charges" in line
     assert "what this run costs, which is not known." in line
     assert "3 executions (300 shots) in 2 jobs" in line
-    assert "at the provider" in line
+    assert "set one (--budget" in line
     caplog.clear()
     with start(store, Listening(caplog), resume=True) as run:
         run.execute(pub())
@@ -140,6 +126,150 @@ def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contract about the fake, in the user's configuration file."""
     (tmp_path / "config.toml").write_text(CARD)
     monkeypatch.setenv("QORCH_CONFIG", str(tmp_path / "config.toml"))
+
+
+EURO = 1_000_000
+"""In micro-units. A job of 100 shots costs 1.60 EUR by the minimum, one of 200 shots 2.50 EUR."""
+
+
+def balance(store: MemoryStore) -> tuple[int, int]:
+    """What is reserved and spent, in micro-units."""
+    balances = store.ledger_balances()
+    return sum(each.reserved_micros for each in balances), sum(each.spent_micros for each in balances)
+
+
+@pytest.mark.usefixtures("priced")
+def test_the_wall(store: MemoryStore) -> None:
+    """A call beyond the budget raises BudgetError; nothing of it leaves, and a larger budget resumes the run there."""
+    backend = FakeBackend(capabilities=PAID, rows_in_job=2)
+
+    def work(**settings: Any) -> None:
+        with start(store, backend, resume=True, **settings) as run:
+            for step in range(3):
+                with run.step(step):
+                    run.execute(pub(2))
+
+    with pytest.raises(BudgetError, match=r"of this run \(6\.00 EUR\) has 5\.00 EUR spent") as refused:
+        work(budget="6 EUR")
+    assert str(refused.value).endswith(f'start_run("{store.runs()[0].run_id}", ..., resume=True, budget="7.50 EUR")')
+    assert (len(backend.submitted), store.runs()[0].state, balance(store)) == (2, "failed", (0, 5 * EURO))
+    with pytest.raises(BudgetError, match=r"\(6\.00 EUR\)"):
+        work()
+    with pytest.raises(BudgetError, match=r"\(4\.00 EUR\) has 5\.00 EUR spent"):
+        work(budget="4 EUR")
+    assert (len(backend.submitted), store.runs()[0].budget) == (2, Money("EUR", 4 * EURO))
+    work(budget=Money("EUR", 7_500_000))
+    assert (len(backend.submitted), store.runs()[0].state, balance(store)) == (3, "done", (0, 7_500_000))
+
+
+@pytest.mark.usefixtures("priced")
+def test_a_budget_can_be_dropped(store: MemoryStore) -> None:
+    """With the word none, for good; a run that was started without may be given one."""
+    backend = FakeBackend(capabilities=PAID)
+    with pytest.raises(BudgetError), start(store, backend, budget="1 EUR") as run:
+        run.execute(pub(1))
+    with start(store, backend, budget="none", resume=True) as run:
+        run.execute(pub(1))
+    assert store.runs()[0].budget is None
+    with start(store, backend, budget="2 EUR", resume=True) as run:
+        run.execute(pub(1))
+        with pytest.raises(BudgetError, match=r"1\.60 EUR spent"):
+            run.execute(pub(1))
+
+
+@pytest.mark.usefixtures("priced")
+def test_a_budget_of_another_currency_is_refused(store: MemoryStore) -> None:
+    """Before anything is opened or written, with the currency of the prices; also if the run has it from before."""
+    backend = FakeBackend(capabilities=PAID)
+    for budget in ("5 USD", FIVE):
+        with pytest.raises(MoneyError, match=r"of this run \(5\.00 USD\) cannot be kept on fake, .* in EUR"):
+            start(store, backend, budget=budget)
+    assert (backend.submitted, store.runs()) == ([], [])
+    start(store, backend).close()
+    store.write([replace(store.runs()[0], budget_micros=FIVE.micros, currency="USD")]).result()
+    with pytest.raises(MoneyError, match=r"give the limit in EUR"):
+        start(store, backend, resume=True)
+    start(store, backend, resume=True, budget="none").close()
+
+
+def test_a_budget_needs_known_prices(store: MemoryStore) -> None:
+    """To accept an unknown price is no answer to the question what is left of a budget."""
+    backend = FakeBackend(capabilities=PAID)
+    with pytest.raises(UnknownPriceError, match=r"5\.00 USD\) cannot be kept on fake, .* budget='none'"):
+        start(store, backend, budget="5 USD")
+    assert (backend.submitted, store.runs()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "budget", ["nan", "-5 USD", "1e999", "1e999 USD", "5", "inf USD", "", 5, True, Money("USD", -5)]
+)
+def test_what_is_no_amount_is_refused(store: MemoryStore, budget: Any) -> None:
+    """A cap that compares as nothing else does would be none: only finite amounts with a currency, on any backend."""
+    with pytest.raises(MoneyError):
+        start(store, FakeBackend(), budget=budget)
+    assert store.runs() == []
+
+
+SCOPES = """
+[[budgets]]
+name = "night"
+limit = "4 EUR"
+per = "day"
+runs = "pa*"
+
+[[budgets]]
+name = "elsewhere"
+limit = "0 EUR"
+backend = "ionq"
+
+[[budgets]]
+name = "all"
+limit = "100 EUR"
+"""
+
+
+def test_scopes_count_all_runs_of_their_day(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was spent before a scope was written counts; what covers other runs does not; the line names those that do.
+
+    At 80 % one line says so, and never again.
+    """
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("QORCH_CONFIG", str(file))
+    file.write_text(CARD)
+    backend = FakeBackend(capabilities=PAID)
+    with start(store, backend, clock=NoonClock()) as run:
+        run.execute(pub(1))
+    file.write_text(CARD + SCOPES)
+    caplog.clear()
+    with start(store, backend, cache="off", clock=NoonClock()) as run:
+        run.execute(pub(1))
+        with pytest.raises(BudgetError, match=rf"'night' \(4.00 EUR a day; {file}, line 10\) has 3.20 EUR spent"):
+            run.execute(pub(1))
+    run = start(store, backend, cache="off", clock=NoonClock())
+    with run, pytest.raises(BudgetError, match=r"or wait until 2026-12-01 \(UTC\)"):
+        run.execute(pub(1))
+    first, second = said(caplog)
+    assert {"'night'" in first, "'all'" in first, "'elsewhere'" in first} == {True, False}
+    assert "no budget" not in first
+    assert second.startswith("80 % of the budget 'night'") or first.startswith("80 % of the budget 'night'")
+
+
+def test_a_scope_that_cannot_be_kept_is_refused(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that covers the run, with its file and line; any other is no concern of it."""
+    (tmp_path / "config.toml").write_text(CARD + SCOPES.replace("100 EUR", "100 USD"))
+    monkeypatch.setenv("QORCH_CONFIG", str(tmp_path / "config.toml"))
+    backend = FakeBackend(capabilities=PAID)
+    with pytest.raises(MoneyError, match=r"'all' \(100\.00 USD; .*config\.toml, line 21\) cannot be kept on fake"):
+        start(store, backend)
+    with start(store, FakeBackend()) as run:
+        run.execute(pub(1))
+    (tmp_path / "config.toml").write_text(SCOPES)
+    with pytest.raises(UnknownPriceError, match="'night'"):
+        start(store, backend, accept_unknown_price=True)
 
 
 def test_an_unknown_price_has_to_be_accepted(store: MemoryStore) -> None:

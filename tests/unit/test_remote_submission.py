@@ -32,7 +32,7 @@ RESUBMIT = dataclasses.replace(HOLD, on_unknown=OnUnknown.RESUBMIT)
 
 
 class Notebook(MemoryStore):
-    """A store that remembers the states of jobs and the outcomes of attempts in the order of their writing."""
+    """A store that remembers states of jobs, from the first try on, and outcomes of attempts in order of writing."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.clock, store_id="5a" * 16)
@@ -41,7 +41,7 @@ class Notebook(MemoryStore):
     def write(self, writes: Sequence[Write]) -> "Future[None]":
         """See Store."""
         for record in writes:
-            if isinstance(record, JobRecord):
+            if isinstance(record, JobRecord) and (record.attempts or record.state is not JobState.RESERVED):
                 self.lines.append(f"{record.job_id} {record.state}")
             if isinstance(record, AttemptRecord):
                 self.lines.append(f"{record.job_id} attempt {record.ordinal} {record.outcome}")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from qorch.model.money import Money
 from qorch.model.usage import (
     MOST_QUANTITY,
     NO_USAGE,
@@ -31,12 +32,26 @@ def test_amounts_are_kept_to_a_millionth() -> None:
     assert report_usage(compute_seconds=0.0052).to_json()["quantities"] == {"compute_seconds": 0.0052}
 
 
+def test_money_is_in_documents_only_if_it_was_told() -> None:
+    """And makes any usage final, with its quantities if there are some."""
+    told = PENDING_USAGE.with_charge(Money("USD", 0))
+    assert told.is_final
+    assert told.to_json() == {"state": "reported", "quantities": {}, "charge": {"currency": "USD", "micros": 0}}
+    both = report_usage(tasks=1).with_charge(Money("USD", 5))
+    assert both.to_json() == {
+        "state": "reported",
+        "quantities": {"tasks": 1},
+        "charge": {"currency": "USD", "micros": 5},
+    }
+
+
 @pytest.mark.parametrize(
     ("usage", "text"),
     [(report_usage(device_seconds=1203.5), "1,203.5 s of the device"), (report_usage(tasks=1, shots=1000),
      "1 task + 1,000 shots"), (report_usage(device_seconds=0), "0 s of the device"),
      (report_usage(compute_seconds=0.0052), "0.0052 s of quantum compute time"), (PENDING_USAGE, "pending"),
-     (NO_USAGE, "not reported")],
+     (NO_USAGE, "not reported"), (NO_USAGE.with_charge(Money("USD", 12_416_600)), "charged 12.4166 USD"),
+     (report_usage(simulator_seconds=3).with_charge(Money("USD", 3750)), "3 s of a simulator, charged 0.00375 USD")],
 )  # fmt: skip
 def test_usage_has_words(usage: object, text: str) -> None:
     """As tables show it."""

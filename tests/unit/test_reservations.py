@@ -1,20 +1,26 @@
 """All jobs of a call are reserved before the first is sent, or refused together; a job moves as the table says."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
-from simulation.harness import Sandbox
+from simulation.harness import CENT_A_SHOT, Sandbox
 
 from qorch.engine.engine import Engine
-from qorch.engine.reservation import BUDGETS
-from qorch.errors import BudgetError, JobFailedError, RejectedError
+from qorch.errors import BudgetError, JobFailedError, RejectedError, UnknownPriceError
 from qorch.model.identity import Position
 from qorch.model.job import MOVES, OPEN_STATES, OVER_STATES, JobState
-from qorch.ports.records import Change, JobRecord
+from qorch.model.ledger import EntryKind, LedgerRecord
+from qorch.model.money import parse_money
+from qorch.model.prices.card import UnitPrices
+from qorch.planning.budgets import Buyer, applied_budgets
+from qorch.ports.records import JobRecord
 from qorch.testing.fakes.provider import Fault
-from qorch.testing.fakes.remote import PAID
+from qorch.testing.fakes.remote import HOLD, PAID, FakeRemote
 from qorch.testing.virtual_time import START
 
 
@@ -24,11 +30,6 @@ def sandbox() -> Iterator[Sandbox]:
     made = Sandbox()
     yield made
     made.close()
-
-
-def state_of(sandbox: Sandbox) -> bytes | None:
-    """The shared state of reservations."""
-    return sandbox.store.update_shared_state(BUDGETS, lambda state, _: Change(state, state)).result()
 
 
 def test_all_jobs_are_reserved_before_the_first_is_sent(sandbox: Sandbox) -> None:
@@ -51,40 +52,48 @@ def test_all_jobs_are_reserved_before_the_first_is_sent(sandbox: Sandbox) -> Non
     assert seen[0] == [JobState.INTENT, JobState.RESERVED, JobState.RESERVED]
 
 
-def test_a_refused_call_leaves_nothing_behind(sandbox: Sandbox) -> None:
-    """What refuses is asked once for all jobs of a call, inside the transaction; nothing is written, sent or held."""
-    asked: list[bytes | None] = []
+def limited_engine(sandbox: Sandbox, usd: str, **settings: Any) -> Engine:
+    """The engine of a run with a budget, on a provider that charges 0.01 USD a shot."""
+    remote = sandbox.remote(capabilities=PAID, **settings)
+    buyer = Buyer("r", "r", remote.name, remote.terms.account)
+    return sandbox.engine(remote, card=CENT_A_SHOT, budgets=applied_budgets(parse_money(usd), (), buyer))
 
-    def check(state: bytes | None, now_ns: int) -> bytes | None:
-        asked.append(state)
-        if len(asked) == 2:
-            raise BudgetError("this call would cost more than is left")
-        return b"%d" % len(asked)
+
+def amounts(sandbox: Sandbox) -> tuple[int, int]:
+    """What is reserved and spent, in cents."""
+    [balance] = sandbox.store.ledger_balances()
+    return balance.reserved_micros // 10_000, balance.spent_micros // 10_000
+
+
+def test_a_refused_call_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    """All jobs of a call are covered together or refused; nothing of it is written or sent, and a smaller one goes on.
+
+    A row has 20 shots: 0.20 USD.
+    """
 
     async def work() -> None:
-        engine = sandbox.engine(sandbox.remote(rows_in_job=2, capabilities=PAID), check_budgets=check)
+        engine = limited_engine(sandbox, "1.60 USD", rows_in_job=2)
         await engine.open()
         await sandbox.execute(engine, 4)
-        with pytest.raises(BudgetError, match="more than is left"):
+        with pytest.raises(
+            BudgetError, match=r"may cost 1\.20 USD \(3 jobs\).* 0\.80 USD spent and 0\.00 USD reserved"
+        ):
             await sandbox.execute(engine, 6, step=1)
         assert sandbox.store.jobs_at("r", Position(1, 0)) == []
         await sandbox.execute(engine, 4, step=1)
 
     sandbox.run(work())
-    assert asked == [None, b"1", b"1"]
-    assert state_of(sandbox) == b"3"
+    assert amounts(sandbox) == (0, 160)
     assert sandbox.provider.calls["submit"] == 4
     assert [job.state for job in sandbox.store.jobs("r")] == [JobState.DONE] * 4
 
 
 def test_a_check_that_breaks_leaves_nothing_behind(sandbox: Sandbox) -> None:
-    """An error in what counts the money is no decision: as little is written as of a call that is refused."""
-
-    def check(_state: bytes | None, _now_ns: int) -> bytes | None:
-        raise ZeroDivisionError
+    """An error while money is counted is no decision: as little is written as of a call that is refused."""
+    sandbox.store.reserve = lambda check, *, since: failed(ZeroDivisionError())  # type: ignore[assignment, method-assign]
 
     async def work() -> None:
-        engine = sandbox.engine(sandbox.remote(), check_budgets=check)
+        engine = limited_engine(sandbox, "5 USD")
         await engine.open()
         with pytest.raises(ZeroDivisionError):
             await sandbox.execute(engine, 4)
@@ -94,25 +103,124 @@ def test_a_check_that_breaks_leaves_nothing_behind(sandbox: Sandbox) -> None:
     assert sandbox.store.jobs("r") == []
 
 
-def test_rows_that_run_again_are_reserved_too(sandbox: Sandbox) -> None:
-    """What repeats a failed job costs as much as the first: it may be refused, and then leaves nothing."""
-    failures = itertools.chain([JobFailedError("lost", is_repeatable=True)], itertools.repeat(None))
-    sandbox.provider.failures = failures.__next__
-    asked = itertools.count()
+def failed(error: Exception) -> "Future[Any]":
+    """A future with this error."""
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
 
-    def check(state: bytes | None, now_ns: int) -> bytes | None:
-        if next(asked):
-            raise BudgetError("nothing is left")
-        return state
+
+def test_rows_that_run_again_are_reserved_too(sandbox: Sandbox) -> None:
+    """What repeats a failed job is refused if another turned out to cost more than the budget, and leaves nothing."""
+
+    def fail() -> JobFailedError:
+        dear = LedgerRecord("r", None, EntryKind.ADJUSTED, "USD", 5_000_001, sandbox.clock.now(), day=START.date())
+        sandbox.store.write([dear]).result()
+        return JobFailedError("lost", is_repeatable=True)
+
+    sandbox.provider.failures = fail
 
     async def work() -> None:
-        engine = sandbox.engine(sandbox.remote(), check_budgets=check)
+        engine = limited_engine(sandbox, "5 USD")
         await engine.open()
-        with pytest.raises(BudgetError):
+        with pytest.raises(BudgetError, match=r"has 5\.000001 USD spent"):
             await sandbox.execute(engine, 4)
 
     sandbox.run(work())
     assert [job.state for job in sandbox.store.jobs("r")] == [JobState.FAILED]
+
+
+def test_free_jobs_cost_nothing_to_reserve(sandbox: Sandbox) -> None:
+    """Where nothing costs, nothing is measured and no balance is read; where no price is known, nothing is booked."""
+
+    async def work(remote: FakeRemote) -> None:
+        engine = sandbox.engine(remote)
+        await engine.open()
+        await sandbox.execute(engine, 4)
+        await engine.close()
+
+    sandbox.store.reserve = lambda check, *, since: failed(AssertionError())  # type: ignore[assignment, method-assign]
+    remote = sandbox.remote()
+    encoded = []
+    encode = remote.encode
+    remote.encode = lambda request, *, key: encoded.append(key) or encode(request, key=key)  # type: ignore[method-assign, func-returns-value]
+    sandbox.run(work(remote))
+    assert len(encoded) == 1
+    assert sandbox.store.ledger() == []
+
+
+def test_a_budget_needs_a_price(sandbox: Sandbox) -> None:
+    """A job whose time is billed, and not estimated, cannot be covered; it is refused before it is written down."""
+    card = replace(CENT_A_SHOT, prices=UnitPrices(second=Decimal(1)))
+
+    async def work() -> None:
+        remote = sandbox.remote(capabilities=PAID)
+        buyer = Buyer("r", "r", remote.name, remote.terms.account)
+        engine = sandbox.engine(remote, card=card, budgets=applied_budgets(parse_money("5 USD"), (), buyer))
+        await engine.open()
+        with pytest.raises(UnknownPriceError, match="how long it can be"):
+            await sandbox.execute(engine, 4)
+
+    sandbox.run(work())
+    assert sandbox.store.jobs("r") == []
+
+
+@pytest.mark.parametrize("is_granted", [True, False], ids=["granted", "refused"])
+def test_a_call_that_is_cancelled_while_it_reserves(sandbox: Sandbox, *, is_granted: bool) -> None:
+    """The reservation is decided all the same: what was granted is released again, and of a refused one nothing is."""
+    reserve, decided = sandbox.store.reserve, asyncio.Event()
+
+    def reserve_later(check: Any, *, since: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+
+        def decide() -> None:
+            done = reserve(check, since=since)
+            decided.set()
+            error = done.exception()
+            if error is None:
+                future.set_result(done.result())
+            else:
+                future.set_exception(error)
+
+        asyncio.get_running_loop().call_later(1.0, decide)
+        return future
+
+    sandbox.store.reserve = reserve_later  # type: ignore[method-assign]
+
+    async def work() -> None:
+        engine = limited_engine(sandbox, "5 USD" if is_granted else "0.10 USD")
+        await engine.open()
+        task = asyncio.create_task(sandbox.execute(engine, 4))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert decided.is_set()
+        await engine.close()
+
+    sandbox.run(work())
+    assert [job.state for job in sandbox.store.jobs("r")] == ([JobState.CANCELLED] if is_granted else [])
+    assert [entry.kind for entry in sandbox.store.ledger()] == (["reserved", "released"] if is_granted else [])
+    assert sandbox.provider.calls["submit"] == 0
+
+
+def test_what_was_not_sent_is_released(sandbox: Sandbox) -> None:
+    """A call whose first job is rejected for good gives back the money of all of its jobs."""
+    faults = iter([Fault.REJECTED])
+
+    async def work() -> None:
+        engine = limited_engine(
+            sandbox, "5 USD", rows_in_job=1, faults=lambda call: next(faults, None) if call == "submit" else None,
+            terms=replace(HOLD, most_jobs=1),
+        )  # fmt: skip
+        await engine.open()
+        with pytest.raises(RejectedError):
+            await sandbox.execute(engine, 4)
+        await engine.close()
+
+    sandbox.run(work())
+    assert amounts(sandbox) == (0, 0)
+    assert JobState.RESERVED not in {job.state for job in sandbox.store.jobs("r")}
 
 
 @pytest.mark.parametrize("how", ["rejected", "cancelled"])

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from qorch.audit.report import make_report
+from qorch.audit.verification import verify_books
 from qorch.engine.remote.pacing import decode_throttle
 from qorch.model.identity import Position
 from qorch.model.job import JobState, QueuePlace
+from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.timing import Phase
 from qorch.model.usage import report_usage
 from qorch.ports.clock import WallClock
@@ -174,4 +176,37 @@ def test_a_database_of_revision_0005_keeps_its_paid_answers(tmp_path: Path) -> N
         fetched = replace(answers[-1], content=answers[-1].content + b"more", is_quarantined=False)
         store.write([fetched]).result()
         assert store.raw_result(held.job_id) == fetched
+        assert store.check() == []
+
+
+def test_a_database_of_revision_0009_keeps_its_ledger_and_chains_it(tmp_path: Path) -> None:
+    """Eight entries of three runs, one deleted with its books: in their order, with balances; the next follows them."""
+    path = tmp_path / "x.db"
+    path.write_bytes(lzma.decompress((KEPT / "revision-0009.db.xz").read_bytes()))
+    with closing(open_store(str(path), clock=WallClock())) as store:
+        assert store.check() == []
+        found = verify_books(store)
+        assert found.anchor == store.ledger_anchor()
+        assert [finding.text for finding in found.findings] == [
+            "for job b/0.0.0 money is reserved, although it is over: 300000 millionths of USD",
+            "for job b/0.0.1 money is reserved, although it is over: 250000 millionths of USD",
+            "for job c/0.0.0 less than nothing is reserved: 70000 millionths of USD",
+        ]
+        entries = store.ledger_entries()
+        assert [(entry.number, entry.record.kind.value, entry.record.micros) for entry in entries] == [
+            (1, "reserved", 5_000_000), (2, "reserved", 300_000), (3, "spent", 4_000_000), (4, "released", 1_000_000),
+            (5, "spent", 70_000), (6, "reserved", 250_000), (7, "adjusted", -20_000), (8, "adjusted", 9),
+        ]  # fmt: skip
+        assert all(entry.record.day == entry.record.recorded_at.date() for entry in entries)
+        days = [entry.record.day for entry in (entries[0], entries[4], entries[6])]
+        balances = [
+            (balance.run_name, days.index(balance.day), balance.currency, balance.reserved_micros, balance.spent_micros)
+            for balance in store.ledger_balances()
+        ]
+        assert balances == [
+            ("a run", 0, "USD", 0, 4_000_000), ("b run", 0, "USD", 300_000, 0), ("b run", 1, "USD", 250_000, 0),
+            ("c run", 1, "USD", -70_000, 70_000), ("a run", 2, "USD", 0, -20_000), ("c run", 2, "EUR", 0, 9),
+        ]  # fmt: skip
+        store.write([LedgerRecord("a", "a/0.0.1", EntryKind.RESERVED, "USD", 1, WallClock().now())]).result()
+        assert store.ledger_entries(after=8)[0].previous == entries[-1].digest
         assert store.check() == []

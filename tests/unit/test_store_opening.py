@@ -26,6 +26,7 @@ from qorch.errors import (
 )
 from qorch.model.job import JobState
 from qorch.model.ledger import EntryKind, LedgerRecord
+from qorch.model.ledger_chain import digest_entry, empty_head, entry_fields
 from qorch.model.timing import Phase, Span
 from qorch.ports.clock import WallClock
 from qorch.ports.records import (
@@ -305,6 +306,7 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
             **before,
             "alembic_version": [(CURRENT,)],
             "attempts": [(*before["attempts"][0], None, "qorch 0123456789abcdef")],
+            "ledger": [_chained(path)],
             "jobs": [(*before["jobs"][0], None, None, None, None, None)],
             "runs": [(*before["runs"][0], 1, "{}", None)],
             "sessions": [(*before["sessions"][0], 0, "{}")],
@@ -323,6 +325,16 @@ def test_the_first_release_is_upgraded_without_loss(tmp_path: Path) -> None:
     (backup,) = tmp_path.glob("old.db.backup-*")
     assert _execute(backup, "SELECT version_num FROM alembic_version") == [("0001",)]
     assert _execute(backup, "SELECT COUNT(*) FROM spans") == [(1,)]
+
+
+def _chained(path: Path) -> tuple[object, ...]:
+    """The row of ledger that a new database would have for the entry of ``_one_of_each``."""
+    ((store_id,),) = _execute(path, "SELECT value FROM meta WHERE name = 'store_id'")
+    record = _one_of_each()[-1]
+    assert isinstance(record, LedgerRecord)
+    record = replace(record, day=NOW.date())
+    first = empty_head(str(store_id))
+    return (1, *entry_fields(record), first, digest_entry(1, record, previous=first))
 
 
 def _never(run_id: str) -> bool:

@@ -148,7 +148,7 @@ def test_the_statements_are_not_for_sqlite_alone() -> None:
     pairs = [(getattr(ours, name), getattr(theirs, name)) for name in plain]
     pairs += [(ours.rows[table], theirs.rows[table]) for table in ours.rows]
     for mine, other in pairs:
-        assert mine.count("?") == other.count("%s") > 0
+        assert mine.count("?") == other.count("%s") >= (mine != ours.read_anchor)
         assert ("ON CONFLICT" in mine) == ("ON CONFLICT" in other)
 
 

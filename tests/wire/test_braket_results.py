@@ -27,6 +27,7 @@ from ionq_circuits import block_of, gate_list, random_gates, request_of
 from qorch.errors import InvalidResultError
 from qorch.model.job import RawResult
 from qorch.model.measurement import Measurement, RowBlock
+from qorch.model.usage import report_usage
 from qorch.model.verification import verify_result
 from qorch.testing.reference import chi_square_sigmas, reference_parities, reference_probabilities
 from qorch_providers.braket.circuits.task_body import encode_task
@@ -314,6 +315,22 @@ def test_exact_parities():
     assert found.blocks[0].values.tolist() == [[-1.0, 1.0, 0.25]]
     missing = single_result(shots=0, resultTypes=results[1:])
     assert_refused(exact_shape([0b010, 0b101]), missing, "lacks 1 of 2")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "seconds"),
+    [({"executionDuration": 5321}, 5.321), ({"executionDuration": 16, "noise": 1}, 3), ({"executionDuration": 0}, 3),
+     ({"executionDuration": -1}, None), ({"executionDuration": "16"}, None), ({"executionDuration": 10**40}, None),
+     ({}, None), (None, None), (7, None)],
+)  # fmt: skip
+def test_simulators_tell_the_time_that_is_charged(metadata, seconds):
+    """At least three seconds; where that cannot be read the result is good all the same."""
+    result = single_result(shots=SHOTS, **measured(0))
+    result["additionalMetadata"]["simulatorMetadata"] = metadata
+    found = read(shape(), result)
+    assert found.usage == (None if seconds is None else report_usage(simulator_seconds=seconds))
+    assert_counts(found, 0)
+    assert read(shape(), single_result(shots=SHOTS, **measured(0))).usage is None
 
 
 def test_exact_probabilities():

@@ -8,6 +8,7 @@ from ionq_answers import MULTI_JOB, OLD_JOB, job
 from ionq_servers import SINCE, drive, job_document, page, routed
 from scripted_server import ScriptedServer, reply
 
+from qorch.model.money import Money
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
 from qorch_providers.braket.tasks.usage import read_usage
 from qorch_providers.braket.wire.documents import decode_task
@@ -43,10 +44,13 @@ def test_ionq_of_old_tells_nothing() -> None:
 
 
 def test_a_list_of_ionq_may_tell_less_than_a_job() -> None:
-    """Jobs that are over, and of which it tells nothing, are asked for by themselves; what they leave out is none."""
+    """Jobs that are over, and of which it tells nothing, are asked for by themselves; each is asked for its cost."""
     told = {"cost_model": "QCT", "stats": BILLED}
     listed = [job_document("a"), job_document("b", **told), job_document("c", "started"), job_document("d")]
+    cost = {"dry_run": False, "estimated_cost": {"value": 3, "unit": "usd"}, "cost": {"value": 2.5, "unit": "usd"}}
     routes = {
+        "GET /v0.4/jobs/a/cost": reply(200, cost),
+        "GET /v0.4/jobs/b/cost": reply(200, cost | {"cost": {"value": 7, "unit": "credit"}}),
         "GET /v0.4/jobs": reply(200, page(listed)),
         "GET /v0.4/jobs/a": reply(200, job_document("a", **told)),
         "GET /v0.4/jobs/d": reply(200, job_document("d")),
@@ -54,8 +58,9 @@ def test_a_list_of_ionq_may_tell_less_than_a_job() -> None:
 
     async def work(backend: IonqBackend, _server: ScriptedServer) -> None:
         found = await backend.fetch_usage(["a", "b", "c", "d", "e"], since=SINCE)
-        assert found == {"a": COMPUTED, "b": COMPUTED, "c": PENDING_USAGE, "d": NO_USAGE}
-        assert backend.calls == {"usage": 4}
+        charged = COMPUTED.with_charge(Money("USD", 2_500_000))
+        assert found == {"a": charged, "b": COMPUTED, "c": PENDING_USAGE, "d": PENDING_USAGE}
+        assert backend.calls == {"usage": 7}
 
     drive(routed(routes), work, options="qpu.forte-1,deadline=2")
 

@@ -1,1 +1,1 @@
-"""Reads: ``database`` has the connections; ``runs``, ``jobs`` and ``blocks`` read what a protocol of Store names."""
+"""Reads: ``database`` has the connections; ``runs``, ``jobs``, ``books`` and ``blocks`` read what a protocol names."""

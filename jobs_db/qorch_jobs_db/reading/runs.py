@@ -4,7 +4,6 @@ import datetime as dt
 
 from sqlalchemy import Select, select
 
-from qorch.model.ledger import LedgerRecord
 from qorch.ports.records import (
     CheckpointRecord,
     MetricRecord,
@@ -17,7 +16,6 @@ from qorch.ports.records import (
 from qorch.ports.statistics import RunTotals
 from qorch_jobs_db.decoding import (
     decode_checkpoint,
-    decode_entry,
     decode_metric,
     decode_run,
     decode_session,
@@ -26,12 +24,12 @@ from qorch_jobs_db.decoding import (
     parse_time_or_none,
 )
 from qorch_jobs_db.reading.database import Reading, of_run
-from qorch_jobs_db.schema import CHECKPOINTS, LEDGER, METRICS, RUNS, SESSIONS, SPANS, STEPS
+from qorch_jobs_db.schema import CHECKPOINTS, METRICS, RUNS, SESSIONS, SPANS, STEPS
 from qorch_jobs_db.totals import total_runs
 
 
 class RunReading(Reading):
-    """``qorch.ports.store.Runs``, and whether a run was asked to stop."""
+    """``qorch.ports.store.Runs`` without the ledger, and whether a run was asked to stop."""
 
     def stop_asked(self, run_id: str) -> dt.datetime | None:
         """See Store."""
@@ -70,11 +68,6 @@ class RunReading(Reading):
     def spans(self, run_id: str) -> list[SpanRecord]:
         """See Store."""
         return self._fetch(of_run(SPANS, run_id).order_by(SPANS.c.number), decode_span)
-
-    def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
-        """See Store."""
-        query = select(LEDGER) if run_id is None else of_run(LEDGER, run_id)
-        return self._fetch(query.order_by(LEDGER.c.entry), decode_entry)
 
     def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
         """See Store; an unsound checkpoint is passed over for the one before it."""

@@ -6,7 +6,8 @@ How to read it: ``options`` say which device, how circuits are compiled, which p
 ``mitigation``. The ``access`` is an ``account`` and one of its ``instances``, to which the ``connection`` is made. The
 ``backend`` puts ``circuits``, ``wire``, ``jobs`` and ``results`` together; ``labels`` are tags that IBM keeps. A
 ``device`` is looked at by the ``device_watch``, and a ``compiled_device`` is one that circuits are compiled for;
-``diagnosis`` is for `qorch doctor`. ``local`` simulates recorded devices; ``offline`` plans jobs without asking IBM.
+``diagnosis`` is for `qorch doctor`, and ``invoices`` for `qorch audit reconcile`. ``local`` simulates recorded devices;
+``offline`` plans jobs without asking IBM.
 """
 
 import importlib.util

@@ -32,7 +32,7 @@ from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, r
 from qorch_providers.ionq.diagnosis import diagnose, missing_machine
 from qorch_providers.ionq.jobs.inventory import list_keys
 from qorch_providers.ionq.jobs.search import Searches, look_up
-from qorch_providers.ionq.jobs.usage import fetch_usage
+from qorch_providers.ionq.jobs.usage import UsageReader
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
@@ -83,6 +83,7 @@ class IonqBackend:
         self._client = client
         self._clock = clock
         self._searches = Searches(client)
+        self._usage = UsageReader(client, tells_costs=not options.is_simulator and options.version != "v0.3")
         self._list_health = ListHealth("IonQ", self._ask_availability, clock=clock)
         self._terms = _terms(options, access.account)
         self._capabilities = capabilities_of(options)
@@ -184,13 +185,12 @@ class IonqBackend:
         return provider_id
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
-        """See RemoteBackend: 25 jobs a request."""
-        jobs = await look_up(self._client, provider_ids)
-        return {job_id: job.status for job_id, job in jobs.items()}
+        """See RemoteBackend: 25 jobs a request. What they were charged for is told by ``fetch_usage`` alone."""
+        return self._usage.note(await look_up(self._client, provider_ids))
 
     async def fetch_usage(self, provider_ids: Collection[str], *, since: datetime.datetime) -> dict[str, ReportedUsage]:
-        """See ReportsUsage: quantum compute time, of 25 jobs a request; ``since`` is not needed."""
-        return await fetch_usage(self._client, provider_ids)
+        """See ReportsUsage: compute time, of 25 jobs a request, and each job's cost; ``since`` is not needed."""
+        return await self._usage.fetch(provider_ids)
 
     async def find(self, keys: Collection[str], *, since: datetime.datetime) -> dict[str, str]:
         """See RemoteBackend.

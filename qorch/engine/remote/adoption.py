@@ -2,6 +2,7 @@
 
 import hashlib
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.journal import Journal
 from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.recovery import Recovery
@@ -11,8 +12,10 @@ from qorch.errors import RunChangedError
 from qorch.model.identity import job_ordinal
 from qorch.model.job import JobState
 from qorch.model.label import JobLabel, parse_rows
+from qorch.model.ledger import LedgerRecord
 from qorch.planning.packing import PlannedJob, choose
-from qorch.ports.backend import RemoteBackend
+from qorch.planning.pricing import price
+from qorch.ports.backend import RemoteBackend, measure_job
 from qorch.ports.clock import Clock
 from qorch.ports.records import JobRecord, Write
 
@@ -25,6 +28,7 @@ class Adoption:
         backend: RemoteBackend,
         journal: Journal,
         *,
+        accounts: Accounts,
         orphans: Orphans,
         recovery: Recovery,
         clock: Clock,
@@ -33,6 +37,7 @@ class Adoption:
         """``rebuy``: paid jobs that carry other rows are given up, instead of stopping the run."""
         self._backend = backend
         self._journal = journal
+        self._accounts = accounts
         self._orphans = orphans
         self._recovery = recovery
         self._clock = clock
@@ -72,13 +77,20 @@ class Adoption:
                 error=None,
             )
             records.append(record)
-            writes += [record, submission.plan]
+            writes += [record, submission.plan, *self._reserve(record, submission)]
             self._orphans.forget(job)
         await self._journal.write_ahead(writes)
         for record in records:
             self._recovery.adopt(record)
         await self._recovery.wait_at(wanted.position)
         return True
+
+    def _reserve(self, record: JobRecord, submission: Submission) -> list[LedgerRecord]:
+        """The entry of what the job costs, which no budget can refuse any more."""
+        if not self._accounts.is_kept:
+            return []
+        cost = price(measure_job(self._backend, submission.request), self._accounts.card)
+        return [] if cost is None else [self._accounts.reserve(record, cost)]
 
     def _match(self, wanted: Wanted, job: JobRecord, label: JobLabel) -> Submission | None:
         """The job as the program would send it now; None if the call misses no such rows."""

@@ -36,7 +36,7 @@ class _Answer:
     """What came back so far: kept even if it cannot be believed. ``note_usage``: called as the job's end is written."""
 
     raw: RawResult | None = None
-    note_usage: Callable[[], Sequence[UsageRecord]] = tuple
+    note_usage: Callable[..., Sequence[UsageRecord]] = tuple
     fetches: int = 0
     fetched_from_ns: int = 0
     missing_since_ns: int | None = None
@@ -182,7 +182,7 @@ class Delivery:
         now = self._clock.now()
         writes: list[Write] = [record.moved(JobState.DONE, at=now, error=None)]
         writes += block_records(plan, result, position=record.position, created_at=now)
-        writes += answer.note_usage()
+        writes += answer.note_usage(of_result=result.usage)
         if self._backend.capabilities.charges and answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now))
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):

@@ -71,7 +71,9 @@ def make_remote_submitter(
         delivery=delivery,
         recovery=recovery,
         orphans=orphans,
-        adoption=Adoption(backend, journal, orphans=orphans, recovery=recovery, clock=clock, rebuy=policy.rebuy),
+        adoption=Adoption(
+            backend, journal, accounts=run.accounts, orphans=orphans, recovery=recovery, clock=clock, rebuy=policy.rebuy
+        ),
         resender=Resender(
             recovery=recovery,
             reconciler=reconciler,

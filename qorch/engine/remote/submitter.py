@@ -25,7 +25,7 @@ from qorch.engine.submitter import HURRY_SECONDS, Returned, Wanted
 from qorch.engine.worker import Compute
 from qorch.errors import BackendError, JobFailedError
 from qorch.model.identity import Position
-from qorch.model.job import JobResult, JobState
+from qorch.model.job import JobResult
 from qorch.planning.packing import lost_rows
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
@@ -121,9 +121,7 @@ class RemoteSubmitter:
         """See Submitter. Later jobs are encoded while the first is on its way."""
         try:
             await self.payloads.prepare(submissions[0], compute)
-            now = self.clock.now()
-            planned = [submission.record(JobState.PLANNED, changed_at=now) for submission in submissions]
-            async with self.reservation.hold(planned):
+            async with self.reservation.hold(submissions, compute=compute):
                 yield
         finally:
             for submission in submissions:

@@ -11,7 +11,7 @@ from qorch.engine.journal import Journal
 from qorch.engine.remote.idle import sleep_until_changed
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import QorchError
-from qorch.model.backend_name import kind_of
+from qorch.model.backend_name import stem_of
 from qorch.model.job import JobStatus
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage
 from qorch.ports.backend import RemoteBackend, ReportsUsage
@@ -120,16 +120,26 @@ class UsageWatch:
         self._start: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Ask, in the background, about the newest jobs that earlier sessions of any run left at this provider."""
+        """Ask, in the background, about the newest jobs that earlier sessions of any run left on this device."""
         if self._most_earlier and self._backend.capabilities.charges and isinstance(self._backend, ReportsUsage):
             self._start = asyncio.create_task(self._take_up_earlier())
 
-    def note(self, record: JobRecord, status: JobStatus, *, attempt: AttemptRecord) -> list[UsageRecord]:
-        """What is to be written now of the usage of a job that is over; it is asked about again if it is pending."""
+    def note(
+        self,
+        record: JobRecord,
+        status: JobStatus,
+        *,
+        attempt: AttemptRecord,
+        of_result: ReportedUsage | None = None,
+    ) -> list[UsageRecord]:
+        """What is to be written now of the usage of a job that is over; it is asked about again if it is pending.
+
+        ``of_result``: what its result tells of it, instead of the status; None if that tells nothing, or there is none.
+        """
         if not self._backend.capabilities.charges:
             return []
         is_told = isinstance(self._backend, ReportsUsage)
-        usage = (status.usage or PENDING_USAGE) if is_told else NO_USAGE
+        usage = of_result or ((status.usage or PENDING_USAGE) if is_told else NO_USAGE)
         if not usage.is_final:
             self._own.add(record.job_id)
             self._add([PendingUsage(record, attempt.started_at)], wait_seconds=FIRST_SECONDS)
@@ -156,13 +166,14 @@ class UsageWatch:
             self._add(await asyncio.to_thread(self._find_earlier), wait_seconds=0.0)
 
     def _find_earlier(self) -> list[PendingUsage]:
-        # Some may belong to another account at the same provider, which then does not know them.
-        kind = kind_of(self._backend.name)
+        # Of this device, as another one's prices are not known here. Some may belong to another account at the same
+        # provider, which then does not know them.
+        stem = stem_of(self._backend.name)
         jobs = self._store.jobs_without_usage()
         runs = {run_id: self._store.find_run(run_id) for run_id in {job.run_id for job in jobs}}
-        kinds = {run_id: kind_of(run.backend) for run_id, run in runs.items() if run is not None}
+        stems = {run_id: stem_of(run.backend) for run_id, run in runs.items() if run is not None}
         oldest = self._clock.now() - datetime.timedelta(days=EARLIER_DAYS)
-        own = [job for job in jobs if kinds.get(job.run_id) == kind and job.changed_at > oldest]
+        own = [job for job in jobs if stems.get(job.run_id) == stem and job.changed_at > oldest]
         return find_pending(self._store, own[-self._most_earlier :])
 
     def _add(self, items: Sequence[PendingUsage], *, wait_seconds: float) -> None:

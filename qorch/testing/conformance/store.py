@@ -40,6 +40,7 @@ from qorch.ports.records import (
     Write,
 )
 from qorch.ports.store import Store
+from qorch.testing.conformance.store_books import StoreBooksConformance
 from qorch.testing.conformance.store_records import (
     CONTEXT,
     GATES,
@@ -66,6 +67,7 @@ _PATIENCE_SECONDS = 60
 
 
 class StoreConformance(
+    StoreBooksConformance,
     StoreRecoveryConformance,
     StoreResultsConformance,
     StoreRunsConformance,

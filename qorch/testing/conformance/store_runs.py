@@ -71,6 +71,7 @@ class StoreRunsConformance:
     def test_books_outlive_a_run(self, store: Store) -> None:
         """With keep_books jobs, attempts, ledger, provider sessions and open plans stay; it is listed no longer."""
         _write_whole_run(store, "paid")
+        store.write([LedgerRecord("paid", "paid/0.0.0", EntryKind.SPENT, "USD", 5, NOW)]).result()
         jobs, ledger, attempts = store.jobs("paid"), store.ledger("paid"), store.attempts("paid/0.0.0")
         store.delete_run("paid", keep_books=True)
         found = store.find_run("paid")
@@ -154,7 +155,6 @@ def _write_whole_run(store: Store, run_id: str) -> None:
             replace(make_block(3), job_id=done.job_id, run_id=run_id),
             SpanRecord(run_id, 0, Span(Phase.EXECUTE, 0, 1, 0, 0, done.job_id)),
             CheckpointRecord(run_id, Position(1, 0), b"state", NOW),
-            LedgerRecord(run_id, done.job_id, EntryKind.SPENT, "USD", 5, NOW),
             make_provider_session(run_id),
         ]
     ).result()

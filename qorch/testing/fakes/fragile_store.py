@@ -4,12 +4,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from qorch.model.arrays import ByteArray
+from qorch.model.ledger import LedgerBalance
+from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.records import BlockRecord, Change, Write
 from qorch.ports.statistics import Trimmed
@@ -92,6 +94,21 @@ class FragileStore(MemoryStore):
         with self._lock:
             done = super().update_shared_state(name, change_once)
             return self._queue(done, lambda store: MemoryStore.update_shared_state(store, name, lambda *_: made[0]))
+
+    def reserve(
+        self, check: Callable[[Sequence[LedgerBalance]], Granted[_T]], *, since: date = date.min
+    ) -> "Future[_T]":
+        """See Store."""
+        made: list[Granted[_T]] = []
+
+        def check_once(balances: Sequence[LedgerBalance]) -> Granted[_T]:
+            granted = check(balances)
+            made.append(replace(granted, writes=[_date(record, self._clock.now) for record in granted.writes]))
+            return made[0]
+
+        with self._lock:
+            done = super().reserve(check_once, since=since)
+            return self._queue(done, lambda store: MemoryStore.reserve(store, lambda _: made[0], since=since))
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
         """See Store."""

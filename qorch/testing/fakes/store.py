@@ -10,12 +10,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
-from qorch.errors import RunBusyError, StoreError
+from qorch.errors import QorchError, RunBusyError, StoreError
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES, OVER_STATES, JobState
-from qorch.model.ledger import LedgerRecord
+from qorch.model.ledger import LedgerAnchor, LedgerBalance, LedgerEntry, LedgerRecord
+from qorch.model.ledger_chain import LedgerRow, row_of
 from qorch.model.measurement import BlockResult
+from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
 from qorch.ports.records import (
@@ -37,6 +39,7 @@ from qorch.ports.records import (
     Write,
 )
 from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
+from qorch.testing.fakes.store_books import MemoryBooks
 from qorch.testing.fakes.store_runs import drop_run, missing_run, total_run
 from qorch.testing.fakes.store_tables import MemoryTables
 from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
@@ -54,7 +57,7 @@ class MemoryStore:
         """
         self._clock = clock
         self._store_id = store_id or secrets.token_hex(16)
-        self._tables = MemoryTables()
+        self._tables = MemoryTables(MemoryBooks(self._store_id))
         self._claimed: set[str] = set()
         self._is_closed = False
         self._lock = threading.RLock()
@@ -63,6 +66,11 @@ class MemoryStore:
     def store_id(self) -> str:
         """See Store."""
         return self._store_id
+
+    @property
+    def books(self) -> MemoryBooks:
+        """The ledger itself, for tests that damage it."""
+        return self._tables.books
 
     @property
     def location(self) -> str:
@@ -76,7 +84,7 @@ class MemoryStore:
             self._check_open()
             try:
                 self._tables.check_references(writes)
-            except StoreError as error:
+            except QorchError as error:
                 future.set_exception(error)
             else:
                 self._tables.apply(writes, now=self._clock.now)
@@ -97,6 +105,22 @@ class MemoryStore:
                 self._tables.apply(made.writes, now=self._clock.now)
                 self._tables.keep_state(name, made.state)
                 future.set_result(made.value)
+        return future
+
+    def reserve(
+        self, check: Callable[[Sequence[LedgerBalance]], Granted[_T]], *, since: dt.date = dt.date.min
+    ) -> "Future[_T]":
+        """See Store; the future is done."""
+        future: Future[_T] = Future()
+        with self._lock:
+            try:
+                granted = check(self.ledger_balances(since=since))
+                self._tables.check_references(granted.writes)
+            except Exception as error:  # whatever it raises belongs to the caller
+                future.set_exception(error)
+            else:
+                self._tables.apply(granted.writes, now=self._clock.now)
+                future.set_result(granted.value)
         return future
 
     def claim_rows(self, run_id: str, claims: ByteArray) -> "Future[list[str]]":
@@ -231,7 +255,31 @@ class MemoryStore:
     def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
         """See Store."""
         with self._lock:
-            return [entry for entry in self._read().ledger if run_id in {None, entry.run_id}]
+            return self._read().books.records(run_id=run_id)
+
+    def job_ledger(self, job_id: str) -> list[LedgerRecord]:
+        """See Store."""
+        with self._lock:
+            return self._read().books.records(job_id=job_id)
+
+    def ledger_entries(self, *, after: int = 0, limit: int = 10_000) -> list[LedgerEntry]:
+        """See Store."""
+        with self._lock:
+            return list(self._read().books.after(after, limit))
+
+    def ledger_rows(self, *, after: int | None = None, limit: int = 10_000) -> list[LedgerRow]:
+        """See Store."""
+        with self._lock:
+            return [row_of(entry) for entry in self._read().books.after(after, limit)]
+
+    def ledger_anchor(self) -> LedgerAnchor:
+        """See Store."""
+        return self._read().books.anchor
+
+    def ledger_balances(self, *, since: dt.date = dt.date.min) -> list[LedgerBalance]:
+        """See Store."""
+        with self._lock:
+            return self._read().books.balances(self._tables.runs, since)
 
     def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
         """See Store."""

@@ -7,13 +7,14 @@ from typing import Any
 
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
+from qorch.ports.books import has_entries
 from qorch.ports.records import RunMove, RunRecord, RunState, StopRequest
 from qorch.ports.statistics import RunTotals
 from qorch.ports.store import RunHistory
 from qorch.run.totals import count_executions, newest_metrics
 
-_BOOKS = {"runs", "jobs", "attempts", "plans", "ledger", "provider_sessions"}
-_OF_NO_RUN = {"shared_states", "next_block"}
+_BOOKS = {"runs", "jobs", "attempts", "plans", "provider_sessions"}
+_OF_NO_RUN = {"books", "shared_states", "next_block"}
 
 
 def total_run(store: RunHistory, run_id: str) -> RunTotals:
@@ -52,6 +53,9 @@ def missing_run(run_id: str) -> StoreError:
 
 def drop_run(tables: Mapping[str, Any], run_id: str, *, keep_books: bool) -> None:
     """Delete a run from the tables of a MemoryStore, by their names; see ``Store.delete_run``."""
+    n_entries = len(tables["books"].records(run_id=run_id))
+    if n_entries and not keep_books:
+        raise has_entries(run_id, n_entries)
     jobs = {job.job_id: job for job in tables["jobs"].values() if job.run_id == run_id}
     for name, table in tables.items():
         if name in (_BOOKS | _OF_NO_RUN if keep_books else _OF_NO_RUN):

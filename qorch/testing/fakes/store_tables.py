@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
 from qorch.model.ledger import LedgerRecord
+from qorch.model.ledger_chain import entry_fields
 from qorch.ports.provider_sessions import ProviderSessionRecord
 from qorch.ports.records import (
     AttemptRecord,
@@ -27,6 +28,7 @@ from qorch.ports.records import (
     UsageRecord,
     Write,
 )
+from qorch.testing.fakes.store_books import MemoryBooks
 from qorch.testing.fakes.store_runs import missing_run, replace_run
 
 _KEPT_CHECKPOINTS = 2
@@ -36,6 +38,7 @@ _KEPT_CHECKPOINTS = 2
 class MemoryTables:
     """Records by the table that a store on disk would have, and by key."""
 
+    books: MemoryBooks
     runs: dict[str, RunRecord] = field(default_factory=dict)
     sessions: dict[tuple[str, int], SessionRecord] = field(default_factory=dict)
     steps: dict[tuple[str, int], StepRecord] = field(default_factory=dict)
@@ -50,16 +53,20 @@ class MemoryTables:
     blocks: dict[int, BlockRecord] = field(default_factory=dict)
     spans: list[SpanRecord] = field(default_factory=list)
     checkpoints: dict[str, list[CheckpointRecord]] = field(default_factory=dict)
-    ledger: list[LedgerRecord] = field(default_factory=list)
     next_block: int = 1
 
     def check_references(self, writes: Sequence[Write]) -> None:
-        """Raise StoreError if a record belongs to a run or job that is neither stored nor among the others."""
+        """Raise StoreError if a record belongs to a run or job that is neither stored nor among the others.
+
+        Raises UsageError for a ledger entry whose time has no zone.
+        """
         runs = {record.run_id for record in writes if isinstance(record, RunRecord)}
         jobs = {record.job_id for record in writes if isinstance(record, JobRecord)}
         for record in writes:
             if not isinstance(record, Write):
                 raise StoreError(f"cannot store a {type(record).__name__}; write those of qorch.ports.records")
+            if isinstance(record, LedgerRecord):
+                entry_fields(record)  # raises for a time without its zone
             run_id = None if isinstance(record, AttemptRecord | ReleasedRows) else record.run_id
             if run_id is not None and run_id not in self.runs and run_id not in runs:
                 raise missing_run(run_id)
@@ -84,7 +91,7 @@ class MemoryTables:
         if isinstance(record, SpanRecord):
             self.spans.append(record)
         elif isinstance(record, LedgerRecord):
-            self.ledger.append(record)
+            self.books.append(record)
         elif isinstance(record, BlockRecord):
             dated = record if record.created_at else replace(record, created_at=now())
             self.blocks[self.next_block] = dated

@@ -209,6 +209,7 @@ def badly_ended(world: World, run: RunStory) -> Iterator[str]:
         "UnavailableError": bool(conditions.closures),
         "UnreachableError": bool(conditions.outages),
         "CredentialsError": bool(conditions.lockouts),
+        "BudgetError": world.budget is not None,
     }
     for ending in dict.fromkeys(run.endings):
         if not reasons.get(ending, False):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy as np
 from qorch.engine.engine import Engine
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
-from qorch.engine.reservation import CheckBudgets, allow_all
 from qorch.engine.worker import INLINE_EXECUTIONS
 from qorch.model.circuit import build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.identity import Position
+from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult
+from qorch.planning.budgets import RunBudgets
 from qorch.ports.policy import RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
@@ -26,6 +28,14 @@ from qorch.testing.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 T = TypeVar("T")
 
+CENT_A_SHOT = PriceCard(
+    backends=("fake:remote",),
+    currency="USD",
+    certainty=Certainty.EXACT,
+    source="a contract",
+    date=None,
+    prices=UnitPrices(shot=Decimal("0.01")),
+)
 DAYS = 30 * 86_400.0
 """Longer than anything that is tested here takes."""
 
@@ -33,9 +43,9 @@ DAYS = 30 * 86_400.0
 class Sandbox:
     """Holds all of it; ``close`` it at the end."""
 
-    def __init__(self, store: Store | None = None) -> None:
-        """``store``: in memory where none is given."""
-        self.loop = VirtualLoop()
+    def __init__(self, store: Store | None = None, *, loop: VirtualLoop | None = None) -> None:
+        """``store``: in memory where none is given. ``loop``: on whose clock a given store is."""
+        self.loop = loop or VirtualLoop()
         self.clock = VirtualClock(self.loop)
         self.provider = FakeProvider(self.clock)
         self.store: Store = store or MemoryStore(self.clock, store_id="5a" * 16)
@@ -51,7 +61,8 @@ class Sandbox:
         *,
         run_id: str = "r",
         policy: RunPolicy | None = None,
-        check_budgets: CheckBudgets = allow_all,
+        budgets: RunBudgets | None = None,
+        card: PriceCard | None = None,
         clock: VirtualClock | None = None,
     ) -> Engine:
         """The engine of a run, which is stored if it is new; ``clock``: of its process, if it is not the sandbox's."""
@@ -66,7 +77,8 @@ class Sandbox:
             recorder=Recorder(clock),
             run_id=run_id,
             random=np.random.default_rng(1),
-            check_budgets=check_budgets,
+            budgets=budgets,
+            card=card,
         )
         self._engines.append(engine)
         return engine

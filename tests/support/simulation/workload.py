@@ -13,8 +13,10 @@ from qorch.engine.recorder import Recorder
 from qorch.model.circuit import Circuit, build_gate_list, free_circuit
 from qorch.model.gates import GATES_BY_NAME
 from qorch.model.identity import Position
+from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub, as_batch
 from qorch.model.result import PubResult
+from qorch.planning.budgets import RunBudgets
 from qorch.ports.policy import RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
@@ -69,6 +71,8 @@ async def execute(
     policy: RunPolicy | None = None,
     seed: int = 0,
     is_replayed: bool = False,
+    card: PriceCard | None = None,
+    budgets: RunBudgets | None = None,
     opened: Callable[[Engine], None] = lambda _: None,
 ) -> None:
     """One life of a run, from the start of its engine to its end."""
@@ -80,6 +84,8 @@ async def execute(
         recorder=Recorder(clock),
         run_id=run_id,
         random=np.random.default_rng(seed),
+        card=card,
+        budgets=budgets,
     )
     try:
         await engine.open()

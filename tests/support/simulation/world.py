@@ -17,8 +17,12 @@ import numpy as np
 
 from qorch.engine.engine import Engine
 from qorch.errors import QorchError, UnknownOutcomeError
+from qorch.model.budget import Budget
 from qorch.model.job import AttemptOutcome, Payload
+from qorch.model.prices.card import PriceCard
 from qorch.model.result import PubResult
+from qorch.planning.budgets import Buyer, applied_budgets
+from qorch.ports.backend import account_of
 from qorch.ports.policy import PollPolicy, RetryPolicy, RunPolicy
 from qorch.ports.records import AttemptRecord, RunRecord, Write
 from qorch.ports.store import Store
@@ -160,9 +164,20 @@ class World:
     """
 
     def __init__(
-        self, seed: int, *, conditions: Conditions | None = None, change: dict[str, object] | None = None
+        self,
+        seed: int,
+        *,
+        conditions: Conditions | None = None,
+        change: dict[str, object] | None = None,
+        card: PriceCard | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """``conditions``: drawn where they are not given; ``change``: fields of them to be set."""
+        """``conditions``: drawn where they are not given; ``change``: fields of them to be set.
+
+        ``card``: the provider's prices, which are unknown without one; ``budget``: of all runs together.
+        """
+        self.card = card
+        self.budget = budget
         self.seed = seed
         self.random = np.random.default_rng(seed)
         drawn = conditions or draw_conditions(self.random)
@@ -258,6 +273,12 @@ class World:
             ),
             seed=int(self.random.integers(2**32)),
             is_replayed=bool(run.endings),
+            card=self.card,
+            budgets=applied_budgets(
+                None,
+                () if self.budget is None else (self.budget,),
+                Buyer(run.run_id, run.run_id, remote.name, account_of(remote)),
+            ),
             opened=lambda engine: setattr(life, "engine", engine),
         )
         life.task = loop.create_task(work)

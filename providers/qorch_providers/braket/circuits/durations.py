@@ -10,8 +10,8 @@ _GATE_SECONDS = 1e-9
 _SHOT_SECONDS = 1e-5
 _MARGIN = 20.0
 """How many times longer than expected a task may take before it counts as wrong."""
-_LEAST_HIGH_SECONDS = 3.0
-"""What is billed anyway."""
+LEAST_SECONDS = 3.0
+"""A task is billed for at least so long."""
 
 
 def count_amplitudes(n_qubits: int, device: BraketDevice) -> int:
@@ -22,4 +22,4 @@ def count_amplitudes(n_qubits: int, device: BraketDevice) -> int:
 def estimate_seconds(amplitude_gates: int, shots: int) -> Interval:
     """The time of a task, from its gates times amplitudes, and its shots."""
     expected = min(MOST_SECONDS, amplitude_gates * _GATE_SECONDS + shots * _SHOT_SECONDS)
-    return Interval(0.0, expected, min(MOST_SECONDS, max(_LEAST_HIGH_SECONDS, _MARGIN * expected)))
+    return Interval(0.0, expected, min(MOST_SECONDS, max(LEAST_SECONDS, _MARGIN * expected)))

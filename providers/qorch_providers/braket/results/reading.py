@@ -22,6 +22,7 @@ from qorch_providers.braket.results.probabilities import exact_values, read_freq
 from qorch_providers.braket.results.shapes import (
     GATE_MODEL,
     PROGRAM_SET,
+    AdditionalWire,
     AnyResult,
     ExecutableWire,
     FailureWire,
@@ -37,6 +38,7 @@ from qorch_providers.braket.results.shapes import (
     shown,
 )
 from qorch_providers.braket.results.shot_codec import ShotDocument
+from qorch_providers.braket.results.usage import read_simulation
 from qorch_providers.counting import pack_counts
 
 _PHYSICAL = re.compile(r"measure\s+\$[0-9]")
@@ -113,18 +115,20 @@ def _read_single(shape: JobShape, result: GateModelWire, texts: Sequence[Shots])
     if shape.n_rows != 1:
         raise InvalidResultError(f"the task has one program; {shape.n_rows} rows were sent")
     (block,) = (block for block in shape.blocks if block.n_rows)
+    additional = result.additional_metadata or AdditionalWire()
     if result.task_metadata.shots != (block.shots or 0):
         raise InvalidResultError(f"the task has {result.task_metadata.shots} shots; {block.shots or 0} were asked for")
     if block.samples is None:
         values = exact_values(result.result_types or [], block.measurement)
         of_row = BlockResult(values=values[np.newaxis])
     else:
-        source = result.additional_metadata.action if result.additional_metadata is not None else None
+        source = additional.action
         executable = ExecutableWire(0, result.measurements, result.measurement_probabilities, result.measured_qubits)
         (shots,) = _match_shots([executable], texts)
         row = _Row(executable, shots, _names_physical(source))
         of_row = _read_block(block, [row], is_debiased=_is_debiased(result.task_metadata.device_parameters))
-    return JobResult(tuple(of_row if each is block else _read_block(each, []) for each in shape.blocks))
+    blocks = tuple(of_row if each is block else _read_block(each, []) for each in shape.blocks)
+    return JobResult(blocks, usage=read_simulation(additional.simulator_metadata))
 
 
 def _read_set(

@@ -109,10 +109,11 @@ class TaskMetadataWire(msgspec.Struct, rename="camel"):
     device_parameters: ParametersWire | None = None
 
 
-class AdditionalWire(msgspec.Struct):
-    """The program that was run, if it is kept with the result."""
+class AdditionalWire(msgspec.Struct, rename="camel"):
+    """The program that was run, if it is kept with the result, and what a simulator says of itself."""
 
     action: SourceWire | None = None
+    simulator_metadata: msgspec.Raw = NOTHING
 
 
 class GateModelWire(msgspec.Struct, rename="camel"):

@@ -13,8 +13,8 @@ from qorch_providers.http import ask_each
 def read_usage(task: BraketTask, *, is_simulator: bool) -> ReportedUsage:
     """The usage of a task, PENDING before its end and as long as the number of its shots is not said.
 
-    Simulators are charged by time, which a task does not tell. A task that failed or was cancelled before any shot was
-    taken is not charged, and tells no number.
+    Simulators are charged by time, which a task does not tell, but its result does. A task that failed or was cancelled
+    before any shot was taken is not charged, and tells no number.
     """
     if is_simulator:
         return NO_USAGE

@@ -87,7 +87,7 @@ def _header(name: str) -> dict[str, str]:
 
 def _service(device: EmulatedDevice, settings: BraketSettings, updated_at: str) -> dict[str, object]:
     price = device.price
-    cost = {"price": price.second_micros * 60 / 1e6, "unit": "minute"}
+    cost = {"price": price.minute_micros / 1e6, "unit": "minute"}
     if not device.is_simulator:
         cost = {"price": price.shot_micros / 1e6, "unit": "shot"}
     return {

@@ -86,11 +86,11 @@ DEVICES = MappingProxyType(
         for device in (
             EmulatedDevice(
                 "SV1", "Amazon Braket", f"{_SIMULATOR}/amazon/sv1", "", tuple(range(34)), (0, 100_000), _ALL_GATES,
-                DevicePrice(second_micros=1250), exact_results=(*_SAMPLED, "statevector", "amplitude"),
+                DevicePrice(minute_micros=75_000), exact_results=(*_SAMPLED, "statevector", "amplitude"),
             ),
             EmulatedDevice(
                 "DM1", "Amazon Braket", f"{_SIMULATOR}/amazon/dm1", "", tuple(range(17)), (0, 100_000), _ALL_GATES,
-                DevicePrice(second_micros=1250), exact_results=(*_SAMPLED, "densitymatrix"), has_noise_gates=True,
+                DevicePrice(minute_micros=75_000), exact_results=(*_SAMPLED, "densitymatrix"), has_noise_gates=True,
             ),
             EmulatedDevice(
                 "Garnet", "IQM", "qpu/iqm/Garnet", "eu-north-1", _GARNET, (1, 20_000), _QPU_GATES,

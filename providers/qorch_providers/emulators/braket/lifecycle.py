@@ -15,7 +15,7 @@ import numpy as np
 from qorch.errors import CircuitError
 from qorch_providers.emulators.braket.objects import ObjectStore, StoredObject
 from qorch_providers.emulators.braket.outcomes import ProgramOutcome, run_exactly, run_rows, run_sampled
-from qorch_providers.emulators.braket.results import RESULTS, BrokenExecutables, duration_seconds, result_files
+from qorch_providers.emulators.braket.results import RESULTS, BrokenExecutables, result_files
 from qorch_providers.emulators.braket.submission import TaskSubmission
 from qorch_providers.emulators.braket.tasks import FINAL, EmulatedTask, TaskRegistry
 from qorch_providers.emulators.kit.answers import RefusedError
@@ -46,11 +46,11 @@ class TaskLifecycle:
         execute: Latency,
         workers: int | None,
         in_parts: bool,
-        price_micros: Callable[[EmulatedTask, float], int],
+        charge: Callable[[EmulatedTask], None],
         rates: Callable[[EmulatedTask], NoiseRates | None],
         rng: np.random.Generator,
     ) -> None:
-        """``workers``: tasks that run side by side, None for any number. ``price_micros``: of a task and seconds."""
+        """``workers``: tasks that run side by side, None for any number. ``charge``: a task that completed."""
         self._registry = registry
         self._store = store
         self._clock = clock
@@ -59,7 +59,7 @@ class TaskLifecycle:
         self._workers: contextlib.AbstractAsyncContextManager[object]
         self._workers = contextlib.nullcontext() if workers is None else asyncio.Semaphore(workers)
         self._in_parts = in_parts
-        self._price_micros = price_micros
+        self._charge = charge
         self._rates = rates
         self._rng = rng
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="qorch-simulator")
@@ -129,6 +129,8 @@ class TaskLifecycle:
         if "failure" in faults or (faults & {"child-failure", "child-broken"} and not task.order.is_set):
             self._fail(task, _TOLD)
             return
+        started_unix = task.started_unix or self._clock.unix()
+        task.execution_ms = round(1000 * (self._clock.unix() - started_unix) * self._clock.scale)
         broken = self._break(task, faults)
         files = await asyncio.to_thread(self._encode, task, submission, executed, broken)
         self._complete(task, files, broken, faults)
@@ -166,7 +168,7 @@ class TaskLifecycle:
             self._store.put(task.order.bucket, f"{task.directory}/{name}", stored)
         task.failed_executables = broken.failed
         self._registry.move(task, "COMPLETED", now_unix=now_unix)
-        task.price_micros = self._price_micros(task, duration_seconds(task, self._clock))
+        self._charge(task)
 
     def _fail(self, task: EmulatedTask, reason: str) -> None:
         task.failure_reason = reason

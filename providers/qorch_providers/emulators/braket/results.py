@@ -67,7 +67,7 @@ def _single_document(
             **_times(task, clock),
             "status": "COMPLETED",
         },
-        "additionalMetadata": _additional(task, given.wire, clock),
+        "additionalMetadata": _additional(task, given.wire),
     }
     if found.bits is not None:
         document |= _measured(task, found)
@@ -117,21 +117,14 @@ def _times(task: EmulatedTask, clock: ScaledClock) -> dict[str, str]:
     return {"createdAt": format_iso(task.accepted_unix), "endedAt": format_iso(shown)}
 
 
-def _additional(task: EmulatedTask, wire: ProgramWire | None, clock: ScaledClock) -> dict[str, object]:
+def _additional(task: EmulatedTask, wire: ProgramWire | None) -> dict[str, object]:
     document: dict[str, object] = {}
     if wire is not None:
         document["action"] = _program_document(wire)
     if task.order.device.is_simulator:
-        seconds = duration_seconds(task, clock)
         header = _header("simulator_metadata")
-        document["simulatorMetadata"] = {"braketSchemaHeader": header, "executionDuration": round(1000 * seconds)}
+        document["simulatorMetadata"] = {"braketSchemaHeader": header, "executionDuration": task.execution_ms}
     return document
-
-
-def duration_seconds(task: EmulatedTask, clock: ScaledClock) -> float:
-    """How long a task has run, in protocol seconds."""
-    ended = clock.unix() if task.ended_unix is None else task.ended_unix
-    return 0.0 if task.started_unix is None else (ended - task.started_unix) * clock.scale
 
 
 def _program_document(wire: ProgramWire) -> dict[str, object]:

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from qorch_providers.emulators.braket.bill import task_line
 from qorch_providers.emulators.braket.quotas import CallQuotas, parse_quotas
 from qorch_providers.emulators.braket.refusals import expired_token
 from qorch_providers.emulators.braket.routes import BraketRoutes
 from qorch_providers.emulators.braket.service import BraketService
 from qorch_providers.emulators.braket.settings import ROUTES, BraketSettings, read_settings
 from qorch_providers.emulators.braket.truth import truth_document
+from qorch_providers.emulators.kit.bills import Bill, bill_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
 from qorch_providers.emulators.kit.hosting import serve_until_stopped
@@ -41,12 +43,16 @@ class BraketEmulator:
             retry_after=settings.retry_after,
         )
         self.application = web.Application(middlewares=[self.traffic.middleware], client_max_size=MAX_BODY_BYTES)
-        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
+        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth, bill=self.bill)
         routes.add_to(self.application)
 
     def truth(self) -> Truth:
         """Every accepted task, oldest first, and how many calls came."""
         return {"jobs": [truth_document(task) for task in self.service.registry.tasks], "calls": self.traffic.calls}
+
+    def bill(self) -> Bill:
+        """What every accepted task was charged, oldest first."""
+        return bill_document(task_line(task) for task in self.service.registry.tasks)
 
 
 class RunningBraket(RunningServer[BraketEmulator]):

@@ -8,7 +8,7 @@ import numpy as np
 
 from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
 from qorch_providers.emulators.braket.lifecycle import TaskLifecycle
-from qorch_providers.emulators.braket.money import parse_price, set_price
+from qorch_providers.emulators.braket.money import billed_ms, parse_price, set_price
 from qorch_providers.emulators.braket.objects import ObjectStore, parse_denials
 from qorch_providers.emulators.braket.refusals import AwsRefusedError
 from qorch_providers.emulators.braket.settings import BraketSettings, read_faults
@@ -62,7 +62,7 @@ class BraketService:
             execute=self._execute,
             workers=settings.workers or None,
             in_parts=settings.results == "parts",
-            price_micros=self._charge,
+            charge=self._charge,
             rates=self._rates,
             rng=self._life_rng,
         )
@@ -167,10 +167,11 @@ class BraketService:
         if device.is_simulator and self.registry.count_active(device) >= most:
             raise RefusedError(402, f"You have reached the limit of {most} concurrent tasks on {device.name}")
 
-    def _charge(self, task: EmulatedTask, seconds: float) -> int:
+    def _charge(self, task: EmulatedTask) -> None:
         device = task.order.device
         price = set_price(device.price, self._prices, is_simulator=device.is_simulator)
-        return price.charge_micros(shots=task.successful_shots, seconds=seconds if device.is_simulator else None)
+        task.billed_ms = billed_ms(task.execution_ms) if device.is_simulator else 0
+        task.price_micros = price.charge_micros(shots=task.successful_shots, billed_ms=task.billed_ms)
 
     def _rates(self, task: EmulatedTask) -> NoiseRates | None:
         return task.order.device.noise if self.settings.noise == "on" else None

@@ -55,7 +55,9 @@ class TaskOrder:
 class EmulatedTask:
     """One accepted task. Times are real seconds since 1970.
 
-    ``failed_executables``: those that did not run, by number; ``price_micros`` is known once the task is over.
+    ``failed_executables``: those that did not run, by number. ``execution_ms``: how long it ran, in protocol
+    milliseconds, ``billed_ms``: how long it is charged for, on simulators; these and ``price_micros`` are known once
+    the task has run.
     """
 
     arn: str
@@ -70,6 +72,8 @@ class EmulatedTask:
     ended_unix: float | None = None
     failure_reason: str | None = None
     failed_executables: frozenset[int] = frozenset()
+    execution_ms: int = 0
+    billed_ms: int = 0
     price_micros: int = 0
     n_replays: int = 0
     is_unlisted: bool = False

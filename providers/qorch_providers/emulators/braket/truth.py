@@ -5,17 +5,22 @@ from qorch_providers.emulators.braket.tasks import EmulatedTask
 KEY_NAME = "qorch_key"
 
 
+def task_key(task: EmulatedTask) -> str:
+    """The tag with the key of a job, else the client token."""
+    return task.tags.get(KEY_NAME, task.order.client_token)
+
+
 def truth_document(task: EmulatedTask) -> dict[str, object]:
     """One accepted task. Times are real seconds since 1970, not scaled; the price is what is charged as things stand.
 
-    ``key``: the tag of that name, else the client token. ``rows_completed``: how many executables ran and did not fail.
+    ``rows_completed``: how many executables ran and did not fail.
     ``replays``: how often the same call came again with its client token, and was answered with this task.
     """
     order = task.order
     return {
         "id": task.arn,
         "parent_id": None,
-        "key": task.tags.get(KEY_NAME, order.client_token),
+        "key": task_key(task),
         "name": None,
         "target": order.device.arn,
         "status": task.status,

@@ -5,8 +5,8 @@ How to read it: ``server`` runs a ``service``, which is put together from ``sett
 as ``refusals`` do; faults may have ``spoiled`` a result. A job is read from the JSON of ``wire`` and becomes one of the
 ``jobs``, whose ``lifecycle`` runs in the background: it waits for one of the ``turns`` on its device, alone or in one
 of the ``sessions``, and runs one of the ``programs``. ``devices`` are recorded ones, with ``calibrations`` that change
-and windows of ``maintenance``; ``documents`` show everything, ``money`` says what it costs, and ``truth`` tells tests
-what really happened.
+and windows of ``maintenance``; ``documents`` show everything, ``money`` and ``bill`` say what it costs, and ``truth``
+tells tests what really happened.
 
 The client needs no change. It takes a URL of the API as it is if the word `experimental` is in it, and reads where IAM,
 search and catalog are from the environment: see ``server.environment``. No name server, proxy or TLS is needed.

@@ -22,6 +22,11 @@ class Plan:
     has_sessions: bool = True
 
     @property
+    def is_free(self) -> bool:
+        """Whether nothing is charged."""
+        return self.pricing == "free"
+
+    @property
     def id(self) -> str:
         """Its id in the catalog."""
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.name}.plan.emulator.invalid"))

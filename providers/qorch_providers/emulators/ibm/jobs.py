@@ -43,7 +43,8 @@ class IbmJob:
     """One accepted job. Times are real seconds since 1970.
 
     ``params``: the inputs, JSON as it was sent; they are forgotten together with the result. ``usage_seconds``: QPU
-    seconds; they are shown as complete from ``usage_due_seconds`` on, by the protocol's clock.
+    seconds; they are shown as complete from ``usage_due_seconds`` on, by the protocol's clock. ``is_charged``: not if
+    it is of a session, which is charged itself.
     """
 
     id: str
@@ -63,6 +64,7 @@ class IbmJob:
     executions: int = 0
     usage_seconds: int = 0
     usage_due_seconds: float | None = None
+    is_charged: bool = True
     price_micros: int = 0
     is_deleted: bool = False
     is_unlisted: bool = False

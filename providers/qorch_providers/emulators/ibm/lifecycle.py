@@ -138,7 +138,8 @@ class IbmLifecycle:
             _log.exception("the emulator failed to run job %s", job.id)
             return _Ending("Failed", 0, f"the emulator itself failed: {error!r}", INTERNAL)
         if "invalid" in faults:
-            return _Ending("Failed", 0, _TOLD, NOT_SUPPORTED)
+            # A failure by the user's fault is charged for what ran, one by the system's is not.
+            return _Ending("Failed", whole_seconds(min(seconds, limit)), _TOLD, NOT_SUPPORTED)
         if "failure" in faults:
             return _Ending("Failed", 0, _TOLD, INTERNAL)
         job.rows, job.executions = outcome.rows, outcome.executions
@@ -163,6 +164,6 @@ class IbmLifecycle:
         job.usage_seconds = 0 if job.order.is_mock else ending.usage_seconds
         delay_seconds = self._times.usage_delay.draw_seconds(self._rng)
         job.usage_due_seconds = self._clock.protocol_seconds() + delay_seconds
-        is_charged = session is None or not session.is_dedicated
-        job.price_micros = job.usage_seconds * self._second_micros(job) if is_charged else 0
+        job.is_charged = session is None or not session.is_dedicated
+        job.price_micros = job.usage_seconds * self._second_micros(job) if job.is_charged else 0
         self._sessions.end_job(session, has_run=job.started_unix is not None)

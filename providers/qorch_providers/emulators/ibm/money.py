@@ -7,6 +7,7 @@ for each execution. The prices of the plans are those that were published in 202
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from qorch.errors import UsageError
 
@@ -48,7 +49,7 @@ def parse_second_price(text: str) -> int | None:
         return None
     if not _PRICE.fullmatch(text):
         raise UsageError(f"'{text}' is not a price; write dollars per QPU second, such as 1.6")
-    return round(float(text) * MICROS)
+    return int(Decimal(text) * MICROS)
 
 
 def whole_seconds(seconds: float) -> int:

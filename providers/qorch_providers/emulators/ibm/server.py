@@ -7,15 +7,18 @@ from dataclasses import asdict
 
 from aiohttp import web
 
+from qorch_providers.emulators.ibm.bill import job_line, session_line
 from qorch_providers.emulators.ibm.instances import parse_instances
 from qorch_providers.emulators.ibm.refusals import expired_token
 from qorch_providers.emulators.ibm.routes import IbmRoutes
 from qorch_providers.emulators.ibm.service import IbmService
+from qorch_providers.emulators.ibm.sessions import IbmSession
 from qorch_providers.emulators.ibm.settings import ROUTES, IbmSettings, read_settings
 from qorch_providers.emulators.ibm.spoiled import alter_result
 from qorch_providers.emulators.ibm.truth import IbmTruth, job_truth, session_truth
 from qorch_providers.emulators.ibm.wire import CalibrateWire, decode
 from qorch_providers.emulators.kit.answers import json_answer
+from qorch_providers.emulators.kit.bills import Bill, BillLine, bill_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
 from qorch_providers.emulators.kit.hosting import serve_until_stopped
@@ -45,7 +48,7 @@ class IbmEmulator:
             retry_after=settings.retry_after,
         )
         self.application = web.Application(middlewares=[self.traffic.middleware], client_max_size=MAX_BODY_BYTES)
-        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
+        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth, bill=self.bill)
         self.application.router.add_post("/_emulator/calibrate", self._calibrate)
         self.application.router.add_post("/_emulator/revoke", self._revoke)
         routes.add_to(self.application)
@@ -68,6 +71,20 @@ class IbmEmulator:
             "tokens": service.desk.book(),
             "instances": {crn: service.used_seconds(each) for crn, each in service.instances.items()},
         }
+
+    def bill(self) -> Bill:
+        """What every accepted job, and every session that has a device for itself, was charged, oldest first."""
+        service, now_seconds = self.service, self.service.clock.protocol_seconds()
+        return bill_document(
+            (job_line(job, now_seconds=now_seconds) for job in service.registry.jobs),
+            (self._charge(each) for each in service.sessions.sessions if each.is_dedicated),
+        )
+
+    def _charge(self, session: IbmSession) -> BillLine:
+        used_seconds = self.service.session_seconds(session)
+        return session_line(
+            session, used_seconds=used_seconds, second_micros=self.service.second_micros(session.instance)
+        )
 
     async def _calibrate(self, request: web.Request) -> web.Response:
         device = self.service.find_device(decode(await request.read(), CalibrateWire).backend)

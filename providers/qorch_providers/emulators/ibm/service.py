@@ -155,8 +155,10 @@ class IbmService:
         return float(sum(job.usage_seconds for job in self.registry.of_session(session.id)))
 
     def second_micros(self, instance: Instance) -> int:
-        """What a QPU second costs."""
-        return instance.plan.second_micros if self._second_price is None else self._second_price
+        """What a QPU second costs; a free plan stays free, whatever price was set."""
+        if self._second_price is None or instance.plan.is_free:
+            return instance.plan.second_micros
+        return self._second_price
 
     def open_session(self, body: bytes, instance: Instance) -> IbmSession:
         """Open a session or batch. Raises UsageError, RefusedError."""

@@ -39,7 +39,7 @@ class IbmSettings:
     ``max_running``: QPU seconds that a job may take if it does not say so itself.
     ``interactive_seconds``: how long a session stays active without a job; ``max_ttl``: seconds that a session or
     batch may stay open. ``usage``: QPU seconds of a job, see `money`; ``usage_delay``: from the end of a job until its
-    usage is complete; ``price``: dollars per QPU second, instead of those of the plans.
+    usage is complete; ``price``: dollars per QPU second, instead of those of the plans that charge.
     ``api_key``: the only key that is let in, any if empty; ``token_seconds``: how long a token lasts; ``token_delay``:
     how long it takes to get one. ``visible_seconds``: from the acceptance of a job or session until lists know it.
     ``kept_bytes``: inputs and results of the oldest jobs beyond are forgotten, and results answered with 404.

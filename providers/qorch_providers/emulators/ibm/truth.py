@@ -22,6 +22,11 @@ class IbmTruth(Truth):
     instances: dict[str, int]
 
 
+def job_key(job: IbmJob) -> str | None:
+    """The key of a job in its tags."""
+    return next((tag.removeprefix(KEY_TAG) for tag in job.tags if tag.startswith(KEY_TAG)), None)
+
+
 def job_truth(job: IbmJob) -> dict[str, object]:
     """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged so far.
 
@@ -31,7 +36,7 @@ def job_truth(job: IbmJob) -> dict[str, object]:
     return {
         "id": job.id,
         "parent_id": None,
-        "key": next((tag.removeprefix(KEY_TAG) for tag in job.tags if tag.startswith(KEY_TAG)), None),
+        "key": job_key(job),
         "name": None,
         "target": order.backend,
         "status": "deleted" if job.is_deleted else job.status,

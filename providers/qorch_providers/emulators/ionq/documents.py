@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from qorch_providers.emulators.ionq.jobs import FINAL, Found, Job
-from qorch_providers.emulators.ionq.money import as_dollars, compute_time_us
+from qorch_providers.emulators.ionq.money import BY_TIME, as_dollars, compute_time_us
 from qorch_providers.emulators.ionq.outcomes import AGGREGATE, AGGREGATE_FORMAT, FORMATS
 from qorch_providers.emulators.ionq.submission import SINGLE
 from qorch_providers.emulators.kit.clock import ScaledClock, format_iso
@@ -34,7 +34,7 @@ def job_document(found: Found, *, clock: ScaledClock, result_shapes: str) -> dic
         "metadata": order.metadata or {},
         **_times(job, clock),
         "failure": failure_document(found, key="message"),
-        "cost_model": "QCT",
+        "cost_model": order.cost_model,
         "settings": order.settings,
         "stats": _stats(found),
         "output": _output(found),
@@ -76,8 +76,8 @@ def execution_ms(job: Job, clock: ScaledClock) -> int | None:
     return round(1000 * clock.scale * (job.completed_unix - job.started_unix))
 
 
-def cost_document(found: Found) -> dict[str, object]:
-    """``GET /jobs/{id}/cost``; free simulator jobs have no estimate."""
+def cost_document(found: Found, *, now_seconds: float) -> dict[str, object]:
+    """``GET /jobs/{id}/cost``; free simulator jobs have no estimate. ``now_seconds``: by the protocol's clock."""
     job = found.job
     is_lone_child_paid = found.child is not None and found.child not in job.failed_children and job.n_charged > 0
     if found.child is None:
@@ -88,7 +88,7 @@ def cost_document(found: Found) -> dict[str, object]:
     document: dict[str, object] = {"dry_run": job.order.dry_run}
     if estimated:
         document["estimated_cost"] = as_dollars(estimated)
-    if found.status in FINAL:
+    if found.status in FINAL and job.is_cost_told(now_seconds):
         document["cost"] = as_dollars(charged)
     return document
 
@@ -116,7 +116,7 @@ def _stats(found: Found) -> dict[str, object]:
         "circuits": order.n_circuits if found.child is None else 1,
         "gate_counts": {"1q": n_one, "2q": n_two},
         "predicted_quantum_compute_time_us": compute_us,
-    } | ({"billed_quantum_compute_time_us": compute_us} if found.job.has_run else {})
+    } | ({"billed_quantum_compute_time_us": compute_us} if found.job.has_run and order.cost_model == BY_TIME else {})
 
 
 def _output(found: Found) -> dict[str, object]:

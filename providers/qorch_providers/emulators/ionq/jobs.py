@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qorch.errors import UsageError
+from qorch_providers.emulators.ionq.money import BY_TIME
 from qorch_providers.emulators.ionq.outcomes import Outcomes
 from qorch_providers.emulators.kit.answers import RefusedError
 
@@ -31,7 +32,8 @@ class Failure:
 class Order:
     """A job's content as accepted; it never changes. ``n_one``, ``n_two``, ``widths``: gates and qubits by circuit.
 
-    ``circuit_micros``: the price of each circuit; ``least_micros``: of the job, if anything of it is charged.
+    ``circuit_micros``: the price of each circuit; ``least_micros``: of the job, if anything of it is charged;
+    ``cost_model``: what is counted for that, in the service's words.
     """
 
     version: str
@@ -52,6 +54,7 @@ class Order:
     widths: npt.NDArray[np.int64]
     circuit_micros: npt.NDArray[np.int64]
     least_micros: int = 0
+    cost_model: str = BY_TIME
 
     @property
     def is_multi(self) -> bool:
@@ -71,7 +74,10 @@ class Order:
 
 @dataclass(eq=False)
 class Job:
-    """One accepted job. Times are real seconds since 1970."""
+    """One accepted job. Times are real seconds since 1970.
+
+    ``cost_due_seconds``: from when on its cost is told, by the protocol's clock.
+    """
 
     id: str
     sequence: int
@@ -82,6 +88,7 @@ class Job:
     status: str = "submitted"
     started_unix: float | None = None
     completed_unix: float | None = None
+    cost_due_seconds: float | None = None
     failure: Failure | None = None
     failed_children: frozenset[int] = frozenset()
     outcomes: Outcomes | None = None
@@ -102,8 +109,16 @@ class Job:
         """The price in millionths of a dollar; 0 if the job failed or was cancelled before it ran."""
         if not self.n_charged:
             return 0
-        ran = [index for index in range(self.order.n_circuits) if index not in self.failed_children]
-        return max(self.order.least_micros, int(self.order.circuit_micros[ran].sum()))
+        return max(self.order.least_micros, int(self.order.circuit_micros[self.charged_circuits].sum()))
+
+    @property
+    def charged_circuits(self) -> list[int]:
+        """The circuits that are charged if any is, by number."""
+        return [index for index in range(self.order.n_circuits) if index not in self.failed_children]
+
+    def is_cost_told(self, now_seconds: float) -> bool:
+        """Whether the service tells what a job cost that is over."""
+        return self.cost_due_seconds is not None and now_seconds >= self.cost_due_seconds
 
     def child_status(self, index: int) -> str:
         """The status of one of its circuits."""

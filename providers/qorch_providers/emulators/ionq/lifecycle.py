@@ -34,14 +34,16 @@ class Lifecycle:
         clock: ScaledClock,
         queue: Latency,
         execute: Latency,
+        cost_delay: Latency,
         workers: int | None,
         rng: np.random.Generator,
     ) -> None:
-        """``workers``: how many jobs execute side by side; None for any number."""
+        """``workers``: jobs that execute side by side, None for any number. ``cost_delay``: until a cost is told."""
         self._registry = registry
         self._clock = clock
         self._queue = queue
         self._execute = execute
+        self._cost_delay = cost_delay
         self._workers: contextlib.AbstractAsyncContextManager[object]
         self._workers = contextlib.nullcontext() if workers is None else asyncio.Semaphore(workers)
         self._rng = rng
@@ -65,7 +67,8 @@ class Lifecycle:
         if job.status in FINAL - {"completed"}:
             return
         job.status = "canceled"
-        job.completed_unix = job.completed_unix or self._clock.unix()
+        if job.completed_unix is None:
+            self._end(job)
 
     async def close(self) -> None:
         """Cancel the tasks of all jobs, and end the simulation thread."""
@@ -125,5 +128,9 @@ class Lifecycle:
             job.failure = _FAULT_FAILURE
 
     def _finish(self, job: Job) -> None:
-        job.completed_unix = self._clock.unix()
+        self._end(job)
         job.status = "completed" if job.failure is None else "failed"
+
+    def _end(self, job: Job) -> None:
+        job.completed_unix = self._clock.unix()
+        job.cost_due_seconds = self._clock.protocol_seconds() + self._cost_delay.draw_seconds(self._rng)

@@ -1,11 +1,13 @@
-"""Prices of jobs, in millionths of a dollar: per shot and circuit, or per gate and shot with a minimum for each job.
+"""Prices of jobs, in millionths of a dollar: per gate and shot with a minimum for each job, or per shot and circuit.
 
-The default for QPUs, 0.08 USD, is what another reseller publishes per shot on the same machines; the service's own
-prices are a matter of contract, and mostly of gates. The simulator is free unless told otherwise.
+The service's own prices are a matter of contract. The defaults for QPUs are what another reseller published for the
+same machines in December 2024, by gates; the minimum is a least price, not an addend. The simulator is free unless told
+otherwise.
 """
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 
 import numpy as np
@@ -17,7 +19,8 @@ Gates = npt.NDArray[np.int64]
 """A number for each circuit of a job."""
 
 MICROS = 1_000_000
-DEFAULT_QPU_MICROS = 80_000
+BY_TIME, BY_GATES = "QCT", "2QGE_operations"
+"""What the service says that it counts."""
 _PRICE = re.compile(r"(?:(simulator|qpu|gate1|gate2|minimum|mitigated)=)?([0-9]+(?:\.[0-9]{1,6})?)")
 _OF_GATES = frozenset({"gate1", "gate2", "minimum", "mitigated"})
 _ONE_QUBIT_US, _TWO_QUBIT_US, _SHOT_US = 130, 970, 300
@@ -36,13 +39,21 @@ class GatePrices:
     mitigated_minimum: int = 0
 
 
+PUBLISHED = GatePrices(one=220, two=975, minimum=12_416_600, mitigated_minimum=97_500_000)
+
+
 @dataclass(frozen=True)
 class Prices:
     """Micro-dollars per shot and circuit; ``gates``: what QPUs charge instead, None if they charge by shots."""
 
     simulator_micros: int = 0
-    qpu_micros: int = DEFAULT_QPU_MICROS
-    gates: GatePrices | None = None
+    qpu_micros: int = 0
+    gates: GatePrices | None = PUBLISHED
+
+    @property
+    def cost_model(self) -> str:
+        """The service's word for what it counts on QPUs."""
+        return BY_TIME if self.gates is None else BY_GATES
 
     def per_shot_micros(self, backend: str) -> int:
         """The price per shot and circuit on a backend."""
@@ -69,9 +80,10 @@ class Prices:
 def parse_prices(text: str) -> Prices:
     """Prices such as ``0.01`` (of QPUs) or ``simulator=0.001,qpu=0.08``, in dollars. Raises UsageError.
 
-    ``gate1=0.00022,gate2=0.000975,minimum=12.4166,mitigated=97.5``: QPUs charge gates times shots instead.
+    ``gate1=0.00022,gate2=0.000975,minimum=12.4166,mitigated=97.5``: QPUs charge gates times shots, for which these are
+    the default; if one of them is named, the others are 0.
     """
-    found = {"simulator": 0, "qpu": DEFAULT_QPU_MICROS}
+    found: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _PRICE.fullmatch(part)
         if match is None:
@@ -79,11 +91,11 @@ def parse_prices(text: str) -> Prices:
                 f"'{part}' is not a price; write dollars per shot and circuit, such as 0.01 or qpu=0.08, or of gates,"
                 " such as gate1=0.00022,gate2=0.000975,minimum=12.4166"
             )
-        found[match[1] or "qpu"] = round(float(match[2]) * MICROS)
-    gates = None
+        found[match[1] or "qpu"] = int(Decimal(match[2]) * MICROS)
+    gates = None if "qpu" in found else PUBLISHED
     if found.keys() & _OF_GATES:
         gates = GatePrices(*(found.get(name, 0) for name in ("gate1", "gate2", "minimum", "mitigated")))
-    return Prices(found["simulator"], found["qpu"], gates)
+    return Prices(found.get("simulator", 0), found.get("qpu", 0), gates)
 
 
 def as_dollars(micros: int) -> dict[str, object]:
@@ -100,10 +112,24 @@ ESTIMATE_DEFAULTS = MappingProxyType({"qubits": 25, "shots": 1000, "1q_gates": 0
 
 
 def estimate_document(
-    context: dict[str, object], *, price_micros: int, estimated_at: str, queue_ms: int, compute_us: int
+    context: dict[str, object],
+    *,
+    gates: GatePrices | None,
+    price_micros: int,
+    estimated_at: str,
+    queue_ms: int,
+    compute_us: int,
 ) -> dict[str, object]:
-    """``GET /jobs/estimate``, with the keys of its present and of its earlier shape."""
-    rate = {"sku": "emulator-gates", "unit": "gates", "cost_1q_gate": 0.0, "cost_2q_gate": 0.0, "job_cost_minimum": 0.0}
+    """``GET /jobs/estimate``, with the keys of its present and of its earlier shape. ``gates``: None: not charged."""
+    asked = gates or GatePrices(0, 0)
+    least = max(asked.minimum, asked.mitigated_minimum if context["error_mitigation"] else 0)
+    rate: dict[str, object] = {
+        "sku": "emulator-gates",
+        "unit": "gates",
+        "cost_1q_gate": asked.one / MICROS,
+        "cost_2q_gate": asked.two / MICROS,
+        "job_cost_minimum": least / MICROS,
+    }
     return {
         "estimate_context": {"organization": None, "project": None, **context},
         "estimated_at": estimated_at,

@@ -164,7 +164,8 @@ class Routes:
 
     async def cost(self, request: web.Request) -> web.Response:
         """The cost of a job."""
-        return json_answer(cost_document(self._find(request)))
+        now_seconds = self._service.clock.protocol_seconds()
+        return json_answer(cost_document(self._find(request), now_seconds=now_seconds))
 
     async def estimate(self, request: web.Request) -> web.Response:
         """The estimated cost of a job that was not sent."""
@@ -179,6 +180,7 @@ class Routes:
         return json_answer(
             estimate_document(
                 context,
+                gates=None if MACHINES[backend].is_simulator else service.prices.gates,
                 price_micros=service.prices.estimate_micros(
                     backend,
                     n_one=numbers["1q_gates"],

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from qorch_providers.emulators.ionq.bill import job_line
 from qorch_providers.emulators.ionq.routes import Routes, answer_error, pretend, refuse_key
 from qorch_providers.emulators.ionq.service import Service
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_settings
 from qorch_providers.emulators.ionq.truth import truth_document
+from qorch_providers.emulators.kit.bills import Bill, bill_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
 from qorch_providers.emulators.kit.hosting import serve_until_stopped
@@ -41,11 +43,16 @@ class Emulator:
         )
         self.application = web.Application(middlewares=[self.traffic.middleware], client_max_size=MAX_BODY_BYTES)
         routes.add_to(self.application)
-        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth)
+        add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth, bill=self.bill)
 
     def truth(self) -> Truth:
         """Every accepted job, oldest first, and the numbers of calls."""
         return {"jobs": [truth_document(job) for job in self.service.registry.jobs], "calls": self.traffic.calls}
+
+    def bill(self) -> Bill:
+        """What every accepted job was charged, oldest first, and what is reserved."""
+        now_seconds = self.service.clock.protocol_seconds()
+        return bill_document(job_line(job, now_seconds=now_seconds) for job in self.service.registry.jobs)
 
 
 class RunningEmulator(RunningServer[Emulator]):

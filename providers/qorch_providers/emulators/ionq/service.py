@@ -32,6 +32,7 @@ class Service:
         self.prices = parse_prices(settings.price)
         self._accept_delay = parse_latency(settings.accept_delay)
         self._execute = parse_latency(settings.execute)
+        self._cost_delay = parse_latency(settings.cost_delay)
         self.network_rng, self._life_rng, self._fault_rng, self._rng = np.random.default_rng(settings.seed).spawn(4)
         self.plan = FaultPlan(read_faults(settings.faults), self._fault_rng)
         self.reset()
@@ -47,6 +48,7 @@ class Service:
             clock=self.clock,
             queue=self.queue,
             execute=self._execute,
+            cost_delay=self._cost_delay,
             workers=self.settings.workers or None,
             rng=self._life_rng,
         )

@@ -26,7 +26,8 @@ class Settings:
     are in real time. A limit per minute is per protocol minute; `Retry-After` is in real seconds, rounded up.
     ``network``: half before a call is handled, half after. ``accept_delay``: from a POST's arrival until the job is
     accepted, whether the client still waits or not. ``workers``: jobs that execute side by side, 0 for any number.
-    ``rate_limit``, ``faults``, ``price``: see `rates`, `faults`, `money`. ``results``: both, url or artifact.
+    ``rate_limit``, ``faults``, ``price``: see `rates`, `faults`, `money`. ``cost_delay``: from the end of a job until
+    `GET /jobs/{id}/cost` tells its cost. ``results``: both, url or artifact.
     ``api_key``: the only key that is accepted; "" accepts any. ``list_children``: whether lists have children although
     no parent is named (what the real service does is not known). ``kept_result_bytes``: the oldest results beyond are
     dropped, and answered with 404.
@@ -45,6 +46,7 @@ class Settings:
     faults: str = ""
     results: str = "both"
     price: str = ""
+    cost_delay: str = "0"
     seed: int = 0
     api_key: str = ""
     list_children: bool = False

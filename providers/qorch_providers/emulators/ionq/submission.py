@@ -56,6 +56,7 @@ def read_submission(wire: JobWire, *, version: str, submitter_id: str, prices: P
         circuit_names=(None,) * n_circuits if workload is None else workload.names,
         circuit_micros=prices.circuits_micros(machine.name, n_one=gates["n_one"], n_two=gates["n_two"], shots=shots),
         least_micros=prices.least_micros(machine.name, is_mitigated=_is_debiased(settings)),
+        cost_model=prices.cost_model,
         **gates,
     )
     return Submission(order, workload, failure)

@@ -5,8 +5,13 @@ from qorch_providers.emulators.ionq.jobs import Job
 KEY_NAME = "qorch_key"
 
 
+def job_key(job: Job) -> str | None:
+    """The key of a job in its metadata."""
+    return (job.order.metadata or {}).get(KEY_NAME)
+
+
 def truth_document(job: Job) -> dict[str, object]:
-    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged so far.
+    """One accepted job. Times are real seconds since 1970, not scaled; the price is what is charged, or reserved.
 
     ``rows_completed``: how many of its circuits ran and did not fail.
     """
@@ -16,7 +21,7 @@ def truth_document(job: Job) -> dict[str, object]:
     return {
         "id": job.id,
         "parent_id": None,
-        "key": (order.metadata or {}).get(KEY_NAME),
+        "key": job_key(job),
         "name": order.name,
         "target": order.backend,
         "status": status,

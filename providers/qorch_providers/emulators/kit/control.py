@@ -1,4 +1,4 @@
-"""The emulator's own routes under ``/_emulator``: what it accepted, faults, and a new beginning."""
+"""The emulator's own routes under ``/_emulator``: what it accepted and charged, faults, and a new beginning."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -36,11 +36,18 @@ def add_control(
     service: EmulatedService,
     traffic: Traffic,
     truth: Callable[[], Mapping[str, object]],
+    bill: Callable[[], Mapping[str, object]],
 ) -> None:
-    """Add the routes to an application, whose end closes traffic and service. ``truth``: for ``/_emulator/jobs``."""
+    """Add the routes to an application, whose end closes traffic and service.
+
+    ``truth`` and ``bill``: for ``/_emulator/jobs`` and ``/_emulator/bill``.
+    """
 
     async def answer_truth(_request: web.Request) -> web.Response:
         return json_answer(truth())
+
+    async def answer_bill(_request: web.Request) -> web.Response:
+        return json_answer(bill())
 
     async def answer_faults(request: web.Request) -> web.Response:
         service.set_faults(decode_faults(await request.read()))
@@ -57,6 +64,7 @@ def add_control(
         await service.close()
 
     application.router.add_get("/_emulator/jobs", answer_truth)
+    application.router.add_get("/_emulator/bill", answer_bill)
     application.router.add_post("/_emulator/faults", answer_faults)
     application.router.add_post("/_emulator/reset", answer_reset)
     application.on_cleanup.append(close)

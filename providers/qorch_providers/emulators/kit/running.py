@@ -5,6 +5,7 @@ from typing import Generic, Protocol, TypedDict, TypeVar
 
 from aiohttp import web
 
+from qorch_providers.emulators.kit.bills import Bill
 from qorch_providers.emulators.kit.control import EmulatedService
 from qorch_providers.emulators.kit.hosting import ThreadedServer
 from qorch_providers.emulators.kit.traffic import Traffic
@@ -39,6 +40,10 @@ class EmulatorApplication(Protocol):
         """Every accepted job, oldest first, and the numbers of calls."""
         ...
 
+    def bill(self) -> Bill:
+        """What every accepted job was charged, by the service's own rules."""
+        ...
+
 
 E = TypeVar("E", bound=EmulatorApplication)
 
@@ -60,6 +65,10 @@ class RunningServer(Generic[E]):
         """Every accepted job, oldest first; the keys are those of the emulator's `truth_document`."""
         return self.truth()["jobs"]
 
+    def bill(self) -> Bill:
+        """The content of ``GET /_emulator/bill``."""
+        return self._server.call(self._bill())
+
     def submissions(self) -> list[str]:
         """SHA-256 of the body of every submission that has arrived in full, accepted or not, oldest first."""
         return self._server.call(self._submissions())
@@ -74,6 +83,9 @@ class RunningServer(Generic[E]):
 
     async def _truth(self) -> Truth:
         return self._server.hosted.truth()
+
+    async def _bill(self) -> Bill:
+        return self._server.hosted.bill()
 
     async def _submissions(self) -> list[str]:
         return list(self._server.hosted.traffic.digests_by_route["post"])

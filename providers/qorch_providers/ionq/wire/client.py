@@ -11,6 +11,7 @@ from qorch.errors import BackendError, BusyError, InvalidResultError, Unreachabl
 from qorch.model.job import Availability
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import URL_NAME, Access
+from qorch_providers.ionq.wire.cost import NEVER, NOT_YET, IonqCost, decode_cost
 from qorch_providers.ionq.wire.documents import (
     IonqJob,
     RepeatedChildError,
@@ -19,6 +20,7 @@ from qorch_providers.ionq.wire.documents import (
     decode_job_list,
 )
 from qorch_providers.ionq.wire.status import (
+    NOT_OFFERED,
     REFUSED_QUERY,
     is_missing,
     is_not_offered,
@@ -105,6 +107,18 @@ class IonqClient:
         if job.job_id != job_id:
             raise BusyError(f"IonQ was asked for job {job_id} and answered with {job.job_id}; it is asked again")
         return response.body, job
+
+    async def cost(self, job_id: str) -> IonqCost:
+        """What a job cost that is over; NOT_YET if IonQ does not say so now, NEVER if the server has no costs."""
+        self.calls["usage"] += 1
+        response = await self._call("GET", f"{self._jobs}/{job_id}/cost")
+        if response.status in (404, 410):
+            return NOT_YET
+        if response.status in NOT_OFFERED:
+            return NEVER
+        if response.status != 200:
+            raise read_failure(response, secrets=self._secrets)
+        return await self._read(response.body, decode_cost)
 
     async def page(self, query: Sequence[tuple[str, str]], *, cursor: str | None = None, purpose: str) -> Page:
         """One page of the list of jobs, the first without ``cursor``. Raises NoListError if the server has none."""

@@ -19,8 +19,8 @@ from qorch.model.job import Availability, JobStatus, RemoteState
 from qorch.model.label import JobLabel
 from qorch_providers.http import clean
 from qorch_providers.ionq.labels import CONTEXT_FIELD, DIGEST_FIELD, JOB_FIELD, KEY_FIELD, ROWS_FIELD
-from qorch_providers.ionq.wire.sanitise import check_id, is_path
-from qorch_providers.ionq.wire.usage import read_usage
+from qorch_providers.ionq.wire.sanitise import check_id, is_path, path_of
+from qorch_providers.ionq.wire.usage import is_free, read_usage
 
 T = TypeVar("T")
 
@@ -49,7 +49,6 @@ _NOTHING = (b"null", b"[]")
 _MAX_CURSOR = 4096
 _OPEN_WORDS = ("available", "running")
 _KEY = re.compile(r"[0-9a-f]{64}")
-_ORIGIN = re.compile(r"^(?:https?:)?//[^/?#]*", re.ASCII | re.IGNORECASE)
 
 
 _NULL = msgspec.Raw(b"null")
@@ -81,6 +80,7 @@ class _Job(msgspec.Struct):
     stats: msgspec.Raw = _NULL
     cost_model: msgspec.Raw = _NULL
     dry_run: msgspec.Raw = _NULL
+    backend: msgspec.Raw = _NULL
 
 
 class _Listing(msgspec.Struct):
@@ -126,8 +126,8 @@ class IonqJob:
     """The content of a job's document.
 
     ``key``: the idempotency key in its metadata. ``odd_status``: its status if that is not one of IonQ's words;
-    then ``status`` says running. ``failure_code``: IonQ's word for why it failed, if there is one. ``children``,
-    ``results``, ``results_url``: JSON that is parsed when it is needed.
+    then ``status`` says running. ``failure_code``: IonQ's word for why it failed, if there is one. ``is_free``: a dry
+    run, or a job of the simulator. ``children``, ``results``, ``results_url``: JSON that is parsed when it is needed.
     """
 
     job_id: str
@@ -138,6 +138,7 @@ class IonqJob:
     key: str | None
     name: str | None
     parent_id: str | None
+    is_free: bool
     children: bytes
     results: bytes
     results_url: bytes
@@ -165,7 +166,7 @@ class IonqJob:
         Only the path of a URL is used, and only one below this job: no other is ever requested.
         """
         own = f"/{self.version}/jobs/{self.job_id}/"
-        paths = (f"/{_path_of(name).lstrip('/')}" for name in self._named_results(own))
+        paths = (f"/{path_of(name).lstrip('/')}" for name in self._named_results(own))
         return next((path for path in paths if path.startswith(own) and is_path(path)), None)
 
     def _named_results(self, own: str) -> Iterator[str]:
@@ -206,6 +207,7 @@ def _read_job(body: bytes, version: str) -> IonqJob:
         key=_key(job),
         name=None if job.name is None else clean(job.name),
         parent_id=None if job.parent_job_id is None else check_id(job.parent_job_id),
+        is_free=is_free(job.backend, dry_run=job.dry_run),
         children=next((raw for raw in children if raw not in _NOTHING), b"[]"),
         results=bytes(job.results),
         results_url=bytes(job.results_url),
@@ -392,8 +394,3 @@ def _key(job: _Job) -> str | None:
         return check_id(msgspec.json.decode(raw, type=str))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidResultError(f"job {job.id} has metadata that cannot be read") from error
-
-
-def _path_of(name: str) -> str:
-    """The path of a URL; the server's name, which may be another one behind a gateway, and the query are dropped."""
-    return _ORIGIN.sub("", name).partition("?")[0].partition("#")[0]

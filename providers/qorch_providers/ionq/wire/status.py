@@ -25,8 +25,9 @@ from qorch_providers.ionq.wire.documents import decode_accepted, decode_error
 
 REFUSED_QUERY = frozenset({400, 422})
 """Statuses by which a server refuses the parameters of a GET."""
+NOT_OFFERED = frozenset({405, 501})
+"""Statuses by which a server says that it has no such endpoint at all."""
 _REFUSED = frozenset({400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 424, 431})
-_NOT_OFFERED = frozenset({405, 501})
 _PERHAPS_NOT_OFFERED = frozenset({404, *REFUSED_QUERY})
 _ASLEEP = re.compile(
     r"(?:under|in|for|scheduled) maintenance|maintenance window"
@@ -79,7 +80,7 @@ def is_not_offered(response: HttpResponse) -> bool:
 
     It says so in an error message, or in a page of its framework; a page of a gateway does not speak for the server.
     """
-    if response.status in _NOT_OFFERED:
+    if response.status in NOT_OFFERED:
         return True
     return response.status in _PERHAPS_NOT_OFFERED and (decode_error(response.body) != "" or not _is_gateway(response))
 

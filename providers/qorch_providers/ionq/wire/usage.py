@@ -6,6 +6,7 @@ import msgspec
 
 from qorch.model.job import RemoteState
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
+from qorch_providers.ionq.options import SIMULATOR
 
 BY_TIME = "QCT"
 """IonQ's word for contracts that count quantum compute time; others count gates, of which no billed number is told."""
@@ -31,6 +32,11 @@ def read_usage(
     if billed_us is not None:
         return report_usage(compute_seconds=billed_us / 1e6)
     return PENDING_USAGE if model == BY_TIME and state is RemoteState.DONE else NO_USAGE
+
+
+def is_free(backend: msgspec.Raw, *, dry_run: msgspec.Raw) -> bool:
+    """Whether a job cannot cost anything, by fields of its document, JSON: a dry run, or one of the simulator."""
+    return bool(_read(dry_run, bool)) or _read(backend, str) == SIMULATOR
 
 
 def _read(raw: msgspec.Raw, kind: type[T]) -> T | None:

@@ -14,14 +14,17 @@ class UsageChecks(RemoteChecks):
     """What ``fetch_usage`` must do, and the usage in a status; skipped where a backend tells nothing."""
 
     def test_what_is_told_of_a_job_that_is_over_stays(self) -> None:
-        """A final usage has all of its quantities; the poll and the question agree, and so does another process."""
+        """A final usage has all of its quantities, or the money; poll, question and another process agree on both."""
 
         async def work(backend: RemoteBackend) -> None:
             sent = await self.send(backend)
             told = (await self.wait(backend, sent.provider_id)).usage
             usage = await self._final_usage(_reporting(backend), sent)
-            assert (usage.state is UsageState.REPORTED) is bool(usage.quantities)
+            assert (usage.state is UsageState.REPORTED) is bool(usage.quantities or usage.charge is not None)
+            assert usage.charge is None or usage.charge.micros >= 0, "a job cannot be charged less than nothing"
             assert told is None or not told.is_final or told == usage
+            of_result = (await self.result_of(backend, sent)).usage
+            assert of_result is None or of_result.state is UsageState.REPORTED, "a result tells what is final"
             later = self.make_backend()
             try:
                 assert await _ask(_reporting(later), sent) == usage, "a backend that is not open tells something else"

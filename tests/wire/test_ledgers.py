@@ -1,0 +1,180 @@
+"""The ledger against the emulators' own bills: random calls, of which jobs fail, are cancelled, or come in part."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from braket_vendor import BRAKET
+from ibm_vendor import DEVICE, IBM
+from ionq_vendor import IONQ
+from random_expectations import random_case
+from vendors import Vendor, VendorEmulator
+
+import qorch
+from qorch.config import read_config
+from qorch.errors import BackendError
+from qorch.model.ledger import JobBalance, balance_job
+from qorch.ports.backend import RemoteBackend
+from qorch.ports.clock import WallClock
+from qorch.ports.store import Store
+from qorch.recovery import recover_runs, recover_usage
+from qorch.stores import open_store
+
+COUNTS = [1, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+TROUBLE = "child-failure%0.25,failure%0.25"
+LONGEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A vendor, what stands in the names of its backends, and settings of its emulator."""
+
+    vendor: Vendor
+    options: Sequence[str]
+    settings: Mapping[str, Any]
+
+
+CASES = {
+    "ionq": Case(IONQ, ("qpu.forte-1,rows=3", "qpu.forte-1,rows=3,debiasing=on", "qpu.forte-1,gateset=native"), {}),
+    "braket": Case(BRAKET, ("garnet", "forte-1,rows=2", "ankaa-3"), {}),
+    "simulators": Case(BRAKET, ("sv1",), {}),
+    "ibm": Case(IBM, (f"{DEVICE},rows=3", f"{DEVICE},rows=9"), {"usage": "base=1.4,execution=0.0011"}),
+}
+
+
+@contextmanager
+def bench(case: Case, folder: Path, **settings: Any) -> Iterator[tuple[VendorEmulator, Store]]:
+    """An emulator, and an empty database."""
+    store = open_store(str(folder / "q.db"), clock=WallClock())
+    with case.vendor.start(replace(case.vendor.quick, **case.settings, **settings)) as emulator:
+        yield emulator, store
+    store.close()
+
+
+def open_backend(case: Case, emulator: VendorEmulator, options: str) -> RemoteBackend:
+    """A backend on the emulator."""
+    return case.vendor.open_backend(options, clock=WallClock(), environment=case.vendor.environment(emulator.root))
+
+
+def draw_pubs(random: np.random.Generator, number: int) -> list[qorch.Pub]:
+    """One or two circuits of any gates, each in three bases, with few shots or many."""
+    shots = int(random.choice([500, 2500]))
+    return [random_case(random, number + index, shots=shots).pub for index in range(int(random.integers(1, 3)))]
+
+
+def settle(case: Case, store: Store, emulator: VendorEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finish what failed calls left at the provider, and ask what jobs were charged for, as `qorch recover` does."""
+    for name, value in case.vendor.environment(emulator.root).items():
+        monkeypatch.setenv(name, value)
+    deadline = time.monotonic() + LONGEST_SECONDS
+    left = list({job.run_id for job in store.open_jobs()})
+    assert [recovery.problem for recovery in recover_runs(store, left, config=read_config(), clock=WallClock())] == [
+        None
+    ] * len(left)
+    while store.jobs_without_usage():
+        assert time.monotonic() < deadline, store.jobs_without_usage()
+        for recovered in recover_usage(store, config=read_config(), clock=WallClock()):
+            assert recovered.problem is None, recovered.problem
+
+
+def assert_books_are_the_bill(store: Store, emulator: VendorEmulator) -> None:
+    """Job by job, what the ledger says was spent is what the emulator charges, and nothing stays reserved."""
+    bill = emulator.bill()
+    charged = {str(line["id"]): line["amount"]["micros"] for line in bill["jobs"]}  # type: ignore[index]
+    spent = {}
+    for job in store.jobs():
+        balance = balance_job(store.job_ledger(job.job_id))
+        assert balance.reserved_micros == 0, job
+        if job.provider_id is None:
+            assert balance.spent_micros == 0, job
+        else:
+            spent[job.provider_id] = balance.spent_micros
+    assert spent == charged
+    assert balance_job(store.ledger()).spent_micros == bill["total"]["micros"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", CASES)
+def test_a_quote_is_what_the_ledger_and_the_bill_say(
+    name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing fails: what was quoted is what is reserved, spent and billed, to the millionth where prices are exact."""
+    case, random = CASES[name], np.random.default_rng(1)
+    with bench(case, tmp_path) as (emulator, store):
+        before, quotes = JobBalance(), []
+        for number in range(count):
+            backend = open_backend(case, emulator, case.options[number % len(case.options)])
+            with qorch.start_run(f"w{number}", backend=backend, db=store, seed=number, progress="off") as run:
+                pubs = draw_pubs(random, number)
+                quote = run.quote(pubs)
+                run.execute(pubs)
+            settle(case, store, emulator, monkeypatch)
+            assert quote.cost is not None
+            after = balance_job(store.ledger())
+            spent = after.spent_micros - before.spent_micros
+            assert quote.cost.low_micros <= spent <= quote.cost.high_micros, (quote, spent)
+            quotes.append(quote.cost.is_exact)
+            before = after
+        assert all(quotes) or name in ("simulators", "ibm")
+        assert_books_are_the_bill(store, emulator)
+        assert emulator.bill()["total"]["micros"] > 0
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_ledger_is_the_bill_whatever_fails(
+    name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs fail, some come in part, some are cancelled in the queue: what is charged for them is what the books say."""
+    case, random = CASES[name], np.random.default_rng(2)
+    with bench(case, tmp_path, queue="0.05..0.2", faults=TROUBLE, seed=5) as (emulator, store):
+        for number in range(count):
+            backend = open_backend(case, emulator, case.options[number % len(case.options)])
+            with (
+                suppress(BackendError),
+                qorch.start_run(f"w{number}", backend=backend, db=store, seed=number, progress="off") as run,
+                cancelling(case, emulator, case.options[0], share=0.2, seed=number),
+            ):
+                run.execute(draw_pubs(random, number))
+        settle(case, store, emulator, monkeypatch)
+        assert_books_are_the_bill(store, emulator)
+        states = {str(line["state"]) for line in emulator.bill()["jobs"]}
+        assert len(states) > 1 or count < 50, "nothing failed"
+
+
+@contextmanager
+def cancelling(case: Case, emulator: VendorEmulator, options: str, *, share: float, seed: int) -> Iterator[None]:
+    """Meanwhile somebody else cancels a share of the jobs, at the provider."""
+    is_over = threading.Event()
+    random = np.random.default_rng(seed)
+
+    async def work() -> None:
+        backend = open_backend(case, emulator, options)
+        await backend.open()
+        seen: set[str] = set()
+        try:
+            while not is_over.is_set():
+                new = {str(job["id"]) for job in emulator.jobs()} - seen
+                seen |= new
+                for job_id in sorted(new):
+                    if random.random() < share:
+                        with suppress(BackendError):
+                            await backend.cancel(job_id)
+                await asyncio.sleep(0.01)
+        finally:
+            await backend.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(work()))
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
