@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from qorch.audit.report import make_report
@@ -28,7 +29,7 @@ from qorch.ports.backend import Backend, RemoteBackend, SlowStarter, account_of
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
-from qorch.ports.store import Store
+from qorch.ports.store import Store, SyncingStore
 from qorch.prices import load_prices
 from qorch.progress.display import QueueDisplay, make_progress, no_progress
 from qorch.run.arguments import as_default_shots, check_kinds, check_name
@@ -157,6 +158,8 @@ def _open_run(
         _watch_imports(stack, recorder, clock)
         device, card = _find_device(backend, start, config=config, clock=clock, recorder=recorder)
         store = _enter_store(stack, db, clock=clock)
+        if isinstance(store, SyncingStore):
+            recorder.watch(partial(_take_syncs, store))
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
         budgets = _apply_budgets(record, device, card, config=config)
@@ -258,6 +261,10 @@ def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
         return [(Phase.IMPORT, begun_ns, ended_ns) for begun_ns, ended_ns in watch.take_intervals()]
 
     recorder.watch(take)
+
+
+def _take_syncs(store: SyncingStore) -> list[tuple[Phase, int, int]]:
+    return [(Phase.SYNC, started_ns, ended_ns) for started_ns, ended_ns in store.take_syncs()]
 
 
 def _choose_display(
