@@ -83,6 +83,8 @@ def check_price(backend: Backend, book: PriceBook, *, accepts_unknown: bool) -> 
 
 
 def where_to_limit(backend: Backend) -> str:
-    """The advice to limit spending at the provider, too."""
-    console = backend.terms.console if isinstance(backend, RemoteBackend) else ""
-    return "see and limit what is spent at the provider" + (f": {console}" if console else "")
+    """The advice to limit spending at the provider, there and by what stands in the backend's name."""
+    terms = backend.terms if isinstance(backend, RemoteBackend) else None
+    console = f": {terms.console}" if terms is not None and terms.console else ""
+    option = f"; {terms.limit_option} in the backend's name sets a limit there" if terms and terms.limit_option else ""
+    return f"see and limit what is spent at the provider{console}{option}"

@@ -15,6 +15,8 @@ KEY_TAG = "qorch-key"
 """The tag with a task's idempotency key."""
 JOB_TAG, ROWS_TAG, DIGEST_TAG, CONTEXT_TAG = "qorch-job", "qorch-rows", "qorch-digest", "qorch-context"
 """The tags of its label (``qorch.model.label``), by which a database restored from a backup recognises it."""
+LIMIT_TAG = "qorch-spending-limit"
+"""The tag of spending limits that qorch has set: it changes no others."""
 MAX_VALUE = 256
 MAX_TAGS_OF_TEXT = 10
 """A task has at most 50 tags."""
