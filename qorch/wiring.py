@@ -177,7 +177,7 @@ def _open_run(
                 default_shots=start.default_shots,
                 is_resumed=is_resumed,
                 used=used,
-                report=make_report,
+                report=partial(make_report, card=card),
                 show=show,
                 release=release.close,
                 meanwhile=_watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,

@@ -265,7 +265,7 @@ def test_a_scope_that_cannot_be_kept_is_refused(
     backend = FakeBackend(capabilities=PAID)
     with pytest.raises(MoneyError, match=r"'all' \(100\.00 USD; .*config\.toml, line 21\) cannot be kept on fake"):
         start(store, backend)
-    with start(store, FakeBackend()) as run:
+    with start(store, FakeBackend(name="gratis")) as run:
         run.execute(pub(1))
     (tmp_path / "config.toml").write_text(SCOPES)
     with pytest.raises(UnknownPriceError, match="'night'"):
