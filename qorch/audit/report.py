@@ -88,7 +88,7 @@ class Report(CountsExecutions):
     ``wall_seconds``. ``executions``: of jobs that were done; ``executions_open``: of jobs that may be at a provider,
     and may be billed. ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not, or that a
     person released as such. ``usage``: what the provider reports that they were charged for. ``anchor``: of the
-    database's whole ledger; None if it cannot be read.
+    database's whole ledger; None if it cannot be read. ``advice``: what would make it faster, as sentences.
     """
 
     run: RunRecord

@@ -27,8 +27,8 @@ def test_small_jobs_should_be_packed() -> None:
     seconds = {Phase.SUBMIT.value: 100.0, Phase.PACE.value: 1180.0, Phase.EXECUTE.value: 720.0}
     first, *_ = advise(seconds, jobs_of(5, 64, 1))
     assert first == (
-        "packing 64 executions into a job instead of 1, as many as a call has, would save about 21.0 min, if the backend"
-        " takes so many (63% of the wall time)"
+        "packing 64 executions into a job instead of 1, as many as a call has, would save about 21.0 min,"
+        " if the backend takes so many (63% of the wall time)"
     )
 
 
