@@ -41,15 +41,16 @@ _AT_FAULT = re.compile(
 
 
 def read_state(task: BraketTask) -> RemoteState:
-    """Braket's word for the state. One that is not known counts as running: the task is asked after again."""
-    return _STATES.get(task.status, RemoteState.RUNNING)
+    """The state of a task. A status that is not known counts as running: the task is asked after again."""
+    state = _STATES.get(task.status, RemoteState.RUNNING)
+    if state is RemoteState.CANCELLED and task.is_set and task.successful_shots:
+        return RemoteState.FAILED  # what had run by then has results, and is paid for
+    return state
 
 
 def read_status(task: BraketTask) -> JobStatus:
     """A task as qorch sees it."""
     state = read_state(task)
-    if state is RemoteState.CANCELLED and task.is_set and task.successful_shots:
-        state = RemoteState.FAILED  # what had run by then has results, and is paid for
     key, label = read_tags(task.tags)
     return JobStatus(
         state,
