@@ -34,6 +34,8 @@ the user waits for the error.
 """
 _COMMON = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "qorch"}
 _PIECE_BYTES = 2**18
+_BUFFER_BYTES = 2**19
+"""Of one answer that has arrived and is not read: with less, each arrival of a large one stops and resumes reading."""
 
 
 class Connections:
@@ -168,6 +170,7 @@ def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.Cli
         trust_env=False,
         skip_auto_headers=["content-type"],
         request_class=MarkedRequest,
+        read_bufsize=_BUFFER_BYTES,
     )
     # aiohttp silently repeats a GET or PUT on a broken connection; every retry must be counted by the engine.
     session._retry_connection = False
