@@ -14,7 +14,7 @@ from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.remote.waits import Acceptance, Sightings, split_wait
 from qorch.engine.submission import block_records, shape_of
 from qorch.engine.submitter import read_verified
-from qorch.engine.worker import Compute
+from qorch.engine.worker import Compute, compute_for
 from qorch.errors import (
     BusyError,
     HeldResultError,
@@ -28,6 +28,9 @@ from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord, UsageRecord, Write
+
+INLINE_BYTES = 500_000
+"""A larger answer is read as its call is computed, however few its executions are: they may have many outcomes."""
 
 
 @dataclass
@@ -152,7 +155,9 @@ class Delivery:
         answer.fetched_from_ns = received_ns
         try:
             with self._recorder.span(Phase.DECODE, record.position, job_id=record.job_id):
-                return await compute(read_verified, self._backend, shape_of(plan), answer.raw)
+                is_small = len(answer.raw.content) <= INLINE_BYTES
+                read = compute_for(record.n_executions, compute) if is_small else compute
+                return await read(read_verified, self._backend, shape_of(plan), answer.raw)
         except InvalidResultError as error:
             self._doubt(answer, error)
 
