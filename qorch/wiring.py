@@ -18,7 +18,7 @@ from qorch.config_file import read_config_file
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import UsageError
-from qorch.limits import check_budgets, check_price
+from qorch.limits import booked_card, check_budgets, check_price
 from qorch.model.budget import NO_BUDGET, Budget
 from qorch.model.kinds import as_whole
 from qorch.model.money import Money, parse_money
@@ -29,7 +29,7 @@ from qorch.ports.backend import Backend, RemoteBackend, SlowStarter, account_of
 from qorch.ports.clock import Clock, WallClock
 from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
-from qorch.ports.store import Store
+from qorch.ports.store import Store, SyncingStore
 from qorch.prices import load_prices
 from qorch.progress.display import QueueDisplay, make_progress, no_progress
 from qorch.run.arguments import as_default_shots, check_kinds, check_name
@@ -158,6 +158,8 @@ def _open_run(
         _watch_imports(stack, recorder, clock)
         device, card = _find_device(backend, start, config=config, clock=clock, recorder=recorder)
         store = _enter_store(stack, db, clock=clock)
+        if isinstance(store, SyncingStore):
+            recorder.watch(partial(_take_syncs, store))
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
         budgets = _apply_budgets(record, device, card, config=config)
@@ -198,7 +200,8 @@ def _find_device(
     book = load_prices(config)
     device = find_backend(backend, config=config, clock=clock)
     card = check_price(device, book, accepts_unknown=start.accepts_unknown_price)
-    check_budgets(device, card, [] if start.budget is None else [Budget(limit=start.budget, run_id=start.name)])
+    own = [] if start.budget is None else [Budget(limit=start.budget, run_id=start.name)]
+    check_budgets(device, booked_card(device, card), own)
     if isinstance(device, SlowStarter):
         recorder.watch(device.take_slow_starts)
     return device, card
@@ -209,7 +212,7 @@ def _apply_budgets(record: RunRecord, device: Backend, card: PriceCard, *, confi
     scopes = read_config_file(config.file, must_exist=config.is_file_named).budgets
     buyer = Buyer(record.run_id, record.name, record.backend, account_of(device), record.workload)
     budgets = applied_budgets(record.budget, scopes, buyer)
-    check_budgets(device, card, budgets.budgets)
+    check_budgets(device, booked_card(device, card), budgets.budgets)
     return budgets
 
 
@@ -259,6 +262,10 @@ def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
         return [(Phase.IMPORT, begun_ns, ended_ns) for begun_ns, ended_ns in watch.take_intervals()]
 
     recorder.watch(take)
+
+
+def _take_syncs(store: SyncingStore) -> list[tuple[Phase, int, int]]:
+    return [(Phase.SYNC, started_ns, ended_ns) for started_ns, ended_ns in store.take_syncs()]
 
 
 def _choose_display(

@@ -87,6 +87,10 @@ class SqlStore(RunReading, JobReading, BookReading, BlockReading):
         """Transactions committed by this store object; calls that waited together share one."""
         return self._writer.commits
 
+    def take_syncs(self) -> list[tuple[int, int]]:
+        """See ``qorch.ports.SyncingStore``."""
+        return self._writer.take_syncs()
+
     def write(self, writes: Sequence[Write]) -> "Future[None]":
         """See Store."""
         self._check_process()

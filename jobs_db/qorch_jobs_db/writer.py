@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from qorch_jobs_db.sql_errors import StoreFault, fault_of, store_error
 from qorch_jobs_db.statements import ChangeError, Link, apply_changes, connect
 
 MAX_CALLS = 256
+MOST_SYNCS = 100_000
+"""Of so many commits it is kept when they waited for the disk, until somebody takes that."""
 _SURVIVABLE = (StoreFault.REFUSED, StoreFault.BUSY)
 _T = TypeVar("_T")
 
@@ -51,6 +54,7 @@ class Writer:
     ) -> None:
         """Start the thread."""
         self.commits = 0
+        self._syncs: deque[tuple[int, int]] = deque(maxlen=MOST_SYNCS)
         self._check = check
         self._engine = engine
         self._location = location
@@ -75,6 +79,10 @@ class Writer:
         future: Future[_T] = Future()
         self._queue(_Call(future, work=work))
         return future
+
+    def take_syncs(self) -> list[tuple[int, int]]:
+        """When commits waited for the disk since the last call, in clock nanoseconds."""
+        return [self._syncs.popleft() for _ in range(len(self._syncs))]
 
     def close(self) -> None:
         """Apply what waits, and end the thread."""
@@ -149,6 +157,8 @@ class Writer:
                 self._link = link = self._link or connect(self._engine, clock=self._clock)
                 with link.connection.begin():
                     outcomes = _apply(link, calls)
+                    applied_ns = self._clock.monotonic_ns()
+                self._syncs.append((applied_ns, self._clock.monotonic_ns()))
                 self._check()
         except Exception as error:  # the thread must go on: its callers would wait for ever
             return self._note(error)

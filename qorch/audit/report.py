@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from qorch.audit.advice import advise
 from qorch.audit.money.report import MoneyReport, MoneySource, make_money
 from qorch.audit.money.text import money_lines
 from qorch.audit.phases import label_of
@@ -87,7 +88,7 @@ class Report(CountsExecutions):
     ``wall_seconds``. ``executions``: of jobs that were done; ``executions_open``: of jobs that may be at a provider,
     and may be billed. ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not, or that a
     person released as such. ``usage``: what the provider reports that they were charged for. ``anchor``: of the
-    database's whole ledger; None if it cannot be read.
+    database's whole ledger; None if it cannot be read. ``advice``: what would make it faster, as sentences.
     """
 
     run: RunRecord
@@ -108,6 +109,7 @@ class Report(CountsExecutions):
     summary: dict[str, Any]
     usage: UsageTotals
     anchor: LedgerAnchor | None = None
+    advice: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The run's id, its state and its size; ``str()`` is the whole text."""
@@ -156,12 +158,14 @@ class Report(CountsExecutions):
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
             "latency": [vars(part) for part in self.latency],
+            "advice": list(self.advice),
             "step_seconds": None if self.step_seconds is None else vars(self.step_seconds),
         }
 
     def __str__(self) -> str:
         """The report as text for a terminal."""
-        parts = (_head(self), money_lines(self.money), _phase_lines(self), _latency_lines(self))
+        advice = ["What would help", *(f"  {line}" for line in self.advice)] if self.advice else []
+        parts = (_head(self), money_lines(self.money), _phase_lines(self), _latency_lines(self), advice)
         return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _repr_html_(self) -> str:
@@ -206,6 +210,7 @@ def make_report(store: ReportSource, name_or_id: str, *, card: PriceCard | None 
         summary=summary,
         usage=total_usage(run, jobs),
         anchor=read_anchor(store),
+        advice=advise({part.phase_id: part.seconds for part in phases}, [job for job in jobs if not job.is_unsent]),
     )
 
 

@@ -54,7 +54,8 @@ The first line on stdout has the address. GET /_emulator/jobs lists what really 
 times, rows, shots and price, and how many calls came. POST /_emulator/faults {"faults": TEXT} changes the faults.
 
 LATENCY: seconds (0.5), a range (2.7..4.2), normal(MEAN,SIGMA), lognormal(MEDIAN,SIGMA) or exponential(MEAN).
-Reported durations are not scaled; submitted_at, Date and /_emulator/jobs are real time.
+Reported durations are not scaled; submitted_at, Date and /_emulator/jobs are real time, which --set clock-ahead=SECONDS
+makes wrong.
 
 FAULTS, by commas: [ROUTE:]KIND[-before|-after|-during][@N|@NxM|@N+|@As..Bs|%P], such as post:reset-after@3 (the
 third POST), post:503-before%0.1 (with probability 0.1), results:nan@1, get:hang@2x5 (the second and four more),

@@ -25,7 +25,7 @@ from qorch.engine.submitter import HURRY_SECONDS, Returned
 from qorch.engine.trimmer import Trimmer
 from qorch.engine.worker import Compute, Worker
 from qorch.errors import BackendError, RunStoppedError
-from qorch.limits import require_exact_gradients
+from qorch.limits import booked_card, require_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES
@@ -90,7 +90,8 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
-        accounts = Accounts(self._card, account_of(backend), clock=clock)
+        booked = booked_card(backend, self._card)
+        accounts = Accounts(booked, account_of(backend), clock=clock)
         self._journal = Journal(
             store,
             clock=clock,
@@ -242,7 +243,9 @@ class Engine:
                 await self._submitter.wait_at(call.position)
         with self._recorder.span(Phase.PLAN, call.position):
             lowered = await compute(self._planner.lower, call)
-            await self._planner.prepare(lowered)
+        if not self._planner.is_prepared(lowered):
+            with self._recorder.span(Phase.TRANSPILE, call.position):
+                await self._planner.prepare(lowered)
         plan = await self._adopt(await self._look_up(call, lowered))
         if self._claims is None or not plan.found.missing:
             return await self._carry_out(plan, compute)
@@ -258,13 +261,15 @@ class Engine:
         return plan
 
     async def _look_up(self, call: Call, lowered: LoweredBatch) -> CallPlan:
-        with self._recorder.span(Phase.PLAN, call.position):
-            if self._lookup.uses_index(is_exact=call.has_exact):
+        uses_index = self._lookup.uses_index(is_exact=call.has_exact)
+        if not uses_index and not call.is_replayed:
+            # Nothing is read from the store.
+            with self._recorder.span(Phase.PLAN, call.position):
+                return await self._worker.for_call(call.batch.n_rows)(self._planner.plan, call, lowered)
+        with self._recorder.span(Phase.LOOK_UP, call.position):
+            if uses_index:
                 # What this run has just recorded must be there to be found.
                 await self._journal.flush()
-            elif not call.is_replayed:
-                # Nothing is read from the store.
-                return await self._worker.for_call(call.batch.n_rows)(self._planner.plan, call, lowered)
             return await self._worker.compute(self._planner.plan, call, lowered)
 
     async def _share_out(self, plan: CallPlan, compute: Compute, claims: Claims) -> list[PubResult]:

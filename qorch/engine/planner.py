@@ -79,11 +79,13 @@ class Planner:
         """The call's measured circuits and rows; pure."""
         return lower(call.batch, default_shots=call.default_shots, estimates=self._backend.capabilities.estimates)
 
+    def is_prepared(self, lowered: LoweredBatch) -> bool:
+        """Whether the backend was given all circuits before."""
+        return all(group.gates.digest in self._prepared for group in lowered.groups)
+
     async def prepare(self, lowered: LoweredBatch) -> None:
         """Let the backend compile the circuits that it was not given before. Raises CircuitError."""
         new = {group.gates.digest: group.gates for group in lowered.groups if group.gates.digest not in self._prepared}
-        if not new:
-            return
         await self._backend.prepare(list(new.values()))
         if len(self._prepared) > MOST_PREPARED:
             self._prepared.clear()

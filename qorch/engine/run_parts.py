@@ -1,6 +1,6 @@
 """What the parts of an engine share, for one run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import Reservation
 from qorch.engine.worker import Worker
+from qorch.model.clock_offset import ServerClock
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RunPolicy
 from qorch.ports.store import Store
@@ -16,7 +17,7 @@ from qorch.ports.store import Store
 
 @dataclass(frozen=True, eq=False)
 class RunParts:
-    """One of each. ``random`` draws the jitter of retries and pauses."""
+    """One of each. ``random`` draws the jitter of retries and pauses; ``server_clock``: that of a remote backend."""
 
     run_id: str
     store: Store
@@ -28,3 +29,4 @@ class RunParts:
     clock: Clock
     policy: RunPolicy
     random: np.random.Generator
+    server_clock: ServerClock = field(default_factory=ServerClock)

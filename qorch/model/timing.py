@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Phase(StrEnum):
@@ -12,9 +13,14 @@ class Phase(StrEnum):
     IMPORT = "import"
     EXECUTE = "execute"
     EXPAND = "expand"
+    TRANSPILE = "transpile"
+    LOOK_UP = "look_up"
     PLAN = "plan"
+    ENCODE = "serialise"
     DECODE = "decode"
     TRANSFER = "transfer"
+    CONNECT = "connect"
+    SERVER = "server_answer"
     SUBMIT = "submit"
     QUEUE = "provider_queue"
     REMOTE = "at_provider"
@@ -22,6 +28,7 @@ class Phase(StrEnum):
     PACE = "wait_for_turn"
     WORKERS = "start_workers"
     WAIT = "wait_for_worker"
+    SYNC = "sync_to_disk"
     STORE = "store"
     START = "start_up"
     PREPARE = "before_first_step"
@@ -29,6 +36,8 @@ class Phase(StrEnum):
 
 
 UNATTRIBUTED = "unattributed"
+WAITED_FOR = MappingProxyType({Phase.SYNC: Phase.STORE})
+"""Phases that go on in the background, and count only while a span of the other phase waits for them."""
 ONCE = frozenset({Phase.COMPILE, Phase.IMPORT, Phase.WORKERS, Phase.START, Phase.PREPARE})
 """Phases that a session has once, however long it trains."""
 
@@ -71,10 +80,11 @@ class Span:
 def attribute(spans: Iterable[Span], *, started_ns: int, ended_ns: int) -> dict[str, float]:
     """Split the wall time from ``started_ns`` to ``ended_ns`` into phases; the values, in seconds, sum to it.
 
-    Every moment is attributed once: to the first phase in the order of Phase that is open then, or else to
-    UNATTRIBUTED. Spans outside the interval are clipped.
+    Every moment is attributed once: to the first phase in the order of Phase that is open then (see WAITED_FOR), or
+    else to UNATTRIBUTED. Spans outside the interval are clipped.
     """
     order = {phase: rank for rank, phase in enumerate(Phase)}
+    waiting = {order[phase]: order[other] for phase, other in WAITED_FOR.items()}
     events: list[tuple[int, int, int]] = []
     for span in spans:
         start, stop = max(span.started_ns, started_ns), min(span.ended_ns, ended_ns)
@@ -85,7 +95,10 @@ def attribute(spans: Iterable[Span], *, started_ns: int, ended_ns: int) -> dict[
     open_spans = [0] * len(order)
     moment = started_ns
     for at, change, rank in sorted(events):
-        current = next((index for index, count in enumerate(open_spans) if count), len(order))
+        current = next(
+            (index for index, count in enumerate(open_spans) if count and open_spans[waiting.get(index, index)]),
+            len(order),
+        )
         nanoseconds[names[current]] += at - moment
         open_spans[rank] += change
         moment = at

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from qorch.model.arrays import ByteArray
 from qorch.model.identity import Position
@@ -269,4 +269,13 @@ class Store(RecordLog, RunHistory, Books, SampleBlocks, SharedState, Room, Proto
 
     def close(self) -> None:
         """Make everything written durable and let go. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class SyncingStore(Protocol):
+    """A store that tells when it waited for its disk."""
+
+    def take_syncs(self) -> list[tuple[int, int]]:
+        """The waits since the last call, from and to, in nanoseconds of the clock that it was opened with."""
         ...

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Totals
+from qorch.limits import booked_card
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
 from qorch.ports.records import StepRecord
@@ -91,7 +92,8 @@ class StepMeter:
         record, card = self._use.record, self._use.card
         money = MoneyTotals(NOTHING, NOTHING)
         if self._use.backend.capabilities.charges:
-            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()), card=card)
+            booked = None if card is None else booked_card(self._use.backend, card)
+            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()), card=booked)
         return Progress(
             step=ended.record.step,
             total_steps=total_steps,

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from scripted_server import Answer, Request, ScriptedServer, head, reply
 
+from qorch.model.exchange_times import ExchangeTimes
 from qorch.ports.clock import WallClock
-from qorch_providers.http import HttpClient, HttpResponse, Marks
+from qorch_providers.http import HttpClient, HttpResponse
 
 PHASES = ("connect", "send", "wait", "read")
 DELAY_SECONDS = 0.4
@@ -33,7 +34,7 @@ async def call(url: str, *, n: int = 1, content: bytes | None = None) -> tuple[l
     return responses, begun_ns, done_ns
 
 
-def known(marks: Marks) -> list[int]:
+def known(marks: ExchangeTimes) -> list[int]:
     """Those that were observed, in the order in which they must be."""
     moments = (marks.begun_ns, marks.connected_ns, marks.sent_ns, marks.first_byte_ns, marks.done_ns)
     return [moment for moment in moments if moment is not None]
@@ -119,7 +120,7 @@ def slow_server(phase: str) -> Serve:
 def test_a_delay_is_seen_in_its_phase(phase: str) -> None:
     """A slow name look-up, a slow reader, a slow decision and a slow writer are told apart by the marks."""
 
-    async def main() -> Marks:
+    async def main() -> ExchangeTimes:
         loop = asyncio.get_running_loop()
         look_up = loop.getaddrinfo
 

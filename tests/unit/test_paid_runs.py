@@ -1,6 +1,7 @@
 """What a run says, asks and keeps to when it pays: budgets that hold, or are refused before it begins; its prices."""
 
 import datetime
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,18 +11,23 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
+from qorch.config import read_config
 from qorch.errors import BudgetError, ConfigError, MoneyError, UnknownPriceError
+from qorch.limits import booked_card, check_budgets
+from qorch.model.budget import Budget
 from qorch.model.job import Payload, RawResult
 from qorch.model.ledger import LedgerBalance
 from qorch.model.money import Money
 from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 from qorch.planning.pricing import Cost
 from qorch.ports.clock import WallClock
+from qorch.prices import load_prices
 from qorch.run.resources import Progress
 from qorch.run.totals import total_money
 from qorch.testing.conformance.store_records import make_run
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
+from qorch_providers.ibm import open_backend
 
 PAID = replace(FREE, charges=True)
 FIVE = Money("USD", 5_000_000)
@@ -203,6 +209,19 @@ def test_a_budget_needs_known_prices(store: MemoryStore) -> None:
     with pytest.raises(UnknownPriceError, match=r"5\.00 USD\) cannot be kept on fake, .* budget='none'"):
         start(store, backend, budget="5 USD")
     assert (backend.submitted, store.runs()) == ([], [])
+
+
+def test_a_session_that_is_billed_by_its_time_takes_no_budget() -> None:
+    """What it costs is not known before, nor afterwards, so that no budget can be kept; jobs alone have a price."""
+    environment = {"QISKIT_IBM_TOKEN": "x", "QISKIT_IBM_INSTANCE": "y", "HOME": "/nonexistent"}
+    card = load_prices(read_config()).find("ibm:ibm_fez")
+    assert card is not None
+    for mode, is_kept in (("session", False), ("batch", True)):
+        backend = open_backend(f"ibm_fez,mode={mode}", clock=WallClock(), environment=environment)
+        assert booked_card(backend, card).is_known is is_kept
+        refusal = nullcontext() if is_kept else pytest.raises(UnknownPriceError, match="billed by its time")
+        with refusal:
+            check_budgets(backend, booked_card(backend, card), [Budget(limit=FIVE, run_id="r")])
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from qorch.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
+from qorch.model.exchange_times import ExchangeTimes
 from qorch_providers.braket.wire.refusals import error_type, is_missing, read_failure, read_refusal
-from qorch_providers.http import HttpResponse, Marks
+from qorch_providers.http import HttpResponse
 
 NOW = datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC)
 PAGE = b"<html><head><title>403 Forbidden</title></head><body>nginx</body></html>"
@@ -26,7 +27,7 @@ def answer(status: int, kind: str = "", message: str = "told", **fields: object)
     headers |= {str(name): str(value) for name, value in fields.pop("headers", {}).items()}  # type: ignore[attr-defined]
     body = fields.pop("body", None)
     content = body if isinstance(body, bytes) else json.dumps({"message": message, **fields}).encode()
-    return HttpResponse(status, headers, content, NOW, Marks(0, None, None, 1, 2))
+    return HttpResponse(status, headers, content, NOW, ExchangeTimes(0, None, None, 1, 2))
 
 
 @pytest.mark.parametrize(

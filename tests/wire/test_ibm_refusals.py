@@ -15,7 +15,8 @@ from qorch.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from qorch_providers.http import HttpResponse, Marks
+from qorch.model.exchange_times import ExchangeTimes
+from qorch_providers.http import HttpResponse
 from qorch_providers.ibm.wire.refusals import error_code, is_missing, read_failure, read_iam_failure, read_refusal
 
 NOW = datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC)
@@ -30,7 +31,7 @@ def answer(
     if content is None:
         content = json.dumps({"errors": [{"code": code, "message": message}], "trace": "t-1"}).encode()
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return HttpResponse(status, names, content, NOW, Marks(0, None, None, 1, 2))
+    return HttpResponse(status, names, content, NOW, ExchangeTimes(0, None, None, 1, 2))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from qorch_providers.http.errors import (
     TooLargeError,
     TransportError,
 )
-from qorch_providers.http.marks import Marks
 from qorch_providers.http.origins import Origin
 from qorch_providers.http.questions import ask_each
 from qorch_providers.http.redirects import redirect_target
@@ -36,7 +35,6 @@ __all__ = [
     "Content",
     "HttpClient",
     "HttpResponse",
-    "Marks",
     "NoAnswerError",
     "NotSentError",
     "Origin",

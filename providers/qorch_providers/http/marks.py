@@ -2,7 +2,6 @@
 
 import asyncio
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
@@ -12,23 +11,6 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from qorch.ports.clock import Clock
-
-
-@dataclass(frozen=True)
-class Marks:
-    """Nanoseconds on the clock's monotonic time, in order; None if a moment was not observed.
-
-    ``begun_ns``: the call was made, before credentials were fetched. The others are of the request that got the answer,
-    the last one after a redirect or a refused token. ``connected_ns``: a connection was made, name look-up and TLS
-    included; None if one was reused. ``sent_ns``: the last byte was handed to the connection; None if the answer
-    came earlier. ``first_byte_ns``: the status and the headers of the answer were read. ``done_ns``: its body was.
-    """
-
-    begun_ns: int
-    connected_ns: int | None
-    sent_ns: int | None
-    first_byte_ns: int
-    done_ns: int
 
 
 class Exchange:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-from qorch_providers.http.marks import Marks
+from qorch.model.exchange_times import ExchangeTimes
 
 LONGEST_WAIT_SECONDS = 3600.0
 """The longest Retry-After that is obeyed; longer ones are cut to it."""
@@ -23,7 +23,7 @@ class HttpResponse:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     received_at: datetime.datetime
-    marks: Marks
+    marks: ExchangeTimes
 
     @property
     def is_success(self) -> bool:
@@ -50,6 +50,20 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime.datetime) -
 def server_time(headers: Mapping[str, str]) -> datetime.datetime | None:
     """The server's own clock when it answered, None if it does not say, or not readably."""
     return _read_date(headers.get("date", "").strip())
+
+
+class DateReader:
+    """Reads the dates of answers, many of which come within one second."""
+
+    def __init__(self) -> None:
+        """Nothing was read yet."""
+        self._last: tuple[str, datetime.datetime | None] = "", None
+
+    def read(self, value: str) -> datetime.datetime | None:
+        """A Date header's moment, None if there is none, or not a readable one."""
+        if value != self._last[0]:
+            self._last = value, _read_date(value.strip())
+        return self._last[1]
 
 
 def _read_date(value: str) -> datetime.datetime | None:

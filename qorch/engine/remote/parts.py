@@ -30,7 +30,7 @@ def make_remote_submitter(
     polls = RateWindow(backend.terms.poll_rate, clock=clock)
     searches = RateWindow(backend.terms.find_rate, clock=clock)
     retrier = Retrier(policy.retry, clock=clock, random=run.random)
-    poller = Poller(backend, retrier, window=polls, clock=clock, policy=policy.poll)
+    poller = Poller(backend, retrier, window=polls, clock=clock, policy=policy.poll, server_clock=run.server_clock)
     queue = QueueWatch(journal, run.recorder, clock=clock)
     usage = UsageWatch(backend, store, journal, polls=polls, clock=clock, most_earlier=most_earlier)
     reconciler = Reconciler(backend, journal, Finder(backend, retrier, window=searches), clock=clock)
@@ -43,6 +43,7 @@ def make_remote_submitter(
         usage=usage,
         retrier=retrier,
         clock=clock,
+        server_clock=run.server_clock,
         fetches=policy.retry.fetches,
     )
 
@@ -98,6 +99,7 @@ def _make_sender(backend: RemoteBackend, run: RunParts, *, retrier: Retrier, rec
         sessions=_make_sessions(backend, run, retrier=retrier),
         retrier=retrier,
         reconciler=reconciler,
+        server_clock=run.server_clock,
         clock=run.clock,
         retry=run.policy.retry,
     )

@@ -92,7 +92,7 @@ class Payloads:
         return payload
 
     async def _encode(self, submission: Submission, compute: Compute) -> Payload:
-        with self._recorder.span(Phase.PLAN, submission.position, job_id=submission.job_id):
+        with self._recorder.span(Phase.ENCODE, submission.position, job_id=submission.job_id):
             return await compute(self._compute, submission)
 
     def _compute(self, submission: Submission) -> Payload:

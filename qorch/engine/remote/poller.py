@@ -9,9 +9,11 @@ from qorch.engine.remote.idle import sleep_until_changed
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import JobFailedError, UnknownOutcomeError
+from qorch.model.clock_offset import ServerClock
 from qorch.model.job import JobStatus
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
+from qorch.ports.exchange_log import log_exchanges
 from qorch.ports.policy import OnUnknown, PollPolicy
 
 REMEMBERED = 20
@@ -43,9 +45,20 @@ class Poller:
     """One task for all jobs of an engine; it ends by itself when nothing is waited for."""
 
     def __init__(
-        self, backend: RemoteBackend, retrier: Retrier, *, window: RateWindow, clock: Clock, policy: PollPolicy
+        self,
+        backend: RemoteBackend,
+        retrier: Retrier,
+        *,
+        window: RateWindow,
+        clock: Clock,
+        policy: PollPolicy,
+        server_clock: ServerClock,
     ) -> None:
-        """Nothing is asked before ``wait``. ``window``: of all polls of this process."""
+        """Nothing is asked before ``wait``. ``window``: of all polls of this process.
+
+        ``server_clock``: learns from the dates of the answers.
+        """
+        self._server_clock = server_clock
         self._window = window
         self._backend = backend
         self._retrier = retrier
@@ -107,7 +120,11 @@ class Poller:
         """When it asked, and the answers."""
 
         async def poll() -> tuple[int, dict[str, JobStatus]]:
-            return self._clock.monotonic_ns(), await self._backend.poll(provider_ids)
+            asked_ns = self._clock.monotonic_ns()
+            with log_exchanges() as exchanges:
+                statuses = await self._backend.poll(provider_ids)
+            self._server_clock.note(exchanges)
+            return asked_ns, statuses
 
         return await self._window.call(poll)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 
 from qorch.engine.journal import Journal
@@ -24,10 +24,13 @@ from qorch.errors import (
     UnknownOutcomeError,
     UnreachableError,
 )
+from qorch.model.clock_offset import ServerClock
+from qorch.model.exchange_times import ExchangeTimes
 from qorch.model.job import AttemptOutcome, JobState, Payload
 from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
+from qorch.ports.exchange_log import log_exchanges
 from qorch.ports.policy import RetryPolicy
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, Write
 from qorch.ports.store import Jobs
@@ -113,6 +116,7 @@ class Sender:
     sessions: RemoteSessions
     retrier: Retrier
     reconciler: Reconciler
+    server_clock: ServerClock
     clock: Clock
     retry: RetryPolicy
 
@@ -207,8 +211,7 @@ class Sender:
             session_id = await self._enter_session()  # another one, if that has ended meanwhile
             async with self.payloads.lend(sending.encoded) as payload:
                 await self._make_ready(sending, permit)
-                with self.recorder.span(Phase.SUBMIT, sending.record.position, job_id=sending.record.job_id):
-                    await self._send(sending, _in_session(payload, session_id), permit)
+                await self._send(sending, _in_session(payload, session_id), permit)
         except RejectedError as error:
             await permit.withdrawn()  # unless it was sent
             if isinstance(error, SessionEndedError):
@@ -303,23 +306,27 @@ class Sender:
                 await (permit.refused(error) if isinstance(error, BusyError) else permit.rejected())
             raise
         else:
-            try:
-                await self._accept(sending, provider_id)
-            finally:
-                await permit.accepted()
+            stored, noted = self._accept(sending, provider_id), permit.accepted()  # in one transaction, if possible
+            with self.recorder.span(Phase.STORE, sending.record.position, job_id=sending.record.job_id):
+                try:
+                    await stored
+                finally:
+                    await noted
 
-    async def _accept(self, sending: Sending, provider_id: str) -> None:
+    def _accept(self, sending: Sending, provider_id: str) -> Awaitable[None]:
         now = self.clock.now()
         sending.accepted_ns = self.clock.monotonic_ns()
         sending.record = sending.record.moved(JobState.SUBMITTED, at=now, provider_id=provider_id, error=None)
         accepted = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)
-        await self.journal.write_ahead([sending.record, accepted])
+        return self.journal.write_ahead([sending.record, accepted])
 
     async def _post(self, sending: Sending, payload: Payload) -> str:
         """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""
         if sending.first_sent is None:
             sending.first_sent = _Moment.now(self.clock)
-        post = asyncio.ensure_future(self.backend.submit(payload))
+        with log_exchanges() as exchanges:
+            post = asyncio.ensure_future(self.backend.submit(payload))
+        begun_ns = self.clock.monotonic_ns()
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:
@@ -329,6 +336,18 @@ class Sender:
             finally:
                 post.cancel()
             raise
+        finally:
+            self._note_exchanges(sending.record, exchanges, begun_ns=begun_ns)
+
+    def _note_exchanges(self, record: JobRecord, exchanges: Sequence[ExchangeTimes], *, begun_ns: int) -> None:
+        """Record the submission: from its begin, and of that the connecting and the wait for the server's answer."""
+        self.server_clock.note(exchanges)
+        self.recorder.add(Phase.SUBMIT, begun_ns, self.clock.monotonic_ns(), record.position, record.job_id)
+        for times in exchanges:
+            if times.connected_ns is not None:
+                self.recorder.add(Phase.CONNECT, times.begun_ns, times.connected_ns, record.position, record.job_id)
+            if times.sent_ns is not None:
+                self.recorder.add(Phase.SERVER, times.sent_ns, times.first_byte_ns, record.position, record.job_id)
 
     def _note_late(self, sending: Sending, post: "asyncio.Future[str]") -> None:
         """Write down an answer whose caller was cancelled: the job is adopted, or known not to be there."""

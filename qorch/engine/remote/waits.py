@@ -1,9 +1,15 @@
 """Splits the time that a job was at its provider into queue and execution: by the provider's times, or by the polls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
+from qorch.model.clock_offset import ClockOffset, offset_between, unix_ns
 from qorch.model.job import JobStatus, RemoteState
 from qorch.model.timing import Phase, Span, TimeSource
+
+_TIMES_NS = 1_000_000
+"""Providers cut the times of jobs to milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +45,64 @@ class Sightings:
             self.queued_ns = asked_ns
 
 
-def split_wait(status: JobStatus, seen: Sightings, *, acceptance: Acceptance, over_ns: int) -> list[Span]:
+def split_wait(
+    status: JobStatus, seen: Sightings, *, acceptance: Acceptance, over_ns: int, server: ClockOffset | None = None
+) -> list[Span]:
     """The spans from the acceptance to ``over_ns``, when the job was seen to be over; in absolute clock nanoseconds.
 
-    By the provider's own times, if ``status`` has all three. Else a job that is done, and that was seen before, is
-    split by what the polls saw, with the resolution of that. All others are Phase.REMOTE as a whole: what failed or was
-    cancelled may never have run, and of a job that was over at the first poll nothing tells the two apart.
+    By the provider's own times, if ``status`` has all three, corrected by the offset of its clock: that which the job's
+    own submission and end allow, and ``server``, what is known of it. Else a job that is done, and that was seen
+    before, is split by what the polls saw, with the resolution of that. All others are Phase.REMOTE as a whole: what
+    failed or was cancelled may never have run, and of a job that was over at the first poll nothing tells the two.
     """
     if status.submitted_at is not None and status.started_at is not None and status.ended_at is not None:
-        queued_ns = _nanoseconds((status.started_at - status.submitted_at).total_seconds())
-        executed_ns = _nanoseconds((status.ended_at - status.started_at).total_seconds())
-        started_ns = min(over_ns, acceptance.seen_ns + queued_ns)
-        ended_ns = min(over_ns, started_ns + executed_ns)
-        return [
-            Span(Phase.QUEUE, acceptance.seen_ns, started_ns, source=TimeSource.PROVIDER),
-            Span(Phase.EXECUTE, started_ns, ended_ns, source=TimeSource.PROVIDER),
-            Span(Phase.POLL, ended_ns, over_ns, source=TimeSource.PROVIDER),
-        ]
+        moments = [unix_ns(moment) for moment in (status.submitted_at, status.started_at, status.ended_at)]
+        return _split_by_times(moments, seen, acceptance, over_ns=over_ns, server=server)
     if status.state is not RemoteState.DONE or seen.open_ns is None or acceptance.sent_ns is None:
         return [Span(Phase.REMOTE, acceptance.seen_ns, over_ns)]
     known = _Known(acceptance.sent_ns, acceptance.seen_ns, seen.open_ns, over_ns)
     return _split_by_polls(seen, known, total_ns=known.believe(status))
 
 
-def _nanoseconds(seconds: float) -> int:
-    return max(0, round(seconds * 1e9))
+def _split_by_times(
+    moments: Sequence[int], seen: Sightings, acceptance: Acceptance, *, over_ns: int, server: ClockOffset | None
+) -> list[Span]:
+    """By the provider's times of submission, start and end, in nanoseconds since 1970.
+
+    If they contradict what was observed, as those of a clock that was set meanwhile, only their distances count.
+    """
+    offset = _find_offset(moments[0], moments[-1], seen, acceptance, over_ns=over_ns, server=server)
+    shift_ns = moments[0] - acceptance.seen_ns if offset is None else offset.middle_ns
+    least_ns = acceptance.seen_ns if acceptance.sent_ns is None or offset is None else acceptance.sent_ns
+    edges = list(accumulate((moment - shift_ns for moment in moments), max, initial=least_ns))[1:]
+    accepted, started, ended = (min(over_ns, edge) for edge in edges)
+    doubt_ns = None if offset is None else offset.doubt_ns
+    return [
+        Span(Phase.QUEUE, accepted, started, source=TimeSource.PROVIDER),
+        Span(Phase.EXECUTE, started, ended, source=TimeSource.PROVIDER),
+        Span(Phase.POLL, ended, over_ns, resolution_ns=doubt_ns, source=TimeSource.PROVIDER),
+    ]
+
+
+def _find_offset(
+    submitted_ns: int,
+    ended_ns: int,
+    seen: Sightings,
+    acceptance: Acceptance,
+    *,
+    over_ns: int,
+    server: ClockOffset | None,
+) -> ClockOffset | None:
+    """The offset of the provider's clock that explains when a job was accepted and ended; None if none does."""
+    if acceptance.sent_ns is None:
+        return server
+    offset: ClockOffset | None = offset_between(
+        submitted_ns, acceptance.sent_ns, acceptance.seen_ns, resolution_ns=_TIMES_NS
+    )
+    earliest_ns = acceptance.sent_ns if seen.open_ns is None else seen.open_ns
+    own = offset.narrow(offset_between(ended_ns, earliest_ns, over_ns, resolution_ns=_TIMES_NS)) if offset else None
+    # A Date header may be another machine's than the times of jobs.
+    return own if own is None or server is None else own.narrow(server) or own
 
 
 @dataclass(frozen=True)

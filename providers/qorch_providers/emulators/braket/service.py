@@ -33,7 +33,7 @@ class BraketService:
     def __init__(self, settings: BraketSettings, *, timer: Timer) -> None:
         """Raises UsageError if a setting cannot be read."""
         self.settings = settings
-        self.clock = ScaledClock(timer, scale=settings.time_scale)
+        self.clock = ScaledClock(timer, scale=settings.time_scale, ahead_seconds=settings.clock_ahead)
         self._queue = parse_latency(settings.queue)
         self._execute = parse_latency(settings.execute)
         self._accept_delay = parse_latency(settings.accept_delay)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qorch.errors import UsageError
+from qorch_providers.emulators.kit.clock import MOST_AHEAD_SECONDS
 from qorch_providers.emulators.kit.faults import OBJECTS, Fault, parse_faults
 from qorch_providers.emulators.kit.settings import check_choice, read_options
 
@@ -28,14 +29,14 @@ _SWITCH = ("on", "off")
 class BraketSettings:
     """All options.
 
-    ``queue``, ``execute``, ``network``, ``accept_delay``, ``time_scale``, ``workers``, ``rate_limit``, ``faults``: as
-    those of the other emulators (see `kit`); all seconds are protocol seconds. ``quotas``: calls per second and burst
-    by route; empty for none. ``concurrent``: tasks that each simulator takes at a time. ``token_seconds``: how long a
-    `clientToken` is remembered. ``visible_seconds``: from a task's acceptance until GET and search know it.
-    ``access_key``: the only key id that is let in; any if empty. ``program_sets``: the devices that declare program
-    sets, with ``max_executables`` and ``max_total_shots``. ``gates``: the only ones that circuits may have,
-    in Braket's words, such as ``h,rx,cz``; those of each device if empty. ``results``: whether results of program sets
-    are one object or many. ``offline``: devices, each with a window if it has one, such as ``garnet@10..60,sv1``.
+    ``queue``, ``execute``, ``network``, ``accept_delay``, ``time_scale``, ``clock_ahead``, ``workers``, ``rate_limit``,
+    ``faults``: as those of the other emulators (see `kit`); all seconds are protocol seconds. ``quotas``: calls per
+    second and burst by route; empty for none. ``concurrent``: tasks that each simulator takes at a time.
+    ``token_seconds``: how long a `clientToken` is remembered. ``visible_seconds``: from a task's acceptance until GET
+    and search know it. ``access_key``: the only key id that is let in; any if empty. ``program_sets``: the devices that
+    declare program sets, with ``max_executables`` and ``max_total_shots``. ``gates``: the only ones that circuits may
+    have, in Braket's words, such as ``h,rx,cz``; those of each device if empty. ``results``: whether results of program
+    sets are one object or many. ``offline``: devices, each with a window if it has one, such as ``garnet@10..60,sv1``.
     ``retired``: devices. ``denied``: buckets that the caller may not use, or, as ``NAME:read``, not read. ``noise``:
     whether QPUs have it. ``poll_milliseconds``: the interval that devices suggest to clients. ``price``: see `money`.
     ``kept_result_bytes``: the oldest objects beyond are forgotten, and answered with 404.
@@ -51,6 +52,7 @@ class BraketSettings:
     rate_limit: str = ""
     retry_after: str = "none"
     time_scale: float = 1.0
+    clock_ahead: float = 0.0
     faults: str = ""
     results: str = "inline"
     price: str = ""
@@ -79,6 +81,8 @@ class BraketSettings:
         check_choice("noise", self.noise, _SWITCH)
         if not 0.0 < self.time_scale <= 1e6:
             raise UsageError(f"--time-scale must be above 0 and at most 1e6, not {self.time_scale}")
+        if not abs(self.clock_ahead) <= MOST_AHEAD_SECONDS:
+            raise UsageError(f"clock-ahead must be within a day, in seconds, not {self.clock_ahead}")
         if self.workers < 0 or self.seed < 0 or not 0 <= self.port < 65536:
             raise UsageError("--workers, --seed and --port must be 0 or more, and a port below 65536")
         if min(self.concurrent, self.max_executables, self.max_total_shots, self.poll_milliseconds) < 1:

@@ -47,7 +47,7 @@ class IbmService:
     def __init__(self, settings: IbmSettings, *, timer: Timer) -> None:
         """Raises UsageError if a setting cannot be read."""
         self.settings = settings
-        self.clock = ScaledClock(timer, scale=settings.time_scale)
+        self.clock = ScaledClock(timer, scale=settings.time_scale, ahead_seconds=settings.clock_ahead)
         self.devices = read_devices(settings.devices, is_fractional=settings.fractional == "on")
         self.instances = {each.crn: each for each in parse_instances(settings.instances)}
         self.times = JobTimes(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qorch.errors import UsageError
+from qorch_providers.emulators.kit.clock import MOST_AHEAD_SECONDS
 from qorch_providers.emulators.kit.faults import Fault, parse_faults
 from qorch_providers.emulators.kit.settings import check_choice, read_options
 
@@ -29,20 +30,20 @@ _SWITCH = ("on", "off")
 class IbmSettings:
     """All options.
 
-    ``queue``, ``execute``, ``network``, ``accept_delay``, ``time_scale``, ``rate_limit``, ``faults``: as those of the
-    other emulators (see `kit`); all seconds are protocol seconds. ``workers``: jobs that each device runs side by side,
-    0 for any number. ``devices``: names of those that exist, each with a record in qiskit-ibm-runtime. ``retired``:
-    devices that are not there any more. ``maintenance``: devices, each with a window, such as ``ibm_fez@10..60``, in
-    which they run no job. ``noise``: whether results have the devices' noise. ``fractional``: whether devices have
-    their `rx` and `rzz`. ``calibration_seconds``: how long a calibration lasts, 0 for ever.
-    ``instances``: see `instances`; ``posts_per_minute``: submissions per minute in all instances, 0 for any number.
-    ``max_running``: QPU seconds that a job may take if it does not say so itself.
-    ``interactive_seconds``: how long a session stays active without a job; ``max_ttl``: seconds that a session or
-    batch may stay open. ``usage``: QPU seconds of a job, see `money`; ``usage_delay``: from the end of a job until its
-    usage is complete; ``price``: dollars per QPU second, instead of those of the plans that charge.
-    ``api_key``: the only key that is let in, any if empty; ``token_seconds``: how long a token lasts; ``token_delay``:
-    how long it takes to get one. ``visible_seconds``: from the acceptance of a job or session until lists know it.
-    ``kept_bytes``: inputs and results of the oldest jobs beyond are forgotten, and results answered with 404.
+    ``queue``, ``execute``, ``network``, ``accept_delay``, ``time_scale``, ``clock_ahead``, ``rate_limit``, ``faults``:
+    as those of the other emulators (see `kit`); all seconds are protocol seconds. ``workers``: jobs that each device
+    runs side by side, 0 for any number. ``devices``: names of those that exist, each with a record in
+    qiskit-ibm-runtime. ``retired``: devices that are not there any more. ``maintenance``: devices, each with a window,
+    such as ``ibm_fez@10..60``, in which they run no job. ``noise``: whether results have the devices' noise.
+    ``fractional``: whether devices have their `rx` and `rzz`. ``calibration_seconds``: how long a calibration lasts, 0
+    for ever. ``instances``: see `instances`; ``posts_per_minute``: submissions per minute in all instances, 0 for any
+    number. ``max_running``: QPU seconds that a job may take if it does not say so itself. ``interactive_seconds``: how
+    long a session stays active without a job; ``max_ttl``: seconds that a session or batch may stay open. ``usage``:
+    QPU seconds of a job, see `money`; ``usage_delay``: from the end of a job until its usage is complete; ``price``:
+    dollars per QPU second, instead of those of the plans that charge. ``api_key``: the only key that is let in, any if
+    empty; ``token_seconds``: how long a token lasts; ``token_delay``: how long it takes to get one.
+    ``visible_seconds``: from the acceptance of a job or session until lists know it. ``kept_bytes``: inputs and results
+    of the oldest jobs beyond are forgotten, and results answered with 404.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class IbmSettings:
     rate_limit: str = ""
     retry_after: str = "none"
     time_scale: float = 1.0
+    clock_ahead: float = 0.0
     faults: str = ""
     price: str = ""
     seed: int = 0
@@ -84,6 +86,8 @@ class IbmSettings:
         check_choice("fractional", self.fractional, _SWITCH)
         if not 0.0 < self.time_scale <= 1e6:
             raise UsageError(f"--time-scale must be above 0 and at most 1e6, not {self.time_scale}")
+        if not abs(self.clock_ahead) <= MOST_AHEAD_SECONDS:
+            raise UsageError(f"clock-ahead must be within a day, in seconds, not {self.clock_ahead}")
         if min(self.workers, self.seed, self.posts_per_minute) < 0 or not 0 <= self.port < 65536:
             raise UsageError("--workers, --seed, --port and posts-per-minute must be 0 or more, and a port below 65536")
         if min(self.max_running, self.max_ttl, self.interactive_seconds, self.token_seconds) <= 0:

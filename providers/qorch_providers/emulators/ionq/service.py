@@ -27,7 +27,7 @@ class Service:
     def __init__(self, settings: Settings, *, timer: Timer) -> None:
         """Raises UsageError if a setting cannot be read."""
         self.settings = settings
-        self.clock = ScaledClock(timer, scale=settings.time_scale)
+        self.clock = ScaledClock(timer, scale=settings.time_scale, ahead_seconds=settings.clock_ahead)
         self.queue = parse_latency(settings.queue)
         self.prices = parse_prices(settings.price)
         self._accept_delay = parse_latency(settings.accept_delay)

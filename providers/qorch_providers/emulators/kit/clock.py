@@ -5,6 +5,9 @@ import datetime
 import time
 from typing import Protocol
 
+MOST_AHEAD_SECONDS = 86_400.0
+"""A server's clock is not wronger than that."""
+
 
 class Timer(Protocol):
     """A source of real time. Tests may replace the machine's, to make the latencies of a server exact."""
@@ -33,15 +36,15 @@ class MachineTimer:
 class ScaledClock:
     """Time of one server. Latencies are *protocol seconds*; ``scale`` of them pass in one real second."""
 
-    def __init__(self, timer: Timer, *, scale: float = 1.0) -> None:
-        """Start now."""
+    def __init__(self, timer: Timer, *, scale: float = 1.0, ahead_seconds: float = 0.0) -> None:
+        """Start now. ``ahead_seconds``: how far the server's wall clock is fast."""
         self.scale = scale
         self._timer = timer
         self._started = timer.monotonic()
-        self._started_unix = datetime.datetime.now(datetime.UTC).timestamp()
+        self._started_unix = datetime.datetime.now(datetime.UTC).timestamp() + ahead_seconds
 
     def unix(self) -> float:
-        """Real seconds since 1970; does not follow a wall clock that is set while the server runs."""
+        """Real seconds since 1970 by the server's clock; does not follow a machine's that is set while it runs."""
         return self._started_unix + self._timer.monotonic() - self._started
 
     def protocol_seconds(self) -> float:

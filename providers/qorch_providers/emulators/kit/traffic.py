@@ -152,6 +152,7 @@ class Traffic:
             sent = await spoil(fault.kind, request, answer, alter=self._dialect.alter)
         self.calls_by_status[str(sent.status)] += 1
         sent.headers["x-request-id"] = str(uuid.uuid4())
+        sent.headers["Date"] = email.utils.formatdate(self._clock.unix(), usegmt=True)
         return sent
 
     async def _pass(self, route: str | None, request: web.Request, handler: Handler) -> web.Response:
