@@ -205,7 +205,7 @@ def _compare(ours: BookedJob, theirs: BilledJob, *, period: Period, rules: Rules
     once = theirs.once_amount
     if once is not None and once != amount and rules.agree(booked, once, lines=theirs.n_lines):
         return replace(pair, agreement=Agreement.BILLED_TWICE, note="without the repeated charges both agree")
-    is_at_edge = amount < booked and _find_edge(ours, period)
+    is_at_edge = amount < booked and bool(_find_edge(ours, period))
     return replace(pair, note="the rest may stand in another invoice" if is_at_edge else "")
 
 

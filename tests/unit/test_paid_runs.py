@@ -26,6 +26,8 @@ from qorch.run.resources import Progress
 from qorch.run.totals import total_money
 from qorch.testing.conformance.store_records import make_run
 from qorch.testing.fakes.backend import FREE, FakeBackend
+from qorch.testing.fakes.provider import FakeProvider
+from qorch.testing.fakes.remote import FakeRemote
 from qorch.testing.fakes.store import MemoryStore
 from qorch_providers.ibm import open_backend
 
@@ -352,3 +354,18 @@ def test_the_money_of_a_run_at_work(currencies: tuple[str, ...], spent: Money | 
         prices=UnitPrices(shot=Decimal("0.01")),
     )  # fmt: skip
     assert total_money(run, balances, card=card).spent == spent
+
+
+@pytest.mark.usefixtures("priced")
+def test_the_spend_of_a_session_that_is_billed_by_its_time_is_not_known(store: MemoryStore) -> None:
+    """Nothing is booked of its jobs, so that the progress line says unknown, and not that nothing was spent."""
+    clock, seen = WallClock(), list[Progress]()
+    for bills_sessions in (False, True):
+        remote = FakeRemote(FakeProvider(clock), clock, capabilities=PAID, name="fake")
+        remote.terms = replace(remote.terms, bills_sessions=bills_sessions)
+        with (
+            qorch.start_run("r", backend=remote, db=store, progress=seen.append, accept_unknown_price=True) as run,
+            run.step(0),
+        ):
+            run.execute(pub(1))
+    assert [progress.spend for progress in seen] == [Money("EUR", 1_600_000), None]
