@@ -8,6 +8,7 @@ import pytest
 from simulation.harness import Sandbox
 
 from qorch import recovery
+from qorch.config import read_config
 from qorch.engine.engine import Engine
 from qorch.engine.remote.recovery import RecoveryOutcome
 from qorch.errors import HeldResultError, JobFailedError, RejectedError, UnknownOutcomeError
@@ -436,7 +437,9 @@ def test_a_recovery_without_the_program_says_how_to_go_on(sandbox: Sandbox) -> N
     async def work() -> None:
         await interrupted(sandbox, remote_with(sandbox, Fault.LOST_BEFORE))
         run = sandbox.store.find_run("r")
-        (job,), _ = await vars(recovery)["_settle"](remote_with(sandbox), sandbox.store, run, clock=sandbox.clock)
+        (job,), _ = await vars(recovery)["_settle"](
+            remote_with(sandbox), sandbox.store, run, config=read_config(), clock=sandbox.clock
+        )
         assert job.outcome is RecoveryOutcome.HELD
         assert "unless the run is resumed within 3 minutes: fake:remote takes what is sent again" in job.reason
         await resume(sandbox, remote_with(sandbox))
