@@ -20,7 +20,7 @@ from qorch_providers.emulators.braket.submission import TaskSubmission
 from qorch_providers.emulators.braket.tasks import FINAL, EmulatedTask, TaskRegistry
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock
-from qorch_providers.emulators.kit.latency import Latency
+from qorch.model.latency import Latency
 from qorch_providers.emulators.statevector.noise import NoiseRates
 
 _CREATED_SHARE = 0.1

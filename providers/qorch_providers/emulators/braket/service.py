@@ -20,7 +20,7 @@ from qorch_providers.emulators.braket.wire import CreateWire, decode
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock, Timer
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import parse_latency
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.statevector.noise import NoiseRates
 
 _LARGE_BYTES = 16 * 1024

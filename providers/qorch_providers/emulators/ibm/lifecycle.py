@@ -21,7 +21,7 @@ from qorch_providers.emulators.ibm.refusals import SESSION_CLOSED, IbmRefusedErr
 from qorch_providers.emulators.ibm.sessions import IbmSession, SessionBook
 from qorch_providers.emulators.ibm.turns import DeviceTurns
 from qorch_providers.emulators.kit.clock import ScaledClock
-from qorch_providers.emulators.kit.latency import Latency
+from qorch.model.latency import Latency
 
 NOT_SUPPORTED, NOT_VALID, INTERNAL = 1517, 1002, 9999
 _log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from qorch_providers.emulators.ibm.wire import IbmJobWire, IbmSessionWire, decod
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock, Timer
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import parse_latency
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimit, RateLimiter
 
 _MINUTE = 60.0

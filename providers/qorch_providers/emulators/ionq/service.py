@@ -16,7 +16,7 @@ from qorch_providers.emulators.ionq.wire import decode_job
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock, Timer
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import parse_latency
+from qorch.model.latency import parse_latency
 
 _LARGE_BYTES = 64 * 1024
 

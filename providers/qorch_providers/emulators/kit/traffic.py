@@ -27,7 +27,7 @@ from qorch_providers.emulators.kit.faults import (
     FaultPlan,
     Moment,
 )
-from qorch_providers.emulators.kit.latency import Latency
+from qorch.model.latency import Latency
 from qorch_providers.emulators.kit.rates import CallLimiter
 from qorch_providers.emulators.kit.spoiling import spoil
 
