@@ -33,6 +33,7 @@ class Simulation:
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="qorch-mock"), repr=False
     )
+    _is_closed: bool = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -58,8 +59,10 @@ class Simulation:
 
     async def close(self) -> None:
         """See Backend."""
-        await self._drive(self.backend.close)
-        self._thread.shutdown(wait=False)
+        if not self._is_closed:
+            self._is_closed = True
+            await self._drive(self.backend.close)
+            self._thread.shutdown(wait=False)
 
     async def _drive(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await it elsewhere: the loop that calls has no timer meanwhile to which a virtual clock could jump."""
