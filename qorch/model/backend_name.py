@@ -28,3 +28,8 @@ def mocked_name(backend: str) -> str | None:
         return None
     kind, dot, target = stem_of(backend).partition(":")[2].partition(".")
     return f"{kind}:{target}" if dot else None
+
+
+def describe_mock(backend: str) -> str:
+    """What follows upon an amount of money that nobody paid; empty for a real backend."""
+    return " (a mock: nothing was charged)" if is_mock(backend) else ""
