@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from qorch.errors import ConfigError, UnknownNameError
-from qorch.model.backend_name import mocked_name, stem_of
+from qorch.model.backend_name import is_mock, mocked_name, stem_of
 from qorch.model.profiles.profile import Profile
 from qorch.model.profiles.reading import read_profile
 from qorch_providers.mock.options import CLOUD, Options
@@ -32,7 +32,7 @@ def load_profile(name: str) -> Profile:
 
     Raises UnknownNameError if there is none, ConfigError for a wrong file.
     """
-    if name.lower().endswith(".toml"):
+    if name.lower().endswith(".toml") and not is_mock(name):
         return read_file(Path(name))
     if name in _shipped():
         return _shipped()[name]
