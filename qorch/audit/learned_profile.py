@@ -98,7 +98,7 @@ def _learn_latencies(found: Measurements) -> dict[str, TimeFigure]:
     if len(trips):
         network = float(trips.min())
         figures["network"] = TimeFigure(
-            Latency("constant", _rounded(network)), "the shortest submission or fetch", len(trips)
+            Latency("constant", _rounded(network)), "measured: the shortest submission or fetch", len(trips)
         )
         figures["acceptance"] = _fit(submits - network, "submissions, less that call")
         figures["result"] = _fit(fetches - network, "fetches, less that call")
