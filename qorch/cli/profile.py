@@ -13,7 +13,9 @@ from qorch.errors import UsageError
 if TYPE_CHECKING:
     from qorch.model.profiles.profile import Profile, ShareFigure, TimeFigure
 
-app = typer.Typer(help="Show the latencies and faults that mocks draw from, or learn them from runs.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Show the latencies and faults that mocks draw from, or learn them from runs.", rich_markup_mode=None
+)
 
 
 @app.command()
@@ -43,15 +45,16 @@ def show(
 def learn(
     runs: RunsArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it, such as lab.toml. [standard output]")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write it, such as lab.toml. [standard output]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     db: DbOption = None,
 ) -> None:
     """Make a latency profile from what was measured in runs on one backend.
 
-    What was not measured there is taken from the profile that comes with qorch for that backend, with its source. Use it
-    with mock:…,profile=FILE.
+    What was not measured there is taken from the profile that comes with qorch for that backend, with its source. To use
+    it: mock:…,profile=FILE.
     """
     from qorch.audit.learned_profile import learn_profile
     from qorch.backends import load_profile

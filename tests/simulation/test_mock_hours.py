@@ -1,6 +1,7 @@
 """Mocks on a virtual clock: days of queues, closures and faults in a second, and the same ones for the same seed."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -81,7 +82,7 @@ def test_jobs_run_one_by_one_and_never_in_a_closure(sandbox: Sandbox) -> None:
     run_steps(sandbox, mock, steps=2, rows=30)
     jobs = sorted(mock.provider.jobs.values(), key=lambda job: job.started_at)
     assert len(jobs) >= 60
-    assert all(first.ended_at <= second.started_at for first, second in zip(jobs, jobs[1:], strict=False))
+    assert all(first.ended_at <= second.started_at for first, second in itertools.pairwise(jobs))
     closures, arrivals = mock.profile.closures, [job.accepted_at - job.drawn.acceptance_seconds for job in jobs]
     for at in (*arrivals, *(job.started_at for job in jobs)):
         assert end_of_closure(closures, 3, at) == at

@@ -164,8 +164,9 @@ class MockBackend:
         for block in request.blocks:
             self.check(block.gates, block.measurement)
             if block.shots is not None and block.shots > limits.max_shots:
-                raise UsageError(f"job {request.job_id} asks for {block.shots} shots; {self.name} takes 1 to"
-                                 f" {limits.max_shots}")
+                raise UsageError(
+                    f"job {request.job_id} asks for {block.shots} shots; {self.name} takes 1 to {limits.max_shots}"
+                )
         if request.n_rows > limits.max_rows_per_job:
             raise UsageError(
                 f"job {request.job_id} has {request.n_rows} rows; {self.name} takes at most {limits.max_rows_per_job}"
@@ -217,7 +218,9 @@ class MockBackend:
         call = await self._ask("fetch", self._subject([provider_id]))
         job = self.provider.jobs.get(provider_id)
         if job is None:
-            raise JobMissingError(f"{self.name} has no job {provider_id}: mocks keep jobs only while their process runs")
+            raise JobMissingError(
+                f"{self.name} has no job {provider_id}: mocks keep jobs only while their process runs"
+            )
         state = job.state_at(self.provider.now())
         if state is RemoteState.CANCELLED:
             raise JobFailedError(f"job {provider_id} was cancelled")

@@ -83,9 +83,7 @@ def draw_job(profile: Profile, rng: np.random.Generator, work: JobWork) -> Drawn
         draw, ("acceptance", "listing", "queue", "execution", "per_execution", "per_shot", "usage")
     )
     faults = profile.faults
-    fate = _choose(
-        rng.random(), faults, ("failed", "failed_for_good", "partly_failed", "partly_failed_for_good")
-    )
+    fate = _choose(rng.random(), faults, ("failed", "failed_for_good", "partly_failed", "partly_failed_for_good"))
     return DrawnJob(
         acceptance_seconds=acceptance,
         listing_seconds=listing,
@@ -102,8 +100,7 @@ def draw_call(profile: Profile, rng: np.random.Generator, *, is_submission: bool
     """What becomes of one call."""
     times, faults = profile.latencies, profile.faults
     network, result, silence, retry = (
-        figure.seconds.draw_seconds(rng)
-        for figure in (times.network, times.result, times.silence, times.retry_after)
+        figure.seconds.draw_seconds(rng) for figure in (times.network, times.result, times.silence, times.retry_after)
     )
     names = ("busy", "error", *(("lost_before", "lost_after") if is_submission else ("lost",)))
     fate = _choose(rng.random(), faults, names)
@@ -153,6 +150,4 @@ def _draw_lost(rng: np.random.Generator, work: JobWork) -> tuple[IntArray, ...]:
     chosen = np.sort(rng.choice(total, size=count, replace=False)).astype(np.int64)
     ends = np.cumsum(work.rows)
     begins = ends - np.asarray(work.rows)
-    return tuple(
-        chosen[(chosen >= begin) & (chosen < end)] - begin for begin, end in zip(begins, ends, strict=True)
-    )
+    return tuple(chosen[(chosen >= begin) & (chosen < end)] - begin for begin, end in zip(begins, ends, strict=True))

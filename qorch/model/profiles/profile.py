@@ -9,13 +9,14 @@ from qorch.model.usage import UsageUnit
 
 NOT_GIVEN = "not given: 0"
 """The source of a figure that a profile leaves out."""
+_AT_ONCE = Latency()
 
 
 @dataclass(frozen=True)
 class TimeFigure:
     """A distribution of seconds. ``source``: where it comes from; ``observations``: of how many it was made, or 0."""
 
-    seconds: Latency = Latency()
+    seconds: Latency = _AT_ONCE
     source: str = NOT_GIVEN
     observations: int = 0
 

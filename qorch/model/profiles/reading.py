@@ -24,7 +24,6 @@ from qorch.model.toml import Path, TomlFile, parse_toml
 from qorch.model.usage import UsageUnit
 
 
-
 class _Time(msgspec.Struct, forbid_unknown_fields=True):
     seconds: str
     source: str
