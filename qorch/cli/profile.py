@@ -53,8 +53,8 @@ def learn(
 ) -> None:
     """Make a latency profile from what was measured in runs on one backend.
 
-    What was not measured there is taken from the profile that comes with qorch for that backend, with its source. To use
-    it: mock:…,profile=FILE.
+    What was not measured there is taken from the profile that comes with qorch for that backend, with its source.
+    To use it: mock:…,profile=FILE.
     """
     from qorch.audit.learned_profile import learn_profile
     from qorch.backends import load_profile

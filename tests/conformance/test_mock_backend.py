@@ -7,6 +7,7 @@ from mock_harness import FACTS, MockHarness
 
 from qorch.ports.backend import Metered, RemoteBackend, ReportsUsage
 from qorch.testing.conformance.remote import RemoteBackendConformance
+from qorch.testing.conformance.remote.base import RemoteChecks
 from qorch.testing.conformance.remote.submission import SubmissionChecks
 
 
@@ -19,8 +20,10 @@ class TestMockOfMachine(RemoteBackendConformance):
         return MockHarness("ionq.qpu.forte-1")
 
 
-class TestMockThatRemembersKeys(SubmissionChecks):
+class TestMockThatRemembersKeys(RemoteChecks):
     """A mock whose provider takes a key that it remembers for the same job."""
+
+    test_a_remembered_key = SubmissionChecks.test_a_key_that_is_remembered_makes_no_second_job
 
     @pytest.fixture
     def provider(self) -> MockHarness:

@@ -1,8 +1,11 @@
 """The mock provider as the suite of remote backends wants it: its behaviours are profiles."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from qorch.model.job import Payload
 from qorch.model.latency import Latency
 from qorch.model.profiles.profile import (
     ClosureFigures,
@@ -19,6 +22,7 @@ from qorch.testing.conformance.remote import Behaviour
 from qorch_providers.mock import MockBackend, open_backend
 from qorch_providers.mock.provider import MockProvider
 
+Figures = TypeVar("Figures", FaultFigures, LatencyFigures)
 ALWAYS = ShareFigure(1.0)
 FOREVER = 1e9
 FACTS = ProviderFacts(settle_seconds=0.2, at_once=100, queue_step_seconds=1.0, usage=(UsageUnit.DEVICE_SECONDS,))
@@ -49,15 +53,16 @@ class RecordingProvider(MockProvider):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.arrived: list[str] = []
-        self.accepted_keys: list[str] = []
 
 
 class RecordingMock(MockBackend):
     """Tells its provider what it sends."""
 
-    async def submit(self, payload):  # type: ignore[no-untyped-def]
+    provider: RecordingProvider
+
+    async def submit(self, payload: Payload) -> str:
         """See MockBackend."""
-        self.provider.arrived.append(hashlib.sha256(payload.content).hexdigest())  # type: ignore[attr-defined]
+        self.provider.arrived.append(hashlib.sha256(payload.content).hexdigest())
         return await super().submit(payload)
 
 
@@ -109,7 +114,7 @@ class MockHarness:
         self.provider.forget(provider_id)
 
 
-def _merge(parts, empty):  # type: ignore[no-untyped-def]
+def _merge(parts: Sequence[Figures], empty: Figures) -> Figures:
     """All that one of the parts gives."""
     given = {name: value for part in parts for name, value in vars(part).items() if value != getattr(empty, name)}
     return replace(empty, **given)

@@ -156,7 +156,7 @@ def _facts(written: _Facts | None, file: TomlFile) -> ProviderFacts:
         least = _LEAST.get(key)
         if least is not None and not least <= float(value) < math.inf:
             raise file.error(f"{key} is {value}; write {least} or more", ("facts", key))
-    numbers = {key: float(value) if key.endswith("_seconds") else value for key, value in given.items()}
+    numbers: dict[str, Any] = {key: float(value) if key.endswith("_seconds") else value for key, value in given.items()}
     return ProviderFacts(**numbers | {"usage": tuple(written.usage)})
 
 
