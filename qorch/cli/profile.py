@@ -60,7 +60,7 @@ def learn(
     from qorch.backends import load_profile
     from qorch.cli.database import open_database, require_run
     from qorch.errors import UnknownNameError
-    from qorch.model.profiles.writing import write_profile
+    from qorch.model.profiles.writer import write_profile
 
     if out is not None and out.exists() and not force:
         raise UsageError(f"{out} is there already; choose another name, or replace it with --force")

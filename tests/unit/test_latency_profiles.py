@@ -15,7 +15,7 @@ from qorch.model.latency import Latency
 from qorch.model.profiles.draws import CallFault, JobWork, draw_call, draw_job, end_of_closure, generator_of
 from qorch.model.profiles.profile import NOT_GIVEN, ClosureFigures, FaultFigures, Profile, ShareFigure, TimeFigure
 from qorch.model.profiles.reading import read_profile
-from qorch.model.profiles.writing import write_profile
+from qorch.model.profiles.writer import write_profile
 from qorch.model.timing import Phase, Span
 from qorch.ports.records import AttemptRecord, JobRecord, RunRecord, SpanRecord
 
