@@ -63,8 +63,8 @@ def parse_options(text: str) -> Options:
             raise UnknownNameError(f"{MOCK}:{CLOUD} has no option '{others[0]}'; choose {_CHOICES}")
     elif stem is None:
         raise UnknownNameError(
-            f"there is no mock '{name}'; write the backend's name with a dot, such as mock:ionq.qpu.forte-1, or"
-            f" mock:{CLOUD}"
+            f"'{name.removesuffix(':')}' does not say what to mock; write the backend's name with a dot, such as"
+            f" mock:ionq.qpu.forte-1, or mock:{CLOUD}"
         )
     elif kind_of(stem) == MOCK:
         raise UsageError(f"{name}: a mock cannot be mocked")
