@@ -30,6 +30,12 @@ def mocked_name(backend: str) -> str | None:
     return f"{kind}:{target}" if dot else None
 
 
+def name_mock(backend: str) -> str:
+    """The name of the mock of a backend, with the same options: ``mock:braket.garnet,rows=5``. A mock is its own."""
+    kind, _, rest = backend.partition(":")
+    return backend if is_mock(backend) else f"{MOCK}:{kind}.{rest}"
+
+
 def describe_mock(backend: str) -> str:
     """What follows upon an amount of money that nobody paid; empty for a real backend."""
     return " (a mock: nothing was charged)" if is_mock(backend) else ""

@@ -10,7 +10,7 @@ from qorch.backends import plan_offline
 from qorch.config import read_config
 from qorch.engine.spending import describe_purchase
 from qorch.errors import ConfigError, QorchError
-from qorch.model.backend_name import mocked_name
+from qorch.model.backend_name import mocked_name, name_mock
 from qorch.model.budget import Budget
 from qorch.model.job import JobRequest
 from qorch.model.money import Money, parse_money
@@ -60,6 +60,13 @@ def test_a_mock_plans_and_costs_as_the_real_one(mock: str, real: str) -> None:
     book = load_prices(read_config())
     assert decide_price(mock, charges=True, book=book) == decide_price(real, charges=True, book=book)
     assert opened.encode(request, key="0" * 64).usage == planner.measure(request)
+
+
+def test_a_mock_is_named_after_its_backend() -> None:
+    """With the options of it; a mock has no mock but itself."""
+    assert name_mock("braket:garnet,rows=7") == "mock:braket.garnet,rows=7"
+    assert mocked_name(name_mock("ionq:QPU.forte-1,rows=7")) == "ionq:qpu.forte-1"
+    assert name_mock("mock:cloud") == "mock:cloud"
 
 
 def test_a_mock_of_nobody_costs_nothing() -> None:

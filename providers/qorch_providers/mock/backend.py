@@ -113,10 +113,9 @@ class MockBackend:
     def terms(self) -> Terms:
         """See RemoteBackend: as the profile says of the mocked provider, in an account that nobody pays for."""
         facts = self.profile.facts
-        is_held = self.capabilities.charges and not facts.remembers_keys_seconds
         return Terms(
             account=ACCOUNT,
-            on_unknown=OnUnknown.HOLD if is_held else OnUnknown.RESUBMIT,
+            on_unknown=OnUnknown.HOLD if self.capabilities.charges else OnUnknown.RESUBMIT,
             settle_seconds=facts.settle_seconds,
             most_jobs=self.options.jobs or facts.most_jobs,
             rate=Rate(facts.rate_calls, facts.rate_seconds) if facts.rate_calls else None,

@@ -1,10 +1,10 @@
 """Really simulates the results of a mock: `local` inside, driven from a thread so that a virtual clock stands still."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Payload
@@ -64,10 +64,12 @@ class Simulation:
             await self._drive(self.backend.close)
             self._thread.shutdown(wait=False)
 
-    async def _drive(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await it elsewhere: the loop that calls has no timer meanwhile to which a virtual clock could jump."""
+    async def _drive(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await it in a loop of its own: no timer runs out meanwhile to which a virtual clock could jump."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._finish, work)
 
-        async def main() -> T:
-            return await work()
-
-        return await asyncio.to_thread(lambda: self._thread.submit(asyncio.run, main()).result())
+    def _finish(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The same without a loop. A virtual loop calls this at once in its own thread, where no other can run."""
+        if asyncio._get_running_loop() is None:
+            return asyncio.run(work())
+        return self._thread.submit(lambda: asyncio.run(work())).result()
