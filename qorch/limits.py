@@ -50,12 +50,12 @@ def check_budgets(backend: Backend, card: PriceCard, budgets: Iterable[Budget]) 
 
     Where nothing costs, every budget is kept.
     """
-    if card.is_free or not backend.capabilities.charges:
+    if card.is_free:
         return
     for budget in budgets:
         if not card.is_known:
             raise UnknownPriceError(
-                f"the budget {budget} cannot be kept on {backend.name}, which charges, and whose price is not known"
+                f"the budget {budget} cannot be kept on {backend.name}, whose price is not known"
                 f" ({card.source}). Put a card with your prices into the configuration file (`qorch prices` shows where"
                 f" it is), or go on without it: {_drop(budget)}"
             )

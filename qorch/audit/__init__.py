@@ -1,1 +1,1 @@
-"""Reports and plots of stored runs: where the time and the money went; and the ledger against providers' invoices."""
+"""Reports and plots of stored runs: where time and money went, whether the ledger is whole, and what invoices say."""

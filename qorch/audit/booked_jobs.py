@@ -102,7 +102,7 @@ def _book(
         job_id=job.job_id,
         run_name=run.name,
         backend=run.backend,
-        account=balance.account,
+        account="" if balance.first is None else balance.first.account,
         provider_id=job.provider_id,
         micros=cost,
         currency=booked[0].currency if booked else "",

@@ -1,11 +1,12 @@
 """The only place with behaviour over time: from a call to its results, whatever the network and the provider do.
 
 How to read it: ``engine`` is what the rest of qorch calls. ``planner`` asks ``lookup`` what is stored and packs the
-rest into jobs; rows that another run is buying are left to it (``claims``). ``spending`` warns before the first paid
-job, and ``reservation`` reserves all jobs of the call; ``accounts`` makes their ledger entries. A ``submitter``, which
-``parts`` chooses and ``run_parts`` equips, carries each job (a ``submission``) to its end: ``local`` in this process,
-``remote`` at a provider; ``assembly`` puts what they return together. ``journal`` writes, ``worker`` computes,
-``recorder`` measures, ``trimmer`` deletes old free results.
+rest into jobs; rows that another run is buying are left to it (``claims``). ``reservation`` reserves all jobs of the
+call at the most that they can cost, if all budgets cover that; ``accounts`` makes the entries of the ledger,
+``spending`` says before the first paid job what it buys and what limits it. A ``submitter``, which ``parts`` chooses
+and ``run_parts`` equips, carries each job (a ``submission``) to its end: ``local`` in this process, ``remote`` at a
+provider; ``assembly`` puts what they return together. ``journal`` writes, ``worker`` computes, ``recorder`` measures,
+``trimmer`` deletes old free results.
 
 The lifecycle of a job at a provider::
 

@@ -13,7 +13,7 @@ from qorch.errors import UnknownPriceError
 from qorch.model.job import JobRequest, JobState, Usage
 from qorch.model.ledger import LedgerBalance, LedgerRecord
 from qorch.model.money import Money
-from qorch.planning.budgets import BudgetUse, RunBudgets
+from qorch.planning.budgets import BudgetBalance, RunBudgets
 from qorch.planning.pricing import Cost, price
 from qorch.ports.books import Granted
 from qorch.ports.clock import Clock
@@ -30,7 +30,7 @@ class Purchasing:
     accounts: Accounts
     measure: Callable[[JobRequest], Usage | None]
     budgets: RunBudgets
-    note_use: Callable[[Sequence[BudgetUse]], None]
+    note_use: Callable[[Sequence[BudgetBalance]], None]
 
 
 class Reservation:
@@ -104,14 +104,14 @@ class Reservation:
         if self._purchasing is not None:
             self._purchasing.accounts.note(entries)
 
-    async def _write(self, jobs: Sequence[JobRecord], entries: Sequence[LedgerRecord]) -> Sequence[BudgetUse]:
+    async def _write(self, jobs: Sequence[JobRecord], entries: Sequence[LedgerRecord]) -> Sequence[BudgetBalance]:
         if self._purchasing is None or not self._purchasing.budgets.budgets or not entries:
             await self._journal.write_ahead([*jobs, *entries])
             return ()
         budgets, today = self._purchasing.budgets, entries[0].day
         needed = Money(entries[0].currency, sum(entry.micros for entry in entries))
 
-        def check(balances: Sequence[LedgerBalance]) -> Granted[Sequence[BudgetUse]]:
+        def check(balances: Sequence[LedgerBalance]) -> Granted[Sequence[BudgetBalance]]:
             uses = budgets.grant(balances, needed, today=today, n_jobs=len(entries))
             return Granted(uses, [*jobs, *entries])
 

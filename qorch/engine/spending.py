@@ -8,7 +8,7 @@ from functools import lru_cache
 from qorch.limits import where_to_limit
 from qorch.model.backend_name import is_mock, mocked_name
 from qorch.model.text import format_count
-from qorch.planning.budgets import BudgetUse, RunBudgets
+from qorch.planning.budgets import BudgetBalance, RunBudgets
 from qorch.planning.quoting import Quote
 from qorch.ports.backend import Backend
 
@@ -32,7 +32,7 @@ class SpendingNotice:
             self.is_due = False
             _log.warning("%s", describe_purchase(self._backend, quote, self._budgets))
 
-    def note_use(self, uses: Sequence[BudgetUse]) -> None:
+    def note_use(self, uses: Sequence[BudgetBalance]) -> None:
         """Log each budget of which so much is used for the first time in this process, or in this day or month."""
         for use in uses:
             if use.is_nearly_up:
@@ -52,11 +52,12 @@ def describe_purchase(backend: Backend, quote: Quote, budgets: RunBudgets) -> st
             f"{backend.name} is a mock: nothing is sent, and nothing is charged. {mocked_name(backend.name)} would"
             f" charge{_describe_cost(quote)}, which buys {bought}{limited}"
         )
+    account = f" (account {budgets.buyer.account})" if budgets.buyer.account else ""
     if budgets.budgets:
-        return f"{backend.name} charges{_describe_cost(quote)}, which buys {bought}. Limited by {limits}"
+        return f"{backend.name} charges{_describe_cost(quote)}, which buys {bought}. Limited by {limits}{account}"
     return (
         f"{backend.name} charges, and no budget limits what this run costs{_describe_cost(quote)}. The first call buys"
-        f" {bought}; set one (--budget, in Python budget=), and {where_to_limit(backend)}"
+        f" {bought}; {where_to_limit(backend)}{account}, or with --budget, in Python budget="
     )
 
 
@@ -75,7 +76,7 @@ class _Alarm:
 
     has_rung: bool = False
 
-    def ring(self, use: BudgetUse) -> None:
+    def ring(self, use: BudgetBalance) -> None:
         """Log that the budget is nearly used up, unless that was said."""
         if not self.has_rung:
             self.has_rung = True

@@ -15,7 +15,7 @@ WARNED_PERCENT = 80
 
 
 @dataclass(frozen=True)
-class BudgetUse:
+class BudgetBalance:
     """What of a budget was used up when something was granted: ``since``, in UTC, the period counts."""
 
     budget: Budget
@@ -71,7 +71,7 @@ class RunBudgets:
 
     def grant(
         self, balances: Sequence[LedgerBalance], needed: Money, *, today: datetime.date, n_jobs: int
-    ) -> tuple[BudgetUse, ...]:
+    ) -> tuple[BudgetBalance, ...]:
         """What is used of each budget once ``needed`` is reserved for so many jobs. Pure.
 
         ``balances``: of all runs, from ``since(today)`` on; of other currencies they do not count. Raises BudgetError
@@ -81,7 +81,7 @@ class RunBudgets:
         short = [use for use in uses if needed.micros and (use.used + needed).micros > use.budget.limit.micros]
         if short:
             raise BudgetError(_refuse(short, needed, buyer=self.buyer, today=today, n_jobs=n_jobs))
-        return tuple(BudgetUse(use.budget, use.since, use.spent, use.reserved + needed) for use in uses)
+        return tuple(BudgetBalance(use.budget, use.since, use.spent, use.reserved + needed) for use in uses)
 
 
 def applied_budgets(run_budget: Money | None, scopes: Sequence[Budget], buyer: Buyer) -> RunBudgets:
@@ -91,7 +91,7 @@ def applied_budgets(run_budget: Money | None, scopes: Sequence[Budget], buyer: B
     return RunBudgets((*own, *covering), buyer)
 
 
-def use_of(budget: Budget, balances: Sequence[LedgerBalance], *, today: datetime.date, currency: str) -> BudgetUse:
+def use_of(budget: Budget, balances: Sequence[LedgerBalance], *, today: datetime.date, currency: str) -> BudgetBalance:
     """What of a budget is used, also by jobs that were reserved before it was written down."""
     since = budget.first_day(today)
     counted = [
@@ -101,23 +101,23 @@ def use_of(budget: Budget, balances: Sequence[LedgerBalance], *, today: datetime
     ]
     spent = sum(balance.spent_micros for balance in counted)
     reserved = sum(balance.reserved_micros for balance in counted)
-    return BudgetUse(budget, since, Money(currency, spent), Money(currency, reserved))
+    return BudgetBalance(budget, since, Money(currency, spent), Money(currency, reserved))
 
 
 def _covers(budget: Budget, of: Buyer | LedgerBalance) -> bool:
     return budget.covers(run_id=of.run_id, run_name=of.run_name, backend=of.backend, account=of.account)
 
 
-def _refuse(short: Sequence[BudgetUse], needed: Money, *, buyer: Buyer, today: datetime.date, n_jobs: int) -> str:
+def _refuse(short: Sequence[BudgetBalance], needed: Money, *, buyer: Buyer, today: datetime.date, n_jobs: int) -> str:
     """Ends with the line that resumes the run, to which a caller may add where its database is."""
     own = [use.used + needed for use in short if use.budget.run_id]
     steps = [_next_step(use.budget, today) for use in short if not use.budget.run_id]
     used = "; ".join(f"the budget {use.budget} has {use.spent} spent and {use.reserved} reserved" for use in short)
     raised = [*steps, *(["give the run a larger one"] if own else [])]
+    jobs = "job" if n_jobs == 1 else format_count(n_jobs, "job")
     return (
-        f"the next call may cost {needed} ({format_count(n_jobs, 'job')}), which is more than is left: {used}. Nothing"
-        f" of it was sent, and what was executed is stored. To go on, {', and '.join(raised)}:"
-        f" {buyer.resume_with(own[0] if own else None)}"
+        f"the next {jobs} may cost {needed}, which is more than is left: {used}. Nothing more was sent, and what was"
+        f" executed is stored. To go on, {', and '.join(raised)}: {buyer.resume_with(own[0] if own else None)}"
     )
 
 

@@ -71,9 +71,17 @@ def _parts(progress: Progress | None, name: str, queue: str, *, longest: int | N
         *metrics,
         _Part(f"{rate:,.0f} executions/s", 5),
         _Part(f"{progress.totals.executions_from_cache:,} from the cache", 7),
-        _Part(f"spend {progress.spend or 'unknown'}", 4),
+        _Part(_money(progress), 4),
         *([] if remaining is None else [_Part(f"{_minutes(remaining)} left", 2)]),
     ]
+
+
+def _money(progress: Progress) -> str:
+    """Such as ``spend 12.42 USD + 6.21 USD reserved of 25.00 USD``."""
+    reserved = f" + {progress.reserved} reserved" if progress.reserved and progress.reserved.micros else ""
+    spend, budget = progress.spend, progress.budget
+    limit = f" of {budget}" if spend and budget and spend.currency == budget.currency else ""
+    return f"spend {spend or 'unknown'}{reserved}{limit}"
 
 
 def _shortened(parts: list[_Part], kept: Collection[_Part]) -> str:

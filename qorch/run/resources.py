@@ -41,7 +41,8 @@ class Progress:
     ``step``: counted from 0. ``total_steps``: of all loops so far, None if the loader has no length.
     ``seconds_per_step``: of this session's steps, without the first, in which backends start up.
     ``elapsed_seconds``: of this session. ``metrics``: what the step logged. ``totals``: rows and jobs of this session.
-    ``spend``: what the run has cost, None if that is unknown. ``run``: the run's name.
+    ``spend``: what the run has cost so far, None if that is unknown; ``reserved``: for jobs that are not settled yet,
+    beside it; ``budget``: the most that it may cost, if it has a budget of its own. ``run``: the run's name.
     """
 
     step: int
@@ -52,6 +53,8 @@ class Progress:
     totals: Totals
     spend: Money | None
     run: str = ""
+    reserved: Money | None = None
+    budget: Money | None = None
 
     @property
     def is_last(self) -> bool:

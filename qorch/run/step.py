@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Totals
 from qorch.model.identity import Position
-from qorch.model.money import NOTHING
+from qorch.model.money import NOTHING, Money
 from qorch.ports.records import StepRecord
 from qorch.ports.store import Jobs
 from qorch.run.metrics import MetricLog
 from qorch.run.resources import Progress, Resources, StepTimer
-from qorch.run.totals import credit_bought, executions_bought, finished_step
+from qorch.run.totals import MoneyTotals, credit_bought, executions_bought, finished_step, total_money
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,13 @@ class StepMeter:
         return [] if self._last is None else [self._last]
 
     def progress(self, ended: EndedStep, *, total_steps: int | None) -> Progress:
-        """Where the run is after a step."""
+        """Where the run is after a step. Reads the store, if the backend charges."""
+        record, card = self._use.record, self._use.card
+        money = MoneyTotals(NOTHING, NOTHING)
+        if self._use.backend.capabilities.charges:
+            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()))
+            if money.spent is None and card is not None and card.is_known:
+                money = MoneyTotals(Money(card.currency, 0), Money(card.currency, 0))
         return Progress(
             step=ended.record.step,
             total_steps=total_steps,
@@ -95,6 +101,8 @@ class StepMeter:
             elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
             metrics=ended.metrics,
             totals=self._use.recorder.totals,
-            spend=None if self._use.backend.capabilities.charges else NOTHING,
-            run=self._use.record.name,
+            spend=money.spent,
+            run=record.name,
+            reserved=money.reserved,
+            budget=record.budget,
         )

@@ -169,7 +169,7 @@ def test_what_was_paid_for_is_kept_unless_forced(typed: Any) -> None:
     waits = replace(make_run("waits"), state=RunState.STOPPED, charges=False)
     fill(
         typed.database,
-        [spent, make_job("spent/0.0.0"), LedgerRecord(EntryKind.SPENT, "spent/0.0.0", "spent", "USD", 5, NOW)],
+        [spent, make_job("spent/0.0.0"), LedgerRecord("spent", "spent/0.0.0", EntryKind.SPENT, "USD", 5, NOW)],
         [sent, replace(make_job("sent/0.0.0"), state=JobState.DONE, provider_id="p-1")],
         [waits, replace(make_job("waits/0.0.0"), state=JobState.UNKNOWN)],
     )

@@ -10,7 +10,7 @@ from qorch.audit.verification import Verification, format_anchor, parse_anchor, 
 from qorch.errors import StoreError, UsageError
 from qorch.model.job import JobState
 from qorch.model.ledger import EntryKind, LedgerAnchor, LedgerEntry
-from qorch.model.ledger_chain import digest_entry
+from qorch.model.ledger_chain import FIELDS, FieldValue, digest_entry, digest_fields
 from qorch.model.usage import PENDING_USAGE
 from qorch.ports.clock import WallClock
 from qorch.ports.records import UsageRecord
@@ -75,6 +75,20 @@ def test_a_sentence_says_what_was_changed_also_in_a_store_in_memory(sentence: st
     assert verify_books(store, earlier=anchor) == Verification(anchor, ())
     FAKED[sentence](store.books.entries)
     assert sentence in [finding.text for finding in verify_books(store, piece=3).findings]
+
+
+def test_a_digest_covers_every_field_the_number_and_the_digest_before() -> None:
+    """No two of these have the same digest: each differs in one of them, be it only in its type."""
+    store = MemoryStore(WallClock())
+    fill_books(store)
+    row = store.ledger_rows()[4]
+    odd: list[FieldValue] = [f"{value}" if isinstance(value, int) else f"{value} " for value in row.fields]
+    changed = [(*row.fields[:place], value, *row.fields[place + 1 :]) for place, value in enumerate(odd)]
+    none = [(*row.fields[:place], None, *row.fields[place + 1 :]) for place in range(len(odd))]
+    digests = [digest_fields(5, fields, previous=row.previous) for fields in (*changed, *none)]
+    digests += [row.digest, row.digest_as(6), digest_fields(5, row.fields, previous=row.digest)]
+    assert len(FIELDS) == len(row.fields)
+    assert len(set(digests)) == 2 * len(FIELDS) + 3
 
 
 def test_a_chain_of_another_store_does_not_fit() -> None:

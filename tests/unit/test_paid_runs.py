@@ -93,7 +93,7 @@ def test_a_paid_run_says_what_it_buys_first(store: MemoryStore, caplog: pytest.L
     assert "fake charges" in line
     assert "what this run costs, which is not known." in line
     assert "3 executions (300 shots) in 2 jobs" in line
-    assert "set one (--budget" in line
+    assert "or with --budget" in line
     caplog.clear()
     with start(store, Listening(caplog), resume=True) as run:
         run.execute(pub())

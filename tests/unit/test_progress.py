@@ -5,6 +5,7 @@ import io
 import logging
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pyte
@@ -16,6 +17,7 @@ from simulation.harness import pub_of
 import qorch
 from qorch.engine.recorder import Totals
 from qorch.model.job import QueuePlace
+from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.progress.display import QueueDisplay, make_progress
 from qorch.progress.line import fit
@@ -100,6 +102,24 @@ def test_a_line_fits_its_width(width: int, metrics: dict[str, float]) -> None:
     if width == 1000:
         assert "metrics" not in line
         assert "12 from the cache" in line
+
+
+USD = "USD"
+
+
+@pytest.mark.parametrize(
+    ("spend", "reserved", "budget", "said"),
+    [
+        (None, None, Money(USD, 5_000_000), "spend unknown"),
+        (Money(USD, 0), Money(USD, 0), None, "spend 0.00 USD"),
+        (Money(USD, 12_420_000), Money(USD, 0), Money(USD, 25_000_000), "spend 12.42 USD of 25.00 USD"),
+        (Money(USD, 0), Money(USD, 6_000_000), Money("EUR", 1), "spend 0.00 USD + 6.00 USD reserved"),
+    ],
+)
+def test_the_line_tells_the_money(spend: Money, reserved: Money, budget: Money, said: str) -> None:
+    """What is spent, what is reserved beside it, and the budget of the run; what is not known is not shown as 0."""
+    shown = replace(many(6), spend=spend, reserved=reserved, budget=budget)
+    assert said in fit(shown, width=1000).split(" · ")
 
 
 @pytest.mark.parametrize("total", [None, 100])

@@ -76,7 +76,7 @@ def test_a_refused_call_leaves_nothing_behind(sandbox: Sandbox) -> None:
         await engine.open()
         await sandbox.execute(engine, 4)
         with pytest.raises(
-            BudgetError, match=r"may cost 1\.20 USD \(3 jobs\).* 0\.80 USD spent and 0\.00 USD reserved"
+            BudgetError, match=r"the next 3 jobs may cost 1\.20 USD, .* 0\.80 USD spent and 0\.00 USD reserved"
         ):
             await sandbox.execute(engine, 6, step=1)
         assert sandbox.store.jobs_at("r", Position(1, 0)) == []

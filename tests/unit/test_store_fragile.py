@@ -12,8 +12,11 @@ import pytest
 from qorch.errors import RunBusyError, StoreError
 from qorch.model.identity import Position
 from qorch.model.job import JobState
+from qorch.model.ledger import EntryKind, LedgerBalance
+from qorch.ports.books import Granted
 from qorch.ports.clock import WallClock
 from qorch.ports.records import ReleasedRows
+from qorch.testing.conformance.store_books import make_entry
 from qorch.testing.conformance.store_records import HERE, make_block, make_job, make_plan, make_run
 from qorch.testing.conformance.store_sharing import grow, make_claims, read, refuse
 from qorch.testing.fakes.fragile_store import FragileStore, SyncAtOnce
@@ -79,10 +82,17 @@ def _steps(random: np.random.Generator) -> list[Step]:
             claim(run_id, number),
             release(run_id),
             lambda store: store.update_shared_state("a", grow),
+            lambda store: store.reserve(_reserve_more),
             lambda store: store.write([make_job("nobody/0.0.0")]),
         ]
         steps.append(choices[random.integers(len(choices))])
     return steps
+
+
+def _reserve_more(balances: Sequence[LedgerBalance]) -> Granted[None]:
+    """One more than is reserved already, so that the entry tells what it has seen."""
+    micros = 1 + sum(balance.reserved_micros for balance in balances)
+    return Granted(None, [make_entry(EntryKind.RESERVED, micros)])
 
 
 def _content(store: MemoryStore) -> object:
@@ -94,6 +104,9 @@ def _content(store: MemoryStore) -> object:
         [job.job_id for job in jobs if store.job_plan(job.job_id)],
         len(store.blocks_at("r", HERE)),
         store.update_shared_state("a", read).result(),
+        [(entry.number, entry.record) for entry in store.ledger_entries()],
+        store.ledger_anchor().count,
+        store.ledger_balances(),
         store.claim_rows("r", make_claims(*range(8))).result() if jobs else None,
     )
 

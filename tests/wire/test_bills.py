@@ -1,5 +1,6 @@
 """Quotes against bills: what qorch says that jobs cost, and what the emulators charge for them by their own books."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,8 +22,10 @@ from qorch.config import read_config
 from qorch.limits import check_price
 from qorch.model.job import Interval, Usage
 from qorch.model.pub import Pub, as_batch
+from qorch.model.usage import ReportedUsage
 from qorch.planning.pricing import Cost, price
 from qorch.planning.quoting import Quote, quote_offline
+from qorch.ports.backend import ReportsUsage
 from qorch.ports.clock import WallClock
 from qorch.prices import load_prices
 from qorch.testing.fakes.store import MemoryStore
@@ -86,6 +89,25 @@ def test_ionq_bills_what_was_quoted(options: str) -> None:
     """Gates times shots of the circuits as they are sent, with the minimum of each job."""
     with bench(IONQ, options) as (emulator, run):
         assert compare_bills(emulator, run, workloads=3, seed=1) > 0
+
+
+def test_ionq_tells_what_it_bills() -> None:
+    """The charge of each job, as its adapter reads it, is the amount on the bill, to the micro-dollar."""
+    with bench(IONQ, DEVICES[2]) as (emulator, run):
+        run.execute(random_pubs(np.random.default_rng(5), 0))
+        backend = IONQ.open_backend(DEVICES[2], clock=WallClock(), environment=IONQ.environment(emulator.root))
+        amounts = {str(line["id"]): line["amount"] for line in emulator.bill()["jobs"]}
+
+        async def ask() -> dict[str, ReportedUsage]:
+            try:
+                assert isinstance(backend, ReportsUsage)
+                return await backend.fetch_usage(list(amounts), since=WallClock().now())
+            finally:
+                await backend.close()
+
+        charges = {job_id: usage.charge for job_id, usage in asyncio.run(ask()).items()}
+    assert len(amounts) > 1
+    assert {job_id: charge and charge.to_json() for job_id, charge in charges.items()} == amounts
 
 
 def test_a_dry_run_costs_nothing() -> None:

@@ -41,13 +41,16 @@ def test_a_whole_gradient_is_one_job():
 
 
 def test_what_surrounds_the_circuits():
-    """Device, program, tags, the longest time on the device; its session is no part of it."""
+    """Device, program, tags, the longest time on the device, which budgets reserve; its session is no part of it."""
     label = JobLabel(job_id="run/0.0.0", rows="0:0-1", digest="d" * 64, context="e" * 64)
     request = JobRequest("run/0.0.0", job().blocks, label)
     options = options_of("ibm_fez,max_time=77,rep_delay=0.0002")
     arguments = {"key": KEY, "device": FEZ, "options": options, "compiler": COMPILER}
     body = json.loads(encode_job(request, **arguments))
     assert (body["program_id"], body["backend"], body["cost"]) == ("executor", "ibm_fez", 77)
+    seconds = measure_usage(request, device=FEZ, options=options, compiler=COMPILER).seconds
+    assert seconds is not None
+    assert seconds.high == 77
     assert body["params"]["options"] == {"init_qubits": True, "rep_delay": 0.0002}
     assert body["tags"][0] == key_tag(KEY)
     assert read_tags(body["tags"]) == (KEY, label)
