@@ -119,6 +119,19 @@ def test_a_job_is_listed_after_a_while(loop: VirtualLoop, mock: MockBackend) -> 
     assert run(loop, mock.list_keys(since=since, known=()))[0] == {key: None}
 
 
+def test_a_job_that_is_cancelled_in_the_queue_never_began(loop: VirtualLoop, mock: MockBackend) -> None:
+    """Whatever time passes; nothing is charged for it."""
+    name, _ = run(loop, mock.submit(payload_of(mock)))
+    run(loop, mock.cancel(name))
+    wait(loop, mock, 500.0)
+    status = run(loop, mock.poll([name]))[0][name]
+    assert (status.state, status.started_at, status.usage) == (
+        RemoteState.CANCELLED,
+        None,
+        report_usage(tasks=0, shots=0),
+    )
+
+
 def test_a_begin_is_told_only_by_those_who_tell_it(loop: VirtualLoop, mock: MockBackend) -> None:
     """Braket tells none."""
     mock.provider.profile = replace(PROFILE, facts=replace(PROFILE.facts, tells_start=False))
@@ -177,11 +190,12 @@ def test_a_provider_forgets_the_oldest_jobs_that_are_over(
     loop: VirtualLoop, mock: MockBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a process may run for long; what is not over stays."""
-    monkeypatch.setattr(provider, "MOST_KEPT", 10)
     names = [run(loop, mock.submit(payload_of(mock, job)))[0] for job in range(10)]
+    size = mock.provider.jobs[names[0]].nbytes
+    monkeypatch.setattr(provider, "MOST_KEPT_BYTES", 10 * size)
     wait(loop, mock, 200.0)
     run(loop, mock.submit(payload_of(mock, 10)))
-    assert names[0] not in mock.provider.jobs
-    assert len(mock.provider.jobs) == 10
+    assert [name in mock.provider.jobs for name in names[:3]] == [False, False, True]
+    assert len(mock.provider.jobs) == 9
     with pytest.raises(JobMissingError):
         run(loop, mock.fetch(names[0]))

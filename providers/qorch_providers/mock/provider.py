@@ -3,7 +3,7 @@
 import datetime
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qorch.errors import RejectedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, Payload, RemoteState
@@ -22,8 +22,10 @@ from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, UsageUnit,
 from qorch.ports.clock import Clock
 from qorch_providers.mock.device import Calendar
 
-MOST_KEPT = 20_000
-"""Jobs that are over, of which the oldest are then forgotten."""
+MOST_KEPT_BYTES = 1 << 28
+"""Of jobs; beyond that, the oldest that are over are forgotten."""
+_JOB_BYTES = 2_000
+"""What a job takes beside its rows, about."""
 _OF_JOBS = ("submit", "poll", "fetch", "cancel", "usage")
 """Calls that are about one job first of all."""
 FAILURE = "the mock's profile lets it fail"
@@ -31,10 +33,14 @@ FAILURE = "the mock's profile lets it fail"
 
 @dataclass(eq=False)
 class MockJob:
-    """One job that was accepted; times are seconds since the epoch. ``cancelled_at``: None if nobody asked for it."""
+    """One job that was accepted; times are seconds since the epoch. ``cancelled_at``: None if nobody asked for it.
+
+    ``payload``: without its content, of which ``digest`` remains.
+    """
 
     provider_id: str
     payload: Payload
+    digest: str
     drawn: DrawnJob
     subject: str
     accepted_at: float
@@ -53,6 +59,13 @@ class MockJob:
         return end if self.cancelled_at is None else min(end, self.cancelled_at)
 
     @property
+    def nbytes(self) -> int:
+        """What it takes to keep it."""
+        blocks = self.payload.request.blocks
+        streams = sum(block.samples.streams.nbytes for block in blocks if block.samples is not None)
+        return _JOB_BYTES + sum(block.angles.nbytes for block in blocks) + 2 * streams
+
+    @property
     def label(self) -> JobLabel:
         """The label, and what a provider counts itself."""
         request = self.payload.request
@@ -66,6 +79,10 @@ class MockJob:
             n_rows=request.n_rows,
             shots=shots.pop() if len(shots) == 1 else None,
         )
+
+    def has_begun_at(self, now: float) -> bool:
+        """Whether it runs, or has run; not if it was cancelled in the queue."""
+        return self.started_at <= min(now, self.ended_at)
 
     def state_at(self, now: float) -> RemoteState:
         """Where it is."""
@@ -92,6 +109,7 @@ class MockProvider:
     calls: "Counter[str]" = field(default_factory=Counter)
     _by_key: dict[str, list[MockJob]] = field(default_factory=dict)
     _turns: "Counter[tuple[str, str]]" = field(default_factory=Counter)
+    _kept_bytes: int = 0
     _calendar: Calendar = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,9 +144,11 @@ class MockProvider:
         accepted_at = now + drawn.acceptance_seconds
         ready = accepted_at + drawn.queue_seconds
         started_at = self._calendar.book(ready, drawn.execution_seconds, now=now)
-        job = MockJob(f"mock-{payload.key[:24]}-{number}", payload, drawn, subject, accepted_at, started_at)
-        self.jobs[job.provider_id] = job
+        name, kept = f"mock-{payload.key[:24]}-{number}", replace(payload, content=b"")
+        job = MockJob(name, kept, payload.digest, drawn, subject, accepted_at, started_at)
+        self.jobs[name] = job
         self._by_key.setdefault(payload.key, []).append(job)
+        self._kept_bytes += job.nbytes
         self._forget_oldest(now)
         return job
 
@@ -158,6 +178,7 @@ class MockProvider:
     def forget(self, provider_id: str) -> None:
         """Delete a job."""
         job = self.jobs.pop(provider_id)
+        self._kept_bytes -= job.nbytes
         self._by_key[job.payload.key].remove(job)
         if not self._by_key[job.payload.key]:
             del self._by_key[job.payload.key]
@@ -175,7 +196,7 @@ class MockProvider:
             error=FAILURE if state is RemoteState.FAILED else None,
             is_repeatable=state is RemoteState.FAILED and job.drawn.is_repeatable,
             submitted_at=_date(job.accepted_at),
-            started_at=_date(job.started_at) if facts.tells_start and now >= job.started_at else None,
+            started_at=_date(job.started_at) if facts.tells_start and job.has_begun_at(now) else None,
             ended_at=_date(job.ended_at) if state.is_over else None,
             key=job.payload.key,
             label=job.label,
@@ -197,7 +218,7 @@ class MockProvider:
         jobs = self._by_key.get(payload.key, ())
         remembered = self.profile.facts.remembers_keys_seconds
         known = next((job for job in jobs if self.now() < job.accepted_at + remembered), None)
-        if known is not None and known.payload.digest != payload.digest:
+        if known is not None and known.digest != payload.digest:
             raise RejectedError("the mock has another job under this key; give the job a key of its own")
         return known
 
@@ -207,10 +228,13 @@ class MockProvider:
         return turn
 
     def _forget_oldest(self, now: float) -> None:
-        if len(self.jobs) <= MOST_KEPT:
+        """A tenth more than needed, so that this is not done for every job."""
+        if self._kept_bytes <= MOST_KEPT_BYTES:
             return
-        over = (name for name, job in self.jobs.items() if job.state_at(now).is_over)
-        for name in list(over)[: MOST_KEPT // 10]:
+        over = [name for name, job in self.jobs.items() if job.state_at(now).is_over]
+        for name in over:
+            if self._kept_bytes <= 0.9 * MOST_KEPT_BYTES:
+                return
             self.forget(name)
 
 
