@@ -21,7 +21,7 @@ RETRY_AFTER_FORMS = ("seconds", "date", "none")
 class Settings:
     """All options.
 
-    ``queue``, ``execute``, ``network``, ``accept_delay``: latencies (see `qorch.model.latency`) in protocol seconds; ``time_scale``
+    ``queue``, ``execute``, ``network``, ``accept_delay``: latencies (see `latency`) in protocol seconds; ``time_scale``
     of these pass in one real second. Reported durations are in protocol seconds; `submitted_at`, `Date` and `truth`
     are in real time. A limit per minute is per protocol minute; `Retry-After` is in real seconds, rounded up.
     ``network``: half before a call is handled, half after. ``accept_delay``: from a POST's arrival until the job is
