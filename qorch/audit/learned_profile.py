@@ -1,5 +1,6 @@
 """Makes a latency profile from the history of runs: what was measured there, and how often something went wrong."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from qorch.ports.records import AttemptRecord, JobRecord, RunRecord, SpanRecord
 
 _SHORTEST_SECONDS = 1e-4
 """What is measured as less counts as this: a logarithm needs a number above 0."""
+_ONE_SIGMA = 0.841345
+"""The share of a normal distribution up to one standard deviation above its mean."""
 _DIGITS = 4
 """Significant digits of a learned figure: its last ones are noise."""
 
@@ -41,12 +44,21 @@ class MeasuredHistory(Protocol):
 
 @dataclass(frozen=True)
 class Measurements:
-    """Seconds by phase and job, of jobs that a provider accepted, and what became of these and of all submissions."""
+    """Seconds by phase and job, of jobs that a provider accepted, and what became of these and of all submissions.
+
+    ``fetch_calls``: requests that fetched results, of the runs that counted them.
+    """
 
     seconds: Mapping[Phase, Mapping[str, float]]
     executions: Mapping[str, int]
     states: Counter[JobState]
     attempts: Counter[AttemptOutcome]
+    fetch_calls: int
+
+    @property
+    def calls_per_fetch(self) -> float:
+        """At least 1."""
+        return max(1.0, self.fetch_calls / max(1, len(self.seconds[Phase.TRANSFER])))
 
 
 def learn_profile(store: MeasuredHistory, runs: Sequence[RunRecord], base: Profile) -> Profile:
@@ -76,8 +88,9 @@ def read_measurements(store: MeasuredHistory, runs: Iterable[RunRecord]) -> Meas
     """What was measured of these runs' jobs."""
     seconds: dict[Phase, dict[str, float]] = {phase: {} for phase in Phase}
     executions: dict[str, int] = {}
-    states, outcomes = Counter[JobState](), Counter[AttemptOutcome]()
+    states, outcomes, fetch_calls = Counter[JobState](), Counter[AttemptOutcome](), 0
     for run in runs:
+        fetch_calls += (json.loads(run.summary).get("calls") or {}).get("fetch", 0)
         for job in store.jobs(run.run_id):
             outcomes.update(attempt.outcome for attempt in store.attempts(job.job_id))
             if job.provider_id is not None:
@@ -87,18 +100,20 @@ def read_measurements(store: MeasuredHistory, runs: Iterable[RunRecord]) -> Meas
             span = record.span
             if span.job_id in executions:
                 seconds[span.phase][span.job_id] = span.seconds
-    return Measurements(seconds, executions, states, outcomes)
+    return Measurements(seconds, executions, states, outcomes, fetch_calls)
 
 
 def _learn_latencies(found: Measurements) -> dict[str, TimeFigure]:
-    """The figures that were measured. A call alone is not: each submission and each fetch takes at least one."""
+    """The figures that were measured. A call alone is not: each submission takes at least one, each fetch some."""
     figures: dict[str, TimeFigure] = {}
     submits, fetches = (np.array([*found.seconds[phase].values()]) for phase in (Phase.SUBMIT, Phase.TRANSFER))
-    trips = np.concatenate([submits, fetches])
+    trips = np.concatenate([submits, fetches / found.calls_per_fetch])
     if len(trips):
         network = float(trips.min())
         figures["network"] = TimeFigure(
-            Latency("constant", _rounded(network)), "measured: the shortest submission or fetch", len(trips)
+            Latency("constant", _rounded(network)),
+            "measured: the shortest submission, or request of a fetch",
+            len(trips),
         )
         figures["acceptance"] = _fit(submits - network, "submissions, less that call")
         figures["result"] = _fit(fetches - network, "fetches, less that call")
@@ -137,12 +152,15 @@ def _slope(sizes: FloatArray, seconds: FloatArray) -> float:
 
 
 def _fit(seconds: FloatArray, source: str) -> TimeFigure:
-    """A lognormal distribution with the median and the spread of what was measured; of equal values, a constant."""
+    """A lognormal distribution with the median of what was measured, and its spread above; of equal values, a constant.
+
+    Below the median, what is left of a call may be next to nothing, which would make the spread of the logarithms huge.
+    """
     if not len(seconds):
         return TimeFigure()
     positive = np.maximum(seconds, _SHORTEST_SECONDS)
-    median = _rounded(float(np.median(positive)))
-    sigma = _rounded(float(np.log(positive).std(ddof=1))) if len(seconds) > 1 else 0.0
+    middle, above = np.quantile(positive, (0.5, _ONE_SIGMA))
+    median, sigma = _rounded(float(middle)), _rounded(float(np.log(above / middle)))
     latency = Latency("lognormal", median, sigma) if sigma else Latency("constant", median)
     return TimeFigure(latency, f"measured: {source}", len(seconds))
 

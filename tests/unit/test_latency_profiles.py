@@ -1,7 +1,7 @@
 """Latency profiles: what is read, written, drawn, and learned from runs."""
 
 import datetime
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -192,6 +192,15 @@ def test_a_profile_is_learned_from_what_was_measured() -> None:
     assert learned.facts == base.facts
     assert learned.describes("ionq:qpu.forte-1")
     assert read_profile(write_profile(learned), name="learned", origin="") == learned
+
+
+def test_a_fetch_of_several_requests_is_no_call() -> None:
+    """Where a run has counted its requests, a call is a part of a fetch; what is left of the fetch comes with it."""
+    run = replace(run_of("ionq:simulator"), summary='{"calls": {"fetch": 8}}')
+    times = learn_profile(FilledHistory([1, 5, 20, 40]), [run], load_profile("ionq-simulator")).latencies
+    assert str(times.network.seconds) == "0.05"
+    assert times.result.seconds.first == pytest.approx(0.05)
+    assert times.acceptance.seconds.first == pytest.approx(0.25)
 
 
 def test_jobs_of_one_size_tell_nothing_of_an_execution() -> None:
