@@ -5,10 +5,11 @@ from importlib.metadata import EntryPoint, entry_points
 
 from qorch.config import REHEARSAL, Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
-from qorch.model.backend_name import kind_of
+from qorch.model.backend_name import MOCK, kind_of
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
+from qorch.model.profiles.profile import Profile
 from qorch.ports.backend import Backend, Capabilities, OfflinePlanner, RemoteBackend, measure_job
 from qorch.ports.clock import Clock
 
@@ -73,6 +74,16 @@ def plan_offline(name: str, *, config: Config, clock: Clock) -> OfflinePlanner:
     except ImportError as error:
         raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
     return planner or UnopenedBackend(open_backend(name, config=config, clock=clock))
+
+
+def load_profile(name: str) -> Profile:
+    """A latency profile by its name, by the name of a backend that it describes, or by the path of a file (.toml).
+
+    Raises UnknownNameError if there is none, ConfigError for a wrong file.
+    """
+    module = import_module(find_entry_point(MOCK).module)
+    profile: Profile = module.load_profile(name)
+    return profile
 
 
 class UnopenedBackend:

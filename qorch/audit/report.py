@@ -15,6 +15,7 @@ from qorch.audit.phases import label_of
 from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
 from qorch.audit.verification import anchor_json, anchor_lines, read_anchor
 from qorch.errors import UnknownNameError
+from qorch.model.backend_name import describe_mock, is_mock
 from qorch.model.executions import CountsExecutions
 from qorch.model.ledger import LedgerAnchor
 from qorch.model.money import Money
@@ -133,6 +134,7 @@ class Report(CountsExecutions):
             "state": self.run.state,
             "workload": self.run.workload,
             "backend": self.run.backend,
+            "is_mock": is_mock(self.run.backend),
             "seed": self.run.seed,
             "cache": self.run.cache,
             "steps": self.steps,
@@ -292,7 +294,8 @@ def _head(report: Report) -> list[str]:
         f"  {format_count(report.steps, 'step')}{_pace(report)} · {format_count(report.executions, 'execution')} in"
         f" {format_count(report.jobs, 'job')}"
         f" · {report.executions_from_cache:,} from the cache{cached}",
-        f"  spend {report.spend or 'unknown'}{_reserved(report.money)} · wall time {report.wall_seconds:.2f} s"
+        f"  spend {report.spend or 'unknown'}{describe_mock(run.backend)}{_reserved(report.money)}"
+        f" · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
     ]
     if str(report.usage):

@@ -24,6 +24,7 @@ from qorch.cli import (
     jobs,
     plot,
     prices,
+    profile,
     quote,
     recover,
     report,
@@ -59,6 +60,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(audit.app, name="audit")
 app.command()(backends.backends)
 app.command()(prices.prices)
+app.add_typer(profile.app, name="profile")
 app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
 app.command()(bench.bench)
 app.command()(doctor.doctor)

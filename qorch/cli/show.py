@@ -80,6 +80,7 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
 
 def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
     from qorch.cli.run_table import flatten
+    from qorch.model.backend_name import describe_mock
 
     where = f"on {document['backend']}, seed {document['seed']}"
     print(printable(f"run {document['run']} ({document['state']}) {where}"))
@@ -92,7 +93,9 @@ def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
     print(f"jobs: {jobs or 'none'}{unsent}")
     booked = [document[name] for name in ("spent", "reserved") if document[name]]
     if document["budget"] or any(money["micros"] for money in booked):
-        print(f"money: {_money(document['spent'])} spent, {_money(document['reserved'])} reserved{_budget(document)}")
+        mock = describe_mock(document["backend"])
+        amounts = f"{_money(document['spent'])} spent, {_money(document['reserved'])} reserved"
+        print(f"money{mock}: {amounts}{_budget(document)}")
     print(f"charged for: {usage}\n" if str(usage) else "")
     print_table(
         ("session", "pid", "host", "started at", "wall seconds"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from qorch.limits import where_to_limit
+from qorch.model.backend_name import is_mock, mocked_name
 from qorch.model.text import format_count
 from qorch.planning.budgets import BudgetBalance, RunBudgets
 from qorch.planning.quoting import Quote
@@ -44,9 +45,15 @@ def describe_purchase(backend: Backend, quote: Quote, budgets: RunBudgets) -> st
         f"{format_count(quote.executions, 'execution')} ({format_count(quote.shots, 'shot')}) in"
         f" {format_count(quote.jobs, 'job')}"
     )
+    limits = ", ".join(f"the budget {budget}" for budget in budgets.budgets)
+    if is_mock(backend.name):
+        limited = f". Limited by {limits}" if budgets.budgets else ""
+        return (
+            f"{backend.name} is a mock: nothing is sent, and nothing is charged. {mocked_name(backend.name)} would"
+            f" charge{_describe_cost(quote)}, which buys {bought}{limited}"
+        )
     account = f" (account {budgets.buyer.account})" if budgets.buyer.account else ""
     if budgets.budgets:
-        limits = ", ".join(f"the budget {budget}" for budget in budgets.budgets)
         return f"{backend.name} charges{_describe_cost(quote)}, which buys {bought}. Limited by {limits}{account}"
     return (
         f"{backend.name} charges, and no budget limits what this run costs{_describe_cost(quote)}. The first call buys"

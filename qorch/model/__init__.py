@@ -8,7 +8,7 @@ asked for ``pauli_sums``. ``identity`` has the keys of rows and submissions, ``l
 job, ``usage`` what it reports that the job was charged for, ``timing`` spans, ``exchange_times`` when a request left
 and its answer came, ``clock_offset`` by how much a clock differs, ``money`` amounts, ``budget`` the most of them that
 runs may cost, ``ledger`` how they are reserved and spent, ``ledger_chain`` how each entry continues the one before,
-``ledger_check`` what breaks that chain, ``prices`` what a unit costs, ``invoices`` what a provider charged.
-``arrays``, ``whole``, ``kinds``, ``text`` and ``toml`` check what users and servers give; ``backend_name`` takes the
-names of backends apart.
+``ledger_check`` what breaks that chain, ``prices`` what a unit costs, ``invoices`` what a provider charged,
+``profiles`` how long a provider takes and how often it fails, in distributions of ``latency``. ``arrays``, ``whole``,
+``kinds``, ``text`` and ``toml`` check what users and servers give; ``backend_name`` takes the names of backends apart.
 """

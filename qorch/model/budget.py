@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from qorch.model.backend_name import is_mock
 from qorch.model.money import Money
 
 NO_BUDGET = "none"
@@ -37,7 +38,8 @@ class Budget:
     ``run_id``: of the one run; empty in a scope. ``name`` and ``origin`` of a scope: what it is called, and the file
     and line where it stands. ``per``: what was reserved before the period began does not count; None: everything does.
     ``backend`` and ``account``: a name, or its beginning up to a separator (``:`` ``.`` ``,`` ``/``), such as
-    ``ionq:qpu``. ``runs``: a pattern of run names, such as ``digits-*``. What is empty covers all.
+    ``ionq:qpu``. ``runs``: a pattern of run names, such as ``digits-*``. What is empty covers all, but mocks, which
+    charge nothing: a scope covers them only if its ``backend`` begins with ``mock``.
     """
 
     limit: Money
@@ -53,6 +55,7 @@ class Budget:
         """Whether what such a run buys counts."""
         return (
             self.run_id in ("", run_id)
+            and (bool(self.run_id) or is_mock(self.backend) or not is_mock(backend))
             and _begins(backend.lower(), self.backend.lower())
             and _begins(account, self.account)
             and fnmatchcase(run_name, self.runs or "*")

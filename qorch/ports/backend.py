@@ -11,6 +11,7 @@ from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, Usage
 from qorch.model.measurement import Measurement
 from qorch.model.money import Money
+from qorch.model.profiles.profile import Profile
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
 from qorch.model.usage import ReportedUsage
@@ -275,6 +276,19 @@ class OfflinePlanner(Protocol):
 
     def measure(self, request: JobRequest) -> Usage | None:
         """See Metered."""
+        ...
+
+
+@runtime_checkable
+class Mocks(Protocol):
+    """A backend that stands for another: its name begins with ``mock:``, nothing is sent, and nothing is charged.
+
+    What it charges in capabilities, payloads and usage is what the real backend would.
+    """
+
+    @property
+    def profile(self) -> Profile:
+        """From which its latencies, closures and faults are drawn."""
         ...
 
 

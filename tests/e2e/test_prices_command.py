@@ -39,7 +39,7 @@ def test_prices_lists_every_card(typed: Any) -> None:
     (unknown,) = (line for line in lines if "braket:emerald" in line)
     assert "not known" in unknown
     assert "free" not in unknown
-    assert [line.split()[0] for line in lines if "  free  " in line][-1] == "local,"
+    assert [line.split()[0] for line in lines if "  free  " in line][-2:] == ["local,", "mock:cloud"]
     assert "own prices: " in outcome.err
 
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorch.errors import UsageError
+from qorch.model.latency import Latency, parse_latency
 from qorch_providers.emulators.ionq.money import GatePrices, Prices, parse_prices
 from qorch_providers.emulators.ionq.settings import ROUTES, Settings, read_faults, read_settings
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import Latency, parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
 
 SECONDS = st.floats(0.0, 1e6, allow_nan=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from qorch.model.backend_name import kind_of, stem_of
+from qorch.model.backend_name import kind_of, mocked_name, stem_of
 from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 
 
@@ -22,9 +22,9 @@ class PriceBook:
     def find(self, backend: str) -> PriceCard | None:
         """The first card that fits a backend's name; of several for the same backends, that of the user's plan.
 
-        None if there is none.
+        A mock has the card of the backend that it stands for. None if there is none.
         """
-        name = stem_of(backend)
+        name = mocked_name(backend) or stem_of(backend)
         plan = self.plans.get(kind_of(name), "")
         for cards in (self.own, self.shipped):
             first = next((card for card in cards if fits(card, name)), None)

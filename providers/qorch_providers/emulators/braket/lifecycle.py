@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from qorch.errors import CircuitError
+from qorch.model.latency import Latency
 from qorch_providers.emulators.braket.objects import ObjectStore, StoredObject
 from qorch_providers.emulators.braket.outcomes import ProgramOutcome, run_exactly, run_rows, run_sampled
 from qorch_providers.emulators.braket.results import RESULTS, BrokenExecutables, result_files
@@ -20,7 +21,6 @@ from qorch_providers.emulators.braket.submission import TaskSubmission
 from qorch_providers.emulators.braket.tasks import FINAL, EmulatedTask, TaskRegistry
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock
-from qorch_providers.emulators.kit.latency import Latency
 from qorch_providers.emulators.statevector.noise import NoiseRates
 
 _CREATED_SHARE = 0.1

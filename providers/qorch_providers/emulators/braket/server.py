@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.braket.bill import task_line
 from qorch_providers.emulators.braket.quotas import CallQuotas, parse_quotas
 from qorch_providers.emulators.braket.refusals import expired_token
@@ -17,7 +18,6 @@ from qorch_providers.emulators.kit.bills import Bill, bill_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
 from qorch_providers.emulators.kit.hosting import serve_until_stopped
-from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
 from qorch_providers.emulators.kit.running import RunningServer, Truth
 from qorch_providers.emulators.kit.traffic import Dialect, Traffic

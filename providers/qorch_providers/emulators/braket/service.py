@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
 from qorch_providers.emulators.braket.lifecycle import TaskLifecycle
 from qorch_providers.emulators.braket.money import DevicePrice, billed_ms, parse_price, set_price
@@ -21,7 +22,6 @@ from qorch_providers.emulators.braket.wire import CreateWire, decode
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock, Timer
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.statevector.noise import NoiseRates
 
 _LARGE_BYTES = 16 * 1024

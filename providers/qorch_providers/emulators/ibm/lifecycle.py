@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qorch.errors import CircuitError, UsageError
+from qorch.model.latency import Latency
 from qorch_providers.emulators.ibm.jobs import RAN_TOO_LONG, IbmJob, IbmJobRegistry
 from qorch_providers.emulators.ibm.money import UsageModel, whole_seconds
 from qorch_providers.emulators.ibm.programs.circuits import NotSupportedError
@@ -21,7 +22,6 @@ from qorch_providers.emulators.ibm.refusals import SESSION_CLOSED, IbmRefusedErr
 from qorch_providers.emulators.ibm.sessions import IbmSession, SessionBook
 from qorch_providers.emulators.ibm.turns import DeviceTurns
 from qorch_providers.emulators.kit.clock import ScaledClock
-from qorch_providers.emulators.kit.latency import Latency
 
 NOT_SUPPORTED, NOT_VALID, INTERNAL = 1517, 1002, 9999
 _log = logging.getLogger(__name__)

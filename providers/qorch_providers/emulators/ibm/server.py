@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.ibm.bill import job_line, session_line
 from qorch_providers.emulators.ibm.instances import parse_instances
 from qorch_providers.emulators.ibm.refusals import expired_token
@@ -22,7 +23,6 @@ from qorch_providers.emulators.kit.bills import Bill, BillLine, bill_document
 from qorch_providers.emulators.kit.clock import MachineTimer, Timer
 from qorch_providers.emulators.kit.control import add_control
 from qorch_providers.emulators.kit.hosting import serve_until_stopped
-from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimiter, parse_rate_limits
 from qorch_providers.emulators.kit.running import RunningServer
 from qorch_providers.emulators.kit.traffic import Dialect, Traffic

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.ibm.calibrations import CalibrationBook
 from qorch_providers.emulators.ibm.devices import IbmMachine, read_devices, read_names
 from qorch_providers.emulators.ibm.identity import TokenDesk
@@ -26,7 +27,6 @@ from qorch_providers.emulators.ibm.wire import IbmJobWire, IbmSessionWire, decod
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock, Timer
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import parse_latency
 from qorch_providers.emulators.kit.rates import RateLimit, RateLimiter
 
 _MINUTE = 60.0

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from qorch.model.latency import Latency
 from qorch_providers.emulators.ionq.backends import MACHINES, NOISE_MODELS
 from qorch_providers.emulators.ionq.circuits import Workload
 from qorch_providers.emulators.ionq.jobs import FINAL, Failure, Job, JobRegistry, Order
 from qorch_providers.emulators.ionq.outcomes import Outcomes, simulate
 from qorch_providers.emulators.kit.clock import ScaledClock
-from qorch_providers.emulators.kit.latency import Latency
 
 _SUBMITTED_SHARE = 0.1
 _FAULT_FAILURE = Failure("QuantumComputerError", "the emulator was told to let this fail")

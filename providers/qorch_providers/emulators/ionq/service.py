@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qorch.model.latency import parse_latency
 from qorch_providers.emulators.ionq.jobs import Job, JobRegistry
 from qorch_providers.emulators.ionq.lifecycle import Lifecycle
 from qorch_providers.emulators.ionq.money import parse_prices
@@ -16,7 +17,6 @@ from qorch_providers.emulators.ionq.wire import decode_job
 from qorch_providers.emulators.kit.answers import RefusedError
 from qorch_providers.emulators.kit.clock import ScaledClock, Timer
 from qorch_providers.emulators.kit.faults import FaultPlan
-from qorch_providers.emulators.kit.latency import parse_latency
 
 _LARGE_BYTES = 64 * 1024
 

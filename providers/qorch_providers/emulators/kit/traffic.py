@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from qorch.errors import UsageError
+from qorch.model.latency import Latency
 from qorch_providers.emulators.kit.answers import RefusedError, raw_answer
 from qorch_providers.emulators.kit.clock import ScaledClock
 from qorch_providers.emulators.kit.damage import alter_content
@@ -27,7 +28,6 @@ from qorch_providers.emulators.kit.faults import (
     FaultPlan,
     Moment,
 )
-from qorch_providers.emulators.kit.latency import Latency
 from qorch_providers.emulators.kit.rates import CallLimiter
 from qorch_providers.emulators.kit.spoiling import spoil
 

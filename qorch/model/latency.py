@@ -44,6 +44,13 @@ class Latency:
         """The approximate mean: the middle of a range, the median of a lognormal."""
         return (self.first + self.second) / 2 if self.kind == "uniform" else self.first
 
+    def __str__(self) -> str:
+        """As it is written: parsing it gives an equal distribution."""
+        first, second = (f"{number!r}".removesuffix(".0") for number in (self.first, self.second))
+        if self.kind in ("constant", "exponential"):
+            return first if self.kind == "constant" else f"{self.kind}({first})"
+        return f"{first}..{second}" if self.kind == "uniform" else f"{self.kind}({first},{second})"
+
 
 def parse_latency(text: str) -> Latency:
     """The distribution that a text stands for, all numbers in seconds.
