@@ -1,6 +1,7 @@
 """What goes wrong on IBM Quantum, as it is met on the command line: one sentence that says what to do."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from ibm_vendor import DEVICE, IBM, QUICK
 from qorch.engine.remote import pacer
 from qorch.model.job import JobState
 from qorch_providers.emulators.ibm import RunningIbm
+from qorch_providers.emulators.kit.clock import MachineTimer
 
 SMALL = "ibm_lagos"
 """A device with 7 qubits, one fewer than the digits need."""
@@ -90,13 +92,30 @@ def test_a_key_that_expires_on_the_way(typed: Any, monkeypatch: pytest.MonkeyPat
         assert len({job["key"] for job in emulator.jobs()}) == len(emulator.jobs()) == 3
 
 
+class _JumpTimer(MachineTimer):
+    """The machine's time, which is 1,000 s ahead once a log says that something is waited for."""
+
+    ahead_seconds = 0.0
+
+    def monotonic(self) -> float:
+        """See Timer."""
+        return super().monotonic() + self.ahead_seconds
+
+    def jump(self, record: logging.LogRecord) -> bool:
+        """Take notice of a line of the log, as a filter that lets all pass."""
+        self.ahead_seconds = 1000.0 if "takes no jobs now" in record.getMessage() else self.ahead_seconds
+        return True
+
+
 def test_a_device_in_maintenance_is_waited_for(
     typed: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A line says what is waited for; nothing is refused, and once the device is active all is done."""
-    monkeypatch.setattr(pacer, "CLOSED_SECONDS", 0.3)
+    monkeypatch.setattr(pacer, "CLOSED_SECONDS", 0.1)
     monkeypatch.setattr(pacer, "AVAILABILITY_SECONDS", 0.0)
-    with IBM.start(replace(QUICK, maintenance=f"{DEVICE}@0..1.5")) as emulator:
+    timer = _JumpTimer()
+    monkeypatch.setattr(logging.getLogger("qorch.retries"), "filter", timer.jump)
+    with IBM.start(replace(QUICK, maintenance=f"{DEVICE}@0..1000"), timer=timer) as emulator:
         outcome = train(typed, emulator, monkeypatch, DEVICE)
         assert (outcome.code, len(emulator.jobs())) == (0, 3)
         assert set(emulator.truth()["calls"]["by_status"]) == {"200"}
