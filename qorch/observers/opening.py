@@ -1,0 +1,70 @@
+"""Makes observers of their names, from the installed entry points, and of what users give."""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol
+
+from qorch.config import Config
+from qorch.errors import MissingPackageError, UnknownNameError, UsageError
+from qorch.ports.observer import Observer
+
+GROUP = "qorch.observers"
+LOG = "log"
+
+
+class ObserverFactory(Protocol):
+    """What an entry point of the group ``qorch.observers`` names."""
+
+    def __call__(self, options: str, *, environment: Mapping[str, str]) -> Observer:
+        """The observer for one run. ``options``: what follows the colon of its name. Raises UsageError."""
+        ...
+
+
+def observer_entry_points() -> dict[str, EntryPoint]:
+    """All installed observers by name."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
+
+
+def open_observers(given: Iterable[Observer | str], *, config: Config) -> list[Observer]:
+    """The observers that are given, and those of the environment; each name once.
+
+    Raises UsageError for what is no observer, UnknownNameError for a name that is not installed, MissingPackageError if
+    its extra is not; then those that were made are closed.
+    """
+    if isinstance(given, str):
+        raise UsageError(f"observers is the text {given!r}; give a list, such as [{given!r}]")
+    wanted: list[Observer | str] = [*given, *config.observers]
+    if config.log_file is not None:
+        wanted.append(f"{LOG}:{config.log_file}")
+    opened: list[Observer] = []
+    try:
+        for index, each in enumerate(wanted):
+            if not isinstance(each, str):
+                opened.append(_check(each))
+            elif each not in wanted[:index]:
+                opened.append(_open(each, config.environment))
+    except BaseException:
+        for observer in opened:
+            observer.close()
+        raise
+    return opened
+
+
+def _check(observer: Observer) -> Observer:
+    is_class = isinstance(observer, type)
+    if is_class or not all(callable(getattr(observer, name, None)) for name in ("observe", "close")):
+        kind = f"the class {observer.__name__}" if isinstance(observer, type) else f"a {type(observer).__name__}"
+        raise UsageError(f"observers has {kind}; give names, or objects with the methods of qorch.RunObserver")
+    return observer
+
+
+def _open(name: str, environment: Mapping[str, str]) -> Observer:
+    kind, _, options = name.partition(":")
+    known = observer_entry_points()
+    if kind not in known:
+        raise UnknownNameError(f"there is no observer '{kind}'; installed are: {', '.join(known)}")
+    try:
+        factory: ObserverFactory = known[kind].load()
+    except ImportError as error:
+        raise MissingPackageError(f"observer '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
+    return factory(options, environment=environment)
