@@ -130,7 +130,9 @@ class _Listener:
             if self._thread.is_alive():
                 self._drop_waiting()
                 _log.warning(
-                    "observer %s is busy still, %g s after the end of the run: it is not waited for", self._name, seconds
+                    "observer %s is busy still, %g s after the end of the run: it is not waited for",
+                    self._name,
+                    seconds,
                 )
         if self._dropped:
             _log.warning("observer %s is slower than the run: it was not told %d events", self._name, self._dropped)

@@ -51,7 +51,9 @@ class JsonLog:
             descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"the log file {os.fspath(file)!r} cannot be written: {reason}; name another one") from error
+            raise UsageError(
+                f"the log file {os.fspath(file)!r} cannot be written: {reason}; name another one"
+            ) from error
         self._file = os.fdopen(descriptor, "wb")
 
     def observe(self, events: Sequence[Event]) -> None:

@@ -78,7 +78,7 @@ class RunObserver:
         for event in events:
             try:
                 _METHODS[type(event)](self, event)
-            except Exception as error:  # noqa: PERF203
+            except Exception as error:
                 first = first or error
         if first is not None:
             raise first
