@@ -9,6 +9,7 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
+from qorch.errors import BudgetError
 from qorch.ports.observer import Event
 from qorch.run.resources import Progress
 from qorch.testing.fakes.backend import FREE, FakeBackend
@@ -68,3 +69,12 @@ def set_prices(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fake cost something, by the user's configuration file."""
     (folder / "config.toml").write_text(CARD)
     monkeypatch.setenv("QORCH_CONFIG", str(folder / "config.toml"))
+
+
+def buy_too_much(run: qorch.Run) -> None:
+    """A step whose job its budget covers, and that logs no number; then a call that is refused, which ends the run."""
+    with pytest.raises(BudgetError), run:  # noqa: PT012
+        with run.step(0):
+            run.execute(pub())
+            run.log(loss=float("nan"))
+        run.execute(pub())

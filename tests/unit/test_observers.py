@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from observing import PAID, Memory, pub, set_prices, start
+from observing import PAID, Memory, buy_too_much, pub, set_prices, start
 
 import qorch
-from qorch.errors import BudgetError, UnknownNameError, UsageError, WorkerLostError
+from qorch.errors import UnknownNameError, UsageError, WorkerLostError
 from qorch.model.job import AttemptOutcome, JobState
 from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.observers import feed as feeding
@@ -56,9 +56,8 @@ def test_money_and_refusals_are_told(store: MemoryStore, tmp_path: Path, monkeyp
     set_prices(tmp_path, monkeypatch)
     memory = Memory()
     backend = FakeBackend(capabilities=PAID, faults={0: WorkerLostError("gone")})
-    with pytest.raises(BudgetError), start(store, memory, backend=backend, budget="2 EUR") as run:
-        run.execute(pub())
-        run.execute(pub())
+    run = start(store, memory, backend=backend, budget="2 EUR")
+    buy_too_much(run)
     entries = memory.told(LedgerRecord)
     assert entries == store.ledger()
     assert [entry.kind for entry in entries] == [EntryKind.RESERVED, EntryKind.SPENT]

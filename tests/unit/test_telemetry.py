@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from observing import PAID, Memory, pub, set_prices, start
+from observing import PAID, Memory, buy_too_much, pub, set_prices, start
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from qorch.errors import BackendError, BudgetError, UsageError, WorkerLostError
+from qorch.errors import BackendError, UsageError, WorkerLostError
 from qorch.model.clock_offset import unix_ns
 from qorch.observers.telemetry import TelemetryObserver, open_observer
 from qorch.ports.clock import WallClock
@@ -119,12 +119,8 @@ def test_money_attempts_and_refusals_are_counted(
     """A job that was tried twice and paid for once, and a call that no budget covers."""
     set_prices(tmp_path, monkeypatch)
     backend = FakeBackend(capabilities=PAID, faults={0: WorkerLostError("gone")})
-    with (
-        pytest.raises(BudgetError),
-        start(MemoryStore(WallClock()), collector.observer(), backend=backend, budget="2 EUR") as run,
-    ):
-        run.execute(pub())
-        run.execute(pub())
+    run = start(MemoryStore(WallClock()), collector.observer(), backend=backend, budget="2 EUR")
+    buy_too_much(run)
     [job] = collector.spans("qorch.job")
     assert job.attributes is not None
     assert (job.attributes["qorch.spent_micros"], job.attributes["qorch.currency"]) == (1_500_000, "EUR")
