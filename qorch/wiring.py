@@ -36,7 +36,7 @@ from qorch.ports.progress import Progress
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.ports.store import Store, SyncingStore
 from qorch.prices import load_prices
-from qorch.progress.choosing import choose_display, watch_queue
+from qorch.progress.display import choose_display, watch_queue
 from qorch.run.arguments import as_default_shots, check_kinds, check_name
 from qorch.run.import_watch import ImportWatch
 from qorch.run.portal import Portal

@@ -30,7 +30,7 @@ Fields = dict[str, Any]
 
 
 def open_observer(options: str, *, environment: Mapping[str, str]) -> "JsonLog":
-    """The log of the name ``log:FILE``; see ObserverFactory."""
+    """The log of the name ``log:FILE``; see ``qorch.observers.opening.GROUP``."""
     del environment
     if not options:
         raise UsageError("the observer 'log' needs a file: write log:FILE, or set QORCH_LOG_FILE")

@@ -2,22 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
 
 from qorch.config import Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 from qorch.ports.observer import Observer
 
 GROUP = "qorch.observers"
+"""The group of entry points. Each names a function ``open_observer(options, *, environment)`` that returns the Observer
+of one run: ``options`` is what follows the colon of its name, and it raises UsageError if they make no sense.
+"""
 LOG = "log"
-
-
-class ObserverFactory(Protocol):
-    """What an entry point of the group ``qorch.observers`` names."""
-
-    def __call__(self, options: str, *, environment: Mapping[str, str]) -> Observer:
-        """The observer for one run. ``options``: what follows the colon of its name. Raises UsageError."""
-        ...
 
 
 def observer_entry_points() -> dict[str, EntryPoint]:
@@ -64,7 +58,9 @@ def _open(name: str, environment: Mapping[str, str]) -> Observer:
     if kind not in known:
         raise UnknownNameError(f"there is no observer '{kind}'; installed are: {', '.join(known)}")
     try:
-        factory: ObserverFactory = known[kind].load()
+        open_observer = known[kind].load()
     except ImportError as error:
-        raise MissingPackageError(f"observer '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
-    return factory(options, environment=environment)
+        package = "'qorch[otel]'" if known[kind].module.startswith("qorch.") else error.name
+        raise MissingPackageError(f"observer '{kind}' needs {error.name}: pip install {package}") from error
+    observer: Observer = open_observer(options, environment=environment)
+    return _check(observer)

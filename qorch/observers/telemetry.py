@@ -24,7 +24,7 @@ from qorch.model.job import AttemptOutcome, JobState
 from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.timing import Span
 from qorch.observers.run_observer import RunObserver
-from qorch.observers.trace_tree import JobTrace, Recent, TraceTree
+from qorch.observers.trace_tree import JobTrace, RecentMap, TraceTree
 from qorch.ports.observer import Notice, Refusal, RunStart
 from qorch.ports.records import AttemptRecord, JobRecord, RunMove, RunState, SessionRecord, SpanRecord, StepRecord
 
@@ -37,7 +37,7 @@ _MOST_JOBS = 10_000
 
 
 def open_observer(options: str, *, environment: Mapping[str, str]) -> "TelemetryObserver":
-    """The observer of the name ``otel``; see ObserverFactory.
+    """The observer of the name ``otel``; see ``qorch.observers.opening.GROUP``.
 
     It uses the providers that the program has set, if they are the SDK's; else its own, which send by OTLP over HTTP.
     """
@@ -82,8 +82,8 @@ class TelemetryObserver(RunObserver):
         self._end_ns = 0
         self._spent: dict[str, int] = {}
         self._tree = TraceTree()
-        self._steps: Recent[int, Context] = Recent(_MOST_STEPS)
-        self._sent: Recent[str, Context] = Recent(_MOST_JOBS)
+        self._steps: RecentMap[int, Context] = RecentMap(_MOST_STEPS)
+        self._sent: RecentMap[str, Context] = RecentMap(_MOST_JOBS)
 
     def run_started(self, start: RunStart) -> None:
         """See RunObserver."""

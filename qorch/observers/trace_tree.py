@@ -15,7 +15,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(OrderedDict[K, V], Generic[K, V]):
+class RecentMap(OrderedDict[K, V], Generic[K, V]):
     """A dictionary that forgets its oldest keys, so that a long run does not fill the memory."""
 
     def __init__(self, most: int) -> None:
