@@ -190,7 +190,7 @@ def _open_run(
                 is_resumed=is_resumed,
                 used=used,
                 report=make_report,
-                show=feed.join(show),
+                show=feed.with_progress(show),
                 release=release.close,
                 meanwhile=watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
                 card=card,

@@ -42,7 +42,7 @@ class Feed:
         self._run_id = start.run_id
         self.tell(start)
 
-    def join(self, show: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    def with_progress(self, show: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """What shows the progress, and then tells it."""
         if not self._listeners:
             return show

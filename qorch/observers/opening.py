@@ -1,6 +1,7 @@
 """Makes observers of their names, from the installed entry points, and of what users give."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 
 from qorch.config import Config
@@ -25,21 +26,25 @@ def open_observers(given: Iterable[Observer | str], *, config: Config) -> list[O
     Raises UsageError for what is no observer, UnknownNameError for a name that is not installed, MissingPackageError if
     its extra is not; then those that were made are closed.
     """
-    if isinstance(given, str):
-        raise UsageError(f"observers is the text {given!r}; give a list, such as [{given!r}]")
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        kind = f"the text {given!r}" if isinstance(given, str) else f"a {type(given).__name__}"
+        raise UsageError(f"observers is {kind}; give a list of it, in brackets")
     wanted: list[Observer | str] = [*given, *config.observers]
     if config.log_file is not None:
         wanted.append(f"{LOG}:{config.log_file}")
     opened: list[Observer] = []
+    names: set[str] = set()
     try:
-        for index, each in enumerate(wanted):
+        for each in wanted:
             if not isinstance(each, str):
                 opened.append(_check(each))
-            elif each not in wanted[:index]:
+            elif each not in names:
+                names.add(each)
                 opened.append(_open(each, config.environment))
     except BaseException:
         for observer in opened:
-            observer.close()
+            with suppress(Exception):
+                observer.close()
         raise
     return opened
 

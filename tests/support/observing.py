@@ -54,7 +54,7 @@ def quiet(progress: Progress) -> None:
 
 def start(store: MemoryStore, *observers: Any, backend: FakeBackend | None = None, **settings: Any) -> qorch.Run:
     """A run on the fake, which is told to these observers."""
-    chosen = {"db": store, "seed": 1, "progress": quiet, "observers": observers} | settings
+    chosen: dict[str, Any] = {"db": store, "seed": 1, "progress": quiet, "observers": observers} | settings
     return qorch.start_run("seen", backend=backend or FakeBackend(), **chosen)
 
 

@@ -12,7 +12,7 @@ import pytest
 from observing import PAID, Memory, buy_too_much, pub, set_prices, start
 
 import qorch
-from qorch.errors import UnknownNameError, UsageError, WorkerLostError
+from qorch.errors import MissingPackageError, UnknownNameError, UsageError, WorkerLostError
 from qorch.model.job import AttemptOutcome, JobState
 from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.observers import feed as feeding
@@ -215,7 +215,7 @@ def test_without_observers_nothing_stands_between(store: MemoryStore) -> None:
     assert observe_store(store, feed) is store
 
 
-@pytest.mark.parametrize("wrong", ["log", [object()], [qorch.RunObserver], [7]])
+@pytest.mark.parametrize("wrong", ["log", qorch.RunObserver(), [object()], [qorch.RunObserver], [7]])
 def test_what_is_no_observer_is_refused(store: MemoryStore, wrong: Any) -> None:
     """Before anything is stored, with what to give instead."""
     with pytest.raises(UsageError, match="observers"):
@@ -230,6 +230,15 @@ def test_a_name_that_is_not_installed_is_refused(store: MemoryStore, monkeypatch
     with pytest.raises(UnknownNameError, match="there is no observer 'prometeus'; installed are: log, otel"):
         start(store, memory)
     assert memory.n_closed == 1
+    assert store.runs() == []
+
+
+def test_an_observer_whose_package_is_missing_is_refused(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the line that installs it."""
+    monkeypatch.delitem(sys.modules, "qorch.observers.telemetry", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(MissingPackageError, match=r"needs opentelemetry: pip install 'qorch\[otel\]'"):
+        start(store, "otel")
     assert store.runs() == []
 
 

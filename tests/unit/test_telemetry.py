@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from observing import PAID, Memory, buy_too_much, pub, set_prices, start
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -52,12 +52,13 @@ class Collector:
         data = self._reader.get_metrics_data()
         assert data is not None
         return {
-            point.attributes[attribute]: point.value
+            (point.attributes or {})[attribute]: point.value
             for resource in data.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
             if metric.name == name
             for point in metric.data.data_points
+            if isinstance(point, NumberDataPoint)
         }
 
 
