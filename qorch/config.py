@@ -17,6 +17,7 @@ LATEST = "latest"
 """In place of a run's name or id: the newest run."""
 _PREFIX = "QORCH_"
 CONFIG = "QORCH_CONFIG"
+REHEARSAL = "QORCH_REHEARSAL"
 KNOWN_VARIABLES = (
     "QORCH_BRAKET_S3",
     CONFIG,
@@ -27,6 +28,7 @@ KNOWN_VARIABLES = (
     "QORCH_KERNEL_CACHE",
     "QORCH_LOG_FILE",
     "QORCH_OBSERVERS",
+    REHEARSAL,
     "QORCH_WORKERS",
 )
 _log = logging.getLogger("qorch")
@@ -46,8 +48,9 @@ class Config:
     (``QORCH_WORKERS``), None for one per available core; ``data_dir``: the folder of the workloads' files
     (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
     ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all. ``file``: the
-    configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``. ``observers``: the names of those that
-    are told of every run (``QORCH_OBSERVERS``); ``log_file``: where the log of JSON lines goes (``QORCH_LOG_FILE``).
+    configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``. ``is_rehearsal``: this process belongs
+    to a quote, and sends nothing (``QORCH_REHEARSAL``). ``observers``: the names of those that are told of every run
+    (``QORCH_OBSERVERS``); ``log_file``: where the log of JSON lines goes (``QORCH_LOG_FILE``).
     """
 
     db: str
@@ -57,6 +60,7 @@ class Config:
     keep_free_bytes: int | None = KEEP_FREE_BYTES
     file: Path = field(default_factory=lambda: default_config_file())
     is_file_named: bool = False
+    is_rehearsal: bool = False
     observers: tuple[str, ...] = ()
     log_file: str | None = None
 
@@ -100,6 +104,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         is_file_named=bool(env.get(CONFIG)),
         observers=tuple(name.strip() for name in env.get("QORCH_OBSERVERS", "").split(",") if name.strip()),
         log_file=env.get("QORCH_LOG_FILE") or None,
+        is_rehearsal=bool(env.get(REHEARSAL)),
     )
 
 

@@ -1,6 +1,7 @@
 """Whether a backend can do what is asked of it, before anything is written or sent."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy.typing as npt
 
@@ -9,7 +10,7 @@ from qorch.model.arrays import FloatArray, as_numbers
 from qorch.model.budget import Budget
 from qorch.model.kinds import check_kind
 from qorch.model.prices.book import PriceBook, decide_price
-from qorch.model.prices.card import PriceCard
+from qorch.model.prices.card import Certainty, PriceCard
 from qorch.model.pub import Pub
 from qorch.ports.backend import Backend, ExactGradients, OfflinePlanner, RemoteBackend
 
@@ -43,6 +44,15 @@ def as_cotangents(cotangents: npt.ArrayLike, pub: Pub) -> FloatArray:
     """Cotangents of a pub; the backend checks their shape. Raises UsageError unless it is one, and they are numbers."""
     check_kind(pub, Pub, "pub", wanted="a qorch.Pub")
     return as_numbers(cotangents, what="cotangents")
+
+
+def booked_card(backend: Backend, card: PriceCard) -> PriceCard:
+    """The prices by which jobs are booked, and budgets kept; unknown if not jobs are billed, but their session."""
+    is_known = card.is_known and not card.is_free
+    if not is_known or not isinstance(backend, RemoteBackend) or not backend.terms.bills_sessions:
+        return card
+    source = "a session is billed by its time, whether jobs run or not, which qorch does not count"
+    return replace(card, prices=None, certainty=Certainty.UNKNOWN, source=source)
 
 
 def check_budgets(backend: Backend, card: PriceCard, budgets: Iterable[Budget]) -> None:

@@ -1,17 +1,44 @@
 """`qorch report`: where a run's time and money went."""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qorch.cli.audit_export import FocusOption, ForceOption, check_files, describe_file, write_files
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json
+from qorch.errors import UsageError
+
+_CSV = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also write its entries in the ledger to a .csv file.")
+]
 
 
-def report(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
-    """Show where a run's time and money went."""
+def report(
+    run: RunArgument,
+    csv: _CSV = None,
+    focus: FocusOption = None,
+    force: ForceOption = False,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a run's time and money went; over all runs: qorch audit spend."""
     from qorch.audit.report import make_report
     from qorch.cli.database import open_database, require_run
+    from qorch.config import read_config
+    from qorch.prices import find_card
 
+    if csv is not None and csv.suffix.lower() != ".csv":
+        raise UsageError(f"--csv is '{csv}'; give a file that ends in .csv, or use `qorch audit export --to`")
+    check_files(csv, focus, replaces=force)
     with open_database(db) as store:
-        made = make_report(store, require_run(store, run).run_id)
+        record = require_run(store, run)
+        made = make_report(store, record.run_id, card=find_card(record.backend, read_config()))
+        written = write_files(store, record.run_id, to=csv, focus=focus)
     if as_json:
         print_json(made.to_json())
     else:
         print(made)
+        for file, rows in written:
+            print(f"\n{describe_file(file, rows)}")

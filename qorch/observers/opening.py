@@ -21,7 +21,7 @@ def observer_entry_points() -> dict[str, EntryPoint]:
 
 
 def open_observers(given: Iterable[Observer | str], *, config: Config) -> list[Observer]:
-    """The observers that are given, and those of the environment; each name once.
+    """The observers that are given, and those of the environment; each name once. None in a quote, which is made up.
 
     Raises UsageError for what is no observer, UnknownNameError for a name that is not installed, MissingPackageError if
     its extra is not; then those that were made are closed.
@@ -29,6 +29,8 @@ def open_observers(given: Iterable[Observer | str], *, config: Config) -> list[O
     if isinstance(given, str) or not isinstance(given, Iterable):
         kind = f"the text {given!r}" if isinstance(given, str) else f"a {type(given).__name__}"
         raise UsageError(f"observers is {kind}; give a list of it, in brackets")
+    if config.is_rehearsal:
+        return []
     wanted: list[Observer | str] = [*given, *config.observers]
     if config.log_file is not None:
         wanted.append(f"{LOG}:{config.log_file}")

@@ -98,6 +98,7 @@ class Terms:
     ``limit_option``: an example of what, in the backend's name, has the provider itself limit what is spent; empty if
     nothing does. ``most_repeats``: how often rows run again that failed while the rest of their job did not; None: as
     often as the run's retry policy says.
+    ``bills_sessions``: jobs are sent into provider sessions that are billed by their own time, and not by their jobs.
     """
 
     account: str
@@ -111,6 +112,7 @@ class Terms:
     find_rate: Rate | None = None
     most_repeats: int | None = None
     paced_with: str = ""
+    bills_sessions: bool = False
     limit_option: str = ""
 
 

@@ -233,6 +233,15 @@ def test_a_name_that_is_not_installed_is_refused(store: MemoryStore, monkeypatch
     assert store.runs() == []
 
 
+def test_a_quote_is_told_to_nobody(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the program of `qorch quote SCRIPT.py` executes is made up."""
+    monkeypatch.setenv("QORCH_REHEARSAL", "1")
+    memory = Memory()
+    with start(store, memory) as run:
+        run.execute(pub())
+    assert memory.events == []
+
+
 def test_an_observer_whose_package_is_missing_is_refused(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the line that installs it."""
     monkeypatch.delitem(sys.modules, "qorch.observers.telemetry", raising=False)

@@ -6,7 +6,7 @@ The value of a tag has at most 256 characters, letters, digits, spaces and ``+ -
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import unquote
 
 from qorch.model.label import JobLabel
@@ -68,7 +68,17 @@ def _part_names(name: str) -> tuple[str, ...]:
 
 def _decode(tags: Mapping[str, str], name: str) -> str | None:
     """The text in the tags of a name; None if there is none, or no text that ``_encode`` makes."""
-    value = "".join([tags.get(each, "") for each in _part_names(name)])
+    parts = []
+    for each in _part_names(name):
+        if each not in tags:
+            break
+        parts.append(tags[each])
+    return _decode_text("".join(parts))
+
+
+@lru_cache(maxsize=1024)
+def _decode_text(value: str) -> str | None:
+    """Cached, as polls show the tags of one task many times."""
     if _VALUE.fullmatch(value) is None:
         return None
     try:

@@ -34,7 +34,7 @@ from qorch_providers.ibm.jobs.sessions import IbmSessions, ttl_of, wire_mode
 from qorch_providers.ibm.jobs.status import JobWatch
 from qorch_providers.ibm.jobs.usage import fetch_usage
 from qorch_providers.ibm.labels import key_tag
-from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
+from qorch_providers.ibm.options import MAX_EXECUTIONS, ExecutionMode, Options
 from qorch_providers.ibm.results.reading import read_answer
 from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.session_documents import in_session
@@ -319,6 +319,7 @@ def _terms(options: Options, access: IbmAccess) -> Terms:
         rate=POST_RATE,
         console=CONSOLE,
         limit_option=LIMIT_OPTION,
+        bills_sessions=options.mode is ExecutionMode.SESSION,
     )
 
 

@@ -28,6 +28,7 @@ from qorch.model.job import (
     Usage,
 )
 from qorch.model.measurement import Measurement
+from qorch.model.money import NOTHING, Money
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding, RemoteBackend
 from qorch.ports.clock import Clock
@@ -47,6 +48,7 @@ from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
 from qorch_providers.ionq.results.reading import read_answer
 from qorch_providers.ionq.wire.client import IonqClient, NoListError
+from qorch_providers.ionq.wire.estimates import estimate_query
 from qorch_providers.list_health import ListHealth
 
 REVISION = "1"
@@ -85,7 +87,10 @@ def open_backend(
 
 
 class IonqBackend:
-    """See ``qorch.ports``: RemoteBackend, ProviderSessions, ReportsUsage, Metered, Diagnosable. In one event loop."""
+    """See ``qorch.ports``: RemoteBackend, ProviderSessions, ReportsUsage, EstimatesCost, Metered, Diagnosable.
+
+    Lives in one event loop.
+    """
 
     def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access, clock: Clock) -> None:
         """Nothing is sent before ``open``."""
@@ -185,6 +190,14 @@ class IonqBackend:
     def measure(self, request: JobRequest) -> Usage | None:
         """See Metered."""
         return measure_usage(request, self._options)
+
+    async def estimate_cost(self, request: JobRequest) -> Money | None:
+        """See EstimatesCost."""
+        usage = self.measure(request)
+        if usage is None:
+            return NOTHING
+        n_qubits = max(block.gates.n_qubits for block in request.blocks)
+        return await self._client.estimate(estimate_query(self._options.target, usage, n_qubits=n_qubits))
 
     async def submit(self, payload: Payload) -> str:
         """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same.

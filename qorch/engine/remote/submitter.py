@@ -179,6 +179,7 @@ class RemoteSubmitter:
                 attempt=sending.attempt,
                 accepted=sending.acceptance,
                 compute=compute,
+                finished=permit.finished,
             )
 
 

@@ -25,6 +25,8 @@ from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_
 PAGE_TASKS = 100
 """Tasks on one page of a search, at most."""
 _MOST_LIMIT_PAGES = 20
+KEPT_SEARCHES = 10
+"""Of the searches that the quota allows at once, so many are kept for what cannot be found out without one."""
 _DATE_DOUBT = datetime.timedelta(seconds=2)
 _CLOCK_DOUBT = datetime.timedelta(minutes=6)
 """AWS accepts no signature of a clock that is further from its own than five minutes."""
@@ -116,6 +118,11 @@ class BraketClient:
         response = await self._ask(purpose, self._quotas.search, "POST", "/quantum-tasks", content=content)
         tasks, following = await self._read(self._check(response), decode_page)
         return TaskPage(tuple(tasks), following)
+
+    @property
+    def has_spare_searches(self) -> bool:
+        """Whether a search would go at once, and leave enough for others."""
+        return self._quotas.search.left > KEPT_SEARCHES
 
     async def cancel(self, arn: str, *, token: str) -> None:
         """CancelQuantumTask; no error if the task is over, or does not exist."""

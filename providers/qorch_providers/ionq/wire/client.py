@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedError, UnreachableError
 from qorch.model.job import Availability
+from qorch.model.money import Money
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import URL_NAME, Access
 from qorch_providers.ionq.wire.cost import NEVER, NOT_YET, IonqCost, decode_cost
@@ -19,6 +20,7 @@ from qorch_providers.ionq.wire.documents import (
     decode_job,
     decode_job_list,
 )
+from qorch_providers.ionq.wire.estimates import read_estimate
 from qorch_providers.ionq.wire.session_documents import IonqSession, decode_session, decode_sessions, in_session
 from qorch_providers.ionq.wire.status import (
     NOT_OFFERED,
@@ -60,8 +62,8 @@ class NoListError(BackendError):
 
 class IonqClient:
     """A client of the server at ``base_url``. ``calls`` counts the calls by purpose: submit, poll, find, fetch,
-    cancel, availability, diagnose, open session, find session, close session. ``has_list``: False once the server said
-    that it has no list of jobs.
+    cancel, availability, diagnose, estimate, open session, find session, close session. ``has_list``: False once the
+    server said that it has no list of jobs.
 
     Except ``submit`` and ``open_session``, everything is safe to repeat and raises UnreachableError if no answer came,
     another BusyError if the answer cannot be read, CredentialsError if the key was refused.
@@ -232,6 +234,14 @@ class IonqClient:
             if response is not None:
                 return await self._read(response.body, lambda body: decode_availability(body, target=target))
         return Availability(is_open=True, reason="the server describes no targets"), None
+
+    async def estimate(self, query: Sequence[tuple[str, str]]) -> Money | None:
+        """What a job would cost, None if that is in credits. Raises BackendError if the server estimates nothing."""
+        path = f"{self._jobs}/estimate"
+        response = await self._ask("estimate", path, query, missing=lambda found: found.status in (404, 405, 501))
+        if response is None:
+            raise BackendError(f"the server estimates no costs: it has no {path}")
+        return await self._read(response.body, read_estimate)
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
