@@ -89,7 +89,7 @@ class _Listener:
     def __init__(self, observer: Observer, make_notice: Callable[[str], Notice]) -> None:
         self._observer = observer
         self._make_notice = make_notice
-        self._name = type(observer).__qualname__
+        self._name = type(observer).__name__
         self._waiting: deque[Sequence[Event]] = deque()
         self._n_waiting = 0
         self._dropped = 0
@@ -128,7 +128,7 @@ class _Listener:
         self._thread.join(seconds)
         with self._changed:
             if self._thread.is_alive():
-                self._drop_waiting()
+                self._dropped += self._take_waiting()
                 _log.warning(
                     "observer %s is busy still, %g s after the end of the run: it is not waited for",
                     self._name,
@@ -186,12 +186,14 @@ class _Listener:
     def _give_up(self) -> None:
         """Tell the observer nothing more."""
         with self._changed:
-            was_over, self._is_over = self._is_over, True
-            self._drop_waiting()
-        if not was_over:
+            is_told = self._is_over and not self._waiting
+            self._is_over = True
+            self._take_waiting()
+        if not is_told:
             _log.warning("observer %s is dropped: it is told nothing more of this run", self._name)
 
-    def _drop_waiting(self) -> None:
-        self._dropped += self._n_waiting
-        self._n_waiting = 0
+    def _take_waiting(self) -> int:
+        """Let no event wait any more; how many did."""
+        n_waiting, self._n_waiting = self._n_waiting, 0
         self._waiting.clear()
+        return n_waiting

@@ -100,6 +100,29 @@ def test_a_broken_observer_stops_nothing(store: MemoryStore, caplog: pytest.LogC
     ]
 
 
+def test_a_broken_observer_that_is_slow_is_dropped_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """Also after the end of the run; what it was not told is not said to be lost by its slowness."""
+    released = threading.Event()
+
+    class Late(Memory):
+        def observe(self, events: Sequence[Event]) -> None:
+            assert released.wait(60)
+            super().observe(events)
+            raise ValueError
+
+    late = Late()
+    feed = Feed([late], clock=WallClock())
+    for number in range(MOST_FAILURES + 5):
+        feed.note(str(number))
+    ending = threading.Thread(target=feed.close)
+    ending.start()
+    released.set()
+    ending.join()
+    assert len(late.events) == MOST_FAILURES
+    assert len(warnings(caplog)) == 2
+    assert "observer Late is dropped" in warnings(caplog)[1]
+
+
 def test_an_observer_that_ends_the_program_ends_itself(store: MemoryStore, caplog: pytest.LogCaptureFixture) -> None:
     """Sys.exit in its code is an error like any other."""
 
