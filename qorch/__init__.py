@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qorch.model.pub import Batch, Pub
     from qorch.model.qiskit.compile import compile_circuit
     from qorch.model.result import PubResult
+    from qorch.observers.run_observer import RunObserver
     from qorch.ports.policy import CachePolicy
     from qorch.run.run import Run
     from qorch.stored_run import open_run, runs
@@ -41,6 +42,7 @@ _HOMES = {
     "QorchError": "qorch.errors",
     "QuantumLayer": "qorch.torch",
     "Run": "qorch.run.run",
+    "RunObserver": "qorch.observers.run_observer",
     "compile_circuit": "qorch.model.qiskit.compile",
     "open_run": "qorch.stored_run",
     "probabilities": "qorch.model.observable",
@@ -60,6 +62,7 @@ __all__ = [
     "QorchError",
     "QuantumLayer",
     "Run",
+    "RunObserver",
     "compile_circuit",
     "open_run",
     "probabilities",

@@ -26,6 +26,8 @@ KNOWN_VARIABLES = (
     "QORCH_DEBUG",
     "QORCH_KEEP_FREE",
     "QORCH_KERNEL_CACHE",
+    "QORCH_LOG_FILE",
+    "QORCH_OBSERVERS",
     REHEARSAL,
     "QORCH_WORKERS",
 )
@@ -47,7 +49,8 @@ class Config:
     (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
     ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all. ``file``: the
     configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``. ``is_rehearsal``: this process belongs
-    to a quote, and sends nothing (``QORCH_REHEARSAL``).
+    to a quote, and sends nothing (``QORCH_REHEARSAL``). ``observers``: the names of those that are told of every run
+    (``QORCH_OBSERVERS``); ``log_file``: where the log of JSON lines goes (``QORCH_LOG_FILE``).
     """
 
     db: str
@@ -58,6 +61,8 @@ class Config:
     file: Path = field(default_factory=lambda: default_config_file())
     is_file_named: bool = False
     is_rehearsal: bool = False
+    observers: tuple[str, ...] = ()
+    log_file: str | None = None
 
 
 def calm_openmp() -> None:
@@ -97,6 +102,8 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         keep_free_bytes=_read_keep_free(env),
         file=Path(env[CONFIG]) if env.get(CONFIG) else default_config_file(),
         is_file_named=bool(env.get(CONFIG)),
+        observers=tuple(name.strip() for name in env.get("QORCH_OBSERVERS", "").split(",") if name.strip()),
+        log_file=env.get("QORCH_LOG_FILE") or None,
         is_rehearsal=bool(env.get(REHEARSAL)),
     )
 

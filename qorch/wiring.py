@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,18 +24,23 @@ from qorch.model.kinds import as_whole
 from qorch.model.money import Money, parse_money
 from qorch.model.prices.card import PriceCard
 from qorch.model.timing import Phase
+from qorch.observers.feed import Feed
+from qorch.observers.observed_store import observe_store
+from qorch.observers.opening import open_observers
 from qorch.planning.budgets import Buyer, RunBudgets, applied_budgets
 from qorch.ports.backend import Backend, RemoteBackend, SlowStarter, account_of
 from qorch.ports.clock import Clock, WallClock
+from qorch.ports.observer import Observer, RunStart
 from qorch.ports.policy import RunPolicy, as_cache_policy
+from qorch.ports.progress import Progress
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.ports.store import Store, SyncingStore
 from qorch.prices import load_prices
-from qorch.progress.display import QueueDisplay, make_progress, no_progress
+from qorch.progress.display import choose_display, watch_queue
 from qorch.run.arguments import as_default_shots, check_kinds, check_name
 from qorch.run.import_watch import ImportWatch
 from qorch.run.portal import Portal
-from qorch.run.resources import Progress, Resources
+from qorch.run.resources import Resources
 from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
 from qorch.stores import open_store
@@ -59,6 +64,7 @@ def start_run(
     workload: str | None = None,
     settings: dict[str, Any] | None = None,
     progress: Callable[[Progress], None] | Literal["off"] | None = None,
+    observers: Iterable[Observer | str] = (),
     clock: Clock | None = None,
     is_command: bool = False,
 ) -> Run:
@@ -74,8 +80,9 @@ def start_run(
     ``accept_unknown_price``: start on a backend that charges, and of which no price is known (see `qorch prices`).
     ``progress``: a function that is called with a ``Progress`` after every step, in the thread of the training loop,
     and whose errors end the run; ``"off"`` shows nothing; None is qorch's own line on standard error or below the
-    notebook's cell. ``is_command``: this process is the command ``qorch``, which says itself how to resume, and which
-    ``qorch cancel`` may end.
+    notebook's cell. ``observers``: are told of all that happens (see ``qorch.RunObserver``), and never end the run;
+    names are those of installed ones: ``"log:FILE"``, ``"otel"``. ``is_command``: this process is the command
+    ``qorch``, which says itself how to resume, and which ``qorch cancel`` may end.
 
     Raises UsageError for an invalid argument, ConfigError for a wrong configuration file, UnknownPriceError, StoreError
     if the database cannot be used, RunBusyError if another process works on the run, RunChangedError if the run was
@@ -104,7 +111,7 @@ def start_run(
     )
     check_name(name)
     release = ExitStack()
-    show = _choose_display(progress, name, release)
+    show = choose_display(progress, name, release)
     return _open_run(
         start,
         backend,
@@ -115,6 +122,7 @@ def start_run(
         clock=clock,
         recorder=recorder,
         show=show,
+        observers=open_observers(observers, config=config),
         release=release,
     )
 
@@ -151,10 +159,12 @@ def _open_run(
     clock: Clock,
     recorder: Recorder,
     show: Callable[[Progress], None],
+    observers: Sequence[Observer],
     release: ExitStack,
 ) -> Run:
     """Open backend and store, claim the run's record and begin its session; any error closes them again."""
     with ExitStack() as stack:
+        feed = stack.enter_context(closing(Feed(observers, clock=clock)))
         _watch_imports(stack, recorder, clock)
         device, card = _find_device(backend, start, config=config, clock=clock, recorder=recorder)
         store = _enter_store(stack, db, clock=clock)
@@ -164,13 +174,15 @@ def _open_run(
         used = _compare_settings(store, record, start)
         budgets = _apply_budgets(record, device, card, config=config)
         portal = stack.enter_context(closing(Portal()))
+        session = _begin_session(store, record, is_resumed=is_resumed, is_command=is_command, clock=clock)
+        feed.begin(RunStart(record, session, recorder.origin_at, is_resumed=is_resumed))
         run = Run(
             Resources(
                 record=record,
-                session=_begin_session(store, record, is_resumed=is_resumed, is_command=is_command, clock=clock),
+                session=session,
                 policy=start.policy,
                 backend=device,
-                store=store,
+                store=observe_store(store, feed),
                 clock=clock,
                 recorder=recorder,
                 portal=portal,
@@ -178,11 +190,12 @@ def _open_run(
                 is_resumed=is_resumed,
                 used=used,
                 report=partial(make_report, card=card),
-                show=show,
+                show=feed.with_progress(show),
                 release=release.close,
-                meanwhile=_watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
+                meanwhile=watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
                 card=card,
                 budgets=budgets,
+                note=feed.note,
             )
         )
         # From here on the run owns what was opened; before, any error closes it again.
@@ -266,29 +279,6 @@ def _watch_imports(stack: ExitStack, recorder: Recorder, clock: Clock) -> None:
 
 def _take_syncs(store: SyncingStore) -> list[tuple[Phase, int, int]]:
     return [(Phase.SYNC, started_ns, ended_ns) for started_ns, ended_ns in store.take_syncs()]
-
-
-def _choose_display(
-    progress: Callable[[Progress], None] | Literal["off"] | None, name: str, release: ExitStack
-) -> Callable[[Progress], None]:
-    """The function that shows the run; qorch's own display ends with the run."""
-    if progress is None:
-        # Made now, so that a stream which cannot be used is found before the run begins.
-        display = make_progress(name=name)
-        release.callback(display.close)
-        return display
-    if isinstance(progress, str) and progress == "off":
-        return no_progress
-    if not callable(progress):
-        raise UsageError(f"progress is {progress!r}; give a function that takes a Progress, 'off', or None")
-    return progress
-
-
-def _watch_queue(show: Callable[[Progress], None], recorder: Recorder) -> Callable[[], None] | None:
-    """What a waiting training loop does meanwhile: show the queue at the provider, if the display can."""
-    if not isinstance(show, QueueDisplay):
-        return None
-    return lambda: show.show_queue(recorder.queue_place)
 
 
 def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock: Clock) -> Store:

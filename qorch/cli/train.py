@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,6 +63,10 @@ _ACCEPT_UNKNOWN_PRICE = Annotated[
         "--accept-unknown-price", help="Train also where what circuits cost is not known; see `qorch prices`."
     ),
 ]
+_LOG_FILE = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Append a log of all that happens, one JSON object a line."),
+]
 
 
 _BUDGET_ONLY = ("settings",)
@@ -70,10 +75,11 @@ _BUDGET_ONLY = ("settings",)
 
 @dataclass(frozen=True)
 class _Consent:
-    """What the user has agreed to for this process alone; it is not stored with the run."""
+    """What the user has asked of this process alone; it is not stored with the run."""
 
     rebuys: bool
     accepts_unknown_price: bool
+    log_file: Path | None = None
 
 
 def train(
@@ -93,6 +99,7 @@ def train(
     resume: _RESUME = None,
     rebuy: _REBUY = False,
     accept_unknown_price: _ACCEPT_UNKNOWN_PRICE = False,
+    log_file: _LOG_FILE = None,
     db: DbOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,7 +112,7 @@ def train(
         shots=shots, data_dir=data_dir, own=own, name=name, backend=backend, epochs=epochs, batch_size=batch_size,
         limit=limit, gradient=gradient, budget=budget, cache=cache, seed=seed,
     )  # fmt: skip
-    consent = _Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price)
+    consent = _Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price, log_file=log_file)
     run_id = _train_or_resume(job, given, resume=resume, db=db, consent=consent)
     _print_report(run_id, db=db, as_json=as_json)
 
@@ -205,6 +212,7 @@ def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent:
         rebuy=consent.rebuys, accept_unknown_price=consent.accepts_unknown_price,
         allow_changes=("epochs", "settings") if is_longer else _BUDGET_ONLY, workload=settings.workload,
         settings=msgspec.to_builtins(settings), is_command=True,
+        observers=[] if consent.log_file is None else [f"log:{consent.log_file}"],
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from qorch.engine.run_parts import ignore
 from qorch.errors import RunBusyError
 from qorch.model.arrays import ByteArray, IntArray
 from qorch.model.identity import KEY_BYTES
@@ -43,9 +44,19 @@ class Claims:
     """The claims of one run. A run whose process has died keeps its claims until its open jobs are over."""
 
     def __init__(
-        self, store: ClaimStore, *, run_id: str, clock: Clock, recover_run: Callable[[str], Awaitable[None]]
+        self,
+        store: ClaimStore,
+        *,
+        run_id: str,
+        clock: Clock,
+        recover_run: Callable[[str], Awaitable[None]],
+        note: Callable[[str], None] = ignore,
     ) -> None:
-        """``recover_run(run_id)`` brings the open jobs of a dead run to an end; it raises if one of them is held."""
+        """``recover_run(run_id)`` brings the open jobs of a dead run to an end; it raises if one of them is held.
+
+        ``note`` is told which runs are waited for.
+        """
+        self._note = note
         self._store = store
         self._run_id = run_id
         self._clock = clock
@@ -68,7 +79,9 @@ class Claims:
         Raises UnknownOutcomeError if a dead run's job may have bought them, and is held.
         """
         seconds = FIRST_WAIT_SECONDS
-        _log.warning("waiting for rows that run %s has in progress", ", ".join(share.owners))
+        text = f"waiting for rows that run {', '.join(share.owners)} has in progress"
+        _log.warning("%s", text)
+        self._note(text)
         while True:
             for owner in share.owners:
                 await self._recover_if_dead(owner)

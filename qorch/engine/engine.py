@@ -18,7 +18,7 @@ from qorch.engine.parts import make_submitter
 from qorch.engine.planner import Call, CallPlan, Planner
 from qorch.engine.recorder import Recorder
 from qorch.engine.reservation import Purchasing, Reservation
-from qorch.engine.run_parts import RunParts
+from qorch.engine.run_parts import RunParts, ignore
 from qorch.engine.spending import SpendingNotice
 from qorch.engine.submission import Submission, kept_rows
 from qorch.engine.submitter import HURRY_SECONDS, Returned
@@ -76,11 +76,12 @@ class Engine:
         random: np.random.Generator | None = None,
         budgets: RunBudgets | None = None,
         card: PriceCard | None = None,
+        note: Callable[[str], None] = ignore,
     ) -> None:
         """Nothing is started before ``open``. ``random``: of jitter; None for one of its own.
 
         ``budgets``: those that must cover the jobs of a call before any of them is sent. ``card``: the backend's
-        prices; without one they are those of a backend that has no card.
+        prices; without one they are those of a backend that has no card. ``note``: see RunParts.
         """
         charges, outlives = backend.capabilities.charges, isinstance(backend, RemoteBackend)
         self._backend = backend
@@ -122,12 +123,15 @@ class Engine:
             clock=clock,
             policy=policy,
             random=random or np.random.default_rng(),
+            note=note,
         )
         self._submitter = make_submitter(backend, parts)
         self._slots = asyncio.Semaphore(self._submitter.most_jobs)
         shares_rows = outlives and self._lookup.uses_index(is_exact=False)
         self._claims = (
-            Claims(store, run_id=run_id, clock=clock, recover_run=self._submitter.recover_run) if shares_rows else None
+            Claims(store, run_id=run_id, clock=clock, recover_run=self._submitter.recover_run, note=note)
+            if shares_rows
+            else None
         )
         self._tasks = _Tasks()
 

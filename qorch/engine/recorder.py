@@ -3,37 +3,20 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from qorch.model.executions import CountsExecutions
 from qorch.model.identity import Position
 from qorch.model.job import QueuePlace
 from qorch.model.timing import Phase, Span
 from qorch.ports.clock import Clock
+from qorch.ports.progress import Totals as Totals
 
 SpanSource = Callable[[], list[tuple[Phase, int, int]]]
 """A function that returns what it measured since its last call: phases with begin and end in clock nanoseconds."""
 
 
-@dataclass(frozen=True)
-class Totals(CountsExecutions):
-    """Executions and jobs so far."""
-
-    executions: int = 0
-    executions_from_cache: int = 0
-    jobs: int = 0
-
-    def __sub__(self, other: "Totals") -> "Totals":
-        """The difference to the earlier totals ``other``."""
-        return Totals(
-            self.executions - other.executions,
-            self.executions_from_cache - other.executions_from_cache,
-            self.jobs - other.jobs,
-        )
-
-
 class Recorder:
-    """Thread-safe; its times count from ``origin_ns``, the start of the session.
+    """Thread-safe; its times count from ``origin_ns``, the start of the session, which was at ``origin_at``.
 
     ``queue_place``: the best place that a job of the run has now in its provider's queue.
     """
@@ -44,7 +27,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._spans: list[Span] = []
         self._sources: list[SpanSource] = []
-        self.origin_ns = clock.monotonic_ns()
+        self.origin_ns, self.origin_at = clock.monotonic_ns(), clock.now()
         self.totals = Totals()
         self.queue_place: QueuePlace | None = None
 

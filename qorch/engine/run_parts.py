@@ -1,5 +1,6 @@
 """What the parts of an engine share, for one run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,9 +16,16 @@ from qorch.ports.policy import RunPolicy
 from qorch.ports.store import Store
 
 
+def ignore(_text: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunParts:
-    """One of each. ``random`` draws the jitter of retries and pauses; ``server_clock``: that of a remote backend."""
+    """One of each. ``random`` draws the jitter of retries and pauses; ``server_clock``: that of a remote backend.
+
+    ``note`` is told of trouble that a call waits for.
+    """
 
     run_id: str
     store: Store
@@ -30,3 +38,4 @@ class RunParts:
     policy: RunPolicy
     random: np.random.Generator
     server_clock: ServerClock = field(default_factory=ServerClock)
+    note: Callable[[str], None] = ignore

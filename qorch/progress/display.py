@@ -1,14 +1,18 @@
 """Chooses how the progress of a run is shown: one live line on a terminal or in a notebook, else plain lines."""
 
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
-from typing import Any, Protocol, TextIO, runtime_checkable
+from typing import Any, Literal, Protocol, TextIO, runtime_checkable
 from weakref import WeakSet
 
+from qorch.engine.recorder import Recorder
+from qorch.errors import UsageError
 from qorch.model.job import QueuePlace
+from qorch.ports.progress import Progress
 from qorch.progress.line import describe, fit
 from qorch.progress.stream import SafeStream
-from qorch.run.resources import Progress
 
 PLAIN_LINE_SECONDS = 5.0
 NOTEBOOK_SECONDS = 0.25
@@ -60,6 +64,29 @@ def make_progress(stream: TextIO | None = None, *, name: str = "") -> Display:
     from qorch.progress.live import RunLine, terminal_of
 
     return RunLine(terminal_of(stream), name)
+
+
+def choose_display(
+    progress: Callable[[Progress], None] | Literal["off"] | None, name: str, release: ExitStack
+) -> Callable[[Progress], None]:
+    """The function that shows the run; qorch's own display ends with the run. Raises UsageError for anything else."""
+    if progress is None:
+        # Made now, so that a stream which cannot be used is found before the run begins.
+        display = make_progress(name=name)
+        release.callback(display.close)
+        return display
+    if isinstance(progress, str) and progress == "off":
+        return no_progress
+    if not callable(progress):
+        raise UsageError(f"progress is {progress!r}; give a function that takes a Progress, 'off', or None")
+    return progress
+
+
+def watch_queue(show: Callable[[Progress], None], recorder: Recorder) -> Callable[[], None] | None:
+    """What a waiting training loop does meanwhile: show the queue at the provider, if the display can."""
+    if not isinstance(show, QueueDisplay):
+        return None
+    return lambda: show.show_queue(recorder.queue_place)
 
 
 def no_progress(progress: Progress) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from qorch.run.resources import Progress
+from qorch.ports.progress import Progress
 
 MAX_NAME = 24
 """Longest name of a metric in a line that has to be shortened."""

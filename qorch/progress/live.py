@@ -16,9 +16,9 @@ from rich.live import Live
 from rich.text import Text
 
 from qorch.model.job import QueuePlace
+from qorch.ports.progress import Progress
 from qorch.progress.line import fit
 from qorch.progress.stream import SafeStream
-from qorch.run.resources import Progress
 
 REFRESH_SECONDS = 0.1
 """Shortest time between two updates of a line."""

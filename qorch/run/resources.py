@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from qorch.engine.engine import Engine
-from qorch.engine.recorder import Recorder, Totals
-from qorch.model.money import Money
+from qorch.engine.recorder import Recorder
+from qorch.engine.run_parts import ignore
 from qorch.model.prices.card import PriceCard
 from qorch.planning.budgets import RunBudgets
 from qorch.ports.backend import Backend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RunPolicy
+from qorch.ports.progress import Progress as Progress
 from qorch.ports.records import RunRecord, SessionRecord
 from qorch.ports.store import Store
 from qorch.run.portal import Portal
@@ -32,41 +33,6 @@ class Stateful(Protocol):
 
 Saveable = Stateful | dict[str, Any]
 """What a checkpoint can keep: an object with a state, or a plain dict, such as one with the best loss so far."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a run after a step; the argument of the function ``start_run(progress=…)``.
-
-    ``step``: counted from 0. ``total_steps``: of all loops so far, None if the loader has no length.
-    ``seconds_per_step``: of this session's steps, without the first, in which backends start up.
-    ``elapsed_seconds``: of this session. ``metrics``: what the step logged. ``totals``: rows and jobs of this session.
-    ``spend``: what the run has cost so far, None if that is unknown; ``reserved``: for jobs that are not settled yet,
-    beside it; ``budget``: the most that it may cost, if it has a budget of its own. ``run``: the run's name.
-    """
-
-    step: int
-    total_steps: int | None
-    seconds_per_step: float
-    elapsed_seconds: float
-    metrics: dict[str, float]
-    totals: Totals
-    spend: Money | None
-    run: str = ""
-    reserved: Money | None = None
-    budget: Money | None = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether this was the loop's last step; False if the number of steps is not known."""
-        return self.total_steps is not None and self.step + 1 >= self.total_steps
-
-    @property
-    def remaining_seconds(self) -> float | None:
-        """The time that the remaining steps take at this pace; None if their number is unknown."""
-        if self.total_steps is None:
-            return None
-        return self.seconds_per_step * (self.total_steps - self.step - 1)
 
 
 class StepTimer:
@@ -111,6 +77,7 @@ class Resources:
     used: UsedSettings
     report: Callable[[Store, str], object]
     show: Callable[[Progress], None]
+    """Shows the progress, and tells observers of it."""
     release: Callable[[], None]
     meanwhile: Callable[[], None] | None = None
     """Called every half second while the training loop waits for a call."""
@@ -118,6 +85,8 @@ class Resources:
     """What the backend costs."""
     budgets: RunBudgets | None = None
     """All that apply to the run."""
+    note: Callable[[str], None] = ignore
+    """Told of trouble that a call waits for."""
 
 
 def make_engine(use: Resources) -> Engine:
@@ -131,4 +100,5 @@ def make_engine(use: Resources) -> Engine:
         run_id=use.record.run_id,
         card=use.card,
         budgets=use.budgets,
+        note=use.note,
     )

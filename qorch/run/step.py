@@ -105,4 +105,5 @@ class StepMeter:
             run=record.name,
             reserved=money.reserved,
             budget=record.budget,
+            run_id=record.run_id,
         )

@@ -8,6 +8,7 @@ import pytest
 from simulation.harness import Sandbox
 
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.run_parts import ignore
 from qorch.errors import (
     BusyError,
     CredentialsError,
@@ -28,9 +29,9 @@ def sandbox() -> Iterator[Sandbox]:
     made.close()
 
 
-def retrier_of(sandbox: Sandbox, policy: RetryPolicy | None = None) -> Retrier:
+def retrier_of(sandbox: Sandbox, policy: RetryPolicy | None = None, *, note: Callable[[str], None] = ignore) -> Retrier:
     """A retrier whose jitter is always the same."""
-    return Retrier(policy or RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(5))
+    return Retrier(policy or RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(5), note=note)
 
 
 class Server:
@@ -190,10 +191,11 @@ def test_a_call_that_waits_itself_is_resumed_at_once(sandbox: Sandbox) -> None:
 
 
 def test_trouble_is_told_once_in_a_while(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """One line in thirty seconds, however many retries, with what the user can do."""
-    server = Server(sandbox, [BusyError("busy now", retry_after_seconds=1.0)] * 100)
+    """One line in thirty seconds, however many retries, with what the user can do; observers are told as often."""
+    server, notes = Server(sandbox, [BusyError("busy now", retry_after_seconds=1.0)] * 100), list[str]()
     with caplog.at_level(logging.WARNING, logger="qorch.retries"):
-        sandbox.run(retrier_of(sandbox).repeat(server.answer))
+        sandbox.run(retrier_of(sandbox, note=notes.append).repeat(server.answer))
+    assert notes == ["busy now; trying again"] * 4
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4
     assert all("busy now" in line and "Ctrl-C" in line for line in lines)

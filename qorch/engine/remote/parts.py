@@ -29,7 +29,7 @@ def make_remote_submitter(
     store, journal, clock, policy = run.store, run.journal, run.clock, run.policy
     polls = RateWindow(backend.terms.poll_rate, clock=clock)
     searches = RateWindow(backend.terms.find_rate, clock=clock)
-    retrier = Retrier(policy.retry, clock=clock, random=run.random)
+    retrier = Retrier(policy.retry, clock=clock, random=run.random, note=run.note)
     poller = Poller(backend, retrier, window=polls, clock=clock, policy=policy.poll, server_clock=run.server_clock)
     queue = QueueWatch(journal, run.recorder, clock=clock)
     usage = UsageWatch(backend, store, journal, polls=polls, clock=clock, most_earlier=most_earlier)

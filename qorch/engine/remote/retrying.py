@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from qorch.engine.run_parts import ignore
 from qorch.errors import BusyError, RejectedError, UnavailableError, UnreachableError
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RetryPolicy
@@ -26,8 +27,16 @@ class Retrier:
     have used up what was earned they wait the longest time, so that trouble never multiplies the traffic.
     """
 
-    def __init__(self, policy: RetryPolicy, *, clock: Clock, random: np.random.Generator) -> None:
-        """``random`` draws the jitter."""
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        clock: Clock,
+        random: np.random.Generator,
+        note: Callable[[str], None] = ignore,
+    ) -> None:
+        """``random`` draws the jitter. ``note`` is told why a call is tried again, as often as that is logged."""
+        self._tell = note
         self._policy = policy
         self._clock = clock
         self._random = random
@@ -133,3 +142,4 @@ class Retrier:
         if now_ns - self._noted_ns >= self._note_ns:
             self._noted_ns = now_ns
             _log.warning("%s; trying again (Ctrl-C stops, and loses nothing)", error)
+            self._tell(f"{error}; trying again")
