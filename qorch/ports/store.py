@@ -138,6 +138,10 @@ class Jobs(Protocol):
         """The attempts of a job, in order."""
         ...
 
+    def run_attempts(self, run_id: str) -> list[AttemptRecord]:
+        """The attempts of all jobs of a run, those of one job in order."""
+        ...
+
     def job_plan(self, job_id: str) -> JobPlan | None:
         """What an open job carries; None if it never was written, or the job is over.
 

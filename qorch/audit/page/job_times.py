@@ -1,0 +1,120 @@
+"""What each job of a run was doing when, as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+import numpy as np
+
+from qorch.audit.page.reduction import merge
+from qorch.audit.page.run_time import RunTime
+from qorch.model.arrays import FloatArray, IntArray
+from qorch.model.timing import Phase
+from qorch.ports.records import JobRecord, SpanRecord
+
+
+class JobActivity(StrEnum):
+    """What a job is doing: several phases each. The value is a class of the style sheet."""
+
+    WAITING = "waiting"
+    TRANSFER = "transfer"
+    QUEUE = "queue"
+    EXECUTION = "execution"
+    AWAY = "away"
+    UNSEEN = "unseen"
+    STORING = "storing"
+
+
+ACTIVITY_LABELS = MappingProxyType(
+    {
+        JobActivity.WAITING: "waiting for a turn or a worker",
+        JobActivity.TRANSFER: "on the network",
+        JobActivity.QUEUE: "in the provider's queue",
+        JobActivity.EXECUTION: "executing",
+        JobActivity.AWAY: "at the provider, which tells no more",
+        JobActivity.UNSEEN: "done, not yet seen",
+        JobActivity.STORING: "being stored",
+    }
+)
+ACTIVITIES = MappingProxyType(
+    {
+        Phase.PACE: JobActivity.WAITING,
+        Phase.WAIT: JobActivity.WAITING,
+        Phase.WORKERS: JobActivity.WAITING,
+        Phase.ENCODE: JobActivity.TRANSFER,
+        Phase.CONNECT: JobActivity.TRANSFER,
+        Phase.SERVER: JobActivity.TRANSFER,
+        Phase.TRANSFER: JobActivity.TRANSFER,
+        Phase.SUBMIT: JobActivity.TRANSFER,
+        Phase.DECODE: JobActivity.TRANSFER,
+        Phase.QUEUE: JobActivity.QUEUE,
+        Phase.EXECUTE: JobActivity.EXECUTION,
+        Phase.COMPILE: JobActivity.EXECUTION,
+        Phase.REMOTE: JobActivity.AWAY,
+        Phase.POLL: JobActivity.UNSEEN,
+        Phase.STORE: JobActivity.STORING,
+        Phase.SYNC: JobActivity.STORING,
+    }
+)
+"""What a job does in a phase; the phases that are missing here belong to no job."""
+
+
+@dataclass(frozen=True, eq=False)
+class ActivityTimes:
+    """When jobs had one activity: ``starts``, ``ends`` (seconds of the run) and the places of the jobs, ``(K,)``."""
+
+    activity: JobActivity
+    starts: FloatArray
+    ends: FloatArray
+    jobs: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class JobTimes:
+    """The J jobs that have spans, by their begin. ``begins`` and ``ends (J,)``: of all their spans."""
+
+    jobs: tuple[JobRecord, ...]
+    begins: FloatArray
+    ends: FloatArray
+    activities: tuple[ActivityTimes, ...]
+
+
+def time_jobs(jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunTime) -> JobTimes:
+    """Place all spans of jobs on the run's axis; those of one job and activity that overlap count once."""
+    known = {job.job_id: place for place, job in enumerate(jobs)}
+    order = list(JobActivity)
+    offsets = {session.ordinal: axis.offset(session.ordinal) for session in axis.sessions}
+    found = [
+        (offsets.get(each.session, 0.0), each.span.started_ns, each.span.ended_ns, known[each.span.job_id], activity)
+        for each in spans
+        if each.span.job_id in known and (activity := _rank(each.span.phase, order)) is not None
+    ]
+    table = np.array(found, dtype=np.float64).reshape(-1, 5)
+    starts, ends = table[:, 0] + table[:, 1] / 1e9, table[:, 0] + table[:, 2] / 1e9
+    owners, kinds = table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
+    begins, finishes = np.full(len(jobs), np.inf), np.full(len(jobs), -np.inf)
+    np.minimum.at(begins, owners, starts)
+    np.maximum.at(finishes, owners, ends)
+    sorted_places = np.argsort(begins, kind="stable")[: int(np.isfinite(begins).sum())]
+    place_of = np.full(len(jobs), -1)
+    place_of[sorted_places] = np.arange(len(sorted_places))
+    activities = []
+    for rank, activity in enumerate(order):
+        own = kinds == rank
+        if own.any():
+            merged = merge(starts[own], ends[own], place_of[owners[own]])
+            activities.append(ActivityTimes(activity, *merged))
+    chosen = tuple(jobs[place] for place in sorted_places.tolist())
+    return JobTimes(chosen, begins[sorted_places], finishes[sorted_places], tuple(activities))
+
+
+def _rank(phase: Phase, order: Sequence[JobActivity]) -> int | None:
+    activity = ACTIVITIES.get(phase)
+    return None if activity is None else order.index(activity)
+
+
+def seconds_by_job(times: ActivityTimes, count: int) -> FloatArray:
+    """How long each of ``count`` jobs had the activity, ``(count,)``."""
+    sums: FloatArray = np.bincount(times.jobs, weights=times.ends - times.starts, minlength=count)
+    return sums
