@@ -18,16 +18,16 @@ from qorch.model.money import Money
 from qorch.model.text import format_count, printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.model.usage import UsageTotals
-from qorch.ports.books import Books
+from qorch.ports.books import BookHistory
 from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
-from qorch.ports.store import RunHistory, Runs, SharedState
+from qorch.ports.store import Holders, RunHistory, Runs
 from qorch.run.totals import count_executions, newest_metrics, state_now, total_usage
 
 ASK_AGAIN = " (`qorch recover` asks again)"
 """What is said of usage that is pending."""
 
 
-class ReportSource(RunHistory, Books, SharedState, Protocol):
+class ReportSource(RunHistory, BookHistory, Holders, Protocol):
     """What a report is read from."""
 
 

@@ -192,7 +192,15 @@ class StoredResults(Jobs, SampleBlocks, Protocol):
     """Reads what the jobs of a call brought."""
 
 
-class SharedState(Protocol):
+class Holders(Protocol):
+    """Who works on which run."""
+
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
+        ...
+
+
+class SharedState(Holders, Protocol):
     """What the processes that use one store agree on: who works on what, and how fast."""
 
     def claim_run(self, run_id: str) -> AbstractContextManager[None]:
@@ -200,10 +208,6 @@ class SharedState(Protocol):
 
         Entering raises RunBusyError, with the holder's pid, if another process has it or this one has it already.
         """
-        ...
-
-    def holder_of(self, run_id: str) -> RunHolder | None:
-        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
         ...
 
     def stop_asked(self, run_id: str) -> datetime.datetime | None:

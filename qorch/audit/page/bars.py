@@ -8,7 +8,7 @@ from qorch.audit.page.pictures import NARROW, Mark, Picture, PicturePath, Pictur
 _WHOLE = 30
 _ROW, _NARROW_ROW = 26, 44
 _NAMES = 240
-_FIGURES = 160
+_FIGURES = 200
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,6 @@ def _draw_row(row: BarRow, *, top: int, largest: float, width: int) -> list[Mark
     return [
         PictureText(0, top, row.name, "name"),
         PicturePath(box(start, floor - 11, wide, height=13), f"fill-{row.style}"),
-        PictureText(width - 72, top, row.detail, "value", "end"),
+        PictureText(width - 76, top, row.detail, "value", "end"),
         PictureText(width, top, row.figure, "value strong", "end"),
     ]

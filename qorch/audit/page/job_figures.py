@@ -101,9 +101,7 @@ def _throughput(times: JobTimes, edges: FloatArray) -> FloatArray:
 
 def _stairs(heading: str, edges: FloatArray, values: FloatArray, style: str) -> Strip:
     line = StripLine(np.repeat(edges, 2)[1:-1], np.repeat(values, 2), style, is_filled=True)
-    return Strip(
-        heading, (line,), style, height=56, figure=f"at most {format_number(float(values.max()))}", begins_at_zero=True
-    )
+    return Strip(heading, (line,), style, height=56, figure=f"at most {values.max():,.3g}", begins_at_zero=True)
 
 
 def _width(edges: FloatArray) -> str:
@@ -120,7 +118,14 @@ def _gantt_table(times: JobTimes, chosen: list[int]) -> Table:
         )
         for place in chosen
     ]  # fmt: skip
-    columns = ("job", "state", "executions", "began at", "took", *(ACTIVITY_LABELS[activity] for activity, _ in seconds))
+    columns = (
+        "job",
+        "state",
+        "executions",
+        "began at",
+        "took",
+        *(ACTIVITY_LABELS[activity] for activity, _ in seconds),
+    )
     places = (np.arange(len(chosen)) + 0.5) / max(1, len(chosen))
     return Table(columns, tuple(rows), tuple(places.tolist()))
 

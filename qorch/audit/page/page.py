@@ -16,7 +16,7 @@ from qorch.audit.page.shares import latency_figure, share_figure
 from qorch.audit.report import Report
 from qorch.model.money import Money
 from qorch.ports.records import RunRecord
-from qorch.run.totals import MoneyTotals
+from qorch.run.totals import MoneyTotals, newest_metrics
 
 STATE_SIGNS = {"done": "✓", "running": "▶", "failed": "✕", "cancelled": "■", "stopped": "■", "interrupted": "!"}
 _MOST_METRICS = 3
@@ -36,7 +36,8 @@ class Fact:
 class WorkPart:
     """What is costly to compute of a page: all that is made of jobs and spans. None: there is nothing to show."""
 
-    facts: tuple[Fact, ...]
+    report: Report
+    money_totals: MoneyTotals
     shares: Figure | None
     latency: Figure | None
     gantts: tuple[Figure, ...]
@@ -57,6 +58,7 @@ class Page:
     run: RunRecord
     heading: str
     sign: str
+    facts: tuple[Fact, ...]
     progress: tuple[Figure, ...]
     work: WorkPart
 
@@ -75,7 +77,8 @@ def lay_out(course: RunCourse, work: WorkPart) -> Page:
     """The page from its parts, of which ``work`` may be a moment older."""
     run = course.run
     heading = f"{run.workload or run.name} on {run.backend}"
-    return Page(run, heading, STATE_SIGNS.get(run.state, "•"), progress_figures(course), work)
+    facts = _facts(work.report, work.money_totals, course)
+    return Page(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course), work)
 
 
 def make_work(work: RunWork) -> WorkPart:
@@ -85,7 +88,8 @@ def make_work(work: RunWork) -> WorkPart:
     times = time_jobs(work.jobs, work.spans, axis)
     errors, left_out = error_table(work.jobs, work.attempts)
     return WorkPart(
-        facts=_facts(report, work.money),
+        report=report,
+        money_totals=work.money,
         shares=share_figure(report),
         latency=latency_figure(report),
         gantts=gantt_figures(times, axis),
@@ -96,7 +100,9 @@ def make_work(work: RunWork) -> WorkPart:
         errors=errors,
         errors_left_out=left_out,
         states=Table(("state of jobs", "jobs"), tuple((k, f"{v:,}") for k, v in sorted(report.jobs_by_state.items()))),
-        anchor="" if report.anchor is None or not report.anchor.count else f"{report.anchor.count}:{report.anchor.head}",
+        anchor=""
+        if report.anchor is None or not report.anchor.count
+        else f"{report.anchor.count}:{report.anchor.head}",
     )
 
 
@@ -108,30 +114,31 @@ def money_figure(money: MoneyTotals, budget: Money | None) -> Figure | None:
     booked = spent.micros + reserved.micros
     left = None if budget is None or budget.currency != spent.currency else max(0, budget.micros - booked)
     total = booked + (left or 0) or 1
-    parts = [("spent", spent, "money"), ("reserved for jobs that are not settled", reserved, "reserved")]
+    parts = [("spent", spent, "money"), ("reserved, not settled yet", reserved, "reserved")]
     if left is not None:
         parts.append(("left of the budget", Money(spent.currency, left), "left"))
     rows = [
-        BarRow(name, amount.micros / total, style, str(amount), format_share(amount.micros / total))
+        BarRow(name, amount.micros / total, style, format_share(amount.micros / total), str(amount))
         for name, amount, style in parts
     ]
     of_budget = "" if budget is None else f", of a budget of {budget}"
     return Figure(
         name="money",
-        title="Money",
+        title="What was spent and reserved",
         summary=f"{spent} spent and {reserved} reserved{of_budget}.",
         pictures=tuple(draw_bars(rows, width=width) for width in WIDTHS),
-        table=Table(("what", "amount", "share"), tuple((row.name, row.figure, row.detail) for row in rows)),
+        table=Table(("what", "amount", "share"), tuple((row.name, row.detail, row.figure) for row in rows)),
     )
 
 
-def _facts(report: Report, money: MoneyTotals) -> tuple[Fact, ...]:
+def _facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[Fact, ...]:
     asked = report.executions + report.executions_from_cache
-    metrics = sorted(report.metrics.items(), key=lambda pair: pair[0] != "loss")
+    newest = report.metrics | newest_metrics(course.metrics)
+    metrics = sorted(newest.items(), key=lambda pair: pair[0] != "loss")
     step = "" if report.step_seconds is None else f"{format_seconds(report.step_seconds.p50)} in the median"
     return (
         *(Fact(name, format_number(value), style="metric") for name, value in metrics[:_MOST_METRICS]),
-        Fact("steps", f"{report.steps:,}", step),
+        Fact("steps", f"{len(course.steps):,}", step),
         Fact("wall time", format_seconds(report.wall_seconds), _sessions(report)),
         Fact("executions", f"{report.executions:,}", f"in {report.jobs:,} jobs", "executions"),
         Fact(

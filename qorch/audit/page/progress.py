@@ -92,7 +92,7 @@ def progress_figures(course: RunCourse) -> tuple[Figure, ...]:
     return tuple(
         Figure(
             name=f"progress-{kind}",
-            title=f"over {kind}",
+            title=f"progress over {kind}",
             summary=_summary(curves),
             pictures=tuple(draw_strips(_along(strips, x), shared, width=width) for width in WIDTHS),
             table=_table(curves, _share(x, shared)),
@@ -136,9 +136,7 @@ def _strips(curves: Curves, *, budget: Money | None) -> list[Strip]:
 
 def _along(strips: Sequence[Strip], x: FloatArray) -> list[Strip]:
     """The strips over x. A metric that was not logged in every step goes on through the steps without it."""
-    return [
-        replace(strip, lines=tuple(_logged(replace(line, x=x)) for line in strip.lines)) for strip in strips
-    ]
+    return [replace(strip, lines=tuple(_logged(replace(line, x=x)) for line in strip.lines)) for strip in strips]
 
 
 def _logged(line: StripLine) -> StripLine:

@@ -116,9 +116,7 @@ def _draw_latency(parts: Sequence[Latency], *, width: int) -> Picture:
     return Picture(width, floor + 26, tuple(marks))
 
 
-def _draw_percentiles(
-    part: Latency, across: Scale, *, top: float, width: int
-) -> list[Mark]:
+def _draw_percentiles(part: Latency, across: Scale, *, top: float, width: int) -> list[Mark]:
     is_narrow = width == NARROW
     middle = top + (18 if is_narrow else 0)
     p50, p90, p99 = (

@@ -83,9 +83,7 @@ def draw_strips(strips: Sequence[Strip], axis: StripAxis, *, width: int) -> Pict
     return Picture(width, floor + _FOOT, tuple(marks), (across.start, head, across.end, floor))
 
 
-def _draw_strip(
-    strip: Strip, across: Scale, *, top: int, floor: int, width: int
-) -> list[Mark]:
+def _draw_strip(strip: Strip, across: Scale, *, top: int, floor: int, width: int) -> list[Mark]:
     up = _value_scale(strip, top=top, floor=floor)
     marks: list[Mark] = [
         PictureText(0, top - (30 if width == NARROW else 12), strip.heading, f"heading ink-{strip.style}"),
@@ -141,7 +139,7 @@ def _value_scale(strip: Strip, *, top: int, floor: int) -> Scale:
 
 
 def _draw_axis(axis: StripAxis, across: Scale, *, floor: int) -> list[Mark]:
-    most = max(2, int((across.end - across.start) // 90))
+    most = max(2, int((across.end - across.start) // 70))
     values = time_ticks(across.high, most=most) if axis.is_time else ticks(across.low, across.high, most=most)
     marks: list[Mark] = [
         PicturePath(horizontal(across.start, floor, to=across.end), "axis"),
