@@ -1,7 +1,8 @@
 """The store of qorch: every run, job, result, span and cent in one SQLite database.
 
-How to read it: ``store`` is the door, and ``reader`` that of what only looks. Reads are in ``reading``, with ``decoding`` (from rows to records) and ``totals``
-(sums). A write goes through ``writer`` (one thread), ``encoding`` (from records to rows), and ``statements`` (SQL).
+How to read it: ``store`` is the door, and ``reader`` that of what only looks. Reads are in ``reading``, with
+``decoding`` (from rows to records) and ``totals`` (sums). A write goes through ``writer`` (one thread), ``encoding``
+(from records to rows), and ``statements`` (SQL).
 ``blocks`` and ``job_codec`` turn arrays and answers into sealed bytes; ``chain`` continues the ledger. ``opening``
 makes a database by ``schema``, ``views`` and ``triggers`` (which protect the ledger), or has ``upgrade`` run the
 ``migrations``. ``pruning``, ``deletion`` and ``room`` make room; ``locks`` keeps processes apart; ``sqlite`` has all

@@ -62,9 +62,9 @@ class Content:
         found = [self._require(run_id) for run_id in wanted]
         courses = [self._live(run.run_id).course(current(self._reader, run)) for run in found]
         rows = {row.run_id: row for row in list_rows(self._reader)}
-        columns = ("run", "state", "backend", "loss", "steps", "executions", "spent", "time")
+        columns = ("run", "name", "state", "backend", "loss", "steps", "executions", "spent", "time")
         cells = [
-            (row.run_id, row.state, row.backend, row.loss, row.steps, row.executions, row.spent, row.time)
+            (row.run_id, row.name, row.state, row.backend, row.loss, row.steps, row.executions, row.spent, row.time)
             for row in (rows[run.run_id] for run in found if run.run_id in rows)
         ]
         return render("compare.html.j2", figures=comparison_figures(courses), totals=Table(columns, tuple(cells)))

@@ -2,11 +2,10 @@
 
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -25,7 +24,7 @@ class Guard:
         """A new token."""
         self.token = secrets.token_urlsafe(24)
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Refuses a request with a foreign Host (a name that an attacker has pointed at this machine) or no token."""
 
         @web.middleware

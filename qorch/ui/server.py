@@ -8,6 +8,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from qorch.audit.page.html import LiveLinks, policy, write_live_page
 from qorch.errors import QorchError, UnknownNameError, UsageError
@@ -112,10 +113,10 @@ class PageServer:
 
 
 @web.middleware
-async def _answer_errors(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """An error of qorch becomes a sentence; its class says whose it is."""
     try:
-        return await handler(request)  # type: ignore[misc,no-any-return]
+        return await handler(request)
     except (UnknownNameError, UsageError) as error:
         status = 404 if isinstance(error, UnknownNameError) else 400
         return web.Response(status=status, text=printable(str(error)) + "\n", headers=HEADERS)

@@ -27,7 +27,8 @@ NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 _PHASES = (
     (Phase.PACE, 1.0, None), (Phase.ENCODE, 0.01, None), (Phase.CONNECT, 0.03, None), (Phase.SERVER, 0.2, None),
     (Phase.QUEUE, 4.0, TimeSource.PROVIDER), (Phase.EXECUTE, 2.0, TimeSource.PROVIDER),
-    (Phase.POLL, 0.4, TimeSource.POLLS),    (Phase.TRANSFER, 0.1, None), (Phase.DECODE, 0.004, None), (Phase.STORE, 0.02, None),
+    (Phase.POLL, 0.4, TimeSource.POLLS), (Phase.TRANSFER, 0.1, None), (Phase.DECODE, 0.004, None),
+    (Phase.STORE, 0.02, None),
 )  # fmt: skip
 
 

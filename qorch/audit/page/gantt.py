@@ -8,7 +8,7 @@ from qorch.audit.page.job_times import ACTIVITY_LABELS, ActivityTimes, JobActivi
 from qorch.audit.page.pictures import NARROW, Mark, Picture, PicturePath, PictureText, box, boxes, horizontal, vertical
 from qorch.audit.page.scales import Scale, format_seconds, linear, time_ticks
 from qorch.audit.page.strips import StripAxis
-from qorch.model.arrays import IntArray
+from qorch.model.arrays import FloatArray, IntArray
 
 _HEIGHTS = MappingProxyType(
     {
@@ -47,9 +47,14 @@ def _lane_boxes(times: ActivityTimes, lanes: IntArray, across: Scale, *, top: fl
     rows = lanes[times.jobs]
     shown = rows >= 0
     height = round(max(1.0, lane * 0.85 * _HEIGHTS[times.activity]), 1)
-    x = across.place(times.starts[shown])
+    x, y = across.place(times.starts[shown]), _middles(rows[shown], top=top, lane=lane) - height / 2
     widths = np.maximum(across.place(times.ends[shown]) - x, _LEAST_WIDTH)
-    return boxes(x, top + (rows[shown] + 0.5) * lane - height / 2, widths, height=height)
+    return boxes(x, y, widths, height=height)
+
+
+def _middles(rows: IntArray, *, top: float, lane: float) -> FloatArray:
+    middles: FloatArray = top + (rows.astype(np.float64) + 0.5) * lane
+    return middles
 
 
 def _draw_key(times: JobTimes, *, width: int) -> tuple[list[Mark], float]:

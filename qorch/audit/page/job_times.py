@@ -82,36 +82,37 @@ class JobTimes:
 
 def time_jobs(jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunTime) -> JobTimes:
     """Place all spans of jobs on the run's axis; those of one job and activity that overlap count once."""
-    known = {job.job_id: place for place, job in enumerate(jobs)}
-    order = list(JobActivity)
-    offsets = {session.ordinal: axis.offset(session.ordinal) for session in axis.sessions}
-    found = [
-        (offsets.get(each.session, 0.0), each.span.started_ns, each.span.ended_ns, known[each.span.job_id], activity)
-        for each in spans
-        if each.span.job_id in known and (activity := _rank(each.span.phase, order)) is not None
-    ]
-    table = np.array(found, dtype=np.float64).reshape(-1, 5)
-    starts, ends = table[:, 0] + table[:, 1] / 1e9, table[:, 0] + table[:, 2] / 1e9
-    owners, kinds = table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
+    starts, ends, owners, ranks = _tabulate(jobs, spans, axis)
     begins, finishes = np.full(len(jobs), np.inf), np.full(len(jobs), -np.inf)
     np.minimum.at(begins, owners, starts)
     np.maximum.at(finishes, owners, ends)
-    sorted_places = np.argsort(begins, kind="stable")[: int(np.isfinite(begins).sum())]
-    place_of = np.full(len(jobs), -1)
-    place_of[sorted_places] = np.arange(len(sorted_places))
+    in_order = np.argsort(begins, kind="stable")[: int(np.isfinite(begins).sum())]
+    places = np.full(len(jobs), -1)
+    places[in_order] = np.arange(len(in_order))
     activities = []
-    for rank, activity in enumerate(order):
-        own = kinds == rank
+    for rank, activity in enumerate(JobActivity):
+        own = ranks == rank
         if own.any():
-            merged = merge(starts[own], ends[own], place_of[owners[own]])
-            activities.append(ActivityTimes(activity, *merged))
-    chosen = tuple(jobs[place] for place in sorted_places.tolist())
-    return JobTimes(chosen, begins[sorted_places], finishes[sorted_places], tuple(activities))
+            activities.append(ActivityTimes(activity, *merge(starts[own], ends[own], places[owners[own]])))
+    chosen = tuple(jobs[place] for place in in_order.tolist())
+    return JobTimes(chosen, begins[in_order], finishes[in_order], tuple(activities))
 
 
-def _rank(phase: Phase, order: Sequence[JobActivity]) -> int | None:
-    activity = ACTIVITIES.get(phase)
-    return None if activity is None else order.index(activity)
+def _tabulate(
+    jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunTime
+) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
+    """The spans of jobs: begin and end in seconds of the run, the place of the job, the rank of the activity."""
+    known = {job.job_id: place for place, job in enumerate(jobs)}
+    ranks = {phase: list(JobActivity).index(activity) for phase, activity in ACTIVITIES.items()}
+    offsets = {session.ordinal: axis.offset(session.ordinal) for session in axis.sessions}
+    found = [
+        (offsets.get(each.session, 0.0), span.started_ns, span.ended_ns, known[span.job_id], ranks[span.phase])
+        for each in spans
+        if (span := each.span).job_id is not None and span.job_id in known and span.phase in ranks
+    ]
+    table = np.array(found, dtype=np.float64).reshape(-1, 5)
+    starts, ends = (table[:, 0] + table[:, column] / 1e9 for column in (1, 2))
+    return starts, ends, table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
 
 
 def seconds_by_job(times: ActivityTimes, count: int) -> FloatArray:

@@ -1,5 +1,6 @@
 """What a picture consists of: marks whose places are computed, so that a template only writes them down."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -117,6 +118,6 @@ def spread(places: Sequence[float], *, gap: float) -> list[float]:
     """Places of labels from the top down, moved apart to be at least ``gap`` from each other; in the given order."""
     order = np.argsort(np.asarray(places), kind="stable")
     moved = list(places)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         moved[after] = max(moved[after], moved[before] + gap)
     return moved

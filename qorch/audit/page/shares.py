@@ -137,4 +137,5 @@ def _draw_percentiles(part: Latency, across: Scale, *, top: float, width: int) -
 
 def ring(x: float, y: float, radius: float) -> str:
     """A circle as a path."""
-    return f"M{x - radius:.1f} {y:.1f}a{radius:g} {radius:g} 0 1 0 {2 * radius:g} 0a{radius:g} {radius:g} 0 1 0 {-2 * radius:g} 0"
+    half = f"a{radius:g} {radius:g} 0 1 0"
+    return f"M{x - radius:.1f} {y:.1f}{half} {2 * radius:g} 0{half} {-2 * radius:g} 0"

@@ -68,11 +68,12 @@ def draw_strips(strips: Sequence[Strip], axis: StripAxis, *, width: int) -> Pict
     left, right = (44, 10) if width == NARROW else (56, 12)
     labelled = max((len(line.label) for strip in strips for line in strip.lines), default=0)
     if labelled:
-        right = min(width // 3, 12 + 7 * labelled)
+        right = min(width // 3, 14 + 8 * labelled)
     across = linear(axis.low, axis.high, start=left, end=width - right)
     marks: list[Mark] = []
     top = 0
-    head = _NARROW_HEADING if width == NARROW else _HEADING
+    has_second_line = width == NARROW and any(strip.figure for strip in strips)
+    head = _NARROW_HEADING if has_second_line else _HEADING
     for strip in strips:
         floor = top + head + strip.height
         marks += _draw_strip(strip, across, top=top + head, floor=floor, width=width)
@@ -86,7 +87,9 @@ def draw_strips(strips: Sequence[Strip], axis: StripAxis, *, width: int) -> Pict
 def _draw_strip(strip: Strip, across: Scale, *, top: int, floor: int, width: int) -> list[Mark]:
     up = _value_scale(strip, top=top, floor=floor)
     marks: list[Mark] = [
-        PictureText(0, top - (30 if width == NARROW else 12), strip.heading, f"heading ink-{strip.style}"),
+        PictureText(
+            0, top - (30 if width == NARROW and strip.figure else 12), strip.heading, f"heading ink-{strip.style}"
+        ),
         PictureText(across.end, top - 12, strip.figure, "figure", "end"),
     ]
     for value in ticks(up.low, up.high, most=4 if strip.height > 70 else 3):
