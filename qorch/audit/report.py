@@ -154,10 +154,10 @@ class Report(CountsExecutions):
         return "\n".join([*_head(self), "", *_phase_lines(self), "", *_latency_lines(self)])
 
     def _repr_html_(self) -> str:
-        """The text, for notebooks."""
-        import html
+        """Pictures, for notebooks."""
+        from qorch.audit.page.notebook import show_report
 
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return show_report(self)
 
 
 def make_report(store: ReportSource, name_or_id: str) -> Report:

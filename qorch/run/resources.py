@@ -110,6 +110,7 @@ class Resources:
     is_resumed: bool
     used: UsedSettings
     report: Callable[[Store, str], object]
+    show_run: Callable[[Store, str], str | None]
     show: Callable[[Progress], None]
     release: Callable[[], None]
     meanwhile: Callable[[], None] | None = None

@@ -111,8 +111,8 @@ def _tabulate(
         if (span := each.span).job_id is not None and span.job_id in known and span.phase in ranks
     ]
     table = np.array(found, dtype=np.float64).reshape(-1, 5)
-    starts, ends = (table[:, 0] + table[:, column] / 1e9 for column in (1, 2))
-    return starts, ends, table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
+    offset: FloatArray = table[:, 0]
+    return offset + table[:, 1] / 1e9, offset + table[:, 2] / 1e9, table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
 
 
 def seconds_by_job(times: ActivityTimes, count: int) -> FloatArray:

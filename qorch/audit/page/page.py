@@ -77,7 +77,7 @@ def lay_out(course: RunCourse, work: WorkPart) -> Page:
     """The page from its parts, of which ``work`` may be a moment older."""
     run = course.run
     heading = f"{run.workload or run.name} on {run.backend}"
-    facts = _facts(work.report, work.money_totals, course)
+    facts = make_facts(work.report, work.money_totals, course)
     return Page(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course), work)
 
 
@@ -131,7 +131,8 @@ def money_figure(money: MoneyTotals, budget: Money | None) -> Figure | None:
     )
 
 
-def _facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[Fact, ...]:
+def make_facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[Fact, ...]:
+    """What stands at the top of a page, of which ``course`` may be newer than the report."""
     asked = report.executions + report.executions_from_cache
     newest = report.metrics | newest_metrics(course.metrics)
     metrics = sorted(newest.items(), key=lambda pair: pair[0] != "loss")
