@@ -33,13 +33,20 @@ def ui(port: _PORT = 0, db: DbOption = None, as_json: JsonOption = False) -> Non
     with suppress(OSError):
         os.nice(_PATIENT)
     with closing(open_reader(database_url(db))) as reader, suppress(KeyboardInterrupt):
-        asyncio.run(serve(PageServer(reader, clock=WallClock()), port=port, announce=_announcer(as_json=as_json)))
+        asyncio.run(
+            serve(
+                PageServer(reader, clock=WallClock()),
+                port=port,
+                announce=make_announcer(sys.stdout.write, as_json=as_json),
+            )
+        )
 
 
-def _announcer(*, as_json: bool) -> Callable[[str], None]:
+def make_announcer(write: Callable[[str], object], *, as_json: bool) -> Callable[[str], None]:
+    """Writes the address as one line, in one piece: a program that waits for the line must never read half of it."""
+
     def announce(url: str) -> None:
-        line = json.dumps({"url": url, "pid": os.getpid()}) if as_json else f"open {url} until Ctrl-C"
-        sys.stdout.write(line + "\n")
+        write(json.dumps({"url": url, "pid": os.getpid()}) + "\n" if as_json else f"open {url} until Ctrl-C\n")
         sys.stdout.flush()
 
     return announce

@@ -34,8 +34,8 @@ class Guard:
                 return _refuse("this server answers only to 127.0.0.1 and localhost")
             cookie = f"qorch-ui-{port}"
             if self._is_ours(request.query.get("token", "")):
-                answer: web.StreamResponse = web.HTTPSeeOther(request.path)
-                answer.headers.update(HEADERS)
+                # So that the token stands in no address that is kept or shared.
+                answer = web.Response(status=303, headers={**HEADERS, "Location": "/"})
                 answer.set_cookie(cookie, self.token, httponly=True, samesite="Strict", path="/")
                 return answer
             if not self._is_ours(request.cookies.get(cookie, "")):

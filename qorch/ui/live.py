@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from qorch.audit.page.html import write_run
+from qorch.audit.page.html import write_run, write_work
 from qorch.audit.page.page import WorkPart, lay_out, make_work
 from qorch.audit.page.records import RunCourse, read_work
 from qorch.model.ledger import LedgerRecord
@@ -31,6 +31,7 @@ class LiveRun:
         self._ledger: list[LedgerRecord] = []
         self._entry = 0
         self._work: WorkPart | None = None
+        self._work_html = ""
         self._work_state = ""
         self._due_ns = 0
 
@@ -56,10 +57,11 @@ class LiveRun:
         now_ns = self._clock.monotonic_ns()
         if self._work is None or run.state != self._work_state or now_ns >= self._due_ns:
             self._work = make_work(read_work(self._reader, run))
+            self._work_html = write_work(self._work)
             self._work_state = run.state
             done_ns = self._clock.monotonic_ns()
             self._due_ns = done_ns + max(int(_LEAST_PAUSE_SECONDS * 1e9), WORK_COST * (done_ns - now_ns))
-        return write_run(lay_out(course, self._work))
+        return write_run(lay_out(course, self._work)) + self._work_html
 
     def _read_ledger(self) -> None:
         while entries := self._reader.ledger_entries(after=self._entry, limit=_ENTRIES):

@@ -12,7 +12,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from qorch.audit.page.page import Fact, Page
+from qorch.audit.page.page import Fact, Page, WorkPart
 from qorch.audit.page.pictures import Figure
 from qorch.model.text import printable
 
@@ -30,7 +30,7 @@ class LiveLinks:
 
 def write_page(page: Page) -> str:
     """The page of a run as one file that needs nothing else."""
-    return _frame(page.title, write_run(page))
+    return _frame(page.title, write_run(page) + write_work(page.work))
 
 
 def write_live_page(title: str, content: str, links: LiveLinks) -> str:
@@ -39,8 +39,13 @@ def write_live_page(title: str, content: str, links: LiveLinks) -> str:
 
 
 def write_run(page: Page) -> str:
-    """What stands in the page of a run."""
+    """What stands in the page of a run before its jobs."""
     return render("run.html.j2", page=page)
+
+
+def write_work(work: WorkPart) -> str:
+    """What stands in the page of a run about its jobs, its time and its money."""
+    return render("work.html.j2", work=work)
 
 
 def write_notebook(heading: str, facts: tuple[Fact, ...], figures: tuple[Figure, ...]) -> str:

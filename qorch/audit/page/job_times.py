@@ -83,7 +83,8 @@ class JobTimes:
 def time_jobs(jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunTime) -> JobTimes:
     """Place all spans of jobs on the run's axis; those of one job and activity that overlap count once."""
     starts, ends, owners, ranks = _tabulate(jobs, spans, axis)
-    begins, finishes = np.full(len(jobs), np.inf), np.full(len(jobs), -np.inf)
+    begins: FloatArray = np.full(len(jobs), np.inf)
+    finishes: FloatArray = np.full(len(jobs), -np.inf)
     np.minimum.at(begins, owners, starts)
     np.maximum.at(finishes, owners, ends)
     in_order = np.argsort(begins, kind="stable")[: int(np.isfinite(begins).sum())]
@@ -111,11 +112,12 @@ def _tabulate(
         if (span := each.span).job_id is not None and span.job_id in known and span.phase in ranks
     ]
     table = np.array(found, dtype=np.float64).reshape(-1, 5)
-    offset: FloatArray = table[:, 0]
-    return offset + table[:, 1] / 1e9, offset + table[:, 2] / 1e9, table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
+    starts: FloatArray = table[:, 0] + table[:, 1] / 1e9
+    ends: FloatArray = table[:, 0] + table[:, 2] / 1e9
+    return starts, ends, table[:, 3].astype(np.int64), table[:, 4].astype(np.int64)
 
 
 def seconds_by_job(times: ActivityTimes, count: int) -> FloatArray:
     """How long each of ``count`` jobs had the activity, ``(count,)``."""
-    sums: FloatArray = np.bincount(times.jobs, weights=times.ends - times.starts, minlength=count)
+    sums: FloatArray = np.bincount(times.jobs, weights=times.ends - times.starts, minlength=count).astype(np.float64)
     return sums

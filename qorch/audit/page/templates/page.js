@@ -66,7 +66,8 @@
   const status = document.getElementById("status");
   let isBusy = false, isStale = false;
   const refresh = async () => {
-    if (isBusy) { isStale = true; return; }
+    // Nobody looks: the run keeps its processors.
+    if (isBusy || document.hidden) { isStale = true; return; }
     isBusy = true;
     try {
       const answer = await fetch(main.dataset.part, {cache: "no-store"});
@@ -88,6 +89,7 @@
     isBusy = false;
     if (isStale) { isStale = false; refresh(); }
   };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && isStale) { isStale = false; refresh(); } });
   const source = new EventSource(main.dataset.events);
   source.onopen = () => { status.textContent = "live"; };
   source.onerror = () => { status.textContent = "no connection to qorch ui"; };
