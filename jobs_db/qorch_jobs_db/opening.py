@@ -56,15 +56,15 @@ def prepare_database(path: Path, *, clock: Clock, is_claimed: Callable[[str], bo
     return store_id
 
 
-def check_current(connection: Connection, path: Path, *, scripts: Path = MIGRATIONS) -> None:
-    """Raise StoreUnavailableError for a database of an older qorch, StoreTooNewError and StoreCorruptError as above."""
+def check_current(connection: Connection, path: Path, *, scripts: Path = MIGRATIONS) -> str:
+    """The store id. Raises StoreUnavailableError for a database of an older qorch, and else as above."""
     tables = set(inspect(connection).get_table_names())
     if not {"alembic_version", "meta"} <= tables:
         raise StoreCorruptError(f"{path} is no database of qorch; give another path with --db")
     revision = connection.execute(select(ALEMBIC_VERSION.c.version_num)).scalar_one_or_none()
     known = _revisions(scripts)
     if revision == known[-1]:
-        return
+        return _store_id(connection, path)
     _check_known(revision, path=path, known=known)
     raise StoreUnavailableError(f"{path} was made by an older qorch; `qorch runs --db {path}` upgrades it")
 

@@ -25,8 +25,13 @@ class SqlReader(RunReading, JobReading, BookReading):
             raise StoreUnavailableError(f"there is no database at {path}; `qorch train --db …` makes one")
         super().__init__(path)
         with self._reading() as connection:
-            check_current(connection, path)
+            self._store_id = check_current(connection, path)
         self._watch = self._read_engine.connect()
+
+    @property
+    def store_id(self) -> str:
+        """See ``qorch.ports.store.NamedStore``."""
+        return self._store_id
 
     def holder_of(self, run_id: str) -> RunHolder | None:
         """See ``qorch.ports.store.SharedState``."""

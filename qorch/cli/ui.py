@@ -1,6 +1,5 @@
 """`qorch ui`: the runs of a database in a browser, live."""
 
-import asyncio
 import json
 import os
 import sys
@@ -20,6 +19,8 @@ _PATIENT = 10
 
 def ui(port: _PORT = 0, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show all runs in a browser, live while they run, until Ctrl-C; on this machine only, and without writing."""
+    import asyncio
+
     from qorch.cli.database import database_url, find_missing
     from qorch.ports.clock import WallClock
     from qorch.stores import open_reader

@@ -15,8 +15,8 @@ from qorch.errors import QorchError, UnknownNameError, UsageError
 from qorch.model.text import printable
 from qorch.ports.clock import Clock
 from qorch.ports.reader import Reader
-from qorch.ui.content import Content
 from qorch.ui.guard import HEADERS, Guard
+from qorch.ui.maker import PageMaker
 
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.2
@@ -33,7 +33,7 @@ class PageServer:
 
     def __init__(self, reader: Reader, *, clock: Clock) -> None:
         """Nothing is read before somebody asks."""
-        self._content = Content(reader, clock=clock)
+        self._content = PageMaker(reader, clock=clock)
         self._clock = clock
         self._guard = Guard()
         # One thread reads: pages that are made at once would only take the run's processors.

@@ -17,7 +17,7 @@ from qorch.audit.page.html import read, write_page
 from qorch.audit.page.job_figures import MOST_LANES
 from qorch.audit.page.job_times import JobActivity, seconds_by_job, time_jobs
 from qorch.audit.page.notebook import show_report, show_run
-from qorch.audit.page.page import Page, make_page, money_figure
+from qorch.audit.page.page import RunPage, make_page, money_figure
 from qorch.audit.page.pictures import Figure, PicturePath
 from qorch.audit.page.progress import make_curves, progress_figures
 from qorch.audit.page.records import read_course
@@ -89,25 +89,25 @@ def make_store(text: str = "", *, steps: int = 12, jobs_per_step: int = 5) -> Me
     return store
 
 
-def only_page(store: MemoryStore) -> Page:
+def only_page(store: MemoryStore) -> RunPage:
     """The page of the only run."""
     return make_page(store, store.runs()[0])
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
+def page() -> RunPage:
     """The page of a run of 60 jobs."""
     return only_page(make_store())
 
 
-def figures_of(page: Page) -> list[Figure]:
+def figures_of(page: RunPage) -> list[Figure]:
     """All figures of a page."""
     work = page.work
     found = (*page.progress, work.shares, work.latency, *work.gantts, work.load, work.attempts, work.cache, work.money)
     return [figure for figure in found if figure is not None]
 
 
-def test_a_page_is_well_formed_and_complete_in_itself(page: Page) -> None:
+def test_a_page_is_well_formed_and_complete_in_itself(page: RunPage) -> None:
     """Tags are balanced, ids unique, and nothing is asked of any address; every figure has a table and a text."""
     outline = Outline(write_page(page))
     ids = [value for name, value in outline.attributes if name == "id"]
@@ -123,7 +123,7 @@ def test_a_page_is_well_formed_and_complete_in_itself(page: Page) -> None:
     assert all(figure.summary and figure.table.rows for figure in figures_of(page))
 
 
-def test_the_policy_allows_our_script_and_nothing_else(page: Page) -> None:
+def test_the_policy_allows_our_script_and_nothing_else(page: RunPage) -> None:
     """The digests are those of what stands in the page, byte for byte."""
     text = write_page(page)
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
@@ -159,7 +159,7 @@ def test_pictures_in_notebooks_escape_names() -> None:
         assert "svg" in outline.tags
 
 
-def test_the_parts_of_the_wall_time_are_the_whole(page: Page) -> None:
+def test_the_parts_of_the_wall_time_are_the_whole(page: RunPage) -> None:
     """They add up to 100 %, with the unattributed part among them, and the bar is as wide as its picture."""
     figure = page.work.shares
     assert figure is not None
@@ -281,7 +281,7 @@ def test_every_colour_can_be_read_in_both_themes() -> None:
             assert (lighter + 0.05) / (darker + 0.05) >= 4.5, name
 
 
-def test_every_style_of_a_mark_stands_in_the_style_sheet(page: Page) -> None:
+def test_every_style_of_a_mark_stands_in_the_style_sheet(page: RunPage) -> None:
     """A class that is missing would be drawn black."""
     marks = itertools.chain.from_iterable(picture.marks for figure in figures_of(page) for picture in figure.pictures)
     used = {name for mark in marks for name in mark.style.split()}

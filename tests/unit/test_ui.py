@@ -17,7 +17,7 @@ from qorch.errors import StoreTooNewError, StoreUnavailableError, UnknownNameErr
 from qorch.ports.clock import WallClock
 from qorch.ports.records import MetricRecord, SessionRecord, StepRecord
 from qorch.stores import open_reader
-from qorch.ui.content import Content
+from qorch.ui.maker import PageMaker
 from qorch.ui.server import PageServer
 from qorch_jobs_db import SqlReader, SqlStore, open_store
 from qorch_jobs_db.schema import ALEMBIC_VERSION
@@ -174,7 +174,7 @@ def test_a_step_is_told_of_and_shown(reader: SqlReader, store: SqlStore) -> None
 def test_names_never_become_live(reader: SqlReader, store: SqlStore) -> None:
     """In the table, in the page of a run and side by side."""
     write_run(store, f"run{HOSTILE}", steps=2, jobs_per_step=2, name=HOSTILE, text=HOSTILE)
-    content = Content(reader, clock=WallClock())
+    content = PageMaker(reader, clock=WallClock())
     for text in (content.runs(), content.run(f"run{HOSTILE}"), content.comparison(["run-1", f"run{HOSTILE}"])):
         assert "<script" not in text
         assert "\u202e" not in text
@@ -183,7 +183,7 @@ def test_names_never_become_live(reader: SqlReader, store: SqlStore) -> None:
 
 def test_what_is_new_is_read_and_what_was_repeated_replaces_the_old(reader: SqlReader, store: SqlStore) -> None:
     """Steps that a resumed run repeats, and numbers that are logged after their step has ended."""
-    content = Content(reader, clock=WallClock())
+    content = PageMaker(reader, clock=WallClock())
     assert "0.777" not in content.run("run-1")
     store.write([MetricRecord("run-1", 3, 5, "late", 0.777, NOON)]).result()
     assert "0.777" in content.run("run-1")
@@ -197,7 +197,7 @@ def test_a_run_that_has_died_is_shown_as_such(reader: SqlReader, store: SqlStore
     run = store.find_run("run-1")
     assert run is not None
     store.write([replace(run, state="running")]).result()
-    content = Content(reader, clock=WallClock())
+    content = PageMaker(reader, clock=WallClock())
     with store.claim_run("run-1"):
         working = content.change("run-1")
         assert "state-running" in content.run("run-1")

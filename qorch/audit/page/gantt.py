@@ -4,9 +4,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from qorch.audit.page.job_times import ACTIVITY_LABELS, ActivityTimes, JobActivity, JobTimes
+from qorch.audit.page.job_times import ACTIVITY_LABELS, ActivityTimes, JobActivity, PlacedJobs
 from qorch.audit.page.pictures import NARROW, Mark, Picture, PicturePath, PictureText, box, boxes, horizontal, vertical
-from qorch.audit.page.scales import Scale, format_seconds, linear, time_ticks
+from qorch.audit.page.scales import Scale, linear, time_ticks
 from qorch.audit.page.strips import StripAxis
 from qorch.model.arrays import FloatArray, IntArray
 
@@ -22,20 +22,22 @@ _HEIGHTS = MappingProxyType(
     }
 )
 """Of a lane."""
-_MOST_HEIGHT = 460
-_LEAST_LANE, _MOST_LANE = 4.0, 16.0
+MOST_HEIGHT = 460
+_LEAST_LANE, _MOST_LANE = 1.5, 16.0
 _LEAST_WIDTH = 0.6
 
 
-def draw_gantt(times: JobTimes, chosen: IntArray, axis: StripAxis, *, width: int) -> Picture:
+def draw_gantt(
+    times: PlacedJobs, chosen: IntArray, axis: StripAxis, *, width: int, most_height: int = MOST_HEIGHT
+) -> Picture:
     """The lanes of the jobs at ``chosen (L,)``, from the top down."""
-    lane = float(np.clip(_MOST_HEIGHT / max(1, len(chosen)), _LEAST_LANE, _MOST_LANE))
+    lane = float(np.clip(most_height / max(1, len(chosen)), _LEAST_LANE, _MOST_LANE))
     key, top = _draw_key(times, width=width)
     floor = top + lane * len(chosen) + 4
     across = linear(axis.low, axis.high, start=0.0, end=float(width))
     lanes = np.full(len(times.jobs), -1)
     lanes[chosen] = np.arange(len(chosen))
-    marks = key + _draw_grid(across, top=top, floor=floor, width=width)
+    marks = key + _draw_grid(axis, across, top=top, floor=floor, width=width)
     marks += [PicturePath(vertical(across.at(border), top, to=floor), "border") for border in axis.borders]
     for each in times.activities:
         d = _lane_boxes(each, lanes, across, top=top, lane=lane)
@@ -57,7 +59,7 @@ def _middles(rows: IntArray, *, top: float, lane: float) -> FloatArray:
     return middles
 
 
-def _draw_key(times: JobTimes, *, width: int) -> tuple[list[Mark], float]:
+def _draw_key(times: PlacedJobs, *, width: int) -> tuple[list[Mark], float]:
     """Which mark means what, and where the lanes may begin."""
     marks: list[Mark] = []
     left, top = 0.0, 8.0
@@ -75,13 +77,13 @@ def _draw_key(times: JobTimes, *, width: int) -> tuple[list[Mark], float]:
     return marks, top + 20
 
 
-def _draw_grid(across: Scale, *, top: float, floor: float, width: int) -> list[Mark]:
+def _draw_grid(axis: StripAxis, across: Scale, *, top: float, floor: float, width: int) -> list[Mark]:
     marks: list[Mark] = [PicturePath(horizontal(0, floor, to=width), "axis")]
     for value in time_ticks(across.high, low=across.low, most=max(2, width // 110)):
         place = across.at(value)
         anchor = "start" if place < 20 else "end" if place > width - 20 else "middle"
         marks += [
             PicturePath(vertical(place, top, to=floor), "grid"),
-            PictureText(place, floor + 18, format_seconds(value), "tick", anchor),
+            PictureText(place, floor + 18, axis.format(value), "tick", anchor),
         ]
     return marks

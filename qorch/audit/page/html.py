@@ -12,7 +12,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from qorch.audit.page.page import Fact, Page, WorkPart
+from qorch.audit.page.page import Fact, RunPage, WorkPart
 from qorch.audit.page.pictures import Figure
 from qorch.model.text import printable
 
@@ -28,7 +28,7 @@ class LiveLinks:
     part: str
 
 
-def write_page(page: Page) -> str:
+def write_page(page: RunPage) -> str:
     """The page of a run as one file that needs nothing else."""
     return _frame(page.title, write_run(page) + write_work(page.work))
 
@@ -38,7 +38,7 @@ def write_live_page(title: str, content: str, links: LiveLinks) -> str:
     return _frame(title, content, links)
 
 
-def write_run(page: Page) -> str:
+def write_run(page: RunPage) -> str:
     """What stands in the page of a run before its jobs."""
     return render("run.html.j2", page=page)
 

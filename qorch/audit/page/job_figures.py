@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from qorch.audit.page.gantt import draw_gantt
-from qorch.audit.page.job_times import ACTIVITY_LABELS, JobActivity, JobTimes, seconds_by_job
+from qorch.audit.page.gantt import MOST_HEIGHT, draw_gantt
+from qorch.audit.page.job_times import ACTIVITY_LABELS, JobActivity, PlacedJobs, seconds_by_job
 from qorch.audit.page.pictures import WIDTHS, Figure, Table
 from qorch.audit.page.reduction import mean_open, sample
 from qorch.audit.page.run_time import RunTime
-from qorch.audit.page.scales import format_number, format_seconds
+from qorch.audit.page.scales import format_clock, format_number, format_seconds
 from qorch.audit.page.strips import Strip, StripAxis, StripLine, draw_strips
 from qorch.model.arrays import FloatArray
 from qorch.model.job import JobState
@@ -17,21 +17,24 @@ _BINS = 160
 _COARSE_BINS = 80
 _MOST_ROWS = 40
 _IN_A_ROW = 40
+_SAMPLED_HEIGHT = 200
 
 
-def gantt_figures(times: JobTimes, axis: RunTime) -> tuple[Figure, ...]:
+def gantt_figures(times: PlacedJobs, axis: RunTime) -> tuple[Figure, ...]:
     """Jobs, one lane each, in the order of their begin: evenly taken of all, and of very many some in a row."""
     count = len(times.jobs)
     if not count:
         return ()
     chosen = sample(count, MOST_LANES)
+    height = MOST_HEIGHT if len(chosen) == count else _SAMPLED_HEIGHT
+    shared = _whole_axis(axis)
     lengths = times.ends - times.begins
     whole = Figure(
         name="gantt",
         title="Jobs, from their begin to their end",
         summary=f"{count:,} jobs in {format_seconds(axis.seconds)}; the longest took"
         f" {format_seconds(float(lengths.max()))}, half of them less than {format_seconds(float(np.median(lengths)))}.",
-        pictures=tuple(draw_gantt(times, chosen, _whole_axis(axis), width=width) for width in WIDTHS),
+        pictures=tuple(draw_gantt(times, chosen, shared, width=width, most_height=height) for width in WIDTHS),
         table=_gantt_table(times, chosen.tolist()),
         note="" if len(chosen) == count else f"Shown are {len(chosen)} of {count:,} jobs, evenly taken in the order of"
         " their begin; throughput and jobs at once, below, count all of them.",
@@ -40,13 +43,13 @@ def gantt_figures(times: JobTimes, axis: RunTime) -> tuple[Figure, ...]:
     return (whole,) if len(chosen) == count else (whole, _closer_look(times, axis))
 
 
-def _closer_look(times: JobTimes, axis: RunTime) -> Figure:
+def _closer_look(times: PlacedJobs, axis: RunTime) -> Figure:
     """Jobs in a row from the middle of the run."""
     first = (len(times.jobs) - _IN_A_ROW) // 2
     chosen = np.arange(first, first + _IN_A_ROW)
     low, high = float(times.begins[chosen].min()), float(times.ends[chosen].max())
     borders = tuple(border for border in axis.borders.tolist() if low < border < high)
-    shared = StripAxis(low, high, "", format_seconds, is_time=True, borders=borders)
+    shared = StripAxis(low, high, "", format_clock, is_time=True, borders=borders)
     return Figure(
         name="gantt-closer",
         title=f"A closer look: {_IN_A_ROW} jobs in a row, from the middle of the run",
@@ -64,7 +67,7 @@ def _whole_axis(axis: RunTime) -> StripAxis:
     )  # fmt: skip
 
 
-def load_figure(times: JobTimes, axis: RunTime) -> Figure | None:
+def load_figure(times: PlacedJobs, axis: RunTime) -> Figure | None:
     """Executions that came back in a second, and jobs at once by what they were doing; None without jobs."""
     if not times.jobs or not axis.seconds:
         return None
@@ -91,7 +94,7 @@ def load_figure(times: JobTimes, axis: RunTime) -> Figure | None:
     )
 
 
-def _throughput(times: JobTimes, edges: FloatArray) -> FloatArray:
+def _throughput(times: PlacedJobs, edges: FloatArray) -> FloatArray:
     """Executions of finished jobs per second, by the time at which the job's last phase ended: ``(B,)``."""
     amounts = [job.n_executions if job.state is JobState.DONE else 0 for job in times.jobs]
     sums, _ = np.histogram(times.ends, bins=edges, weights=amounts)
@@ -108,7 +111,7 @@ def _width(edges: FloatArray) -> str:
     return format_seconds(float(edges[1] - edges[0]))
 
 
-def _gantt_table(times: JobTimes, chosen: list[int]) -> Table:
+def _gantt_table(times: PlacedJobs, chosen: list[int]) -> Table:
     seconds = [(each.activity, seconds_by_job(each, len(times.jobs))) for each in times.activities]
     rows = [
         (

@@ -71,7 +71,7 @@ class ActivityTimes:
 
 
 @dataclass(frozen=True, eq=False)
-class JobTimes:
+class PlacedJobs:
     """The J jobs that have spans, by their begin. ``begins`` and ``ends (J,)``: of all their spans."""
 
     jobs: tuple[JobRecord, ...]
@@ -80,7 +80,7 @@ class JobTimes:
     activities: tuple[ActivityTimes, ...]
 
 
-def time_jobs(jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunTime) -> JobTimes:
+def time_jobs(jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunTime) -> PlacedJobs:
     """Place all spans of jobs on the run's axis; those of one job and activity that overlap count once."""
     starts, ends, owners, ranks = _tabulate(jobs, spans, axis)
     begins: FloatArray = np.full(len(jobs), np.inf)
@@ -96,7 +96,7 @@ def time_jobs(jobs: Sequence[JobRecord], spans: Sequence[SpanRecord], axis: RunT
         if own.any():
             activities.append(ActivityTimes(activity, *merge(starts[own], ends[own], places[owners[own]])))
     chosen = tuple(jobs[place] for place in in_order.tolist())
-    return JobTimes(chosen, begins[in_order], finishes[in_order], tuple(activities))
+    return PlacedJobs(chosen, begins[in_order], finishes[in_order], tuple(activities))
 
 
 def _tabulate(

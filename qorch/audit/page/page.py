@@ -52,7 +52,7 @@ class WorkPart:
 
 
 @dataclass(frozen=True)
-class Page:
+class RunPage:
     """The page of a run. ``progress``: over steps and over time, or nothing before the first step."""
 
     run: RunRecord
@@ -68,17 +68,17 @@ class Page:
         return f"{self.run.name} · qorch"
 
 
-def make_page(store: PageSource, run: RunRecord) -> Page:
+def make_page(store: PageSource, run: RunRecord) -> RunPage:
     """The page of a stored run, whose ``state`` is what it is now (see ``state_now``)."""
     return lay_out(read_course(store, run), make_work(read_work(store, run)))
 
 
-def lay_out(course: RunCourse, work: WorkPart) -> Page:
+def lay_out(course: RunCourse, work: WorkPart) -> RunPage:
     """The page from its parts, of which ``work`` may be a moment older."""
     run = course.run
     heading = f"{run.workload or run.name} on {run.backend}"
     facts = make_facts(work.report, work.money_totals, course)
-    return Page(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course), work)
+    return RunPage(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course), work)
 
 
 def make_work(work: RunWork) -> WorkPart:

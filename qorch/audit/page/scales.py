@@ -110,6 +110,13 @@ def format_seconds(seconds: float) -> str:
     return f"{whole} {unit} {rest} {small_unit}" if rest else f"{whole} {unit}"
 
 
+def format_clock(seconds: float) -> str:
+    """A moment of a run, such as ``1:23:05`` or ``0:00:12.5``."""
+    tenths = round(seconds * 10)
+    text = f"{tenths // 36_000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}"
+    return text if tenths % 10 == 0 else f"{text}.{tenths % 10}"
+
+
 def format_share(share: float) -> str:
     """Such as ``12.5 %``; what is there and would be rounded to nothing is ``< 0.1 %``."""
     return "< 0.1 %" if 0 < share < 0.0005 else f"{share:.1%}".replace("%", " %")

@@ -92,7 +92,7 @@ def _draw_strip(strip: Strip, across: Scale, *, top: int, floor: int, width: int
         ),
         PictureText(across.end, top - 12, strip.figure, "figure", "end"),
     ]
-    for value in ticks(up.low, up.high, most=4 if strip.height > 70 else 3):
+    for value in ticks(up.low, up.high, most=5 if strip.height > 120 else 3):
         marks += [
             PicturePath(horizontal(across.start, up.at(value), to=across.end), "grid"),
             PictureText(across.start - 8, up.at(value) + 4, format_tick(value), "tick", "end"),

@@ -17,7 +17,7 @@ LISTING_COST = 40
 _MOST_KEPT = 8
 
 
-class Content:
+class PageMaker:
     """What pages show, with what was read for them. Used from one thread at a time."""
 
     def __init__(self, reader: Reader, *, clock: Clock) -> None:
