@@ -21,7 +21,7 @@ from qorch.ui.maker import PageMaker
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.2
 """How often the database is asked whether it has changed, while somebody looks: one look costs microseconds."""
-_SLOWEST_SECONDS = 0.7
+_SLOWEST_SECONDS = 0.5
 _COST = 25
 """Pages are made again once this many times as long has passed as it took, but at the latest after the above."""
 
