@@ -82,7 +82,7 @@ def _job(
     rng: np.random.Generator, text: str,
 ) -> Iterator[Write]:  # fmt: skip
     job_id = f"{run_id}/{step}.0.{index}"
-    state = JobState.FAILED if (step * 31 + index) % 97 == 96 else JobState.DONE
+    state = JobState.FAILED if (step * 31 + index) % 97 == 3 else JobState.DONE
     is_refused = (step * 17 + index) % 23 == 5
     job = JobRecord(
         job_id, run_id, Position(step, 0), state, 64, 1024, at, provider_id=f"p-{step}-{index}{text}",

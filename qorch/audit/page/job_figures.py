@@ -1,5 +1,7 @@
 """The jobs of a run over time: when each waited, ran and came back; how many at once; how many executions came back."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from qorch.audit.page.gantt import MOST_HEIGHT, draw_gantt
@@ -18,6 +20,8 @@ _COARSE_BINS = 80
 _MOST_ROWS = 40
 _IN_A_ROW = 40
 _SAMPLED_HEIGHT = 200
+_LONG_BEFORE = 0.1
+"""Of the run: so much of it without a job is left out at its begin."""
 
 
 def gantt_figures(times: PlacedJobs, axis: RunTime) -> tuple[Figure, ...]:
@@ -27,7 +31,7 @@ def gantt_figures(times: PlacedJobs, axis: RunTime) -> tuple[Figure, ...]:
         return ()
     chosen = sample(count, MOST_LANES)
     height = MOST_HEIGHT if len(chosen) == count else _SAMPLED_HEIGHT
-    shared = _whole_axis(axis)
+    shared = _job_axis(times, axis)
     lengths = times.ends - times.begins
     whole = Figure(
         name="gantt",
@@ -41,6 +45,17 @@ def gantt_figures(times: PlacedJobs, axis: RunTime) -> tuple[Figure, ...]:
         axis="y",
     )  # fmt: skip
     return (whole,) if len(chosen) == count else (whole, _closer_look(times, axis))
+
+
+def _job_axis(times: PlacedJobs, axis: RunTime) -> StripAxis:
+    """Of the whole run, but for a long time before its first job, such as that of imports."""
+    first = float(times.begins[0])
+    whole = _whole_axis(axis)
+    if first < _LONG_BEFORE * axis.seconds:
+        return whole
+    last = float(times.ends.max())
+    borders = tuple(border for border in whole.borders if border > first)
+    return replace(whole, low=first, high=last, format=format_clock, borders=borders)
 
 
 def _closer_look(times: PlacedJobs, axis: RunTime) -> Figure:
@@ -84,8 +99,10 @@ def load_figure(times: PlacedJobs, axis: RunTime) -> Figure | None:
     return Figure(
         name="load",
         title="Throughput, and jobs at once",
-        summary=f"At most {format_number(float(rate.max()))} executions came back in a second; at most"
-        f" {format_number(float(busiest.max()))} jobs were executed at once.",
+    columns = (
+        "job", "state", "executions", "began at", "took", *(ACTIVITY_LABELS[activity] for activity, _ in seconds)
+    )  # fmt: skip
+        f" {_rounded(busiest)}.",
         pictures=tuple(draw_strips(strips, shared, width=width) for width in WIDTHS),
         table=_load_table(rate_edges, rate, {key: value.reshape(-1, 2).mean(axis=1) for key, value in at_once.items()}),
         note=f"All {len(times.jobs):,} jobs; executions per second are means over {_width(rate_edges)},"
@@ -104,7 +121,12 @@ def _throughput(times: PlacedJobs, edges: FloatArray) -> FloatArray:
 
 def _stairs(heading: str, edges: FloatArray, values: FloatArray, style: str) -> Strip:
     line = StripLine(np.repeat(edges, 2)[1:-1], np.repeat(values, 2), style, is_filled=True)
-    return Strip(heading, (line,), style, height=56, figure=f"at most {values.max():,.3g}", begins_at_zero=True)
+    return Strip(heading, (line,), style, height=56, figure=f"at most {_rounded(values)}", begins_at_zero=True)
+
+
+def _rounded(values: FloatArray) -> str:
+    most = float(values.max())
+    return f"{most:,.0f}" if most >= 100 else f"{most:.3g}"
 
 
 def _width(edges: FloatArray) -> str:

@@ -29,7 +29,7 @@ class JobActivity(StrEnum):
 ACTIVITY_LABELS = MappingProxyType(
     {
         JobActivity.WAITING: "waiting for a turn or a worker",
-        JobActivity.TRANSFER: "on the network",
+        JobActivity.TRANSFER: "being sent, fetched or decoded",
         JobActivity.QUEUE: "in the provider's queue",
         JobActivity.EXECUTION: "executing",
         JobActivity.AWAY: "at the provider, which tells no more",
