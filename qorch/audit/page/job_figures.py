@@ -99,10 +99,8 @@ def load_figure(times: PlacedJobs, axis: RunTime) -> Figure | None:
     return Figure(
         name="load",
         title="Throughput, and jobs at once",
-    columns = (
-        "job", "state", "executions", "began at", "took", *(ACTIVITY_LABELS[activity] for activity, _ in seconds)
-    )  # fmt: skip
-        f" {_rounded(busiest)}.",
+        summary=f"Executions that came back in a second: at most {_rounded(rate)};"
+        f" jobs that were executed at once: at most {_rounded(busiest)}.",
         pictures=tuple(draw_strips(strips, shared, width=width) for width in WIDTHS),
         table=_load_table(rate_edges, rate, {key: value.reshape(-1, 2).mean(axis=1) for key, value in at_once.items()}),
         note=f"All {len(times.jobs):,} jobs; executions per second are means over {_width(rate_edges)},"
