@@ -3,13 +3,13 @@
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from qorch.config import Config
+from qorch.config import REHEARSAL, Config
 from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 from qorch.model.backend_name import kind_of
 from qorch.model.circuit import GateList
 from qorch.model.job import JobRequest, Usage
 from qorch.model.measurement import Measurement
-from qorch.ports.backend import Backend, Capabilities, OfflinePlanner, measure_job
+from qorch.ports.backend import Backend, Capabilities, OfflinePlanner, RemoteBackend, measure_job
 from qorch.ports.clock import Clock
 
 
@@ -30,7 +30,8 @@ def find_entry_point(name: str) -> EntryPoint:
 def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     """The backend of that name, such as ``aer`` or ``aer:noise=fake_fez``.
 
-    Raises UnknownNameError for another name, MissingPackageError if its extra is not installed.
+    Raises UnknownNameError for another name, MissingPackageError if its extra is not installed, UsageError for one
+    that sends jobs if this process belongs to a quote.
     """
     kind, _, options = name.partition(":")
     entry = find_entry_point(name)
@@ -39,6 +40,11 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     except ImportError as error:
         raise MissingPackageError(f"backend '{kind}' needs {error.name}: pip install 'qorch[{kind}]'") from error
     backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
+    if config.is_rehearsal and isinstance(backend, RemoteBackend):
+        raise UsageError(
+            f"{name} is not opened here: `qorch quote` rehearses a program, and what is started in processes of its own"
+            f" is not rehearsed; quote that by itself (or unset {REHEARSAL})"
+        )
     return backend
 
 

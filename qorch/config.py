@@ -17,6 +17,7 @@ LATEST = "latest"
 """In place of a run's name or id: the newest run."""
 _PREFIX = "QORCH_"
 CONFIG = "QORCH_CONFIG"
+REHEARSAL = "QORCH_REHEARSAL"
 KNOWN_VARIABLES = (
     "QORCH_BRAKET_S3",
     CONFIG,
@@ -25,6 +26,7 @@ KNOWN_VARIABLES = (
     "QORCH_DEBUG",
     "QORCH_KEEP_FREE",
     "QORCH_KERNEL_CACHE",
+    REHEARSAL,
     "QORCH_WORKERS",
 )
 _log = logging.getLogger("qorch")
@@ -44,7 +46,8 @@ class Config:
     (``QORCH_WORKERS``), None for one per available core; ``data_dir``: the folder of the workloads' files
     (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
     ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all. ``file``: the
-    configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``.
+    configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``. ``is_rehearsal``: this process belongs
+    to a quote, and sends nothing (``QORCH_REHEARSAL``).
     """
 
     db: str
@@ -54,6 +57,7 @@ class Config:
     keep_free_bytes: int | None = KEEP_FREE_BYTES
     file: Path = field(default_factory=lambda: default_config_file())
     is_file_named: bool = False
+    is_rehearsal: bool = False
 
 
 def calm_openmp() -> None:
@@ -93,6 +97,7 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
         keep_free_bytes=_read_keep_free(env),
         file=Path(env[CONFIG]) if env.get(CONFIG) else default_config_file(),
         is_file_named=bool(env.get(CONFIG)),
+        is_rehearsal=bool(env.get(REHEARSAL)),
     )
 
 

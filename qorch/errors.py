@@ -20,6 +20,7 @@
     │   │   │   ├── UnavailableError the backend takes no jobs for a while: the queue pauses until it does
     │   │   │   └── UnreachableError no server answered: check the address if none ever did
     │   │   ├── SessionEndedError   the provider's session takes no jobs any more: the job goes into another one
+    │   │   ├── SpendingLimitError  a limit at the provider is reached, or cannot be set (a BudgetError, too)
     │   │   └── CredentialsError    the key was refused: nothing more is sent until it is mended
     │   ├── UnknownOutcomeError the job may have been accepted; it is held, never resent blindly
     │   ├── JobMissingError     the provider does not know a job that it accepted; it is asked again, then held
@@ -117,6 +118,14 @@ class SessionEndedError(RejectedError):
     """The session at the provider, into which the job was sent, takes no jobs any more."""
 
 
+class BudgetError(QorchError):
+    """The money asked for exceeds the cap."""
+
+
+class SpendingLimitError(RejectedError, BudgetError):
+    """A limit on spending at the provider is reached, or cannot be set: the job was not accepted, and costs nothing."""
+
+
 class CredentialsError(RejectedError):
     """The key is missing, wrong or expired."""
 
@@ -198,7 +207,3 @@ class RunChangedError(RunError):
 
 class RunStoppedError(RunError):
     """The run was stopped or cancelled before this call finished."""
-
-
-class BudgetError(QorchError):
-    """The money asked for exceeds the cap."""

@@ -1,6 +1,7 @@
 """Whether a backend can do what is asked of it, before anything is written or sent."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy.typing as npt
 
@@ -9,7 +10,7 @@ from qorch.model.arrays import FloatArray, as_numbers
 from qorch.model.budget import Budget
 from qorch.model.kinds import check_kind
 from qorch.model.prices.book import PriceBook, decide_price
-from qorch.model.prices.card import PriceCard
+from qorch.model.prices.card import Certainty, PriceCard
 from qorch.model.pub import Pub
 from qorch.ports.backend import Backend, ExactGradients, OfflinePlanner, RemoteBackend
 
@@ -43,6 +44,15 @@ def as_cotangents(cotangents: npt.ArrayLike, pub: Pub) -> FloatArray:
     """Cotangents of a pub; the backend checks their shape. Raises UsageError unless it is one, and they are numbers."""
     check_kind(pub, Pub, "pub", wanted="a qorch.Pub")
     return as_numbers(cotangents, what="cotangents")
+
+
+def booked_card(backend: Backend, card: PriceCard) -> PriceCard:
+    """The prices by which jobs are booked, and budgets kept; unknown if not jobs are billed, but their session."""
+    is_known = card.is_known and not card.is_free
+    if not is_known or not isinstance(backend, RemoteBackend) or not backend.terms.bills_sessions:
+        return card
+    source = "a session is billed by its time, whether jobs run or not, which qorch does not count"
+    return replace(card, prices=None, certainty=Certainty.UNKNOWN, source=source)
 
 
 def check_budgets(backend: Backend, card: PriceCard, budgets: Iterable[Budget]) -> None:
@@ -83,6 +93,8 @@ def check_price(backend: Backend, book: PriceBook, *, accepts_unknown: bool) -> 
 
 
 def where_to_limit(backend: Backend) -> str:
-    """The advice to limit spending at the provider, too."""
-    console = backend.terms.console if isinstance(backend, RemoteBackend) else ""
-    return "see and limit what is spent at the provider" + (f": {console}" if console else "")
+    """The advice to limit spending at the provider, there and by what stands in the backend's name."""
+    terms = backend.terms if isinstance(backend, RemoteBackend) else None
+    console = f": {terms.console}" if terms is not None and terms.console else ""
+    option = f"; {terms.limit_option} in the backend's name sets a limit there" if terms and terms.limit_option else ""
+    return f"see and limit what is spent at the provider{console}{option}"

@@ -7,6 +7,7 @@ from importlib.resources import files
 from qorch.backends import backend_entry_points
 from qorch.config import Config
 from qorch.config_file import FileConfig, read_config_file
+from qorch.errors import ConfigError
 from qorch.model.backend_name import kind_of
 from qorch.model.prices.book import PriceBook
 from qorch.model.prices.card import PriceCard
@@ -26,6 +27,14 @@ def load_prices(config: Config) -> PriceBook:
     for kind, plan in book.plans.items():
         _check_plan(book, kind, plan, own)
     return book
+
+
+def find_card(backend: str, config: Config) -> PriceCard | None:
+    """The card of a backend, for reports: None without one, and also if the configuration file is wrong."""
+    try:
+        return load_prices(config).find(backend)
+    except ConfigError:
+        return None
 
 
 @cache

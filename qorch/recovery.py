@@ -24,6 +24,7 @@ from qorch.engine.reservation import Reservation
 from qorch.engine.run_parts import RunParts
 from qorch.engine.worker import Worker
 from qorch.errors import QorchError, RunBusyError, UsageError
+from qorch.limits import booked_card
 from qorch.model.job import JobState
 from qorch.model.prices.book import decide_price
 from qorch.model.usage import ReportedUsage, UsageTotals, sum_usage
@@ -112,7 +113,7 @@ async def _settle(
 def _keep_accounts(backend: RemoteBackend, store: Store, *, config: Config, clock: Clock) -> Accounts:
     """The accounts of work outside of a run, kept as a run keeps its own."""
     card = decide_price(backend.name, charges=backend.capabilities.charges, book=load_prices(config))
-    return Accounts(card, backend.terms.account, find_entries=store.job_ledger, clock=clock)
+    return Accounts(booked_card(backend, card), backend.terms.account, find_entries=store.job_ledger, clock=clock)
 
 
 def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:

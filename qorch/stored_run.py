@@ -23,6 +23,7 @@ from qorch.ports.clock import WallClock
 from qorch.ports.records import CheckpointRecord, MetricRecord, RunRecord, RunState, StepRecord
 from qorch.ports.statistics import RunTotals
 from qorch.ports.store import Runs, Store
+from qorch.prices import find_card
 from qorch.run.checkpoint.loop import Checkpoint, load_states
 from qorch.run.resources import Saveable
 from qorch.run.totals import MoneyTotals, state_now, total_money
@@ -155,7 +156,7 @@ class StoredRun:
     def report(self) -> Report:
         """Where the time and the money went; print it, or read its fields."""
         with _opened(self.place) as store:
-            return make_report(store, self.run_id)
+            return make_report(store, self.run_id, card=find_card(self.record.backend, read_config()))
 
     def states(self) -> tuple[Any, ...]:
         """The states of the newest checkpoint, in the order of ``save=``. Raises RunError without a checkpoint."""

@@ -18,7 +18,7 @@ from qorch.config_file import read_config_file
 from qorch.engine.recorder import Recorder
 from qorch.environment import begin_describing, describe_environment
 from qorch.errors import UsageError
-from qorch.limits import check_budgets, check_price
+from qorch.limits import booked_card, check_budgets, check_price
 from qorch.model.budget import NO_BUDGET, Budget
 from qorch.model.kinds import as_whole
 from qorch.model.money import Money, parse_money
@@ -177,7 +177,7 @@ def _open_run(
                 default_shots=start.default_shots,
                 is_resumed=is_resumed,
                 used=used,
-                report=make_report,
+                report=partial(make_report, card=card),
                 show_run=_show_run,
                 show=show,
                 release=release.close,
@@ -201,7 +201,8 @@ def _find_device(
     book = load_prices(config)
     device = find_backend(backend, config=config, clock=clock)
     card = check_price(device, book, accepts_unknown=start.accepts_unknown_price)
-    check_budgets(device, card, [] if start.budget is None else [Budget(limit=start.budget, run_id=start.name)])
+    own = [] if start.budget is None else [Budget(limit=start.budget, run_id=start.name)]
+    check_budgets(device, booked_card(device, card), own)
     if isinstance(device, SlowStarter):
         recorder.watch(device.take_slow_starts)
     return device, card
@@ -212,7 +213,7 @@ def _apply_budgets(record: RunRecord, device: Backend, card: PriceCard, *, confi
     scopes = read_config_file(config.file, must_exist=config.is_file_named).budgets
     buyer = Buyer(record.run_id, record.name, record.backend, account_of(device), record.workload)
     budgets = applied_budgets(record.budget, scopes, buyer)
-    check_budgets(device, card, budgets.budgets)
+    check_budgets(device, booked_card(device, card), budgets.budgets)
     return budgets
 
 

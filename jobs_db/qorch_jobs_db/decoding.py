@@ -16,6 +16,7 @@ from qorch.model.job import JobState, QueuePlace
 from qorch.model.ledger import LedgerRecord
 from qorch.model.ledger_chain import FIELDS, LedgerRow, decode_row
 from qorch.model.measurement import BlockResult
+from qorch.model.money import Money
 from qorch.model.samples import Samples
 from qorch.model.timing import Phase, Span, TimeSource
 from qorch.model.usage import ReportedUsage, UsageQuantity, UsageState, UsageUnit
@@ -105,8 +106,10 @@ def _decode_usage(row: SqlRow) -> ReportedUsage | None:
     if row.usage_state is None:
         return None
     micros: dict[str, int] = json.loads(row.usage_micros or "{}")
-    quantities = tuple(UsageQuantity(UsageUnit(unit), count) for unit, count in micros.items())
-    return ReportedUsage(UsageState(row.usage_state), quantities)
+    # Names of units are in small letters, currencies in capitals.
+    charges = [Money(name, amount) for name, amount in micros.items() if name.isupper()]
+    quantities = tuple(UsageQuantity(UsageUnit(unit), count) for unit, count in micros.items() if unit.islower())
+    return ReportedUsage(UsageState(row.usage_state), quantities, charges[0] if charges else None)
 
 
 def decode_attempt(row: SqlRow) -> AttemptRecord:

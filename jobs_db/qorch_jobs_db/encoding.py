@@ -234,6 +234,8 @@ def _encode_usage(usage: ReportedUsage | None) -> Parameters:
     if usage is None:
         return None, None
     micros = {quantity.unit.value: quantity.micros for quantity in usage.quantities}
+    if usage.charge is not None:
+        micros[usage.charge.currency] = usage.charge.micros
     return usage.state.value, json.dumps(micros) if micros else None
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import select, text
 
 from qorch.errors import StoreUnavailableError
 from qorch.ports.records import MetricRecord, RunHolder, StepRecord
+from qorch.ports.statistics import CacheStatistics
 from qorch_jobs_db.decoding import decode_metric, decode_step
 from qorch_jobs_db.locks import Locks, lock_folder
 from qorch_jobs_db.opening import check_current
@@ -14,6 +15,7 @@ from qorch_jobs_db.reading.jobs import JobReading
 from qorch_jobs_db.reading.runs import RunReading
 from qorch_jobs_db.schema import METRICS, STEPS
 from qorch_jobs_db.sqlite import database_path
+from qorch_jobs_db.totals import total_results
 
 
 class SqlReader(RunReading, JobReading, BookReading):
@@ -37,6 +39,11 @@ class SqlReader(RunReading, JobReading, BookReading):
         """See ``qorch.ports.store.SharedState``."""
         self._check_process()
         return Locks(self._path).holder_of(run_id) if lock_folder(self._path).is_dir() else None
+
+    def cache_statistics(self) -> CacheStatistics:
+        """See ``qorch.ports.store.StoredStatistics``."""
+        with self._reading() as connection:
+            return total_results(connection)
 
     def version(self) -> int:
         """A number that changes with every transaction of another connection: one look, without reading anything."""

@@ -1,13 +1,24 @@
 """The options behind a backend's name, such as ``engine=torch,readout=0.02,cuda``, read by the types of a TypedDict."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from qorch.errors import UnknownNameError, UsageError
+from qorch.model.money import Money, parse_money
 
 Given = TypeVar("Given", bound=Mapping[str, Any])
+
+_DOLLARS = re.compile(r"\A[0-9]{1,7}(\.[0-9]{1,2})? ?USD\Z")
+Dollars = Annotated[str, msgspec.Meta(pattern=_DOLLARS.pattern, description="an amount in dollars such as 25USD")]
+"""The type of an option that is an amount of money, for ``as_dollars``."""
+
+
+def as_dollars(text: str) -> Money:
+    """The value of an option of the type Dollars."""
+    return parse_money(f"{text.removesuffix('USD').strip()} USD")
 
 
 def read_options(text: str, form: type[Given], *, backend: str, choices: str) -> Given:

@@ -87,7 +87,7 @@ def _draw_metric(picture: "Axes", name: str, curves: Sequence[Curve], *, axis: s
     for run, steps, records in curves:
         x, y = _points(name, steps, records, axis=axis)
         if len(x):
-            picture.plot(x, y, label=run, marker="." if len(x) <= _MOST_MARKED else "", linewidth=1.2)
+            picture.plot(x, y, label=_plain(run), marker="." if len(x) <= _MOST_MARKED else "", linewidth=1.2)
     picture.set_ylabel(_plain(name))
     picture.grid(visible=True, alpha=0.3)
     if picture.lines:

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from qorch.audit.advice import advise
+from qorch.audit.money.report import MoneyReport, MoneySource, make_money
+from qorch.audit.money.text import money_lines
 from qorch.audit.phases import label_of
 from qorch.audit.resolution import PERCENTS, describe, percentile_resolution, sources_of, wall_resolution
 from qorch.audit.verification import anchor_json, anchor_lines, read_anchor
@@ -15,19 +18,19 @@ from qorch.errors import UnknownNameError
 from qorch.model.executions import CountsExecutions
 from qorch.model.ledger import LedgerAnchor
 from qorch.model.money import Money
+from qorch.model.prices.card import PriceCard
 from qorch.model.text import format_count, printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.model.usage import UsageTotals
-from qorch.ports.books import BookHistory
-from qorch.ports.records import JobRecord, RunRecord, SessionRecord, SpanRecord
-from qorch.ports.store import Holders, RunHistory, Runs
+from qorch.ports.records import RunRecord, SessionRecord, SpanRecord
+from qorch.ports.store import Holders
 from qorch.run.totals import count_executions, newest_metrics, state_now, total_usage
 
 ASK_AGAIN = " (`qorch recover` asks again)"
 """What is said of usage that is pending."""
 
 
-class ReportSource(RunHistory, BookHistory, Holders, Protocol):
+class ReportSource(MoneySource, Holders, Protocol):
     """What a report is read from."""
 
 
@@ -81,10 +84,11 @@ class Latency:
 class Report(CountsExecutions):
     """What a run came to; ``str()`` is the text, ``to_json()`` the document with stable keys.
 
-    ``spend`` is None if a price is unknown. The phases sum to ``wall_seconds``. ``executions``: of jobs that
-    were done; ``executions_open``: of jobs that may be at a provider, and may be billed. ``jobs``: those that were
-    sent or ran; ``jobs_unsent``: those that provably were not, or that a person released as such. ``usage``: what the
-    provider reports that they were charged for. ``anchor``: of the database's whole ledger; None if it cannot be read.
+    ``spend`` is what was spent so far, None if a price is unknown; ``money`` has all about it. The phases sum to
+    ``wall_seconds``. ``executions``: of jobs that were done; ``executions_open``: of jobs that may be at a provider,
+    and may be billed. ``jobs``: those that were sent or ran; ``jobs_unsent``: those that provably were not, or that a
+    person released as such. ``usage``: what the provider reports that they were charged for. ``anchor``: of the
+    database's whole ledger; None if it cannot be read. ``advice``: what would make it faster, as sentences.
     """
 
     run: RunRecord
@@ -97,7 +101,7 @@ class Report(CountsExecutions):
     jobs_unsent: int
     wall_seconds: float
     sessions: int
-    spend: Money | None
+    money: MoneyReport
     phases: tuple[PhaseShare, ...]
     jobs_by_state: dict[str, int]
     latency: tuple[Latency, ...]
@@ -105,10 +109,16 @@ class Report(CountsExecutions):
     summary: dict[str, Any]
     usage: UsageTotals
     anchor: LedgerAnchor | None = None
+    advice: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The run's id, its state and its size; ``str()`` is the whole text."""
         return f"Report({self.run.run_id!r}, {self.run.state}, {self.steps} steps, {self.executions} executions)"
+
+    @property
+    def spend(self) -> Money | None:
+        """What was spent so far; None if the price of a job is unknown."""
+        return self.money.spend
 
     @property
     def rows_open(self) -> int:
@@ -141,17 +151,22 @@ class Report(CountsExecutions):
             "sessions": self.sessions,
             "wall_seconds": self.wall_seconds,
             "spend": None if self.spend is None else self.spend.to_json(),
+            "reserved": None if self.money.is_mixed else self.money.reserved.to_json(),
+            "money": self.money.to_json(),
             "usage": self.usage.to_json(),
             "ledger": anchor_json(self.anchor),
             "phases": [vars(part) | {"speedup_without": part.speedup_without} for part in self.phases],
             "jobs_by_state": self.jobs_by_state,
             "latency": [vars(part) for part in self.latency],
+            "advice": list(self.advice),
             "step_seconds": None if self.step_seconds is None else vars(self.step_seconds),
         }
 
     def __str__(self) -> str:
         """The report as text for a terminal."""
-        return "\n".join([*_head(self), "", *_phase_lines(self), "", *_latency_lines(self)])
+        advice = ["What would help", *(f"  {line}" for line in self.advice)] if self.advice else []
+        parts = (_head(self), money_lines(self.money), _phase_lines(self), _latency_lines(self), advice)
+        return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _repr_html_(self) -> str:
         """Pictures, for notebooks."""
@@ -160,8 +175,11 @@ class Report(CountsExecutions):
         return show_report(self)
 
 
-def make_report(store: ReportSource, name_or_id: str) -> Report:
-    """The report of a run. Raises UnknownNameError if there is none."""
+def make_report(store: ReportSource, name_or_id: str, *, card: PriceCard | None = None) -> Report:
+    """The report of a run. ``card``: the prices of its backend, if they are known; they tell what packing saved.
+
+    Raises UnknownNameError if there is no such run.
+    """
     run = store.find_run(name_or_id)
     if run is None:
         raise UnknownNameError(f"there is no run '{name_or_id}' in {store.location}; see `qorch runs`")
@@ -184,7 +202,7 @@ def make_report(store: ReportSource, name_or_id: str) -> Report:
         jobs_unsent=n_unsent,
         wall_seconds=wall_seconds,
         sessions=len(sessions),
-        spend=_spend(store, run, jobs=jobs),
+        money=make_money(store, run, jobs, from_cache=count.from_cache, card=card),
         phases=phases,
         jobs_by_state=dict(Counter(job.state.value for job in jobs)),
         latency=_latency(spans),
@@ -192,18 +210,8 @@ def make_report(store: ReportSource, name_or_id: str) -> Report:
         summary=summary,
         usage=total_usage(run, jobs),
         anchor=read_anchor(store),
+        advice=advise({part.phase_id: part.seconds for part in phases}, [job for job in jobs if not job.is_unsent]),
     )
-
-
-def _spend(store: Runs, run: RunRecord, *, jobs: list[JobRecord]) -> Money | None:
-    """What the run cost; None if its backend charges, and a job that it may have accepted has no price."""
-    entries = [entry for entry in store.ledger(run.run_id) if entry.kind in {"spent", "adjusted"}]
-    priced = {entry.job_id for entry in entries}
-    sent = {job.job_id for job in jobs if job.may_be_billed}
-    if run.may_charge and not sent <= priced:
-        return None
-    currency = entries[0].currency if entries else run.currency or "USD"
-    return Money(currency, sum(entry.micros for entry in entries))
 
 
 def _phases(sessions: list[SessionRecord], spans: list[SpanRecord]) -> tuple[float, tuple[PhaseShare, ...]]:
@@ -279,11 +287,12 @@ def _head(report: Report) -> list[str]:
     asked = report.executions + report.executions_from_cache
     cached = f" ({report.executions_from_cache / asked:.0%} of {asked:,})" if asked else ""
     lines = [
-        f"Run {run.run_id} ({run.state}): {run.workload or run.name} on {run.backend}, seed {run.seed}",
+        f"Run {printable(run.run_id)} ({run.state}): {printable(run.workload or run.name)} on"
+        f" {printable(run.backend)}, seed {run.seed}",
         f"  {format_count(report.steps, 'step')}{_pace(report)} · {format_count(report.executions, 'execution')} in"
         f" {format_count(report.jobs, 'job')}"
         f" · {report.executions_from_cache:,} from the cache{cached}",
-        f"  spend {report.spend or 'unknown'} · wall time {report.wall_seconds:.2f} s"
+        f"  spend {report.spend or 'unknown'}{_reserved(report.money)} · wall time {report.wall_seconds:.2f} s"
         + (f" in {report.sessions} sessions" if report.sessions > 1 else ""),
     ]
     if str(report.usage):
@@ -300,6 +309,10 @@ def _head(report: Report) -> list[str]:
     if not report.executions and report.executions_from_cache:
         lines.append("  Nothing was executed: every result came from the cache.")
     return lines
+
+
+def _reserved(money: MoneyReport) -> str:
+    return f" (and {money.reserved} reserved)" if money.reserved.micros and not money.is_mixed else ""
 
 
 def _call_lines(report: Report) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json
 from qorch.errors import RunBusyError, UsageError
-from qorch.model.text import format_count
+from qorch.model.text import format_count, printable
 
 if TYPE_CHECKING:
     from qorch.ports.records import RunRecord
@@ -51,7 +51,7 @@ def cancel(run: RunArgument, db: DbOption = None, as_json: JsonOption = False) -
         told = {"jobs_cancelled": ended.told, "jobs_over": ended.over, "jobs_unseen": ended.unseen}
         print_json(document | told | {"sessions_closed": ended.sessions_closed, "sessions_left": ended.sessions_left})
         return
-    print(f"run {record.run_id} is cancelled{_say_worker(worker)}{_say(ended)}")
+    print(f"run {printable(record.run_id)} is cancelled{_say_worker(worker)}{_say(ended)}")
 
 
 def _say_worker(worker: _Worker) -> str:

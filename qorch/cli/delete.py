@@ -8,6 +8,7 @@ import typer
 from qorch.cli.options import DbOption, JsonOption, RunsArgument
 from qorch.cli.output import format_bytes, print_aside, print_json
 from qorch.errors import QorchError, UsageError
+from qorch.model.text import printable
 
 if TYPE_CHECKING:
     from qorch.ports.records import RunRecord
@@ -42,7 +43,8 @@ def delete(
         print_json({"deleted": list(found), "in_books": [run for run, keeps in books.items() if keeps], "bytes": freed})
         return
     for run_id, keeps in books.items():
-        print(f"run {run_id} is deleted" + ("; its jobs and what they cost stay in the books" if keeps else ""))
+        kept = "; its jobs and what they cost stay in the books" if keeps else ""
+        print(f"run {printable(run_id)} is deleted{kept}")
     print(f"the database is {format_bytes(freed)} smaller")
 
 

@@ -8,6 +8,7 @@ import typer
 from qorch.cli.options import DbOption, JsonOption, RunArgument
 from qorch.cli.output import print_json
 from qorch.errors import UsageError
+from qorch.model.text import printable
 
 
 def export(
@@ -35,4 +36,4 @@ def export(
     if as_json:
         print_json({"run": stored.run_id, "file": str(file), "state": state})
     else:
-        print(f"wrote state {state} of run {stored.run_id} to {file}")
+        print(printable(f"wrote state {state} of run {stored.run_id} to {file}"))

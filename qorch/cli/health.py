@@ -22,7 +22,10 @@ from qorch.ports.statistics import CacheStatistics, StoreRoom
 OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
 MIN_FREE_DISK_BYTES = 2**30
 MIN_FREE_MEMORY_BYTES = 2**30
-LOSSES = {"numba": " (without it the local backend runs on torch, ten times slower or more, and has no noise)"}
+LOSSES = {
+    "numba": " (without it the local backend runs on torch, ten times slower or more, and has no noise)",
+    "pyarrow": " (without it `qorch audit export` writes no Parquet files)",
+}
 """What the user loses without an optional package."""
 _REQUIREMENT = re.compile(r"(?P<package>[\w.-]+).*\bextra\s*==\s*['\"](?P<extra>\w+)['\"]")
 

@@ -35,9 +35,10 @@ from qorch.cli import (
 from qorch.cli.arguments import fill_resume
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS, INTERRUPTED, OVER_BUDGET, WRONG_USAGE
 from qorch.cli.output import print_aside
-from qorch.cli.train_help import TrainCommand
+from qorch.cli.train_help import QuoteCommand, TrainCommand
 from qorch.config import calm_openmp
 from qorch.errors import BudgetError, QorchError, UnknownOutcomeError, UsageError
+from qorch.model.text import printable
 
 app = typer.Typer(
     help="Run hybrid quantum-classical training on any quantum backend.",
@@ -60,7 +61,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(audit.app, name="audit")
 app.command()(backends.backends)
 app.command()(prices.prices)
-app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
+app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command(help=emulate.HELP)(emulate.emulate)
@@ -149,7 +150,7 @@ def describe(error: Exception) -> str:
         text = str(error)
     else:
         text = f"unexpected {type(error).__name__}: {error}; run it again with --debug, and report what it says"
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _wants_debug() -> bool:

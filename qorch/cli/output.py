@@ -2,22 +2,34 @@
 
 import json
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from qorch.model.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 NOTHING = "–"
 _WORDS_WIDTH = 20
+_NOT_ASCII = re.compile(r"[^\n -~]")
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one JSON document; a number that is not finite, such as a loss that diverged, is null."""
-    print(json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document; a number that is not finite, such as a loss that diverged, is null.
+
+    Characters that control a terminal, or the direction of writing, are written as JSON's escapes of them.
+    """
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+    print(_NOT_ASCII.sub(_as_json_escape, text))
+
+
+def _as_json_escape(found: "re.Match[str]") -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def _finite(item: object) -> object:
@@ -31,7 +43,7 @@ def _finite(item: object) -> object:
 def print_aside(text: str) -> None:
     """Print a message on standard error; does nothing if that is closed or cannot be written."""
     with suppress(OSError, ValueError):
-        print(text.rstrip("\n"), file=sys.stderr, flush=True)
+        print("\n".join(map(printable, text.rstrip("\n").split("\n"))), file=sys.stderr, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, optional: Sequence[str] = ()) -> None:
@@ -39,9 +51,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, opt
 
     A table that is too wide for the terminal loses the ``optional`` columns, named from the least important on, until
     it fits, and says so. Sentences are wrapped, what has no spaces is never cut; if not even that fits, every cell gets
-    a line of its own.
+    a line of its own. What controls a terminal is printed as an escape.
     """
-    cells = [[NOTHING if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [[NOTHING if cell is None else printable(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_fitting(list(columns), cells, optional=optional)
     else:

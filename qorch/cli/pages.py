@@ -6,25 +6,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from qorch.errors import UsageError
+from qorch.model.prices.card import PriceCard
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
 
 _SUFFIXES = (".html", ".htm")
 
 
-def check_html(file: Path) -> None:
-    """Raise UsageError for a file that no browser would take for a page: known before anything is read."""
-    if file.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"--html is '{file}'; give a file that ends in {' or '.join(_SUFFIXES)}")
+def check_html(file: Path | None, *, replaces: bool) -> None:
+    """Raise UsageError for a file that no browser would take for a page, or that must not be replaced."""
+    from qorch.audit.exports.tables import check_file
+
+    if file is not None:
+        check_file(file, suffixes=_SUFFIXES, replaces=replaces)
 
 
-def save_page(store: Store, run: RunRecord, file: Path) -> None:
+def save_page(store: Store, run: RunRecord, file: Path, *, card: PriceCard | None) -> None:
     """Write the page, replacing the file in one piece. Raises UsageError if it cannot be written."""
     from qorch.audit.page.html import write_page
     from qorch.audit.page.page import make_page
     from qorch.run.totals import state_now
 
-    text = write_page(make_page(store, replace(run, state=state_now(store, run))))
+    text = write_page(make_page(store, replace(run, state=state_now(store, run)), card=card))
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         part.write_text(text, encoding="utf-8")

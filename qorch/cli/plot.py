@@ -8,6 +8,7 @@ import typer
 from qorch.cli.options import DbOption, JsonOption, RunsArgument
 from qorch.cli.output import print_json
 from qorch.errors import UsageError
+from qorch.model.text import printable
 
 _METRIC = Annotated[
     list[str] | None, typer.Option("--metric", metavar="NAME", help="Which, such as loss; may be repeated. [all]")
@@ -44,4 +45,5 @@ def plot(
     if as_json:
         print_json({"file": str(out), "runs": list(found), "metrics": drawn, "x": axis})
     else:
-        print(f"drew {', '.join(drawn)} of {len(found)} {'run' if len(found) == 1 else 'runs'} to {out}")
+        line = f"drew {', '.join(drawn)} of {len(found)} {'run' if len(found) == 1 else 'runs'} to {out}"
+        print(printable(line))

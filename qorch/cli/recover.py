@@ -9,7 +9,7 @@ from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_aside, print_json, print_table
 from qorch.cli.provider_sessions import describe_session, print_sessions
 from qorch.errors import UsageError
-from qorch.model.text import format_count
+from qorch.model.text import format_count, printable
 
 if TYPE_CHECKING:
     from qorch.ports.records import JobRecord
@@ -98,7 +98,7 @@ def _print(ended: "list[RunRecovery]", usage: "list[UsageRecovery]", *, held: in
     if not documents and not sessions:
         print("nothing is open")
     for recovery in usage:
-        print(f"{recovery.backend} charged for: {str(recovery.totals) or 'nothing that it reports'}")
+        print(f"{printable(recovery.backend)} charged for: {str(recovery.totals) or 'nothing that it reports'}")
         if recovery.problem is not None:
             print_aside(f"{recovery.backend} cannot be asked what jobs were charged for: {recovery.problem}")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qorch.errors import UsageError
 from qorch.model.money import MICROS_PER_UNIT, Money
-from qorch.model.text import printable
+from qorch.model.text import as_cell, printable
 
 Document = Mapping[str, Any]
 
@@ -37,7 +37,6 @@ _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -161,11 +160,10 @@ def csv_text(documents: Sequence[Document]) -> str:
 
 
 def safe_cell(value: object) -> object:
-    """A cell of a spreadsheet; text that a spreadsheet would take for a formula gets a quote in front."""
+    """A cell of a CSV file: text that a spreadsheet would take for a formula is made harmless, numbers stay numbers."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    text = _as_text(value)
-    return f"'{text}" if text.startswith(_FORMULA) and as_number(text) is None else text
+    return as_cell(_as_text(value))
 
 
 def _sorted(documents: Sequence[Document], column: str, *, is_descending: bool) -> list[Document]:

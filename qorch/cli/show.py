@@ -81,11 +81,12 @@ def _describe(store: "Store", name: str) -> dict[str, Any]:
 def _print(document: dict[str, Any], *, usage: "UsageTotals") -> None:
     from qorch.cli.run_table import flatten
 
-    print(f"run {document['run']} ({document['state']}) on {document['backend']}, seed {document['seed']}")
+    where = f"on {document['backend']}, seed {document['seed']}"
+    print(printable(f"run {document['run']} ({document['state']}) {where}"))
     for name, value in flatten(document["settings"]).items():
         print(f"  {printable(name):<12}{_as_text(value)}")
     for name, value in flatten(document["environment"]).items():
-        print(f"  {name:<20}{_as_text(value)}")
+        print(f"  {printable(name):<20}{_as_text(value)}")
     jobs = ", ".join(f"{count} {state}" for state, count in document["jobs_by_state"].items())
     unsent = f" ({document['jobs_unsent']} of them never sent)" if document["jobs_unsent"] else ""
     print(f"jobs: {jobs or 'none'}{unsent}")

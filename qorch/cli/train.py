@@ -212,7 +212,7 @@ def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config
-    from qorch.limits import check_budgets, check_exact_gradients, check_price, check_shots
+    from qorch.limits import booked_card, check_budgets, check_exact_gradients, check_price, check_shots
     from qorch.model.budget import Budget
     from qorch.model.money import parse_money
     from qorch.ports.clock import WallClock
@@ -224,7 +224,7 @@ def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
     backend = open_backend(settings.backend, config=config, clock=WallClock())
     try:
         card = check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)
-        check_budgets(backend, card, budgets)
+        check_budgets(backend, booked_card(backend, card), budgets)
         check_shots(backend, settings.exact_or_shots)
         if settings.gradient == "exact":
             check_exact_gradients(backend)

@@ -1,4 +1,4 @@
-"""`qorch train WORKLOAD --help`: the options of that workload too, and the default of every option."""
+"""`qorch train WORKLOAD --help`: the options of that workload too, and their defaults; what stands after ``--``."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from qorch.workloads.base import Workload
 
 _WORKLOAD = "qorch.workload"
+_ARGUMENTS = "qorch.script_arguments"
 
 
 class TrainCommand(TyperCommand):
@@ -36,6 +37,30 @@ class TrainCommand(TyperCommand):
             )
         with formatter.section(f"Defaults of {workload.name}"):
             formatter.write_dl(_shared_defaults(workload))
+
+
+class QuoteCommand(TrainCommand):
+    """The same, but that its first argument may be a program, whose own arguments stand after ``--``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the program's arguments for ``script_arguments``."""
+        own: list[str] = []
+        if "--" in args and any(is_script(argument) for argument in args[: args.index("--")]):
+            place = args.index("--")
+            args, own = args[:place], args[place + 1 :]
+        ctx.meta[_ARGUMENTS] = own
+        return super().parse_args(ctx, args)
+
+
+def is_script(name: str) -> bool:
+    """Whether it names a program, and no workload."""
+    return name.endswith(".py")
+
+
+def script_arguments(context: Any) -> list[str]:
+    """What stands after ``--`` in a command that QuoteCommand has read."""
+    arguments: list[str] = context.meta[_ARGUMENTS]
+    return arguments
 
 
 def _find_workload(name: str | None) -> "Workload | None":

@@ -25,7 +25,7 @@ from qorch.engine.submitter import HURRY_SECONDS, Returned
 from qorch.engine.trimmer import Trimmer
 from qorch.engine.worker import Compute, Worker
 from qorch.errors import BackendError, RunStoppedError
-from qorch.limits import require_exact_gradients
+from qorch.limits import booked_card, require_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.job import OPEN_STATES
@@ -90,7 +90,8 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
-        accounts = Accounts(self._card, account_of(backend), find_entries=store.job_ledger, clock=clock)
+        booked = booked_card(backend, self._card)
+        accounts = Accounts(booked, account_of(backend), find_entries=store.job_ledger, clock=clock)
         self._journal = Journal(
             store,
             clock=clock,

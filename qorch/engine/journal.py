@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
@@ -70,19 +70,26 @@ class Journal:
         """
         return await asyncio.wrap_future(self._store.reserve(check, since=since))
 
-    async def write_ahead(self, writes: Sequence[Write]) -> None:
-        """Record an intent: durable on return if jobs cost money or outlive the process, else left out."""
-        if self._is_durable:
-            await asyncio.wrap_future(self._store.write(self._with_entries(writes)))
+    def write_ahead(self, writes: Sequence[Write]) -> Awaitable[None]:
+        """Record an intent: durable when it is over if jobs cost money or outlive the process, else left out.
 
-    async def record(self, writes: Sequence[Write]) -> None:
-        """Record a result: durable on return if jobs cost money or outlive the process, else by the next ``flush``."""
+        The store has it before anything is waited for: what is handed over next can go into the same transaction.
+        """
+        if not self._is_durable:
+            return _nothing()
+        return asyncio.wrap_future(self._store.write(self._with_entries(writes)))
+
+    def record(self, writes: Sequence[Write]) -> Awaitable[None]:
+        """Record a result: durable when it is over, as ``write_ahead``, else by the next ``flush``."""
         if not self._keeps_results:
             writes = [record for record in writes if not isinstance(record, BlockRecord)]
         if self._is_durable:
-            await asyncio.wrap_future(self._write(writes))
-            return
+            return asyncio.wrap_future(self._write(writes))
         self.record_soon(writes)
+        return self._bound_buffer()
+
+    async def _bound_buffer(self) -> None:
+        """Hand over what waits if it is much, or late."""
         is_late = self._clock.monotonic_ns() - self._handed_over_ns > BUFFER_NS
         if is_late or len(self._buffer) > BUFFER_WRITES:
             pending = self._hand_over()
@@ -139,3 +146,7 @@ class Journal:
         with self._lock:
             if future.done() and future in self._pending:
                 self._pending.remove(future)
+
+
+async def _nothing() -> None:
+    """Nothing to wait for."""

@@ -29,7 +29,7 @@ class Worker:
 
     def for_call(self, n_executions: int) -> Compute:
         """The ``Compute`` for a call of so many executions."""
-        return _compute_here if n_executions <= INLINE_EXECUTIONS else self.compute
+        return compute_for(n_executions, self.compute)
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Compute in the thread, while the event loop goes on: also for work that reads the store."""
@@ -39,6 +39,11 @@ class Worker:
     def close(self) -> None:
         """Let the thread go."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+def compute_for(n_executions: int, compute: Compute) -> Compute:
+    """For work on so many executions, which may be a part of the call that ``compute`` is for."""
+    return _compute_here if n_executions <= INLINE_EXECUTIONS else compute
 
 
 async def _compute_here(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

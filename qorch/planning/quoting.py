@@ -74,20 +74,27 @@ def no_quote(card: PriceCard) -> Quote:
 
 def quote_jobs(jobs: Sequence[PlannedJob], card: PriceCard, *, measure: Callable[[JobRequest], Usage | None]) -> Quote:
     """What these jobs buy. ``measure``: the usage of a job; it is not asked if the price is known to be nothing."""
-    blocks = [selection.block for job in jobs for selection in job.selections]
+    return quote_requests([_as_request(job.selections) for job in jobs], card, measure=measure)
+
+
+def quote_requests(
+    requests: Sequence[JobRequest], card: PriceCard, *, measure: Callable[[JobRequest], Usage | None]
+) -> Quote:
+    """The same, of the contents of jobs."""
+    blocks = [block for request in requests for block in request.blocks]
     executions = sum(block.n_rows for block in blocks)
     shots = sum(block.n_rows * (block.shots or 0) for block in blocks)
     if card.is_free:
         cost: Cost | None = Cost(card.currency)
     elif not card.is_known:
-        cost = None if jobs else Cost(card.currency)
+        cost = None if requests else Cost(card.currency)
     else:
-        cost = price_all((measure(_as_request(job.selections)) for job in jobs), card)
-    return Quote(len(jobs), executions, shots, cost, card)
+        cost = price_all(map(measure, requests), card)
+    return Quote(len(requests), executions, shots, cost, card)
 
 
-def quote_offline(batch: Batch, planner: OfflinePlanner, card: PriceCard, *, default_shots: int | None) -> Quote:
-    """What a batch buys of which nothing is stored. Raises UsageError for what the backend does not take."""
+def plan_jobs(batch: Batch, planner: OfflinePlanner, *, default_shots: int | None) -> list[JobRequest]:
+    """The jobs of a batch of which nothing is stored. Raises UsageError for what the backend does not take."""
     lowered = _lower(batch, planner, default_shots=default_shots)
     missing = [unexecuted(index, group, stream=0) for index, group in enumerate(lowered.groups)]
 
@@ -95,7 +102,12 @@ def quote_offline(batch: Batch, planner: OfflinePlanner, card: PriceCard, *, def
         return planner.rows_per_job(group.gates, group.measurement, shots=shots)
 
     jobs = pack(lowered.groups, missing, capabilities=planner.capabilities, rows_per_job=rows_per_job)
-    return quote_jobs(jobs, card, measure=planner.measure)
+    return [_as_request(job.selections) for job in jobs]
+
+
+def quote_offline(batch: Batch, planner: OfflinePlanner, card: PriceCard, *, default_shots: int | None) -> Quote:
+    """What a batch buys of which nothing is stored. Raises UsageError for what the backend does not take."""
+    return quote_requests(plan_jobs(batch, planner, default_shots=default_shots), card, measure=planner.measure)
 
 
 def quote_unpacked(batch: Batch, planner: OfflinePlanner, card: PriceCard, *, default_shots: int | None) -> Quote:
@@ -116,6 +128,15 @@ def quote_unpacked(batch: Batch, planner: OfflinePlanner, card: PriceCard, *, de
             rows_per_job=_one_row,
         )
         total += quote_jobs(jobs, card, measure=planner.measure).times(group.n_rows)
+    return total
+
+
+def quote_apart(request: JobRequest, card: PriceCard, *, measure: Callable[[JobRequest], Usage | None]) -> Quote:
+    """What the executions of a job buy if each is a job; one row of each block is priced, and counts for all."""
+    total = no_quote(card)
+    for block in request.blocks:
+        alone = JobRequest(_QUOTED, (block.take(slice(0, 1)),))
+        total += quote_requests([alone], card, measure=measure).times(block.n_rows)
     return total
 
 

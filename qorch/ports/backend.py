@@ -10,6 +10,7 @@ from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
 from qorch.model.job import Availability, JobRequest, JobResult, JobShape, JobStatus, Payload, RawResult, Usage
 from qorch.model.measurement import Measurement
+from qorch.model.money import Money
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
 from qorch.model.usage import ReportedUsage
@@ -195,6 +196,18 @@ class ReportsUsage(Protocol):
         In as few requests as the provider allows. Jobs that it does not know are missing; PENDING is one that is not
         over, or not counted yet. ``since``: about when the first of them was submitted; jobs that are
         older are told all the same. Raises what ``poll`` raises.
+        """
+        ...
+
+
+@runtime_checkable
+class EstimatesCost(Protocol):
+    """A provider that tells what a job would cost before it is sent; asking costs nothing, and sends no job."""
+
+    async def estimate_cost(self, request: JobRequest) -> Money | None:
+        """By the job's quantities; None if the provider counts in something that is no money, such as credits.
+
+        It may be asked before ``open``. Raises BackendError if the provider does not tell.
         """
         ...
 

@@ -95,8 +95,10 @@ class Terms:
     progress; what is really used adapts below it. ``rate``, ``poll_rate`` and ``find_rate``: hard limits of submissions
     (shared by all processes of the account), and of polls and searches (kept by each process), None if none is known.
     ``console``: the page on which the provider shows, and limits, what the account spends; empty if there is none.
-    ``most_repeats``: how often rows run again that failed while the rest of their job did not; None: as often as the
-    run's retry policy says.
+    ``limit_option``: an example of what, in the backend's name, has the provider itself limit what is spent; empty if
+    nothing does. ``most_repeats``: how often rows run again that failed while the rest of their job did not; None: as
+    often as the run's retry policy says.
+    ``bills_sessions``: jobs are sent into provider sessions that are billed by their own time, and not by their jobs.
     """
 
     account: str
@@ -110,6 +112,8 @@ class Terms:
     find_rate: Rate | None = None
     most_repeats: int | None = None
     paced_with: str = ""
+    bills_sessions: bool = False
+    limit_option: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class ProviderSessions(Protocol):
     """A RemoteBackend at whose provider jobs may run in sessions that go on billing until they are closed.
 
     ``submit`` then sends a payload into the session that the payload names. It raises SessionEndedError if that takes
-    no jobs any more; the same job may go into another one.
+    no jobs any more; the same job may go into another one. It raises SpendingLimitError if the session is at a limit
+    that the user has set: another one would have that limit anew.
     """
 
     @property

@@ -4,10 +4,10 @@ from typing import Protocol
 
 from qorch.ports.books import BookHistory
 from qorch.ports.records import MetricRecord, StepRecord
-from qorch.ports.store import Holders, RunHistory
+from qorch.ports.store import Holders, RunHistory, StoredStatistics
 
 
-class Reader(RunHistory, BookHistory, Holders, Protocol):
+class Reader(RunHistory, BookHistory, StoredStatistics, Holders, Protocol):
     """Reads a database without making, upgrading or writing it, and without a lock that a writer waits for."""
 
     def version(self) -> int:

@@ -233,12 +233,16 @@ class SharedState(Holders, Protocol):
         ...
 
 
-class Room(NamedStore, Protocol):
-    """The room that stored results take, and how it is made free."""
+class StoredStatistics(NamedStore, Protocol):
+    """How much is stored."""
 
     def cache_statistics(self) -> CacheStatistics:
         """How much is stored."""
         ...
+
+
+class Room(StoredStatistics, Protocol):
+    """The room that stored results take, and how it is made free."""
 
     def prune(self, *, run_id: str | None = None, before: datetime.datetime | None = None) -> int:
         """Delete stored rows (never runs, jobs or ledger) of a run, or older than a time; how many rows."""

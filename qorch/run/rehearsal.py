@@ -22,11 +22,13 @@ from qorch.run.active import activate, deactivate
 class Rehearsed:
     """One call that would have been made: its ``batch``, and the ``points`` whose gradients it is for.
 
-    ``points`` is None for a call without gradients, whose batch are the points themselves.
+    ``points`` is None for a call without gradients, whose batch are the points themselves. ``n_wanted``: of each pub of
+    the points, the number of parameters by which derivatives are wanted.
     """
 
     batch: Batch
     points: Batch | None = None
+    n_wanted: tuple[int, ...] = ()
 
 
 class _AnyBackend:
@@ -57,7 +59,8 @@ class Rehearsal:
     def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
         """Gradients of zeros; the forward and shifted rows of all pubs are one call."""
         batch, recombinations = expand_all(pubs, wanted)
-        self.calls.append(Rehearsed(batch, Batch(tuple(pubs))))
+        n_wanted = tuple(map(_count_wanted, pubs, wanted))
+        self.calls.append(Rehearsed(batch, Batch(tuple(pubs)), n_wanted))
         return [recombine(after, _zeros(pub)) for after, pub in zip(recombinations, batch.pubs, strict=True)]
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
@@ -76,6 +79,10 @@ def rehearse() -> Iterator[Rehearsal]:
         yield rehearsal
     finally:
         deactivate(token)
+
+
+def _count_wanted(pub: Pub, wanted: npt.NDArray[np.bool_] | None) -> int:
+    return len(pub.circuit.parameters) if wanted is None else int(wanted.sum())
 
 
 def _zeros(pub: Pub) -> PubResult:

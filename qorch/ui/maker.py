@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from qorch.audit.page.comparison import MOST_RUNS, comparison_figures
 from qorch.audit.page.html import render
-from qorch.audit.page.pictures import Table
+from qorch.audit.page.pictures import FigureTable
 from qorch.errors import UnknownNameError, UsageError
 from qorch.ports.clock import Clock
 from qorch.ports.reader import Reader
@@ -67,7 +67,7 @@ class PageMaker:
             (row.run_id, row.name, row.state, row.backend, row.loss, row.steps, row.executions, row.spent, row.time)
             for row in (rows[run.run_id] for run in found if run.run_id in rows)
         ]
-        return render("compare.html.j2", figures=comparison_figures(courses), totals=Table(columns, tuple(cells)))
+        return render("compare.html.j2", figures=comparison_figures(courses), totals=FigureTable(columns, tuple(cells)))
 
     def _require(self, run_id: str) -> RunRecord:
         found = self._reader.find_run(run_id)

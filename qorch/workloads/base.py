@@ -1,6 +1,7 @@
 """What every training workload offers to the command line."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from qorch.errors import UsageError
 from qorch.model.kinds import as_whole
 from qorch.run.run import Run
+from qorch.torch import GRADIENTS
 
 MAX_COUNT = 10**9
 """Largest number of epochs, samples or images that an option accepts; a larger one is a typing error."""
@@ -92,11 +94,14 @@ class Workload(Protocol):
         ...
 
     def check(self, options: Options) -> None:
-        """Raise UsageError for options that cannot be, before a run is started."""
+        """Raise UsageError for options that cannot be, and for data that is not there, before a run is started."""
         ...
 
     def outline(self, options: Options) -> Outline:
-        """What a training with these options executes; its functions call layers, and need no run of their own."""
+        """What a training with these options executes; its functions call layers, and need no run of their own.
+
+        It needs no files. Raises UsageError for options that cannot be.
+        """
         ...
 
     def train(self, run: Run, options: Options) -> Training:
@@ -116,6 +121,32 @@ def weights_digest(model: torch.nn.Module) -> str:
 def positive(value: int | None, name: str) -> int:
     """An option that counts something. Raises UsageError if it is not from 1 to MAX_COUNT."""
     return as_whole(value, f"--{name}", least=1, most=MAX_COUNT)
+
+
+def learning_rate(options: Options) -> float:
+    """The option ``--lr`` of a workload that has it. Raises UsageError if it is not a finite number above 0."""
+    text = options.own["lr"]
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0.0 < rate < math.inf:
+        raise UsageError(f"--lr is '{text}'; it must be a finite number above 0")
+    return rate
+
+
+def gradient_method(options: Options) -> str:
+    """The gradient method. Raises UsageError if a layer has none of that name."""
+    if options.gradient not in GRADIENTS:
+        raise UsageError(f"there is no gradient '{options.gradient}'; choose one of {', '.join(GRADIENTS)}")
+    return options.gradient
+
+
+def accuracy(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> float:
+    """The share of images whose class the model finds, all measured in one batch."""
+    images, labels = data.tensors
+    with torch.no_grad():
+        return float((model(images).argmax(dim=1) == labels).double().mean())
 
 
 def check_own_options(workload: Workload, options: Options) -> None:

@@ -17,7 +17,17 @@ import qorch
 from qorch.errors import UsageError
 from qorch.run.run import Run
 from qorch.torch import GRADIENTS
-from qorch.workloads.base import Options, Outline, Training, check_own_options, positive, weights_digest
+from qorch.workloads.base import (
+    Options,
+    Outline,
+    Training,
+    accuracy,
+    check_own_options,
+    gradient_method,
+    learning_rate,
+    positive,
+    weights_digest,
+)
 
 Loader = torch.utils.data.DataLoader[tuple[torch.Tensor, ...]]
 N_QUBITS = 8
@@ -50,8 +60,8 @@ class Digits:
         check_own_options(self, options)
         options = options.filled(self.defaults)
         classes = parse_classes(options.own["classes"])
-        _learning_rate(options)
-        _gradient(options)
+        learning_rate(options)
+        gradient_method(options)
         positive(options.epochs, "epochs")
         positive(options.batch_size, "batch-size")
         if options.limit is not None and options.limit < 20:
@@ -66,6 +76,7 @@ class Digits:
 
     def outline(self, options: Options) -> Outline:
         """See Workload: all batches are full ones, and the accuracy is measured after each epoch."""
+        self.check(options)
         options = options.filled(self.defaults)
         data, model, loader = _prepare(options)
 
@@ -79,7 +90,7 @@ class Digits:
         """Train, and measure the accuracy on the test images after every epoch."""
         options = options.filled(self.defaults)
         data, model, loader = _prepare(options)
-        optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(options))
+        optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate(options))
         epochs = positive(options.epochs, "epochs")
         for _ in run.epochs(epochs, save=(model, optimizer)):
             for images, labels in run.steps(loader):
@@ -97,7 +108,7 @@ def _prepare(options: Options) -> tuple[Data, torch.nn.Module, Loader]:
     """Data, model and batches of a training, from one seed."""
     data = load_data(parse_classes(options.own["classes"]), limit=options.limit, seed=options.seed)
     torch.manual_seed(options.seed)
-    model = build_model(data.n_classes, shots=options.shots, gradient=_gradient(options))
+    model = build_model(data.n_classes, shots=options.shots, gradient=gradient_method(options))
     batch_size = min(positive(options.batch_size, "batch-size"), len(data.train))
     return data, model, torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
 
@@ -168,13 +179,6 @@ def _dataset(angles: np.ndarray, targets: np.ndarray) -> torch.utils.data.Tensor
     return torch.utils.data.TensorDataset(torch.as_tensor(angles, dtype=torch.float32), torch.as_tensor(targets))
 
 
-def accuracy(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> float:
-    """The share of images whose class the model finds, all measured in one batch."""
-    images, labels = data.tensors
-    with torch.no_grad():
-        return float((model(images).argmax(dim=1) == labels).double().mean())
-
-
 def parse_classes(text: str) -> tuple[int, ...]:
     """``"3,6"`` or ``"all"``. Raises UsageError for anything but two or more different digits."""
     if text == "all":
@@ -183,23 +187,6 @@ def parse_classes(text: str) -> tuple[int, ...]:
     if not all(part in set("0123456789") for part in parts) or not 2 <= len(set(parts)) == len(parts):
         raise UsageError(f"--classes is '{text}'; give two or more different digits, such as 3,6, or all")
     return tuple(sorted(int(part) for part in parts))
-
-
-def _learning_rate(options: Options) -> float:
-    text = options.own["lr"]
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0.0 < rate < math.inf:
-        raise UsageError(f"--lr is '{text}'; it must be a finite number above 0")
-    return rate
-
-
-def _gradient(options: Options) -> str:
-    if options.gradient not in GRADIENTS:
-        raise UsageError(f"there is no gradient '{options.gradient}'; choose one of {', '.join(GRADIENTS)}")
-    return options.gradient
 
 
 WORKLOAD = Digits()

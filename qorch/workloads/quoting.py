@@ -17,7 +17,7 @@ from qorch.workloads.base import Outline
 _SPSA_ROWS = 3
 """Of each parameter point in a step: the point itself, and two that are perturbed along one random direction."""
 
-SPSA = "spsa"
+SPSA, FINITE_DIFFERENCE, EXACT = "spsa", "finite-difference", "exact"
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,6 @@ def quote_workload(
         return _epoch_of(step, evaluation, steps=outline.steps).times(outline.epochs)
 
     step, evaluation = (_add_up(calls, packed, card) for calls in (rehearsed.step, rehearsed.evaluation))
-    methods = {}
-    if any(call.points is not None for call in rehearsed.step):
-        methods[SPSA] = run_of(_add_up(rehearsed.step, packed, card, batch_of=_spsa_batch), evaluation)
     return WorkloadQuote(
         backend=planner.name,
         card=card,
@@ -100,7 +97,10 @@ def quote_workload(
         step=step,
         evaluation=evaluation,
         unpacked=run_of(*(_add_up(calls, unpacked, card) for calls in (rehearsed.step, rehearsed.evaluation))),
-        methods=methods,
+        methods={
+            name: run_of(_add_up(rehearsed.step, packed, card, batch_of=batch_of), evaluation)
+            for name, batch_of in _other_methods(rehearsed.step, planner).items()
+        },
         assumptions=(*planner.assumptions, *_warn_of_limit(step)),
     )
 
@@ -137,11 +137,33 @@ def _warn_of_limit(step: Quote) -> tuple[str, ...]:
     )
 
 
+def _other_methods(calls: tuple[Rehearsed, ...], planner: OfflinePlanner) -> dict[str, Callable[[Rehearsed], Batch]]:
+    """What calls would execute by other gradient methods, by name; none if they measure no gradients."""
+    if all(call.points is None for call in calls):
+        return {}
+    methods: dict[str, Callable[[Rehearsed], Batch]] = {SPSA: _spsa_batch, FINITE_DIFFERENCE: _difference_batch}
+    if planner.capabilities.exact_gradients:
+        methods[EXACT] = _points_alone
+    return methods
+
+
 def _spsa_batch(call: Rehearsed) -> Batch:
     """What the call would execute if the gradients of its points were estimated by SPSA."""
     if call.points is None:
         return call.batch
     return Batch(tuple(_repeat(pub, _SPSA_ROWS) for pub in call.points.pubs))
+
+
+def _difference_batch(call: Rehearsed) -> Batch:
+    """The same by finite differences: of each point itself and one more for every parameter."""
+    if call.points is None:
+        return call.batch
+    return Batch(tuple(_repeat(pub, 1 + count) for pub, count in zip(call.points.pubs, call.n_wanted, strict=True)))
+
+
+def _points_alone(call: Rehearsed) -> Batch:
+    """The same if the backend computes gradients itself."""
+    return call.points or call.batch
 
 
 def _repeat(pub: Pub, count: int) -> Pub:

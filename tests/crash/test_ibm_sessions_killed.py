@@ -28,6 +28,7 @@ from campaign import (
 from ibm_vendor import DEVICE, IBM, environment
 from kill_checks import KillCampaign, decide, note
 from life_driver import HELD, STOPPED, Death, Life
+from vendors import VendorEmulator
 
 from qorch.config import read_config
 from qorch.ports.clock import WallClock
@@ -60,6 +61,11 @@ class TestSessionsKilled(KillCampaign):
     vendor = IBM
     fields = MappingProxyType({**CERTAIN, "options": f"{DEVICE},settle=0.5,rows=2,mode=session"})
     trouble = TROUBLE
+
+    def check_books(self, life: Life, emulator: VendorEmulator) -> None:
+        """Nothing is booked, as IBM bills the time of sessions and not their jobs."""
+        with closing(open_store(life.db, clock=WallClock())) as store:
+            assert store.ledger() == []
 
     @pytest.mark.parametrize("kills", KILLS)
     def test_none_is_open_after_recover(

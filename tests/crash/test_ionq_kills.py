@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from campaign import Nursery, open_nursery
@@ -45,6 +46,22 @@ class TestIonqKills(KillCampaign):
         """The same a thousand times."""
         options = f"{IONQ.options},on_unknown={on_unknown}"
         self.kill_at_random(nursery, tmp_path, undisturbed, kills=kills, seed=40, options=options)
+
+
+class TestIonqBooks(KillCampaign):
+    """On a QPU, whose samples differ: what was reserved, spent and released between kills is what IonQ bills."""
+
+    vendor = IONQ
+    trouble = TestIonqKills.trouble
+    fields = MappingProxyType({"options": "qpu.forte-1,debiasing=off,settle=0.05,rows=2", "steps": 3})
+
+    def compare(self, death: Death, undisturbed: Death) -> None:
+        """The values are not those of another run."""
+
+    @pytest.mark.parametrize("kills", [4, pytest.param(500, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
+    def test_random_kills(self, nursery: Nursery, tmp_path: Path, undisturbed: Death, kills: int) -> None:
+        """Whenever it is killed: after `qorch recover` the books balance, and the ledger is the bill."""
+        self.kill_at_random(nursery, tmp_path, undisturbed, kills=kills, seed=12)
 
 
 class TestIonqSteps(SearchedKillChecks):

@@ -123,6 +123,7 @@ def test_cancel_leaves_a_users_process_alive(typed: Any, emulator: Any, run_scri
     [line] = said.splitlines()
     assert "ionq:qpu.forte-1 charges" in line
     assert "2 executions (200 shots) in 1 job; see and limit what is spent at the provider: https://" in line
+    assert "; mode=session,max_cost=25USD in the backend's name sets a limit there" in line
     assert "resume" not in stopped + said
 
 

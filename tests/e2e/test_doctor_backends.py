@@ -34,7 +34,7 @@ def test_all_is_well(qorch: Any, emulator: Any) -> None:
     """Key and machine each have a line, with how long jobs wait; what runs here has one; no job was sent."""
     code, checks = ask(qorch, "ionq:qpu.forte-1", "local")
     assert code == 0
-    assert list(checks) == ["ionq:qpu.forte-1 key", "ionq:qpu.forte-1 machine", "local"]
+    assert list(checks) == ["ionq:qpu.forte-1 key", "ionq:qpu.forte-1 machine", "ionq:qpu.forte-1 limits", "local"]
     assert {status for status, _ in checks.values()} == {"ok"}
     assert checks["ionq:qpu.forte-1 machine"][1] == "takes jobs; 36 qubits; jobs wait about 120 s"
     assert "runs on this machine" in checks["local"][1]

@@ -117,7 +117,7 @@ def test_a_usage_limit_that_is_reached(typed: Any, monkeypatch: pytest.MonkeyPat
     """The first job uses it up: the next is refused (409) with what can be done, and what was bought is stored."""
     with IBM.start(replace(QUICK, instances="first=open/1")) as emulator:
         outcome = train(typed, emulator, monkeypatch, DEVICE)
-        assert (outcome.code, len(emulator.jobs())) == (1, 1)
+        assert (outcome.code, len(emulator.jobs())) == (3, 1)
     assert "409" in error_of(outcome)
     assert "wait for the next period, raise the limit of the instance in IBM Cloud, or use" in error_of(outcome)
     states = [job["state"] for job in typed("jobs", "--json").document["jobs"]]

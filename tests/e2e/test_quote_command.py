@@ -1,10 +1,15 @@
 """`qorch quote` as a user types it: without a key, without a network, and true."""
 
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qorch_providers.emulators.ionq import Settings, start
+
+README = Path(__file__).parents[2] / "README.md"
 KEYS = ("IONQ_API_KEY", "QISKIT_IBM_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION")
 MONEY = ("spend", "spend_low", "spend_high")
 
@@ -47,7 +52,9 @@ def test_one_backend_in_full(typed: Any) -> None:
     assert document["is_exact"]
     assert document["unpacked"]["jobs"] == document["rows"]
     assert document["unpacked"]["spend"]["micros"] > document["spend"]["micros"]
-    assert document["methods"]["spsa"]["rows"] == document["steps_per_epoch"] * 16 * 3 + 8
+    rows = {name: method["rows"] - 8 for name, method in document["methods"].items()}
+    samples = document["steps_per_epoch"] * 16
+    assert rows == {"spsa": 3 * samples, "finite-difference": (1 + 32) * samples}
     assert document["price"]["certainty"] == "published"
     shown = typed(*arguments).out
     assert "digits on braket:garnet: 1 epoch of 2 steps, 1,024 shots a row" in shown
@@ -88,3 +95,46 @@ def test_what_cannot_be_is_named(typed: Any) -> None:
     assert "choose one of: digits" in typed("quote", "nonsense").error
     assert "did you mean --epochs?" in typed("quote", "digits", "--epoch", "3").error
     assert "write the workload before" in typed("quote", "--classes", "3,6", "digits").error
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_table_of_the_readme_is_what_is_quoted(typed: Any) -> None:
+    """`cats-vs-dogs` on each real machine, packed and not, by SPSA and with fewer shots: whole dollars, rounded up."""
+    rows = [line.strip("| ").split(" | ") for line in README.read_text().splitlines() if re.match(r"\| `\w+:", line)]
+    names = [re.findall("`(.+)`", row[0])[0] for row in rows]
+    assert len(names) == 5
+    backends = [argument for name in names for argument in ("--backend", name)]
+
+    def ask(*options: str) -> list[dict[str, Any]]:
+        quotes: list[dict[str, Any]] = typed("quote", "cats-vs-dogs", *backends, *options, "--json").document["quotes"]
+        return quotes
+
+    def dollars(part: dict[str, Any]) -> str:
+        return f"{-(-part['spend']['micros'] // 10**6):,}"
+
+    for row, full, fewer in zip(rows, ask(), ask("--shots", "128"), strict=True):
+        parts = (full["step"], full["epoch"], full, full["unpacked"], full["methods"]["spsa"])
+        assert row[1:] == list(map(dollars, (*parts, fewer, fewer["methods"]["spsa"])))
+    assert 3840 * 1024 * 80_000 + 3840 * 300_000 == 315_724_800_000
+
+
+def test_the_provider_itself_is_asked(typed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --live its estimate of all planned jobs stands beside the card's price, and none is sent."""
+    gates = "gate1=0.00022,gate2=0.000975,minimum=12.4166,mitigated=97.5"
+    arguments = ("quote", "digits", *typed.small, "--backend", "ionq:qpu.forte-1", "--live")
+    with start(Settings(price=gates)) as emulator:
+        monkeypatch.setenv("IONQ_API_URL", emulator.url)
+        monkeypatch.setenv("IONQ_API_KEY", "dummy")
+        document = typed(*arguments, "--json").document
+        assert "the provider itself estimates" in typed(*arguments).out
+        assert emulator.jobs() == []
+    assert document["live"]["spend"] == document["spend"]
+
+
+def test_live_estimates_need_a_key_and_a_provider_that_has_them(typed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence says what is missing."""
+    monkeypatch.delenv("IONQ_API_KEY", raising=False)
+    arguments = ("quote", "digits", *typed.small, "--live")
+    assert "IONQ_API_KEY" in typed(*arguments, "--backend", "ionq:qpu.forte-1").error
+    assert "local estimates no costs" in typed(*arguments, "--backend", "local").error
+    assert "name them with --backend" in typed(*arguments).error

@@ -22,19 +22,23 @@ def test_a_report_is_written_as_a_page_and_printed_as_before(filled: Any) -> Non
     """The file is replaced in one piece, and nothing else is left in its folder; with --json that is all of stdout."""
     file = filled.folder / "run.html"
     file.write_text("older")
-    outcome = filled("report", "latest", "--html", str(file))
+    outcome = filled("report", "latest", "--html", str(file), "--force")
     assert (outcome.code, outcome.err) == (0, "")
     assert "Where the wall time went" in outcome.out
-    assert outcome.out.rstrip().endswith(f"wrote {file}")
+    assert outcome.out.rstrip().endswith(f"wrote the page to {file}")
     assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert filled("report", "latest", "--html", str(file), "--json").document["run"] == "run"
+    assert filled("report", "latest", "--html", str(file), "--json", "--force").document["run"] == "run"
     assert [found.name for found in filled.folder.iterdir() if "html" in found.name] == ["run.html"]
 
 
 def test_a_page_that_cannot_be_written_is_an_error(filled: Any) -> None:
-    """Another ending, a folder that is missing, a folder of that name: nothing is left behind."""
-    (filled.folder / "taken.html").mkdir()
-    for name, text in (("run.txt", "ends in .html"), ("none/run.html", "cannot write"), ("taken.html", "cannot write")):
+    """Another ending, a folder that is missing, a file that is there: nothing is left behind."""
+    (filled.folder / "taken.html").write_text("mine")
+    for name, text in (
+        ("run.txt", "ends in none of .html"),
+        ("none/run.html", "cannot write"),
+        ("taken.html", "with --force"),
+    ):
         outcome = filled("report", "latest", "--html", str(filled.folder / name))
         assert outcome.code == 2
         assert text in outcome.error

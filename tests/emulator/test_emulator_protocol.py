@@ -341,16 +341,19 @@ def test_sessions_hold_jobs_until_they_end(bench: Bench, skewed: list[Gate]) -> 
     answer = bench.client.post("/sessions", json=wish)
     assert answer.status_code == 201
     session = answer.json()
-    assert (session["status"], session["active"]) == ("created", True)
-    job = bench.run(skewed, session_id=session["id"])
+    assert (session["status"], session["active"], session["settings"]) == ("created", True, wish["settings"])
+    fields = {"backend": "qpu.forte-1", "session_id": session["id"]}
+    job = bench.run(skewed, **fields)
     assert job["session_id"] == session["id"]
     assert bench.get(f"/sessions/{session['id']}")["status"] == "started"
     assert [each["id"] for each in bench.get(f"/sessions/{session['id']}/jobs")["jobs"]] == [job["id"]]
-    bench.submit(skewed, session_id=session["id"])
-    assert bench.post(skewed, session_id=session["id"]).status_code == 400
+    bench.submit(skewed, **fields)
+    assert bench.post(skewed, **fields).status_code == 400
+    assert bench.get("/sessions?active=false")["sessions"] == []
     ended = bench.client.post(f"/sessions/{session['id']}/end").json()
-    assert (ended["status"], ended["active"]) == ("ended", False)
-    assert bench.get("/sessions")["sessions"] == [ended]
+    assert (ended["status"], ended["active"], ended["ender_id"]) == ("ended", False, session["creator_id"])
+    assert bench.get("/sessions")["sessions"] == bench.get("/sessions?active=false")["sessions"] == [ended]
+    assert bench.get("/sessions?active=true")["sessions"] == []
     bench.get("/sessions/none", status=404)
 
 
@@ -381,7 +384,7 @@ def test_a_reset_forgets_everything(bench: Bench, skewed: list[Gate]) -> None:
     """Jobs and counts, while the server goes on."""
     bench.run(skewed)
     assert httpx.post(f"{bench.emulator.root}/_emulator/reset").status_code == 200
-    assert bench.emulator.truth() == {"jobs": [], "calls": {"by_route": {}, "by_status": {}}}
+    assert bench.emulator.truth() == {"jobs": [], "sessions": [], "calls": {"by_route": {}, "by_status": {}}}
     assert bench.run(skewed)["status"] == "completed"
 
 

@@ -131,11 +131,11 @@ def test_a_refusal_says_which_budget_and_how_to_go_on() -> None:
     with pytest.raises(BudgetError) as both:
         applied_budgets(Money(USD, 15_000_000), [month], buyer).grant(books, needed, today=TODAY, n_jobs=2)
     assert str(both.value) == (
-        "the next 2 jobs may cost 12.42 USD, which is more than is left: the budget of this run (15.00 USD) has 9.00 USD"
-        " spent and 1.00 USD reserved; the budget 'lab' (20.00 USD a month; c.toml, line 3) has 9.00 USD spent and 1.00"
-        " USD reserved. Nothing more was sent, and what was executed is stored. To go on, raise the limit of 'lab'"
-        " (c.toml, line 3) or wait until 2026-12-01 (UTC), and give the run a larger one: qorch train digits --resume"
-        ' digits-1 --budget "22.42 USD"'
+        "the next 2 jobs may cost 12.42 USD, which is more than is left: the budget of this run (15.00 USD) has"
+        " 9.00 USD spent and 1.00 USD reserved; the budget 'lab' (20.00 USD a month; c.toml, line 3) has 9.00 USD spent"
+        " and 1.00 USD reserved. Nothing more was sent, and what was executed is stored. To go on, raise the limit of"
+        " 'lab' (c.toml, line 3) or wait until 2026-12-01 (UTC), and give the run a larger one: qorch train digits"
+        ' --resume digits-1 --budget "22.42 USD"'
     )
     script = replace(buyer, workload=None)
     with pytest.raises(BudgetError, match=r"resume=True\)$"):

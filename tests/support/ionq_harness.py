@@ -18,7 +18,12 @@ FAULTS = {
     Behaviour.ERROR_AFTER: "post:503-after",
     Behaviour.GARBLED: "post:html,list:html,get:html,results:html,backends:html",
     Behaviour.SILENT: "post:hang-after",
-    Behaviour.LOST_QUESTIONS: "list:reset-before,get:reset-before,results:reset-before,backends:reset-before",
+    Behaviour.LOST_QUESTIONS: (
+        "list:reset-before,get:reset-before,results:reset-before,backends:reset-before,sessions:reset-before"
+    ),
+    Behaviour.OPENING_BUSY: "open:429-before",
+    Behaviour.OPENING_LOST_BEFORE: "open:reset-before",
+    Behaviour.OPENING_LOST_AFTER: "open:reset-after",
     Behaviour.UNLISTED: "post:unlisted",
     Behaviour.HELD: "post:stuck",
     Behaviour.FAILURE: "post:failure",
@@ -31,7 +36,7 @@ FAULTS = {
 
 
 class IonqHarness:
-    """A ProviderHarness for the backend ``ionq:<options>``."""
+    """A SessionHarness for the backend ``ionq:<options>``."""
 
     # IonQ refuses for now with 429 alone, and the emulator always says until when.
     lacks = (Behaviour.BUSY,)
@@ -64,6 +69,10 @@ class IonqHarness:
     def forget(self, provider_id: str) -> None:
         """See ProviderHarness."""
         self._call("DELETE", provider_id)
+
+    def open_sessions(self) -> list[str]:
+        """See SessionHarness."""
+        return [str(each["id"]) for each in self._emulator.truth()["sessions"] if each["active"]]
 
     def _call(self, method: str, provider_id: str) -> str:
         url = f"{self._emulator.url}/jobs/{provider_id}"

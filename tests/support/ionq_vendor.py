@@ -22,5 +22,12 @@ VENDOR = IONQ = Vendor(
     options="simulator,settle=0.05,rows=2",
     environment=environment,
     open_backend=open_backend,
-    routes=MappingProxyType({"submit": "POST /v0.4/jobs", "find": "GET /v0.4/jobs"}),
+    routes=MappingProxyType(
+        {
+            "submit": "POST /v0.4/jobs",
+            "find": "GET /v0.4/jobs",
+            "open_session": "POST /v0.4/sessions",
+            "close_session": "POST /v0.4/sessions/{id}/end",
+        }
+    ),
 )

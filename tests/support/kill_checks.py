@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from book_checks import assert_settled
 from campaign import (
     KILLED,
     Nursery,
@@ -77,12 +78,21 @@ class KillCampaign:
         return replace(cls.settings or cls.vendor.quick, **settings)
 
     def finish(self, nursery: Nursery, life: Life, emulator: VendorEmulator, undisturbed: Death) -> None:
-        """Let the run come to its end, and compare its values, its database and the truth."""
+        """Let the run come to its end, and compare its values, its database, its books and the truth."""
         death = nursery.bear(life)
         assert death.code == 0, death.said
-        assert said(death, "done") == said(undisturbed, "done")
+        self.compare(death, undisturbed)
         assert_paid_once(emulator, rows=life.steps * life.rows)
         assert_none_lost(life.db, emulator)
+        self.check_books(life, emulator)
+
+    def check_books(self, life: Life, emulator: VendorEmulator) -> None:
+        """The ledger is what the emulator charges."""
+        assert_settled(self.vendor, life.db, emulator)
+
+    def compare(self, death: Death, undisturbed: Death) -> None:
+        """The values are those of a run that was left alone."""
+        assert said(death, "done") == said(undisturbed, "done")
 
     def kill_at_random(
         self, nursery: Nursery, folder: Path, undisturbed: Death, *, kills: int, seed: int, **given: Any

@@ -4,11 +4,12 @@ import asyncio
 import datetime
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import botocore.auth
+import numpy as np
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
@@ -22,6 +23,7 @@ from qorch_providers.braket.aws.credentials import REST_SECONDS, AwsCredentials
 from qorch_providers.braket.aws.session import find_region, open_session
 from qorch_providers.braket.aws.signing import AwsSignature
 from qorch_providers.http import HttpClient, Origin, Outgoing
+from qorch_providers.http.paths import encode_url
 
 NOW = datetime.datetime(2026, 11, 30, 1, 2, 3, tzinfo=datetime.UTC)
 SECRET, TOKEN = "canary-secret-5d0c9a31e7", "canary-session-token-77ab01c2"
@@ -45,7 +47,7 @@ class SetClock(WallClock):
 
     def now(self) -> datetime.datetime:
         """See Clock."""
-        return NOW
+        return NOW + datetime.timedelta(seconds=self.seconds)
 
     def monotonic_ns(self) -> int:
         """See Clock."""
@@ -91,6 +93,46 @@ def test_signatures_are_those_of_botocore(
     assert ours.secret["authorization"] == theirs.headers["Authorization"]
     assert ours.plain["x-amz-date"] == theirs.headers["X-Amz-Date"]
     assert ours.secret.get("x-amz-security-token") == token
+
+
+def requests_of(random: np.random.Generator, service: str, *, count: int) -> Iterator[Outgoing]:
+    """Requests of the paths, names and bodies that there can be."""
+    letters = list("aZ09 -._~:/+%=&?#@!$'()*,;é漢\"")
+
+    def text() -> str:
+        return "x" + "".join(random.choice(letters, size=random.integers(0, 12)))
+
+    for _ in range(count):
+        host = f"{service}.eu-north-1.amazonaws.com"
+        path = [text().replace("/", "|") for _ in range(random.integers(1, 4))]
+        query = [(text(), text()) for _ in range(random.integers(0, 4))]
+        headers = {"host": host, "user-agent": "qorch"} | ({} if random.random() < 0.5 else {"content-type": "a/b"})
+        body = random.bytes(random.integers(0, 40))
+        method = str(random.choice(["GET", "PUT", "POST"]))
+        yield Outgoing(method, encode_url(f"https://{host}", path, query), headers, body)
+
+
+@pytest.mark.parametrize("service", REQUESTS)
+def test_any_request_is_signed_as_by_botocore(service: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One signer, over days and with keys that change: no header is that of an earlier day or key."""
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_: clock.now())
+    keys = [Credentials("AKIAONE", SECRET), Credentials("ASIATWO", f"{SECRET}/2", TOKEN)]
+    found = AwsCredentials(lambda: keys[0], clock=clock)
+    signature = AwsSignature(found, service, region="eu-north-1", clock=clock)
+    scheme = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
+
+    async def main() -> None:
+        for number, request in enumerate(requests_of(np.random.default_rng(7), service, count=60)):
+            clock.seconds = 20_000.0 * number
+            if number % 7 == 0:
+                keys.reverse()
+                await found.replace(await found.current())
+            own = {name: value for name, value in request.headers.items() if name != "user-agent"}
+            theirs = AWSRequest(request.method, request.url, headers=own, data=request.body)
+            scheme(keys[0], service, "eu-north-1").add_auth(theirs)
+            assert (await signature.sign(request)).secret["authorization"] == theirs.headers["Authorization"]
+
+    asyncio.run(main())
 
 
 def test_nothing_of_the_credentials_is_shown(clock: SetClock, caplog: pytest.LogCaptureFixture) -> None:

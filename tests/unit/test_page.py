@@ -39,7 +39,8 @@ CORPUS = (
 TAGS = set(
     """
     a body button caption code details dd div dl dt figcaption figure footer form h1 h2 h3 head header html input label
-    link main meta p path script section span style summary svg table tbody td text th thead title tr br strong
+    link main meta p path script section span style summary svg table ul li pre tbody td text th thead title tr br
+    strong
     """.split()  # noqa: SIM905
 )
 VOID = {"meta", "link", "input", "br"}

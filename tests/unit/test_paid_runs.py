@@ -1,6 +1,7 @@
 """What a run says, asks and keeps to when it pays: budgets that hold, or are refused before it begins; its prices."""
 
 import datetime
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,19 @@ import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
 
 import qorch
+from qorch.config import read_config
 from qorch.errors import BudgetError, ConfigError, MoneyError, UnknownPriceError
+from qorch.limits import booked_card, check_budgets
+from qorch.model.budget import Budget
 from qorch.model.job import Payload, RawResult
 from qorch.model.money import Money
 from qorch.planning.pricing import Cost
 from qorch.ports.clock import WallClock
+from qorch.prices import load_prices
 from qorch.run.resources import Progress
 from qorch.testing.fakes.backend import FREE, FakeBackend
 from qorch.testing.fakes.store import MemoryStore
+from qorch_providers.ibm import open_backend
 
 PAID = replace(FREE, charges=True)
 FIVE = Money("USD", 5_000_000)
@@ -200,6 +206,19 @@ def test_a_budget_needs_known_prices(store: MemoryStore) -> None:
     assert (backend.submitted, store.runs()) == ([], [])
 
 
+def test_a_session_that_is_billed_by_its_time_takes_no_budget() -> None:
+    """What it costs is not known before, nor afterwards, so that no budget can be kept; jobs alone have a price."""
+    environment = {"QISKIT_IBM_TOKEN": "x", "QISKIT_IBM_INSTANCE": "y", "HOME": "/nonexistent"}
+    card = load_prices(read_config()).find("ibm:ibm_fez")
+    assert card is not None
+    for mode, is_kept in (("session", False), ("batch", True)):
+        backend = open_backend(f"ibm_fez,mode={mode}", clock=WallClock(), environment=environment)
+        assert booked_card(backend, card).is_known is is_kept
+        refusal = nullcontext() if is_kept else pytest.raises(UnknownPriceError, match="billed by its time")
+        with refusal:
+            check_budgets(backend, booked_card(backend, card), [Budget(limit=FIVE, run_id="r")])
+
+
 @pytest.mark.parametrize(
     "budget", ["nan", "-5 USD", "1e999", "1e999 USD", "5", "inf USD", "", 5, True, Money("USD", -5)]
 )
@@ -265,7 +284,7 @@ def test_a_scope_that_cannot_be_kept_is_refused(
     backend = FakeBackend(capabilities=PAID)
     with pytest.raises(MoneyError, match=r"'all' \(100\.00 USD; .*config\.toml, line 21\) cannot be kept on fake"):
         start(store, backend)
-    with start(store, FakeBackend()) as run:
+    with start(store, FakeBackend(name="gratis")) as run:
         run.execute(pub(1))
     (tmp_path / "config.toml").write_text(SCOPES)
     with pytest.raises(UnknownPriceError, match="'night'"):

@@ -126,7 +126,7 @@ def test_csv_has_every_column_and_no_formula() -> None:
     assert row["settings.note"] == "'+cmd|' /C calc'!A0"
     assert (row["settings.at"], row["settings.minus"], row["settings.dash"]) == ("'@x", "-2", "'-a")
     assert [safe_cell(text) for text in ("=1+1", "\t=1", "plain", None, 3, True)] == [
-        "'=1+1", "'\t=1", "plain", None, 3, "True"
+        "'=1+1", r"\t=1", "plain", None, 3, "True"
     ]  # fmt: skip
 
 

@@ -14,9 +14,9 @@ PLAIN = set(
     active admission affine array base builder cancellation change checking clock codec compile compute config
     curve data decoding deletion distribution duplicate encoding ending environment error executor fault found group
     grouping hook idle immutable import init kind latency learned learning lifetime limit link list live local
-    log map match meter move opening percentile program rate reading recovered redirection resource returned rule
-    selection sending sql sqlite starter stateful statement statistic status stopping terminal timer torch trimmed turn
-    upgrade version diagnosable wanted watch watcher writer
+    log map match meter move opening percentile photograph program rate reading recovered redirection resource returned
+    rule selection sending sql sqlite starter stateful statement statistic status stopping terminal timer torch trimmed
+    turn upgrade version diagnosable wanted watch watcher writer
     """.split()  # noqa: SIM905
 )
 """Words that mean in the code what they mean to every programmer; any other word belongs into the README's table."""

@@ -220,8 +220,9 @@ def test_a_diagnosis_pays_for_nothing(emulator: RunningBraket) -> None:
     variables = environment(emulator.root)
     found = diagnosed("garnet", variables)
     assert {name: status for name, (status, _) in found.items()} == dict.fromkeys(
-        ("region", "credentials", "device", "bucket"), OK
+        ("region", "credentials", "device", "bucket", "limits"), OK
     )
+    assert "limits" not in diagnosed("sv1", variables)
     assert found["region"][1] == f"eu-north-1, at {emulator.root}"
     assert found["device"][1] == "Garnet is online; 0 tasks wait"
     assert found["bucket"][1] == "s3://amazon-braket-tests/qorch can be read"

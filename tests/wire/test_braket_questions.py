@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from qorch.model.label import JobLabel
 from qorch.ports.clock import WallClock
 from qorch_providers.braket.labels import tags_of
 from qorch_providers.braket.tasks.search import MOST_FAILURES, SKEW, TaskSearch
-from qorch_providers.braket.tasks.status import MOST_GETS, SHOWN_POSITIONS, look_up, read_status
+from qorch_providers.braket.tasks.status import MOST_GETS, MOST_SPARED_GETS, SHOWN_POSITIONS, look_up, read_status
 from qorch_providers.braket.wire.client import PAGE_TASKS, SearchFilter
 from qorch_providers.braket.wire.documents import decode_task
 
@@ -113,8 +114,45 @@ def test_unknown_times_are_learned_by_asking(bench: BraketBench) -> None:
     asyncio.run(main())
 
 
-def test_a_failed_task_has_its_reason_also_after_a_search() -> None:
-    """Lists have no reasons, so what failed is asked after by itself; nothing of it is charged."""
+def test_tasks_that_run_are_asked_after_together() -> None:
+    """One search instead of a GET each, as long as the quota has searches to spare."""
+    with opened(quotas="", execute="600") as bench:
+        arns = [bench.create() for _ in range(5)]
+
+        async def main() -> None:
+            async with connected(bench.emulator.environment) as access:
+
+                async def count(wanted: Sequence[str]) -> int:
+                    before = access.client.calls["poll"]
+                    found = await _statuses(access, wanted)
+                    assert {read_status(found[arn]).state for arn in wanted} == {RemoteState.RUNNING}
+                    return access.client.calls["poll"] - before
+
+                assert [await count(arns), await count(arns), await count(arns[:MOST_SPARED_GETS])] == [5, 1, 2]
+                while access.client.has_spare_searches:
+                    await access.client.search([SearchFilter("deviceArn", "EQUAL", SV1)], purpose="find")
+                assert await count(arns) == 5
+
+        asyncio.run(main())
+
+
+def test_tasks_that_wait_keep_their_place(bench: BraketBench) -> None:
+    """If a few are asked after by the search, as most of them run, each that waits is asked for its place."""
+    arns = [bench.create() for _ in range(6)]
+
+    async def main() -> None:
+        async with connected(bench.emulator.environment) as access:
+            for task in (await _statuses(access, arns)).values():
+                access.memory.note_seen(replace(task, status="RUNNING"))
+            found = await _statuses(access, arns)
+            assert [read_status(found[arn]).queue_position for arn in arns] == [1, 2, 3, 4, 5, 6]
+            assert access.client.calls == {"poll": 6 + 1 + 6}
+
+    asyncio.run(main())
+
+
+def test_what_is_over_is_asked_after_by_itself_also_after_a_search() -> None:
+    """Lists have no reason of a failure and no number of shots; nothing of what failed is charged."""
     with opened(quotas="", faults="post:failure@1") as bench:
         arns = [bench.create() for _ in range(25)]
         for arn in arns:
@@ -131,7 +169,9 @@ def test_a_failed_task_has_its_reason_also_after_a_search() -> None:
                 assert failed.is_repeatable
                 assert failed.ended_at is not None
                 assert {read_status(found[arn]).state for arn in arns[1:]} == {RemoteState.DONE}
-                assert access.client.calls == {"poll": 2}
+                assert access.client.calls == {"poll": 1 + 25}
+                assert all(access.memory.completed(arn) is found[arn] for arn in arns[1:])
+                assert {found[arn].successful_shots for arn in arns[1:]} == {100}
 
         asyncio.run(main())
 

@@ -246,10 +246,15 @@ def test_a_diagnosis_pays_for_nothing(emulator: RunningIbm) -> None:
     """One sentence each; without a key that works the rest is not asked."""
     variables = environment(emulator.root)
     found = diagnosed(f"{DEVICE},instance=second", variables)
-    assert {name: status for name, (status, _) in found.items()} == dict.fromkeys(("account", "instance", "device"), OK)
+    names = ("account", "instance", "device", "limits")
+    assert {name: status for name, (status, _) in found.items()} == dict.fromkeys(names, OK)
     assert found["account"][1] == f"the key is from QISKIT_IBM_TOKEN; tokens come from {emulator.root}"
     assert found["instance"][1] == "the key may use it; 0 of 600 QPU seconds are used"
     assert found["device"][1] == "ibm_guadalupe has 16 qubits and is active; 0 jobs wait"
+    assert found["limits"][1] == ("IBM cancels a job after 1,200 s of the device, and charges these (max_time=SECONDS)")
+    session = diagnosed(f"{DEVICE},instance=second,max_time=60,mode=batch,max_ttl=600", variables)["limits"][1]
+    assert "after 60 s of the device" in session
+    assert "it ends a batch after 600 s" in session
     with serving(api_key="right") as running:
         refused = diagnosed(DEVICE, environment(running.root))
     assert list(refused) == ["account", "instance"]

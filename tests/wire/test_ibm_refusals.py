@@ -11,6 +11,7 @@ from qorch.errors import (
     CredentialsError,
     RejectedError,
     SessionEndedError,
+    SpendingLimitError,
     UnavailableError,
     UnknownOutcomeError,
 )
@@ -41,7 +42,7 @@ def answer(
         (402, None, "told", RejectedError, "the billing of the instance"),
         (403, 1201, "told", CredentialsError, "look at QISKIT_IBM_INSTANCE"),
         (404, 1007, "Backend not found", RejectedError, "choose another device"),
-        (409, 1212, "Usage exceeds instance limit", RejectedError, "wait for the next period, raise the limit"),
+        (409, 1212, "Usage exceeds instance limit", SpendingLimitError, "wait for the next period, raise the limit"),
         (409, 1217, "told", SessionEndedError, "409 to the job: told (code 1217)"),
         (404, 1284, "Session not found", SessionEndedError, "code 1284"),
         (400, None, "The session d0 is not accepting jobs", SessionEndedError, "not accepting jobs"),

@@ -9,6 +9,7 @@ from qorch.ports.backend import ExactGradients, RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.testing.conformance.remote import RemoteBackendConformance
 from qorch.testing.conformance.remote.base import RemoteChecks
+from qorch.testing.conformance.remote.sessions import SessionChecks
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
 from qorch_providers.ionq import IonqBackend, open_backend
 
@@ -51,6 +52,15 @@ class TestMachine(OfIonq, RemoteBackendConformance):
     """A machine: noisy samples of the provider's own, in a job that was checked against its limits."""
 
     options = "qpu.forte-1"
+    is_ideal = False
+    is_seeded = False
+    continues_streams = False
+
+
+class TestSession(OfIonq, SessionChecks):
+    """Jobs in sessions with limits that the suite does not reach."""
+
+    options = "qpu.forte-1,mode=session,max_cost=1000000USD,max_jobs=100000,max_ttl=86400"
     is_ideal = False
     is_seeded = False
     continues_streams = False

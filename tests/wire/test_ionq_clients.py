@@ -385,7 +385,7 @@ class TestCore:
         """Opened, used and ended by its manager."""
         with open_client() as client:
             with ionq_core.SessionManager(client, "qpu.forte-1", max_jobs=3) as session:
-                create_job.sync(client=client, body=self.single(session_id=session.session_id))
+                create_job.sync(client=client, body=self.single(backend="qpu.forte-1", session_id=session.session_id))
                 assert session.status() == "started"
             assert session.status() == "ended"
 

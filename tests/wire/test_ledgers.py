@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from book_checks import assert_books_are_the_bill, recover_all
 from braket_vendor import BRAKET
 from ibm_vendor import DEVICE, IBM
 from ionq_vendor import IONQ
@@ -18,18 +18,15 @@ from random_expectations import random_case
 from vendors import Vendor, VendorEmulator
 
 import qorch
-from qorch.config import read_config
 from qorch.errors import BackendError
 from qorch.model.ledger import JobBalance, balance_job
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import WallClock
 from qorch.ports.store import Store
-from qorch.recovery import recover_runs, recover_usage
 from qorch.stores import open_store
 
 COUNTS = [1, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 TROUBLE = "child-failure%0.25,failure%0.25"
-LONGEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -69,42 +66,9 @@ def draw_pubs(random: np.random.Generator, number: int) -> list[qorch.Pub]:
     return [random_case(random, number + index, shots=shots).pub for index in range(int(random.integers(1, 3)))]
 
 
-def settle(case: Case, store: Store, emulator: VendorEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finish what failed calls left at the provider, and ask what jobs were charged for, as `qorch recover` does."""
-    for name, value in case.vendor.environment(emulator.root).items():
-        monkeypatch.setenv(name, value)
-    deadline = time.monotonic() + LONGEST_SECONDS
-    left = list({job.run_id for job in store.open_jobs()})
-    assert [recovery.problem for recovery in recover_runs(store, left, config=read_config(), clock=WallClock())] == [
-        None
-    ] * len(left)
-    while store.jobs_without_usage():
-        assert time.monotonic() < deadline, store.jobs_without_usage()
-        for recovered in recover_usage(store, config=read_config(), clock=WallClock()):
-            assert recovered.problem is None, recovered.problem
-
-
-def assert_books_are_the_bill(store: Store, emulator: VendorEmulator) -> None:
-    """Job by job, what the ledger says was spent is what the emulator charges, and nothing stays reserved."""
-    bill = emulator.bill()
-    charged = {str(line["id"]): line["amount"]["micros"] for line in bill["jobs"]}  # type: ignore[index]
-    spent = {}
-    for job in store.jobs():
-        balance = balance_job(store.job_ledger(job.job_id))
-        assert balance.reserved_micros == 0, job
-        if job.provider_id is None:
-            assert balance.spent_micros == 0, job
-        else:
-            spent[job.provider_id] = balance.spent_micros
-    assert spent == charged
-    assert balance_job(store.ledger()).spent_micros == bill["total"]["micros"]
-
-
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", CASES)
-def test_a_quote_is_what_the_ledger_and_the_bill_say(
-    name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quote_is_what_the_ledger_and_the_bill_say(name: str, count: int, tmp_path: Path) -> None:
     """Nothing fails: what was quoted is what is reserved, spent and billed, to the millionth where prices are exact."""
     case, random = CASES[name], np.random.default_rng(1)
     with bench(case, tmp_path) as (emulator, store):
@@ -115,7 +79,7 @@ def test_a_quote_is_what_the_ledger_and_the_bill_say(
                 pubs = draw_pubs(random, number)
                 quote = run.quote(pubs)
                 run.execute(pubs)
-            settle(case, store, emulator, monkeypatch)
+            recover_all(case.vendor, store, emulator)
             assert quote.cost is not None
             after = balance_job(store.ledger())
             spent = after.spent_micros - before.spent_micros
@@ -129,9 +93,7 @@ def test_a_quote_is_what_the_ledger_and_the_bill_say(
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", CASES)
-def test_the_ledger_is_the_bill_whatever_fails(
-    name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ledger_is_the_bill_whatever_fails(name: str, count: int, tmp_path: Path) -> None:
     """Jobs fail, some come in part, some are cancelled in the queue: what is charged for them is what the books say."""
     case, random = CASES[name], np.random.default_rng(2)
     with bench(case, tmp_path, queue="0.05..0.2", faults=TROUBLE, seed=5) as (emulator, store):
@@ -143,7 +105,7 @@ def test_the_ledger_is_the_bill_whatever_fails(
                 cancelling(case, emulator, case.options[0], share=0.2, seed=number),
             ):
                 run.execute(draw_pubs(random, number))
-        settle(case, store, emulator, monkeypatch)
+        recover_all(case.vendor, store, emulator)
         assert_books_are_the_bill(store, emulator)
         states = {str(line["state"]) for line in emulator.bill()["jobs"]}
         assert len(states) > 1 or count < 50, "nothing failed"

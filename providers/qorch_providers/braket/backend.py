@@ -28,6 +28,7 @@ from qorch_providers.braket.diagnosis import diagnose
 from qorch_providers.braket.labels import task_name
 from qorch_providers.braket.options import Options
 from qorch_providers.braket.results.reading import read_answer
+from qorch_providers.braket.spending import LIMIT_OPTION, DeviceSpending
 from qorch_providers.braket.tasks.collection import AnswerCollector
 from qorch_providers.braket.tasks.memory import TaskMemory
 from qorch_providers.braket.tasks.search import TaskSearch
@@ -114,6 +115,7 @@ class BraketBackend:
         self._clock = clock
         self._refused_at: dict[str, datetime.datetime] = {}
         self._memory = TaskMemory()
+        self._spending = DeviceSpending(client, options)
         self._search = TaskSearch(client, options.device_arn, clock=clock)
         self._list_health = ListHealth("Amazon Braket", self._look, clock=clock)
         self._collector = AnswerCollector(
@@ -193,10 +195,12 @@ class BraketBackend:
         """See RemoteBackend: one POST. The same payload is the same task as long as Braket remembers its token.
 
         If tokens are not trusted, a task that was refused before is first looked for, and not sent if it is there.
+        Raises SpendingLimitError if a spending limit of the device is reached, or cannot be set.
         """
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
         device, options = self._opened, self._options
+        await self._spending.ensure()
 
         def locate(program: int, inputs: int) -> tuple[int, int]:
             return locate_row(payload.request, program=program, inputs=inputs, device=device, options=options)
@@ -273,7 +277,14 @@ class BraketBackend:
 
     async def diagnose(self) -> Sequence[Finding]:
         """See Diagnosable."""
-        return await diagnose(self._access, self._credentials, self._objects, see_device=self._see_device)
+        return await diagnose(
+            self._access,
+            self._credentials,
+            self._objects,
+            self._spending,
+            options=self._options,
+            see_device=self._see_device,
+        )
 
     async def close(self) -> None:
         """Close the connections. Tasks go on at Braket, and are found there by the next run."""
@@ -327,6 +338,7 @@ def _terms(options: Options, access: AwsAccess) -> Terms:
         console=access.console,
         remembers_keys_seconds=options.remembered_seconds,
         most_repeats=1,
+        limit_option="" if options.is_simulator or options.spending_limit else LIMIT_OPTION,
     )
 
 

@@ -6,7 +6,7 @@ The value of a tag has at most 256 characters, letters, digits, spaces and ``+ -
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import unquote
 
 from qorch.model.label import JobLabel
@@ -15,6 +15,8 @@ KEY_TAG = "qorch-key"
 """The tag with a task's idempotency key."""
 JOB_TAG, ROWS_TAG, DIGEST_TAG, CONTEXT_TAG = "qorch-job", "qorch-rows", "qorch-digest", "qorch-context"
 """The tags of its label (``qorch.model.label``), by which a database restored from a backup recognises it."""
+LIMIT_TAG = "qorch-spending-limit"
+"""The tag of spending limits that qorch has set: it changes no others."""
 MAX_VALUE = 256
 MAX_TAGS_OF_TEXT = 10
 """A task has at most 50 tags."""
@@ -66,7 +68,17 @@ def _part_names(name: str) -> tuple[str, ...]:
 
 def _decode(tags: Mapping[str, str], name: str) -> str | None:
     """The text in the tags of a name; None if there is none, or no text that ``_encode`` makes."""
-    value = "".join([tags.get(each, "") for each in _part_names(name)])
+    parts = []
+    for each in _part_names(name):
+        if each not in tags:
+            break
+        parts.append(tags[each])
+    return _decode_text("".join(parts))
+
+
+@lru_cache(maxsize=1024)
+def _decode_text(value: str) -> str | None:
+    """Cached, as polls show the tags of one task many times."""
     if _VALUE.fullmatch(value) is None:
         return None
     try:

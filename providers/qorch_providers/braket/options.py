@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 
 from qorch.errors import UnknownNameError, UsageError
+from qorch.model.money import Money
 from qorch.ports.policy import OnUnknown
-from qorch_providers.options import read_options
+from qorch_providers.options import Dollars, as_dollars, read_options
 
 MAX_EXECUTABLES = 10_000
 _CHOICES = (
     "among verbatim=on|off, rewiring=on|off, debiasing=on|off, region=REGION, rows=N, jobs=N, settle=SECONDS,"
-    " tokens=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS"
+    " tokens=SECONDS, on_unknown=hold|resubmit, deadline=SECONDS, spending_limit=AMOUNT"
 )
 _TARGETS = MappingProxyType(
     {
@@ -42,6 +43,7 @@ class Options:
     ``region``: of the endpoint, for simulators, whose ARN names none. ``rows``: most executables of one task. ``jobs``:
     most tasks in progress. ``settle_seconds``: after which every task is listed. ``remembered_seconds``: how long
     Braket is trusted to know a client token; Amazon documents no time. ``deadline_seconds``: the total for one call.
+    ``spending_limit``: that the device is to have at Amazon before the first task is sent; None: as it is there.
     """
 
     device_arn: str
@@ -55,6 +57,7 @@ class Options:
     remembered_seconds: float = 600.0
     on_unknown: OnUnknown = OnUnknown.HOLD
     deadline_seconds: float = 60.0
+    spending_limit: Money | None = None
 
     @property
     def is_simulator(self) -> bool:
@@ -92,6 +95,7 @@ class _Given(TypedDict, total=False):
     tokens: Remembered
     on_unknown: Annotated[OnUnknown, _one_of(*OnUnknown)]
     deadline: Seconds
+    spending_limit: Dollars
 
 
 _FIELDS = MappingProxyType({"settle": "settle_seconds", "tokens": "remembered_seconds", "deadline": "deadline_seconds"})
@@ -113,6 +117,8 @@ def parse_options(text: str) -> Options:
             values[name] = values[name] == "on"
     if "rewiring" in values:
         values["keeps_qubits"] = values.pop("rewiring") == "off"
+    if "spending_limit" in values:
+        values["spending_limit"] = as_dollars(values["spending_limit"])
     options = Options(arn, **values)
     _check_combination(options)
     return options
@@ -131,6 +137,8 @@ def _read_target(target: str) -> str:
 
 
 def _check_combination(options: Options) -> None:
+    if options.is_simulator and options.spending_limit is not None:
+        raise UsageError("Amazon Braket has spending limits for quantum computers alone; leave spending_limit= out")
     if options.is_simulator and (options.verbatim or options.keeps_qubits or options.debiasing):
         raise UsageError("verbatim=on, rewiring=off and debiasing=on are for quantum computers; leave them out")
     if options.region and options.device_region and options.region != options.device_region:

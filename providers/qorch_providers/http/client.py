@@ -150,7 +150,6 @@ class HttpClient:
         url = encode_url(connections.origin.url, path, query)
         if self._is_closed:
             raise RequestUnsentError(f"the connection to {connections.origin.url} is closed; open the backend again")
-        name = f"{method} {encode_path(path)}"
         body = Content(content) if isinstance(content, bytes) else content
         call = _Call(method, body, connections, secrets=self._secrets, begun_ns=self._clock.monotonic_ns())
         problem: Exception
@@ -159,15 +158,15 @@ class HttpClient:
                 return await call.follow(url)
         except TimeoutError:
             kind = AnswerLostError if call.may_have_left else RequestUnsentError
-            problem = kind(f"{name}: no whole answer in {self._deadline_seconds:g} seconds")
+            problem = kind(f"{method} {encode_path(path)}: no whole answer in {self._deadline_seconds:g} seconds")
         except TransportError as error:
-            problem = type(error)(f"{name}: {error}")
+            problem = type(error)(f"{method} {encode_path(path)}: {error}")
         except (CredentialsError, BusyError, UsageError) as error:
             # The error was made in _Call and holds no secrets; the frames of its traceback do.
             problem = error.with_traceback(None)
         except Exception as error:
             told = connections.describe(error, call.secrets)
-            problem = type(told)(f"{name}: {told}")
+            problem = type(told)(f"{method} {encode_path(path)}: {told}")
         raise problem
 
     async def aclose(self) -> None:

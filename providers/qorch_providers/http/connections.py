@@ -14,6 +14,7 @@ from weakref import WeakSet
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
 
 from qorch.model.exchange_times import ExchangeTimes
 from qorch.ports.clock import Clock
@@ -35,6 +36,8 @@ the user waits for the error.
 """
 _COMMON = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "qorch"}
 _PIECE_BYTES = 2**18
+_BUFFER_BYTES = 2**19
+"""Of one answer that has arrived and is not read: with less, each arrival of a large one stops and resumes reading."""
 
 
 class Connections:
@@ -46,7 +49,9 @@ class Connections:
         """``connect_seconds``: time limit for getting a connection; an exchange that fails before has sent nothing."""
         self.origin = origin
         own = {name.lower(): value for name, value in origin.headers.items()}
-        self._headers = {**_COMMON, **own, "host": httpx.URL(origin.url).netloc.decode("ascii")}
+        # Reading a URL costs httpx as much CPU time as the rest of a request, so that of the origin serves for all.
+        self._url = httpx.URL(origin.url)
+        self._headers = {**_COMMON, **own, "host": self._url.netloc.decode("ascii")}
         self._clock = clock
         self._connect_seconds = connect_seconds
         self._most_bytes = most_bytes
@@ -80,10 +85,8 @@ class Connections:
         marks = ExchangeTimes(begun_ns, exchange.connected_ns, sent_ns, first_byte_ns, done_ns, server_at)
         note_exchange(marks)
         # Answers are stored and quoted in messages, and a server may echo a secret.
-        headers = {name: mask(value, echoes) for name, value in response.headers.items()}
-        for secret in echoes:
-            body = body.replace(secret.encode(), b"***")
-        return HttpResponse(response.status_code, headers, body, self._clock.now(), marks)
+        headers = _mask_headers(dict(response.headers.items()), echoes)
+        return HttpResponse(response.status_code, headers, _mask_body(body, echoes), self._clock.now(), marks)
 
     async def aclose(self) -> None:
         """Close all connections; may be called twice."""
@@ -111,8 +114,9 @@ class Connections:
             headers = {**headers, "content-length": str(len(outgoing.body))}
             sent = _pieces(outgoing.body)
         timeouts = self._choose_timeouts(outgoing.method)
+        # Whither it goes below the origin is for MarkedRequest, which has it exactly as it was signed.
         return httpx.Request(
-            outgoing.method, outgoing.url, headers=headers, content=sent, extensions={"timeout": timeouts}
+            outgoing.method, self._url, headers=headers, content=sent, extensions={"timeout": timeouts}
         )
 
     def _choose_timeouts(self, method: str) -> dict[str, float | None]:
@@ -123,6 +127,8 @@ class Connections:
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = Body(response.headers.get("content-encoding", ""), most_bytes=self._most_bytes)
+        if isinstance(response.stream, AiohttpResponseStream):
+            response.stream.CHUNK_SIZE = _PIECE_BYTES  # each piece costs as much CPU time as 16 kB of it
         # A generator, though httpx's types do not say so; left unclosed it would outlive the call.
         chunks = cast("AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream)))
         async with aclosing(chunks):
@@ -139,6 +145,22 @@ class Connections:
         return self._transport
 
 
+def _mask_headers(headers: dict[str, str], echoes: Sequence[str]) -> dict[str, str]:
+    together = "\n".join(headers.values())
+    if mask(together, echoes) == together:
+        return headers
+    return {name: mask(value, echoes) for name, value in headers.items()}
+
+
+def _mask_body(body: bytes, echoes: Sequence[str]) -> bytes:
+    """The body without secrets. It is searched only for those that contain no other: without them there is none."""
+    least = [secret for secret in echoes if not any(other in secret for other in echoes if other != secret)]
+    if any(secret.encode() in body for secret in least):
+        for secret in echoes:
+            body = body.replace(secret.encode(), b"***")
+    return body
+
+
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
     """A large body in pieces: as a whole it would block the event loop, about which aiohttp warns."""
     for start in range(0, len(content), _PIECE_BYTES):
@@ -153,6 +175,7 @@ def _open_session(context: ssl.SSLContext, most_connections: int) -> aiohttp.Cli
         trust_env=False,
         skip_auto_headers=["content-type"],
         request_class=MarkedRequest,
+        read_bufsize=_BUFFER_BYTES,
     )
     # aiohttp silently repeats a GET or PUT on a broken connection; every retry must be counted by the engine.
     session._retry_connection = False

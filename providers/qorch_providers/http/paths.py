@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from qorch.errors import UsageError
@@ -18,7 +19,7 @@ def encode_url(base_url: str, path: str | Sequence[str], query: Sequence[tuple[s
     """
     if isinstance(path, str) and not is_safe_path(path):
         raise UsageError(f"{path[:100]!r} is not a path below {base_url}; expected plain segments after '/'")
-    pairs = urlencode(query, quote_via=quote, safe="")
+    pairs = _encode_query(tuple(query)) if query else ""
     return f"{base_url}{encode_path(path)}" + (f"?{pairs}" if pairs else "")
 
 
@@ -35,6 +36,12 @@ def encode_path(path: str | Sequence[str]) -> str:
     return "".join(f"/{_encode_segment(segment)}" for segment in path)
 
 
+@lru_cache(maxsize=64)
+def _encode_query(query: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(query, quote_via=quote, safe="")
+
+
+@lru_cache(maxsize=512)
 def _encode_segment(segment: str) -> str:
     is_plain = 0 < len(segment) <= _LONGEST_SEGMENT and segment.isprintable() and "\\" not in segment
     if not is_plain or not {"", ".", ".."}.isdisjoint(_SEPARATORS.split(segment)):

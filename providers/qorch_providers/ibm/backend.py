@@ -34,7 +34,7 @@ from qorch_providers.ibm.jobs.sessions import IbmSessions, ttl_of, wire_mode
 from qorch_providers.ibm.jobs.status import JobWatch
 from qorch_providers.ibm.jobs.usage import fetch_usage
 from qorch_providers.ibm.labels import key_tag
-from qorch_providers.ibm.options import MAX_EXECUTIONS, Options
+from qorch_providers.ibm.options import MAX_EXECUTIONS, ExecutionMode, Options
 from qorch_providers.ibm.results.reading import read_answer
 from qorch_providers.ibm.wire.client import IbmClient
 from qorch_providers.ibm.wire.session_documents import in_session
@@ -44,6 +44,8 @@ REVISION = "1"
 """Of how circuits are encoded and answers read: raise it with any change that changes a distribution."""
 POST_RATE = Rate(5, 60.0)
 """As IBM documents it, for each user; over all processes on one database."""
+LIMIT_OPTION = "max_time=60"
+"""An example of what limits the cost of each job."""
 UNSEEN_QUBITS = MAX_QUBITS
 """Until the device itself says."""
 
@@ -247,7 +249,7 @@ class IbmBackend:
 
     async def diagnose(self) -> Sequence[Finding]:
         """See Diagnosable."""
-        return await diagnose(self._access, connect=self._connector.connect, see_device=self._watch.look)
+        return await diagnose(self._access, self._options, connect=self._connector.connect, see_device=self._watch.look)
 
     async def close(self) -> None:
         """Close the connections. Jobs go on at IBM, and are found there by the next run."""
@@ -316,6 +318,8 @@ def _terms(options: Options, access: IbmAccess) -> Terms:
         most_jobs=options.jobs,
         rate=POST_RATE,
         console=CONSOLE,
+        limit_option=LIMIT_OPTION,
+        bills_sessions=options.mode is ExecutionMode.SESSION,
     )
 
 

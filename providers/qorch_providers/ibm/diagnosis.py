@@ -1,4 +1,4 @@
-"""Looks at account, instance and device without paying for anything: one sentence each."""
+"""Looks at account, instance, device and limits without paying for anything: one sentence each."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,6 +6,7 @@ from qorch.errors import QorchError
 from qorch.ports.backend import Finding, FindingStatus
 from qorch_providers.ibm.access import IbmAccess
 from qorch_providers.ibm.device_watch import SeenIbmDevice
+from qorch_providers.ibm.options import ExecutionMode, Options
 from qorch_providers.ibm.wire.client import IbmClient
 
 OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
@@ -13,6 +14,7 @@ OK, WARN, FAIL = FindingStatus.OK, FindingStatus.WARN, FindingStatus.FAIL
 
 async def diagnose(
     access: IbmAccess,
+    options: Options,
     *,
     connect: Callable[[], Awaitable[IbmClient]],
     see_device: Callable[[], Awaitable[SeenIbmDevice]],
@@ -22,7 +24,17 @@ async def diagnose(
     findings.append(await _try("instance", lambda: _look_at_instance(connect)))
     if findings[-1].status is not FAIL:
         findings.append(await _try("device", lambda: _look_at_device(see_device)))
+        findings.append(Finding("limits", OK, tell_limits(options)))
     return findings
+
+
+def tell_limits(options: Options) -> str:
+    """What limits the cost of jobs at IBM, as the options are; that of the instance has its own line."""
+    job = f"IBM cancels a job after {options.max_seconds:,} s of the device, and charges these (max_time=SECONDS)"
+    if options.mode is ExecutionMode.JOB:
+        return job
+    ttl = f"{options.max_ttl_seconds:,} s (max_ttl=SECONDS)"
+    return f"{job}; it ends a {options.mode} after {ttl}, and another one follows"
 
 
 async def _try(name: str, look: Callable[[], Awaitable[Finding]]) -> Finding:

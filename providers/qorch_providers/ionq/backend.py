@@ -8,7 +8,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from qorch.errors import BackendError, BusyError, CircuitError, RejectedError, UnknownNameError
+from qorch.errors import (
+    BackendError,
+    BusyError,
+    CircuitError,
+    RejectedError,
+    SessionEndedError,
+    UnknownNameError,
+)
 from qorch.model.circuit import GateList
 from qorch.model.job import (
     Availability,
@@ -21,10 +28,12 @@ from qorch.model.job import (
     Usage,
 )
 from qorch.model.measurement import Measurement
+from qorch.model.money import NOTHING, Money
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities, Finding, RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import OnUnknown, Terms
+from qorch.ports.provider_sessions import SessionPlan
 from qorch_providers.http import HttpClient, NotSentError
 from qorch_providers.ionq.access import CONSOLE, Access, read_access
 from qorch_providers.ionq.circuits.job_body import check_gates, encode_job, measure_usage
@@ -32,12 +41,14 @@ from qorch_providers.ionq.circuits.limits import MAX_SHOTS, check_measurement, r
 from qorch_providers.ionq.diagnosis import diagnose, missing_machine
 from qorch_providers.ionq.jobs.inventory import list_keys
 from qorch_providers.ionq.jobs.search import Searches, look_up
+from qorch_providers.ionq.jobs.sessions import IonqSessions, session_mode
 from qorch_providers.ionq.jobs.usage import UsageReader
 from qorch_providers.ionq.labels import job_name
 from qorch_providers.ionq.options import MAX_CIRCUITS, Options, parse_options
 from qorch_providers.ionq.results.collection import collect_answer
 from qorch_providers.ionq.results.reading import read_answer
 from qorch_providers.ionq.wire.client import IonqClient, NoListError
+from qorch_providers.ionq.wire.estimates import estimate_query
 from qorch_providers.list_health import ListHealth
 
 REVISION = "1"
@@ -48,6 +59,8 @@ QPU_QUBITS = 36
 """Until the machine itself says how many it has."""
 
 
+LIMIT_OPTION = "mode=session,max_cost=25USD"
+"""An example of what has IonQ limit the cost of a run's session."""
 _MOST_SUBMISSIONS, _OTHER_CALLS = 200, 20
 
 
@@ -74,7 +87,10 @@ def open_backend(
 
 
 class IonqBackend:
-    """See ``qorch.ports.backend``: RemoteBackend, ReportsUsage and Metered. It lives in one event loop."""
+    """See ``qorch.ports``: RemoteBackend, ProviderSessions, ReportsUsage, EstimatesCost, Metered, Diagnosable.
+
+    Lives in one event loop.
+    """
 
     def __init__(self, name: str, options: Options, *, client: IonqClient, access: Access, clock: Clock) -> None:
         """Nothing is sent before ``open``."""
@@ -83,6 +99,7 @@ class IonqBackend:
         self._client = client
         self._clock = clock
         self._searches = Searches(client)
+        self._sessions = IonqSessions(client, options)
         self._usage = UsageReader(client, tells_costs=not options.is_simulator and options.version != "v0.3")
         self._list_health = ListHealth("IonQ", self._ask_availability, clock=clock)
         self._terms = _terms(options, access.account)
@@ -174,8 +191,19 @@ class IonqBackend:
         """See Metered."""
         return measure_usage(request, self._options)
 
+    async def estimate_cost(self, request: JobRequest) -> Money | None:
+        """See EstimatesCost."""
+        usage = self.measure(request)
+        if usage is None:
+            return NOTHING
+        n_qubits = max(block.gates.n_qubits for block in request.blocks)
+        return await self._client.estimate(estimate_query(self._options.target, usage, n_qubits=n_qubits))
+
     async def submit(self, payload: Payload) -> str:
-        """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same."""
+        """See RemoteBackend: one POST, and none if the key was refused before and IonQ has such a job all the same.
+
+        Raises SpendingLimitError if a limit of the job's session is reached.
+        """
         if self._is_closed:
             raise RejectedError(f"{self._name} is closed; open it again")
         provider_id = await self._look_again(payload.key)
@@ -228,9 +256,31 @@ class IonqBackend:
             return Availability(is_open=False, reason=f"IonQ has no backend {self._options.target} any more")
         return found
 
+    @property
+    def session_mode(self) -> str:
+        """See ProviderSessions."""
+        return session_mode(self._options)
+
+    def plan_session(self, *, key: str) -> SessionPlan:
+        """See ProviderSessions: the limit on its cost tells it apart."""
+        options = self._options
+        return SessionPlan(key, options.target, self.session_mode, options.max_ttl_seconds, self._clock.now())
+
+    async def open_session(self, plan: SessionPlan) -> str:
+        """See ProviderSessions."""
+        return await self._sessions.open(plan)
+
+    async def find_session(self, plan: SessionPlan, *, known: Collection[str]) -> str | None:
+        """See ProviderSessions: by what ``jobs.sessions`` says of it."""
+        return await self._sessions.find(plan, known=known)
+
+    async def close_session(self, session_id: str) -> None:
+        """See ProviderSessions."""
+        await self._sessions.close(session_id)
+
     async def diagnose(self) -> Sequence[Finding]:
         """See Diagnosable."""
-        return await diagnose(self._client, target=self._options.target)
+        return await diagnose(self._client, self._options)
 
     async def _ask_availability(self) -> Availability | None:
         """Of the target, None if IonQ does not have it; its calibration is noted."""
@@ -249,9 +299,11 @@ class IonqBackend:
     async def _post(self, payload: Payload) -> str:
         sent_ns = self._clock.monotonic_ns()
         try:
-            return await self._client.submit(payload.content)
+            return await self._client.submit(payload.content, session_id=payload.session_id)
         except NotSentError:
             raise
+        except SessionEndedError as error:
+            raise await self._sessions.explain_end(payload.session_id, error) from None
         except BusyError:
             self._refused_ns.setdefault(payload.key, sent_ns)
             raise
@@ -289,6 +341,7 @@ def _terms(options: Options, account: str) -> Terms:
         most_jobs=options.jobs,
         rate=options.rate,
         console=CONSOLE,
+        limit_option="" if options.is_simulator or session_mode(options) else LIMIT_OPTION,
     )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qorch.audit.page.bars import BarRow, draw_bars
-from qorch.audit.page.pictures import WIDTHS, Figure, Table
+from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.scales import format_share
 from qorch.model.job import AttemptOutcome
 from qorch.model.text import format_count
@@ -45,7 +45,7 @@ def attempt_figure(attempts: Sequence[AttemptRecord]) -> Figure | None:
         + ", ".join(f"{count:,} {OUTCOMES[outcome]}" for outcome, count in found)
         + ".",
         pictures=tuple(draw_bars(rows, width=width) for width in WIDTHS),
-        table=Table(
+        table=FigureTable(
             ("how it ended", "attempts", "share"), tuple((row.name, row.detail, row.figure) for row in rows)
         ),
     )  # fmt: skip
@@ -70,11 +70,13 @@ def cache_figure(executed: int, from_cache: int, still_open: int) -> Figure | No
         title="Where results came from",
         summary=f"Of {total:,} executions, {executed:,} were executed and {from_cache:,} came from the cache.",
         pictures=tuple(draw_bars(rows, width=width) for width in WIDTHS),
-        table=Table(("where from", "executions", "share"), tuple((row.name, row.detail, row.figure) for row in rows)),
+        table=FigureTable(
+            ("where from", "executions", "share"), tuple((row.name, row.detail, row.figure) for row in rows)
+        ),
     )
 
 
-def error_table(jobs: Sequence[JobRecord], attempts: Sequence[AttemptRecord]) -> tuple[Table, int]:
+def error_table(jobs: Sequence[JobRecord], attempts: Sequence[AttemptRecord]) -> tuple[FigureTable, int]:
     """The most frequent errors of attempts and jobs, and how many others there are."""
     errors: Counter[tuple[str, str]] = Counter()
     for attempt in attempts:
@@ -84,7 +86,7 @@ def error_table(jobs: Sequence[JobRecord], attempts: Sequence[AttemptRecord]) ->
         if job.error:
             errors["job", _shorten(job.error)] += 1
     rows = tuple((what, text, f"{count:,}") for (what, text), count in errors.most_common(MOST_ERRORS))
-    return Table(("of", "error", "times"), rows), max(0, len(errors) - MOST_ERRORS)
+    return FigureTable(("of", "error", "times"), rows), max(0, len(errors) - MOST_ERRORS)
 
 
 def _shorten(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qorch.audit.page.pictures import WIDTHS, Figure, Table
+from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.progress import FIRST, Curves, make_curves
 from qorch.audit.page.records import RunCourse
 from qorch.audit.page.reduction import sample
@@ -100,7 +100,7 @@ def _summary(name: str, lines: Sequence[StripLine], way: _Way) -> str:
     return "; ".join(parts) + "."
 
 
-def _table(lines: dict[str, tuple[StripLine, ...]], way: _Way) -> Table:
+def _table(lines: dict[str, tuple[StripLine, ...]], way: _Way) -> FigureTable:
     rows = [
         (line.label, name, way.format(float(line.x[index])), format_number(float(line.y[index])))
         for name, curves in lines.items()
@@ -108,4 +108,4 @@ def _table(lines: dict[str, tuple[StripLine, ...]], way: _Way) -> Table:
         for index in sample(len(line.x), _MOST_ROWS).tolist()
         if len(line.x)
     ]
-    return Table(("run", "metric", way.heading, "value"), tuple(rows))
+    return FigureTable(("run", "metric", way.heading, "value"), tuple(rows))

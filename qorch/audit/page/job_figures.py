@@ -6,7 +6,7 @@ import numpy as np
 
 from qorch.audit.page.gantt import MOST_HEIGHT, draw_gantt
 from qorch.audit.page.job_times import ACTIVITY_LABELS, JobActivity, PlacedJobs, seconds_by_job
-from qorch.audit.page.pictures import WIDTHS, Figure, Table
+from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.reduction import mean_open, sample
 from qorch.audit.page.run_time import RunTime
 from qorch.audit.page.scales import format_clock, format_number, format_seconds
@@ -131,7 +131,7 @@ def _width(edges: FloatArray) -> str:
     return format_seconds(float(edges[1] - edges[0]))
 
 
-def _gantt_table(times: PlacedJobs, chosen: list[int]) -> Table:
+def _gantt_table(times: PlacedJobs, chosen: list[int]) -> FigureTable:
     seconds = [(each.activity, seconds_by_job(each, len(times.jobs))) for each in times.activities]
     rows = [
         (
@@ -150,10 +150,10 @@ def _gantt_table(times: PlacedJobs, chosen: list[int]) -> Table:
         *(ACTIVITY_LABELS[activity] for activity, _ in seconds),
     )
     places = (np.arange(len(chosen)) + 0.5) / max(1, len(chosen))
-    return Table(columns, tuple(rows), tuple(places.tolist()))
+    return FigureTable(columns, tuple(rows), tuple(places.tolist()))
 
 
-def _load_table(edges: FloatArray, rate: FloatArray, at_once: dict[JobActivity, FloatArray]) -> Table:
+def _load_table(edges: FloatArray, rate: FloatArray, at_once: dict[JobActivity, FloatArray]) -> FigureTable:
     rows = [
         (
             format_seconds(float(edges[index])), format_number(float(rate[index])),
@@ -163,4 +163,4 @@ def _load_table(edges: FloatArray, rate: FloatArray, at_once: dict[JobActivity, 
     ]  # fmt: skip
     columns = ("from", "executions per second", *(f"jobs {ACTIVITY_LABELS[activity]}" for activity in at_once))
     places = (sample(len(rate), _MOST_ROWS) + 0.5) / len(rate)
-    return Table(columns, tuple(rows), tuple(places.tolist()))
+    return FigureTable(columns, tuple(rows), tuple(places.tolist()))

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qorch.audit.money.text import money_lines
 from qorch.audit.page.attempts import attempt_figure, cache_figure, error_table
 from qorch.audit.page.bars import BarRow, draw_bars
 from qorch.audit.page.job_figures import gantt_figures, load_figure
 from qorch.audit.page.job_times import time_jobs
-from qorch.audit.page.pictures import WIDTHS, Figure, Table
+from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.progress import progress_figures
 from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work
 from qorch.audit.page.run_time import run_time
@@ -15,6 +16,7 @@ from qorch.audit.page.scales import format_number, format_seconds, format_share
 from qorch.audit.page.shares import latency_figure, share_figure
 from qorch.audit.report import Report
 from qorch.model.money import Money
+from qorch.model.prices.card import PriceCard
 from qorch.ports.records import RunRecord
 from qorch.run.totals import MoneyTotals, newest_metrics
 
@@ -45,10 +47,11 @@ class WorkPart:
     attempts: Figure | None
     cache: Figure | None
     money: Figure | None
-    errors: Table
+    errors: FigureTable
     errors_left_out: int
-    states: Table
+    states: FigureTable
     anchor: str
+    money_text: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,12 @@ class RunPage:
         return f"{self.run.name} · qorch"
 
 
-def make_page(store: PageSource, run: RunRecord) -> RunPage:
-    """The page of a stored run, whose ``state`` is what it is now (see ``state_now``)."""
-    return lay_out(read_course(store, run), make_work(read_work(store, run)))
+def make_page(store: PageSource, run: RunRecord, *, card: PriceCard | None = None) -> RunPage:
+    """The page of a stored run, whose ``state`` is what it is now (see ``state_now``).
+
+    ``card``: see ``make_report``.
+    """
+    return lay_out(read_course(store, run), make_work(read_work(store, run, card=card)))
 
 
 def lay_out(course: RunCourse, work: WorkPart) -> RunPage:
@@ -99,7 +105,10 @@ def make_work(work: RunWork) -> WorkPart:
         money=money_figure(work.money, report.run.budget),
         errors=errors,
         errors_left_out=left_out,
-        states=Table(("state of jobs", "jobs"), tuple((k, f"{v:,}") for k, v in sorted(report.jobs_by_state.items()))),
+        states=FigureTable(
+            ("state of jobs", "jobs"), tuple((k, f"{v:,}") for k, v in sorted(report.jobs_by_state.items()))
+        ),
+        money_text=tuple(money_lines(report.money)[1:]),
         anchor=""
         if report.anchor is None or not report.anchor.count
         else f"{report.anchor.count}:{report.anchor.head}",
@@ -127,7 +136,7 @@ def money_figure(money: MoneyTotals, budget: Money | None) -> Figure | None:
         title="What was spent and reserved",
         summary=f"{spent} spent and {reserved} reserved{of_budget}.",
         pictures=tuple(draw_bars(rows, width=width) for width in WIDTHS),
-        table=Table(("what", "amount", "share"), tuple((row.name, row.detail, row.figure) for row in rows)),
+        table=FigureTable(("what", "amount", "share"), tuple((row.name, row.detail, row.figure) for row in rows)),
     )
 
 

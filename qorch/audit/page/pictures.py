@@ -46,7 +46,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Table:
+class FigureTable:
     """What a picture shows, in numbers. ``places``: of each row on the picture's axis (0 to 1), if it has one."""
 
     columns: tuple[str, ...]
@@ -66,7 +66,7 @@ class Figure:
     title: str
     summary: str
     pictures: tuple[Picture, ...]
-    table: Table
+    table: FigureTable
     note: str = ""
     axis: str = ""
 

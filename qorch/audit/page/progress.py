@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qorch.audit.page.pictures import WIDTHS, Figure, Table
+from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.records import RunCourse
 from qorch.audit.page.reduction import sample
 from qorch.audit.page.run_time import RunTime, run_time
@@ -152,7 +152,7 @@ def _share(x: FloatArray, axis: StripAxis) -> FloatArray:
     return shares
 
 
-def _table(curves: Curves, places: FloatArray) -> Table:
+def _table(curves: Curves, places: FloatArray) -> FigureTable:
     chosen = sample(len(curves.steps), MOST_ROWS).tolist()
     money = () if curves.spent is None else (f"spent, {curves.currency}",)
     rows = [
@@ -165,7 +165,7 @@ def _table(curves: Curves, places: FloatArray) -> Table:
         for index in chosen
     ]  # fmt: skip
     columns = ("step", "time", *curves.metrics, "executions", "from the cache", *money)
-    return Table(columns, tuple(rows), tuple(places[chosen].tolist()))
+    return FigureTable(columns, tuple(rows), tuple(places[chosen].tolist()))
 
 
 def _cell(value: float) -> str:

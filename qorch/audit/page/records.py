@@ -6,6 +6,7 @@ from typing import Protocol
 
 from qorch.audit.report import Report, ReportSource, make_report
 from qorch.model.ledger import LedgerRecord
+from qorch.model.prices.card import PriceCard
 from qorch.ports.records import AttemptRecord, JobRecord, MetricRecord, RunRecord, SessionRecord, SpanRecord, StepRecord
 from qorch.run.totals import MoneyTotals, total_money
 
@@ -45,10 +46,10 @@ def read_course(store: PageSource, run: RunRecord) -> RunCourse:
     )  # fmt: skip
 
 
-def read_work(store: PageSource, run: RunRecord) -> RunWork:
-    """The work of a run."""
+def read_work(store: PageSource, run: RunRecord, *, card: PriceCard | None = None) -> RunWork:
+    """The work of a run. ``card``: see ``make_report``."""
     return RunWork(
-        report=make_report(store, run.run_id),
+        report=make_report(store, run.run_id, card=card),
         money=total_money(run, store.ledger_balances()),
         sessions=store.sessions(run.run_id),
         jobs=store.jobs(run.run_id),

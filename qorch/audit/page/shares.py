@@ -11,11 +11,11 @@ from qorch.audit.page.pictures import (
     NARROW,
     WIDTHS,
     Figure,
+    FigureTable,
     Mark,
     Picture,
     PicturePath,
     PictureText,
-    Table,
     horizontal,
     polyline,
     vertical,
@@ -48,7 +48,7 @@ def share_figure(report: Report) -> Figure | None:
         title="Where the wall time went",
         summary=f"{format_seconds(report.wall_seconds)} in all: {largest}. The parts add up to {format_share(total)}.",
         pictures=tuple(draw_bars(_share_rows(parts), width=width) for width in WIDTHS),
-        table=Table(("phase", "time", "share", "exactness"), tuple(rows)),
+        table=FigureTable(("phase", "time", "share", "exactness"), tuple(rows)),
         note="Every moment counts once, for the first of the phases that went on then; “unattributed” is what was not"
         " observed.",
     )
@@ -70,7 +70,7 @@ def latency_figure(report: Report) -> Figure | None:
         summary=f"{len(parts)} phases; the longest in the median is {parts[0].phase}"
         f" with {format_seconds(parts[0].p50_seconds)}.",
         pictures=tuple(_draw_latency(parts, width=width) for width in WIDTHS),
-        table=Table(("phase", "half of the jobs within", "90 % within", "99 % within", "exactness"), tuple(rows)),
+        table=FigureTable(("phase", "half of the jobs within", "90 % within", "99 % within", "exactness"), tuple(rows)),
         note="Filled dot: the median; ring: 90 % of the jobs; bar: 99 %. The scale is logarithmic.",
     )
 

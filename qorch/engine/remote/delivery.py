@@ -1,6 +1,6 @@
 """From a job at the provider to verified rows in the store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
@@ -14,7 +14,7 @@ from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.remote.waits import Acceptance, Sightings, split_wait
 from qorch.engine.submission import block_records, shape_of
 from qorch.engine.submitter import read_verified
-from qorch.engine.worker import Compute
+from qorch.engine.worker import Compute, compute_for
 from qorch.errors import (
     BusyError,
     HeldResultError,
@@ -29,6 +29,9 @@ from qorch.model.timing import Phase
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, RawRecord, UsageRecord, Write
+
+INLINE_BYTES = 500_000
+"""A larger answer is read as its call is computed, however few its executions are: they may have many outcomes."""
 
 
 @dataclass
@@ -80,10 +83,12 @@ class Delivery:
         attempt: AttemptRecord,
         accepted: Acceptance | None,
         compute: Compute,
+        finished: Callable[[], Awaitable[None]] | None = None,
     ) -> JobResult:
         """Wait until a submitted job is over; its results, once they are durable.
 
-        ``attempt``: with which it was submitted; ``accepted``: None if that was not in this process. Raises
+        ``attempt``: with which it was submitted; ``accepted``: None if that was not in this process; ``finished``:
+        called when its results are on their way to the disk, so that its place is given back with them. Raises
         JobFailedError (it has no result) and InvalidResultError (its answer is kept), both with the job's
         end written down; UnknownOutcomeError if it is held: a paid answer that cannot be read, a job that the provider
         should know and does not, or has under another key. BusyError and CredentialsError if the provider cannot be
@@ -130,7 +135,7 @@ class Delivery:
         except UnknownOutcomeError as error:
             await self._end(record, JobState.UNKNOWN, answer, str(error))
             raise
-        await self._finish(record, plan, answer, result)
+        await self._finish(record, plan, answer, result, finished)
         return result
 
     async def _wait(self, record: JobRecord) -> tuple[JobStatus, Sightings]:
@@ -159,7 +164,9 @@ class Delivery:
         answer.fetched_from_ns = received_ns
         try:
             with self._recorder.span(Phase.DECODE, record.position, job_id=record.job_id):
-                return await compute(read_verified, self._backend, shape_of(plan), answer.raw)
+                is_small = len(answer.raw.content) <= INLINE_BYTES
+                read = compute_for(record.n_executions, compute) if is_small else compute
+                return await read(read_verified, self._backend, shape_of(plan), answer.raw)
         except InvalidResultError as error:
             self._doubt(answer, error)
 
@@ -178,7 +185,14 @@ class Delivery:
             raise lost_job(self._backend, record.provider_id or "") from error
         raise BusyError(f"{error}; it is asked again") from error
 
-    async def _finish(self, record: JobRecord, plan: JobPlan, answer: _Answer, result: JobResult) -> None:
+    async def _finish(
+        self,
+        record: JobRecord,
+        plan: JobPlan,
+        answer: _Answer,
+        result: JobResult,
+        finished: Callable[[], Awaitable[None]] | None,
+    ) -> None:
         now = self._clock.now()
         writes: list[Write] = [record.moved(JobState.DONE, at=now, error=None)]
         writes += block_records(plan, result, position=record.position, created_at=now)
@@ -186,7 +200,13 @@ class Delivery:
         if self._backend.capabilities.charges and answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now))
         with self._recorder.span(Phase.STORE, record.position, job_id=record.job_id):
-            await self._journal.record(writes)
+            stored = self._journal.record(writes)
+            noted = None if finished is None else finished()
+            try:
+                await stored
+            finally:
+                if noted is not None:
+                    await noted
 
     async def _end(self, record: JobRecord, state: JobState, answer: _Answer, error: str) -> None:
         now = self._clock.now()

@@ -1,7 +1,7 @@
 """Permits to submit: given one at a time, as fast as the account's shared throttle allows."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
@@ -67,11 +67,12 @@ class Permit:
         """The submission leaves now, and the provider may count it."""
         self._is_sent = True
 
-    async def accepted(self) -> None:
+    def accepted(self) -> Awaitable[None]:
         """The submission was accepted: its job is in progress."""
-        if self._answer():
-            terms = self._pacer.terms
-            await self._pacer.move(lambda throttle, holder, now: pacing.accept(throttle, holder, now=now, terms=terms))
+        if not self._answer():
+            return _nothing()
+        terms = self._pacer.terms
+        return self._pacer.move(lambda throttle, holder, now: pacing.accept(throttle, holder, now=now, terms=terms))
 
     async def rejected(self) -> None:
         """The submission was refused for what it is, or nothing waits for its answer."""
@@ -93,10 +94,11 @@ class Permit:
         if self._answer():
             await self._refuse(None, is_over=False)
 
-    async def finished(self) -> None:
+    def finished(self) -> Awaitable[None]:
         """The job is over, or provably was never in progress."""
-        if self._end():
-            await self._pacer.move(lambda throttle, holder, now: pacing.finish(throttle, holder, now=now))
+        if not self._end():
+            return _nothing()
+        return self._pacer.move(lambda throttle, holder, now: pacing.finish(throttle, holder, now=now))
 
     async def _refuse(self, error: BusyError | None, *, is_over: bool) -> None:
         is_closed = isinstance(error, UnavailableError)
@@ -325,12 +327,15 @@ class Pacer:
         self._freed.set()
         self._stopped.set()
 
-    async def move(self, move: Callable[[Throttle, str, float], Throttle]) -> None:
+    def move(self, move: Callable[[Throttle, str, float], Throttle]) -> Awaitable[None]:
         """Change the shared state by one of the moves of ``pacing``: ``move(throttle, holder, now)``.
 
         The change is handed over before anything is waited for; a caller that is cancelled does not take it back.
         """
-        moved = asyncio.wrap_future(self._update(lambda throttle, now: (move(throttle, self._holder, now), None)))
+        return self._see_moved(self._update(lambda throttle, now: (move(throttle, self._holder, now), None)))
+
+    async def _see_moved(self, change: "Future[None]") -> None:
+        moved = asyncio.wrap_future(change)
         try:
             await asyncio.shield(moved)
         finally:
@@ -344,3 +349,7 @@ class Pacer:
             return Change(pacing.encode_throttle(throttle), value)
 
         return self._store.update_shared_state(self.terms.paced_with or self.terms.account, change_state)
+
+
+async def _nothing() -> None:
+    """Nothing to wait for."""

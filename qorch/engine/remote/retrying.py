@@ -44,18 +44,38 @@ class Retrier:
 
     async def repeat(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call something that is safe to repeat until it succeeds; raises any other error than BusyError at once."""
-        return await self._retrying(self._backoff)(self._counted, call)
+        return await self._try(self._counted, call, self._backoff)
 
     async def resume(self, call: Callable[[], Awaitable[T]]) -> T:
         """Like ``repeat``, without pauses: for submissions, which the pacer already spaces."""
-        return await self._retrying(lambda _: 0.0)(self._counted, call)
+        return await self._try(self._counted, call, lambda _: 0.0)
 
     async def prepare(self, call: Callable[[], Awaitable[T]]) -> T:
         """Like ``repeat``, for a call that may send nothing: its success does not show that a server can be reached."""
-        return await self._retrying(self._backoff)(self._noted, call)
+        return await self._try(self._noted, call, self._backoff)
 
-    def _retrying(self, wait: Callable[[RetryCallState], float]) -> AsyncRetrying:
+    async def _try(
+        self,
+        attempt: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]],
+        call: Callable[[], Awaitable[T]],
+        wait: Callable[[RetryCallState], float],
+    ) -> T:
+        """The result of the first attempt; tenacity, which costs more than most calls, comes in once that failed."""
         started_ns = self._clock.monotonic_ns()
+        failures: list[BusyError] = []
+        try:
+            return await attempt(call)
+        except BusyError as error:
+            failures.append(error)
+
+        async def try_again() -> T:
+            if failures:
+                raise failures.pop()
+            return await attempt(call)
+
+        return await self._retrying(wait, started_ns)(try_again)
+
+    def _retrying(self, wait: Callable[[RetryCallState], float], started_ns: int) -> AsyncRetrying:
         return AsyncRetrying(
             retry=retry_if_exception_type(BusyError),
             wait=lambda state: self._shorten(wait(state), started_ns),

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 
 from qorch.engine.journal import Journal
@@ -306,18 +306,19 @@ class Sender:
                 await (permit.refused(error) if isinstance(error, BusyError) else permit.rejected())
             raise
         else:
-            try:
-                await self._accept(sending, provider_id)
-            finally:
-                await permit.accepted()
+            stored, noted = self._accept(sending, provider_id), permit.accepted()  # in one transaction, if possible
+            with self.recorder.span(Phase.STORE, sending.record.position, job_id=sending.record.job_id):
+                try:
+                    await stored
+                finally:
+                    await noted
 
-    async def _accept(self, sending: Sending, provider_id: str) -> None:
+    def _accept(self, sending: Sending, provider_id: str) -> Awaitable[None]:
         now = self.clock.now()
         sending.accepted_ns = self.clock.monotonic_ns()
         sending.record = sending.record.moved(JobState.SUBMITTED, at=now, provider_id=provider_id, error=None)
         accepted = replace(sending.attempt, outcome=AttemptOutcome.ACCEPTED)
-        with self.recorder.span(Phase.STORE, sending.record.position, job_id=sending.record.job_id):
-            await self.journal.write_ahead([sending.record, accepted])
+        return self.journal.write_ahead([sending.record, accepted])
 
     async def _post(self, sending: Sending, payload: Payload) -> str:
         """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""

@@ -26,6 +26,7 @@ from qorch.engine.worker import Compute
 from qorch.errors import BackendError, JobFailedError
 from qorch.model.identity import Position
 from qorch.model.job import JobResult
+from qorch.model.timing import Phase
 from qorch.planning.packing import lost_rows
 from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
@@ -121,7 +122,9 @@ class RemoteSubmitter:
         """See Submitter. Later jobs are encoded while the first is on its way."""
         try:
             await self.payloads.prepare(submissions[0], compute)
-            async with self.reservation.hold(submissions, compute=compute):
+            async with AsyncExitStack() as held:
+                with self.sender.recorder.span(Phase.STORE, submissions[0].position):
+                    await held.enter_async_context(self.reservation.hold(submissions, compute=compute))
                 yield
         finally:
             for submission in submissions:
@@ -176,6 +179,7 @@ class RemoteSubmitter:
                 attempt=sending.attempt,
                 accepted=sending.acceptance,
                 compute=compute,
+                finished=permit.finished,
             )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES, JobState
+from qorch.model.money import Money
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
 from qorch.ports.records import JobRecord, UsageRecord
 from qorch.ports.store import Store
@@ -18,6 +19,8 @@ USAGES: tuple[ReportedUsage, ...] = (
     report_usage(tasks=1, shots=10**9),
     report_usage(compute_seconds=0.0052),
     report_usage(device_seconds=0),
+    report_usage(device_seconds=3).with_charge(Money("USD", 4_800_000)),
+    NO_USAGE.with_charge(Money("EUR", 0)),
     NO_USAGE,
 )
 

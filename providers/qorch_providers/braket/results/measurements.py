@@ -169,7 +169,7 @@ def read_digits(text: memoryview, form: ShotForm) -> ByteArray | None:
         # Comparing bytes is twice as fast as comparing arrays.
         if (part | mask[: len(part)]).tobytes() != pattern[: len(part)]:
             return None
-    return _digits_in(inner, form) if bytes(text[:1]) + bytes(text[-1:]) == b"[]" else None
+    return _copy_digits(inner, form) if bytes(text[:1]) + bytes(text[-1:]) == b"[]" else None
 
 
 def write_digits(bits: ByteArray, form: ShotForm) -> list[bytes]:
@@ -183,6 +183,18 @@ def write_digits(bits: ByteArray, form: ShotForm) -> list[bytes]:
         np.bitwise_or(each, ord("0"), out=digits)
         texts.append(b"[" + inner.tobytes() + b"]")
     return texts
+
+
+def _copy_digits(inner: ByteArray, form: ShotForm) -> ByteArray:
+    """The digits ``(S, n)`` in a text without its outer brackets.
+
+    A digit and one character after it are a number of two bytes, whose lower one is the digit: whole shots and such
+    numbers are copied three times as fast as every second byte is.
+    """
+    if form.gap != 1:
+        return _digits_in(inner, form)
+    shots = np.ndarray((form.shots,), f"V{2 * form.n_qubits}", inner.data, 1, (form.stride,))
+    return shots.copy().view("<u2").astype(np.uint8).reshape(form.shots, form.n_qubits)
 
 
 def _digits_in(inner: ByteArray, form: ShotForm) -> ByteArray:

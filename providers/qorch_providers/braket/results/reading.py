@@ -271,7 +271,10 @@ def _read_block(block: BlockShape, rows: Sequence[_AnyRow], *, is_debiased: bool
     shots, n_qubits = block.samples.shots, block.n_qubits
     kept = [(place, row) for place, row in enumerate(rows) if isinstance(row, _Row)]
     pieces: list[Counts] = []
-    for (order, has_shots), alike in groupby(kept, key=lambda pair: _form_of(pair[0], pair[1], n_qubits)):
+    # Nearly all rows of a block are alike, and a list is compared sooner than it is checked.
+    for _, same in groupby(kept, key=lambda pair: _marks_of(pair[1])):
+        alike = list(same)
+        order, has_shots = _form_of(*alike[0], n_qubits)
         if has_shots:
             pieces.append(
                 count_shots([(place, row.shots) for place, row in alike if row.shots is not None], order, shots=shots)
@@ -281,6 +284,11 @@ def _read_block(block: BlockShape, rows: Sequence[_AnyRow], *, is_debiased: bool
     if not pieces:
         return BlockResult(counts=pack_counts(_NO_INTEGERS, _NO_INTEGERS, _NO_INTEGERS, n_qubits))
     return BlockResult(counts=pieces[0] if len(pieces) == 1 else concatenate_counts(pieces))
+
+
+def _marks_of(row: _Row) -> tuple[list[int] | None, bool, bool]:
+    """Rows that have these in common have one form."""
+    return row.executable.measured_qubits, row.is_physical, row.shots is not None
 
 
 def _form_of(place: int, row: _Row, n_qubits: int) -> tuple[tuple[int, ...], bool]:

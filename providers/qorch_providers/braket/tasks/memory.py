@@ -3,12 +3,18 @@
 import datetime
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from qorch_providers.braket.wire.documents import BraketTask
 
 MOST_TIMES = 100_000
 MOST_DOCUMENTS = 500
 """Documents wait here for the fetch that follows upon the poll that saw the task completed."""
+
+WAITING = frozenset({"CREATED", "QUEUED"})
+"""Braket's words for a task that waits for its device."""
+
+Known = TypeVar("Known")
 
 
 class TaskMemory:
@@ -18,6 +24,7 @@ class TaskMemory:
         """Nothing is known yet."""
         self._created_from: OrderedDict[str, datetime.datetime] = OrderedDict()
         self._completed: OrderedDict[str, BraketTask] = OrderedDict()
+        self._begun: OrderedDict[str, bool] = OrderedDict()
 
     def note_accepted(self, arn: str, created_from: datetime.datetime) -> None:
         """A task was accepted, and was not made before this time, unless its token was used before."""
@@ -26,6 +33,9 @@ class TaskMemory:
 
     def note_seen(self, task: BraketTask) -> None:
         """A task was seen, in its own document or in a list."""
+        if task.status not in WAITING:
+            self._begun[task.arn] = True
+            _limit(self._begun, MOST_TIMES)
         if task.created_at is not None:
             self._created_from[task.arn] = task.created_at
             _limit(self._created_from, MOST_TIMES)
@@ -45,6 +55,10 @@ class TaskMemory:
         known = [time for time in times if time is not None]
         return min(known) if known and len(known) == len(times) else None
 
+    def has_begun(self, arn: str) -> bool:
+        """Whether the task was seen when it did not wait in the queue any more, so that it has no place there."""
+        return arn in self._begun
+
     def completed(self, arn: str) -> BraketTask | None:
         """The document of a task that was seen completed; None if it must be asked for."""
         return self._completed.get(arn)
@@ -54,6 +68,6 @@ class TaskMemory:
         self._completed.pop(arn, None)
 
 
-def _limit(kept: OrderedDict[str, datetime.datetime] | OrderedDict[str, BraketTask], most: int) -> None:
+def _limit(kept: OrderedDict[str, Known], most: int) -> None:
     while len(kept) > most:
         kept.popitem(last=False)

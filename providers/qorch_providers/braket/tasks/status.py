@@ -8,15 +8,17 @@ from types import MappingProxyType
 
 from qorch.model.job import JobStatus, RemoteState
 from qorch_providers.braket.labels import read_tags
-from qorch_providers.braket.tasks.memory import TaskMemory
+from qorch_providers.braket.tasks.memory import WAITING, TaskMemory
 from qorch_providers.braket.wire.client import BraketClient, SearchFilter
 from qorch_providers.braket.wire.documents import BraketTask
 from qorch_providers.http import ask_each, clean
 
 MOST_GETS = 10
 """Up to so many tasks are asked after one by one: Braket allows 20 times as many GETs as searches, which cost more."""
+MOST_SPARED_GETS = 2
+"""The same while the quota has searches to spare, of tasks that have begun: they have no place in the queue."""
 SHOWN_POSITIONS = 4
-"""If the search tells the states, so many of the oldest that wait are asked for their place in the queue, too."""
+"""If the search tells the states of many, so many of the oldest that wait are asked for their place in the queue."""
 AT_ONCE = 16
 """How many calls are made at the same time if one question needs several."""
 _STATES = MappingProxyType(
@@ -38,11 +40,17 @@ _AT_FAULT = re.compile(
 """Reasons that would not pass: of the program, of its size, or of the account."""
 
 
-def read_status(task: BraketTask) -> JobStatus:
-    """A task as qorch sees it. A status that is not known counts as running: the task is asked after again."""
+def read_state(task: BraketTask) -> RemoteState:
+    """The state of a task. A status that is not known counts as running: the task is asked after again."""
     state = _STATES.get(task.status, RemoteState.RUNNING)
     if state is RemoteState.CANCELLED and task.is_set and task.successful_shots:
-        state = RemoteState.FAILED  # what had run by then has results, and is paid for
+        return RemoteState.FAILED  # what had run by then has results, and is paid for
+    return state
+
+
+def read_status(task: BraketTask) -> JobStatus:
+    """A task as qorch sees it."""
+    state = read_state(task)
     key, label = read_tags(task.tags)
     return JobStatus(
         state,
@@ -66,13 +74,16 @@ async def look_up(
     client: BraketClient, memory: TaskMemory, arns: Sequence[str], *, device_arn: str
 ) -> dict[str, BraketTask]:
     """The tasks by ARN; those that Braket does not know are missing. Raises what BraketClient raises."""
-    found = await _list_tasks(client, memory, arns, device_arn=device_arn) if len(arns) > MOST_GETS else {}
-    waiting = [arn for arn, task in found.items() if _STATES.get(task.status) is RemoteState.QUEUED]
+    is_cheap = sum(map(memory.has_begun, arns)) > MOST_SPARED_GETS and client.has_spare_searches
+    most_gets = MOST_SPARED_GETS if is_cheap else MOST_GETS
+    found = await _list_tasks(client, memory, arns, device_arn=device_arn, most_gets=most_gets)
+    waiting = [arn for arn, task in found.items() if task.status in WAITING]
     first = sorted(waiting, key=lambda arn: found[arn].created_at or datetime.datetime.max.replace(tzinfo=datetime.UTC))
-    # A list has no reason of a failure, no number of successful shots, and no place in the queue.
-    failed = [arn for arn, task in found.items() if task.status in ("FAILED", "CANCELLED")]
+    # A list has no place in the queue, no reason of a failure, no number of successful shots: what is over is asked
+    # after by itself, once, and its document then serves for the result and the usage as well.
+    over = [arn for arn, task in found.items() if read_state(task).is_over]
     rest = [arn for arn in arns if arn not in found]
-    wanted = [*rest, *failed, *first[:SHOWN_POSITIONS]]
+    wanted = [*rest, *over, *first[: SHOWN_POSITIONS if len(arns) > MOST_GETS else None]]
     answers = await ask_each(lambda arn: client.task(arn, purpose="poll"), wanted, at_once=AT_ONCE)
     for arn, task in zip(wanted, answers, strict=True):
         if task is None:
@@ -86,12 +97,12 @@ async def look_up(
 
 
 async def _list_tasks(
-    client: BraketClient, memory: TaskMemory, arns: Sequence[str], *, device_arn: str
+    client: BraketClient, memory: TaskMemory, arns: Sequence[str], *, device_arn: str, most_gets: int
 ) -> dict[str, BraketTask]:
     """Those of the tasks that a few pages of the search show, as far as that takes fewer requests than asking each."""
     wanted = {arn for arn in arns if memory.created_from(arn) is not None}
     since = memory.oldest(list(wanted))
-    if since is None or len(wanted) <= MOST_GETS:
+    if since is None or len(wanted) <= most_gets:
         return {}
     found: dict[str, BraketTask] = {}
     token: str | None = None

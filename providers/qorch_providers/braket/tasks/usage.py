@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from qorch.model.job import RemoteState
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
-from qorch_providers.braket.tasks.status import AT_ONCE, read_status
+from qorch_providers.braket.tasks.status import AT_ONCE, read_state
 from qorch_providers.braket.wire.client import BraketClient
 from qorch_providers.braket.wire.documents import BraketTask
 from qorch_providers.http import ask_each
@@ -18,7 +18,7 @@ def read_usage(task: BraketTask, *, is_simulator: bool) -> ReportedUsage:
     """
     if is_simulator:
         return NO_USAGE
-    state = read_status(task).state
+    state = read_state(task)
     if state in (RemoteState.FAILED, RemoteState.CANCELLED) and not task.successful_shots:
         return NO_USAGE
     if not state.is_over or task.successful_shots is None:

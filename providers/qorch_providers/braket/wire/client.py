@@ -9,13 +9,24 @@ from typing import TypeVar
 import msgspec
 
 from qorch.errors import BackendError, BusyError, InvalidResultError, UnknownOutcomeError, UnreachableError
+from qorch.model.money import Money
 from qorch_providers.braket.wire.documents import BraketTask, decode_accepted, decode_page, decode_task, is_task_arn
 from qorch_providers.braket.wire.quotas import BraketQuotas, CallQuota
 from qorch_providers.braket.wire.refusals import Locate, is_invalid, is_missing, read_failure, read_refusal
+from qorch_providers.braket.wire.spending_documents import (
+    SpendingLimit,
+    decode_limits,
+    encode_changed_limit,
+    encode_new_limit,
+    encode_search,
+)
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, server_time
 
 PAGE_TASKS = 100
 """Tasks on one page of a search, at most."""
+_MOST_LIMIT_PAGES = 20
+KEPT_SEARCHES = 10
+"""Of the searches that the quota allows at once, so many are kept for what cannot be found out without one."""
 _DATE_DOUBT = datetime.timedelta(seconds=2)
 _CLOCK_DOUBT = datetime.timedelta(minutes=6)
 """AWS accepts no signature of a clock that is further from its own than five minutes."""
@@ -49,7 +60,8 @@ class SearchFilter:
 
 
 class BraketClient:
-    """A client of one region. ``calls`` counts the calls by purpose: submit, poll, find, fetch, cancel, availability.
+    """A client of one region. ``calls`` counts the calls by purpose: submit, poll, find, fetch, cancel, availability,
+    limit.
 
     Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
     if the answer cannot be read, CredentialsError if the credentials were refused. It keeps Braket's quotas.
@@ -107,6 +119,11 @@ class BraketClient:
         tasks, following = await self._read(self._check(response), decode_page)
         return TaskPage(tuple(tasks), following)
 
+    @property
+    def has_spare_searches(self) -> bool:
+        """Whether a search would go at once, and leave enough for others."""
+        return self._quotas.search.left > KEPT_SEARCHES
+
     async def cancel(self, arn: str, *, token: str) -> None:
         """CancelQuantumTask; no error if the task is over, or does not exist."""
         if not is_task_arn(arn):
@@ -122,6 +139,38 @@ class BraketClient:
         """GetDevice: the device's document; None if Braket has no such device in this region."""
         response = await self._ask("availability", self._quotas.device, "GET", ["device", arn])
         return None if is_missing(response) or is_invalid(response) else self._check(response)
+
+    async def spending_limits(self, device_arn: str, *, purpose: str) -> list[SpendingLimit]:
+        """SearchSpendingLimits: all limits of a device in this region. Raises BusyError if there are too many pages."""
+        found: list[SpendingLimit] = []
+        token: str | None = None
+        for _ in range(_MOST_LIMIT_PAGES):
+            content = encode_search(device_arn, token=token)
+            response = await self._ask(purpose, self._quotas.device, "POST", "/spending-limits", content=content)
+            page, token = await self._read(self._check(response), decode_limits)
+            found += page
+            if token is None:
+                return found
+        raise BusyError(f"Amazon Braket's list of spending limits has more than {_MOST_LIMIT_PAGES} pages")
+
+    async def create_spending_limit(self, device_arn: str, limit: Money, *, token: str) -> str:
+        """CreateSpendingLimit, the same however often the token comes; why Braket refuses it, empty if it does not."""
+        content = encode_new_limit(device_arn, limit, token=token)
+        return await self._set_limit("POST", "/spending-limit", content)
+
+    async def update_spending_limit(self, arn: str, limit: Money, *, token: str) -> str:
+        """UpdateSpendingLimit, the same however often the token comes; why Braket refuses it, empty if it does not."""
+        content = encode_changed_limit(limit, token=token)
+        return await self._set_limit("PATCH", ["spending-limit", arn, "update"], content)
+
+    async def _set_limit(self, method: str, path: str | Sequence[str], content: bytes) -> str:
+        response = await self._ask("limit", self._quotas.device, method, path, content=content)
+        if response.is_success:
+            return ""
+        failure = read_failure(response, what="a spending limit")
+        if is_invalid(response):
+            return str(failure)
+        raise failure
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""

@@ -4,7 +4,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -78,6 +78,14 @@ class _AcceptedWire(msgspec.Struct, rename="camel"):
     quantum_task_arn: str
 
 
+# Numbers may be quoted. A decoder is made once: to work out its type takes longer than to decode such a value.
+_QUEUE = msgspec.json.Decoder(_QueueWire | None, strict=False)
+_ACTION = msgspec.json.Decoder(_ActionWire | None, strict=False)
+_TIME = msgspec.json.Decoder(str | float | None, strict=False)
+_TEXT = msgspec.json.Decoder(str | None, strict=False)
+_COUNT = msgspec.json.Decoder(int | None, strict=False)
+
+
 def is_task_arn(text: str) -> bool:
     """Whether a text is the ARN of a quantum task."""
     return _ARN.fullmatch(text) is not None
@@ -96,7 +104,7 @@ def decode_task(document: bytes) -> BraketTask:
     wire = _decode(document, _TaskWire)
     if not is_task_arn(wire.quantum_task_arn):
         raise InvalidResultError("expected a quantum task, found a document without its ARN")
-    queue, action = _try(wire.queue_info, _QueueWire), _try(wire.action_metadata, _ActionWire)
+    queue, action = _try(wire.queue_info, _QUEUE), _try(wire.action_metadata, _ACTION)
     position, is_beyond = _read_position("" if queue is None else str(queue.position))
     return BraketTask(
         arn=wire.quantum_task_arn,
@@ -104,11 +112,11 @@ def decode_task(document: bytes) -> BraketTask:
         bucket=wire.output_s3_bucket or "",
         directory=wire.output_s3_directory or "",
         document=document,
-        created_at=_read_time(_try(wire.created_at, str | float)),
-        ended_at=_read_time(_try(wire.ended_at, str | float)),
-        failure=_try(wire.failure_reason, str) or "",
-        shots=_try(wire.shots, int),
-        successful_shots=_try(wire.num_successful_shots, int),
+        created_at=_read_time(_try(wire.created_at, _TIME)),
+        ended_at=_read_time(_try(wire.ended_at, _TIME)),
+        failure=_try(wire.failure_reason, _TEXT) or "",
+        shots=_try(wire.shots, _COUNT),
+        successful_shots=_try(wire.num_successful_shots, _COUNT),
         is_set=action is not None and action.action_type.endswith(".program_set"),
         n_executables=None if action is None else _count(action),
         tags={name: value for name, value in (wire.tags or {}).items() if value is not None},
@@ -135,10 +143,12 @@ def _decode(body: bytes, kind: type[T]) -> T:
         raise InvalidResultError(f"expected a document of Amazon Braket: {error}") from error
 
 
-def _try(raw: msgspec.Raw, kind: Any) -> Any:
-    """A value of this kind, numbers also if they are quoted; None for anything else."""
+def _try(raw: msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> T | None:
+    """A value of the decoder's kind; None for anything else."""
+    if raw is _NOTHING:
+        return None
     try:
-        return msgspec.json.decode(raw, type=kind | None, strict=False)
+        return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

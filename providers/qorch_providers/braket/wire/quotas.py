@@ -43,11 +43,16 @@ class CallQuota:
             self._owed += 1.0
             self._answered.set()
 
+    @property
+    def left(self) -> float:
+        """How many calls could go now without waiting."""
+        self._recover()
+        return self._burst - self._under_way - self._owed
+
     async def _wait(self) -> None:
         """Until there is a token for one more call."""
         while True:
-            self._recover()
-            excess = self._under_way + self._owed + 1.0 - self._burst
+            excess = 1.0 - self.left
             if excess <= _ROUNDING:
                 return
             if self._owed > 0.0:

@@ -18,6 +18,7 @@ from qorch.errors import (
     BusyError,
     CredentialsError,
     RejectedError,
+    SpendingLimitError,
     UnavailableError,
     UnknownOutcomeError,
 )
@@ -66,6 +67,13 @@ _KINDS = MappingProxyType(
     {402: "ServiceQuotaExceededException", 410: "DeviceRetiredException", 424: "DeviceOfflineException"}
 )
 """Of answers that do not name theirs."""
+_OF_LIMITS = frozenset({400, 402})
+_LIMIT = re.compile(r"\bspending[ _-]?limit", re.IGNORECASE)
+_LIMIT_ADVICE = (
+    "the spending limit of the device is reached, or now is not within its time. What was accepted is kept. To go on,"
+    " raise it (`aws braket update-spending-limit`) and resume the run; or, if spending_limit= in the name has set"
+    " it, delete it (`aws braket delete-spending-limit`) and resume: it is set anew, and counts from then on"
+)
 _MOST_FAILURES = 3
 
 
@@ -101,10 +109,12 @@ Locate = Callable[[int, int], tuple[int, int]]
 def read_refusal(response: HttpResponse, *, locate: Locate | None = None) -> BackendError:
     """The error for a submission that was answered with anything but an acceptance. ``locate``: names rows of a set.
 
-    BusyError, UnavailableError, CredentialsError or another RejectedError if the answer proves that the task was not
-    accepted; else UnknownOutcomeError.
+    BusyError, UnavailableError, CredentialsError, SpendingLimitError or another RejectedError if the answer proves that
+    the task was not accepted; else UnknownOutcomeError.
     """
     kind, sentence = error_type(response), _tell(response, "the task", locate)
+    if response.status in _OF_LIMITS and _LIMIT.search(_message(response)):
+        return SpendingLimitError(f"{sentence}: {_LIMIT_ADVICE}")
     known = _read_known(response, kind, sentence)
     if known is not None:
         return known
@@ -166,9 +176,13 @@ def _wait(response: HttpResponse) -> float | None:
     return retry_after_seconds(response.headers, now=response.received_at)
 
 
-def _tell(response: HttpResponse, what: str, locate: Locate | None = None) -> str:
+def _message(response: HttpResponse) -> str:
     wire = _read_error(response.body)
-    message = clean(_text(wire.message) or _text(wire.Message))
+    return clean(_text(wire.message) or _text(wire.Message))
+
+
+def _tell(response: HttpResponse, what: str, locate: Locate | None = None) -> str:
+    wire, message = _read_error(response.body), _message(response)
     kind = error_type(response)
     words = f"{kind}: {message}" if kind and message else kind or message
     words = words or _tell_redirect(response) or "without a sentence that can be read"

@@ -6,8 +6,8 @@ no. A ``submission`` is read from the JSON of ``wire`` and becomes one of the ``
 background: ``openqasm`` (with ``pragmas``, ``expressions``) reads a ``program`` of ``gates`` and
 ``noise_gates``, ``lowering`` turns it into operations on ``states``, ``outcomes`` measures them, also by
 ``observables``, and ``results`` are the ``objects`` that are left in S3. ``devices`` have ``capabilities`` and
-``windows`` of time offline; ``documents`` show tasks, ``money`` and ``bill`` say what they cost, and ``truth`` tells
-tests what really happened.
+``windows`` of time offline; ``documents`` show tasks, ``money`` and ``bill`` say what they cost, ``spending_limits``
+refuse them, and ``truth`` tells tests what really happened.
 """
 
 from qorch_providers.emulators.braket.server import RunningBraket, serve, start

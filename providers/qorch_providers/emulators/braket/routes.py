@@ -13,7 +13,15 @@ from qorch_providers.emulators.braket.refusals import AwsRefusedError, answer_re
 from qorch_providers.emulators.braket.service import BraketService
 from qorch_providers.emulators.braket.storage import StorageRoutes
 from qorch_providers.emulators.braket.tasks import EmulatedTask, make_arn
-from qorch_providers.emulators.braket.wire import CancelWire, SearchWire, TagsWire, decode
+from qorch_providers.emulators.braket.wire import (
+    CancelWire,
+    CreateLimitWire,
+    LimitSearchWire,
+    SearchWire,
+    TagsWire,
+    UpdateLimitWire,
+    decode,
+)
 from qorch_providers.emulators.kit.answers import RefusedError, json_answer
 from qorch_providers.emulators.kit.traffic import RECEIVED, STRUCK
 
@@ -67,6 +75,10 @@ class BraketRoutes:
         yield "GET", "/tags/{arn:.+}", "tags", self.tags
         yield "POST", "/tags/{arn:.+}", "tags", self.tag
         yield "DELETE", "/tags/{arn:.+}", "tags", self.untag
+        yield "POST", "/spending-limit", "limit", self.create_limit
+        yield "POST", "/spending-limits", "limits", self.search_limits
+        yield "PATCH", "/spending-limit/{arn:.+}/update", "limit", self.update_limit
+        yield "DELETE", "/spending-limit/{arn:.+}/delete", "limit", self.delete_limit
         yield from self._storage.table()
 
     async def submit(self, request: web.Request) -> web.Response:
@@ -153,6 +165,32 @@ class BraketRoutes:
         task = self._find(request)
         for name in request.query.getall("tagKeys", []):
             task.tags.pop(name, None)
+        return json_answer({})
+
+    async def create_limit(self, request: web.Request) -> web.Response:
+        """CreateSpendingLimit."""
+        region = self._authorize(request)
+        wire = decode(await request.read(), CreateLimitWire)
+        device = self._service.find_device(wire.device_arn, region=region)
+        arn = self._service.limits.create(wire, device, region=region)
+        return json_answer({"spendingLimitArn": arn}, status=201)
+
+    async def search_limits(self, request: web.Request) -> web.Response:
+        """SearchSpendingLimits."""
+        region = self._authorize(request)
+        body = await request.read()
+        return json_answer(self._service.limits.search(decode(body or b"{}", LimitSearchWire), region=region))
+
+    async def update_limit(self, request: web.Request) -> web.Response:
+        """UpdateSpendingLimit."""
+        region = self._authorize(request)
+        wire = decode(await request.read(), UpdateLimitWire)
+        self._service.limits.update(_arn(request), wire, region=region)
+        return json_answer({})
+
+    async def delete_limit(self, request: web.Request) -> web.Response:
+        """DeleteSpendingLimit."""
+        self._service.limits.delete(_arn(request), region=self._authorize(request))
         return json_answer({})
 
     def _authorize(self, request: web.Request) -> str:

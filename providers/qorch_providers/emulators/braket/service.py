@@ -8,11 +8,12 @@ import numpy as np
 
 from qorch_providers.emulators.braket.devices import DEVICES, EmulatedDevice, read_names
 from qorch_providers.emulators.braket.lifecycle import TaskLifecycle
-from qorch_providers.emulators.braket.money import billed_ms, parse_price, set_price
+from qorch_providers.emulators.braket.money import DevicePrice, billed_ms, parse_price, set_price
 from qorch_providers.emulators.braket.objects import ObjectStore, parse_denials
 from qorch_providers.emulators.braket.refusals import AwsRefusedError
 from qorch_providers.emulators.braket.settings import BraketSettings, read_faults
 from qorch_providers.emulators.braket.signature import Caller, read_signature
+from qorch_providers.emulators.braket.spending_limits import SpendingLimits
 from qorch_providers.emulators.braket.submission import TaskSubmission, read_digest, read_task
 from qorch_providers.emulators.braket.tasks import EmulatedTask, TaskRegistry
 from qorch_providers.emulators.braket.windows import parse_windows
@@ -54,6 +55,7 @@ class BraketService:
             token_seconds=settings.token_seconds,
             visible_seconds=settings.visible_seconds / settings.time_scale,
         )
+        self.limits = SpendingLimits(account=settings.account, clock=self.clock, price=self._estimate)
         self.lifecycle = TaskLifecycle(
             self.registry,
             self.store,
@@ -132,6 +134,9 @@ class BraketService:
         if known is not None:
             return known
         self._check_concurrency(device)
+        if not wire.associations:  # a reservation is charged by itself
+            price_micros = self._price_of(device).charge_micros(shots=wire.shots, billed_ms=0)
+            self.limits.check(device, region=region, price_micros=price_micros)
         return self._accept(submission, wire, received_unix, faults)
 
     def _recall(self, wire: CreateWire, digest: str, region: str) -> EmulatedTask | None:
@@ -152,6 +157,8 @@ class BraketService:
             now_seconds=self.clock.protocol_seconds(),
         )
         task.is_unlisted = "unlisted" in faults
+        if not wire.associations:
+            self.limits.enter(task)
         self.lifecycle.begin(task, submission, faults=faults)
         return task
 
@@ -169,9 +176,16 @@ class BraketService:
 
     def _charge(self, task: EmulatedTask) -> None:
         device = task.order.device
-        price = set_price(device.price, self._prices, is_simulator=device.is_simulator)
+        price = self._price_of(device)
         task.billed_ms = billed_ms(task.execution_ms) if device.is_simulator else 0
         task.price_micros = price.charge_micros(shots=task.successful_shots, billed_ms=task.billed_ms)
+
+    def _estimate(self, task: EmulatedTask) -> int:
+        """What a task on a QPU costs if all its shots are taken."""
+        return self._price_of(task.order.device).charge_micros(shots=task.order.shots, billed_ms=0)
+
+    def _price_of(self, device: EmulatedDevice) -> DevicePrice:
+        return set_price(device.price, self._prices, is_simulator=device.is_simulator)
 
     def _rates(self, task: EmulatedTask) -> NoiseRates | None:
         return task.order.device.noise if self.settings.noise == "on" else None

@@ -9,12 +9,14 @@ from qorch_providers.emulators.kit.faults import OBJECTS, Fault, parse_faults
 from qorch_providers.emulators.kit.settings import check_choice, read_options
 
 ROUTES = (
-    "any", "post", "get", "list", "cancel", "device", "devices", "tags", "results", "objects", "identity", "other",
+    "any", "post", "get", "list", "cancel", "device", "devices", "tags", "limit", "limits", "results", "objects",
+    "identity", "other",
 )  # fmt: skip
 """The names of routes in faults and limits.
 
-``post``, ``get``, ``list``, ``cancel``: Create-, Get-, Search- and CancelQuantumTask. ``results``: GET and HEAD of an
-object in S3; ``objects``: all other calls of S3. ``identity``: STS. ``other``: unknown paths.
+``post``, ``get``, ``list``, ``cancel``: Create-, Get-, Search- and CancelQuantumTask. ``limits``: SearchSpendingLimits;
+``limit``: its Create, Update and Delete. ``results``: GET and HEAD of an object in S3; ``objects``: all other calls of
+S3. ``identity``: STS. ``other``: unknown paths.
 """
 
 QUOTAS = "any:140/600,post:20/40,list:5/50,get:100/500,cancel:2/20,device:5/50,devices:5/50"

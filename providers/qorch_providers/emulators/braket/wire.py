@@ -75,6 +75,38 @@ class SearchWire(msgspec.Struct, rename="camel"):
     next_token: str | None = None
 
 
+class LimitSearchWire(SearchWire):
+    """The body of SearchSpendingLimits, which need not have filters."""
+
+    filters: Annotated[list[FilterWire], Meta(max_length=10)] = []
+    max_results: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class PeriodWire(msgspec.Struct, rename="camel"):
+    """When a spending limit counts, in seconds since 1970."""
+
+    start_at: float
+    end_at: float
+
+
+class CreateLimitWire(msgspec.Struct, rename="camel"):
+    """The body of CreateSpendingLimit."""
+
+    client_token: Annotated[str, Meta(min_length=1, max_length=64)]
+    device_arn: Annotated[str, Meta(min_length=1, max_length=256)]
+    spending_limit: Annotated[str, Meta(min_length=1)]
+    time_period: PeriodWire | None = None
+    tags: Annotated[dict[str, str], Meta(max_length=50)] = {}
+
+
+class UpdateLimitWire(msgspec.Struct, rename="camel"):
+    """The body of UpdateSpendingLimit."""
+
+    client_token: Annotated[str, Meta(min_length=1, max_length=64)]
+    spending_limit: Annotated[str, Meta(min_length=1)] | None = None
+    time_period: PeriodWire | None = None
+
+
 class TagsWire(msgspec.Struct):
     """The body of TagResource."""
 

@@ -21,7 +21,7 @@ from qorch_providers.emulators.ionq.legacy import legacy_document, legacy_status
 from qorch_providers.emulators.ionq.money import ESTIMATE_DEFAULTS, compute_time_us, estimate_document
 from qorch_providers.emulators.ionq.outcomes import AGGREGATE, FORMATS, encode_all, encode_row
 from qorch_providers.emulators.ionq.service import Service
-from qorch_providers.emulators.ionq.sessions import ORGANIZATION_ID, session_document
+from qorch_providers.emulators.ionq.sessions import ORGANIZATION_ID
 from qorch_providers.emulators.ionq.submission import SINGLE
 from qorch_providers.emulators.ionq.wire import decode_ids, decode_session
 from qorch_providers.emulators.kit.answers import RefusedError, json_answer, raw_answer
@@ -76,7 +76,7 @@ class Routes:
         yield "GET", "/v0.4/jobs/{id}/results/probabilities/aggregated", "results", self.aggregated
         yield "GET", "/v0.4/jobs/{id}/results/{format}", "results", self.results
         yield "GET", "/v0.4/jobs/{id}/artifacts/{artifact}", "results", self.artifact
-        yield "POST", "/v0.4/sessions", "sessions", self.open_session
+        yield "POST", "/v0.4/sessions", "open", self.open_session
         yield "GET", "/v0.4/sessions", "sessions", self.sessions
         yield "GET", "/v0.4/sessions/{id}", "sessions", self.session
         yield "GET", "/v0.4/sessions/{id}/jobs", "sessions", self.session_jobs
@@ -223,26 +223,30 @@ class Routes:
         """Open a session."""
         creator_id = self._authorize(request)
         wire = decode_session(await request.read())
-        session = self._service.sessions.open(wire, creator_id=creator_id, now_unix=self._service.clock.unix())
-        return json_answer(session_document(session), status=201)
+        if wire.backend not in MACHINES:
+            raise UsageError(f"backend must be one of {', '.join(MACHINES)}, not '{wire.backend}'")
+        sessions = self._service.sessions
+        return json_answer(sessions.document(sessions.open(wire, creator_id=creator_id)), status=201)
 
     async def sessions(self, request: web.Request) -> web.Response:
-        """All sessions."""
+        """All sessions, or those that are active or are not."""
         self._authorize(request)
-        documents = [session_document(session) for session in self._service.sessions.all()]
-        return json_answer({"organization_id": ORGANIZATION_ID, "sessions": documents})
+        sessions, wanted = self._service.sessions, request.query.get("active")
+        documents = [sessions.document(session) for session in sessions.all()]
+        shown = [each for each in documents if wanted is None or each["active"] is (wanted == "true")]
+        return json_answer({"organization_id": ORGANIZATION_ID, "sessions": shown})
 
     async def session(self, request: web.Request) -> web.Response:
         """One session."""
         self._authorize(request)
-        return json_answer(session_document(self._service.sessions.find(request.match_info["id"])))
+        sessions = self._service.sessions
+        return json_answer(sessions.document(sessions.find(request.match_info["id"])))
 
     async def end_session(self, request: web.Request) -> web.Response:
         """End a session, which takes no more jobs."""
-        self._authorize(request)
-        session = self._service.sessions.find(request.match_info["id"])
-        session.ended_unix = session.ended_unix or self._service.clock.unix()
-        return json_answer(session_document(session))
+        ender_id = self._authorize(request)
+        sessions = self._service.sessions
+        return json_answer(sessions.document(sessions.end(request.match_info["id"], ender_id=ender_id)))
 
     def _authorize(self, request: web.Request) -> str:
         return self._service.authorize(request.headers.get("Authorization"))
@@ -317,7 +321,11 @@ class Routes:
 
 
 _PRETENDED = MappingProxyType(
-    {"post": (201, b'"status":"submitted","session_id":null'), "cancel": (200, b'"status":"canceled"')}
+    {
+        "post": (201, b'"status":"submitted","session_id":null'),
+        "open": (201, b'"status":"created"'),
+        "cancel": (200, b'"status":"canceled"'),
+    }
 )
 
 

@@ -24,6 +24,12 @@ MAX_BODY_BYTES = 10_000_000
 BASE = "/v0.4"
 
 
+class IonqTruth(Truth):
+    """What really happened, sessions included: as ``GET /sessions`` shows them."""
+
+    sessions: list[dict[str, object]]
+
+
 class Emulator:
     """One web application: the emulated service with its middleware, and its own routes under ``/_emulator``."""
 
@@ -45,9 +51,14 @@ class Emulator:
         routes.add_to(self.application)
         add_control(self.application, service=self.service, traffic=self.traffic, truth=self.truth, bill=self.bill)
 
-    def truth(self) -> Truth:
-        """Every accepted job, oldest first, and the numbers of calls."""
-        return {"jobs": [truth_document(job) for job in self.service.registry.jobs], "calls": self.traffic.calls}
+    def truth(self) -> IonqTruth:
+        """Every accepted job, oldest first, every session, newest first, and the numbers of calls."""
+        sessions = self.service.sessions
+        return {
+            "jobs": [truth_document(job) for job in self.service.registry.jobs],
+            "sessions": [sessions.document(session) for session in sessions.all()],
+            "calls": self.traffic.calls,
+        }
 
     def bill(self) -> Bill:
         """What every accepted job was charged, oldest first, and what is reserved."""
@@ -62,6 +73,13 @@ class RunningEmulator(RunningServer[Emulator]):
         """See RunningServer."""
         super().__init__(lambda: Emulator(settings, timer=timer), host=settings.host, port=settings.port)
         self.url = self.root + BASE
+
+    def truth(self) -> IonqTruth:
+        """Every accepted job and session, and the numbers of calls."""
+        return self._server.call(self._tell())
+
+    async def _tell(self) -> IonqTruth:
+        return self._server.hosted.truth()
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class Service:
         self.registry = JobRegistry(
             list_children=self.settings.list_children, kept_result_bytes=self.settings.kept_result_bytes
         )
-        self.sessions = Sessions()
+        self.sessions = Sessions(clock=self.clock)
         self.lifecycle = Lifecycle(
             self.registry,
             clock=self.clock,
@@ -78,14 +78,14 @@ class Service:
 
         submission = await asyncio.to_thread(read) if len(body) > _LARGE_BYTES else read()
         self.check_available()
-        session_id = submission.order.session_id
-        self.sessions.check(session_id)
+        self.sessions.check(submission.order)
         await self.clock.sleep(self._accept_delay.draw_seconds(self._rng))
+        self.sessions.check(submission.order)  # other jobs may have come meanwhile
         now_unix = self.clock.unix()
         job = self.registry.add(submission.order, received_unix=received_unix, accepted_unix=now_unix)
         job.failure = submission.failure
         job.is_unlisted = "unlisted" in faults
-        self.sessions.enter(session_id, now_unix=now_unix)
+        self.sessions.enter(job)
         self.lifecycle.begin(job, submission.workload, faults=faults)
         return job
 

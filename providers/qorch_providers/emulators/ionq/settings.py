@@ -10,10 +10,14 @@ from qorch_providers.emulators.kit.faults import Fault, parse_faults
 from qorch_providers.emulators.kit.settings import check_choice, read_options
 
 ROUTES = (
-    "any", "post", "get", "list", "results", "cancel", "delete", "cost", "estimate", "backends", "sessions", "whoami",
-    "other",
+    "any", "post", "get", "list", "results", "cancel", "delete", "cost", "estimate", "backends", "open", "sessions",
+    "whoami", "other",
 )  # fmt: skip
-"""The names of routes in faults and limits; ``results`` are results and artifacts, ``other`` are unknown paths."""
+"""The names of routes in faults and limits.
+
+``results`` are results and artifacts, ``open`` is the opening of a session and ``sessions`` all other calls about them,
+``other`` are unknown paths.
+"""
 
 RETRY_AFTER_FORMS = ("seconds", "date", "none")
 

@@ -74,11 +74,26 @@ class IdsWire(msgspec.Struct):
     ids: list[str]
 
 
+class CostLimitWire(msgspec.Struct):
+    """How much the jobs of a session may cost."""
+
+    unit: str
+    value: float
+
+
+class SessionLimitsWire(msgspec.Struct):
+    """At which a session takes no more jobs; None: not limited by that."""
+
+    job_count_limit: int | None = None
+    duration_limit_min: int | None = None
+    cost_limit: CostLimitWire | None = None
+
+
 class SessionWire(msgspec.Struct):
     """The body of ``POST /sessions``."""
 
     backend: str
-    settings: dict[str, object] = {}
+    settings: SessionLimitsWire = msgspec.field(default_factory=SessionLimitsWire)
 
 
 _Wire = TypeVar("_Wire")

@@ -20,6 +20,7 @@ from qorch.errors import (
     CredentialsError,
     RejectedError,
     SessionEndedError,
+    SpendingLimitError,
     UnavailableError,
     UnknownOutcomeError,
 )
@@ -63,7 +64,7 @@ _FIREWALL_ADVICE = (
 )
 _USAGE_ADVICE = (
     "wait for the next period, raise the limit of the instance in IBM Cloud, or use another instance"
-    f" ({INSTANCE_NAME} or instance=)"
+    f" ({INSTANCE_NAME} or instance=), then resume the run, which keeps what it has"
 )
 
 
@@ -86,8 +87,8 @@ class _IamWire(msgspec.Struct):
 def read_refusal(response: HttpResponse, *, what: str = "the job") -> BackendError:
     """The error for a job, or another thing that is paid for, that was answered with anything but an acceptance.
 
-    BusyError, UnavailableError, CredentialsError, SessionEndedError or another RejectedError if the answer proves that
-    it was not accepted; else UnknownOutcomeError.
+    BusyError, UnavailableError, CredentialsError, SessionEndedError, SpendingLimitError or another RejectedError if the
+    answer proves that it was not accepted; else UnknownOutcomeError.
     """
     sentence, code = _tell(response, what), error_code(response)
     is_refused = 400 <= response.status < 500 and response.status not in _TIMED_OUT
@@ -99,6 +100,8 @@ def read_refusal(response: HttpResponse, *, what: str = "the job") -> BackendErr
         return CredentialsError(f"{sentence}: {_ADVICE[response.status]}")
     if is_session_over(response):
         return SessionEndedError(sentence)
+    if response.status == 409 and _USAGE.search(_words(response)):
+        return SpendingLimitError(f"{sentence}: {_USAGE_ADVICE}")
     if code in _CLOSED_CODES or _ASLEEP.search(_words(response)):
         return UnavailableError(sentence, retry_after_seconds=_wait(response))
     return RejectedError(f"{sentence}{_advise(response, code)}")
@@ -173,8 +176,6 @@ def _is_ibms(response: HttpResponse) -> bool:
 
 
 def _advise(response: HttpResponse, code: int | None) -> str:
-    if response.status == 409 and _USAGE.search(_words(response)):
-        return f": {_USAGE_ADVICE}"
     if code == _NO_SESSIONS:
         return ": choose mode=batch, or leave mode= out"
     if code == _NO_DEVICE:

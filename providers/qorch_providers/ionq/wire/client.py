@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from qorch.errors import BackendError, BusyError, InvalidResultError, UnreachableError
+from qorch.errors import BackendError, BusyError, InvalidResultError, RejectedError, UnreachableError
 from qorch.model.job import Availability
+from qorch.model.money import Money
 from qorch_providers.http import HttpClient, HttpResponse, NotSentError, decode_body, is_safe_id, mask, server_time
 from qorch_providers.ionq.access import URL_NAME, Access
 from qorch_providers.ionq.wire.cost import NEVER, NOT_YET, IonqCost, decode_cost
@@ -19,6 +20,8 @@ from qorch_providers.ionq.wire.documents import (
     decode_job,
     decode_job_list,
 )
+from qorch_providers.ionq.wire.estimates import read_estimate
+from qorch_providers.ionq.wire.session_documents import IonqSession, decode_session, decode_sessions, in_session
 from qorch_providers.ionq.wire.status import (
     NOT_OFFERED,
     REFUSED_QUERY,
@@ -26,6 +29,7 @@ from qorch_providers.ionq.wire.status import (
     is_not_offered,
     is_tls_wanted,
     read_failure,
+    read_opening,
     read_submission,
 )
 
@@ -58,10 +62,11 @@ class NoListError(BackendError):
 
 class IonqClient:
     """A client of the server at ``base_url``. ``calls`` counts the calls by purpose: submit, poll, find, fetch,
-    cancel, availability, diagnose. ``has_list``: False once the server said that it has no list of jobs.
+    cancel, availability, diagnose, estimate, open session, find session, close session. ``has_list``: False once the
+    server said that it has no list of jobs.
 
-    Except ``submit``, everything is safe to repeat and raises UnreachableError if no answer came, another BusyError
-    if the answer cannot be read, CredentialsError if the key was refused.
+    Except ``submit`` and ``open_session``, everything is safe to repeat and raises UnreachableError if no answer came,
+    another BusyError if the answer cannot be read, CredentialsError if the key was refused.
     """
 
     def __init__(self, http: HttpClient, access: Access, *, version: str) -> None:
@@ -76,16 +81,53 @@ class IonqClient:
         self._secrets = (access.key,)
         self.version = version
         self._jobs = f"/{version}/jobs"
+        self._sessions = f"/{version}/sessions"
 
-    async def submit(self, body: bytes) -> str:
-        """POST a job once; returns its id. Raises what ``read_submission`` raises, NotSentError and NoAnswerError."""
-        self.calls["submit"] += 1
-        try:
-            response = await self._http.send("POST", self._jobs, content=body)
-        except NotSentError as error:
-            raise NotSentError(self._tell_unreachable(error)) from error
-        self._has_answered = True
-        return read_submission(response, secrets=self._secrets)
+    async def submit(self, body: bytes, *, session_id: str = "") -> str:
+        """POST a job once, into a session if one is named; returns its id.
+
+        Raises what ``read_submission`` raises, NotSentError and NoAnswerError.
+        """
+        content = in_session(body, session_id) if session_id else body
+        response = await self._send("submit", self._jobs, content)
+        return read_submission(response, secrets=self._secrets, is_in_session=bool(session_id))
+
+    async def open_session(self, body: bytes) -> str:
+        """POST a session once; returns its id. Raises what ``read_opening`` raises, NotSentError and NoAnswerError."""
+        response = await self._send("open session", self._sessions, body)
+        return read_opening(response, secrets=self._secrets)
+
+    async def session(self, session_id: str) -> IonqSession | None:
+        """A session; None if IonQ has no such one."""
+        response = await self._ask("find session", f"{self._sessions}/{session_id}")
+        return None if response is None else await self._read(response.body, decode_session)
+
+    async def sessions(self, *, purpose: str = "find session") -> tuple[IonqSession, ...]:
+        """All sessions of the organisation. Raises RejectedError if it has none enabled."""
+        response = await self._ask(purpose, self._sessions, missing=is_not_offered)
+        if response is None:
+            raise RejectedError("IonQ has no sessions for this account; it enables them for an organisation on request")
+        return await self._read(response.body, decode_sessions)
+
+    async def session_has_jobs(self, session_id: str) -> bool:
+        """Whether any job was sent into a session."""
+        response = await self._ask("find session", f"{self._sessions}/{session_id}/jobs", [("limit", "1")])
+        if response is None:
+            return False
+        jobs, _ = await self._read(response.body, lambda body: decode_job_list(body, version=self.version))
+        return bool(jobs)
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session; no error if it has ended, or does not exist."""
+        self.calls["close session"] += 1
+        response = await self._call("POST", f"{self._sessions}/{session_id}/end")
+        if response.is_success or is_missing(response):
+            return
+        if response.status in (400, 409):
+            found = await self.session(session_id)
+            if found is None or found.is_over:
+                return
+        raise read_failure(response, secrets=self._secrets)
 
     async def job(self, job_id: str, *, purpose: str) -> tuple[bytes, IonqJob] | None:
         """The job's document, verbatim and read; None if IonQ has no such job, or the id is not a valid one."""
@@ -193,6 +235,14 @@ class IonqClient:
                 return await self._read(response.body, lambda body: decode_availability(body, target=target))
         return Availability(is_open=True, reason="the server describes no targets"), None
 
+    async def estimate(self, query: Sequence[tuple[str, str]]) -> Money | None:
+        """What a job would cost, None if that is in credits. Raises BackendError if the server estimates nothing."""
+        path = f"{self._jobs}/estimate"
+        response = await self._ask("estimate", path, query, missing=lambda found: found.status in (404, 405, 501))
+        if response is None:
+            raise BackendError(f"the server estimates no costs: it has no {path}")
+        return await self._read(response.body, read_estimate)
+
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
         await self._http.aclose()
@@ -212,6 +262,16 @@ class IonqClient:
             return None
         if response.status != 200:
             raise read_failure(response, secrets=self._secrets)
+        return response
+
+    async def _send(self, purpose: str, path: str, content: bytes) -> HttpResponse:
+        """POST once what must not be sent twice."""
+        self.calls[purpose] += 1
+        try:
+            response = await self._http.send("POST", path, content=content)
+        except NotSentError as error:
+            raise NotSentError(self._tell_unreachable(error)) from error
+        self._has_answered = True
         return response
 
     async def _call(self, method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> HttpResponse:

@@ -16,12 +16,15 @@ from qorch.errors import (
     CredentialsError,
     InvalidResultError,
     RejectedError,
+    SessionEndedError,
+    SpendingLimitError,
     UnavailableError,
     UnknownOutcomeError,
 )
 from qorch_providers.http import HttpResponse, clean, is_safe_id, mask, redirect_target, retry_after_seconds
 from qorch_providers.ionq.access import KEY_NAME, URL_NAME
 from qorch_providers.ionq.wire.documents import decode_accepted, decode_error
+from qorch_providers.ionq.wire.session_documents import decode_session
 
 REFUSED_QUERY = frozenset({400, 422})
 """Statuses by which a server refuses the parameters of a GET."""
@@ -42,13 +45,43 @@ _GATEWAY = re.compile(
 _GATEWAY_HEADERS = frozenset({"cf-ray", "via", "x-cache", "x-served-by", "x-amz-cf-id", "x-azure-ref"})
 _WANTS_TLS = re.compile(rb"plain HTTP|HTTP request to an HTTPS server|SSL-enabled server port", re.IGNORECASE)
 _PAGE_BYTES = 20_000
+_SESSION = re.compile(r"\bsession\b", re.IGNORECASE)
+_AT_LIMIT = re.compile(r"\blimit|\bexceed|\bexhaust|\bbudget|\bquota", re.IGNORECASE)
+_SESSION_OVER = re.compile(
+    r"\bsession\b.{0,80}(?:\bnot open\b|\bnot active\b|\binactive\b|\bended\b|\bclosed\b|\bexpired\b|\bno longer\b"
+    r"|\bnot found\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LIMIT_ADVICE = (
+    "a limit of the session is reached. What it accepted is kept: resume the run, which opens a session with the same"
+    " limits, or start one with higher limits (max_cost=, max_jobs=, max_ttl=)"
+)
+_NO_SESSIONS = (
+    "IonQ enables sessions for an organisation on request (support@ionq.co); without them leave mode=session,"
+    " max_cost=, max_jobs= and max_ttl= out"
+)
 
 
-def read_submission(response: HttpResponse, *, secrets: Iterable[str]) -> str:
+def read_opening(response: HttpResponse, *, secrets: Iterable[str]) -> str:
+    """The id of the session that was opened. Raises what ``read_submission`` raises, of a session."""
+    if response.status in (200, 201):
+        try:
+            return decode_session(response.body).session_id
+        except InvalidResultError as error:
+            told = mask(str(error), secrets)
+        raise UnknownOutcomeError(f"IonQ opened a session, but its id cannot be read ({told}); it is looked for")
+    sentence = _tell(response, "the opening of a session", secrets)
+    if response.status in (403, 404, 405):
+        raise RejectedError(f"{sentence}: {_NO_SESSIONS}")
+    raise _refusal(response, sentence, what="the session")
+
+
+def read_submission(response: HttpResponse, *, secrets: Iterable[str], is_in_session: bool = False) -> str:
     """The id of the job that was accepted.
 
-    Raises BusyError, UnavailableError, CredentialsError or RejectedError if the answer proves that it was not,
-    UnknownOutcomeError in every other case.
+    Raises BusyError, UnavailableError, CredentialsError or another RejectedError if the answer proves that it was not,
+    UnknownOutcomeError in every other case. Of a job in a session also SessionEndedError, and SpendingLimitError if a
+    limit of the session is reached.
     """
     if response.status in (200, 201):
         try:
@@ -59,7 +92,8 @@ def read_submission(response: HttpResponse, *, secrets: Iterable[str]) -> str:
         raise UnknownOutcomeError(
             f"IonQ accepted a job, but its id cannot be read ({told}); it is looked for by its key"
         )
-    raise _refusal(response, _tell(response, "the job", secrets))
+    sentence = _tell(response, "the job", secrets)
+    raise (_refusal_of_session(response, sentence) if is_in_session else None) or _refusal(response, sentence)
 
 
 def read_failure(response: HttpResponse, *, secrets: Iterable[str]) -> BackendError:
@@ -96,13 +130,23 @@ def _is_gateway(response: HttpResponse) -> bool:
     return named is not None or not _GATEWAY_HEADERS.isdisjoint(response.headers)
 
 
-def _refusal(response: HttpResponse, sentence: str) -> BackendError:
+def _refusal_of_session(response: HttpResponse, sentence: str) -> RejectedError | None:
+    """The error if a job was refused because of its session; None if that is not why."""
+    words = decode_error(response.body)
+    if response.status not in _REFUSED and response.status != 403:
+        return None
+    if _SESSION.search(words) and _AT_LIMIT.search(words):
+        return SpendingLimitError(f"{sentence}; {_LIMIT_ADVICE}")
+    return SessionEndedError(sentence) if _SESSION_OVER.search(words) else None
+
+
+def _refusal(response: HttpResponse, sentence: str, *, what: str = "the job") -> BackendError:
     if response.status == 429:
         return BusyError(sentence, retry_after_seconds=_wait(response))
     if response.status in (401, 403):
         return _credentials(sentence)
     if response.status not in _REFUSED and not redirect_target(response):
-        return UnknownOutcomeError(f"{sentence}; whether it took the job is not known")
+        return UnknownOutcomeError(f"{sentence}; whether it took {what} is not known")
     if _ASLEEP.search(decode_error(response.body)):
         return UnavailableError(sentence, retry_after_seconds=_wait(response))
     return RejectedError(sentence)
