@@ -101,6 +101,8 @@ def _job(
         moment += length
     settled_at = at + datetime.timedelta(seconds=9)
     yield LedgerRecord(run_id, job_id, EntryKind.RESERVED, "USD", 60_000, at, "acc", at.date(), step, 0, 64, text)
-    if state is JobState.DONE:
+    if state is JobState.FAILED:
+        yield LedgerRecord(run_id, job_id, EntryKind.RELEASED, "USD", 60_000, settled_at, "acc", at.date(), step, 1, 64)
+    else:
         yield LedgerRecord(run_id, job_id, EntryKind.SPENT, "USD", 50_000, settled_at, "acc", at.date(), step, 1, 64)
         yield LedgerRecord(run_id, job_id, EntryKind.RELEASED, "USD", 10_000, settled_at, "acc", at.date(), step, 1, 64)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from drawn_run import NOON, write_run
 
+import qorch
 from qorch.audit.page.html import read, write_page
 from qorch.audit.page.job_figures import MOST_LANES
 from qorch.audit.page.job_times import JobActivity, seconds_by_job, time_jobs
@@ -29,6 +30,7 @@ from qorch.model.timing import Phase, Span
 from qorch.ports.clock import WallClock
 from qorch.ports.records import MetricRecord, RunRecord, SessionRecord, SpanRecord, StepRecord
 from qorch.run.totals import MoneyTotals
+from qorch.testing.fakes.backend import FakeBackend
 from qorch.testing.fakes.store import MemoryStore
 
 CORPUS = (
@@ -158,6 +160,23 @@ def test_pictures_in_notebooks_escape_names() -> None:
         outline = Outline(text)
         assert "script" not in outline.tags
         assert "svg" in outline.tags
+
+
+def test_a_run_shows_itself_while_it_goes_on_and_later() -> None:
+    """In the process that trains, and read from the store; a run whose store cannot be read shows its name."""
+    store = MemoryStore(WallClock())
+    with qorch.start_run("cats", backend=FakeBackend(), db=store, seed=5, progress=lambda _: None) as run:
+        with run.step(0):
+            run.log(loss=0.4321)
+        run.flush()
+        text = run._repr_html_()
+    assert text is not None
+    assert 'aria-label="progress over steps.' in text
+    assert "0.4321" in text
+    later = qorch.open_run("cats", db=store)._repr_html_()
+    assert later is not None
+    assert "(done)" in later
+    assert show_run(store, "nobody") is None
 
 
 def test_the_parts_of_the_wall_time_are_the_whole(page: RunPage) -> None:
