@@ -11,7 +11,7 @@ from qorch.ports.clock import Clock
 from qorch.ports.reader import Reader
 from qorch.ports.records import RunRecord
 from qorch.ui.listing import RunRow, list_rows
-from qorch.ui.live import LiveRun, current
+from qorch.ui.live import Background, LiveRun, current
 
 LISTING_COST = 40
 _MOST_KEPT = 8
@@ -20,21 +20,23 @@ _MOST_KEPT = 8
 class PageMaker:
     """What pages show, with what was read for them. Used from one thread at a time."""
 
-    def __init__(self, reader: Reader, *, clock: Clock) -> None:
+    def __init__(self, reader: Reader, *, clock: Clock, background: Background) -> None:
         """Nothing is read yet."""
         self._reader = reader
         self._clock = clock
         self._live: Callable[[str], LiveRun] = functools.lru_cache(maxsize=_MOST_KEPT)(
-            lambda run_id: LiveRun(reader, run_id, clock=clock)
+            lambda run_id: LiveRun(reader, run_id, clock=clock, background=background)
         )
         self._rows: list[RunRow] = []
         self._version: object = None
         self._due_ns = 0
 
-    def change(self, run_id: str | None) -> tuple[int, str]:
+    def change(self, run_id: str | None) -> tuple[int, str, int]:
         """What differs once a page may look differently: of a run, or of the table."""
         run = None if run_id is None else self._reader.find_run(run_id)
-        return self._reader.version(), "" if run is None else current(self._reader, run).state
+        if run is None:
+            return self._reader.version(), "", 0
+        return self._reader.version(), current(self._reader, run).state, self._live(run.run_id).made
 
     def runs(self) -> str:
         """The table of all runs."""

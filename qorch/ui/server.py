@@ -33,7 +33,9 @@ class PageServer:
 
     def __init__(self, reader: Reader, *, clock: Clock) -> None:
         """Nothing is read before somebody asks."""
-        self._content = PageMaker(reader, clock=clock)
+        # What is costly and not urgent has a thread, so that no step waits for it.
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qorch-ui-jobs")
+        self._content = PageMaker(reader, clock=clock, background=self._background.submit)
         self._clock = clock
         self._guard = Guard()
         # One thread reads: pages that are made at once would only take the run's processors.
@@ -110,6 +112,7 @@ class PageServer:
 
     async def _close(self, _application: web.Application) -> None:
         self._thread.shutdown(cancel_futures=True)
+        self._background.shutdown(cancel_futures=True)
 
 
 @web.middleware

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from drawn_run import NOON, write_run
 
 from qorch.errors import StoreTooNewError, StoreUnavailableError, UnknownNameError
+from qorch.model.job import JobState
 from qorch.ports.clock import WallClock
 from qorch.ports.records import MetricRecord, SessionRecord, StepRecord
 from qorch.stores import open_reader
@@ -31,6 +32,21 @@ class EagerClock(WallClock):
     async def sleep(self, seconds: float) -> None:
         """Let the others work."""
         await asyncio.sleep(0)
+
+
+class Later:
+    """What is to be done in the background, until it is done."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], None]] = []
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        self.work.append(work)
+
+    def do(self) -> None:
+        """All of it."""
+        while self.work:
+            self.work.pop()()
 
 
 @pytest.fixture
@@ -174,7 +190,7 @@ def test_a_step_is_told_of_and_shown(reader: SqlReader, store: SqlStore) -> None
 def test_names_never_become_live(reader: SqlReader, store: SqlStore) -> None:
     """In the table, in the page of a run and side by side."""
     write_run(store, f"run{HOSTILE}", steps=2, jobs_per_step=2, name=HOSTILE, text=HOSTILE)
-    content = PageMaker(reader, clock=WallClock())
+    content = PageMaker(reader, clock=WallClock(), background=Later())
     for text in (content.runs(), content.run(f"run{HOSTILE}"), content.comparison(["run-1", f"run{HOSTILE}"])):
         assert "<script" not in text
         assert "\u202e" not in text
@@ -183,7 +199,7 @@ def test_names_never_become_live(reader: SqlReader, store: SqlStore) -> None:
 
 def test_what_is_new_is_read_and_what_was_repeated_replaces_the_old(reader: SqlReader, store: SqlStore) -> None:
     """Steps that a resumed run repeats, and numbers that are logged after their step has ended."""
-    content = PageMaker(reader, clock=WallClock())
+    content = PageMaker(reader, clock=WallClock(), background=Later())
     assert "0.777" not in content.run("run-1")
     store.write([MetricRecord("run-1", 3, 5, "late", 0.777, NOON)]).result()
     assert "0.777" in content.run("run-1")
@@ -197,12 +213,33 @@ def test_a_run_that_has_died_is_shown_as_such(reader: SqlReader, store: SqlStore
     run = store.find_run("run-1")
     assert run is not None
     store.write([replace(run, state="running")]).result()
-    content = PageMaker(reader, clock=WallClock())
+    content = PageMaker(reader, clock=WallClock(), background=Later())
     with store.claim_run("run-1"):
         working = content.change("run-1")
         assert "state-running" in content.run("run-1")
     assert content.change("run-1") != working
     assert "state-interrupted" in content.run("run-1")
+
+
+def test_what_jobs_show_is_made_beside_the_steps(reader: SqlReader, store: SqlStore) -> None:
+    """A step does not wait for it: what was made before is shown, and the page is told when it is there."""
+    run = store.find_run("run-1")
+    assert run is not None
+    later = Later()
+    content = PageMaker(reader, clock=WallClock(), background=later)
+    assert "is on its way" not in content.run("run-1")
+    job = replace(store.jobs("run-1")[0], state=JobState.FAILED, error="is on its way")
+    store.write([job, replace(run, state="stopped")]).result()
+    before = content.change("run-1")
+    first = content.run("run-1")
+    assert "state-stopped" in first
+    assert "is on its way" not in first
+    assert len(later.work) == 1
+    content.run("run-1")
+    assert len(later.work) == 1
+    later.do()
+    assert content.change("run-1") != before
+    assert "is on its way" in content.run("run-1")
 
 
 def test_the_reader_sees_commits_and_writes_nothing(reader: SqlReader, store: SqlStore, database: Path) -> None:
