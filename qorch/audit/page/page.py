@@ -10,7 +10,7 @@ from qorch.audit.page.job_figures import gantt_figures, load_figure
 from qorch.audit.page.job_times import time_jobs
 from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.progress import progress_figures
-from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work
+from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work, remember
 from qorch.audit.page.run_time import run_time
 from qorch.audit.page.scales import format_number, format_seconds, format_share
 from qorch.audit.page.shares import latency_figure, share_figure
@@ -76,6 +76,7 @@ def make_page(store: PageSource, run: RunRecord, *, card: PriceCard | None = Non
 
     ``card``: see ``make_report``.
     """
+    store = remember(store)
     return lay_out(read_course(store, run), make_work(read_work(store, run, card=card)))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from qorch.audit.report import Report, ReportSource, make_report
 from qorch.model.ledger import LedgerRecord
@@ -38,6 +38,32 @@ class RunWork:
     attempts: Sequence[AttemptRecord] = field(repr=False)
 
 
+class _RememberedAnswers:
+    """A store that is asked every question once. What it answers must not be changed."""
+
+    def __init__(self, store: PageSource) -> None:
+        self._store = store
+        self._answers: dict[tuple[object, ...], object] = {}
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        def ask(*arguments: object, **named: object) -> object:
+            question = (name, *arguments, *sorted(named.items()))
+            if question not in self._answers:
+                self._answers[question] = found(*arguments, **named)
+            return self._answers[question]
+
+        return ask
+
+
+def remember(store: PageSource) -> PageSource:
+    """The store as it is now: a report and its pictures read the same records, which are tens of thousands."""
+    return cast("PageSource", _RememberedAnswers(store))
+
+
 def read_course(store: PageSource, run: RunRecord) -> RunCourse:
     """The course of a run."""
     run_id = run.run_id
@@ -48,6 +74,7 @@ def read_course(store: PageSource, run: RunRecord) -> RunCourse:
 
 def read_work(store: PageSource, run: RunRecord, *, card: PriceCard | None = None) -> RunWork:
     """The work of a run. ``card``: see ``make_report``."""
+    store = remember(store)
     return RunWork(
         report=make_report(store, run.run_id, card=card),
         money=total_money(run, store.ledger_balances()),
