@@ -35,6 +35,7 @@ check: $(DEVELOPED)
 bench: $(DEVELOPED)
 	$(RUN) -m qorch.cli.main bench --kinds api,engine,gradient
 
+# Tests in a real browser are skipped without Chromium (on Debian: apt-get install chromium).
 soak: $(DEVELOPED)
 	$(RUN) -m pytest -m soak -rP
 	$(RUN) -m pytest -n 2 -m "not serial and not soak" --hypothesis-profile=searching tests/unit tests/wire tests/property

@@ -88,6 +88,13 @@ class StoredRun:
         """Its id, state and size."""
         return f"StoredRun({self.run_id!r}, {self.state}, {self.totals.steps} steps on {self.record.backend})"
 
+    def _repr_html_(self) -> str | None:
+        """What is stored of it as pictures, for notebooks."""
+        from qorch.audit.page.notebook import show_run
+
+        with _opened(self.place) as store:
+            return show_run(store, self.run_id)
+
     @property
     def run_id(self) -> str:
         """The unique id."""

@@ -2,12 +2,14 @@
 
 import os
 import re
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from qorch.errors import MissingPackageError, UnknownNameError
 from qorch.ports.clock import Clock
+from qorch.ports.reader import Reader
 from qorch.ports.store import Store
 
 SQLITE = "sqlite"
@@ -43,6 +45,20 @@ def open_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:
         raise MissingPackageError(f"{entry.name} databases need {error.name}: pip install {error.name}") from error
     store: Store = factory(url, clock=clock)
     return store
+
+
+def open_reader(db: str | os.PathLike[str]) -> Reader:
+    """Open a database that exists, only to look at it: by ``open_reader`` in the module of the store's entry point.
+
+    Raises as ``open_store``, and UnknownNameError for a kind of store that has no reader.
+    """
+    url = os.fspath(db)
+    entry = _find_entry(url)
+    factory = getattr(import_module(entry.module), "open_reader", None)
+    if factory is None:
+        raise UnknownNameError(f"{entry.name} databases cannot be opened only for reading")
+    reader: Reader = factory(url)
+    return reader
 
 
 def database_file(db: str | os.PathLike[str]) -> Path | None:

@@ -190,6 +190,7 @@ def _open_run(
                 is_resumed=is_resumed,
                 used=used,
                 report=partial(make_report, card=card),
+                show_run=_show_run,
                 show=feed.with_progress(show),
                 release=release.close,
                 meanwhile=watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
@@ -377,3 +378,10 @@ def _continued(found: RunRecord, device: Backend, start: _Start) -> RunRecord:
 def _with_charges(summary: str, device: Backend) -> str:
     """The summary, and whether the run's jobs cost money: reports are made without the backend."""
     return json.dumps(json.loads(summary) | {"charges": device.capabilities.charges})
+
+
+def _show_run(store: Store, run_id: str) -> str | None:
+    """Loaded only where somebody looks: no training needs it."""
+    from qorch.audit.page.notebook import show_run
+
+    return show_run(store, run_id)

@@ -49,7 +49,7 @@ class Locks:
 
     def __init__(self, database: Path) -> None:
         """Make the folder. Raises OSError if that cannot be done."""
-        self._folder = database.with_name(database.name + ".locks")
+        self._folder = lock_folder(database)
         self._folder.mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
@@ -97,6 +97,11 @@ class Locks:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
+
+
+def lock_folder(database: Path) -> Path:
+    """Where the locks of a database lie."""
+    return database.with_name(database.name + ".locks")
 
 
 class Turn:

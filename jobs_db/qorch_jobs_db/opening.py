@@ -56,6 +56,19 @@ def prepare_database(path: Path, *, clock: Clock, is_claimed: Callable[[str], bo
     return store_id
 
 
+def check_current(connection: Connection, path: Path, *, scripts: Path = MIGRATIONS) -> str:
+    """The store id. Raises StoreUnavailableError for a database of an older qorch, and else as above."""
+    tables = set(inspect(connection).get_table_names())
+    if not {"alembic_version", "meta"} <= tables:
+        raise StoreCorruptError(f"{path} is no database of qorch; give another path with --db")
+    revision = connection.execute(select(ALEMBIC_VERSION.c.version_num)).scalar_one_or_none()
+    known = _revisions(scripts)
+    if revision == known[-1]:
+        return _store_id(connection, path)
+    _check_known(revision, path=path, known=known)
+    raise StoreUnavailableError(f"{path} was made by an older qorch; `qorch runs --db {path}` upgrades it")
+
+
 def _check_unused(connection: Connection, path: Path, is_claimed: Callable[[str], bool]) -> None:
     """Raise StoreUnavailableError if a run is at work on a database that is to be upgraded."""
     run_ids = [str(run_id) for (run_id,) in connection.execute(text("SELECT run_id FROM runs"))]
@@ -91,9 +104,14 @@ def _revision(connection: Connection, *, path: Path, clock: Clock, scripts: Path
     if not {"alembic_version", "meta"} <= tables:
         raise StoreCorruptError(f"{path} is the database of another program; give another path with --db")
     revision = connection.execute(select(ALEMBIC_VERSION.c.version_num)).scalar_one_or_none()
+    _check_known(revision, path=path, known=known)
+    return str(revision)
+
+
+def _check_known(revision: object, *, path: Path, known: list[str]) -> None:
     if revision in known:
-        return str(revision)
-    if revision is None or re.fullmatch(r"\d+", revision) is None:
+        return
+    if not isinstance(revision, str) or re.fullmatch(r"\d+", revision) is None:
         raise StoreCorruptError(f"{path} has the unknown revision '{revision}'; give another path with --db")
     raise StoreTooNewError(
         f"{path} was written by a newer qorch (revision {revision}; this one knows {known[-1]}); upgrade"

@@ -24,14 +24,14 @@ from qorch.model.text import format_count, printable
 from qorch.model.timing import ONCE, UNATTRIBUTED, Phase, Span, attribute
 from qorch.model.usage import UsageTotals
 from qorch.ports.records import RunRecord, SessionRecord, SpanRecord
-from qorch.ports.store import SharedState
+from qorch.ports.store import Holders
 from qorch.run.totals import count_executions, newest_metrics, state_now, total_usage
 
 ASK_AGAIN = " (`qorch recover` asks again)"
 """What is said of usage that is pending."""
 
 
-class ReportSource(MoneySource, SharedState, Protocol):
+class ReportSource(MoneySource, Holders, Protocol):
     """What a report is read from."""
 
 
@@ -171,10 +171,10 @@ class Report(CountsExecutions):
         return "\n\n".join("\n".join(part) for part in parts if part)
 
     def _repr_html_(self) -> str:
-        """The text, for notebooks."""
-        import html
+        """Pictures, for notebooks."""
+        from qorch.audit.page.notebook import show_report
 
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return show_report(self)
 
 
 def make_report(store: ReportSource, name_or_id: str, *, card: PriceCard | None = None) -> Report:

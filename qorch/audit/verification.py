@@ -12,7 +12,7 @@ from qorch.model.ledger import LedgerAnchor, LedgerBalance, balance_job
 from qorch.model.ledger_chain import FIELDS, LedgerRow
 from qorch.model.ledger_check import ChainCheck, LedgerFinding
 from qorch.model.text import printable
-from qorch.ports.books import Books
+from qorch.ports.books import BookHistory
 from qorch.ports.records import JobRecord
 from qorch.ports.store import Jobs, NamedStore
 
@@ -24,7 +24,7 @@ _Key = tuple[object, ...]
 T = TypeVar("T")
 
 
-class AuditedStore(Books, Jobs, NamedStore, Protocol):
+class AuditedStore(BookHistory, Jobs, NamedStore, Protocol):
     """What is read to verify the books."""
 
 
@@ -66,7 +66,7 @@ def format_anchor(anchor: LedgerAnchor) -> str:
     return f"{anchor.count}:{anchor.head}"
 
 
-def read_anchor(store: Books) -> LedgerAnchor | None:
+def read_anchor(store: BookHistory) -> LedgerAnchor | None:
     """The anchor, for a report; None if it cannot be read."""
     found = _read_or_say(store.ledger_anchor)
     return None if isinstance(found, str) else found
@@ -130,7 +130,7 @@ def _read_or_say(read: Callable[[], T]) -> T | str:
         return str(error)
 
 
-def _compare_earlier(store: Books, earlier: LedgerAnchor, newest: LedgerAnchor | None) -> list[LedgerFinding]:
+def _compare_earlier(store: BookHistory, earlier: LedgerAnchor, newest: LedgerAnchor | None) -> list[LedgerFinding]:
     """Whether the chain still passes through an anchor of an earlier report."""
     name = f"the anchor that you gave, of {earlier.count:,} entries"
     if not earlier.count:
@@ -219,7 +219,7 @@ def _is_settled(job: JobRecord | None) -> bool:
     return job.state in OVER_STATES and (job.usage is None or job.usage.is_final)
 
 
-def _name_unsettled(store: Books, job_id: str, currency: str) -> list[LedgerFinding]:
+def _name_unsettled(store: BookHistory, job_id: str, currency: str) -> list[LedgerFinding]:
     """Read the entries again: the job may have been settled while the ledger was read."""
     try:
         entries = [entry for entry in store.job_ledger(job_id) if entry.currency == currency]

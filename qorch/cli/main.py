@@ -31,6 +31,7 @@ from qorch.cli import (
     runs,
     show,
     train,
+    ui,
 )
 from qorch.cli.arguments import fill_resume
 from qorch.cli.exit_codes import DONE, FAILED, HELD_JOBS, INTERRUPTED, OVER_BUDGET, WRONG_USAGE
@@ -53,6 +54,7 @@ app.command()(jobs.jobs)
 app.command()(cancel.cancel)
 app.command()(recover.recover)
 app.command()(report.report)
+app.command()(ui.ui)
 app.command()(plot.plot)
 app.command()(export.export)
 app.command()(delete.delete)

@@ -27,8 +27,8 @@ class Granted(Generic[T]):
     writes: Sequence[Write]
 
 
-class Books(Protocol):
-    """The ledger of a store. Entries are written as any other record (LedgerRecord), and never changed.
+class BookHistory(Protocol):
+    """Reads the ledger of a store. Entries are written as any other record (LedgerRecord), and never changed.
 
     Each entry gets the next number and a digest that covers it and the digest of the entry before; count and last
     digest, the anchor, are kept apart, and written in the same transaction, as are the balances.
@@ -66,6 +66,10 @@ class Books(Protocol):
     def ledger_balances(self, *, since: datetime.date = datetime.date.min) -> list[LedgerBalance]:
         """The balances of all runs, deleted ones too, of jobs that were reserved on ``since`` or later."""
         ...
+
+
+class Books(BookHistory, Protocol):
+    """The ledger of a store, and reservations."""
 
     def reserve(
         self, check: Callable[[Sequence[LedgerBalance]], Granted[T]], *, since: datetime.date = datetime.date.min

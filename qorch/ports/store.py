@@ -138,6 +138,10 @@ class Jobs(Protocol):
         """The attempts of a job, in order."""
         ...
 
+    def run_attempts(self, run_id: str) -> list[AttemptRecord]:
+        """The attempts of all jobs of a run, those of one job in order."""
+        ...
+
     def job_plan(self, job_id: str) -> JobPlan | None:
         """What an open job carries; None if it never was written, or the job is over.
 
@@ -188,7 +192,15 @@ class StoredResults(Jobs, SampleBlocks, Protocol):
     """Reads what the jobs of a call brought."""
 
 
-class SharedState(Protocol):
+class Holders(Protocol):
+    """Who works on which run."""
+
+    def holder_of(self, run_id: str) -> RunHolder | None:
+        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
+        ...
+
+
+class SharedState(Holders, Protocol):
     """What the processes that use one store agree on: who works on what, and how fast."""
 
     def claim_run(self, run_id: str) -> AbstractContextManager[None]:
@@ -196,10 +208,6 @@ class SharedState(Protocol):
 
         Entering raises RunBusyError, with the holder's pid, if another process has it or this one has it already.
         """
-        ...
-
-    def holder_of(self, run_id: str) -> RunHolder | None:
-        """The process that has claimed a run, or None. Asking never makes another process's claim fail."""
         ...
 
     def stop_asked(self, run_id: str) -> datetime.datetime | None:
@@ -225,12 +233,16 @@ class SharedState(Protocol):
         ...
 
 
-class Room(NamedStore, Protocol):
-    """The room that stored results take, and how it is made free."""
+class StoredStatistics(NamedStore, Protocol):
+    """How much is stored."""
 
     def cache_statistics(self) -> CacheStatistics:
         """How much is stored."""
         ...
+
+
+class Room(StoredStatistics, Protocol):
+    """The room that stored results take, and how it is made free."""
 
     def prune(self, *, run_id: str | None = None, before: datetime.datetime | None = None) -> int:
         """Delete stored rows (never runs, jobs or ledger) of a run, or older than a time; how many rows."""

@@ -21,6 +21,7 @@ from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
 from qorch.model.kinds import as_whole
+from qorch.model.ledger import LedgerRecord
 from qorch.model.pub import Batch, Pub, as_batch, as_shots
 from qorch.model.result import PubResult
 from qorch.ports.backend import Backend, RemoteBackend
@@ -45,6 +46,10 @@ class _Nowhere:
         done: Future[None] = Future()
         done.set_result(None)
         return done
+
+    def job_ledger(self, _job_id: str) -> Sequence[LedgerRecord]:
+        """A free backend books nothing."""
+        return ()
 
 
 class Evaluation:

@@ -76,6 +76,7 @@ class Resources:
     is_resumed: bool
     used: UsedSettings
     report: Callable[[Store, str], object]
+    show_run: Callable[[Store, str], str | None]
     show: Callable[[Progress], None]
     """Shows the progress, and tells observers of it."""
     release: Callable[[], None]

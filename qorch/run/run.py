@@ -375,6 +375,10 @@ class Run:
         """The run's id, its backend and its step."""
         return f"Run({self.run_id!r}, backend={self.backend.name!r}, step {self.current_step})"
 
+    def _repr_html_(self) -> str | None:
+        """What is stored of it so far as pictures, for notebooks; None after it was closed."""
+        return self._use.show_run(self._use.store, self.run_id)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Itself: the copy of a layer executes its circuits in the same run."""
         return self

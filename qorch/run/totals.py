@@ -14,7 +14,7 @@ from qorch.model.money import NOTHING, Money
 from qorch.model.prices.card import PriceCard
 from qorch.model.usage import UsageTotals, sum_usage
 from qorch.ports.records import JobRecord, MetricRecord, RunRecord, RunState, SessionRecord, StepRecord
-from qorch.ports.store import Jobs, RunHistory, Runs, SharedState
+from qorch.ports.store import Holders, Jobs, RunHistory, Runs
 
 INTERRUPTED = "interrupted"
 """What is said of a run that is stored as running, and that no process works on: it was killed."""
@@ -148,7 +148,7 @@ def add_session(summary: str, *, own: str | None, calls: Mapping[str, int] | Non
     return json.dumps(after)
 
 
-def state_now(store: SharedState, run: RunRecord) -> str:
+def state_now(store: Holders, run: RunRecord) -> str:
     """The state of a run: as stored, but INTERRUPTED if it is stored as running and its process has died."""
     if run.state != RunState.RUNNING or store.holder_of(run.run_id):
         return run.state

@@ -60,6 +60,11 @@ class JobReading(Reading):
         query = select(ATTEMPTS).where(ATTEMPTS.c.job_id == job_id)
         return self._fetch(query.order_by(ATTEMPTS.c.ordinal), decode_attempt)
 
+    def run_attempts(self, run_id: str) -> list[AttemptRecord]:
+        """See Store."""
+        query = select(ATTEMPTS).join(JOBS, JOBS.c.job_id == ATTEMPTS.c.job_id).where(JOBS.c.run_id == run_id)
+        return self._fetch(query.order_by(JOBS.c.number, ATTEMPTS.c.ordinal), decode_attempt)
+
     def job_plan(self, job_id: str) -> JobPlan | None:
         """See Store."""
         query = select(JOB_PLANS).join(JOBS, JOBS.c.job_id == JOB_PLANS.c.job_id)

@@ -11,12 +11,12 @@ from qorch.audit.money.unused import UnusedSpend, find_unused
 from qorch.model.ledger import EntryKind, JobBalance, LedgerRecord
 from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
-from qorch.ports.books import Books
+from qorch.ports.books import BookHistory
 from qorch.ports.records import JobRecord, RunRecord
-from qorch.ports.store import Room, RunHistory
+from qorch.ports.store import RunHistory, StoredStatistics
 
 
-class MoneySource(RunHistory, Books, Room, Protocol):
+class MoneySource(RunHistory, BookHistory, StoredStatistics, Protocol):
     """What the money of a run is read from."""
 
 

@@ -84,6 +84,14 @@ class StoreRecoveryConformance(StoreFixtures):
         store.write([attempt]).result()
         store.write([replace(attempt, outcome=AttemptOutcome.ACCEPTED)]).result()
 
+    def test_attempts_of_a_run_are_those_of_its_jobs(self, store: Store) -> None:
+        """All of them, by job and in order, and none of another run."""
+        jobs = [make_job(job_id) for job_id in ("r/0.0.1", "r/0.0.0", "s/0.0.0")]
+        attempts = [AttemptRecord(job.job_id, i, f"{job.job_id} {i}", NOW) for job in jobs for i in (1, 0)]
+        store.write([make_run("s"), *jobs, *attempts]).result()
+        found = [(each.job_id, each.ordinal) for each in store.run_attempts("r")]
+        assert found == [("r/0.0.0", 0), ("r/0.0.0", 1), ("r/0.0.1", 0), ("r/0.0.1", 1)]
+
     def test_attempts_are_in_order_and_replaced(self, store: Store) -> None:
         """Attempts are ordered by ordinal, not by writing; the last write of each counts."""
         attempts = [AttemptRecord("r/0.0.0", i, f"key{i}", NOW) for i in (2, 0, 1)]

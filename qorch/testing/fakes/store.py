@@ -236,6 +236,10 @@ class MemoryStore:
         with self._lock:
             return [attempt for _, attempt in sorted(self._read().attempts.get(job_id, {}).items())]
 
+    def run_attempts(self, run_id: str) -> list[AttemptRecord]:
+        """See Store."""
+        return [attempt for job in self.jobs(run_id) for attempt in self.attempts(job.job_id)]
+
     def job_plan(self, job_id: str) -> JobPlan | None:
         """See Store."""
         with self._lock:
