@@ -8,7 +8,8 @@ import numpy as np
 from qorch.engine.remote.payloads import Encoded, Payloads
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import LeftJob, Recovery
-from qorch.engine.remote.sender import Sender, Sending
+from qorch.engine.remote.sender import Sender
+from qorch.engine.remote.sending import Sending
 from qorch.engine.submission import Submission
 from qorch.engine.submitter import Wanted
 from qorch.engine.worker import Compute, Worker

@@ -1,19 +1,18 @@
 """Gets one job accepted: intent, submission, and what follows each of its outcomes."""
 
 import asyncio
-import datetime
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from qorch.engine.journal import Journal
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.pacer import Pacer, Permit
-from qorch.engine.remote.payloads import Encoded, Payloads
+from qorch.engine.remote.payloads import Payloads
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.remembering import first_in_doubt, seconds_left
 from qorch.engine.remote.retrying import Retrier
+from qorch.engine.remote.sending import Sending, SentTime
 from qorch.engine.remote.sessions import RemoteSessions
-from qorch.engine.remote.waits import Acceptance
 from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.errors import (
@@ -32,70 +31,11 @@ from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.exchange_log import log_exchanges
 from qorch.ports.policy import RetryPolicy
-from qorch.ports.records import AttemptRecord, JobPlan, JobRecord, Write
+from qorch.ports.records import AttemptRecord, JobRecord
 from qorch.ports.store import Jobs
 
 GRACE_SECONDS = 2.0
 """How long a submission on its way may still be answered after its caller was cancelled."""
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """A time by both clocks: the monotonic one stands still while a laptop sleeps, and the other may be set back."""
-
-    monotonic_ns: int
-    at: datetime.datetime
-
-    @classmethod
-    def now(cls, clock: Clock) -> "_Moment":
-        return cls(clock.monotonic_ns(), clock.now())
-
-    @classmethod
-    def of_earlier_process(cls, at: datetime.datetime, clock: Clock) -> "_Moment | None":
-        """A time that another process wrote down; None if it is not over yet by the wall clock of this one."""
-        now = cls.now(clock)
-        age = (now.at - at).total_seconds()
-        return None if age < 0 else cls(now.monotonic_ns - round(age * 1e9), at)
-
-    def seconds_since(self, earlier: "_Moment") -> float:
-        """The longer of what the two clocks say."""
-        return max((self.monotonic_ns - earlier.monotonic_ns) / 1e9, (self.at - earlier.at).total_seconds())
-
-
-@dataclass(eq=False)
-class Sending:
-    """One job on its way to the provider. ``begun_at``: before its first submission.
-
-    ``is_in_doubt``: an earlier submission has no answer, so that the provider may have the job. If that was of an
-    earlier process, the job is UNKNOWN until an answer comes, and not INTENT. ``unanswered``: what that process tried,
-    to be written once the job is sent again.
-    """
-
-    encoded: Encoded
-    plan: JobPlan
-    record: JobRecord
-    begun_at: datetime.datetime
-    attempt: AttemptRecord
-    first_sent: _Moment | None = None
-    accepted_ns: int = 0
-    unknowns: int = 0
-    is_in_doubt: bool = False
-    unanswered: list[Write] = field(default_factory=list)
-
-    @property
-    def acceptance(self) -> Acceptance:
-        """Of a job that is SUBMITTED."""
-        return Acceptance(None if self.first_sent is None else self.first_sent.monotonic_ns, self.accepted_ns)
-
-    @property
-    def unsent_state(self) -> JobState:
-        """The job's state after a try that provably did not reach the provider."""
-        return self.intent_state if self.is_in_doubt else JobState.RESERVED
-
-    @property
-    def intent_state(self) -> JobState:
-        """The job's state while it is sent."""
-        return JobState.UNKNOWN if self.record.state is JobState.UNKNOWN else JobState.INTENT
 
 
 @dataclass(eq=False)
@@ -146,7 +86,7 @@ class Sender:
             unknown,
             attempts[0].started_at,
             replace(attempts[-1], error=reason),
-            first_sent=None if first is None else _Moment.of_earlier_process(first.started_at, self.clock),
+            first_sent=None if first is None else SentTime.of_earlier_process(first.started_at, self.clock),
             is_in_doubt=True,
             unanswered=[
                 replace(attempt, outcome=AttemptOutcome.UNANSWERED, error=reason)
@@ -242,7 +182,7 @@ class Sender:
         first = sending.first_sent
         if first is None:
             return False
-        return seconds_left(self.backend.terms, age_seconds=_Moment.now(self.clock).seconds_since(first)) > 0
+        return seconds_left(self.backend.terms, age_seconds=SentTime.now(self.clock).seconds_since(first)) > 0
 
     async def _check_payload(self, sending: Sending) -> None:
         """Raise RejectedError if an earlier attempt sent other bytes under this key."""
@@ -323,7 +263,7 @@ class Sender:
     async def _post(self, sending: Sending, payload: Payload) -> str:
         """Send the job once. If the caller is cancelled, wait a moment for the provider's response, and record it."""
         if sending.first_sent is None:
-            sending.first_sent = _Moment.now(self.clock)
+            sending.first_sent = SentTime.now(self.clock)
         with log_exchanges() as exchanges:
             post = asyncio.ensure_future(self.backend.submit(payload))
         begun_ns = self.clock.monotonic_ns()

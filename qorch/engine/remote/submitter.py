@@ -16,7 +16,8 @@ from qorch.engine.remote.queue_watch import QueueWatch
 from qorch.engine.remote.recovery import Recovered, Recovery, RecoveryOutcome
 from qorch.engine.remote.resending import Resender
 from qorch.engine.remote.retrying import Retrier
-from qorch.engine.remote.sender import Sender, Sending
+from qorch.engine.remote.sender import Sender
+from qorch.engine.remote.sending import Sending
 from qorch.engine.remote.sessions import RemoteSessions
 from qorch.engine.remote.usage_watch import UsageWatch
 from qorch.engine.reservation import Reservation
