@@ -65,7 +65,7 @@ def recover(
 
 
 def _find_open_runs(store: "Store", run_id: str | None) -> list[str]:
-    """The runs that may have jobs or sessions at their providers, or money reserved for unsent jobs; of one run or all."""
+    """The runs that may have jobs or sessions at their providers, or money reserved for jobs that were never sent."""
     from qorch.model.job import JobState
 
     jobs = [*store.open_jobs(run_id), *store.jobs(run_id, state=JobState.RESERVED)]

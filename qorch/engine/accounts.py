@@ -56,8 +56,8 @@ class Accounts:
     """Makes the ledger entries of jobs of one backend; they are written together with what happens to the jobs.
 
     ``card``: the prices. ``account``: who pays, as the backend's terms name it. ``find_entries``: the stored entries of
-    a job by its id, for jobs that were reserved by another session. Nothing is reserved where nothing costs, or no price
-    is known; what was reserved by other prices is settled all the same.
+    a job by its id, for jobs that were reserved by another session. Nothing is reserved where nothing costs, or no
+    price is known; what was reserved by other prices is settled all the same.
     """
 
     card: PriceCard
