@@ -145,7 +145,7 @@ class Accounts:
         if news.is_in(JobState.CANCELLED):
             return [(balance.reserved_micros, _GIVEN_UP)]
         is_pending = news.usage is None or not news.usage.is_final
-        is_timed = fits and self._is_timed
+        is_timed = fits and self.is_timed
         if is_pending and is_timed:
             return []
         if news.is_in(JobState.FAILED):
@@ -173,7 +173,7 @@ class Accounts:
         return charge.micros if charge and first and charge.currency == first.currency else None
 
     @cached_property
-    def _is_timed(self) -> bool:
+    def is_timed(self) -> bool:
         """Whether time is billed, so that a job's price is not known before the provider has counted."""
         return self.card.prices is not None and self.card.prices.has_time
 
