@@ -70,6 +70,10 @@ def recover_runs(store: Store, run_ids: Sequence[str], *, config: Config, clock:
 async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> RunRecovery:
     try:
         with store.claim_run(record.run_id):
+            # First, as it needs no provider: until then the money of these jobs counts in every budget that covers it.
+            unsent = drop_unsent(store, record.run_id, clock=clock)
+            if not (store.open_jobs(record.run_id) or store.open_provider_sessions(record.run_id)):
+                return RunRecovery(record.run_id, record.backend, tuple(unsent))
             backend = open_backend(record.backend, config=config, clock=clock)
             if not isinstance(backend, RemoteBackend):
                 # Jobs of this machine ended with the process that ran them.
@@ -80,7 +84,28 @@ async def _recover_run(store: Store, record: RunRecord, *, config: Config, clock
         return RunRecovery(record.run_id, record.backend, problem=problem, is_at_work=True)
     except QorchError as error:
         return RunRecovery(record.run_id, record.backend, problem=str(error))
-    return RunRecovery(record.run_id, record.backend, tuple(jobs), sessions=tuple(sessions))
+    return RunRecovery(record.run_id, record.backend, (*unsent, *jobs), sessions=tuple(sessions))
+
+
+def drop_unsent(store: Store, run_id: str, *, clock: Clock) -> list[Recovered]:
+    """Cancel the jobs that an ended process had reserved and provably not sent, and release what it reserved for them.
+
+    The caller has claimed the run.
+    """
+    reason = "it was reserved, and never sent"
+    now = clock.now()
+    ended = [job.moved(JobState.CANCELLED, at=now, error=reason) for job in store.jobs(run_id, state=JobState.RESERVED)]
+    _end_all(store, ended)
+    return [Recovered(job, RecoveryOutcome.NOT_SENT, reason) for job in ended]
+
+
+def _end_all(store: Store, ended: Sequence[JobRecord]) -> None:
+    """Write jobs that are over, and release or spend what is reserved for them."""
+    if ended:
+        store.settle(
+            [job.job_id for job in ended],
+            lambda stored: [*ended, *(entry for job in ended for entry in give_up(stored[job.job_id], job))],
+        ).result()
 
 
 async def _settle(
@@ -121,10 +146,7 @@ def _drop_all(store: Store, record: RunRecord, *, clock: Clock) -> RunRecovery:
     reason = "it ended with the process that ran it"
     now = clock.now()
     ended = [job.moved(JobState.CANCELLED, at=now, error=reason) for job in jobs]
-    store.settle(
-        [job.job_id for job in ended],
-        lambda stored: [*ended, *(entry for job in ended for entry in give_up(stored[job.job_id], job))],
-    ).result()
+    _end_all(store, ended)
     return RunRecovery(
         record.run_id, record.backend, tuple(Recovered(job, RecoveryOutcome.NOT_SENT, reason) for job in jobs)
     )

@@ -8,6 +8,7 @@ import typer
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json, print_table
 from qorch.errors import UsageError
+from qorch.model.text import format_count
 
 if TYPE_CHECKING:
     from qorch.audit.money.sums import SpendLine
@@ -33,18 +34,21 @@ def spend(by: _BY = "run", since: _SINCE = None, db: DbOption = None, as_json: J
     _check_grouping(by)
     with open_database(db) as store:
         lines = _sum_up(store, by, since=first)
+        unpriced = _count_unpriced(store, since=first)
         anchor = read_anchor(store)
     if as_json:
         documents = [{**({"run": run} if by == _EPOCH else {}), **line.to_json(by)} for run, line in lines]
-        print_json({"by": by, "spend": documents, "ledger": anchor_json(anchor)})
+        print_json({"by": by, "spend": documents, "jobs_without_price": unpriced, "ledger": anchor_json(anchor)})
         return
     if lines:
         columns = ["run", by][by != _EPOCH :]
         rows = [[run, line.group, line.spent, line.reserved][by != _EPOCH :] for run, line in lines]
         print_table((*columns, "spent", "reserved"), rows)
         _print_totals([line for _, line in lines])
-    else:
+    elif not unpriced:
         print("nothing was spent or reserved")
+    if unpriced:
+        print(f"no price was known for {format_count(unpriced, 'job')}: what they cost stands in the provider's bill")
     for line in anchor_lines(anchor):
         print(line.strip())
 
@@ -78,6 +82,17 @@ def _sum_up(store: "Store", by: str, *, since: datetime.date) -> "list[tuple[str
         for run_id in dict.fromkeys(balance.run_id for balance in balances)
         for line in sum_epochs([each for each in store.ledger(run_id) if day_of(each) >= since], store.steps(run_id))
     ]
+
+
+def _count_unpriced(store: "Store", *, since: datetime.date) -> int:
+    """How many jobs may be billed of which the ledger knows nothing."""
+    count = 0
+    for run in store.runs():
+        if run.may_charge:
+            booked = {entry.job_id for entry in store.ledger(run.run_id)}
+            jobs = (job for job in store.jobs(run.run_id) if job.may_be_billed and job.changed_at.date() >= since)
+            count += sum(job.job_id not in booked for job in jobs)
+    return count
 
 
 def _print_totals(lines: "list[SpendLine]") -> None:

@@ -105,10 +105,13 @@ def _cancel(store: "Store", run_id: str) -> _Worker:
 
 
 def _mark(store: "Store", run_id: str) -> None:
+    from qorch.ports.clock import WallClock
     from qorch.ports.records import RunMove, RunState
+    from qorch.recovery import drop_unsent
 
     with store.claim_run(run_id):
         store.write([RunMove(run_id, RunState.CANCELLED)]).result()
+        drop_unsent(store, run_id, clock=WallClock())
 
 
 def _ask(store: "Store", run_id: str) -> None:

@@ -51,8 +51,11 @@ def delete(
 def _delete(store: "Store", run_id: str, *, force: bool) -> bool:
     """Delete a run; whether it leaves books. While the user was asked, another process may have resumed it."""
     from qorch.cli.database import require_run
+    from qorch.ports.clock import WallClock
+    from qorch.recovery import drop_unsent
 
     with store.claim_run(run_id):
+        drop_unsent(store, run_id, clock=WallClock())
         keeps = _keeps_books(store, require_run(store, run_id), force=force)
         store.delete_run(run_id, keep_books=keeps)
     return keeps

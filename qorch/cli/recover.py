@@ -65,8 +65,11 @@ def recover(
 
 
 def _find_open_runs(store: "Store", run_id: str | None) -> list[str]:
-    """The runs that may have jobs or sessions at their providers, of one run or all."""
-    jobs, sessions = store.open_jobs(run_id), store.open_provider_sessions(run_id)
+    """The runs that may have jobs or sessions at their providers, or money reserved for jobs that were never sent."""
+    from qorch.model.job import JobState
+
+    jobs = [*store.open_jobs(run_id), *store.jobs(run_id, state=JobState.RESERVED)]
+    sessions = store.open_provider_sessions(run_id)
     return list(dict.fromkeys([*(job.run_id for job in jobs), *(session.run_id for session in sessions)]))
 
 

@@ -21,6 +21,7 @@ _REPORTED = "as the provider reports"
 _BY_CARD = "by the price card"
 _FAILED = "it failed, which is not charged"
 _UNREPORTED = "what was expected, as the provider reports nothing"
+_AS_RESERVED = "what was reserved, as the prices that apply now are not known, nothing, or in another currency"
 
 _Move = tuple[EntryKind, int, str]
 
@@ -71,8 +72,9 @@ class Closing:
 class Accounts:
     """Makes the ledger entries of jobs of one backend; they are written together with what happens to the jobs.
 
-    ``card``: the prices. ``account``: who pays, as the backend's terms name it. Nothing is kept where nothing costs, or
-    no price is known. What is remembered of a job ends with the job: later entries are made from those in the store.
+    ``card``: the prices. ``account``: who pays, as the backend's terms name it. Nothing is reserved where nothing
+    costs, or no price is known; what was reserved by other prices is settled all the same. What is remembered of a job
+    ends with the job: later entries are made from those in the store.
     """
 
     card: PriceCard
@@ -83,7 +85,7 @@ class Accounts:
 
     @cached_property
     def is_kept(self) -> bool:
-        """Whether jobs have entries at all."""
+        """Whether jobs get entries by this card."""
         return self.card.is_known and not self.card.is_free
 
     def reserve(self, job: JobRecord, cost: Cost) -> LedgerRecord:
@@ -109,8 +111,6 @@ class Accounts:
 
         So nothing remembered is wrong if the write fails. May be called in any thread.
         """
-        if not self.is_kept:
-            return Closing({}, {}, {})
         jobs = {record.job_id: record for record in writes if isinstance(record, JobRecord)}
         usages = {record.job_id: record.usage for record in writes if isinstance(record, UsageRecord)}
         rows = Counter[str]()
@@ -153,6 +153,8 @@ class Accounts:
         ]
 
     def _close(self, job_id: str, balance: JobBalance, news: _News, *, expected: int | None) -> list[LedgerRecord]:
+        if balance.first is None and not self.is_kept:
+            return []
         template = balance.first or self._template(job_id, news.job)
         if news.was_accepted:
             moves = [
@@ -174,7 +176,8 @@ class Accounts:
 
     def _charge(self, balance: JobBalance, news: _News, *, expected: int | None) -> list[tuple[int, str]]:
         """What the job costs, in micro-units, and why; empty if that is not known yet, or known already."""
-        told = None if news.usage is None else price_reported(news.usage, self.card)
+        fits = self._fits(balance)
+        told = self._price_told(balance, news, fits=fits)
         if told is not None:
             return [(told, _REPORTED)]
         if balance.is_settled or news.is_open:
@@ -182,19 +185,35 @@ class Accounts:
         if news.is_in(JobState.CANCELLED):
             return [(balance.reserved_micros, _GIVEN_UP)]
         is_pending = news.usage is None or not news.usage.is_final
-        if is_pending and self._is_timed:
+        is_timed = fits and self.is_timed
+        if is_pending and is_timed:
             return []
         if news.is_in(JobState.FAILED):
             # Without a word on its usage, it is one that the run had no use for, and may be charged.
             return [] if news.usage is None else [(0, _FAILED)]
         if balance.first is None:
             return []
-        if self._is_timed:
+        if is_timed:
             return [(balance.reserved_micros if expected is None else expected, _UNREPORTED)]
+        if not fits and (news.is_in(JobState.DONE) or not is_pending):
+            return [(_share(balance.first.micros, news), _AS_RESERVED)]
         return [(_share(balance.first.micros, news), _BY_CARD)] if news.is_in(JobState.DONE) else []
 
+    def _fits(self, balance: JobBalance) -> bool:
+        """Whether the card prices the job: the user may have changed it since the job was reserved."""
+        return self.is_kept and (balance.first is None or balance.first.currency == self.card.currency)
+
+    def _price_told(self, balance: JobBalance, news: _News, *, fits: bool) -> int | None:
+        """What the provider reports that the job costs, in micro-units of the currency of its entries."""
+        if news.usage is None:
+            return None
+        if fits:
+            return price_reported(news.usage, self.card)
+        charge, first = news.usage.charge, balance.first
+        return charge.micros if charge and first and charge.currency == first.currency else None
+
     @cached_property
-    def _is_timed(self) -> bool:
+    def is_timed(self) -> bool:
         """Whether time is billed, so that a job's price is not known before the provider has counted."""
         return self.card.prices is not None and self.card.prices.has_time
 

@@ -100,7 +100,8 @@ class Engine:
             # Under OFF no result is ever read again, and free ones need not be kept for an audit.
             keeps_results=charges or policy.cache is not CachePolicy.OFF,
             trimmer=self._trimmer,
-            accounts=accounts if accounts.is_kept else None,
+            # By another card, an earlier session may have reserved what is settled now.
+            accounts=accounts if charges or accounts.is_kept else None,
         )
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
         self._planner = Planner(backend, self._lookup)

@@ -129,6 +129,7 @@ def report_usage(**amounts: float | None) -> ReportedUsage:
 class UsageTotals:
     """Sums over jobs that a provider may charge for: ``quantities`` by unit of the ``n_reported``.
 
+    ``charges``: the money that it says that it charged for them, one amount for each currency.
     ``n_pending``: jobs of which it is not known yet. ``n_unreported``: jobs for which the provider reports nothing.
     """
 
@@ -136,21 +137,24 @@ class UsageTotals:
     n_reported: int = 0
     n_pending: int = 0
     n_unreported: int = 0
+    charges: tuple[Money, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """As it stands in JSON documents."""
+        """As it stands in JSON documents; ``charges`` only if they are told."""
+        charges = {"charges": [charge.to_json() for charge in self.charges]} if self.charges else {}
         return {
             "quantities": _quantities_json(self.quantities),
             "jobs_reported": self.n_reported,
             "jobs_pending": self.n_pending,
             "jobs_unreported": self.n_unreported,
+            **charges,
         }
 
     def __str__(self) -> str:
         """Such as ``12 s of the device, reported of 3 jobs; pending of 2 jobs``; empty if there is nothing to say."""
         parts = []
         if self.n_reported:
-            sums = " + ".join(map(str, self.quantities)) or "nothing"
+            sums = " + ".join(map(str, [*self.quantities, *self.charges])) or "nothing"
             parts.append(f"{sums}, reported of {format_count(self.n_reported, 'job')}")
         if self.n_pending:
             parts.append(f"pending of {format_count(self.n_pending, 'job')}")
@@ -162,13 +166,22 @@ class UsageTotals:
 def sum_usage(usages: Iterable[ReportedUsage | None]) -> UsageTotals:
     """The sums of what is known of jobs; None: the provider was not asked yet, which is as good as PENDING."""
     micros: dict[UsageUnit, int] = {}
+    charged: dict[str, int] = {}
     counts = dict.fromkeys(UsageState, 0)
     for usage in usages:
         counts[UsageState.PENDING if usage is None else usage.state] += 1
         for quantity in () if usage is None else usage.quantities:
             micros[quantity.unit] = micros.get(quantity.unit, 0) + quantity.micros
+        if usage is not None and usage.charge is not None:
+            charged[usage.charge.currency] = charged.get(usage.charge.currency, 0) + usage.charge.micros
     quantities = tuple(UsageQuantity(unit, micros[unit]) for unit in UsageUnit if unit in micros)
-    return UsageTotals(quantities, counts[UsageState.REPORTED], counts[UsageState.PENDING], counts[UsageState.NONE])
+    return UsageTotals(
+        quantities,
+        counts[UsageState.REPORTED],
+        counts[UsageState.PENDING],
+        counts[UsageState.NONE],
+        tuple(Money(currency, total) for currency, total in charged.items()),
+    )
 
 
 def _quantities_json(quantities: Iterable[UsageQuantity]) -> dict[str, int | float]:

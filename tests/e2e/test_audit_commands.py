@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from focus_rules import broken_rules
-from paid_run import ADJUSTED_MICROS, RESERVED_MICROS, SPENT_MICROS, make_paid_run, paid_writes
+from paid_run import ADJUSTED_MICROS, RESERVED_MICROS, SPENT_MICROS, make_paid_job, make_paid_run, paid_writes
 
+from qorch.model.job import JobState
 from qorch.ports.clock import WallClock
 from qorch_jobs_db import open_store
 
@@ -125,3 +126,13 @@ def test_the_commands_work_in_a_process_of_their_own(qorch: Any) -> None:
     assert broken_rules(list(reader.fieldnames or ()), rows) == []
     ledger = json.loads((qorch.folder / "all.json").read_text())
     assert ledger["ledger"]["entries"] == len(ledger["rows"]) == 14
+
+
+def test_jobs_without_a_price_are_not_said_to_have_cost_nothing(typed: Any) -> None:
+    """They are counted beside the sums, as what they cost is not known."""
+    with closing(open_store(str(typed.database), clock=WallClock())) as store:
+        store.write([make_paid_run(), make_paid_job("cats-1", 0, 0, JobState.DONE)]).result()
+    assert typed("audit", "spend", "--json").document["jobs_without_price"] == 1
+    shown = typed("audit", "spend").out
+    assert "no price was known for 1 job" in shown
+    assert "nothing was spent" not in shown

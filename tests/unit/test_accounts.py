@@ -50,9 +50,10 @@ class _Books:
         self.clock = _DayClock()
         self.accounts = Accounts(card, "me", self.clock)
 
-    def restart(self) -> None:
-        """A later session knows only what was written."""
-        self.accounts = Accounts(self.accounts.card, "me", self.clock)
+    def restart(self, **changes: object) -> None:
+        """A later session knows only what was written; ``changes``: of the price card, which a user makes."""
+        card = replace(self.accounts.card, **changes)  # type: ignore[arg-type]
+        self.accounts = Accounts(card, "me", self.clock)
 
     def reserve(self, job: JobRecord, micros: int, *, expected: int | None = None) -> None:
         entry = self.accounts.reserve(job, Cost("USD", 0, micros if expected is None else expected, micros))
@@ -256,6 +257,46 @@ def test_nothing_is_kept_where_nothing_costs_or_no_price_is_known(prices: UnitPr
         books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, report_usage(tasks=1, shots=20)))
         == []
     )
+
+
+OTHER_CARDS = [{"currency": "EUR"}, {"prices": UnitPrices()}, {"prices": None, "certainty": Certainty.UNKNOWN}]
+
+
+@pytest.mark.parametrize("changes", OTHER_CARDS)
+@pytest.mark.parametrize("usage", [PENDING_USAGE, NO_USAGE, report_usage(tasks=1, shots=20)])
+def test_a_card_in_another_currency_does_not_price_earlier_jobs(
+    changes: dict[str, object], usage: ReportedUsage
+) -> None:
+    """What was reserved by another card is spent as it was reserved: no amount changes its currency, none stays."""
+    books = _Books(BY_SHOT)
+    job = _job(books.clock)
+    books.reserve(job, 500)
+    books.restart(**changes)
+    assert books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, usage)) == [("spent", 500)]
+    assert books.write(_usage(job, replace(usage, charge=Money("USD", 700)))) == [("adjusted", 200)]
+
+
+@pytest.mark.parametrize("changes", OTHER_CARDS)
+def test_time_that_another_card_reserved_is_settled(changes: dict[str, object]) -> None:
+    """Of a job that is over and waited for its charge, what was reserved is spent once the provider has counted."""
+    books = _Books(TIMED)
+    job = _job(books.clock)
+    books.reserve(job, 1_000)
+    assert books.write(replace(job, state=JobState.DONE), make_block(10), _usage(job, PENDING_USAGE)) == []
+    books.restart(**changes)
+    assert books.write(_usage(job, report_usage(device_seconds=3.0))) == [("spent", 1_000)]
+    books.restart(**changes)
+    assert books.write(_usage(job, report_usage(device_seconds=3.0))) == []
+
+
+@pytest.mark.parametrize("changes", OTHER_CARDS)
+def test_what_another_card_reserved_for_an_unsent_job_is_released(changes: dict[str, object]) -> None:
+    """A job that was never sent keeps no money, whatever the card says now."""
+    books = _Books(BY_SHOT)
+    job = _job(books.clock, provider_id=None)
+    books.reserve(job, 500)
+    books.restart(**changes)
+    assert books.write(replace(job, state=JobState.CANCELLED)) == [("released", 500)]
 
 
 @given(

@@ -204,6 +204,15 @@ def test_a_job_without_a_price_makes_the_sum_unknown() -> None:
     assert "no price was known for 1 more job" in str(report)
 
 
+def test_an_unknown_price_is_never_nothing() -> None:
+    """Of a run without any price, neither the report nor its document says that something cost 0."""
+    report = report_of(make_paid_run(), make_paid_job("cats-1", 0, 0, JobState.DONE))
+    bought = report.to_json()["money"]["bought"]
+    assert (bought["per_execution"], bought["per_thousand_shots"], bought["per_gradient_step"]) == (None, None, None)
+    assert "no price was known for 1 job:" in str(report)
+    assert "0.00 USD" not in str(report)
+
+
 def test_currencies_are_never_added_up() -> None:
     """A run whose prices changed their currency has lines in each, and no sum."""
     job = make_paid_jobs()[0]

@@ -71,6 +71,14 @@ def test_sums_are_exact_and_count_what_is_not_known() -> None:
     )
 
 
+def test_money_that_was_charged_is_summed_up() -> None:
+    """A provider that reports money and no quantities has charged that, not nothing."""
+    totals = sum_usage([NO_USAGE.with_charge(Money("USD", micros)) for micros in (12_416_600, 63_440_000)])
+    assert str(totals) == "75.8566 USD, reported of 2 jobs"
+    assert totals.to_json()["charges"] == [{"currency": "USD", "micros": 75_856_600}]
+    assert "charges" not in sum_usage([PENDING_USAGE]).to_json()
+
+
 @pytest.mark.parametrize(
     ("totals", "text"),
     [(UsageTotals(), ""), (UsageTotals(n_unreported=3), ""), (UsageTotals(n_pending=1), "pending of 1 job")],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ from simulation.harness import Sandbox
 
 from qorch.engine.engine import Engine
 from qorch.engine.remote.usage_watch import EARLIER_DAYS, END_SECONDS, MOST_EARLIER
-from qorch.errors import BusyError, JobFailedError
-from qorch.model.job import JobState
+from qorch.errors import BudgetError, BusyError, JobFailedError
+from qorch.model.job import Interval, JobRequest, JobState, Usage
+from qorch.model.money import Money
+from qorch.model.prices.card import Certainty, PriceCard, UnitPrices
 from qorch.model.usage import NO_USAGE, PENDING_USAGE, ReportedUsage, report_usage
+from qorch.planning.budgets import Buyer, applied_budgets
 from qorch.testing.fakes.provider import Fault
 from qorch.testing.fakes.remote import FREE, PAID, FakeRemote
 
@@ -140,6 +144,43 @@ def test_a_job_without_a_result_may_be_charged(sandbox: Sandbox, is_cancelled: b
     sandbox.run(work())
     [job] = sandbox.store.jobs()
     assert (job.state, job.usage) == (JobState.FAILED, report_usage(device_seconds=3))
+
+
+BY_TIME = PriceCard(
+    backends=("fake:remote",), currency="USD", certainty=Certainty.PUBLISHED, source="a test", date=None,
+    prices=UnitPrices(second=Decimal(1)),
+)  # fmt: skip
+
+
+class Timed(FakeRemote):
+    """A device whose jobs take ten seconds of it, at most."""
+
+    def measure(self, request: JobRequest) -> Usage:
+        """See Metered."""
+        return Usage(request.n_rows, 0, seconds=Interval(0.0, 3.0, 10.0))
+
+
+@pytest.mark.parametrize(("count_seconds", "n_calls"), [(1.5, 3), (HOUR, 1)])
+def test_a_budget_waits_a_moment_for_what_is_still_reserved(
+    sandbox: Sandbox, count_seconds: float, n_calls: int
+) -> None:
+    """A call that only lacks what is reserved for jobs that are over goes on once they are counted, if that is soon."""
+    sandbox.provider.count_seconds = lambda: count_seconds
+    # Each job is charged three dollars; the wall stands where no fourth could be charged the most that it may cost.
+    remote = Timed(sandbox.provider, sandbox.clock, capabilities=PAID, rows_in_job=4)
+    limit = Money("USD", 18_000_000)
+    budgets = applied_budgets(limit, (), Buyer("r", "r", remote.name, "a"))
+    engine = sandbox.engine(remote, card=BY_TIME, budgets=budgets)
+
+    async def work() -> None:
+        await engine.open()
+        for step in range(n_calls):
+            await sandbox.execute(engine, 4, step=step)
+        with pytest.raises(BudgetError):
+            await sandbox.execute(engine, 4, step=n_calls)
+
+    sandbox.run(work())
+    assert len(sandbox.provider.jobs) == n_calls
 
 
 def test_trouble_with_usage_stops_nothing(sandbox: Sandbox) -> None:

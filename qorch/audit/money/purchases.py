@@ -43,11 +43,12 @@ class LossChange:
 class Purchase:
     """What ``spent`` bought. ``executions`` and ``shots``: of jobs that were done; ``shots`` None if not all are known.
 
-    ``steps``: finished steps of the training. ``done_micros``: what was spent on the jobs that were done.
+    ``steps``: finished steps of the training. ``done_micros``: what was spent on the jobs that were done; None if the
+    price of a job is not known, and then nothing has a mean price.
     """
 
     spent: Money
-    done_micros: int
+    done_micros: int | None
     jobs: int
     executions: int
     shots: int | None
@@ -55,7 +56,9 @@ class Purchase:
     loss: LossChange | None
 
     def price_of(self, executions: int) -> Money | None:
-        """So many executions at the mean price of those that were done; None if there were none."""
+        """So many executions at the mean price of those that were done; None if there were none, or it is not known."""
+        if self.done_micros is None:
+            return None
         return _divide(Money(self.spent.currency, self.done_micros * executions), self.executions)
 
     @property
@@ -66,12 +69,21 @@ class Purchase:
     @property
     def per_thousand_shots(self) -> Money | None:
         """The mean price of a thousand shots that were done; None if there were none, or they are not all known."""
+        if self.done_micros is None:
+            return None
         return _divide(Money(self.spent.currency, 1000 * self.done_micros), self.shots or 0)
 
     @property
     def per_step(self) -> Money | None:
-        """All that was spent, for each finished step; None if there is none."""
-        return _divide(self.spent, self.steps)
+        """All that was spent, for each finished step; None if there is none, or it is not known."""
+        return None if self.done_micros is None else _divide(self.spent, self.steps)
+
+    @property
+    def loss_decrease_per_unit(self) -> float | None:
+        """The decrease of the loss for one unit of the currency; None if there was none, or it is not known."""
+        if self.loss is None or self.done_micros is None:
+            return None
+        return self.loss.decrease_per_unit(self.spent.micros)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in JSON documents: prices are money, or null where there is nothing to divide by."""
@@ -87,8 +99,7 @@ class Purchase:
         }
 
     def _loss_json(self, loss: LossChange) -> dict[str, Any]:
-        per_unit = loss.decrease_per_unit(self.spent.micros)
-        return {**vars(loss), "decrease": loss.decrease, "decrease_per_unit": per_unit}
+        return {**vars(loss), "decrease": loss.decrease, "decrease_per_unit": self.loss_decrease_per_unit}
 
 
 def find_purchase(
@@ -98,13 +109,16 @@ def find_purchase(
     *,
     steps: Sequence[StepRecord],
     metrics: Sequence[MetricRecord],
+    jobs_unpriced: int = 0,
 ) -> Purchase:
-    """What the money of a run bought. ``balances``: of its jobs, by id."""
+    """What the money of a run bought. ``balances``: of its jobs, by id; ``jobs_unpriced``: how many have no price."""
     done = [job for job in jobs if job.state is JobState.DONE]
     shots = [None if job.shots is None else job.shots * job.n_executions for job in done]
     return Purchase(
         spent=spent,
-        done_micros=sum(balances[job.job_id].spent_micros for job in done if job.job_id in balances),
+        done_micros=None
+        if jobs_unpriced
+        else sum(balances[job.job_id].spent_micros for job in done if job.job_id in balances),
         jobs=len(done),
         executions=sum(job.n_executions for job in done),
         shots=None if None in shots else sum(each for each in shots if each is not None),

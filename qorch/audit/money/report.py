@@ -131,7 +131,10 @@ def make_money(
     currencies = tuple(sorted({entry.currency for entry in entries}))
     currency = currencies[0] if currencies else run.currency or "USD"
     spent = Money(currency, sum(entry.micros for entry in entries if is_charge(entry)))
-    purchase = find_purchase(spent, jobs, balances, steps=steps, metrics=store.metrics(run.run_id))
+    unpriced = sum(run.may_charge and job.may_be_billed and job.job_id not in balances for job in jobs)
+    purchase = find_purchase(
+        spent, jobs, balances, steps=steps, metrics=store.metrics(run.run_id), jobs_unpriced=unpriced
+    )
     waiting = _reserved_jobs(jobs, balances, currency)
     stored_rows = {run_id: rows for run_id, rows, _ in store.cache_statistics().runs}.get(run.run_id, 0)
     return MoneyReport(
@@ -140,7 +143,7 @@ def make_money(
         spent=spent,
         reserved=Money(currency, sum(job.reserved.micros for job in waiting)),
         budget=None if run.budget_micros is None else Money(run.currency or currency, run.budget_micros),
-        jobs_unpriced=sum(run.may_charge and job.may_be_billed and job.job_id not in balances for job in jobs),
+        jobs_unpriced=unpriced,
         lines={
             "run": sum_entries(entries, name=lambda entry: entry.run_id),
             "backend": sum_entries(entries, name=lambda _: run.backend),

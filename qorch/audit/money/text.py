@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qorch.audit.money.purchases import LOSS, LossChange, Purchase
+from qorch.audit.money.purchases import LOSS, Purchase
 from qorch.audit.money.report import MoneyReport
 from qorch.audit.money.savings import Savings
 from qorch.audit.money.sums import SpendLine
@@ -41,9 +41,10 @@ def _balance_lines(money: MoneyReport) -> list[str]:
     used = "" if money.budget is None else f" of a budget of {money.budget}"
     if money.used_share is not None:
         used += f"; with what is reserved {money.used_share:.0%} of it is used"
-    lines = [f"  spent {money.spent}{used}"]
+    is_nothing_known = bool(money.jobs_unpriced) and not money.currencies
+    lines = [] if is_nothing_known else [f"  spent {money.spent}{used}"]
     if money.jobs_unpriced:
-        jobs = format_count(money.jobs_unpriced, "more job")
+        jobs = format_count(money.jobs_unpriced, "job" if is_nothing_known else "more job")
         lines.append(f"  no price was known for {jobs}: what they cost stands in the provider's bill")
     if money.reserved_jobs:
         shown = ", ".join(f"{printable(job.job_id)} ({job.state})" for job in money.reserved_jobs[:_MOST_JOBS])
@@ -73,21 +74,21 @@ def _purchase_lines(purchase: Purchase) -> list[str]:
         f"{shots}{_each(purchase.per_thousand_shots, 'for 1,000')}",
         f"{format_count(purchase.steps, 'gradient step')}{_each(purchase.per_step)}",
     ]
-    return [f"  it bought {' · '.join(parts)}", f"  {_describe_loss(purchase.loss, purchase.spent)}"]
+    return [f"  it bought {' · '.join(parts)}", f"  {_describe_loss(purchase)}"]
 
 
 def _each(price: Money | None, words: str = "each") -> str:
     return "" if price is None else f" ({price} {words})"
 
 
-def _describe_loss(loss: LossChange | None, spent: Money) -> str:
+def _describe_loss(purchase: Purchase) -> str:
+    loss, per_unit = purchase.loss, purchase.loss_decrease_per_unit
     if loss is None:
         return f"whether the loss went down is not known, as nothing was logged twice as '{LOSS}'"
     means = f"loss {loss.first:.4g} → {loss.last:.4g} (means of {format_count(loss.n_values, 'value')})"
-    per_unit = loss.decrease_per_unit(spent.micros)
     if loss.decrease is None:
         return f"{means}: it did not go down"
-    return means if per_unit is None else f"{means}: {per_unit:.3g} less for each {spent.currency}"
+    return means if per_unit is None else f"{means}: {per_unit:.3g} less for each {purchase.spent.currency}"
 
 
 def _savings_lines(savings: Savings, purchase: Purchase) -> list[str]:

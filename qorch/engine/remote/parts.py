@@ -60,6 +60,7 @@ def make_remote_submitter(
         run.run_id,
         journal,
         reservation=run.reservation,
+        accounts=run.accounts,
         payloads=sender.payloads,
         retrier=retrier,
         poller=poller,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
+from qorch.engine.accounts import Accounts
 from qorch.engine.journal import Journal
 from qorch.engine.remote.adoption import Adoption
 from qorch.engine.remote.delivery import Delivery
@@ -24,7 +25,7 @@ from qorch.engine.reservation import Reservation
 from qorch.engine.submission import Submission
 from qorch.engine.submitter import HURRY_SECONDS, Returned, Wanted
 from qorch.engine.worker import Compute
-from qorch.errors import BackendError, JobFailedError
+from qorch.errors import BackendError, BudgetError, JobFailedError
 from qorch.model.identity import Position
 from qorch.model.job import JobResult
 from qorch.model.timing import Phase
@@ -45,6 +46,7 @@ class RemoteSubmitter:
     run_id: str
     journal: Journal
     reservation: Reservation
+    accounts: Accounts
     retrier: Retrier
     payloads: Payloads
     poller: Poller
@@ -125,11 +127,22 @@ class RemoteSubmitter:
             await self.payloads.prepare(submissions[0], compute)
             async with AsyncExitStack() as held:
                 with self.sender.recorder.span(Phase.STORE, submissions[0].position):
-                    await held.enter_async_context(self.reservation.hold(submissions, compute=compute))
+                    await self._hold(held, submissions, compute)
                 yield
         finally:
             for submission in submissions:
                 self.payloads.forget(submission.job_id)
+
+    async def _hold(self, held: AsyncExitStack, submissions: Sequence[Submission], compute: Compute) -> None:
+        """Reserve; where time is billed, a budget may only lack what is still reserved for jobs that are over."""
+        while True:
+            try:
+                await held.enter_async_context(self.reservation.hold(submissions, compute=compute))
+            except BudgetError:
+                if not (self.accounts.is_timed and await self.usage.settle()):
+                    raise
+            else:
+                return
 
     async def carry_out(
         self, submission: Submission, *, compute: Compute, next_ordinal: Callable[[], int]

@@ -1,4 +1,4 @@
-"""Asks what jobs were charged for, as long as their provider has not counted it; nothing waits for that."""
+"""Asks what jobs were charged for, as long as their provider has not counted it; only a budget's end waits for that."""
 
 import asyncio
 import datetime
@@ -33,6 +33,9 @@ EARLIER_DAYS = 30
 """
 END_SECONDS = 2.0
 """How long the end of a run waits, at most, for the answer to its last question."""
+SETTLE_SECONDS = 15.0
+"""How long a call that a budget refuses waits, at most, until the provider has counted one of the jobs before it."""
+SETTLE_INTERVAL_SECONDS = 1.0
 
 
 class UsageSource(Runs, Jobs, Protocol):
@@ -144,6 +147,20 @@ class UsageWatch:
             self._own.add(record.job_id)
             self._add([PendingUsage(record, attempt.started_at)], wait_seconds=FIRST_SECONDS)
         return [UsageRecord(record.job_id, record.run_id, usage)]
+
+    async def settle(self) -> bool:
+        """Ask until more is known of the jobs that are over, at most for SETTLE_SECONDS; whether it is."""
+        if self._start is not None:
+            await asyncio.wait([self._start])
+        pending = set(self._turns)
+        deadline_ns = self._clock.monotonic_ns() + round(SETTLE_SECONDS * 1e9)
+        while pending and pending <= self._turns.keys():
+            await self._ask([turn.item for turn in self._turns.values()])
+            if self._clock.monotonic_ns() >= deadline_ns:
+                break
+            if pending <= self._turns.keys():
+                await self._clock.sleep(SETTLE_INTERVAL_SECONDS)
+        return not pending <= self._turns.keys()
 
     async def close(self) -> None:
         """Ask once more about the jobs of this session, for a moment, and stop: what is left stays pending."""
