@@ -153,9 +153,12 @@ class Accounts:
         ]
 
     def _close(self, job_id: str, balance: JobBalance, news: _News, *, expected: int | None) -> list[LedgerRecord]:
-        if balance.first is None and not self.is_kept:
+        charge = None if news.usage is None else news.usage.charge
+        if balance.first is None and not self.is_kept and charge is None:
             return []
         template = balance.first or self._template(job_id, news.job)
+        if balance.first is None and charge is not None:
+            template = replace(template, currency=charge.currency)
         if news.was_accepted:
             moves = [
                 (kind, micros, reason)
@@ -210,7 +213,7 @@ class Accounts:
         if fits:
             return price_reported(news.usage, self.card)
         charge, first = news.usage.charge, balance.first
-        return charge.micros if charge and first and charge.currency == first.currency else None
+        return charge.micros if charge and (first is None or charge.currency == first.currency) else None
 
     @cached_property
     def is_timed(self) -> bool:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Totals
-from qorch.errors import QorchError, StoreError, UsageError
+from qorch.errors import BudgetError, QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
@@ -389,7 +389,7 @@ class Run:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Close the run: done, stopped by Ctrl-C or ``sys.exit()``, or failed."""
+        """Close the run: done, stopped by Ctrl-C, ``sys.exit()`` or a budget, or failed."""
         if self._token is not None:
             deactivate(self._token)
             self._token = None
@@ -398,7 +398,8 @@ class Run:
             return
         is_interrupted = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not error.code)
         name = name_to_resume(self._use.store, self._use.record)
-        self.close(state=RunState.STOPPED if is_interrupted else RunState.FAILED)
+        is_stopped = is_interrupted or isinstance(error, BudgetError)
+        self.close(state=RunState.STOPPED if is_stopped else RunState.FAILED)
         has_begun = is_interrupted or self._position != Position(-1, 0)
         if has_begun and not self._use.session.is_command:
             say_how_to_resume(self.run_id, name, state=self._life.state)

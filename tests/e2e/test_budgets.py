@@ -49,7 +49,7 @@ def test_the_wall_is_a_clean_stop(typed: Any, monkeypatch: pytest.MonkeyPatch) -
         run = typed("runs", "--json").document["runs"][0]
         assert (run["name"], run["state"], run["budget"]) == (
             "walled",
-            "failed",
+            "stopped",
             {"currency": "USD", "micros": wall * 10**6},
         )
         assert f"qorch train digits --resume {run['run']} --budget" in error

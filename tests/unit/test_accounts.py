@@ -247,6 +247,15 @@ def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
     assert repr(books.accounts) == repr(Accounts(books.accounts.card, "me", books.clock))
 
 
+def test_money_that_the_provider_names_is_booked_without_a_price() -> None:
+    """If no price is known, nothing is reserved; what the provider says that a job cost is spent all the same."""
+    books = _Books(None)
+    job = _job(books.clock)
+    charged = NO_USAGE.with_charge(Money("EUR", 70))
+    assert books.write(replace(job, state=JobState.DONE), _usage(job, charged)) == [("spent", 0), ("adjusted", 70)]
+    assert {entry.currency for entry in books.entries[job.job_id]} == {"EUR"}
+
+
 @pytest.mark.parametrize("prices", [None, UnitPrices()])
 def test_nothing_is_kept_where_nothing_costs_or_no_price_is_known(prices: UnitPrices | None) -> None:
     """Free jobs, and jobs whose price is not known, have no entries: an unknown price is not 0."""
