@@ -21,6 +21,7 @@ from qorch.engine.remote.orphans import Orphans
 from qorch.engine.remote.reconcile import Reconciler
 from qorch.engine.remote.recovery import Recovery
 from qorch.engine.remote.sender import Sender
+from qorch.engine.remote.sending import SentTime
 from qorch.errors import BusyError, JobFailedError, UnknownOutcomeError
 from qorch.model.job import JobRequest, JobState, Payload
 from qorch.ports.policy import OnUnknown, Rate
@@ -213,7 +214,7 @@ def keys_for_ever(patch: pytest.MonkeyPatch) -> None:
 def resent_after_the_time(patch: pytest.MonkeyPatch) -> None:
     """A resumed run sends a job again, however long ago it was sent first."""
     patch.setattr(Reconciler, "seconds_left", lambda self, first_sent_at: 1e9)
-    patch.setattr(sender._Moment, "of_earlier_process", classmethod(lambda cls, at, clock: cls.now(clock)))
+    patch.setattr(SentTime, "of_earlier_process", classmethod(lambda cls, at, clock: cls.now(clock)))
 
 
 def the_last_attempt_counts(patch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The jobs of an engine: no more at once than its backend has room for, and safe to cancel."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -15,6 +15,7 @@ from qorch.engine.recorder import Recorder
 from qorch.errors import BackendError, RunStoppedError
 from qorch.model.identity import Position
 from qorch.model.job import JobState, Payload, RawResult
+from qorch.model.ledger import LedgerRecord
 from qorch.model.pub import as_batch
 from qorch.model.result import PubResult
 from qorch.ports.policy import RunPolicy
@@ -128,12 +129,21 @@ class SlowToTell(MemoryStore):
     def write(self, writes: Sequence[Write]) -> "Future[None]":
         """See RecordLog."""
         done = super().write(writes)
-        if not any(isinstance(record, BlockRecord) for record in writes):
-            return done
-        told: Future[None] = Future()
-        told.set_running_or_notify_cancel()
-        asyncio.get_running_loop().call_later(1.0, told.set_result, None)
-        return told
+        return _told_later() if any(isinstance(record, BlockRecord) for record in writes) else done
+
+    def settle(
+        self, job_ids: Sequence[str], close: Callable[[Mapping[str, Sequence[LedgerRecord]]], Sequence[Write]]
+    ) -> "Future[None]":
+        """See Books."""
+        super().settle(job_ids, close)
+        return _told_later()
+
+
+def _told_later() -> "Future[None]":
+    told: Future[None] = Future()
+    told.set_running_or_notify_cancel()
+    asyncio.get_running_loop().call_later(1.0, told.set_result, None)
+    return told
 
 
 def test_a_job_that_is_done_stays_done() -> None:

@@ -12,6 +12,7 @@ from qorch.engine.remote.poller import Poller
 from qorch.engine.remote.retrying import Retrier
 from qorch.engine.remote.window import RateWindow
 from qorch.errors import BusyError, CredentialsError, JobFailedError, UnknownOutcomeError
+from qorch.model.clock_offset import ServerClock
 from qorch.model.job import JobStatus, RemoteState
 from qorch.ports.policy import OnUnknown, PollPolicy, Rate, RetryPolicy
 from qorch.testing.fakes.remote import HOLD
@@ -39,7 +40,14 @@ class Desk:
         self.remote.poll = self.poll  # type: ignore[method-assign]
         self.window = RateWindow(None, clock=sandbox.clock)
         retrier = Retrier(RetryPolicy(), clock=sandbox.clock, random=np.random.default_rng(1))
-        self.poller = Poller(self.remote, retrier, window=self.window, clock=sandbox.clock, policy=POLICY)
+        self.poller = Poller(
+            self.remote,
+            retrier,
+            window=self.window,
+            clock=sandbox.clock,
+            policy=POLICY,
+            server_clock=ServerClock(),
+        )
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend."""

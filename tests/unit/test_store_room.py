@@ -166,15 +166,14 @@ def test_two_processes_trim_one_database_and_one_is_killed(store: SqlStore, path
     other.stdin.write(f"{path}\n")
     other.stdin.flush()
     assert other.stdout.readline() == "open\n"
-    # Its own first piece is on its way before the other process may begin, which could otherwise leave nothing.
+    # Handed over before the other process may begin, so that both are at it.
     trimming = store.trim_free(0)
     other.stdin.write("go\n")
     other.stdin.flush()
-    trimmed = trimming.result()
+    trimming.result()
     assert other.stdout.readline() == "piece\n"
     other.kill()
     other.communicate(timeout=60)
-    assert trimmed.rows > 0
     left = _assert_totals(path)
     assert left < 300 * N_BLOCKS
     while store.trim_free(0).result().has_more:

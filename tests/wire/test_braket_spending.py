@@ -13,6 +13,7 @@ from braket_vendor import environment
 from ionq_servers import request_of
 
 from qorch.errors import BudgetError, BusyError, CredentialsError, InvalidResultError, SpendingLimitError, UsageError
+from qorch.model.exchange_times import ExchangeTimes
 from qorch.model.money import Money
 from qorch.ports.backend import FindingStatus
 from qorch.ports.clock import WallClock
@@ -21,7 +22,7 @@ from qorch_providers.braket.backend import BraketBackend
 from qorch_providers.braket.options import parse_options
 from qorch_providers.braket.wire.refusals import read_refusal
 from qorch_providers.braket.wire.spending_documents import decode_limits, encode_new_limit
-from qorch_providers.http import HttpResponse, Marks
+from qorch_providers.http import HttpResponse
 
 TAG = "qorch-spending-limit"
 NAME = "t"
@@ -198,4 +199,7 @@ def test_a_refusal_that_names_the_limit_is_no_other(status: int) -> None:
     """Neither a quota, which is waited for, nor a fault of the task's."""
     body = json.dumps({"message": "Task cost exceeds the remaining spending limit"}).encode()
     now = datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC)
-    assert type(read_refusal(HttpResponse(status, {}, body, now, Marks(0, None, None, 1, 2)))) is SpendingLimitError
+    assert (
+        type(read_refusal(HttpResponse(status, {}, body, now, ExchangeTimes(0, None, None, 1, 2))))
+        is SpendingLimitError
+    )

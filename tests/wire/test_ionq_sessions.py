@@ -24,11 +24,12 @@ from qorch.errors import (
     UnknownOutcomeError,
     UsageError,
 )
+from qorch.model.exchange_times import ExchangeTimes
 from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.ports.provider_sessions import SessionPlan
 from qorch_providers.emulators.ionq import RunningEmulator, Settings, start
-from qorch_providers.http import HttpResponse, Marks
+from qorch_providers.http import HttpResponse
 from qorch_providers.ionq import IonqBackend, open_backend
 from qorch_providers.ionq.jobs.sessions import describe_limits, limits_of
 from qorch_providers.ionq.options import JobMode, parse_options
@@ -177,7 +178,7 @@ def test_a_job_beyond_a_limit_is_refused_for_good(options: str, words: str) -> N
 def answer(status: int, message: str = "", **fields: object) -> HttpResponse:
     """An answer of IonQ's."""
     body = json.dumps({"message": message, **fields}).encode()
-    return HttpResponse(status, {}, body, NOW, Marks(0, None, None, 1, 2))
+    return HttpResponse(status, {}, body, NOW, ExchangeTimes(0, None, None, 1, 2))
 
 
 @pytest.mark.parametrize(
