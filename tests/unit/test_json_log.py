@@ -60,7 +60,7 @@ def test_a_paid_run_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("spent", 1_500_000),
     ]
     assert "gone" in {each["error"] for each in events if each["event"] == "attempt"}
-    assert events[-1]["state"] == "failed"
+    assert events[-1]["state"] == "stopped"
     assert "hunter2" not in file.read_text()
 
 

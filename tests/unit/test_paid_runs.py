@@ -165,7 +165,7 @@ def test_the_wall(store: MemoryStore) -> None:
     with pytest.raises(BudgetError, match=r"of this run \(6\.00 EUR\) has 5\.00 EUR spent") as refused:
         work(budget="6 EUR")
     assert str(refused.value).endswith(f'start_run("{store.runs()[0].run_id}", ..., resume=True, budget="7.50 EUR")')
-    assert (len(backend.submitted), store.runs()[0].state, balance(store)) == (2, "failed", (0, 5 * EURO))
+    assert (len(backend.submitted), store.runs()[0].state, balance(store)) == (2, "stopped", (0, 5 * EURO))
     with pytest.raises(BudgetError, match=r"\(6\.00 EUR\)"):
         work()
     with pytest.raises(BudgetError, match=r"\(4\.00 EUR\) has 5\.00 EUR spent"):

@@ -117,10 +117,12 @@ def cancelling(case: Case, emulator: VendorEmulator, options: str, *, share: flo
     is_over = threading.Event()
     random = np.random.default_rng(seed)
 
+    seen = {str(job["id"]) for job in emulator.jobs()}
+
     async def work() -> None:
+        nonlocal seen
         backend = open_backend(case, emulator, options)
         await backend.open()
-        seen: set[str] = set()
         try:
             while not is_over.is_set():
                 new = {str(job["id"]) for job in emulator.jobs()} - seen
