@@ -83,7 +83,7 @@ def progress_figures(course: RunCourse) -> tuple[Figure, ...]:
     if not len(curves.steps):
         return ()
     axis = run_time(course.sessions)
-    by_step = StripAxis(float(curves.steps[0]), float(curves.steps[-1]), "step", format_number)
+    by_step = StripAxis(float(curves.steps[0]), float(curves.steps[-1]), "step", format_number, is_whole=True)
     by_time = StripAxis(
         0.0, axis.seconds, "seconds of the run's sessions", format_seconds, is_time=True,
         borders=tuple(axis.borders.tolist()),

@@ -53,13 +53,17 @@ class Strip:
 
 @dataclass(frozen=True)
 class StripAxis:
-    """What all strips share: from ``low`` to ``high``; ``borders``: where vertical lines stand."""
+    """What all strips share: from ``low`` to ``high``; ``borders``: where vertical lines stand.
+
+    ``is_whole``: it counts something, so that only whole numbers stand at it.
+    """
 
     low: float
     high: float
     heading: str
     format: Format = format_tick
     is_time: bool = False
+    is_whole: bool = False
     borders: tuple[float, ...] = ()
 
 
@@ -107,7 +111,11 @@ def _draw_strip(strip: Strip, across: Scale, *, top: int, floor: int, width: int
 def _draw_line(line: StripLine, across: Scale, up: Scale, *, floor: int) -> list[Mark]:
     x, y = thin_line(line.x, line.y)
     placed = across.place(x), up.place(np.where(np.isfinite(y), y, np.nan))
-    filled = line.is_filled and bool(np.isfinite(y).all())
+    known = np.isfinite(y)
+    if known.sum() == 1:  # which would be too small to be seen
+        at, height = float(placed[0][known][0]), float(placed[1][known][0])
+        return [PicturePath(horizontal(at - 3, height, to=at + 3), f"line line-{line.style}")]
+    filled = line.is_filled and bool(known.all())
     paths = [PicturePath(area(*placed, floor=floor), f"area fill-{line.style}")] if filled else []
     return [*paths, PicturePath(polyline(*placed), f"line line-{line.style}")]
 
@@ -144,6 +152,8 @@ def _value_scale(strip: Strip, *, top: int, floor: int) -> Scale:
 def _draw_axis(axis: StripAxis, across: Scale, *, floor: int) -> list[Mark]:
     most = max(2, int((across.end - across.start) // 70))
     values = time_ticks(across.high, most=most) if axis.is_time else ticks(across.low, across.high, most=most)
+    if axis.is_whole:
+        values = [value for value in values if value == round(value)]
     marks: list[Mark] = [
         PicturePath(horizontal(across.start, floor, to=across.end), "axis"),
         PictureText(across.end, floor + 35, axis.heading, "tick", "end"),
