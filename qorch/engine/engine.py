@@ -91,34 +91,19 @@ class Engine:
         self._run_id = run_id
         self._worker = Worker()
         self._trimmer = _make_trimmer(store, clock, policy, charges=charges)
-        booked = booked_card(backend, self._card)
-        accounts = Accounts(booked, account_of(backend), clock=clock)
-        self._journal = Journal(
-            store,
-            clock=clock,
-            is_durable=charges or outlives,
-            # Under OFF no result is ever read again, and free ones need not be kept for an audit.
-            keeps_results=charges or policy.cache is not CachePolicy.OFF,
-            trimmer=self._trimmer,
-            # By another card, an earlier session may have reserved what is settled now.
-            accounts=accounts if charges or accounts.is_kept else None,
-        )
+        accounts = Accounts(booked_card(backend, self._card), account_of(backend), clock=clock)
+        self._journal = _make_journal(store, backend, policy, accounts=accounts, trimmer=self._trimmer, clock=clock)
         self._lookup = Lookup(store, policy=policy.cache, rebuy=policy.rebuy, charges=charges, keeps_jobs=outlives)
         self._planner = Planner(backend, self._lookup)
         budgets = budgets or RunBudgets((), Buyer(run_id, run_id, backend.name, accounts.account))
         self._spending = SpendingNotice(backend, budgets)
+        purchasing = Purchasing(accounts, partial(measure_job, backend), budgets, note_use=self._spending.note_use)
         parts = RunParts(
             run_id,
             store,
             self._journal,
             accounts,
-            reservation=Reservation(
-                self._journal,
-                clock=clock,
-                purchasing=Purchasing(
-                    accounts, partial(measure_job, backend), budgets, note_use=self._spending.note_use
-                ),
-            ),
+            reservation=Reservation(self._journal, clock=clock, purchasing=purchasing),
             worker=self._worker,
             recorder=recorder,
             clock=clock,
@@ -378,6 +363,22 @@ def _assemble(assembly: Assembly, returned: Sequence[Returned]) -> None:
             kept = kept_rows(part.result, index, selection.block.n_rows)
             if len(kept):
                 assembly.add(selection.group, selection.rows[kept], block, source=selection.source)
+
+
+def _make_journal(
+    store: Store, backend: Backend, policy: RunPolicy, *, accounts: Accounts, trimmer: Trimmer | None, clock: Clock
+) -> Journal:
+    charges = backend.capabilities.charges
+    return Journal(
+        store,
+        clock=clock,
+        is_durable=charges or isinstance(backend, RemoteBackend),
+        # Under OFF no result is ever read again, and free ones need not be kept for an audit.
+        keeps_results=charges or policy.cache is not CachePolicy.OFF,
+        trimmer=trimmer,
+        # By another card, an earlier session may have reserved what is settled now.
+        accounts=accounts if charges or accounts.is_kept else None,
+    )
 
 
 def _make_trimmer(store: Room, clock: Clock, policy: RunPolicy, *, charges: bool) -> Trimmer | None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Totals
-from qorch.errors import BudgetError, QorchError, StoreError, UsageError
+from qorch.errors import QorchError, StoreError, UsageError
 from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
@@ -33,8 +33,8 @@ from qorch.run.metrics import MetricLog, Metrics, as_numbers
 from qorch.run.portal import PendingCall
 from qorch.run.resources import Resources, Saveable, make_engine
 from qorch.run.session import SessionLog
-from qorch.run.step import EndedStep, StepMeter
-from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, patience_after, say_how_to_resume
+from qorch.run.step import EndedStep, StepMeter, open_step
+from qorch.run.stopping import Lifetime, StopWatcher, name_to_resume, patience_after, say_how_to_resume, state_after
 
 
 class Run:
@@ -251,10 +251,7 @@ class Run:
 
     def _check_no_step(self, why: str) -> None:
         if self._in_step:
-            raise UsageError(
-                f"step {self._position.step} has not ended: {why}. If a loop over run.steps was left by `break` and a"
-                " variable, such as a progress bar, still holds it, close() it first"
-            )
+            raise open_step(self._position.step, why)
 
     def _leave_step(self) -> Callable[[], None]:
         ended = self._steps.end(self._position, epoch=self._loops.epoch)
@@ -396,10 +393,8 @@ class Run:
         if error is None:
             self.close()
             return
-        is_interrupted = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not error.code)
         name = name_to_resume(self._use.store, self._use.record)
-        is_stopped = is_interrupted or isinstance(error, BudgetError)
-        self.close(state=RunState.STOPPED if is_stopped else RunState.FAILED)
-        has_begun = is_interrupted or self._position != Position(-1, 0)
-        if has_begun and not self._use.session.is_command:
+        state = state_after(error)
+        self.close(state=state)
+        if (state == RunState.STOPPED or self._position != Position(-1, 0)) and not self._use.session.is_command:
             say_how_to_resume(self.run_id, name, state=self._life.state)

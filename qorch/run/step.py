@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from qorch.engine.recorder import Totals
+from qorch.errors import UsageError
 from qorch.limits import booked_card
 from qorch.model.identity import Position
 from qorch.model.money import NOTHING
@@ -107,3 +108,11 @@ class StepMeter:
             budget=record.budget,
             run_id=record.run_id,
         )
+
+
+def open_step(number: int, why: str) -> UsageError:
+    """The error of what cannot be done inside of a step; ``why``: as a clause."""
+    return UsageError(
+        f"step {number} has not ended: {why}. If a loop over run.steps was left by `break` and a variable, such as a"
+        " progress bar, still holds it, close() it first"
+    )

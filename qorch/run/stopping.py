@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from qorch.engine.submitter import HURRY_SECONDS, PATIENT_SECONDS
-from qorch.errors import RunError, RunStoppedError, StoreError
+from qorch.errors import BudgetError, RunError, RunStoppedError, StoreError
 from qorch.ports.records import RunRecord, RunState
 from qorch.ports.store import Runs, SharedState
 
@@ -155,6 +155,12 @@ def name_to_resume(store: Runs, record: RunRecord) -> str:
         found = store.find_run(record.name)
         return record.name if found is not None and found.run_id == record.run_id else record.run_id
     return record.run_id
+
+
+def state_after(error: BaseException) -> str:
+    """The state of a run that is left by an error: stopped by Ctrl-C, ``sys.exit()`` or a budget, else failed."""
+    is_interrupted = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not error.code)
+    return RunState.STOPPED if is_interrupted or isinstance(error, BudgetError) else RunState.FAILED
 
 
 def patience_after(state: str) -> float:

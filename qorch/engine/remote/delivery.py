@@ -99,15 +99,7 @@ class Delivery:
         try:
             status, seen = await self._wait(record)
             answer.fetched_from_ns = self._clock.monotonic_ns()
-            if accepted is not None:
-                spans = split_wait(
-                    status,
-                    seen,
-                    acceptance=accepted,
-                    over_ns=answer.fetched_from_ns,
-                    server=self._server_clock.offset,
-                )
-                self._recorder.add_spans(spans, record.position, record.job_id)
+            self._record_wait(record, status, seen, accepted=accepted, over_ns=answer.fetched_from_ns)
             if status.key not in (None, attempt.key):
                 record = record.moved(record.state, at=record.changed_at, provider_id=None)
                 raise UnknownOutcomeError(
@@ -126,10 +118,7 @@ class Delivery:
             if not self._holds_unreadable:
                 await self._end(record, JobState.FAILED, answer, str(error))
                 raise
-            held = HeldResultError(
-                f"{error}. Job {record.job_id} ({provider_id}) is paid for, so it is held: resume the run, or run"
-                f" `qorch recover`, to fetch it again; give it up with --release"
-            )
+            held = _held_result(record, error)
             await self._end(record, JobState.UNKNOWN, answer, str(held))
             raise held from error
         except UnknownOutcomeError as error:
@@ -149,6 +138,20 @@ class Delivery:
             return await self._poller.wait(record.provider_id or "", see), seen
         finally:
             self._queue.leave(record)
+
+    def _record_wait(
+        self,
+        record: JobRecord,
+        status: JobStatus,
+        seen: Sightings,
+        *,
+        accepted: Acceptance | None,
+        over_ns: int,
+    ) -> None:
+        """Record queue and execution of a job that this process submitted."""
+        if accepted is not None:
+            spans = split_wait(status, seen, acceptance=accepted, over_ns=over_ns, server=self._server_clock.offset)
+            self._recorder.add_spans(spans, record.position, record.job_id)
 
     async def _fetch(self, record: JobRecord, plan: JobPlan, answer: _Answer, compute: Compute) -> JobResult:
         try:
@@ -214,3 +217,10 @@ class Delivery:
         if answer.raw is not None:
             writes.append(RawRecord(record.job_id, record.run_id, answer.raw.content, now, is_quarantined=True))
         await self._journal.record(writes)
+
+
+def _held_result(record: JobRecord, error: InvalidResultError) -> HeldResultError:
+    return HeldResultError(
+        f"{error}. Job {record.job_id} ({record.provider_id or ''}) is paid for, so it is held: resume the run, or run"
+        f" `qorch recover`, to fetch it again; give it up with --release"
+    )
