@@ -6,7 +6,7 @@ How to read it: ``wiring`` has ``start_run``, which puts a run together from the
 circuits it executes. ``backends`` and ``stores`` open what is named, ``prices`` loads what backends cost, ``limits``
 says what they do not take. ``config`` reads the environment, ``config_file`` the user's file; ``environment`` and
 ``machine`` describe where a run works. ``stored_run`` reads runs, ``recovery`` ends what they left at their providers,
-and ``errors`` is the tree of all that is raised.
+``virtual_time`` has the clock of dry runs, and ``errors`` is the tree of all that is raised.
 """
 
 from importlib import import_module
