@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qorch.errors import QorchError
-    from qorch.gradients.parameter_shift import Gradient
+    from qorch.gradients.recombination import Gradient
     from qorch.model.circuit import Circuit
     from qorch.model.money import Money
     from qorch.model.observable import Observable, probabilities
@@ -34,7 +34,7 @@ _HOMES = {
     "Batch": "qorch.model.pub",
     "CachePolicy": "qorch.ports.policy",
     "Circuit": "qorch.model.circuit",
-    "Gradient": "qorch.gradients.parameter_shift",
+    "Gradient": "qorch.gradients.recombination",
     "Money": "qorch.model.money",
     "Observable": "qorch.model.observable",
     "Pub": "qorch.model.pub",
