@@ -8,7 +8,7 @@ from qorch.errors import UnknownNameError
 if TYPE_CHECKING:
     from qorch.workloads.base import Workload
 
-WORKLOADS = ("digits", "cats-vs-dogs")
+WORKLOADS = ("digits", "cats-vs-dogs", "qrnn-ks")
 
 
 def load_workload(name: str) -> "Workload":
