@@ -338,7 +338,7 @@ def _join(parts: Sequence[torch.Tensor | None]) -> torch.Tensor:
     except (TypeError, RuntimeError, IndexError) as error:
         shapes = ", ".join(str(tuple(part.shape) if isinstance(part, torch.Tensor) else part) for part in parts)
         raise UsageError(
-            f"the layer got inputs of shapes {shapes}; tensors that are given together differ in the last dimension only"
+            f"the layer got inputs of shapes {shapes}; tensors given together may differ in the last dimension only"
         ) from error
 
 
