@@ -49,5 +49,15 @@ class GradientMethod(ABC):
 
 def check_positive(value: float, option: str) -> None:
     """Raise UsageError unless the option of a method is a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
+    if not _is_number(value) or not 0.0 < value < math.inf:
         raise UsageError(f"{option} is {value!r}; it must be a finite number above 0")
+
+
+def check_number(value: float, option: str) -> None:
+    """Raise UsageError unless the option is a finite number, 0 or above."""
+    if not _is_number(value) or not 0.0 <= value < math.inf:
+        raise UsageError(f"{option} is {value!r}; it must be a finite number, 0 or above")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

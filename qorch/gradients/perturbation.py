@@ -1,13 +1,11 @@
 """SPSA: all wanted parameters are moved at once along random directions, two rows for each direction."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from qorch.errors import UsageError
-from qorch.gradients.method import GradientMethod, check_positive
+from qorch.gradients.method import GradientMethod, check_number, check_positive
 from qorch.gradients.recombination import Recombination, Terms
 from qorch.gradients.streams import PubStream, draw_signs
 from qorch.gradients.wanted import BoolArray, as_wanted, check_observables, names_of
@@ -57,8 +55,7 @@ class SimultaneousPerturbation(GradientMethod):
         """Raise UsageError for options that cannot be."""
         as_whole(self.directions, "directions", least=1, most=MOST_DIRECTIONS)
         check_positive(self.c, "c")
-        if not (isinstance(self.gamma, int | float) and 0.0 <= self.gamma < math.inf):
-            raise UsageError(f"gamma is {self.gamma!r}; it must be a finite number, 0 or above")
+        check_number(self.gamma, "gamma")
 
     def expand(self, pub: Pub, *, wanted: BoolArray | None, stream: PubStream) -> tuple[Pub, Recombination]:
         """See GradientMethod."""

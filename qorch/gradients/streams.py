@@ -38,7 +38,7 @@ def draw_signs(generator: np.random.Generator, shape: tuple[int, ...]) -> FloatA
     size = int(np.prod(shape))
     words = np.asarray(generator.bit_generator.random_raw(-(-size // 64)), dtype="<u8")
     bits = np.unpackbits(words.view(np.uint8), count=size)
-    return (2.0 * bits - 1.0).reshape(shape)
+    return np.asarray(2.0 * bits - 1.0, dtype=np.float64).reshape(shape)
 
 
 def draw_subset(generator: np.random.Generator, *, count: int, among: int) -> BoolArray:
