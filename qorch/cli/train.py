@@ -207,7 +207,7 @@ def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent:
     from qorch.wiring import start_run
 
     return start_run(
-        run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
+        run_id or settings.name, backend=open_checked_backend(settings, consent), budget=settings.budget or NO_BUDGET,
         cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db, resume=run_id is not None,
         rebuy=consent.rebuys, accept_unknown_price=consent.accepts_unknown_price,
         allow_changes=("epochs", "settings") if is_longer else _BUDGET_ONLY, workload=settings.workload,
@@ -217,7 +217,7 @@ def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent:
     )  # fmt: skip
 
 
-def _open_backend(settings: "Settings", consent: Consent) -> "Backend":
+def open_checked_backend(settings: "Settings", consent: Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config

@@ -27,6 +27,7 @@ class Trial:
     ``program``: the name of a workload, or the path of a program of the user's own, which ends in ``.py``. ``options``:
     as text, by the names of the command line (``lr``, ``batch-size``), without those that have their default; a program
     gets them as ``--lr 0.01`` after its own ``arguments``. ``backend`` and ``seed``: None is the program's own.
+    ``chosen``: what tells it from the others of its sweep, to be shown: values of options, also if they are defaults.
     """
 
     sweep: str
@@ -35,6 +36,7 @@ class Trial:
     seed: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_script(self) -> bool:
@@ -57,8 +59,14 @@ class Trial:
         digest = hashlib.sha256(b"qorch-trial-1" + json.dumps(parts).encode()).hexdigest()
         return f"{self.sweep}-{digest[:_DIGITS]}"
 
+    def __str__(self) -> str:
+        """What tells it from the others, such as ``lr=0.01 layers=2``; else its name."""
+        return " ".join(f"{name}={value}" for name, value in self.chosen.items()) or self.run_name
+
     def value_of(self, name: str) -> str | None:
-        """What the trial has of an option, the backend or the seed among them; None: its default."""
+        """What the trial has of an option, the backend or the seed among them; None: a default that was not chosen."""
+        if name in self.chosen:
+            return self.chosen[name]
         if name == _BACKEND:
             return self.backend
         if name == _SEED:

@@ -38,7 +38,7 @@ def _say_nothing(_: Any) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watching:
+class TrialWatcher:
     """What is told how the trials go: each is called in the thread that runs them, between two looks at them.
 
     ``begun``: a trial's process starts; ``ended``: it is over, or was so before. ``ends_early``: whether a trial that
@@ -62,7 +62,7 @@ def run_trials(
     work: Work,
     parallel: int,
     modules: Sequence[str] = (),
-    watching: Watching | None = None,
+    watcher: TrialWatcher | None = None,
 ) -> list[TrialOutcome]:
     """Run trials to their ends, ``parallel`` at once; how each ended, in the order in which they did.
 
@@ -72,7 +72,7 @@ def run_trials(
     trial, none is begun any more. An exception, such as KeyboardInterrupt, stops all trials in good order.
     """
     with tempfile.TemporaryDirectory(prefix="qorch-trials-") as folder:
-        crew = _Crew(iter(trials), terms, work, parallel, tuple(modules), watching or Watching(), Path(folder))
+        crew = _Crew(iter(trials), terms, work, parallel, tuple(modules), watcher or TrialWatcher(), Path(folder))
         with crew.stopped_at_the_end():
             return crew.run()
 
@@ -86,7 +86,7 @@ class _Crew:
     work: Work
     parallel: int
     modules: tuple[str, ...]
-    watching: Watching
+    watcher: TrialWatcher
     folder: Path
     working: list[TrialProcess] = field(default_factory=list)
     waiting: deque[Trial] = field(default_factory=deque)
@@ -104,7 +104,7 @@ class _Crew:
         return self.outcomes
 
     def _end_some_early(self) -> None:
-        ends_early = self.watching.ends_early
+        ends_early = self.watcher.ends_early
         if ends_early is None:
             return
         with self._open_store() as store:
@@ -135,7 +135,7 @@ class _Crew:
         elif is_busy:
             self.waiting.append(trial)
         else:
-            self.watching.begun(trial)
+            self.watcher.begun(trial)
             self.n_started += 1
             place = self.folder / str(self.n_started)
             process = start_trial(trial, self.terms, work=self.work, folder=place, modules=self.modules)
@@ -164,7 +164,7 @@ class _Crew:
 
     def _end(self, outcome: TrialOutcome) -> None:
         self.outcomes.append(outcome)
-        self.watching.ended(outcome)
+        self.watcher.ended(outcome)
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
