@@ -14,7 +14,7 @@ from qorch.sweeps.ranking import Ranking, choose_ranking
 from qorch.sweeps.stored_trial import StoredTrial
 from qorch.sweeps.trial import Trial
 
-_NOT_BEGUN = "not begun"
+_NOT_BEGUN, _FAILED = "not begun", "failed"
 _OPTIONAL = ("trial", "seconds", "steps", "from cache", "money")
 
 
@@ -99,7 +99,7 @@ def _describe_waiting(trial: Trial, view: SweepView) -> dict[str, Any]:
     return {
         "trial": trial.run_name,
         "run": None,
-        "state": _NOT_BEGUN,
+        "state": _FAILED if trial.run_name in view.problems else _NOT_BEGUN,
         "problem": view.problems.get(trial.run_name),
         "options": {name: trial.value_of(name) for name in view.names},
         "metrics": {},

@@ -25,7 +25,7 @@ _REFUSED = {"name": "each trial has its own", "budget": "it is one for all trial
 
 @dataclass(frozen=True)
 class SweptProgram:
-    """What is swept. ``base``: a trial without the values of the grid; ``workload``: None for a program of the user's."""
+    """What is swept. ``base``: a trial without the values of the grid; ``workload``: None for a user's program."""
 
     base: Trial
     grid: Mapping[str, Values]
