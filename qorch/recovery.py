@@ -32,7 +32,7 @@ from qorch.ports.backend import RemoteBackend
 from qorch.ports.clock import Clock
 from qorch.ports.policy import RetryPolicy, RunPolicy
 from qorch.ports.provider_sessions import MAYBE_OPEN, ProviderSessionRecord
-from qorch.ports.records import JobRecord, RunRecord
+from qorch.ports.records import JobRecord, RunMove, RunRecord, RunState
 from qorch.ports.store import Store
 from qorch.prices import load_prices
 
@@ -97,6 +97,20 @@ def drop_unsent(store: Store, run_id: str, *, clock: Clock) -> list[Recovered]:
     ended = [job.moved(JobState.CANCELLED, at=now, error=reason) for job in store.jobs(run_id, state=JobState.RESERVED)]
     _end_all(store, ended)
     return [Recovered(job, RecoveryOutcome.NOT_SENT, reason) for job in ended]
+
+
+def cancel_ended(store: Store, record: RunRecord, *, config: Config, clock: Clock) -> None:
+    """Cancel a run on which no process works, for good, and its jobs at the provider. Raises RunBusyError."""
+    with store.claim_run(record.run_id):
+        mark_cancelled(store, record.run_id, clock=clock)
+        if store.open_jobs(record.run_id) or store.open_provider_sessions(record.run_id):
+            cancel_jobs(store, record, config=config, clock=clock)
+
+
+def mark_cancelled(store: Store, run_id: str, *, clock: Clock) -> None:
+    """Write down that a run is cancelled, and give back what it reserved. The caller has claimed the run."""
+    store.write([RunMove(run_id, RunState.CANCELLED)]).result()
+    drop_unsent(store, run_id, clock=clock)
 
 
 def _end_all(store: Store, ended: Sequence[JobRecord]) -> None:

@@ -67,6 +67,7 @@ def start_run(
     observers: Iterable[Observer | str] = (),
     clock: Clock | None = None,
     is_command: bool = False,
+    shared_budgets: Iterable[Budget] = (),
 ) -> Run:
     """Start a training run, or with ``resume`` continue the newest run of that name (or id) if there is one.
 
@@ -82,7 +83,8 @@ def start_run(
     and whose errors end the run; ``"off"`` shows nothing; None is qorch's own line on standard error or below the
     notebook's cell. ``observers``: are told of all that happens (see ``qorch.RunObserver``), and never end the run;
     names are those of installed ones: ``"log:FILE"``, ``"otel"``. ``is_command``: this process is the command
-    ``qorch``, which says itself how to resume, and which ``qorch cancel`` may end.
+    ``qorch``, which says itself how to resume, and which ``qorch cancel`` may end. ``shared_budgets``: of several runs,
+    as those of the configuration file, such as that of a sweep.
 
     Raises UsageError for an invalid argument, ConfigError for a wrong configuration file, UnknownPriceError, StoreError
     if the database cannot be used, RunBusyError if another process works on the run, RunChangedError if the run was
@@ -124,6 +126,7 @@ def start_run(
         show=show,
         observers=open_observers(observers, config=config),
         release=release,
+        shared_budgets=tuple(shared_budgets),
     )
 
 
@@ -161,6 +164,7 @@ def _open_run(
     show: Callable[[Progress], None],
     observers: Sequence[Observer],
     release: ExitStack,
+    shared_budgets: Sequence[Budget],
 ) -> Run:
     """Open backend and store, claim the run's record and begin its session; any error closes them again."""
     with ExitStack() as stack:
@@ -172,7 +176,7 @@ def _open_run(
             recorder.watch(partial(_take_syncs, store))
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
-        budgets = _apply_budgets(record, device, card, config=config)
+        budgets = _apply_budgets(record, device, card, config=config, shared=shared_budgets)
         portal = stack.enter_context(closing(Portal()))
         session = _begin_session(store, record, is_resumed=is_resumed, is_command=is_command, clock=clock)
         feed.begin(RunStart(record, session, recorder.origin_at, is_resumed=is_resumed))
@@ -221,9 +225,14 @@ def _find_device(
     return device, card
 
 
-def _apply_budgets(record: RunRecord, device: Backend, card: PriceCard, *, config: Config) -> RunBudgets:
-    """The run's own budget, and those of the file that cover it. Raises UsageError if one cannot be kept."""
-    scopes = read_config_file(config.file, must_exist=config.is_file_named).budgets
+def _apply_budgets(
+    record: RunRecord, device: Backend, card: PriceCard, *, config: Config, shared: Sequence[Budget]
+) -> RunBudgets:
+    """The run's own budget, and the shared ones that cover it, those of the file among them.
+
+    Raises UsageError if one cannot be kept.
+    """
+    scopes = (*shared, *read_config_file(config.file, must_exist=config.is_file_named).budgets)
     buyer = Buyer(record.run_id, record.name, record.backend, account_of(device), record.workload)
     budgets = applied_budgets(record.budget, scopes, buyer)
     check_budgets(device, booked_card(device, card), budgets.budgets)

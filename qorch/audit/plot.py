@@ -13,6 +13,7 @@ from qorch.ports.records import MetricRecord, StepRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 AXES = ("steps", "executions", "circuits", "seconds")
 """``circuits`` is the older name of ``executions``."""
@@ -28,23 +29,34 @@ def draw(curves: Sequence[Curve], file: Path, *, metrics: Sequence[str] | None, 
     Raises MissingPackageError without matplotlib, UnknownNameError for a metric that no run logged, UsageError if
     nothing was logged or the file cannot be written.
     """
+    names = _choose(curves, metrics)
+    figure = new_figure(width=8.0, height=1.0 + 3.2 * len(names))
+    pictures = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
+    for name, picture in zip(names, pictures, strict=True):
+        _draw_metric(picture, name, curves, axis=axis)
+    pictures[-1].set_xlabel(axis)
+    save_figure(figure, file, option="--out")
+    return names
+
+
+def new_figure(*, width: float, height: float) -> "Figure":
+    """An empty figure, in inches, without a display. Raises MissingPackageError without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingPackageError("plots need matplotlib: pip install 'qorch[plot]'") from error
-    names = _choose(curves, metrics)
-    figure = Figure(figsize=(8.0, 1.0 + 3.2 * len(names)), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    pictures = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
-    for name, picture in zip(names, pictures, strict=True):
-        _draw_metric(picture, name, curves, axis=axis)
-    pictures[-1].set_xlabel(axis)
+    return figure
+
+
+def save_figure(figure: "Figure", file: Path, *, option: str) -> None:
+    """Write a figure as its file's ending says. Raises UsageError, with the option of the file, if it cannot."""
     try:
         figure.savefig(file, dpi=120)
     except OSError as error:
-        raise UsageError(f"cannot write {file} ({error.strerror}); choose another file with --out") from error
-    return names
+        raise UsageError(f"cannot write {file} ({error.strerror}); choose another file with {option}") from error
 
 
 def places(steps: Sequence[StepRecord], *, axis: str) -> dict[int, float]:
@@ -87,8 +99,8 @@ def _draw_metric(picture: "Axes", name: str, curves: Sequence[Curve], *, axis: s
     for run, steps, records in curves:
         x, y = _points(name, steps, records, axis=axis)
         if len(x):
-            picture.plot(x, y, label=_plain(run), marker="." if len(x) <= _MOST_MARKED else "", linewidth=1.2)
-    picture.set_ylabel(_plain(name))
+            picture.plot(x, y, label=plain_name(run), marker="." if len(x) <= _MOST_MARKED else "", linewidth=1.2)
+    picture.set_ylabel(plain_name(name))
     picture.grid(visible=True, alpha=0.3)
     if picture.lines:
         picture.legend(fontsize="small")
@@ -107,6 +119,6 @@ def _points(
     return points[:, 0], points[:, 1]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """The name with escapes for signs that matplotlib reads as mathematics."""
     return printable(name).replace("$", r"\$")

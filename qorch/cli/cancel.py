@@ -106,12 +106,10 @@ def _cancel(store: "Store", run_id: str) -> _Worker:
 
 def _mark(store: "Store", run_id: str) -> None:
     from qorch.ports.clock import WallClock
-    from qorch.ports.records import RunMove, RunState
-    from qorch.recovery import drop_unsent
+    from qorch.recovery import mark_cancelled
 
     with store.claim_run(run_id):
-        store.write([RunMove(run_id, RunState.CANCELLED)]).result()
-        drop_unsent(store, run_id, clock=WallClock())
+        mark_cancelled(store, run_id, clock=WallClock())
 
 
 def _ask(store: "Store", run_id: str) -> None:

@@ -6,10 +6,10 @@ import typer
 
 
 def complete_workloads(incomplete: str) -> list[str]:
-    """The names of the workloads that come with qorch."""
-    from qorch.workloads import WORKLOADS
+    """The names of the workloads, those of other packages too."""
+    from qorch.workloads import workload_names
 
-    return [name for name in WORKLOADS if name.startswith(incomplete)]
+    return [name for name in workload_names() if name.startswith(incomplete)]
 
 
 def complete_backends(incomplete: str) -> list[str]:

@@ -30,6 +30,8 @@ from qorch.cli import (
     report,
     runs,
     show,
+    sweep,
+    sweeps,
     train,
     ui,
 )
@@ -48,6 +50,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
+app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(sweep.sweep)
+app.command()(sweeps.sweeps)
 app.command()(runs.runs)
 app.command()(show.show)
 app.command()(jobs.jobs)

@@ -23,7 +23,7 @@ _ALIASES = {
     "seconds": "wall_seconds",
 }
 _GROUPS = ("metrics", "settings")
-_HIDDEN_SETTINGS = frozenset({"name", "workload", "backend", "seed", "cache"})
+_HIDDEN_SETTINGS = frozenset({"name", "workload", "backend", "seed", "cache", "sweep_budget"})
 """Settings of `qorch train` that are columns of their own."""
 _COMPARED = ("workload", "backend", "seed", "cache")
 _FILTER = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|>=|<=|==|=|>|<)\s*(?P<value>.*)", re.DOTALL)

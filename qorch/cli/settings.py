@@ -1,14 +1,16 @@
 """The settings of a training: read from the command line, stored with the run, and taken back by --resume."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from qorch.errors import ShotsError, UsageError
-from qorch.model.budget import NO_BUDGET
+from qorch.model.budget import NO_BUDGET, Budget
+from qorch.model.kinds import as_whole
+from qorch.model.money import parse_money
 from qorch.ports.policy import as_cache_policy
 from qorch.ports.records import RunRecord
 
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
     from qorch.workloads.base import Options, Workload
 
 T = TypeVar("T")
+MOST_COUNTED = 10**9
+"""Largest number of epochs, samples or images that an option takes."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides what a training does; None is the workload's own default, until `fill_defaults`.
 
-    ``own`` holds the options that only the workload knows, as text.
+    ``own`` holds the options that only the workload knows, as text. ``sweep_budget``: of all trials together, if the
+    training is one of a sweep.
     """
 
     workload: str
@@ -38,6 +43,7 @@ class Settings:
     data_dir: str | None = None
     seed: int = 0
     own: dict[str, str] = field(default_factory=dict)
+    sweep_budget: str | None = None
 
     @property
     def exact_or_shots(self) -> int | None:
@@ -53,6 +59,40 @@ def read_shots(text: str) -> int | Literal["exact"]:
         return int(text)
     except ValueError:
         raise ShotsError(f"--shots is '{text}'; give a whole number of at least 1, or exact") from None
+
+
+def read_settings(workload: str, name: str, options: Mapping[str, str]) -> Settings:
+    """The settings of a new run from options as text, by their names on the command line (``batch-size``).
+
+    What is none of those that all workloads share is the workload's own. Raises UsageError for a value that cannot be.
+    """
+    shared = {option: text for option, text in options.items() if option in _READERS}
+    given: dict[str, object] = {
+        option.replace("-", "_"): _READERS[option](text, f"--{option}") for option, text in shared.items()
+    }
+    own = {option: text for option, text in options.items() if option not in shared}
+    return new_settings(workload, given | {"name": name, "own": own})
+
+
+def _read_count(text: str, name: str) -> int:
+    number = int(text) if text.isdecimal() and text.isascii() else 0
+    return as_whole(number or text, name, least=1, most=MOST_COUNTED)
+
+
+def _read_text(text: str, _name: str) -> str:
+    return text
+
+
+_READERS: Mapping[str, Callable[[str, str], object]] = {
+    "shots": lambda text, _: read_shots(text),
+    "epochs": _read_count,
+    "batch-size": _read_count,
+    "limit": _read_count,
+    "gradient": _read_text,
+    "data-dir": _read_text,
+}
+SHARED_OPTIONS = tuple(_READERS)
+"""The options of every workload, by their names on the command line, but its backend and seed."""
 
 
 def new_settings(workload: str, given: Mapping[str, object]) -> Settings:
@@ -83,6 +123,22 @@ def with_defaults(settings: Settings, workload: "Workload") -> Settings:
     filled = fill_defaults(settings, workload)
     data_dir = read_config().data_dir
     return replace(filled, data_dir=str(data_dir)) if filled.data_dir is None and data_dir is not None else filled
+
+
+def as_stored(settings: Settings) -> dict[str, Any]:
+    """The settings as they are kept with the run; what only trials of a sweep have is left out of any other."""
+    stored: dict[str, Any] = msgspec.to_builtins(settings)
+    return stored if settings.sweep_budget else {key: stored[key] for key in stored if key != "sweep_budget"}
+
+
+def budgets_of_sweep(settings: Settings) -> tuple[Budget, ...]:
+    """The budget that a trial shares with the other trials of its sweep; none of any other training."""
+    from qorch.sweeps.trial import sweep_budget, sweep_of
+
+    sweep = sweep_of(settings.name)
+    if sweep is None or settings.sweep_budget is None:
+        return ()
+    return (sweep_budget(sweep, parse_money(settings.sweep_budget), backend=settings.backend),)
 
 
 def as_options(settings: Settings) -> "Options":

@@ -74,12 +74,13 @@ _BUDGET_ONLY = ("settings",)
 
 
 @dataclass(frozen=True)
-class _Consent:
+class Consent:
     """What the user has asked of this process alone; it is not stored with the run."""
 
-    rebuys: bool
-    accepts_unknown_price: bool
+    rebuys: bool = False
+    accepts_unknown_price: bool = False
     log_file: Path | None = None
+    is_silent: bool = False
 
 
 def train(
@@ -112,13 +113,13 @@ def train(
         shots=shots, data_dir=data_dir, own=own, name=name, backend=backend, epochs=epochs, batch_size=batch_size,
         limit=limit, gradient=gradient, budget=budget, cache=cache, seed=seed,
     )  # fmt: skip
-    consent = _Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price, log_file=log_file)
+    consent = Consent(rebuys=rebuy, accepts_unknown_price=accept_unknown_price, log_file=log_file)
     run_id = _train_or_resume(job, given, resume=resume, db=db, consent=consent)
     _print_report(run_id, db=db, as_json=as_json)
 
 
 def _train_or_resume(
-    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, consent: _Consent
+    job: "Workload", given: dict[str, object], *, resume: str | None, db: str | None, consent: Consent
 ) -> str:
     """Check everything, then train; the run's id. A run that is done already is left as it is."""
     from qorch.cli.settings import new_settings, stored_settings
@@ -126,14 +127,14 @@ def _train_or_resume(
 
     if resume is None:
         settings = new_settings(job.name, given)
-        return _train(job, settings, db=db, run_id=None, consent=consent)
+        return train_run(job, settings, db=db, run_id=None, consent=consent)
     run = _find_resumed(job.name, resume, name=given.get("name"), db=db)
     default_epochs = job.defaults.epochs or 1
     settings, is_longer = stored_settings(run, job.name, given=given, default_epochs=default_epochs)
     if run.state == RunState.DONE and not is_longer:
         print_aside(f"run {run.run_id} is complete already; this is its report")
         return run.run_id
-    return _train(job, settings, db=db, run_id=run.run_id, consent=consent, is_longer=is_longer)
+    return train_run(job, settings, db=db, run_id=run.run_id, consent=consent, is_longer=is_longer)
 
 
 def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -> "RunRecord":
@@ -151,13 +152,13 @@ def _find_resumed(workload: str, resume: str, *, name: object, db: str | None) -
         raise UnknownNameError(f"there is no run of {workload} to resume in {store.location}; see `qorch runs`")
 
 
-def _train(
+def train_run(
     workload: "Workload",
     settings: "Settings",
     *,
     db: str | None,
     run_id: str | None,
-    consent: _Consent,
+    consent: Consent,
     is_longer: bool = False,
 ) -> str:
     """Train a new run, or go on with ``run_id``; the run's id."""
@@ -199,24 +200,24 @@ def _carry_out(run: "Run", workload: "Workload", options: "Options", *, hint: Ca
         raise
 
 
-def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent: _Consent, is_longer: bool) -> "Run":
+def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent: Consent, is_longer: bool) -> "Run":
     """The run, on which nothing has been executed yet."""
-    import msgspec
-
+    from qorch.cli.settings import as_stored, budgets_of_sweep
     from qorch.model.budget import NO_BUDGET
     from qorch.wiring import start_run
 
     return start_run(
-        run_id or settings.name, backend=_open_backend(settings, consent), budget=settings.budget or NO_BUDGET,
+        run_id or settings.name, backend=open_checked_backend(settings, consent), budget=settings.budget or NO_BUDGET,
         cache=settings.cache, seed=settings.seed, shots=settings.exact_or_shots, db=db, resume=run_id is not None,
         rebuy=consent.rebuys, accept_unknown_price=consent.accepts_unknown_price,
         allow_changes=("epochs", "settings") if is_longer else _BUDGET_ONLY, workload=settings.workload,
-        settings=msgspec.to_builtins(settings), is_command=True,
+        settings=as_stored(settings), is_command=True, shared_budgets=budgets_of_sweep(settings),
         observers=[] if consent.log_file is None else [f"log:{consent.log_file}"],
+        progress="off" if consent.is_silent else None,
     )  # fmt: skip
 
 
-def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
+def open_checked_backend(settings: "Settings", consent: Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
-from qorch.errors import UnknownNameError
+from qorch.errors import QorchError
 
 if TYPE_CHECKING:
     from qorch.workloads.base import Workload
@@ -26,6 +26,10 @@ class TrainCommand(TyperCommand):
         super().format_options(ctx, formatter)
         workload = _find_workload(ctx.meta.get(_WORKLOAD))
         if workload is None:
+            from qorch.workloads import workload_names
+
+            with formatter.section("Workloads"):
+                formatter.write_text(", ".join(workload_names()))
             return
         own = workload.defaults.own
         with formatter.section(f"Options of {workload.name}"):
@@ -70,7 +74,8 @@ def _find_workload(name: str | None) -> "Workload | None":
         return None
     try:
         return load_workload(name)
-    except UnknownNameError:
+    except QorchError:
+        # The help of the command does not depend on a package that is broken; the command itself says what is wrong.
         return None
 
 

@@ -1,9 +1,5 @@
 """What a program of the user's own would buy: it is run, and every run that it starts gets made-up values."""
 
-import os
-import runpy
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +16,7 @@ from qorch.ports.records import JobRecord, StepRecord
 from qorch.run.resources import Progress
 from qorch.run.run import Run
 from qorch.stores import open_store
+from qorch.workloads.program import last_line, line_of, run_program, start_replaced
 from qorch.workloads.rehearsed_backend import RehearsedBackend
 
 MADE_UP = "values are made up: a loop that stops by its loss may stop elsewhere"
@@ -73,11 +70,8 @@ class _Rehearsal:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside of this block ``qorch.start_run`` is this one, in every thread of the process."""
-        vars(wiring)["start_run"] = self.start_run
-        try:
+        with start_replaced(self.start_run) as self.real_start:
             yield
-        finally:
-            vars(wiring)["start_run"] = self.real_start
 
     def start_run(
         self, name: str, *, backend: object, progress: Callable[[Progress], None] | str | None = None, **options: Any
@@ -169,23 +163,10 @@ def _sum(quotes: Iterable[Quote], nothing: Quote) -> Quote:
 
 def _run_program(script: Path, arguments: Sequence[str]) -> None:
     """Run it as ``python SCRIPT ARGUMENTS`` does. Raises UsageError if it ends with an error."""
-    sys.argv = [str(script), *arguments]
-    sys.path[0] = os.fspath(script.resolve().parent)
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        run_program(script, arguments)
     except SystemExit as error:
         if error.code:
             raise UsageError(f"{script} has ended with exit code {error.code}, before it was quoted") from error
     except Exception as error:
-        place = _line_of(error, script)
-        raise UsageError(f"{script} has failed{place}: {_last_line(error)}") from error
-
-
-def _line_of(error: Exception, script: Path) -> str:
-    """Such as `` in line 12``: the innermost line of the program itself."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
-    return f" in line {lines[-1]}" if lines else ""
-
-
-def _last_line(error: Exception) -> str:
-    return " ".join(traceback.format_exception_only(error)[-1].split())
+        raise UsageError(f"{script} has failed{line_of(error, script)}: {last_line(error)}") from error
