@@ -40,6 +40,7 @@ TEST_SHARE = 0.2
 LEAST_SEQUENCES = 10
 MOST_QUBITS = 12
 BASELINE_RATE = 0.01
+ADAM, SPSA = OPTIMIZERS = ("adam", "spsa")
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,14 @@ class QrnnKs:
         batch_size=8,
         limit=320,
         gradient=GRADIENTS[0],
-        own={"qubits": "8", "layers": "2", "lr": "0.02", "window": "16", "dimension": "1"},
+        own={"qubits": "8", "layers": "2", "lr": "0.02", "optimizer": ADAM, "window": "16", "dimension": "1"},
     )
     own_options: Mapping[str, str] = MappingProxyType(
         {
             "qubits": "of the cell: half for the data, half for the hidden state",
             "layers": "of the circuit, each with one weight a qubit",
-            "lr": "Adam's learning rate",
+            "lr": "the learning rate: Adam's, or the first gain of SPSA, its a",
+            "optimizer": "adam, or spsa: no gradients, but the loss twice a step, moved in all weights at once",
             "window": "steps of a sequence, through which gradients go back",
             "dimension": "of the field: 1 or 2",
         }
@@ -80,6 +82,8 @@ class QrnnKs:
         options = options.filled(self.defaults)
         learning_rate(options)
         gradient_method(options)
+        if options.own["optimizer"] not in OPTIMIZERS:
+            raise UsageError(f"--optimizer is '{options.own['optimizer']}'; choose {' or '.join(OPTIMIZERS)}")
         _whole(options, "qubits", least=2, most=MOST_QUBITS)
         _whole(options, "layers", least=1, most=100)
         _whole(options, "window", least=1, most=1000)
@@ -100,7 +104,7 @@ class QrnnKs:
             return torch.zeros((count, read_window(options) + 1, model.n_components))
 
         def step() -> None:
-            predict_loss(model, zeros(batch_size)).backward()  # type: ignore[no-untyped-call]
+            train_step(model, prepare_optimizer(model, options), zeros(batch_size))
 
         def evaluate() -> float:
             return measure_loss(model, zeros(n_test))
@@ -115,13 +119,13 @@ class QrnnKs:
         data = load_data(options, n_components=model.n_components)
         batch_size = min(positive(options.batch_size, "batch-size"), len(data.train))
         loader: Loader = torch.utils.data.DataLoader(data.train, batch_size=batch_size, shuffle=True, drop_last=True)
-        optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate(options))
+        optimizer = prepare_optimizer(model, options)
         baseline_optimizer = torch.optim.Adam(baseline.parameters(), lr=BASELINE_RATE)
         pairs = ((model, optimizer), (baseline, baseline_optimizer))
         epochs = positive(options.epochs, "epochs")
         for _ in run.epochs(epochs, save=(model, optimizer, baseline, baseline_optimizer)):
             for (sequences,) in run.steps(loader):
-                loss, baseline_loss = (_train_step(each, steps, sequences) for each, steps in pairs)
+                loss, baseline_loss = (train_step(each, steps, sequences) for each, steps in pairs)
                 run.log(loss=loss, baseline_loss=baseline_loss)
             run.log(test_loss=measure_loss(model, data.test), baseline_test_loss=measure_loss(baseline, data.test))
         metrics = run.metrics | {"persistence_loss": data.persistence_loss}
@@ -148,12 +152,23 @@ def count_sequences(options: Options) -> tuple[int, int]:
     return limit - n_test, n_test
 
 
-def _train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, sequences: torch.Tensor) -> torch.Tensor:
+def prepare_optimizer(model: torch.nn.Module, options: Options) -> torch.optim.Optimizer:
+    """Adam, or SPSA with the seed of the training."""
+    rate = learning_rate(options)
+    if options.own["optimizer"] == SPSA:
+        return qorch.SPSA(model.parameters(), lr=rate, seed=options.seed)
+    return torch.optim.Adam(model.parameters(), lr=rate)
+
+
+def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, sequences: torch.Tensor) -> float:
+    """Train on one batch; the loss before the step, or where SPSA evaluated it."""
+    if isinstance(optimizer, qorch.SPSA):
+        return optimizer.step(lambda: predict_loss(model, sequences))
     loss = predict_loss(model, sequences)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return loss.detach()
+    return loss.item()
 
 
 def predict_loss(model: torch.nn.Module, sequences: torch.Tensor) -> torch.Tensor:
@@ -261,7 +276,7 @@ def load_data(options: Options, *, n_components: int) -> Data:
         draw_sequences(equation, count, length=read_window(options) + 1, random=random)
         for count in count_sequences(options)
     )
-    pca = PCA(n_components, svd_solver="covariance_eigh").fit(train.reshape(-1, train.shape[-1]))
+    pca = PCA(n_components, svd_solver="arpack", random_state=0).fit(train.reshape(-1, train.shape[-1]))
     scale = math.sqrt(pca.explained_variance_.mean())
 
     def as_components(sequences: FloatArray) -> torch.Tensor:

@@ -44,7 +44,7 @@ def test_data_are_normalised_and_no_sequence_is_another(dimension: str, monkeypa
     data = load_data(fill(dimension=dimension, window="1"), n_components=4)
     train, tested = data.train.tensors[0], data.test
     assert (tuple(train.shape), tuple(tested.shape)) == ((16, 2, 4), (4, 2, 4))
-    assert float(train.square().mean()) == pytest.approx(1.0, rel=0.02)
+    assert float(train.square().mean()) == pytest.approx(1.0, rel=0.05)
     assert len({tuple(row) for row in train.reshape(-1, 4).tolist()}) == 16 * 2
     assert 0.01 < data.persistence_loss < 0.9
 
@@ -96,11 +96,22 @@ def test_it_learns() -> None:
     assert loss.item() < 0.8 * persistence
 
 
+def test_spsa_trains_the_whole_model_without_gradients(typed: Any) -> None:
+    """Its circuits are forward ones alone, as they were quoted, and a training that goes on is the same to the bit."""
+    command = ("qrnn-ks", *SMALL, "--optimizer", "spsa")
+    trained = typed("train", *command, "--json").document
+    assert trained["rows_executed"] == 2 * 3 * 8 + 2 * 3
+    assert typed("quote", *command, "--backend", "local", "--json").document["rows"] == trained["rows_executed"]
+    longer = typed("train", "qrnn-ks", "--resume", "--epochs", "2", "--json").document
+    assert longer["weights_sha256"] == typed("train", *command, "--epochs", "2", "--json").document["weights_sha256"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--qubits", "1"), "--qubits is '1'; give a whole number from 2 to 12"),
         (("--layers", "two"), "--layers is 'two'"),
+        (("--optimizer", "sgd"), "--optimizer is 'sgd'; choose adam or spsa"),
         (("--window", "0"), "--window is '0'"),
         (("--dimension", "3"), "--dimension is '3'; give a whole number from 1 to 2"),
         (("--limit", "9"), "needs at least 10 sequences"),
