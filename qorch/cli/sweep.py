@@ -120,7 +120,7 @@ def sweep(
          "data-dir": data_dir}
     )  # fmt: skip
     swept = _read_program(context, program, asked, given, backend=backend, seed=seed)
-    terms = _read_terms(asked, db, accepts_unknown_price=accept_unknown_price)
+    terms = read_terms(asked, db, accepts_unknown_price=accept_unknown_price)
     code = _carry_out(swept, asked, terms, is_agreed=yes, show=_Show(db=terms.db, plot=plot, csv=csv, as_json=as_json))
     if code != DONE:
         raise typer.Exit(code)
@@ -181,7 +181,7 @@ def _read_program(
     return SweptProgram(base, study.grid, workload)
 
 
-def _read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":
+def read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":
     from qorch.cli.database import database_url
     from qorch.machine import available_cores
     from qorch.model.money import parse_money
@@ -209,7 +209,7 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
     check_grid(swept, is_sampled=study.trials is not None, is_agreed=is_agreed)
     if study.trials is None and (study.sampler or study.pruner):
         raise UsageError("--sampler and --pruner choose among many trials: say how many, as in --trials 20")
-    _calm_threads()
+    calm_threads()
     planned = swept.grid_trials() if study.trials is None else []
     check_trials(swept, planned or example_trials(swept), terms)
     stopper = Stopper()
@@ -226,7 +226,7 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
         swept.base.sweep, show.db, metric=study.metric, direction=study.direction, names=list(swept.grid),
         planned=tried, problems=problems, plot=show.plot, csv=show.csv, as_json=show.as_json,
     )  # fmt: skip
-    return _exit_code(outcomes)
+    return exit_code(outcomes)
 
 
 def _run(
@@ -248,7 +248,7 @@ def _run(
     )  # fmt: skip
 
 
-def _calm_threads() -> None:
+def calm_threads() -> None:
     """Let torch compute in one thread here: trials are forks of this process, and would inherit its threads' locks."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -258,7 +258,7 @@ def _as_texts(options: dict[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in options.items() if value is not None}
 
 
-def _exit_code(outcomes: "Iterable[TrialOutcome]") -> int:
+def exit_code(outcomes: "Iterable[TrialOutcome]") -> int:
     """That of the worst that happened: jobs that are held, then the budget, then a trial that failed."""
     from qorch.sweeps.trial_process import TrialState
 
