@@ -174,9 +174,11 @@ def _values(options: Mapping[str, str | None]) -> str:
 
 
 def total_spent(trials: Iterable[StoredTrial]) -> Money | None:
-    """What all trials have spent; None if one of them does not know, or in several currencies."""
+    """What all trials have spent; None if one that executed something does not know, or in several currencies."""
     total: Money | None = None
     for trial in trials:
+        if trial.spent is None and trial.executions == 0:
+            continue
         if trial.spent is None or (total is not None and total.currency != trial.spent.currency):
             return None
         total = trial.spent if total is None else total + trial.spent
