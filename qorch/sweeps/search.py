@@ -1,7 +1,7 @@
 """Which trials to try next: Optuna's samplers and pruners over what the database has of the sweep.
 
-Optuna keeps nothing of its own: its study is made from the stored trials whenever a sweep begins or goes on. The numbers
-of each choice come from the sweep's seed and from how many trials there were before, so that a sweep that tries one
+Optuna keeps nothing of its own: its study is made from the stored trials whenever a sweep begins or goes on. The random
+numbers of each choice come from the sweep's seed and from how many trials there were before, so that a sweep that tries one
 trial at a time chooses the same ones however often it is stopped.
 """
 
@@ -24,7 +24,6 @@ from qorch.sweeps.trials import TrialOutcome
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
 
 SAMPLERS = ("random", "tpe", "qmc", "gp")
 PRUNERS = ("none", "median", "halving")
@@ -108,7 +107,7 @@ class Search:
         return bool(asked.should_prune())
 
     def _take_stored(self) -> list[tuple[Trial, dict[str, Any] | None]]:
-        """The stored trials of this space, with their parameters if they are not finished; Optuna is told the others."""
+        """The stored trials of this space, with their parameters if they are not over; Optuna is told the others."""
         found: list[tuple[Trial, dict[str, Any] | None]] = []
         with self._open_store() as store:
             stored_trials = [] if not self._space else read_trials(store, self._make_trial(self._example()).sweep)
@@ -128,9 +127,8 @@ class Search:
     def _add(self, stored: StoredTrial, params: Mapping[str, Any], history: Mapping[int, float]) -> None:
         states = self._optuna.trial.TrialState
         value = self._ranking.value_of(stored)
-        state = (
-            states.PRUNED if stored.state == RunState.CANCELLED else states.FAIL if value is None else states.COMPLETE
-        )
+        state = states.FAIL if value is None else states.COMPLETE
+        state = states.PRUNED if stored.state == RunState.CANCELLED else state
         self._study.add_trial(
             self._optuna.trial.create_trial(
                 state=state,
@@ -138,7 +136,7 @@ class Search:
                 params=dict(params),
                 distributions=self._distributions,
                 intermediate_values=dict(history),
-            )  # fmt: skip
+            )
         )
 
     def _choose(self) -> Trial | None:
@@ -147,7 +145,7 @@ class Search:
         for repeat in range(_MOST_REPEATS):
             self._study.sampler = self._next_sampler(number, repeat=repeat)
             asked = self._study.ask(self._distributions)
-            trial = self._make_trial(_as_texts(asked.params))
+            trial: Trial = self._make_trial(_as_texts(asked.params))
             if trial.run_name not in self._asked:
                 return self._remember(trial, asked)
             self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
@@ -206,7 +204,7 @@ def _load_optuna() -> Any:
     return optuna
 
 
-def _distribution(optuna: Any, values: Values) -> "BaseDistribution":
+def _distribution(optuna: Any, values: Values) -> Any:
     kinds = optuna.distributions
     if not isinstance(values, GridRange):
         return kinds.CategoricalDistribution(values)
