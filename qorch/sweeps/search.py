@@ -1,7 +1,7 @@
 """Which trials to try next: Optuna's samplers and pruners over what the database has of the sweep.
 
 Optuna keeps nothing of its own: its study is made from the stored trials whenever a sweep begins or goes on. The random
-numbers of each choice come from the sweep's seed and from how many trials there were before, so that a sweep that tries one
+numbers of each choice come from the sweep's seed and from how many trials there were before, so that a sweep of one
 trial at a time chooses the same ones however often it is stopped.
 """
 
@@ -153,7 +153,8 @@ class Search:
 
     def _ask(self, params: dict[str, Any]) -> "optuna.Trial":
         self._study.enqueue_trial(params)
-        return self._study.ask(self._distributions)
+        asked: optuna.Trial = self._study.ask(self._distributions)
+        return asked
 
     def _remember(self, trial: Trial, asked: "optuna.Trial | None") -> Trial:
         self._asked[trial.run_name] = asked
