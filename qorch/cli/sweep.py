@@ -182,17 +182,14 @@ def _read_program(
 
 def _read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":
     from qorch.cli.database import database_url
-    from qorch.machine import available_cores
     from qorch.model.money import parse_money
     from qorch.sweeps.trial_process import TrialTerms
 
-    parallel = study.parallel or available_cores()
     return TrialTerms(
         db=_absolute(database_url(db)),
         budget=None if study.budget is None else parse_money(study.budget),
         cache=study.cache,
         accepts_unknown_price=accepts_unknown_price,
-        threads=max(1, available_cores() // parallel),
     )
 
 
@@ -246,6 +243,7 @@ def _run(
     from qorch.cli.sweep_progress import SweepProgress
     from qorch.cli.sweep_trials import backend_modules
     from qorch.cli.trial_work import LOADED, train_trial
+    from qorch.machine import available_cores
     from qorch.sweeps.trials import TrialOutcome, TrialWatcher, default_parallel, run_trials
 
     search = None if study.trials is None else _make_search(swept, study, terms)
@@ -257,12 +255,13 @@ def _run(
         if search is not None:
             search.end(outcome)
 
+    parallel = study.parallel or default_parallel(n_trials)
     prunes = search is not None and study.pruner is not None
     return run_trials(
         planned if search is None else search.trials(),
-        terms,
+        replace(terms, threads=max(1, available_cores() // parallel)),
         work=train_trial,
-        parallel=study.parallel or default_parallel(n_trials),
+        parallel=parallel,
         watcher=TrialWatcher(ended=end, ends_early=search.ends_early if search is not None and prunes else None),
         modules=[*LOADED, *backend_modules(planned)],
     )
