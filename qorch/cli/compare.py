@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,11 +27,14 @@ from qorch.cli.training_options import (
     ShotsOption,
     read_workload,
 )
+from qorch.errors import UnknownNameError
+from qorch.model.text import printable
 
 if TYPE_CHECKING:
     from qorch.cli.compare_table import ComparedVariants
     from qorch.cli.sweep_trials import SweptProgram
     from qorch.ports.store import Store
+    from qorch.sweeps.stored_trial import StoredTrial
     from qorch.sweeps.study import Study
     from qorch.sweeps.training_curve import TrainingCurve
     from qorch.sweeps.trial import Trial
@@ -183,9 +186,10 @@ def _carry_out(
     from qorch.cli.sweep_progress import SweepProgress
     from qorch.cli.sweep_trials import backend_modules, check_trials
     from qorch.cli.trial_work import LOADED, train_trial
+    from qorch.machine import available_cores
     from qorch.sweeps.trials import run_trials
 
-    planned = [trial for _, trial in trials]
+    planned, parallel = [trial for _, trial in trials], study.parallel or 1
     calm_threads()
     check_trials(swept, planned, terms)
     stopper = Stopper()
@@ -193,8 +197,8 @@ def _carry_out(
     try:
         with stopper.listen():
             return run_trials(
-                planned, terms, work=train_trial, parallel=study.parallel or 1,
-                modules=[*LOADED, *backend_modules(planned)],
+                planned, replace(terms, threads=max(1, available_cores() // parallel)), work=train_trial,
+                parallel=parallel, modules=[*LOADED, *backend_modules(planned)],
                 watcher=SweepProgress(len(planned), terms.db, metric=study.metric).watcher(),
             )  # fmt: skip
     except Stopped as stopped:
@@ -250,6 +254,8 @@ def _read_comparison(
     with closing(open_store(db, clock=WallClock())) as store:
         curves = list(_read_curves(store, trials, metric=ranking.metric, sign=sign))
         stored = {trial.run_name: trial for trial in read_trials(store, str(study.name))}
+    if not curves and any(trial.is_done for trial in stored.values()):
+        raise UnknownNameError(f"no training logged '{printable(ranking.metric)}'; {_name_metrics(stored.values())}")
     return ComparedVariants(
         name=str(study.name),
         program=swept.base.program,
@@ -259,6 +265,10 @@ def _read_comparison(
         comparison=compare_curves(curves),
         trials=tuple((variant, stored[trial.run_name]) for variant, trial in trials if trial.run_name in stored),
     )
+
+
+def _name_metrics(trials: "Iterable[StoredTrial]") -> str:
+    return f"logged were: {printable(', '.join(dict.fromkeys(name for trial in trials for name in trial.metrics)))}"
 
 
 def _read_curves(

@@ -31,6 +31,7 @@ from qorch.errors import UsageError
 
 if TYPE_CHECKING:
     from qorch.cli.sweep_trials import SweptProgram
+    from qorch.sweeps.search import Search
     from qorch.sweeps.study import Study
     from qorch.sweeps.trial import Trial
     from qorch.sweeps.trial_process import TrialTerms
@@ -63,9 +64,7 @@ _TRIALS = Annotated[
     int | None,
     typer.Option(metavar="N", parser=whole_number(1, 10_000), help="So many trials, chosen by --sampler."),
 ]
-_SAMPLER = Annotated[
-    str | None, typer.Option(metavar="S", help="Optuna's: random, tpe, qmc, gp or cmaes. [tpe, with --trials]")
-]
+_SAMPLER = Annotated[str | None, typer.Option(metavar="S", help="Optuna's: random, tpe, qmc or gp. [tpe]")]
 _PRUNER = Annotated[
     str | None, typer.Option(metavar="P", help="Optuna's: median or halving ends trials that fall behind. [none]")
 ]
@@ -182,18 +181,16 @@ def _read_program(
 
 
 def read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":
+    """What all trials have in common."""
     from qorch.cli.database import database_url
-    from qorch.machine import available_cores
     from qorch.model.money import parse_money
     from qorch.sweeps.trial_process import TrialTerms
 
-    parallel = study.parallel or available_cores()
     return TrialTerms(
         db=_absolute(database_url(db)),
         budget=None if study.budget is None else parse_money(study.budget),
         cache=study.cache,
         accepts_unknown_price=accepts_unknown_price,
-        threads=max(1, available_cores() // parallel),
     )
 
 
@@ -207,8 +204,7 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
     from qorch.cli.sweep_trials import check_grid, check_trials, example_trials
 
     check_grid(swept, is_sampled=study.trials is not None, is_agreed=is_agreed)
-    if study.trials is None and (study.sampler or study.pruner):
-        raise UsageError("--sampler and --pruner choose among many trials: say how many, as in --trials 20")
+    _check_search(study)
     calm_threads()
     planned = swept.grid_trials() if study.trials is None else []
     check_trials(swept, planned or example_trials(swept), terms)
@@ -226,7 +222,20 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
         swept.base.sweep, show.db, metric=study.metric, direction=study.direction, names=list(swept.grid),
         planned=tried, problems=problems, plot=show.plot, csv=show.csv, as_json=show.as_json,
     )  # fmt: skip
-    return exit_code(outcomes)
+    code = exit_code(outcomes)
+    if code == OVER_BUDGET:
+        print_aside(f"the budget of the sweep ({terms.budget}) is used up: repeat the command with a larger --budget")
+    return code
+
+
+def _check_search(study: "Study") -> None:
+    from qorch.sweeps.search import check_search
+
+    check_search(study.sampler, study.pruner)
+    if study.trials is None and (study.sampler or study.pruner):
+        raise UsageError("--sampler and --pruner choose among many trials: say how many, as in --trials 20")
+    if study.trials is not None and study.metric is None:
+        raise UsageError("with --trials say what they are to improve, such as --metric test_accuracy")
 
 
 def _run(
@@ -235,16 +244,39 @@ def _run(
     from qorch.cli.sweep_progress import SweepProgress
     from qorch.cli.sweep_trials import backend_modules
     from qorch.cli.trial_work import LOADED, train_trial
-    from qorch.sweeps.trials import default_parallel, run_trials
+    from qorch.machine import available_cores
+    from qorch.sweeps.trials import TrialOutcome, TrialWatcher, default_parallel, run_trials
 
-    n_trials = len(planned) if study.trials is None else study.trials
-    parallel = study.parallel or default_parallel(n_trials)
+    search = None if study.trials is None else _make_search(swept, study, terms)
+    n_trials = study.trials or len(planned)
     progress = SweepProgress(n_trials, terms.db, metric=study.metric)
-    source: Iterable[Trial] = planned
-    watcher = progress.watcher()
+
+    def end(outcome: TrialOutcome) -> None:
+        progress.end(outcome)
+        if search is not None:
+            search.end(outcome)
+
+    parallel = study.parallel or default_parallel(n_trials)
+    prunes = search is not None and study.pruner is not None
     return run_trials(
-        source, terms, work=train_trial, parallel=parallel, watcher=watcher,
+        planned if search is None else search.trials(),
+        replace(terms, threads=max(1, available_cores() // parallel)),
+        work=train_trial,
+        parallel=parallel,
+        watcher=TrialWatcher(ended=end, ends_early=search.ends_early if search is not None and prunes else None),
         modules=[*LOADED, *backend_modules(planned)],
+    )
+
+
+def _make_search(swept: "SweptProgram", study: "Study", terms: "TrialTerms") -> "Search":
+    from qorch.sweeps.ranking import Ranking, usual_direction
+    from qorch.sweeps.search import Search
+
+    metric = study.metric or ""
+    ranking = Ranking(metric, study.direction or usual_direction(metric))
+    return Search(
+        swept.grid, make_trial=swept.trial, ranking=ranking, n_trials=study.trials or 1, db=terms.db,
+        sampler=study.sampler, pruner=study.pruner, seed=swept.base.seed or 0,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from qorch.ports.clock import WallClock
 from qorch.stores import open_store
 from qorch.sweeps.ranking import choose_ranking
 from qorch.sweeps.stored_trial import StoredTrial, read_trials
-from qorch.sweeps.trials import TrialOutcome, TrialWatcher
+from qorch.sweeps.trials import TrialOutcome
 
 
 @dataclass(eq=False)
@@ -20,10 +20,6 @@ class SweepProgress:
     db: str
     metric: str | None
     n_ended: int = 0
-
-    def watcher(self) -> TrialWatcher:
-        """What tells this of the trials."""
-        return TrialWatcher(ended=self.end)
 
     def end(self, outcome: TrialOutcome) -> None:
         """Say how a trial ended."""

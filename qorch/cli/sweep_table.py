@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qorch.cli.output import print_table
-from qorch.cli.run_table import safe_cell
+from qorch.cli.run_table import as_number, safe_cell
 from qorch.model.money import Money
 from qorch.model.text import format_count, printable
 from qorch.sweeps.ranking import Ranking, choose_ranking
@@ -15,6 +15,7 @@ from qorch.sweeps.stored_trial import StoredTrial
 from qorch.sweeps.trial import Trial
 
 _NOT_BEGUN, _FAILED = "not begun", "failed"
+_MOST_LETTERS = 9
 _OPTIONAL = ("trial", "seconds", "steps", "from cache", "money")
 
 
@@ -130,7 +131,7 @@ def print_sweep(view: SweepView) -> None:
 def _row(trial: Mapping[str, Any], names: Sequence[str], metrics: Sequence[str]) -> list[object]:
     spent = trial["spent"]
     return [
-        *(trial["options"][name] for name in names),
+        *(_short(trial["options"][name]) for name in names),
         *(format_metric(trial["metrics"].get(name)) for name in metrics),
         trial["state"],
         f"{trial['executions']:,}",
@@ -140,6 +141,12 @@ def _row(trial: Mapping[str, Any], names: Sequence[str], metrics: Sequence[str])
         f"{trial['wall_seconds']:.1f}",
         trial["trial"],
     ]
+
+
+def _short(value: str | None) -> str | None:
+    """A number that a sampler chose, with six digits; any other text as it is."""
+    number = None if value is None or len(value) <= _MOST_LETTERS else as_number(value)
+    return value if number is None else f"{number:.6g}"
 
 
 def _metric_columns(trials: Sequence[Mapping[str, Any]], *, first: str) -> list[str]:
@@ -170,13 +177,15 @@ def _sum_up(view: SweepView, document: Mapping[str, Any]) -> str:
 
 
 def _values(options: Mapping[str, str | None]) -> str:
-    return " ".join(f"{name}={value}" for name, value in options.items() if value is not None) or "defaults"
+    return " ".join(f"{name}={_short(value)}" for name, value in options.items() if value is not None) or "defaults"
 
 
 def total_spent(trials: Iterable[StoredTrial]) -> Money | None:
-    """What all trials have spent; None if one of them does not know, or in several currencies."""
+    """What all trials have spent; None if one that executed something does not know, or in several currencies."""
     total: Money | None = None
     for trial in trials:
+        if trial.spent is None and trial.executions == 0:
+            continue
         if trial.spent is None or (total is not None and total.currency != trial.spent.currency):
             return None
         total = trial.spent if total is None else total + trial.spent

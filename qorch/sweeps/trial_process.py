@@ -49,7 +49,8 @@ class TrialTerms:
     """What all trials of a sweep have in common, and what does not make another trial of one.
 
     ``db``: the URL or path of the one database; ``budget``: of all trials together; ``cache``: None is what
-    ``start_run`` takes by itself; ``threads``: of each process.
+    ``start_run`` takes by itself; ``threads``: of each process,
+    unless ``QORCH_WORKERS`` says otherwise.
     """
 
     db: str
@@ -140,7 +141,7 @@ def _enter(work: Work, trial: Trial, terms: TrialTerms, environment: dict[str, s
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()
-    os.environ.update(environment | {"QORCH_DB": terms.db, "QORCH_WORKERS": str(terms.threads)})
+    os.environ.update({"QORCH_WORKERS": str(terms.threads)} | environment | {"QORCH_DB": terms.db})
     _redirect(Path(folder) / "output")
     _end_with_parent()
     answer = _carry_out(work, trial, terms)

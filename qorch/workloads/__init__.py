@@ -60,8 +60,8 @@ def _load(entry: "EntryPoint") -> "Workload":
     missing_parts = [part for part in _PARTS if not hasattr(workload, part)]
     if missing_parts:
         raise UsageError(
-            f"{origin} is a {type(workload).__name__} without '{missing_parts[0]}', and no workload: the entry point"
-            " must name an object as qorch.workloads.base.Workload describes it"
+            f"{origin} is of type {type(workload).__name__}, without '{missing_parts[0]}', and no workload:"
+            " its entry point must name an object as qorch.workloads.base.Workload describes it"
         )
     if workload.name != entry.name:
         raise UsageError(f"{origin} calls itself '{workload.name}'; its entry point must have that name")

@@ -2,10 +2,11 @@
 
 import csv
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from qorch_providers.emulators.ionq import start
 
 TINY = ("--limit", "40", "--epochs", "1", "--batch-size", "16", "--shots", "exact")
 
@@ -95,10 +96,27 @@ def _wait_for_runs(qorch: Any, count: int) -> None:
         pass
 
 
-def test_one_budget_covers_all_trials(qorch: Any) -> None:
-    """Together they spend no more, across processes; the sweep ends with the budget's exit code."""
-    command = ("sweep", "digits", "--backend", "mock:braket.garnet,rate=1e6", "--grid", "lr=0.05,0.5", "--shots", "10")
-    del command
+def test_one_budget_covers_all_trials(qorch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what earlier trials have spent counts, and a trial that is resumed by itself keeps to it."""
+    monkeypatch.setenv("IONQ_API_KEY", "dummy")
+    paid = ("--limit", "20", "--batch-size", "5", "--epochs", "1", "--shots", "10", "--backend", "ionq:qpu.forte-1")
+    with start() as emulator:
+        monkeypatch.setenv("IONQ_API_URL", emulator.url)
+        first = qorch("sweep", "digits", "--grid", "lr=0.05", *paid, "--json").document
+        cost = first["spent"]["micros"]
+        assert cost > 0
+        wall = ("--budget", f"{cost * 1.2 / 1e6:.6f} USD")
+        outcome = qorch("sweep", "digits", "--grid", "lr=0.05,0.1,0.5", *paid, *wall, "--json")
+        assert outcome.code == 3
+        assert "repeat the command with a larger --budget" in outcome.err
+        assert outcome.document["spent"]["micros"] <= cost * 1.2
+        states = [trial["state"] for trial in outcome.document["trials"]]
+        assert states[0] == "done"
+        assert set(states[1:]) <= {"stopped", "not begun"}
+        stopped = next(trial for trial in outcome.document["trials"] if trial["state"] == "stopped")
+        alone = qorch("train", "digits", "--resume", stopped["run"])
+        assert alone.code == 3
+        assert "the budget 'digits-sweep'" in alone.err
 
 
 WRONG = [
@@ -126,11 +144,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=lambda value: None if isinstance(value, str) else " ".join(value[2:])[:40])
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=range(len(WRONG)))
 def test_what_cannot_be_is_said_before_anything_starts(typed: Any, arguments: tuple[str, ...], words: str) -> None:
-    """One sentence, the exit code of wrong usage, and no run."""
+    """One sentence, the exit code of wrong usage, and no database."""
     (typed.folder / "loop.py").write_text(LOOP)
     outcome = typed(*arguments)
     assert outcome.code == 2
     assert words in outcome.error
-    assert not any(path.name.startswith("q.db-") for path in Path(typed.folder).glob("*"))
+    assert arguments[0] == "sweeps" or not typed.database.exists()
