@@ -187,9 +187,10 @@ def _carry_out(
     from qorch.cli.sweep_trials import backend_modules, check_trials
     from qorch.cli.trial_work import LOADED, train_trial
     from qorch.machine import available_cores
-    from qorch.sweeps.trials import run_trials
+    from qorch.sweeps.trials import TrialWatcher, run_trials
 
     planned, parallel = [trial for _, trial in trials], study.parallel or 1
+    progress = SweepProgress(len(planned), terms.db, metric=study.metric)
     calm_threads()
     check_trials(swept, planned, terms)
     stopper = Stopper()
@@ -199,7 +200,7 @@ def _carry_out(
             return run_trials(
                 planned, replace(terms, threads=max(1, available_cores() // parallel)), work=train_trial,
                 parallel=parallel, modules=[*LOADED, *backend_modules(planned)],
-                watcher=SweepProgress(len(planned), terms.db, metric=study.metric).watcher(),
+                watcher=TrialWatcher(ended=progress.end),
             )  # fmt: skip
     except Stopped as stopped:
         print_aside(stopper.hint())

@@ -40,6 +40,7 @@ TEST_SHARE = 0.2
 LEAST_SEQUENCES = 10
 MOST_QUBITS = 12
 BASELINE_RATE = 0.01
+MAX_GRADIENT_NORM = 1.0
 ADAM, SPSA = OPTIMIZERS = ("adam", "spsa")
 
 
@@ -167,6 +168,8 @@ def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, sequenc
     loss = predict_loss(model, sequences)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    # Sampled gradients of many steps multiply: now and then one is ten times too large.
+    torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
     optimizer.step()
     return loss.item()
 

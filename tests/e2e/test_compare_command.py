@@ -42,18 +42,23 @@ def test_a_comparison_that_was_killed_goes_on(qorch: Any) -> None:
     """After kill -9 the same command finishes it; what was done is not done again."""
     command = ("compare", "digits", "--over", "lr=0.05,0.2", "--epochs", "2", *TINY)
     process = qorch.start(*command)
-    while not any(run["state"] == "done" for run in qorch("runs", "--json").document["runs"]):
+    while process.poll() is None and not any(run["state"] == "done" for run in _runs(qorch)):
         pass
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    finished = {run["run"] for run in qorch("runs", "--json").document["runs"] if run["state"] == "done"}
+    finished = {run["run"] for run in _runs(qorch) if run["state"] == "done"}
     outcome = qorch(*command, "--json")
     assert outcome.code == 0, outcome.err
-    runs = qorch("runs", "--json").document["runs"]
+    runs = _runs(qorch)
     assert len(runs) == 4
     assert finished <= {run["run"] for run in runs}
     assert outcome.err.count("done before") >= len(finished)
     assert outcome.document["seeds"] == [0, 1]
+
+
+def _runs(qorch: Any) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = qorch("runs", "--json").document["runs"]
+    return runs
 
 
 def test_backends_are_compared_with_their_money(qorch: Any) -> None:
