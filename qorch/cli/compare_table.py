@@ -14,7 +14,7 @@ from qorch.model.money import Money
 from qorch.model.text import printable
 from qorch.sweeps.answer import answer
 from qorch.sweeps.comparison import Comparison, Contest, Race, mean_curve
-from qorch.sweeps.interval import LEVEL, Interval
+from qorch.sweeps.interval import LEVEL, SeedInterval
 from qorch.sweeps.stored_trial import StoredTrial
 from qorch.sweeps.training_curve import CIRCUITS, MONEY
 from qorch.sweeps.variant import Variant
@@ -86,7 +86,7 @@ def _describe_variant(view: ComparedVariants, variant: Variant) -> dict[str, Any
     }
 
 
-def _describe_interval(interval: Interval, sign: float = 1.0) -> dict[str, float | None]:
+def _describe_interval(interval: SeedInterval, sign: float = 1.0) -> dict[str, float | None]:
     low, high = (None if end is None else sign * end for end in (interval.low, interval.high))
     if sign < 0:
         low, high = high, low
@@ -161,7 +161,7 @@ def print_comparison(view: ComparedVariants) -> None:
 def _with_options(view: ComparedVariants, described: dict[str, Any]) -> str:
     """The variant, and the options that it alone was given."""
     own = [f"{name}={value}" for name, value in described["options"].items() if value != described["variant"]]
-    return " ".join([described["variant"], *own])
+    return ", ".join([described["variant"], *own])
 
 
 def _within(contest: dict[str, Any], view: ComparedVariants) -> str:

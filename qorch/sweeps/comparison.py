@@ -9,7 +9,7 @@ import numpy as np
 
 from qorch.errors import UsageError
 from qorch.model.arrays import FloatArray
-from qorch.sweeps.interval import Interval, t_interval
+from qorch.sweeps.interval import SeedInterval, t_interval
 from qorch.sweeps.training_curve import AXES, MONEY, TrainingCurve
 
 CURVE_POINTS = 60
@@ -25,10 +25,10 @@ class Contest:
 
     axis: str | None
     budget: float | None
-    values: Mapping[str, Interval]
+    values: Mapping[str, SeedInterval]
     best: str
     next_best: str
-    difference: Interval
+    difference: SeedInterval
 
     @property
     def is_clear(self) -> bool:
@@ -48,7 +48,7 @@ class Race:
     budgets: Mapping[str, float]
     best: str
     next_best: str
-    times_fewer: Interval
+    times_fewer: SeedInterval
 
     @property
     def is_clear(self) -> bool:

@@ -11,7 +11,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Interval:
+class SeedInterval:
     """A mean over ``count`` seeds, and the interval that has its true value with a probability of ``LEVEL``.
 
     ``low`` and ``high`` are None for one seed, which tells nothing of the spread.
@@ -26,13 +26,13 @@ class Interval:
         """Whether the value lies outside."""
         return self.low is not None and self.high is not None and not self.low <= value <= self.high
 
-    def exp(self) -> "Interval":
+    def exp(self) -> "SeedInterval":
         """The interval of a ratio, from that of its logarithm."""
         low, high = (None if end is None else math.exp(end) for end in (self.low, self.high))
-        return Interval(math.exp(self.mean), low, high, self.count)
+        return SeedInterval(math.exp(self.mean), low, high, self.count)
 
 
-def t_interval(values: Sequence[float], *, n_questions: int = 1) -> Interval:
+def t_interval(values: Sequence[float], *, n_questions: int = 1) -> SeedInterval:
     """The interval of the mean of values, one a seed.
 
     With few seeds, a bootstrap's intervals are too narrow; those of the t distribution hold for five, if the values are
@@ -41,6 +41,6 @@ def t_interval(values: Sequence[float], *, n_questions: int = 1) -> Interval:
     array = np.asarray(values, dtype=np.float64)
     mean, count = float(array.mean()), len(array)
     if count < 2 or not np.isfinite(array).all():
-        return Interval(mean, None, None, count)
+        return SeedInterval(mean, None, None, count)
     half = float(stdtrit(count - 1, 1 - (1 - LEVEL) / 2 / n_questions) * array.std(ddof=1) / math.sqrt(count))
-    return Interval(mean, mean - half, mean + half, count)
+    return SeedInterval(mean, mean - half, mean + half, count)

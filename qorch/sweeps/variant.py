@@ -8,12 +8,14 @@ from qorch.sweeps.grid import GridRange, read_grid
 
 GRADIENT, BACKEND = "gradient", "backend"
 GRADIENTS_COMPARED = ("parameter-shift", "spsa")
-_SETTING = "--set is '{}'; write VARIANT.OPTION=VALUE, such as spsa.lr=0.05"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One side of a comparison. ``label``: its value of the compared option; ``options``: with that value, as text."""
+    """One side of a comparison. ``label``: its value of the compared option; ``options``: as text, with that one.
+
+    A label may stand for a longer value: ``spsa`` for the gradient ``spsa:c=0.5``, if it was set so.
+    """
 
     label: str
     options: Mapping[str, str] = field(default_factory=dict)
@@ -32,15 +34,13 @@ def read_variants(
     option, values = _read_values(gradients, backends, over)
     if len(values) < 2 or len(set(values)) < len(values):
         raise UsageError(f"a comparison needs two or more different values of {option}, and it has {', '.join(values)}")
-    options: dict[str, dict[str, str]] = {value: {option: value} for value in values}
+    own: dict[str, dict[str, str]] = {value: {} for value in values}
     for text in settings:
-        label, name, value = _read_setting(text)
-        if label not in options:
-            raise UsageError(f"--set {text} is for '{label}'; what is compared are {', '.join(values)}")
-        if name in options[label]:
+        label, name, value = _read_setting(text, values)
+        if name in own[label]:
             raise UsageError(f"--set {text} gives {name} of {label} twice; give it once")
-        options[label][name] = value
-    return tuple(Variant(label, own) for label, own in options.items())
+        own[label][name] = value
+    return tuple(Variant(value, {option: value} | own[value]) for value in values)
 
 
 def _read_values(gradients: str | None, backends: str | None, over: str | None) -> tuple[str, Sequence[str]]:
@@ -66,9 +66,12 @@ def split_values(text: str) -> list[str]:
     return values
 
 
-def _read_setting(text: str) -> tuple[str, str, str]:
-    left, _, value = text.rpartition("=")
-    label, _, name = left.rpartition(".")
-    if not (label and name and value):
-        raise UsageError(_SETTING.format(text))
+def _read_setting(text: str, values: Sequence[str]) -> tuple[str, str, str]:
+    """The variant, the option and its value. Names of variants may have dots and signs of equality themselves."""
+    label = max((value for value in values if text.startswith(f"{value}.")), key=len, default=None)
+    if label is None:
+        raise UsageError(f"--set is '{text}', which begins with no variant and a dot; they are {', '.join(values)}")
+    name, _, value = text[len(label) + 1 :].partition("=")
+    if not (name and value):
+        raise UsageError(f"--set is '{text}'; write VARIANT.OPTION=VALUE, such as {label}.lr=0.05")
     return label, name.replace("_", "-"), value

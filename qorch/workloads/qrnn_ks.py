@@ -45,7 +45,7 @@ ADAM, SPSA = OPTIMIZERS = ("adam", "spsa")
 
 
 @dataclass(frozen=True)
-class Data:
+class QrnnData:
     """Sequences to train on and to test, each ``(window + 1, C)``, and the loss of persistence on the latter."""
 
     train: torch.utils.data.TensorDataset
@@ -271,7 +271,7 @@ def count_weights(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def load_data(options: Options, *, n_components: int) -> Data:
+def load_data(options: Options, *, n_components: int) -> QrnnData:
     """Sequences of the leading principal components of the field, divided by one number: their variance is 1."""
     random = np.random.default_rng(options.seed)
     equation = Equation(LENGTH, POINTS, int(options.own["dimension"]))
@@ -288,7 +288,7 @@ def load_data(options: Options, *, n_components: int) -> Data:
 
     tested = as_components(test)
     persistence = torch.nn.functional.mse_loss(tested[:, :-1], tested[:, 1:])
-    return Data(torch.utils.data.TensorDataset(as_components(train)), tested, float(persistence))
+    return QrnnData(torch.utils.data.TensorDataset(as_components(train)), tested, float(persistence))
 
 
 def draw_sequences(equation: Equation, count: int, *, length: int, random: np.random.Generator) -> FloatArray:

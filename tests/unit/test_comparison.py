@@ -146,6 +146,8 @@ def test_values_with_options_of_their_own_are_told_apart() -> None:
     )
     assert (first.label, first.options) == ("exact", {"gradient": "exact"})
     assert second.options == {"gradient": "spsa:c=0.1", "batch-size": "4"}
+    _, named = read_variants(gradients=None, backends=None, over=None, settings=["spsa.gradient=spsa:c=0.5"])
+    assert (named.label, named.options) == ("spsa", {"gradient": "spsa:c=0.5"})
     layers = read_variants(gradients=None, backends=None, over="layers=1,2")
     assert [variant.options for variant in layers] == [{"layers": "1"}, {"layers": "2"}]
     default = read_variants(gradients=None, backends=None, over=None)
@@ -160,8 +162,8 @@ def test_values_with_options_of_their_own_are_told_apart() -> None:
         ({"backends": "local,local"}, "two or more different values of backend"),
         ({"over": "lr=0.1..0.2"}, "write one option and its values"),
         ({"over": "seed=1,2"}, "write one option and its values"),
-        ({"settings": ["spsa=0.1"]}, "write VARIANT.OPTION=VALUE"),
-        ({"settings": ["exact.lr=0.1"]}, "is for 'exact'; what is compared are parameter-shift, spsa"),
+        ({"settings": ["spsa.lr"]}, "write VARIANT.OPTION=VALUE"),
+        ({"settings": ["exact.lr=0.1"]}, "begins with no variant and a dot; they are parameter-shift, spsa"),
         ({"settings": ["spsa.lr=0.1", "spsa.lr=0.2"]}, "gives lr of spsa twice"),
     ],
 )
