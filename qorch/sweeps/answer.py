@@ -1,11 +1,9 @@
 """What a comparison answers, in one sentence that is true whichever way it came out."""
 
-from collections.abc import Mapping
-
 from qorch.model.text import format_count
 from qorch.sweeps.comparison import Comparison, Contest, Race
 from qorch.sweeps.interval import LEVEL
-from qorch.sweeps.training_curve import CIRCUITS, MONEY, SECONDS, TrainingCurve
+from qorch.sweeps.training_curve import CIRCUITS, MONEY, SECONDS
 
 
 def answer(comparison: Comparison, *, metric: str, sign: float) -> str:
@@ -62,7 +60,7 @@ class _Voice:
         return "; ".join(self._say_budget(contest) for contest in shared)
 
     def _say_budget(self, contest: Contest) -> str:
-        within = f"within {_show_budget(contest, self._comparison.curves)}"
+        within = f"within {_show_budget(contest, currency=self._comparison.currency)}"
         if not (contest.is_clear or self._is_single):
             return f"{within} no difference is shown"
         means = f"{self._show_mean(contest, contest.best)} against {self._show_mean(contest, contest.next_best)}"
@@ -82,9 +80,8 @@ def _times(race: Race) -> str:
     return f"{race.times_fewer.mean:.2g} times"
 
 
-def _show_budget(contest: Contest, curves: Mapping[str, list[TrainingCurve]]) -> str:
+def _show_budget(contest: Contest, *, currency: str) -> str:
     budget = contest.budget or 0.0
-    currency = next(iter(curves.values()))[0].currency
     return {
         CIRCUITS: f"{budget:,.0f} circuits",
         MONEY: f"{budget:,.2f} {currency}",

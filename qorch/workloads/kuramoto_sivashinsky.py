@@ -45,10 +45,10 @@ class Equation:
     def wave_numbers(self) -> tuple[FloatArray, ...]:
         """By axis, in radians per length, each as it multiplies a spectrum; the last axis has those from 0 only."""
         spacing = self.length / self.points / (2 * math.pi)
-        half: FloatArray = np.fft.rfftfreq(self.points, spacing)
+        half = np.fft.rfftfreq(self.points, spacing).astype(np.float64)
         if self.dimension == 1:
             return (half,)
-        return np.fft.fftfreq(self.points, spacing)[:, None], half[None, :]
+        return np.fft.fftfreq(self.points, spacing).astype(np.float64)[:, None], half[None, :]
 
     @cached_property
     def linear(self) -> FloatArray:
@@ -137,4 +137,5 @@ def draw_fields(equation: Equation, count: int, *, random: np.random.Generator, 
     spectra[(..., *(0,) * equation.dimension)] = 0.0
     fields = equation.restore(spectra)
     fields /= fields.std(axis=equation.axes, keepdims=True)
-    return integrate(fields, equation, step=step, samples=1, every=math.ceil(WARM_UP_TIME / step))[0]
+    later = integrate(fields, equation, step=step, samples=1, every=math.ceil(WARM_UP_TIME / step))
+    return later.reshape(fields.shape)

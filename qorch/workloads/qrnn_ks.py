@@ -221,7 +221,8 @@ class QuantumNetwork(torch.nn.Module):
             # Angles about π/2, where <Z> changes fastest; components are about -2 to 2.
             measured.append(self.circuit(math.pi / 2 * (1 + value / 2), math.pi / 2 * (1 + state)))
             state = torch.tanh(self.to_state(measured[-1]))
-        return values + self.to_change(torch.stack(measured))
+        changes: torch.Tensor = self.to_change(torch.stack(measured))
+        return values + changes
 
 
 def build_circuit(
@@ -255,8 +256,8 @@ class ClassicalNetwork(torch.nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """As that of QuantumNetwork."""
-        change: torch.Tensor = self.to_change(self.cell(values)[0])
-        return values + change
+        changes: torch.Tensor = self.to_change(self.cell(values)[0])
+        return values + changes
 
 
 def prepare_model(options: Options) -> QuantumNetwork:

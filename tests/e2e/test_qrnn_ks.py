@@ -91,7 +91,7 @@ def test_it_learns() -> None:
         for _ in range(30):
             loss = predict_loss(model, sequences)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     assert loss.item() < 0.8 * persistence
 
