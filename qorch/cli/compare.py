@@ -27,7 +27,7 @@ from qorch.cli.training_options import (
     ShotsOption,
     read_workload,
 )
-from qorch.errors import UnknownNameError
+from qorch.errors import UnknownNameError, UsageError
 from qorch.model.text import printable
 
 if TYPE_CHECKING:
@@ -141,8 +141,14 @@ def compare(
     terms = read_terms(study, db, accepts_unknown_price=accept_unknown_price)
     trials = _make_trials(swept, variants, first_seed=seed or 0, n_seeds=seeds)
     outcomes = _carry_out(swept, study, terms, trials)
-    _show(swept, study, terms.db, variants, trials, files=_Files(plot, csv, as_json), outcomes=outcomes)
-    if (code := exit_code(outcomes)) != DONE:
+    code = exit_code(outcomes)
+    try:
+        _show(swept, study, terms.db, variants, trials, files=_Files(plot, csv, as_json), outcomes=outcomes)
+    except UsageError as error:
+        if code == DONE:
+            raise
+        print_aside(str(error))
+    if code != DONE:
         raise typer.Exit(code)
 
 
