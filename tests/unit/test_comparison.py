@@ -5,14 +5,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from drawn_run import write_run
 from scipy import stats
 
+from qorch.audit.page.records import read_course
 from qorch.errors import UsageError
+from qorch.ports.clock import WallClock
 from qorch.sweeps.answer import answer
 from qorch.sweeps.comparison import compare, mean_curve
 from qorch.sweeps.interval import t_interval
-from qorch.sweeps.training_curve import CIRCUITS, MONEY, SECONDS, TrainingCurve, trailing_mean
+from qorch.sweeps.training_curve import CIRCUITS, MONEY, SECONDS, TrainingCurve, read_training_curve, trailing_mean
 from qorch.sweeps.variant import read_variants, split_values
+from qorch.testing.fakes.store import MemoryStore
 
 
 def make_curve(variant: str, seed: int, losses: Sequence[float], *, cost: float = 1.0) -> TrainingCurve:
@@ -56,6 +60,29 @@ def test_what_is_reached_within_a_budget_is_never_what_comes_later() -> None:
     assert curve.budget_for(CIRCUITS, 2.0) == 20.0
     assert math.isnan(curve.budget_for(CIRCUITS, 0.5))
     np.testing.assert_allclose(trailing_mean(np.array([1.0, 3.0, 5.0]), 2), [2.0, 4.0])
+
+
+def test_a_curve_is_read_from_what_a_run_stored() -> None:
+    """Means over three of thirty steps, an accuracy as it was logged; circuits of the cache count, pauses do not."""
+    store = MemoryStore(WallClock())
+    write_run(store, "r", steps=30, jobs_per_step=2)
+    [run] = store.runs()
+    course = read_course(store, run)
+    losses = np.array([each.value for each in course.metrics if each.name == "loss"])
+    curve = read_training_curve(course, variant="a", metric="loss", sign=1.0)
+    assert curve is not None
+    assert curve.seed == 7
+    means = [losses[step - 2 : step + 1].mean() for step in range(2, 30)]
+    np.testing.assert_allclose(curve.losses, np.minimum.accumulate(means))
+    assert curve.budgets[CIRCUITS][-1] == sum(step.executions + step.executions_from_cache for step in course.steps)
+    assert 290 < curve.budgets[SECONDS][-1] <= 300
+    assert np.all(np.diff(curve.budgets[MONEY]) >= 0)
+    assert curve.currency == "USD"
+    accuracy = read_training_curve(course, variant="a", metric="test_accuracy", sign=-1.0)
+    assert accuracy is not None
+    assert len(accuracy.losses) == 3
+    assert np.all(np.diff(accuracy.losses) < 0)
+    assert read_training_curve(course, variant="a", metric="fidelity", sign=1.0) is None
 
 
 def test_a_cheap_method_wins_on_circuits_and_a_dear_one_at_the_end() -> None:
