@@ -13,6 +13,8 @@ from qorch.sweeps.interval import SeedInterval, t_interval
 from qorch.sweeps.training_curve import AXES, MONEY, TrainingCurve
 
 CURVE_POINTS = 60
+BUDGET_SHARES = (0.25, 1.0)
+"""Of the largest budget that every training used, at which they are compared: what leads early may fall behind."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def compare(curves: Sequence[TrainingCurve]) -> Comparison:
     """
     groups = _group(curves)
     axes = tuple(axis for axis in AXES if _is_known(axis, groups))
-    equal = [_contest_within(axis, groups) for axis in axes]
+    equal = [_contest_within(axis, share, groups) for axis in axes for share in BUDGET_SHARES]
     loss = _shared_loss(groups)
     at_end = _decide(None, None, {name: [float(each.losses[-1]) for each in group] for name, group in groups.items()})
     return Comparison(
@@ -145,9 +147,9 @@ def _shared_loss(groups: Mapping[str, Sequence[TrainingCurve]]) -> float | None:
     return loss if all(loss < curve.losses[0] for curve in curves) else None
 
 
-def _contest_within(axis: str, groups: Mapping[str, Sequence[TrainingCurve]]) -> Contest | None:
-    """Within the largest budget that every training used; None if one had reached nothing within it."""
-    budget = min(float(curve.budgets[axis][-1]) for group in groups.values() for curve in group)
+def _contest_within(axis: str, share: float, groups: Mapping[str, Sequence[TrainingCurve]]) -> Contest | None:
+    """Within a share of the largest budget that every training used; None if one had reached nothing within it."""
+    budget = share * min(float(curve.budgets[axis][-1]) for group in groups.values() for curve in group)
     at = np.array([budget])
     losses = {name: [float(curve.at(axis, at)[0]) for curve in group] for name, group in groups.items()}
     if any(math.isnan(loss) for group in losses.values() for loss in group):

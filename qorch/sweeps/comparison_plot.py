@@ -42,5 +42,7 @@ def _draw_axis(picture: "Axes", comparison: Comparison, axis: str, *, sign: floa
         ends.append(mean.budgets[-1])
     if min(ends) > 0 and max(ends) / min(ends) >= _LOG_RATIO:
         picture.set_xscale("log")
+    else:
+        picture.locator_params(axis="x", nbins=6)
     picture.set_xlabel({CIRCUITS: "circuits", MONEY: f"money, {comparison.currency}", SECONDS: "seconds"}[axis])
     picture.grid(visible=True, alpha=0.3)

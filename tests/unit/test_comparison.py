@@ -105,12 +105,18 @@ def test_a_cheap_method_wins_on_circuits_and_a_dear_one_at_the_end() -> None:
 
 
 def test_equal_budgets_are_those_that_all_used() -> None:
-    """Of each axis the largest within which every training worked; one that had nothing by then makes no contest."""
-    found = compare([*make_group("a", [1.0, 0.5], cost=10.0), *make_group("b", [1.0, 0.9, 0.8, 0.7], cost=3.0)])
-    budgets = {contest.axis: (contest.budget, contest.best) for contest in found.at_equal_budgets}
-    assert budgets == {CIRCUITS: (12.0, "b"), MONEY: (12.0, "b"), SECONDS: (2.0, "a")}
+    """Of each axis the largest within which all worked, and a quarter of it; none where one had nothing by then."""
+    cheap, dear = make_group("cheap", [1.0, 0.9, 0.8, 0.7], cost=3.0), make_group("dear", [1.0, 0.5], cost=10.0)
+    found = compare([*dear, *cheap])
+    assert [(contest.axis, contest.budget, contest.best) for contest in found.at_equal_budgets] == [
+        (CIRCUITS, 12.0, "cheap"), (MONEY, 12.0, "cheap"), (SECONDS, 2.0, "dear"),
+    ]  # fmt: skip
     late = compare([*make_group("a", [1.0, 0.5], cost=100.0), *make_group("b", [1.0, 0.9], cost=3.0)])
     assert [contest.axis for contest in late.at_equal_budgets] == [SECONDS]
+    early, steady = (make_group(name, losses, cost=1.0) for name, losses in
+                     (("early", [0.6] * 8), ("steady", [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])))  # fmt: skip
+    crossing = compare([*early, *steady]).at_equal_budgets
+    assert [contest.best for contest in crossing if contest.axis == CIRCUITS] == ["early", "steady"]
 
 
 def test_no_difference_is_an_answer() -> None:
