@@ -64,7 +64,7 @@ class QrnnKs:
         batch_size=8,
         limit=320,
         gradient=GRADIENTS[0],
-        own={"qubits": "8", "layers": "2", "lr": "0.02", "optimizer": ADAM, "window": "16", "dimension": "1"},
+        own={"qubits": "8", "layers": "2", "lr": "0.1", "optimizer": ADAM, "window": "16", "dimension": "1"},
     )
     own_options: Mapping[str, str] = MappingProxyType(
         {
