@@ -19,14 +19,13 @@ from vendors import Vendor
 import qorch
 from qorch.workloads import cifar10, quantum_train
 from qorch.workloads.base import Options
+from qorch.workloads.image_sets import IMAGE_SETS, split_images
 from qorch.workloads.quantum_train import (
-    DATASETS,
     KNOWN,
     WORKLOAD,
     build_circuit,
     count_qubits,
     list_shapes,
-    load_data,
     prepare_model,
     standardise,
     validate,
@@ -81,10 +80,10 @@ def test_it_is_the_system_that_was_described() -> None:
     model = make_model()
     assert model.layer.circuit.n_qubits == 13
     assert (model.layer.weights.numel(), sum(item.numel() for item in model.mapping.parameters())) == (104, 321)
-    sizes = [int(np.prod(shape)) for shape in list_shapes(DATASETS["mnist"])]
+    sizes = [int(np.prod(shape)) for shape in list_shapes(IMAGE_SETS["mnist"])]
     assert sizes == [36, 4, 288, 8, 6000, 30, 300, 10]
     assert sum(sizes) == 6_676
-    assert count_qubits(DATASETS["cifar10"]) == 14
+    assert count_qubits(IMAGE_SETS["cifar10"]) == 14
     deeper = make_model(mapping="20,40,20", blocks="16")
     assert (deeper.layer.weights.numel(), sum(item.numel() for item in deeper.mapping.parameters())) == (208, 1_981)
 
@@ -141,6 +140,15 @@ def test_it_trains_as_it_is_quoted_and_goes_on(typed: Any, data: Path) -> None:
     assert longer["metrics"] == whole["metrics"]
 
 
+def test_the_baseline_does_not_change_the_training(typed: Any, data: Path) -> None:
+    """It is trained beside on the same batches, and measured; the generated CNN gets the same weights."""
+    arguments = ("train", "quantum-train", *SMALL, "--data-dir", str(data), "--json")
+    alone = typed(*arguments).document
+    beside = typed(*arguments, "--baseline", "yes").document
+    assert beside["weights_sha256"] == alone["weights_sha256"]
+    assert set(beside["metrics"]) - set(alone["metrics"]) == {"baseline_loss", "baseline_accuracy"}
+
+
 def test_the_weights_of_the_best_epoch_are_kept(typed: Any, data: Path) -> None:
     """`qorch export` writes those of the run's first state, which reach the best accuracy that was logged."""
     trained = typed(
@@ -151,7 +159,7 @@ def test_the_weights_of_the_best_epoch_are_kept(typed: Any, data: Path) -> None:
     model = prepare_model(options)
     model.load_state_dict(torch.load(typed.folder / "best.pt", weights_only=True))
     with qorch.QuantumLayer.eval_on("local"):
-        measured = validate(model, load_data(options)[1])
+        measured = validate(model, split_images("mnist", data, limit=None, seed=0)[1])
     accuracies = qorch.open_run("quantum-train").history().arrays("validation_accuracy")[1]
     assert measured["validation_accuracy"] == max(accuracies) == trained["metrics"]["best_validation_accuracy"]
 
@@ -190,6 +198,8 @@ def test_too_few_shots_are_named(caplog: pytest.LogCaptureFixture) -> None:
         (("--blocks", "0"), "--blocks is '0'"),
         (("--mapping", "20,,20"), "--mapping is '20,,20'"),
         (("--lr", "-1"), "--lr is '-1'"),
+        (("--angle-spread", "wide"), "--angle-spread is 'wide'"),
+        (("--baseline", "1"), "choose one of no, yes"),
         (("--gradient", "none"), "there is no gradient 'none'"),
         (("--limit", "19"), "needs at least 20 images"),
     ],
