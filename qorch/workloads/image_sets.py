@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from qorch.errors import UsageError
-from qorch.workloads.cifar10 import load_cifar10
+from qorch.workloads.cifar import load_cifar10
 from qorch.workloads.mnist import TRAINING, load_mnist
 
 Loader = torch.utils.data.DataLoader[tuple[torch.Tensor, ...]]

@@ -17,7 +17,7 @@ from ionq_vendor import IONQ
 from vendors import Vendor
 
 import qorch
-from qorch.workloads import cifar10, quantum_train
+from qorch.workloads import cifar, quantum_train
 from qorch.workloads.base import Options
 from qorch.workloads.image_sets import IMAGE_SETS, split_images
 from qorch.workloads.quantum_train import (
@@ -57,7 +57,7 @@ def make_mnist(folder: Path) -> Path:
 def make_cifar10(folder: Path) -> Path:
     """Eight records in each training batch; image k has label k modulo 10, and all pixels of a channel are alike."""
     folder.mkdir(parents=True)
-    for batch, name in enumerate(cifar10.TRAINING):
+    for batch, name in enumerate(cifar.TRAINING):
         numbers = np.arange(8 * batch, 8 * batch + 8, dtype=np.uint8)[:, None]
         colours = [np.repeat(numbers + 50 * channel, 1024, axis=1) for channel in range(3)]
         (folder / name).write_bytes(np.concatenate([numbers % 10, *colours], axis=1).tobytes())
@@ -241,28 +241,28 @@ def test_data_that_is_not_right_is_named(typed: Any, data: Path, monkeypatch: py
 )
 def test_a_damaged_file_of_cifar10_is_named(tmp_path: Path, damage: Callable[[bytes], bytes], said: str) -> None:
     """Cut off, empty, a label that does not exist; the sentence names the file."""
-    file = make_cifar10(tmp_path / "cifar10") / cifar10.TRAINING[2]
+    file = make_cifar10(tmp_path / "cifar10") / cifar.TRAINING[2]
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(qorch.errors.UsageError, match=said) as caught:
-        cifar10.load_cifar10(tmp_path)
+        cifar.load_cifar10(tmp_path)
     assert str(file) in str(caught.value)
 
 
 def test_a_packed_file_of_cifar10_that_is_cut_off_is_named(tmp_path: Path) -> None:
     """A .gz that ends too early, and one that is none."""
-    file = make_cifar10(tmp_path / "cifar10") / cifar10.TRAINING[0]
+    file = make_cifar10(tmp_path / "cifar10") / cifar.TRAINING[0]
     packed = gzip.compress(file.read_bytes())
     file.unlink()
     for content in (packed[: len(packed) // 2], b"no gzip"):
         file.with_suffix(".bin.gz").write_bytes(content)
         with pytest.raises(qorch.errors.UsageError, match="cannot be read as a gzip file of CIFAR-10"):
-            cifar10.load_cifar10(tmp_path)
+            cifar.load_cifar10(tmp_path)
 
 
 def test_cifar10_is_read_and_trained(tmp_path: Path) -> None:
     """Channel by channel, with the labels that go with the images; 14 qubits generate a CNN for three channels."""
     make_cifar10(tmp_path / "cifar-10-batches-bin")
-    images, labels = cifar10.load_cifar10(tmp_path)
+    images, labels = cifar.load_cifar10(tmp_path)
     assert labels.tolist() == [number % 10 for number in range(N_IMAGES)]
     assert (images == (np.arange(N_IMAGES)[:, None] + [0, 50, 100])[:, :, None, None]).all()
     options = Options(shots=None, data_dir=tmp_path, own={"dataset": "cifar10", "blocks": "1"})
