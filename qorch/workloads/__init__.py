@@ -8,7 +8,12 @@ from qorch.errors import UnknownNameError
 if TYPE_CHECKING:
     from qorch.workloads.base import Workload
 
-WORKLOADS = ("digits", "cats-vs-dogs")
+WORKLOADS = (
+    "digits",
+    "cats-vs-dogs",
+    "qnn-mnist",
+    "encoder-mnist",
+)
 
 
 def load_workload(name: str) -> "Workload":
