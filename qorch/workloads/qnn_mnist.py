@@ -217,8 +217,8 @@ def load_data(options: Options) -> Data:
 def binarise(pixels: Bytes, *, threshold: float) -> npt.NDArray[np.bool_]:
     """Images ``(N, 28, 28)`` to bits ``(N, 16)``: is the mean of a field of 7×7 pixels above the threshold?"""
     field = SIDE // GRID_SIDE
-    means = pixels.reshape(-1, GRID_SIDE, field, GRID_SIDE, field).mean(axis=(2, 4)) / 255
-    return means.reshape(-1, N_QUBITS) > threshold
+    means: npt.NDArray[np.float64] = pixels.reshape(-1, GRID_SIDE, field, GRID_SIDE, field).mean(axis=(2, 4))
+    return np.greater(means.reshape(-1, N_QUBITS) / 255, threshold)
 
 
 def measure_bits(data: Data) -> dict[str, float]:
@@ -310,7 +310,8 @@ def _most_frequent(patterns: npt.NDArray[np.int64], labels: npt.NDArray[np.int64
     counts = np.zeros((2**N_QUBITS, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (patterns, labels), 1)
     counts[counts.sum(axis=1) == 0] = counts.sum(axis=0)
-    return counts.argmax(axis=1)
+    most: npt.NDArray[np.int64] = counts.argmax(axis=1)
+    return most
 
 
 def _dataset(images: npt.ArrayLike, labels: npt.NDArray[np.int64]) -> Dataset:
