@@ -3,10 +3,11 @@
 The public names are loaded when they are first used, so that ``import qorch`` loads neither an SDK nor torch.
 
 How to read it: ``wiring`` has ``start_run``, which puts a run together from the rooms below; ``torch`` the layer whose
-circuits it executes. ``backends`` and ``stores`` open what is named, ``prices`` loads what backends cost, ``limits``
-says what they do not take. ``config`` reads the environment, ``config_file`` the user's file; ``environment`` and
-``machine`` describe where a run works. ``stored_run`` reads runs, ``recovery`` ends what they left at their providers,
-``virtual_time`` has the clock of dry runs, and ``errors`` is the tree of all that is raised.
+circuits it executes, ``optimizers`` trains without gradients. ``backends`` and ``stores`` open what is named,
+``prices`` loads what backends cost, ``limits`` says what they do not take. ``config`` reads the environment,
+``config_file`` the user's file; ``environment`` and ``machine`` describe where a run works. ``stored_run`` reads runs,
+``recovery`` ends what they left at their providers, ``virtual_time`` has the clock of dry runs, and ``errors`` is the
+tree of all that is raised.
 """
 
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qorch.errors import QorchError
-    from qorch.gradients.parameter_shift import Gradient
+    from qorch.gradients.recombination import Gradient
     from qorch.model.circuit import Circuit
     from qorch.model.money import Money
     from qorch.model.observable import Observable, probabilities
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from qorch.model.qiskit.compile import compile_circuit
     from qorch.model.result import PubResult
     from qorch.observers.run_observer import RunObserver
+    from qorch.optimizers import SPSA
     from qorch.ports.policy import CachePolicy
     from qorch.run.run import Run
     from qorch.stored_run import open_run, runs
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "SPSA": "qorch.optimizers",
     "Batch": "qorch.model.pub",
     "CachePolicy": "qorch.ports.policy",
     "Circuit": "qorch.model.circuit",
-    "Gradient": "qorch.gradients.parameter_shift",
+    "Gradient": "qorch.gradients.recombination",
     "Money": "qorch.model.money",
     "Observable": "qorch.model.observable",
     "Pub": "qorch.model.pub",
@@ -51,6 +54,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "SPSA",
     "Batch",
     "CachePolicy",
     "Circuit",

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qorch.errors import ParameterError, UnknownNameError, UsageError
-from qorch.gradients.parameter_shift import Gradient
+from qorch.errors import ParameterError, UsageError
+from qorch.gradients.methods import GRADIENTS, as_method
+from qorch.gradients.recombination import Gradient
 from qorch.limits import check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import Circuit
@@ -28,7 +29,6 @@ from qorch.run.run import Run
 Initial = torch.Tensor | npt.ArrayLike | Callable[[torch.Tensor], Any]
 """Weights ``(W,)``, or a function that fills them in place as those of ``torch.nn.init`` do, or returns them."""
 
-GRADIENTS = ("parameter-shift", "exact")
 MAX_SEARCHED_NODES = 10_000
 
 
@@ -50,7 +50,9 @@ class _Forward:
         """``(N, K, P)``; executes the shifts of this pass and of all passes before it, as one batch, once."""
         if self.gradient is None:
             pending = [item for item in self._chain() if item.gradient is None]
-            gradients = self.run.gradients([item.pub for item in pending], [item.wanted for item in pending])
+            gradients = self.run.gradients(
+                [item.pub for item in pending], [item.wanted for item in pending], method=self.layer.gradient
+            )
             for item, gradient in zip(pending, gradients, strict=True):
                 item.gradient = gradient
         if self.gradient is None:
@@ -120,7 +122,8 @@ class QuantumLayer(torch.nn.Module):
     which together are all of them. The weights are one ``torch.nn.Parameter`` of shape ``(W,)``. ``initial``: their
     first values in radians, or a function such as ``torch.nn.init.zeros_`` that fills them; by default they are
     uniform in ±π from torch's random state. ``shots``: None is exact, ``"run"`` the run's own.
-    ``gradient``: ``"parameter-shift"``, or ``"exact"`` if the backend offers it.
+    ``gradient``: the method by name, with its options: ``"parameter-shift"``, ``"exact"`` if the backend offers it,
+    ``"spsa:directions=4,c=0.1"``, ``"finite-difference:step=0.5"`` or ``"sampled-shift:share=0.25"``.
 
     The layer executes in the run that is active, or in ``run``. To evaluate it without a run, see ``eval_on``.
 
@@ -143,23 +146,23 @@ class QuantumLayer(torch.nn.Module):
         observables: ObservablesLike,
         initial: Initial | None = None,
         shots: Shots = "run",
-        gradient: str = "parameter-shift",
+        gradient: str = GRADIENTS[0],
         eager: bool = True,
         run: Run | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         """Compile the circuit and check that everything fits; nothing is executed."""
         super().__init__()
-        check_kind(gradient, str, "gradient", wanted=f"one of {', '.join(GRADIENTS)}")
+        method = as_method(gradient)
         check_kind(eager, bool, "eager", wanted="True or False")
         check_kind(run, Run | None, "run", wanted="a run, or leave it out")
-        if gradient not in GRADIENTS:
-            raise UnknownNameError(f"there is no gradient '{gradient}'; choose one of {', '.join(GRADIENTS)}")
         self.circuit: Circuit = as_circuit(circuit)
         self.observables: Observables = as_observables(observables, n_qubits=self.circuit.n_qubits)
         if not self.observables:
             raise UsageError("a layer needs observables, such as ['Z0', 'Z1']")
         self.shots: Shots = as_shots(shots)
+        if self.shots is None:
+            method.check_shots(None)
         self.gradient = gradient
         self.eager = eager
         self.last_gradient: Gradient | None = None
@@ -284,7 +287,7 @@ class QuantumLayer(torch.nn.Module):
             and not isinstance(record.run, Evaluation)
         )
         if needs_gradient and is_eager:
-            record.gradient = record.run.gradients([record.pub], [record.wanted])[0]
+            record.gradient = record.run.gradients([record.pub], [record.wanted], method=self.gradient)[0]
             self.last_result = record.gradient.forward
         else:
             self.last_result = record.run.execute(record.pub)[0]

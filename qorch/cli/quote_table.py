@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 _PARTS = (("step", "one step"), ("epoch", "one epoch"), ("run", "the whole run"))
 _SCRIPT_PARTS = (("step", "the first step"), ("epoch", "the first epoch"), ("run", "the whole program"))
-_METHODS = {"spsa": "SPSA", "finite-difference": "finite differences", "exact": "exact gradients"}
+_METHODS = {
+    "parameter-shift": "parameter shift",
+    "exact": "exact gradients",
+    "spsa": "SPSA",
+    "finite-difference": "finite differences",
+    "sampled-shift": "parameter shift of a sampled quarter of the parameters",
+}
 
 
 def describe_quote(quote: "WorkloadQuote", *, workload: str, shots: int | None, today: datetime.date) -> dict[str, Any]:

@@ -220,6 +220,7 @@ def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
     from qorch.config import read_config
+    from qorch.gradients.methods import GRADIENTS, as_method
     from qorch.limits import booked_card, check_budgets, check_exact_gradients, check_price, check_shots
     from qorch.model.budget import Budget
     from qorch.model.money import parse_money
@@ -234,7 +235,9 @@ def _open_backend(settings: "Settings", consent: _Consent) -> "Backend":
         card = check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)
         check_budgets(backend, booked_card(backend, card), budgets)
         check_shots(backend, settings.exact_or_shots)
-        if settings.gradient == "exact":
+        method = as_method(settings.gradient or GRADIENTS[0])
+        method.check_shots(settings.exact_or_shots)
+        if method.is_computed:
             check_exact_gradients(backend)
     except UsageError:
         asyncio.run(backend.close())

@@ -38,6 +38,12 @@ def stream_of(seed: int, position: Position) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
+def gradient_stream_of(seed: int, position: Position, pub: int) -> int:
+    """The 128-bit name of the random stream of one gradient, that of a pub of a call: apart from all samples'."""
+    text = f"qorch-gradient-1/{seed}/{position.step}/{position.call}/{pub}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+
 def job_id_of(run_id: str, position: Position, job: int) -> str:
     """The name of the job-th job of a call: the same whenever the run is replayed."""
     return f"{run_id}/{position.step}.{position.call}.{job}"

@@ -110,6 +110,10 @@ class Pub:
         """N."""
         return len(self.parameter_values)
 
+    def shots_or(self, default: Shots) -> Shots:
+        """Its own shots, or these if they are the run's."""
+        return default if self.shots == "run" else self.shots
+
     def with_shots(self, shots: Shots) -> "Pub":
         """The same pub with other shots. Raises ShotsError."""
         other = object.__new__(Pub)

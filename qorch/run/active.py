@@ -9,10 +9,8 @@ from qorch.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
-    import numpy.typing as npt
-
-    from qorch.gradients.parameter_shift import Gradient
+    from qorch.gradients.recombination import Gradient
+    from qorch.gradients.wanted import Wanted
     from qorch.model.arrays import FloatArray
     from qorch.model.pub import Batch, Pub
     from qorch.model.result import PubResult
@@ -31,8 +29,8 @@ class PubExecutor(Protocol):
         """One result per pub, in order."""
         ...
 
-    def gradients(self, pubs: "Sequence[Pub]", wanted: "Sequence[npt.NDArray[np.bool_] | None]") -> "list[Gradient]":
-        """The gradients of several pubs by their wanted parameters, as one batch."""
+    def gradients(self, pubs: "Sequence[Pub]", wanted: "Wanted", *, method: str = ...) -> "list[Gradient]":
+        """The gradients of several pubs by their wanted parameters, as one batch; ``method``: by name."""
         ...
 
     def exact_vjp(self, pub: "Pub", cotangents: "FloatArray") -> "FloatArray":
@@ -64,8 +62,10 @@ def activate(active: PubExecutor) -> Token[Any]:
     return _ACTIVE.set(active)
 
 
-def deactivate(token: Token[Any]) -> None:
-    """Make the one before it active again."""
+def deactivate(token: Token[Any] | None) -> None:
+    """Make the one before it active again; None was not activated."""
+    if token is None:
+        return
     # A run may be left in another task or thread than the one in which it was entered.
     with suppress(ValueError):
         _ACTIVE.reset(token)

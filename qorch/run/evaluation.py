@@ -7,16 +7,15 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from typing import Literal, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from qorch.backends import find_backend
 from qorch.config import read_config
 from qorch.engine.engine import Engine
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Recorder
 from qorch.errors import RunError, ShotsError, UsageError
-from qorch.gradients.parameter_shift import Gradient, expand_all, recombine
+from qorch.gradients.methods import GRADIENTS, CallStreams, as_method, expand_all
+from qorch.gradients.recombination import Gradient, recombine
+from qorch.gradients.wanted import Wanted
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
@@ -30,6 +29,7 @@ from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
 from qorch.ports.store import Store
 from qorch.run.active import activate, deactivate
+from qorch.run.exact import compute_gradients
 from qorch.run.portal import Portal
 
 EvaluationShots = int | None | Literal["layer"]
@@ -87,20 +87,32 @@ class Evaluation:
     def execute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """One result per pub, in order. Raises UsageError or BackendError, and RunError once the evaluation is over."""
         self._assert_open()
+        return self._execute(self._with_shots(pubs), Position(0, next(self._calls)))
+
+    def _with_shots(self, pubs: Batch | Pub | Iterable[Pub]) -> Batch:
         batch = as_batch(pubs)
-        if self._shots != "layer":
-            batch = Batch(tuple(pub.with_shots(self._shots) for pub in batch.pubs))
-        call = Call("evaluation", self._seed, Position(0, next(self._calls)), batch, default_shots=None)
+        if self._shots == "layer":
+            return batch
+        return Batch(tuple(pub.with_shots(self._shots) for pub in batch.pubs))
+
+    def _execute(self, batch: Batch, position: Position) -> list[PubResult]:
+        call = Call("evaluation", self._seed, position, batch, default_shots=None)
         try:
             return self._portal.call(self._engine.execute(call))
         finally:
             self._engine.flush_blocking([])
             self._recorder.drain()
 
-    def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
+    def gradients(self, pubs: Sequence[Pub], wanted: Wanted, *, method: str = GRADIENTS[0]) -> list[Gradient]:
         """The gradients of several pubs by their wanted parameters; see ``Run.gradients``."""
-        batch, recombinations = expand_all(pubs, wanted)
-        return list(map(recombine, recombinations, self.execute(batch)))
+        self._assert_open()
+        chosen = as_method(method)
+        if chosen.is_computed:
+            return compute_gradients(self, pubs, wanted)
+        asked, position = self._with_shots(pubs), Position(0, next(self._calls))
+        streams = CallStreams(self._seed, position)
+        batch, recombinations = expand_all(asked.pubs, wanted, method=chosen, streams=streams, default_shots=None)
+        return list(map(recombine, recombinations, self._execute(batch, position)))
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian, ``(N, P)``; see ``Run.exact_vjp``."""

@@ -6,29 +6,33 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
-from qorch.gradients.parameter_shift import Gradient, expand_all, recombine
+from qorch.gradients.methods import GRADIENTS, CallStreams, as_method, expand_all
+from qorch.gradients.recombination import Gradient, recombine
+from qorch.gradients.wanted import Wanted
 from qorch.model.arrays import FloatArray
+from qorch.model.identity import Position
 from qorch.model.money import NOTHING
 from qorch.model.observable import Distribution
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.ports.backend import Backend, Capabilities
 from qorch.run.active import activate, deactivate
+from qorch.run.exact import compute_gradients
 
 
 @dataclass(frozen=True, eq=False)
 class Rehearsed:
     """One call that would have been made: its ``batch``, and the ``points`` whose gradients it is for.
 
-    ``points`` is None for a call without gradients, whose batch are the points themselves. ``n_wanted``: of each pub of
-    the points, the number of parameters by which derivatives are wanted.
+    ``points`` is None for a call without gradients, whose batch are the points themselves. ``wanted``: for each pub of
+    the points, by which parameters derivatives are wanted. ``method``: the name of the gradient method.
     """
 
     batch: Batch
     points: Batch | None = None
-    n_wanted: tuple[int, ...] = ()
+    wanted: Wanted = ()
+    method: str = ""
 
 
 class _AnyBackend:
@@ -56,11 +60,14 @@ class Rehearsal:
         self.calls.append(Rehearsed(batch))
         return [_zeros(pub) for pub in batch.pubs]
 
-    def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
-        """Gradients of zeros; the forward and shifted rows of all pubs are one call."""
-        batch, recombinations = expand_all(pubs, wanted)
-        n_wanted = tuple(map(_count_wanted, pubs, wanted))
-        self.calls.append(Rehearsed(batch, Batch(tuple(pubs)), n_wanted))
+    def gradients(self, pubs: Sequence[Pub], wanted: Wanted, *, method: str = GRADIENTS[0]) -> list[Gradient]:
+        """Gradients of zeros; the rows of all pubs are one call."""
+        chosen = as_method(method)
+        if chosen.is_computed:
+            return compute_gradients(self, pubs, wanted)
+        streams = CallStreams(0, Position(0, len(self.calls)))
+        batch, recombinations = expand_all(pubs, wanted, method=chosen, streams=streams, default_shots="run")
+        self.calls.append(Rehearsed(batch, Batch(tuple(pubs)), tuple(wanted), chosen.name))
         return [recombine(after, _zeros(pub)) for after, pub in zip(recombinations, batch.pubs, strict=True)]
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
@@ -79,10 +86,6 @@ def rehearse() -> Iterator[Rehearsal]:
         yield rehearsal
     finally:
         deactivate(token)
-
-
-def _count_wanted(pub: Pub, wanted: npt.NDArray[np.bool_] | None) -> int:
-    return len(pub.circuit.parameters) if wanted is None else int(wanted.sum())
 
 
 def _zeros(pub: Pub) -> PubResult:

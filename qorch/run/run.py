@@ -9,17 +9,16 @@ from contextvars import Token
 from dataclasses import replace
 from typing import Any, Self, SupportsFloat
 
-import numpy as np
-import numpy.typing as npt
-
 from qorch.engine.planner import Call
 from qorch.engine.recorder import Totals
 from qorch.errors import QorchError, StoreError, UsageError
-from qorch.gradients.parameter_shift import Gradient, expand_all, recombine, wanted_parameters
+from qorch.gradients.methods import GRADIENTS, CallStreams, as_method, expand_all
+from qorch.gradients.recombination import Gradient, recombine
+from qorch.gradients.wanted import Wanted, wanted_parameters
 from qorch.limits import as_cotangents, check_exact_gradients
 from qorch.model.arrays import FloatArray
 from qorch.model.identity import Position
-from qorch.model.kinds import as_whole, check_kind
+from qorch.model.kinds import as_whole
 from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.model.timing import Phase
@@ -27,6 +26,7 @@ from qorch.planning.quoting import Quote
 from qorch.ports.backend import Backend
 from qorch.ports.records import RunState, Write
 from qorch.run.active import activate, deactivate
+from qorch.run.exact import compute_gradients
 from qorch.run.idle_time import IdleTime
 from qorch.run.loop import LoopHooks, Loops
 from qorch.run.metrics import MetricLog, Metrics, as_numbers
@@ -139,13 +139,12 @@ class Run:
         call = Call(self.run_id, self.seed, self._position, as_batch(pubs), self._use.default_shots)
         return self._use.portal.call(self._engine.quote(call))
 
-    def gradient(self, pub: Pub, wanted: Sequence[str] | None = None) -> Gradient:
+    def gradient(self, pub: Pub, wanted: Sequence[str] | None = None, *, method: str = GRADIENTS[0]) -> Gradient:
         """The forward values of a pub and their derivatives by the wanted parameters (all by default), in one batch.
 
-        Raises what ``execute`` raises, and UnknownNameError for a parameter that the circuit does not have.
+        ``method``: such as ``"spsa:directions=4"``. Raises what ``execute`` raises, and UnknownNameError.
         """
-        check_kind(pub, Pub, "pub", wanted="a qorch.Pub")
-        return self.gradients([pub], [wanted_parameters(pub, wanted)])[0]
+        return self.gradients([pub], [wanted_parameters(pub, wanted)], method=method)[0]
 
     def exact_vjp(self, pub: Pub, cotangents: FloatArray) -> FloatArray:
         """Cotangents ``(N, K)`` times the exact Jacobian of a pub, ``(N, P)``, computed by a simulator.
@@ -153,17 +152,20 @@ class Run:
         Raises UsageError if the backend has no exact gradients, ParameterError for cotangents of another shape.
         """
         check_exact_gradients(self.backend)
-        numbers = as_cotangents(cotangents, pub)
         self._see("gradient", "exact")
         with self._idle_time.busy():
-            return self._engine.vjp_blocking(pub, numbers, position=self._position)
+            return self._engine.vjp_blocking(pub, as_cotangents(cotangents, pub), position=self._position)
 
-    def gradients(self, pubs: Sequence[Pub], wanted: Sequence[npt.NDArray[np.bool_] | None]) -> list[Gradient]:
-        """The gradients of several pubs, whose forward and shifted rows all leave as one batch."""
-        self._see("gradient", "parameter-shift")
+    def gradients(self, pubs: Sequence[Pub], wanted: Wanted, *, method: str = GRADIENTS[0]) -> list[Gradient]:
+        """The gradients of several pubs, whose forward and shifted rows all leave as one batch; see ``gradient``."""
+        chosen, shots = as_method(method), self._use.default_shots
+        if chosen.is_computed:
+            return compute_gradients(self, pubs, wanted)
+        self._see("gradient", chosen.name)
         with self._idle_time.busy():
             with self._use.recorder.span(Phase.EXPAND, position := self._position):
-                batch, recombinations = expand_all(pubs, wanted)
+                streams = CallStreams(self.seed, position)
+                batch, recombinations = expand_all(pubs, wanted, method=chosen, streams=streams, default_shots=shots)
             results = self._use.portal.call(self._carry_out(self._next_call(batch)), self._use.meanwhile)
             with self._use.recorder.span(Phase.DECODE, position):
                 return list(map(recombine, recombinations, results))
@@ -179,9 +181,8 @@ class Run:
 
     def _next_call(self, batch: Batch) -> Call:
         self._loops.store_break()
-        if batch.pubs:
-            shots = batch.pubs[0].shots
-            self._see("shots", (self._use.default_shots if shots == "run" else shots) or "exact")
+        for pub in batch.pubs[:1]:
+            self._see("shots", pub.shots_or(self._use.default_shots) or "exact")
         with self._life.lock:
             self._life.check()
             position = self._position
@@ -387,9 +388,8 @@ class Run:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Close the run: done, stopped by Ctrl-C, ``sys.exit()`` or a budget, or failed."""
-        if self._token is not None:
-            deactivate(self._token)
-            self._token = None
+        deactivate(self._token)
+        self._token = None
         if error is None:
             self.close()
             return

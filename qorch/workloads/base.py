@@ -10,9 +10,9 @@ from typing import Protocol
 import torch
 
 from qorch.errors import UsageError
+from qorch.gradients.methods import GRADIENTS, as_method
 from qorch.model.kinds import as_whole
 from qorch.run.run import Run
-from qorch.torch import GRADIENTS
 
 MAX_COUNT = 10**9
 """Largest number of epochs, samples or images that an option accepts; a larger one is a typing error."""
@@ -152,10 +152,10 @@ def parse_classes(text: str) -> tuple[int, ...]:
 
 
 def gradient_method(options: Options) -> str:
-    """The gradient method. Raises UsageError if a layer has none of that name."""
-    if options.gradient not in GRADIENTS:
-        raise UsageError(f"there is no gradient '{options.gradient}'; choose one of {', '.join(GRADIENTS)}")
-    return options.gradient
+    """The gradient method, by name. Raises UsageError if there is none, or it makes no sense with the shots."""
+    name = options.gradient or GRADIENTS[0]
+    as_method(name).check_shots(options.shots)
+    return name
 
 
 def accuracy(model: torch.nn.Module, data: torch.utils.data.TensorDataset) -> float:

@@ -10,8 +10,8 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import qorch
 from qorch.errors import UsageError
+from qorch.gradients.methods import GRADIENTS
 from qorch.run.run import Run
-from qorch.torch import GRADIENTS
 from qorch.workloads.base import (
     Options,
     Outline,

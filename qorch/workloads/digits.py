@@ -15,8 +15,8 @@ from sklearn.model_selection import train_test_split
 
 import qorch
 from qorch.errors import UsageError
+from qorch.gradients.methods import GRADIENTS
 from qorch.run.run import Run
-from qorch.torch import GRADIENTS
 from qorch.workloads.base import (
     Options,
     Outline,

@@ -4,20 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
+from qorch.gradients.method import GradientMethod
+from qorch.gradients.methods import GRADIENTS, CallStreams, as_method, expand_all
 from qorch.limits import check_exact_gradients
+from qorch.model.identity import Position
 from qorch.model.prices.card import PriceCard
-from qorch.model.pub import Batch, Pub
+from qorch.model.pub import Batch, Shots
 from qorch.planning.quoting import Quote, no_quote, quote_offline, quote_unpacked
 from qorch.ports.backend import OfflinePlanner
 from qorch.run.rehearsal import Rehearsed, rehearse
 from qorch.workloads.base import Outline
-
-_SPSA_ROWS = 3
-"""Of each parameter point in a step: the point itself, and two that are perturbed along one random direction."""
-
-SPSA, FINITE_DIFFERENCE, EXACT = "spsa", "finite-difference", "exact"
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class WorkloadQuote:
 
     ``run`` is ``epochs`` times ``epoch``, which is ``steps`` times ``step``, and its ``evaluation``. ``unpacked``: the
     whole run with one execution per job. ``methods``: the whole run with other gradient methods, by name; empty where
-    the gradients are not measured by shifts. ``assumptions``: what was taken from records, as only the provider knows.
+    no gradients are measured. ``assumptions``: what was taken from records, as only the provider knows.
     """
 
     backend: str
@@ -79,6 +75,7 @@ def quote_workload(
     """
     if rehearsed.wants_exact_gradients:
         check_exact_gradients(planner)
+    _check_gradients(rehearsed.step, default_shots=default_shots)
     outline = rehearsed.outline
     packed, unpacked = (
         partial(quote, planner=planner, card=card, default_shots=default_shots)
@@ -99,7 +96,7 @@ def quote_workload(
         unpacked=run_of(*(_add_up(calls, unpacked, card) for calls in (rehearsed.step, rehearsed.evaluation))),
         methods={
             name: run_of(_add_up(rehearsed.step, packed, card, batch_of=batch_of), evaluation)
-            for name, batch_of in _other_methods(rehearsed.step, planner).items()
+            for name, batch_of in _other_methods(rehearsed.step, planner, default_shots=default_shots).items()
         },
         assumptions=(*planner.assumptions, *_warn_of_limit(step)),
     )
@@ -137,35 +134,36 @@ def _warn_of_limit(step: Quote) -> tuple[str, ...]:
     )
 
 
-def _other_methods(calls: tuple[Rehearsed, ...], planner: OfflinePlanner) -> dict[str, Callable[[Rehearsed], Batch]]:
+def _other_methods(
+    calls: tuple[Rehearsed, ...], planner: OfflinePlanner, *, default_shots: int | None
+) -> dict[str, Callable[[Rehearsed], Batch]]:
     """What calls would execute by other gradient methods, by name; none if they measure no gradients."""
     if all(call.points is None for call in calls):
         return {}
-    methods: dict[str, Callable[[Rehearsed], Batch]] = {SPSA: _spsa_batch, FINITE_DIFFERENCE: _difference_batch}
-    if planner.capabilities.exact_gradients:
-        methods[EXACT] = _points_alone
-    return methods
+    used = {call.method for call in calls}
+    offered = [method for method in map(as_method, GRADIENTS) if method.name not in used]
+    if not planner.capabilities.exact_gradients:
+        offered = [method for method in offered if not method.is_computed]
+    if None in _shots_of(calls, default_shots=default_shots):
+        offered = [method for method in offered if not method.why_not_exact]
+    return {method.name: partial(_batch_by, method=method) for method in offered}
 
 
-def _spsa_batch(call: Rehearsed) -> Batch:
-    """What the call would execute if the gradients of its points were estimated by SPSA."""
+def _shots_of(calls: tuple[Rehearsed, ...], *, default_shots: int | None) -> set[Shots]:
+    pubs = [pub for call in calls if call.points for pub in call.points.pubs]
+    return {pub.shots_or(default_shots) for pub in pubs}
+
+
+def _check_gradients(calls: tuple[Rehearsed, ...], *, default_shots: int | None) -> None:
+    """Raise ShotsError for shots with which the gradient method of a call makes no sense."""
+    for call in calls:
+        if call.points is not None and None in _shots_of((call,), default_shots=default_shots):
+            as_method(call.method).check_shots(None)
+
+
+def _batch_by(call: Rehearsed, *, method: GradientMethod) -> Batch:
+    """What a call would execute by this gradient method."""
     if call.points is None:
         return call.batch
-    return Batch(tuple(_repeat(pub, _SPSA_ROWS) for pub in call.points.pubs))
-
-
-def _difference_batch(call: Rehearsed) -> Batch:
-    """The same by finite differences: of each point itself and one more for every parameter."""
-    if call.points is None:
-        return call.batch
-    return Batch(tuple(_repeat(pub, 1 + count) for pub, count in zip(call.points.pubs, call.n_wanted, strict=True)))
-
-
-def _points_alone(call: Rehearsed) -> Batch:
-    """The same if the backend computes gradients itself."""
-    return call.points or call.batch
-
-
-def _repeat(pub: Pub, count: int) -> Pub:
-    values = np.repeat(pub.parameter_values, count, axis=0)
-    return Pub(pub.circuit, values, observables=pub.observables, shots=pub.shots)
+    streams = CallStreams(0, Position(0, 0))
+    return expand_all(call.points.pubs, call.wanted, method=method, streams=streams, default_shots="run")[0]

@@ -54,7 +54,7 @@ def test_one_backend_in_full(typed: Any) -> None:
     assert document["unpacked"]["spend"]["micros"] > document["spend"]["micros"]
     rows = {name: method["rows"] - 8 for name, method in document["methods"].items()}
     samples = document["steps_per_epoch"] * 16
-    assert rows == {"spsa": 3 * samples, "finite-difference": (1 + 32) * samples}
+    assert rows == {"spsa": 3 * samples, "finite-difference": (1 + 64) * samples, "sampled-shift": (1 + 16) * samples}
     assert document["price"]["certainty"] == "published"
     shown = typed(*arguments).out
     assert "digits on braket:garnet: 1 epoch of 2 steps, 1,024 shots a row" in shown

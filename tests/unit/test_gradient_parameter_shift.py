@@ -10,7 +10,8 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qorch.errors import ObservableError, ParameterError, UsageError
-from qorch.gradients.parameter_shift import Recombination, expand, recombine
+from qorch.gradients.parameter_shift import expand
+from qorch.gradients.recombination import Recombination, recombine
 from qorch.gradients.shift_rules import shift_rule
 from qorch.model.circuit import FIXED, Circuit
 from qorch.model.counts import Counts, smallest_unsigned

@@ -12,7 +12,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 import qorch
 from qorch import wiring
 from qorch.errors import CircuitError, ObservableError, RunError, ShotsError, UnknownNameError, UsageError
-from qorch.gradients.parameter_shift import recombine
+from qorch.gradients.recombination import recombine
 from qorch.model.result import PubResult
 from qorch.ports.clock import WallClock
 from qorch.ports.policy import RunPolicy
