@@ -1,9 +1,9 @@
 """The training jobs that the command line offers, each an example of qorch's public API.
 
-How to read it: ``base`` says what a workload is, and each has a module of its name: ``digits``, ``cats_vs_dogs`` and
-``quantum_train``. Files are read by ``photographs``, ``mnist`` and ``cifar``, and the latter two become the tensors of
-``image_sets``. ``quoting`` quotes workloads, ``live_quotes`` asks the provider, and ``script`` is a program of the
-user's own, which is quoted on a ``rehearsed_backend``.
+How to read it: ``base`` says what a workload is, and each has a module of its name: ``digits``, ``cats_vs_dogs``,
+``qnn_mnist``, ``encoder_mnist`` and ``quantum_train``. Files are read by ``photographs``, ``mnist`` and ``cifar``, and
+the latter two become the tensors of ``image_sets``. ``quoting`` quotes workloads, ``live_quotes`` asks the provider,
+and ``script`` is a program of the user's own, which is quoted on a ``rehearsed_backend``.
 """
 
 from importlib import import_module
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 WORKLOADS = (
     "digits",
     "cats-vs-dogs",
+    "qnn-mnist",
+    "encoder-mnist",
     "quantum-train",
 )
 

@@ -14,8 +14,13 @@ from qorch.errors import UsageError
 SIDE = 28
 """Pixels: the height and the width of an image."""
 N_CLASSES = 10
-TRAINING, TEST = "train", "t10k"
+PARTS = TRAINING, TEST = "train", "t10k"
 """The two parts, as their files' names begin."""
+COUNTS = {
+    TRAINING: (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    TEST: (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+}
+"""Images of each digit in the files that everybody has; a quote goes by them, as it reads none."""
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
 """The first four bytes, big-endian: unsigned bytes in three dimensions, and in one."""
 MOST_ITEMS = 10**6
@@ -47,6 +52,32 @@ def load_mnist(data_dir: Path | None, part: str) -> tuple[Bytes, Labels]:
     if labels.max() >= N_CLASSES:
         raise UsageError(f"{labels_file} has the label {labels.max()}; the labels of MNIST are 0 to 9: {HOW_TO_GET}")
     return images, labels.astype(np.int64)
+
+
+def choose_digits(images: Bytes, labels: Labels, digits: tuple[int, ...]) -> tuple[Bytes, Labels]:
+    """The images of these digits, in the order of the file, and their places in ``digits``, which are sorted."""
+    is_chosen = np.isin(labels, digits)
+    return images[is_chosen], np.searchsorted(digits, labels[is_chosen])
+
+
+def check_classes(labels: Labels, digits: tuple[int, ...], *, part: str) -> None:
+    """Raise UsageError unless there is an image of each digit; ``labels`` are places in ``digits``."""
+    for place in np.flatnonzero(np.bincount(labels, minlength=len(digits)) == 0)[:1]:
+        raise UsageError(
+            f"none of the {len(labels)} images of the {part} files that are used is a {digits[place]}; give a larger"
+            " --limit, other --classes, or files that have this class"
+        )
+
+
+def count_images(digits: tuple[int, ...], *, limit: int | None) -> dict[str, int]:
+    """How many images of these digits train, and how many test: a quarter as many, at least one, as far as there are.
+
+    ``limit``: of those that train; None is all of both.
+    """
+    limits = (MOST_ITEMS, MOST_ITEMS) if limit is None else (limit, max(1, limit // 4))
+    return {
+        part: min(most, sum(COUNTS[part][digit] for digit in digits)) for part, most in zip(PARTS, limits, strict=True)
+    }
 
 
 def find_file(data_dir: Path | None, name: str) -> Path:

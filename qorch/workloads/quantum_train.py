@@ -23,7 +23,9 @@ from qorch.workloads.base import (
     gradient_method,
     learning_rate,
     positive,
+    positive_number,
     weights_digest,
+    whole_option,
 )
 from qorch.workloads.image_sets import (
     IMAGE_SETS,
@@ -48,7 +50,7 @@ SHOTS_PER_OUTCOME = 100
 
 Between the sampled gradient and the exact one, the cosine is then 0.9 or more; with 1,024 shots it is 0.2 (measured).
 """
-MOST_BLOCKS, MOST_WIDTHS, MOST_WIDTH, MOST_SPREAD = 1_000, 10, 10_000, 100.0
+MOST_BLOCKS, MOST_WIDTHS, MOST_DIGITS = 1_000, 10, 4
 REPAIRED, PUBLISHED = "repaired", "published"
 CHAIN, CYCLIC, ALL_TO_ALL = "chain", "cyclic", "all-to-all"
 NO, YES = "no", "yes"
@@ -158,7 +160,7 @@ class QuantumTrain:
                 raise UsageError(f"--{name} is '{options.own[name]}'; choose one of {', '.join(known)}")
         read_blocks(options)
         read_mapping(options)
-        read_spread(options)
+        positive_number(options, "angle-spread")
         learning_rate(options)
         gradient_method(options)
         positive(options.epochs, "epochs")
@@ -344,7 +346,7 @@ def prepare_model(options: Options) -> GeneratedCnn:
         is_repaired=options.own["initialisation"] == REPAIRED,
         shots=options.shots,
         gradient=gradient_method(options),
-        initial=lambda angles: angles.normal_(0.0, read_spread(options)),
+        initial=lambda angles: angles.normal_(0.0, positive_number(options, "angle-spread")),
     )
 
 
@@ -354,35 +356,21 @@ def prepare_baseline(options: Options) -> PlainCnn | None:
         return PlainCnn(IMAGE_SETS[options.own["dataset"]]) if options.own["baseline"] == YES else None
 
 
-def read_spread(options: Options) -> float:
-    """Radians. Raises UsageError if it is not a number from 0 to MOST_SPREAD."""
-    text = options.own["angle-spread"]
-    try:
-        spread = float(text)
-    except ValueError:
-        spread = math.nan
-    if not 0.0 <= spread <= MOST_SPREAD:
-        raise UsageError(f"--angle-spread is '{text}'; it must be a number of radians from 0 to {MOST_SPREAD:g}")
-    return spread
-
-
 def read_blocks(options: Options) -> int:
     """The number of blocks. Raises UsageError."""
-    return _read_numbers(options, "blocks", most=MOST_BLOCKS, count=1)[0]
+    return whole_option(options, "blocks", least=1, most=MOST_BLOCKS)
 
 
 def read_mapping(options: Options) -> list[int]:
-    """``"20,40,20"``: the widths of three hidden layers. Raises UsageError."""
-    return _read_numbers(options, "mapping", most=MOST_WIDTH, count=MOST_WIDTHS)
-
-
-def _read_numbers(options: Options, name: str, *, most: int, count: int) -> list[int]:
-    text = options.own[name]
+    """``"20,40,20"``: the widths of three hidden layers. Raises UsageError for what is no list of such numbers."""
+    text = options.own["mapping"]
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) > count or not all(part.isdecimal() and len(part) < 10 and 1 <= int(part) <= most for part in parts):
-        wanted = "a whole number" if count == 1 else f"up to {count} whole numbers, separated by commas, each"
-        raise UsageError(f"--{name} is '{text}'; give {wanted} from 1 to {most}")
-    return [int(part) for part in parts]
+    if not all(part.isdecimal() and len(part) <= MOST_DIGITS for part in parts) or len(parts) > MOST_WIDTHS:
+        raise UsageError(
+            f"--mapping is '{text}'; give up to {MOST_WIDTHS} whole numbers of up to {MOST_DIGITS} digits, such as 20"
+            " or 20,40,20"
+        )
+    return [positive(int(part), "mapping") for part in parts]
 
 
 def prepare_batch_size(options: Options, n_training: int) -> int:

@@ -284,6 +284,20 @@ def test_random_numbers_are_the_positions() -> None:
     assert gradient_stream_of(1, Position(0, 0), 0) % 2**64 != stream_of(1, Position(0, 0))
 
 
+def test_the_pubs_of_a_call_are_independent() -> None:
+    """A recurrent network multiplies their gradients: the mean of a product is that of its factors, each of mean 1."""
+    pub, method = random_pub(1, rows=1), as_method("sampled-shift:share=0.4")
+    products = np.zeros((5, 5))
+    for call in range(600):
+        streams = CallStreams(1, Position(0, call))
+        _, afters = expand_all([pub, pub], [None, None], method=method, streams=streams, default_shots=9)
+        weights = [
+            np.abs(each.terms.weights).sum(axis=0) + np.abs(each.row_weights).sum(axis=(0, 1)) for each in afters
+        ]
+        products += np.outer(*[(weight > 0) * 5 / 2 for weight in weights]) / 600
+    np.testing.assert_allclose(products, 1.0, atol=0.4)
+
+
 def test_what_is_drawn_is_even() -> None:
     """Signs and subsets are those of this seed for ever, as paid rows depend on them; all are as likely."""
     stream = PubStream(1, Position(2, 3), 4)
