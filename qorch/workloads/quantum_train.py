@@ -41,6 +41,8 @@ N_CLASSES = 10
 FILTERS, HIDDEN = (4, 8), 30
 KERNEL = 3
 XAVIER_GAIN = 0.5
+LEAST_SPREAD = 1e-8
+"""Is added to the standard deviation of what was generated, which may be 0."""
 MOST_NORM = 10.0
 """Of the gradient, which is clipped to it."""
 CHUNK = 2_000
@@ -223,9 +225,12 @@ class GeneratedCnn(Cnn):
         if self.is_repaired:
             probabilities = probabilities * self.layer.n_outputs
         values = self.mapping(torch.cat([self.bits, probabilities], dim=1))[:, 0]
-        parts = torch.split(values, [math.prod(shape) for shape in self.shapes])
-        tensors = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        return standardise(tensors) if self.is_repaired else tensors
+        sizes = [math.prod(shape) for shape in self.shapes]
+        if self.is_repaired:
+            layers = torch.split(values, [sum(pair) for pair in zip(sizes[::2], sizes[1::2], strict=True)])
+            fans_in = [math.prod(kernel[1:]) for kernel in self.shapes[::2]]
+            values = torch.cat([standardise(*layer) for layer in zip(layers, fans_in, strict=True)])
+        return [part.view(shape) for part, shape in zip(torch.split(values, sizes), self.shapes, strict=True)]
 
 
 def build_circuit(n_qubits: int, *, blocks: int, entanglement: str) -> QuantumCircuit:
@@ -267,17 +272,13 @@ def list_shapes(images: ImageSet) -> list[tuple[int, ...]]:
     return [shape for kernel in kernels for shape in (kernel, kernel[:1])]
 
 
-def standardise(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Each kernel, and its bias with it, at mean 0 and at He's standard deviation, sqrt(2 / fan-in).
+def standardise(layer: torch.Tensor, fan_in: int) -> torch.Tensor:
+    """A layer's kernel and bias at mean 0 and at He's standard deviation, sqrt(2 / fan-in).
 
     K. He et al., "Delving deep into rectifiers", 2015.
     """
-    scaled = []
-    for kernel, bias in zip(tensors[::2], tensors[1::2], strict=True):
-        spread, mean = torch.std_mean(torch.cat([kernel.flatten(), bias]), correction=0)
-        factor = math.sqrt(2 / kernel[0].numel()) / (spread + 1e-8)
-        scaled += [(kernel - mean) * factor, (bias - mean) * factor]
-    return scaled
+    spread, mean = torch.std_mean(layer, correction=0)
+    return (layer - mean) * (math.sqrt(2 / fan_in) / (spread + LEAST_SPREAD))
 
 
 def classify(images: torch.Tensor, weights: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -324,7 +325,7 @@ def _warn_of_few_shots(options: Options) -> None:
     if options.shots is not None and options.shots < (wanted := SHOTS_PER_OUTCOME * n_outcomes):
         _log.warning(
             "%d shots are too few to tell %d outcomes apart, and the gradient will be mostly noise; give %d shots or"
-            " more, or leave out --shots for exact values",
+            " more, or train on a simulator with exact values, which is the default",
             options.shots, n_outcomes, wanted,
         )  # fmt: skip
 

@@ -118,9 +118,8 @@ def test_gradients_reach_the_circuit_and_agree_with_shifts() -> None:
 
 
 def test_generated_layers_have_the_scale_of_he() -> None:
-    """Whatever was generated: mean 0, and a standard deviation of sqrt(2 / fan-in), for kernel and bias together."""
-    kernel, bias = standardise([torch.randn(30, 200) * 7 + 3, torch.randn(30)])
-    layer = torch.cat([kernel.flatten(), bias])
+    """Whatever was generated: mean 0, and a standard deviation of sqrt(2 / fan-in)."""
+    layer = standardise(torch.randn(6_030) * 7 + 3, 200)
     assert float(layer.mean()) == pytest.approx(0.0, abs=1e-6)
     assert float(layer.std(correction=0)) == pytest.approx((2 / 200) ** 0.5, rel=1e-5)
 
