@@ -50,7 +50,8 @@ CHUNK = 2_000
 SHOTS_PER_OUTCOME = 100
 """So many measure the average outcome to a tenth of its probability.
 
-Between the sampled gradient and the exact one, the cosine is then 0.9 or more; with 1,024 shots it is 0.2 (measured).
+After 250 steps, the cosine between the sampled gradient and the exact one was then 0.7 to 0.98; with 1,024 shots it was
+-0.1 to 0.4.
 """
 MOST_BLOCKS, MOST_WIDTHS, MOST_DIGITS = 1_000, 10, 4
 REPAIRED, PUBLISHED = "repaired", "published"
