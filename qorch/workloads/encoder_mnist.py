@@ -75,6 +75,9 @@ class Autoencoder(torch.nn.Module):
         for _ in range(epochs):
             total = 0.0
             for chosen in torch.split(torch.randperm(len(images), generator=generator), AUTOENCODER_BATCH):
+                if len(chosen) == 1:
+                    # One image has no variance by which it could be normalised.
+                    continue
                 loss = torch.nn.functional.mse_loss(self.decoder(self.encoder(images[chosen])), images[chosen])
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -168,7 +171,11 @@ class EncoderMnist:
 
 
 def build_circuit(n_wires: int) -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
-    """RX of each input, a chain of CX, then RX and RY of the weights on each qubit: 2·wires weights."""
+    """RX of each input, a chain of CX, then RX and RY of the weights on each qubit: 2·wires weights.
+
+    All that the weights can do is to scale: <Z_i> is cos(w_i) cos(w_{wires+i}) times the product of cos(x_0) to cos(x_i),
+    but for the last qubit, whose last factor is cos(x_i + w_i).
+    """
     inputs = ParameterVector("x", n_wires)
     weights = ParameterVector("w", 2 * n_wires)
     circuit = QuantumCircuit(n_wires)

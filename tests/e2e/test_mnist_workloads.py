@@ -74,6 +74,21 @@ def test_equal_bits_are_executed_once_and_change_no_gradient() -> None:
     assert gradient.abs().max() > 1e-3
 
 
+def test_scores_are_scaled_products_of_cosines() -> None:
+    """As the circuit's documentation says: of all angles up to the qubit, and the last one is moved by a weight."""
+    circuit, inputs, weights = encoder_mnist.build_circuit(5)
+    layer = qorch.QuantumLayer(circuit, inputs=inputs, weights=weights, observables=[f"Z{q}" for q in range(5)])
+    angles = torch.linspace(-1.0, 2.0, 15).reshape(3, 5)
+    with layer.eval_on("local", shots=None), torch.no_grad():
+        values = layer(angles)
+        first, second = layer.weights[:5], layer.weights[5:]
+        factors = angles.cos()
+        scales = first.cos() * second.cos()
+        expected = scales * factors.cumprod(dim=1)
+        expected[:, 4] = second[4].cos() * factors[:, :4].prod(dim=1) * (angles[:, 4] + first[4]).cos()
+    assert torch.allclose(values, expected, atol=1e-5)
+
+
 @BOTH
 def test_it_trains_as_it_is_quoted(typed: Any, training: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its files a quote is the same; its curves show the loss and the accuracy."""
