@@ -173,8 +173,8 @@ class EncoderMnist:
 def build_circuit(n_wires: int) -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
     """RX of each input, a chain of CX, then RX and RY of the weights on each qubit: 2·wires weights.
 
-    All that the weights can do is to scale: <Z_i> is cos(w_i) cos(w_{wires+i}) times the product of cos(x_0) to cos(x_i),
-    but for the last qubit, whose last factor is cos(x_i + w_i).
+    All that the weights can do is to scale: <Z_i> is cos(w_i) cos(w_{wires+i}) times the product of cos(x_0) to
+    cos(x_i), but for the last qubit, which has cos(x_i + w_i) in place of cos(w_i) cos(x_i).
     """
     inputs = ParameterVector("x", n_wires)
     weights = ParameterVector("w", 2 * n_wires)
