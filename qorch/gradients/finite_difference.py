@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from qorch.gradients.method import GradientMethod, check_positive
-from qorch.gradients.recombination import Recombination, Terms
+from qorch.gradients.recombination import LinearTerms, Recombination
 from qorch.gradients.streams import PubStream
 from qorch.gradients.wanted import BoolArray, as_wanted, check_observables, names_of
 from qorch.model.pub import Pub
@@ -44,7 +44,7 @@ class FiniteDifference(GradientMethod):
         weights = np.zeros((n_terms, len(columns)))
         weights[2 * parameters, parameters] = 0.5 / self.step
         weights[2 * parameters + 1, parameters] = -0.5 / self.step
-        terms = Terms(names_of(pub, chosen), weights, np.zeros(0, dtype=np.int64))
+        terms = LinearTerms(names_of(pub, chosen), weights, np.zeros(0, dtype=np.int64))
         moved = rows.reshape(pub.n_rows * (1 + n_terms), -1)
         return (
             Pub(pub.circuit, moved, observables=pub.observables, shots=pub.shots),

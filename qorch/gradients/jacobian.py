@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from qorch.gradients.method import GradientMethod
-from qorch.gradients.recombination import Recombination, Terms
+from qorch.gradients.recombination import LinearTerms, Recombination
 from qorch.gradients.streams import PubStream
 from qorch.gradients.wanted import BoolArray, as_wanted, check_observables, names_of
 from qorch.model.pub import Pub
@@ -28,5 +28,5 @@ class ExactJacobian(GradientMethod):
         check_observables(pub)
         chosen = as_wanted(wanted, pub)
         n_wanted = int(chosen.sum())
-        terms = Terms(names_of(pub, chosen), np.zeros((0, n_wanted)), np.zeros(0, dtype=np.int64))
+        terms = LinearTerms(names_of(pub, chosen), np.zeros((0, n_wanted)), np.zeros(0, dtype=np.int64))
         return pub, Recombination(pub, terms, np.zeros((pub.n_rows, 0, n_wanted)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from qorch.errors import ParameterError
 from qorch.gradients.method import GradientMethod
-from qorch.gradients.recombination import Recombination, Terms
+from qorch.gradients.recombination import LinearTerms, Recombination
 from qorch.gradients.shift_rules import shift_rule
 from qorch.gradients.streams import PubStream
 from qorch.gradients.wanted import BoolArray, as_wanted, check_observables
@@ -21,7 +21,7 @@ KEPT_RULES = 32
 
 
 @dataclass(frozen=True, eq=False)
-class ShiftTerms(Terms):
+class ShiftTerms(LinearTerms):
     """What the derivatives of a circuit by P wanted parameters are made of, at whatever point.
 
     Term t shifts the angle ``columns[t]`` by ``shifts[t]`` radians and counts ``coefficients[t]`` in the

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from qorch.gradients.method import GradientMethod, check_number, check_positive
-from qorch.gradients.recombination import Recombination, Terms
+from qorch.gradients.recombination import LinearTerms, Recombination
 from qorch.gradients.streams import PubStream, draw_signs
 from qorch.gradients.wanted import BoolArray, as_wanted, check_observables, names_of
 from qorch.model.arrays import FloatArray
@@ -69,7 +69,7 @@ class SimultaneousPerturbation(GradientMethod):
         rows[:, 2::2, chosen] -= size * signs
         weights = np.stack([signs, -signs], axis=2) / (2.0 * size * max(n_directions, 1))
         n_terms = 2 * n_directions
-        terms = Terms(names_of(pub, chosen), np.zeros((n_terms, n_wanted)), np.arange(n_terms))
+        terms = LinearTerms(names_of(pub, chosen), np.zeros((n_terms, n_wanted)), np.arange(n_terms))
         moved = rows.reshape(n_points * (1 + n_terms), -1)
         return (
             Pub(pub.circuit, moved, observables=pub.observables, shots=pub.shots),

@@ -14,7 +14,7 @@ from qorch.model.result import PubResult, SampledDistribution
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class LinearTerms:
     """How T rows beside each parameter point count in the derivatives by P parameters, named ``parameters``.
 
     ``weights (T, P)`` are the same at every point. They are 0 for the L terms ``row_terms (L,)`` whose weights differ
@@ -52,7 +52,7 @@ class Recombination:
     """
 
     pub: Pub
-    terms: Terms
+    terms: LinearTerms
     row_weights: FloatArray
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import Write
 from qorch.ports.store import Store
 from qorch.run.active import activate, deactivate
-from qorch.run.exact import compute_gradients
+from qorch.run.jacobian import compute_gradients
 from qorch.run.portal import Portal
 
 EvaluationShots = int | None | Literal["layer"]

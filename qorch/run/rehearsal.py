@@ -18,7 +18,7 @@ from qorch.model.pub import Batch, Pub, as_batch
 from qorch.model.result import PubResult
 from qorch.ports.backend import Backend, Capabilities
 from qorch.run.active import activate, deactivate
-from qorch.run.exact import compute_gradients
+from qorch.run.jacobian import compute_gradients
 
 
 @dataclass(frozen=True, eq=False)

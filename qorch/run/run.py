@@ -26,8 +26,8 @@ from qorch.planning.quoting import Quote
 from qorch.ports.backend import Backend
 from qorch.ports.records import RunState, Write
 from qorch.run.active import activate, deactivate
-from qorch.run.exact import compute_gradients
 from qorch.run.idle_time import IdleTime
+from qorch.run.jacobian import compute_gradients
 from qorch.run.loop import LoopHooks, Loops
 from qorch.run.metrics import MetricLog, Metrics, as_numbers
 from qorch.run.portal import PendingCall

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -24,7 +25,7 @@ from qorch.workloads.base import (
     weights_digest,
     whole_option,
 )
-from qorch.workloads.mnist import N_CLASSES, PARTS, SIDE, TEST, TRAINING, count_images, load_mnist
+from qorch.workloads.mnist import N_CLASSES, PARTS, SIDE, TEST, TRAINING, check_classes, count_images, load_mnist
 
 Dataset = torch.utils.data.TensorDataset
 N_PIXELS = SIDE**2
@@ -74,6 +75,9 @@ class Autoencoder(torch.nn.Module):
         for _ in range(epochs):
             total = 0.0
             for chosen in torch.split(torch.randperm(len(images), generator=generator), AUTOENCODER_BATCH):
+                if len(chosen) == 1:
+                    # One image has no variance by which it could be normalised.
+                    continue
                 loss = torch.nn.functional.mse_loss(self.decoder(self.encoder(images[chosen])), images[chosen])
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -107,8 +111,7 @@ class EncoderMnist:
     def check(self, options: Options) -> None:
         """Raise UsageError for options that cannot be, and for files that are missing or damaged."""
         self._check_options(options)
-        for part in PARTS:
-            load_mnist(options.data_dir, part)
+        load_data(options.filled(self.defaults))
 
     def outline(self, options: Options) -> Outline:
         """See Workload: all batches are full, and the autoencoder has no circuit."""
@@ -168,7 +171,11 @@ class EncoderMnist:
 
 
 def build_circuit(n_wires: int) -> tuple[QuantumCircuit, ParameterVector, ParameterVector]:
-    """RX of each input, a chain of CX, then RX and RY of the weights on each qubit: 2·wires weights."""
+    """RX of each input, a chain of CX, then RX and RY of the weights on each qubit: 2·wires weights.
+
+    All that the weights can do is to scale: <Z_i> is cos(w_i) cos(w_{wires+i}) times the product of cos(x_0) to
+    cos(x_i), but for the last qubit, which has cos(x_i + w_i) in place of cos(w_i) cos(x_i).
+    """
     inputs = ParameterVector("x", n_wires)
     weights = ParameterVector("w", 2 * n_wires)
     circuit = QuantumCircuit(n_wires)
@@ -201,14 +208,20 @@ def prepare_model(options: Options) -> tuple[Autoencoder, torch.nn.Module]:
 
 
 def load_data(options: Options) -> tuple[torch.Tensor, list[Dataset]]:
-    """All images that there are to train ``(N, 784)``, and those that train and test the circuit, with their digits."""
+    """All images that there are to train ``(N, 784)``, and those that train and test the circuit, with their digits.
+
+    Raises UsageError if the files are missing or damaged, or none of the images that train the circuit has a digit.
+    """
     counts = count_images(DIGITS, limit=options.limit)
-    parts = {}
-    for part in PARTS:
-        images, labels = load_mnist(options.data_dir, part)
-        pixels = images.reshape(-1, N_PIXELS) / np.float32(255)
-        parts[part] = torch.as_tensor(pixels), torch.as_tensor(labels)
-    return parts[TRAINING][0], [Dataset(*(each[: counts[part]] for each in parts[part])) for part in PARTS]
+    (images, labels), test = (_load_part(options.data_dir, part) for part in PARTS)
+    check_classes(labels[: counts[TRAINING]].numpy(), DIGITS, part=TRAINING)
+    train = images[: counts[TRAINING]], labels[: counts[TRAINING]]
+    return images, [Dataset(*train), Dataset(*(each[: counts[TEST]] for each in test))]
+
+
+def _load_part(data_dir: Path | None, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = load_mnist(data_dir, part)
+    return torch.as_tensor(images.reshape(-1, N_PIXELS) / np.float32(255)), torch.as_tensor(labels)
 
 
 def regress(autoencoder: Autoencoder, train: Dataset, test: Dataset) -> float:

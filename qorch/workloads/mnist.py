@@ -64,8 +64,8 @@ def check_classes(labels: Labels, digits: tuple[int, ...], *, part: str) -> None
     """Raise UsageError unless there is an image of each digit; ``labels`` are places in ``digits``."""
     for place in np.flatnonzero(np.bincount(labels, minlength=len(digits)) == 0)[:1]:
         raise UsageError(
-            f"none of the {len(labels)} images of the {part} files that are used is a {digits[place]}; give a larger"
-            " --limit, other --classes, or files that have this class"
+            f"no image of the {part} files that is used is a {digits[place]}; give a larger --limit, other --classes,"
+            " or files that have this class"
         )
 
 

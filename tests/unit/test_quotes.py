@@ -104,7 +104,7 @@ def test_what_a_backend_does_not_take_is_refused() -> None:
         quote_unpacked(batch(1, shots=None), Planner(), CARD, default_shots=None)  # type: ignore[arg-type]
 
 
-def layer(gradient: str = "parameter-shift", observables: Any = ("Z0",)) -> qorch.QuantumLayer:
+def layer(gradient: str = "parameter-shift", observables: Any = ("Z0",), *, shots: Any = 10) -> qorch.QuantumLayer:
     """One input and two weights on one qubit."""
     x, w = ParameterVector("x", 1), ParameterVector("w", 2)
     circuit = QuantumCircuit(1)
@@ -117,7 +117,7 @@ def layer(gradient: str = "parameter-shift", observables: Any = ("Z0",)) -> qorc
         weights=w,
         observables=observables,
         gradient=gradient,
-        shots=10 if gradient != "exact" else None,
+        shots=shots if gradient != "exact" else None,
     )
 
 
@@ -161,7 +161,26 @@ def test_a_workload_is_quoted_whole() -> None:
     assert (quote.unpacked.jobs, quote.unpacked.cost) == (212, exactly(212 * 50))
     spsa = quote.methods["spsa"]
     assert (spsa.executions, spsa.jobs) == (2 * (5 * 12 + 6), 2 * (5 * 2 + 1))
+    differences = quote.methods["finite-difference"]
+    assert differences.executions == 2 * (5 * 4 * (1 + 2 * 2) + 6)
+    assert set(quote.methods) == {"spsa", "finite-difference", "sampled-shift"}
     assert quote.assumptions == ("it is taken to be there",)
+
+
+def test_other_methods_are_those_that_are_not_used_and_make_sense() -> None:
+    """Parameter shift, where SPSA is used; exact ones on a simulator; no SPSA of exact values, which is refused."""
+    local = plan_offline("local", config=read_config(), clock=WallClock())
+    free = replace(CARD, prices=UnitPrices(), minimums=Minimums())
+
+    def methods(gradient: str, *, shots: int | None = 10) -> set[str]:
+        rehearsed = rehearse_workload(outline(layer(gradient, shots=shots)))
+        return set(quote_workload(rehearsed, local, free, default_shots=20).methods)
+
+    assert methods("spsa") == {"parameter-shift", "exact", "finite-difference", "sampled-shift"}
+    assert methods("parameter-shift", shots=None) == {"exact", "finite-difference", "sampled-shift"}
+    model = layer("spsa", shots="run")
+    with pytest.raises(ShotsError, match="no sense with exact values"):
+        quote_workload(rehearse_workload(outline(model)), local, free, default_shots=None)
 
 
 def test_a_job_that_may_not_end_in_time_is_named() -> None:
