@@ -1,6 +1,11 @@
 """The training jobs that the command line offers, each an example of qorch's public API, and those that others add.
 
 A package adds one by an entry point of the group ``qorch.workloads``: its name, and the object that is the workload.
+
+How to read it: ``base`` says what a workload is, and each has a module of its name: ``digits``, ``cats_vs_dogs``,
+``qnn_mnist``, ``encoder_mnist`` and ``quantum_train``. Files are read by ``photographs``, ``mnist`` and ``cifar``, and
+the latter two become the tensors of ``image_sets``. ``quoting`` quotes workloads, ``live_quotes`` asks the provider,
+and ``script`` is a program of the user's own, which is quoted on a ``rehearsed_backend``.
 """
 
 from importlib import import_module
@@ -13,7 +18,13 @@ if TYPE_CHECKING:
 
     from qorch.workloads.base import Workload
 
-WORKLOADS = ("digits", "cats-vs-dogs")
+WORKLOADS = (
+    "digits",
+    "cats-vs-dogs",
+    "qnn-mnist",
+    "encoder-mnist",
+    "quantum-train",
+)
 GROUP = "qorch.workloads"
 _PARTS = ("name", "summary", "defaults", "own_options", "check", "outline", "train")
 """What a workload has, see ``qorch.workloads.base.Workload``."""
