@@ -28,7 +28,7 @@ EpochsOption = Annotated[
 ]
 BatchSizeOption = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Samples per training step.")]
 LimitOption = Annotated[int | None, typer.Option(metavar="N", parser=_COUNT, help="Use only the first N samples.")]
-GradientOption = Annotated[str | None, typer.Option(metavar="G", help="Gradient method.")]
+GradientOption = Annotated[str | None, typer.Option(metavar="G", help="Gradient method, such as spsa:directions=4.")]
 DataDirOption = Annotated[Path | None, typer.Option(metavar="D", help="The folder of the workload's data.")]
 SeedOption = Annotated[
     int | None, typer.Option(metavar="N", parser=whole_number(0, 2**63 - 1), help="The seed of all random numbers. [0]")

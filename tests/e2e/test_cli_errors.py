@@ -30,6 +30,11 @@ WRONG_USAGE = {
         "no exact gradients",
     ),
     "shots in words": (("train", "digits", "--shots", "many"), "many"),
+    "SPSA of exact values": (
+        ("train", "digits", "--gradient", "spsa", "--shots", "exact"),
+        "no sense with exact values",
+    ),
+    "bad option of a gradient": (("train", "digits", "--gradient", "spsa:c=0"), "c is 0.0"),
     "unknown gradient": (("train", "digits", "--gradient", "nonsense"), "parameter-shift"),
     "unknown policy": (("train", "digits", "--cache", "nonsense"), "top_up"),
     "budget without currency": (("train", "digits", "--budget", "5"), "5 USD"),

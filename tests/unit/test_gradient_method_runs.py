@@ -146,7 +146,7 @@ def test_a_sequence_leaves_as_one_batch(gradient: str) -> None:
         state = torch.full((2, 2), 0.3, dtype=torch.float64)
         for _ in range(4):
             state = torch.tanh(mix(layer(state)))
-        state.sum().backward()
+        state.sum().backward()  # type: ignore[no-untyped-call]
     assert batches == [1, 1, 1, 1, 4]
     assert layer.weights.grad is not None
     assert layer.weights.grad.abs().sum() > 0

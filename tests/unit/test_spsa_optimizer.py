@@ -38,7 +38,8 @@ def bowl(weights: torch.Tensor, seen: list[torch.Tensor] | None = None) -> torch
 
 def test_a_step_is_spalls() -> None:
     """Two points at ±c_k along one direction, and a move of a_k times their slope, at every step k."""
-    weights, seen = make_weights(), []
+    weights = make_weights()
+    seen: list[torch.Tensor] = []
     optimizer = qorch.SPSA([weights], lr=0.3, c=0.1, stability=2.0, alpha=0.5, gamma=0.25, seed=4)
     for k in range(3):
         start, seen[:] = weights.detach().clone(), []
