@@ -48,7 +48,7 @@ BASELINE_RATE = 0.005
 
 
 @dataclass(frozen=True)
-class Data:
+class BitData:
     """By part: bits ``(N, 16)``, and the images ``(N, 28, 28)`` from 0 to 1 that they are of, with class indices.
 
     ``table`` ``(2^16,)``: the most frequent class of each pattern of bits in all images that MNIST has to train. No
@@ -199,7 +199,7 @@ def load_batches(data: Dataset, options: Options) -> torch.utils.data.DataLoader
     return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=True, drop_last=True)
 
 
-def load_data(options: Options) -> Data:
+def load_data(options: Options) -> BitData:
     """The images of a training. Raises UsageError if the files are missing or damaged, or have none of a class."""
     classes = parse_classes(options.own["classes"])
     bits, images = {}, {}
@@ -213,7 +213,7 @@ def load_data(options: Options) -> Data:
         check_classes(labels[:count] if part == TRAINING else labels, classes, part=part)
         if part == TRAINING:
             table = _most_frequent(_patterns(fields), labels)
-    return Data(bits, images, table)
+    return BitData(bits, images, table)
 
 
 def binarise(pixels: Bytes, *, threshold: float) -> npt.NDArray[np.bool_]:
@@ -223,7 +223,7 @@ def binarise(pixels: Bytes, *, threshold: float) -> npt.NDArray[np.bool_]:
     return np.greater(means.reshape(-1, N_QUBITS) / 255, threshold)
 
 
-def measure_bits(data: Data) -> dict[str, float]:
+def measure_bits(data: BitData) -> dict[str, float]:
     """What the bits allow, as accuracies on the test images.
 
     Of logistic regression, trained on the same images as the circuit, and of the best classifier, which knows the most
@@ -237,7 +237,7 @@ def measure_bits(data: Data) -> dict[str, float]:
     }
 
 
-def train_baselines(data: Data, options: Options) -> dict[str, float]:
+def train_baselines(data: BitData, options: Options) -> dict[str, float]:
     """The accuracies of two classical networks after as many epochs: one sees the bits, and one the whole images."""
     n_classes = len(parse_classes(options.own["classes"]))
     torch.manual_seed(options.seed)

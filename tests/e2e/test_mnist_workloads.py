@@ -159,7 +159,7 @@ def test_what_the_bits_allow_is_measured(data: Path) -> None:
     part = torch.utils.data.TensorDataset(bits, labels)
     table = np.zeros(2**16, dtype=np.int64)
     table[1] = 1
-    allowed = qnn_mnist.measure_bits(qnn_mnist.Data({TRAINING: part, TEST: part}, {}, table))
+    allowed = qnn_mnist.measure_bits(qnn_mnist.BitData({TRAINING: part, TEST: part}, {}, table))
     assert allowed["best_of_bits_accuracy"] == 4 / 8
     loaded = qnn_mnist.load_data(Options(shots=None, data_dir=data, limit=40).filled(qnn_mnist.WORKLOAD.defaults))
     assert (loaded.table[qnn_mnist._patterns(loaded.bits[TEST].tensors[0])] == np.arange(10)).all()
