@@ -265,13 +265,13 @@ class MockBackend:
     async def _ask(self, purpose: str, subject: str) -> DrawnCall:
         """A call without effect: whatever happens to it, it may be repeated."""
         call = self.provider.draw_call(purpose, subject)
-        if call.fault is None:
-            await self.clock.sleep(call.network_seconds)
-            return call
-        await self.clock.sleep(call.network_seconds / 2)
-        if call.fault is CallFault.BUSY:
-            await self._refuse_as_busy(call)
-        await self._lose(call, BusyError(f"{self.name} gave no answer to '{purpose}'"))
+        if call.fault is not None:
+            await self.clock.sleep(call.network_seconds / 2)
+            if call.fault is CallFault.BUSY:
+                await self._refuse_as_busy(call)
+            await self._lose(call, BusyError(f"{self.name} gave no answer to '{purpose}'"))
+        await self.clock.sleep(call.network_seconds)
+        return call
 
     async def _refuse_as_busy(self, call: DrawnCall) -> NoReturn:
         await self.clock.sleep(call.network_seconds / 2)
