@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -35,14 +35,18 @@ _POLICY = RunPolicy()
 _SAMPLING = (CachePolicy.REUSE, CachePolicy.TOP_UP)
 
 
+class MockedBackend(RemoteBackend, Mocks, Protocol):
+    """A mock."""
+
+
 @dataclass(frozen=True, eq=False)
 class Course:
     """What the futures of a training have in common: a mock of its backend, that backend's prices, and how runs behave.
 
-    ``mock``: opens nothing, and is asked for ``future`` alone.
+    ``mock``: it is never opened, only asked for its ``profile`` and for ``future``.
     """
 
-    mock: Mocks
+    mock: MockedBackend
     card: PriceCard
     policy: RunPolicy = _POLICY
 
