@@ -29,6 +29,7 @@ DEFAULT_FUTURES = 20
 """So many cost little, and their second and last but one are about the ends of an interval of 90 %."""
 MOST_FUTURES = 10_000
 _PERCENTS = (5, 50, 95)
+_POLICY = RunPolicy()
 _ASSUMED = "assumed"
 """In the source of a figure: nobody measured or published it."""
 
@@ -146,6 +147,27 @@ def forecast_runs(
         check_budgets(course.mock, course.card, [Budget(limit=budget, run_id=runs[0].run)])
     drawn = draw_futures(runs, course, seeds=range(seed, seed + futures))
     return sum_up(drawn, course, budget=budget)
+
+
+def forecast_mock(
+    runs: Sequence[RecordedRun],
+    mock: str,
+    *,
+    config: Config,
+    seed: int,
+    futures: int = DEFAULT_FUTURES,
+    budget: Money | None = None,
+    policy: RunPolicy = _POLICY,
+) -> Forecast:
+    """The same on a mock of this name, which need not be the one on which the runs were recorded (see `WhatIf`).
+
+    Raises what ``open_course`` and ``forecast_runs`` raise, and UsageError if nothing was recorded.
+    """
+    if not any(run.calls for run in runs):
+        raise UsageError("a forecast is of the calls of runs, and none was recorded: did the program start a run?")
+    return forecast_runs(
+        runs, open_course(mock, config=config, policy=policy), seed=seed, futures=futures, budget=budget
+    )
 
 
 def sum_up(futures: Sequence[Future], course: Course, *, budget: Money | None = None) -> Forecast:

@@ -12,7 +12,9 @@ from qorch_providers.options import read_options
 CLOUD = "cloud"
 """The mock of no real backend: a simulator behind a REST API."""
 MAX_SEED = 2**63 - 1
-_CHOICES = "among profile=PATH, seed=N, jobs=N, rows=N, depolarizing=P, readout=P, and the options of the backend that is mocked"
+_CHOICES = (
+    "among profile=PATH, seed=N, jobs=N, rows=N, depolarizing=P, readout=P, and options of the backend that is mocked"
+)
 
 
 @dataclass(frozen=True)
