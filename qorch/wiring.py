@@ -101,7 +101,7 @@ def start_run(
             rebuy=rebuy,
             keep_free_bytes=config.keep_free_bytes,
         ),
-        budget=_as_budget(budget),
+        budget=as_budget(budget),
         drops_budget=isinstance(budget, str) and budget == NO_BUDGET,
         default_shots=as_default_shots(shots),
         workload=workload,
@@ -316,7 +316,8 @@ def _begin_session(
     return session
 
 
-def _as_budget(budget: str | Money | None) -> Money | None:
+def as_budget(budget: str | Money | None) -> Money | None:
+    """What ``start_run`` is given as a budget, as money; None for none. Raises MoneyError."""
     if budget is None:
         return None
     if isinstance(budget, Money):

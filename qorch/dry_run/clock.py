@@ -23,16 +23,16 @@ class CallerClock:
         """
         self.compute_seconds = compute_seconds
         self.loop = CallerLoop(is_frozen=compute_seconds is not None)
-        self.recordings: list[CallRecorder] = []
+        self.recorders: dict[str, CallRecorder] = {}
         self._host = LoopThread(lambda: self.loop)
 
     def monotonic_ns(self) -> int:
         """See Clock."""
-        return round(self._seconds() * 1e9)
+        return round(self.seconds() * 1e9)
 
     def now(self) -> datetime.datetime:
         """See Clock."""
-        return START + datetime.timedelta(seconds=self._seconds())
+        return START + datetime.timedelta(seconds=self.seconds())
 
     async def sleep(self, seconds: float) -> None:
         """See Clock; in the loop only."""
@@ -48,15 +48,15 @@ class CallerClock:
             self.loop.callers.spend(self.compute_seconds)
 
     def open_portal(self, record: RunRecord) -> VirtualPortal:
-        """See PortalClock. The run's calls are recorded."""
-        recorder = CallRecorder(record, seconds=self._seconds)
-        self.recordings.append(recorder)
+        """See PortalClock. The calls of the run, or of its newest session, are recorded in ``recorders`` by its id."""
+        recorder = self.recorders[record.run_id] = CallRecorder(record, seconds=self.seconds)
         return VirtualPortal(self._host, self.loop, recorder)
 
     def close(self) -> None:
         """End the loop; no run may be open any more."""
         self._host.close()
 
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """The virtual time of the thread that asks, since the start."""
         caller = None if threading.current_thread() is self._host.thread else self.loop.callers.find()
         return self.loop.time() if caller is None else self.loop.callers.seconds_of(caller)

@@ -32,6 +32,7 @@ class VirtualPortal(Portal):
     def carry(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """See Portal."""
         caller = self._callers.catch_up()
+        self._recorder.ask()
         return CarriedWork(work, self._callers, caller)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
@@ -75,6 +76,11 @@ class VirtualPortal(Portal):
     def watching(self, call: Call) -> AbstractContextManager[None]:
         """See Portal."""
         return self._recorder.watching(call)
+
+    def close(self) -> None:
+        """See Portal."""
+        super().close()
+        self._recorder.end()
 
     async def _move_on(self, future: "concurrent.futures.Future[Any]") -> None:
         await asyncio.wait([self._loop.next_move(), _end_of(future)], return_when=asyncio.FIRST_COMPLETED)

@@ -13,7 +13,7 @@ from qorch.ports.records import RunRecord
 
 
 class CallRecorder:
-    """The calls of one run."""
+    """The calls of one run. ``closed_seconds``: when it was closed."""
 
     def __init__(self, record: RunRecord, *, seconds: Callable[[], float]) -> None:
         """The run is about to open. ``seconds``: virtual ones, of the thread that asks."""
@@ -21,7 +21,7 @@ class CallRecorder:
         self._seconds = seconds
         self._calls: list[RecordedCall] = []
         self._last_ended = -1
-        self._ended_seconds = seconds()
+        self._ended_seconds = self._asked_seconds = self.closed_seconds = seconds()
         self._keeps_values = record.cache in {CachePolicy.REUSE.value, CachePolicy.TOP_UP.value}
 
     @property
@@ -49,9 +49,17 @@ class CallRecorder:
         """The run is open: the training loop goes on from here, in the calling thread."""
         self._ended_seconds = self._seconds()
 
-    def finish(self, *, budget: Money | None) -> RecordedRun:
-        """All of it, now that the training loop has ended, in the calling thread. ``budget``: see RecordedRun."""
-        compute = max(0.0, self._seconds() - self._ended_seconds)
+    def ask(self) -> None:
+        """The calling thread asks for anything: what it asks for last of all is to close the run."""
+        self._asked_seconds = self._seconds()
+
+    def end(self) -> None:
+        """The run is closed."""
+        self.closed_seconds = self._seconds()
+
+    def make_recording(self, *, budget: Money | None) -> RecordedRun:
+        """All of it, now that the run is closed. ``budget``: see RecordedRun."""
+        compute = max(0.0, self._asked_seconds - self._ended_seconds)
         record = self._record
         return RecordedRun(record.name, record.seed, tuple(self._calls), compute, record.cache, budget)
 
