@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from typing import NoReturn
 
 from qorch.errors import (
     BusyError,
@@ -41,7 +42,7 @@ from qorch_providers.mock.options import Options, parse_options
 from qorch_providers.mock.planning import MockPlanner, find_planner
 from qorch_providers.mock.provider import FAILURE, MockProvider, subject_of
 from qorch_providers.mock.shipped import choose_profile
-from qorch_providers.mock.simulation import Simulation, open_simulation
+from qorch_providers.mock.simulation import MadeUpSimulation, Simulation, open_simulation
 from qorch_providers.workers.requests import KnownGates, encode_request
 
 REVISION = "1"
@@ -104,6 +105,13 @@ class MockBackend:
     def profile(self) -> Profile:
         """See Mocks."""
         return self.provider.profile
+
+    def future(self, *, clock: Clock, seed: int) -> "MockBackend":
+        """See Mocks."""
+        provider = MockProvider(self.profile, clock, seed)
+        return MockBackend(
+            self.planner, provider, MadeUpSimulation(self.simulation.backend, clock), clock, self.options
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -199,9 +207,9 @@ class MockBackend:
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend."""
-        await self._ask("poll", self._subject(provider_ids))
-        jobs = self.provider.jobs
-        return {name: self.provider.status_of(jobs[name]) for name in provider_ids if name in jobs}
+        call = await self._ask("poll", self._subject(provider_ids))
+        jobs, at = self.provider.jobs, self.provider.now() - call.network_seconds / 2
+        return {name: self.provider.status_of(jobs[name], at=at) for name in provider_ids if name in jobs}
 
     async def find(self, keys: Collection[str], *, since: datetime) -> dict[str, str]:
         """See RemoteBackend."""
@@ -261,24 +269,24 @@ class MockBackend:
 
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """See Backend."""
-        return unpack_answer(shape, raw.content)
+        return unpack_answer(shape, raw.content, read=self.simulation.read)
 
     async def _ask(self, purpose: str, subject: str) -> DrawnCall:
         """A call without effect: whatever happens to it, it may be repeated."""
         call = self.provider.draw_call(purpose, subject)
-        await self.clock.sleep(call.network_seconds / 2)
-        if call.fault is CallFault.BUSY:
-            await self._refuse_as_busy(call)
         if call.fault is not None:
+            await self.clock.sleep(call.network_seconds / 2)
+            if call.fault is CallFault.BUSY:
+                await self._refuse_as_busy(call)
             await self._lose(call, BusyError(f"{self.name} gave no answer to '{purpose}'"))
-        await self.clock.sleep(call.network_seconds / 2)
+        await self.clock.sleep(call.network_seconds)
         return call
 
-    async def _refuse_as_busy(self, call: DrawnCall) -> None:
+    async def _refuse_as_busy(self, call: DrawnCall) -> NoReturn:
         await self.clock.sleep(call.network_seconds / 2)
         raise BusyError(f"{self.name}: too many requests", retry_after_seconds=call.retry_seconds or None)
 
-    async def _lose(self, call: DrawnCall, error: Exception) -> None:
+    async def _lose(self, call: DrawnCall, error: Exception) -> NoReturn:
         """A server's error comes back soon; of an answer that is lost, the client learns when its patience ends."""
         seconds = call.network_seconds / 2 if call.fault is CallFault.ERROR else call.silence_seconds
         await self.clock.sleep(seconds)

@@ -7,11 +7,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from qorch.model.circuit import GateList
-from qorch.model.job import JobRequest, Payload
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload
+from qorch.model.made_up import make_up
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, InProcessBackend
 from qorch.ports.clock import Clock, MeasuringClock
+from qorch_providers.answers import read_answer
 from qorch_providers.mock.planning import find_entry_point
 
 T = TypeVar("T")
@@ -59,6 +63,10 @@ class Simulation:
         raw = await self._drive(lambda: self.backend.run(Payload(request)))
         return raw.content
 
+    def read(self, shape: JobShape, answer: bytes) -> JobResult:
+        """The results in an answer; see Backend."""
+        return read_answer(shape, answer)
+
     async def close(self) -> None:
         """See Backend."""
         if not self._is_closed:
@@ -76,3 +84,24 @@ class Simulation:
             return asyncio.run(work())
         with self.clock.stand_still() if isinstance(self.clock, MeasuringClock) else nullcontext():
             return self._thread.submit(lambda: asyncio.run(work())).result()
+
+
+class MadeUpSimulation(Simulation):
+    """Has the limits of the backend, and computes nothing: its results, the same for equal shapes, are made up."""
+
+    async def open(self) -> None:
+        """See Backend; nothing is started."""
+
+    async def run(self, request: JobRequest) -> bytes:
+        """Nothing."""
+        del request
+        return b""
+
+    def read(self, shape: JobShape, answer: bytes) -> JobResult:
+        """Made-up results of this shape."""
+        del answer
+        random = np.random.default_rng(0)
+        return JobResult(tuple(make_up(block, random) for block in shape.blocks))
+
+    async def close(self) -> None:
+        """See Backend; nothing was started."""
