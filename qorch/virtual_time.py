@@ -19,17 +19,8 @@ class Timeline:
     seconds: float = 0.0
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that jumps to the next timer instead of waiting. Work for other threads runs here, at once."""
-
-    def __init__(self, timeline: Timeline | None = None) -> None:
-        """Start at 0 seconds, or join a timeline."""
-        super().__init__()
-        self.timeline = timeline or Timeline()
-
-    def time(self) -> float:
-        """Virtual seconds."""
-        return self.timeline.seconds
+class InlineLoop(asyncio.SelectorEventLoop):
+    """An event loop that does work for other threads itself, at once: in every run in the same order."""
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
         """Call the function now: on the virtual clock it takes no time, and every run is the same."""
@@ -39,6 +30,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         except Exception as error:
             done.set_exception(error)
         return done
+
+
+class VirtualLoop(InlineLoop):
+    """An event loop that jumps to the next timer instead of waiting."""
+
+    def __init__(self, timeline: Timeline | None = None) -> None:
+        """Start at 0 seconds, or join a timeline."""
+        super().__init__()
+        self.timeline = timeline or Timeline()
+
+    def time(self) -> float:
+        """Virtual seconds."""
+        return self.timeline.seconds
 
     def _run_once(self) -> None:
         loop: Any = self

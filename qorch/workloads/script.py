@@ -53,11 +53,22 @@ def quote_script(
     UsageError if the program fails or starts no run.
     """
     rehearsal = _Rehearsal(planner, card, db)
-    with closing(rehearsal), rehearsal.in_place():
-        _run_program(script, arguments)
+    with closing(rehearsal), start_runs_with(rehearsal.start_run):
+        run_program(script, arguments, before="it was quoted")
     if not rehearsal.runs:
         raise UsageError(f"{script} has started no run: a quote is of what is executed in `qorch.start_run(...)`")
     return rehearsal.sum_up()
+
+
+@contextmanager
+def start_runs_with(function: Callable[..., Run]) -> Iterator[None]:
+    """Inside of this block ``qorch.start_run`` is this function, in every thread of the process."""
+    real_start = wiring.start_run
+    vars(wiring)["start_run"] = function
+    try:
+        yield
+    finally:
+        vars(wiring)["start_run"] = real_start
 
 
 @dataclass(eq=False)
@@ -69,15 +80,6 @@ class _Rehearsal:
     db: Path
     runs: dict[str, tuple[Run, RehearsedBackend]] = field(default_factory=dict)
     real_start: Callable[..., Run] = field(default_factory=lambda: wiring.start_run)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Inside of this block ``qorch.start_run`` is this one, in every thread of the process."""
-        vars(wiring)["start_run"] = self.start_run
-        try:
-            yield
-        finally:
-            vars(wiring)["start_run"] = self.real_start
 
     def start_run(
         self, name: str, *, backend: object, progress: Callable[[Progress], None] | str | None = None, **options: Any
@@ -167,15 +169,18 @@ def _sum(quotes: Iterable[Quote], nothing: Quote) -> Quote:
     return nothing
 
 
-def _run_program(script: Path, arguments: Sequence[str]) -> None:
-    """Run it as ``python SCRIPT ARGUMENTS`` does. Raises UsageError if it ends with an error."""
+def run_program(script: Path, arguments: Sequence[str], *, before: str) -> None:
+    """Run it as ``python SCRIPT ARGUMENTS`` does. Raises UsageError if it ends with an error.
+
+    ``before``: what is not done then, such as ``it was quoted``.
+    """
     sys.argv = [str(script), *arguments]
     sys.path[0] = os.fspath(script.resolve().parent)
     try:
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as error:
         if error.code:
-            raise UsageError(f"{script} has ended with exit code {error.code}, before it was quoted") from error
+            raise UsageError(f"{script} has ended with exit code {error.code}, before {before}") from error
     except Exception as error:
         place = _line_of(error, script)
         raise UsageError(f"{script} has failed{place}: {_last_line(error)}") from error

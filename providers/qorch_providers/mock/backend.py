@@ -35,7 +35,7 @@ from qorch.model.profiles.draws import CallFault, DrawnCall
 from qorch.model.profiles.profile import Profile
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities
-from qorch.ports.clock import Clock, WallClock
+from qorch.ports.clock import Clock, MeasuringClock, WallClock
 from qorch.ports.policy import OnUnknown, Rate, Terms
 from qorch_providers.mock.answers import kept_request, pack_answer, unpack_answer
 from qorch_providers.mock.options import Options, parse_options
@@ -55,28 +55,35 @@ def open_backend(
 ) -> "MockBackend":
     """Open ``mock:<kind>.<target>[,options]``, such as ``mock:ionq.qpu.forte-1,profile=lab.toml``, or ``mock:cloud``.
 
-    On the real clock, all mocks of one name and seed in a process have one provider, as real ones would; on any other,
-    each has its own. ``workers``: threads of the simulation. Raises UnknownNameError for an unknown backend or option,
-    MissingPackageError if a package of the mocked backend is not installed, UsageError for one that cannot be mocked,
-    ConfigError for a wrong profile.
+    On the real clock, all mocks of one name and seed in a process have one provider, as real ones would, and so on one
+    MeasuringClock; on any other, each has its own. ``workers``: threads of the simulation. Raises UnknownNameError for
+    an unknown backend or option, MissingPackageError if a package of the mocked backend is not installed, UsageError
+    for one that cannot be mocked, ConfigError for a wrong profile.
     """
     parsed = parse_options(options)
     profile = choose_profile(parsed)
-    is_real_time = isinstance(clock, WallClock)
     stem = parsed.mocked or options
     return MockBackend(
         planner=MockPlanner(f"{MOCK}:{options}", find_planner(parsed, profile)),
-        provider=_shared(stem, profile, parsed.seed) if is_real_time else MockProvider(profile, clock, parsed.seed),
+        provider=_find_provider(stem, profile, parsed.seed, clock),
         simulation=open_simulation(parsed.noise, clock=clock, workers=workers, environment=environment),
         clock=clock,
         options=parsed,
     )
 
 
+def _find_provider(stem: str, profile: Profile, seed: int, clock: Clock) -> MockProvider:
+    if isinstance(clock, WallClock):
+        return _shared(stem, profile, seed, None)
+    return (
+        _shared(stem, profile, seed, clock) if isinstance(clock, MeasuringClock) else MockProvider(profile, clock, seed)
+    )
+
+
 @cache
-def _shared(_stem: str, profile: Profile, seed: int) -> MockProvider:
-    """The one provider of this process for these mocks: a run that is resumed finds its jobs there."""
-    return MockProvider(profile, WallClock(), seed)
+def _shared(_stem: str, profile: Profile, seed: int, clock: Clock | None) -> MockProvider:
+    """The one provider of this process for these mocks: a run that is resumed finds its jobs there. None: real time."""
+    return MockProvider(profile, clock or WallClock(), seed)
 
 
 @dataclass(eq=False)
@@ -102,7 +109,9 @@ class MockBackend:
     def future(self, *, clock: Clock, seed: int) -> "MockBackend":
         """See Mocks."""
         provider = MockProvider(self.profile, clock, seed)
-        return MockBackend(self.planner, provider, MadeUpSimulation(self.simulation.backend), clock, self.options)
+        return MockBackend(
+            self.planner, provider, MadeUpSimulation(self.simulation.backend, clock), clock, self.options
+        )
 
     @property
     def capabilities(self) -> Capabilities:
