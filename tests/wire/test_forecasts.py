@@ -21,7 +21,6 @@ from qorch.model.latency import parse_latency
 from qorch.model.profiles.profile import LatencyFigures, Profile, ProviderFacts, TimeFigure
 from qorch.model.pub import Pub, as_batch
 from qorch.ports.clock import WallClock
-from qorch.ports.policy import RunPolicy
 from qorch.stores import open_store
 from qorch_providers.mock.backend import MockBackend
 from qorch_providers.mock.provider import MockProvider
@@ -103,7 +102,7 @@ def forecast(mock: str, setting: Setting, recorded: RecordedRun, *, calls_per_fe
         result=TimeFigure(parse_latency(str((calls_per_fetch - 1) * float(setting.network)))),
     )
     profile = Profile("emulator", "its options", latencies=latencies, facts=ProviderFacts(at_once=1_000))
-    opened = open_course(mock, config=read_config(), policy=RunPolicy())
+    opened = open_course(mock, config=read_config())
     assert isinstance(opened.mock, MockBackend)
     mock_backend = replace(opened.mock, provider=MockProvider(profile, WallClock(), 0))
     return forecast_runs([recorded], Course(mock_backend, opened.card), seed=SEED)
@@ -112,10 +111,19 @@ def forecast(mock: str, setting: Setting, recorded: RecordedRun, *, calls_per_fe
 def test_training_costs_and_takes_what_was_forecast(tmp_path: Path) -> None:
     random = np.random.default_rng(20_261_130)
     for number in range(6):
-        folder = tmp_path / str(number); folder.mkdir()
+        folder = tmp_path / str(number)
+        folder.mkdir()
         setting = draw_setting(random)
         truth = train(IONQ, "qpu.forte-1,rows=4", setting, folder)
         told = forecast("mock:ionq.qpu.forte-1,rows=4", setting, truth.recorded, calls_per_fetch=2)
         print(setting.queue, setting.execute, setting.network, [p.n_rows for p in setting.pubs])
-        w=told.wall_seconds
-        print(f"{truth.wall_seconds:.3f}  {w.p05:.3f} {w.p50:.3f} {w.p95:.3f}  err {w.p50/truth.wall_seconds-1:+.1%}", truth.micros, told.spend, truth.jobs, told.jobs, [round(c.compute_seconds,4) for c in truth.recorded.calls], truth.recorded.compute_seconds)
+        w = told.wall_seconds
+        print(
+            f"{truth.wall_seconds:.3f}  {w.p05:.3f} {w.p50:.3f} {w.p95:.3f}  err {w.p50 / truth.wall_seconds - 1:+.1%}",
+            truth.micros,
+            told.spend,
+            truth.jobs,
+            told.jobs,
+            [round(c.compute_seconds, 4) for c in truth.recorded.calls],
+            truth.recorded.compute_seconds,
+        )
