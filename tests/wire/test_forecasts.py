@@ -59,13 +59,13 @@ class Truth:
 
 def draw_setting(random: np.random.Generator) -> Setting:
     """Latencies far above what qorch itself takes, and a few steps of some jobs."""
-    queue, execute, network = (round(float(random.uniform(*ends)), 3) for ends in ((0.4, 1.0), (0.3, 0.8), (0.0, 0.08)))
+    queue, execute, network = (round(float(random.uniform(*ends)), 3) for ends in ((0.8, 2.0), (0.6, 1.6), (0.0, 0.12)))
     forms = (f"{queue}..{2 * queue}", f"lognormal({queue},0.4)", f"exponential({queue})")
     return Setting(
         queue=forms[int(random.integers(len(forms)))],
         execute=f"{execute}..{1.5 * execute}",
         network=str(network),
-        accept_delay="0.01..0.05",
+        accept_delay="0.02..0.1",
         seed=int(random.integers(1_000_000)),
         pubs=tuple(work_of(int(count), shots=500) for count in random.integers(3, 13, size=3)),
     )
@@ -135,7 +135,7 @@ def test_training_costs_what_was_forecast(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", VENDORS)
 def test_training_takes_as_long_as_was_forecast(name: str, tmp_path: Path) -> None:
     """Of 20 random configurations, the median error is at most 10 %, and 16 lie inside of the interval."""
-    random = np.random.default_rng(20_261_130)
+    random = np.random.default_rng([20_261_130, *name.encode()])
     errors, inside = [], 0
     for number in range(20):
         folder = tmp_path / str(number)
