@@ -74,7 +74,21 @@ def without_values(call: Call) -> Call:
 
 
 def _repeat(pub: Pub, default_shots: int | None) -> Pub:
-    shots = default_shots if pub.shots == "run" else pub.shots
-    if shots is None or pub.n_rows < 2:
+    if _shots_of(pub, default_shots) is None or pub.n_rows < 2:
         return pub
     return pub.with_first_row()
+
+
+def with_shots(run: RecordedRun, shots: int) -> RecordedRun:
+    """The recording with other shots wherever there are any."""
+    calls = tuple(replace(each, call=_with_shots(each.call, shots)) for each in run.calls)
+    return replace(run, calls=calls)
+
+
+def _with_shots(call: Call, shots: int) -> Call:
+    pubs = (pub if _shots_of(pub, call.default_shots) is None else pub.with_shots(shots) for pub in call.batch.pubs)
+    return replace(call, batch=Batch(tuple(pubs)))
+
+
+def _shots_of(pub: Pub, default_shots: int | None) -> int | None:
+    return default_shots if isinstance(pub.shots, str) else pub.shots
