@@ -39,6 +39,8 @@ class CallRecorder:
         """Around a call, in the loop."""
         place = len(self._calls)
         kept = call if self._keeps_values else without_values(call)
+        # Run ids are drawn; the messages of two forecasts must be the same.
+        kept = replace(kept, run_id=self._record.name)
         self._calls.append(RecordedCall(kept, self._last_ended, max(0.0, self._seconds() - self._ended_seconds)))
         try:
             yield
