@@ -22,14 +22,12 @@ from qorch.model.prices.book import decide_price
 from qorch.model.profiles.profile import NOT_GIVEN, Profile
 from qorch.ports.backend import Mocks, RemoteBackend
 from qorch.ports.clock import WallClock
-from qorch.ports.policy import RunPolicy
 from qorch.prices import load_prices
 
 DEFAULT_FUTURES = 20
 """So many cost little, and their second and last but one are about the ends of an interval of 90 %."""
 MOST_FUTURES = 10_000
 _PERCENTS = (5, 50, 95)
-_POLICY = RunPolicy()
 _ASSUMED = "assumed"
 """In the source of a figure: nobody measured or published it."""
 
@@ -116,7 +114,7 @@ class Forecast:
         return sum(part.futures for part in self.failures)
 
 
-def open_course(mock: str, *, config: Config, policy: RunPolicy) -> Course:
+def open_course(mock: str, *, config: Config) -> Course:
     """What futures on a mock of this name have in common.
 
     Raises UnknownNameError or UsageError for any other name, and ConfigError for a wrong profile.
@@ -125,7 +123,7 @@ def open_course(mock: str, *, config: Config, policy: RunPolicy) -> Course:
     if not (isinstance(backend, Mocks) and isinstance(backend, RemoteBackend)):
         raise UsageError(f"a forecast is of a mock, which {mock} is not: write {name_mock(mock)}")
     card = decide_price(mock, charges=backend.capabilities.charges, book=load_prices(config))
-    return Course(cast("MockedBackend", backend), booked_card(backend, card), policy)
+    return Course(cast("MockedBackend", backend), booked_card(backend, card))
 
 
 def forecast_runs(
@@ -138,11 +136,13 @@ def forecast_runs(
 ) -> Forecast:
     """The forecast of what was recorded: ``futures`` of them, with the seeds from ``seed`` on.
 
-    ``budget``: of each run. Raises UsageError for a number of futures that is not allowed, and for a budget that cannot
+    ``budget``: of each run; None: that which they were given, if they have one in common. Raises UsageError for a number of futures that is not allowed, and for a budget that cannot
     be kept.
     """
     if not 1 <= futures <= MOST_FUTURES:
         raise UsageError(f"a forecast cannot be made of {futures} futures; take 1 to {MOST_FUTURES:,}")
+    given = {run.budget for run in runs}
+    budget = budget or (given.pop() if len(given) == 1 else None)
     if budget is not None:
         check_budgets(course.mock, course.card, [Budget(limit=budget, run_id=runs[0].run)])
     drawn = draw_futures(runs, course, seeds=range(seed, seed + futures))
@@ -157,7 +157,6 @@ def forecast_mock(
     seed: int,
     futures: int = DEFAULT_FUTURES,
     budget: Money | None = None,
-    policy: RunPolicy = _POLICY,
 ) -> Forecast:
     """The same on a mock of this name, which need not be the one on which the runs were recorded (see `WhatIf`).
 
@@ -165,9 +164,7 @@ def forecast_mock(
     """
     if not any(run.calls for run in runs):
         raise UsageError("a forecast is of the calls of runs, and none was recorded: did the program start a run?")
-    return forecast_runs(
-        runs, open_course(mock, config=config, policy=policy), seed=seed, futures=futures, budget=budget
-    )
+    return forecast_runs(runs, open_course(mock, config=config), seed=seed, futures=futures, budget=budget)
 
 
 def sum_up(futures: Sequence[Future], course: Course, *, budget: Money | None = None) -> Forecast:

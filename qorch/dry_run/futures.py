@@ -31,8 +31,7 @@ from qorch.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 _SETTLED_SECONDS = 1e7
 """After this long, any provider has told what jobs were charged for."""
-_POLICY = RunPolicy()
-_SAMPLING = (CachePolicy.REUSE, CachePolicy.TOP_UP)
+_SAMPLING = (CachePolicy.REUSE.value, CachePolicy.TOP_UP.value)
 
 
 class MockedBackend(RemoteBackend, Mocks, Protocol):
@@ -41,14 +40,13 @@ class MockedBackend(RemoteBackend, Mocks, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What the futures of a training have in common: a mock of its backend, that backend's prices, and how runs behave.
+    """What the futures of a training have in common: a mock of its backend, and that backend's prices.
 
     ``mock``: it is never opened, only asked for its ``profile`` and for ``future``.
     """
 
     mock: MockedBackend
     card: PriceCard
-    policy: RunPolicy = _POLICY
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,13 @@ class _Replay:
         self._backend = backend
         self._clock = clock
         self._recorder = Recorder(clock)
-        self._store = LightStore(clock, keeps_samples=course.policy.cache in _SAMPLING)
+        self._store = LightStore(clock, keeps_samples=run.cache in _SAMPLING)
         self._run_id = run.calls[0].call.run_id if run.calls else run.run
         self._engine = Engine(
             backend,
             cast("Store", self._store),
             clock=clock,
-            policy=course.policy,
+            policy=RunPolicy(cache=CachePolicy(run.cache)),
             recorder=self._recorder,
             run_id=self._run_id,
             random=random,
@@ -146,10 +144,9 @@ class _Replay:
 
     async def carry_out(self) -> Future:
         """The run as a future of its own; its seed is not known here."""
-        policy, failure = self._course.policy, None
-        self._store.write(
-            [RunRecord(self._run_id, self._run.run, self._backend.name, 0, policy.cache.value, self._clock.now())]
-        )
+        run, failure = self._run, None
+        record = RunRecord(self._run_id, run.run, self._backend.name, run.seed, run.cache, self._clock.now())
+        self._store.write([record])
         ended: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in self._run.calls]
         try:
             await self._engine.open()
@@ -182,11 +179,12 @@ class _Replay:
         if recorded.after >= 0:
             await ended[recorded.after]
         await self._compute(recorded.compute_seconds, Phase.PREPARE if recorded.after < 0 else Phase.MODEL, (recorded,))
+        await self._compute(recorded.own_seconds, Phase.PLAN, (recorded,))
         await self._engine.execute(recorded.call)
         ended[index].set_result(None)
 
     async def _compute(self, seconds: float, phase: Phase, before: Sequence[RecordedCall]) -> None:
-        """Let the training loop compute."""
+        """Let the training loop compute, or qorch itself."""
         if seconds > 0 and before:
             with self._recorder.span(phase, before[0].call.position):
                 await self._clock.sleep(seconds)

@@ -13,12 +13,14 @@ class RecordedCall:
     ``after``: the index of the last call of the recording that had ended when this one began, -1 for none;
     ``compute_seconds``: from that end (or from when the run was open) to the beginning of this call. Pubs with shots
     have one row of parameter values in place of all (see `Pub.with_first_row`), unless the run's ``cache`` looks for
-    equal rows.
+    equal rows. ``own_seconds``: what qorch itself computed during the call, such as encoding jobs; 0 if that was not
+    measured.
     """
 
     call: Call
     after: int
     compute_seconds: float
+    own_seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
