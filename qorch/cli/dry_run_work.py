@@ -25,7 +25,6 @@ from qorch.dry_run.what_if import WhatIf, parse_what_if
 from qorch.model.money import parse_money
 from qorch.model.text import format_count
 from qorch.ports.clock import WallClock
-from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.progress import Progress
 from qorch.progress.stream import SafeStream
 from qorch.workloads.base import Options, Workload
@@ -108,11 +107,7 @@ def _foretell(
 
 def _forecast(runs: Sequence[RecordedRun], mock: str, order: DryRunOrder) -> Forecast:
     config = replace(read_config(), is_rehearsal=False)
-    policy = RunPolicy(cache=as_cache_policy(runs[0].cache))
-    budget = next((run.budget for run in runs if run.budget is not None), None)
-    return forecast_mock(
-        runs, mock, config=config, seed=order.seed, futures=order.futures, budget=budget, policy=policy
-    )
+    return forecast_mock(runs, mock, config=config, seed=order.seed, futures=order.futures)
 
 
 def _describe_training(training: SimulatedTraining) -> dict[str, Any]:

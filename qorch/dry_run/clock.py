@@ -49,7 +49,8 @@ class CallerClock:
 
     def open_portal(self, record: RunRecord) -> VirtualPortal:
         """See PortalClock. The calls of the run, or of its newest session, are recorded in ``recorders`` by its id."""
-        recorder = self.recorders[record.run_id] = CallRecorder(record, seconds=self.seconds)
+        recorder = CallRecorder(record, seconds=self.seconds, computed_seconds=lambda: self.loop.computed_seconds)
+        self.recorders[record.run_id] = recorder
         return VirtualPortal(self._host, self.loop, recorder)
 
     def close(self) -> None:

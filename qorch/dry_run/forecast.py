@@ -136,8 +136,8 @@ def forecast_runs(
 ) -> Forecast:
     """The forecast of what was recorded: ``futures`` of them, with the seeds from ``seed`` on.
 
-    ``budget``: of each run; None: that which they were given, if they have one in common. Raises UsageError for a number of futures that is not allowed, and for a budget that cannot
-    be kept.
+    ``budget``: of each run; None: that which they were given, if they have one in common. Raises UsageError for a
+    number of futures that is not allowed, and for a budget that cannot be kept.
     """
     if not 1 <= futures <= MOST_FUTURES:
         raise UsageError(f"a forecast cannot be made of {futures} futures; take 1 to {MOST_FUTURES:,}")

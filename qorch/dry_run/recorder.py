@@ -15,10 +15,16 @@ from qorch.ports.records import RunRecord
 class CallRecorder:
     """The calls of one run. ``closed_seconds``: when it was closed."""
 
-    def __init__(self, record: RunRecord, *, seconds: Callable[[], float]) -> None:
-        """The run is about to open. ``seconds``: virtual ones, of the thread that asks."""
+    def __init__(
+        self, record: RunRecord, *, seconds: Callable[[], float], computed_seconds: Callable[[], float]
+    ) -> None:
+        """The run is about to open.
+
+        ``seconds``: virtual ones, of the thread that asks; ``computed_seconds``: which the loop has computed so far.
+        """
         self._record = record
         self._seconds = seconds
+        self._computed_seconds = computed_seconds
         self._calls: list[RecordedCall] = []
         self._last_ended = -1
         self._ended_seconds = self._asked_seconds = self.closed_seconds = seconds()
@@ -42,9 +48,12 @@ class CallRecorder:
         # Run ids are drawn; the messages of two forecasts must be the same.
         kept = replace(kept, run_id=self._record.name)
         self._calls.append(RecordedCall(kept, self._last_ended, max(0.0, self._seconds() - self._ended_seconds)))
+        computed_seconds = self._computed_seconds()
         try:
             yield
         finally:
+            own = self._computed_seconds() - computed_seconds
+            self._calls[place] = replace(self._calls[place], own_seconds=max(0.0, own))
             self._last_ended, self._ended_seconds = place, self._seconds()
 
     def begin(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ionq_vendor import IONQ
-from vendors import Vendor, VendorEmulator
+from vendors import Vendor
 from watched_runs import work_of
 
 import qorch
