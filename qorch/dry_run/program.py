@@ -26,7 +26,7 @@ from qorch.ports.backend import Mocks, RemoteBackend
 from qorch.ports.progress import Progress
 from qorch.prices import load_prices
 from qorch.run.run import Run
-from qorch.stores import open_store
+from qorch.stores import open_throwaway_store
 from qorch.wiring import as_budget, start_run
 from qorch.workloads.base import Options, Workload
 from qorch.workloads.script import run_program, start_runs_with
@@ -124,7 +124,8 @@ class DryRun:
             self.backend = name_mock(use.mock)
             charges = self._open_backend().capabilities.charges
             self.card = decide_price(self.backend, charges=charges, book=load_prices(self._config))
-            self._store = stack.enter_context(closing(open_store(folder / "dry-run.db", clock=self._clock)))
+            store = open_throwaway_store(folder / "dry-run.db", clock=self._clock)
+            self._store = stack.enter_context(closing(store))
             self._stack = stack.pop_all()
 
     def start_run(

@@ -51,7 +51,7 @@ def simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulate:
 def test_everything_is_replaced(simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Backend, database and budget of the program, and the budgets of the file; its progress goes on."""
     config = tmp_path / "config.toml"
-    config.write_text('[[budgets]]\nlimit = "0.01 USD"\nper = "day"\n')
+    config.write_text('[[budgets]]\nname = "mine"\nlimit = "0.01 USD"\nper = "day"\n')
     monkeypatch.setenv("QORCH_CONFIG", str(config))
     monkeypatch.setenv("QORCH_OBSERVERS", "log:log.jsonl")
     training = simulate(
