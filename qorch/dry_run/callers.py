@@ -8,9 +8,9 @@ from pathlib import Path
 from qorch.ports.clock import Clock
 
 GRACE_SECONDS = 0.03
-"""Real time in which a thread that waits for something which qorch does not see uses no processor."""
+"""Real time for which a thread sleeps that waits for something which qorch does not see."""
 BLIND_GRACE_SECONDS = 1.0
-"""The same where the system does not tell how much a thread has used (all but Linux)."""
+"""The same where the system does not tell whether a thread sleeps (all but Linux): so long it makes no call."""
 AWAITING = object()
 """What a thread waits for whose own event loop has nothing left to do."""
 
@@ -74,20 +74,22 @@ class Caller:
         """For how long it must still be seen doing nothing until it counts as waiting; 0 if it waits or has ended."""
         if self.waits_for is not None or self._is_idle or not self.thread.is_alive():
             return 0.0
-        used = _used_time(self.thread.native_id)
-        if self._used is None or used != self._used:
+        used = _time_used(self.thread.native_id)
+        if used is None or self._used is None or used != self._used:
             self._used, self._seen_ns = used, now_ns
-        grace = GRACE_SECONDS if used else BLIND_GRACE_SECONDS
+        grace = BLIND_GRACE_SECONDS if used == "" else GRACE_SECONDS
         left = grace - (now_ns - self._seen_ns) / 1e9
         self._is_idle = left <= 0
         return max(0.0, left)
 
 
-def _used_time(native_id: int | None) -> str:
-    """How long a thread has run, and has waited to run, as the kernel counts it; empty if it does not say."""
+def _time_used(native_id: int | None) -> str | None:
+    """How long a thread that sleeps has run so far, as Linux counts it; None: it runs or wants to, empty: not known."""
+    folder = Path(f"/proc/self/task/{native_id}")
     try:
-        return Path(f"/proc/self/task/{native_id}/schedstat").read_text()
-    except OSError:
+        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        return (folder / "schedstat").read_text() if state == "S" else None
+    except (OSError, IndexError):
         return ""
 
 
@@ -96,7 +98,7 @@ class Callers:
 
     The loop may pass on to its next timer only if a call is pending and every thread waits: in a call, or for one in
     an event loop of its own, which are seen at once. For other waits, such as ``Thread.join``, a queue or a pool, there
-    is a grace: a thread that uses no processor for GRACE_SECONDS of real time counts as waiting. With several threads
+    is a grace: a thread that sleeps for GRACE_SECONDS of real time counts as waiting. With several threads
     the order in which the system runs them can thus decide what happens first, in a real run as in this one.
     """
 

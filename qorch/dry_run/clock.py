@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from qorch.dry_run.loop import CallerLoop
 from qorch.dry_run.portal import VirtualPortal
 from qorch.dry_run.recorder import CallRecorder
+from qorch.ports.clock import Clock
 from qorch.ports.records import RunRecord
 from qorch.run.portal import LoopThread
 from qorch.virtual_time import START
@@ -16,13 +17,13 @@ from qorch.virtual_time import START
 class CallerClock:
     """See ``Clock``, ``MeasuringClock`` and ``PortalClock``. Make it in the thread that makes the first call."""
 
-    def __init__(self, *, compute_seconds: float | None = None) -> None:
-        """Start the loop. ``compute_seconds``: of the model's own code in a step (see `spend`); None: it is measured.
+    def __init__(self, *, compute_seconds: float | None = None, real: Clock | None = None) -> None:
+        """Start the loop. ``compute_seconds``: of the model's own code in a step; None: it is measured, by ``real``.
 
         If it is given, nothing else that is computed takes time.
         """
         self.compute_seconds = compute_seconds
-        self.loop = CallerLoop(is_frozen=compute_seconds is not None)
+        self.loop = CallerLoop(is_frozen=compute_seconds is not None, real=real)
         self.recorders: dict[str, CallRecorder] = {}
         self._host = LoopThread(lambda: self.loop)
 
@@ -49,7 +50,8 @@ class CallerClock:
 
     def open_portal(self, record: RunRecord) -> VirtualPortal:
         """See PortalClock. The calls of the run, or of its newest session, are recorded in ``recorders`` by its id."""
-        recorder = self.recorders[record.run_id] = CallRecorder(record, seconds=self.seconds)
+        recorder = CallRecorder(record, seconds=self.seconds, computed_seconds=lambda: self.loop.computed_seconds)
+        self.recorders[record.run_id] = recorder
         return VirtualPortal(self._host, self.loop, recorder)
 
     def close(self) -> None:

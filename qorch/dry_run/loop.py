@@ -23,11 +23,17 @@ class CallerLoop(InlineLoop):
         self.watch = Stopwatch(0.0, None if is_frozen else real)
         self.callers = Callers(self.time, real=real, is_frozen=is_frozen)
         self._moves: list[asyncio.Future[None]] = []
+        self._passed_seconds = 0.0
         super().__init__(_Selector(self))
 
     def time(self) -> float:
         """Virtual seconds; may be called by any thread."""
         return self.watch.seconds
+
+    @property
+    def computed_seconds(self) -> float:
+        """How much of its time so far it has computed itself."""
+        return self.time() - self._passed_seconds
 
     def wake(self) -> None:
         """Let it look at once whether its time may pass; may be called by any thread."""
@@ -39,9 +45,10 @@ class CallerLoop(InlineLoop):
         self._moves.append(move)
         return move
 
-    def pass_to(self, seconds: float) -> None:
-        """Let time pass to a timer."""
-        self.watch.set(seconds)
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass until a timer is due."""
+        self._passed_seconds += seconds
+        self.watch.set(self.time() + seconds)
         moves, self._moves = self._moves, []
         for move in moves:
             if not move.done():
@@ -81,7 +88,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
             if events := super().select(0):
                 return events
             if patience == 0.0 and timeout is not None:
-                loop.pass_to(loop.time() + timeout)
+                loop.let_pass(timeout)
                 return []
             if events := super().select(patience or None):
                 return events

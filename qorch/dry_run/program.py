@@ -1,5 +1,6 @@
 """A training that is run as it is, but for its backend, database and clock: what its runs came to, and their calls."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -15,21 +16,24 @@ from qorch.dry_run.recorder import CallRecorder
 from qorch.dry_run.recording import RecordedRun
 from qorch.dry_run.store import write_at_once
 from qorch.errors import QorchError, UsageError
-from qorch.limits import check_shots
+from qorch.limits import booked_card, check_budgets, check_shots
 from qorch.model.backend_name import name_mock
+from qorch.model.budget import Budget
 from qorch.model.money import Money
 from qorch.model.prices.book import decide_price
 from qorch.model.prices.card import PriceCard
-from qorch.ports.backend import Backend
+from qorch.ports.backend import Mocks, RemoteBackend
 from qorch.ports.progress import Progress
 from qorch.prices import load_prices
 from qorch.run.run import Run
-from qorch.stores import open_store
+from qorch.stores import open_throwaway_store
 from qorch.wiring import as_budget, start_run
 from qorch.workloads.base import Options, Workload
 from qorch.workloads.script import run_program, start_runs_with
 
 DATABASE = "QORCH_DB"
+_FORETOLD = ("qorch.retries", "qorch.runs")
+"""The loggers of notices that stand in a forecast."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,18 @@ def rehearsing(folder: Path) -> Iterator[None]:
     """Inside of this block nothing is sent, bought or logged by this process and those that it starts.
 
     ``folder``: for the database of runs that are started in other processes. Budgets of the configuration file do not
-    apply, and no observers are told.
+    apply, no observers are told, and what the mock lets wait or would charge is not logged, but foretold.
     """
+    for name in _FORETOLD:
+        logging.getLogger(name).setLevel(logging.ERROR)
     replaced = {DATABASE: os.fspath(folder / "other-processes.db"), REHEARSAL: "1"}
     before = {name: os.environ.get(name) for name in replaced}
     os.environ.update(replaced)
     try:
         yield
     finally:
+        for name in _FORETOLD:
+            logging.getLogger(name).setLevel(logging.NOTSET)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -100,7 +108,8 @@ class _Started:
 class DryRun:
     """Starts runs on a mock, a database that is thrown away, and one virtual clock, in place of any others.
 
-    Make it in the thread that trains, within ``rehearsing``, and close it. All runs of a process are at one provider.
+    Nothing goes wrong at the mock, so that the training comes to its end: faults are what futures differ in. Make it in
+    the thread that trains, within ``rehearsing``, and close it. All runs of a process are at one provider.
     """
 
     def __init__(self, use: Replacements, folder: Path) -> None:
@@ -115,7 +124,8 @@ class DryRun:
             self.backend = name_mock(use.mock)
             charges = self._open_backend().capabilities.charges
             self.card = decide_price(self.backend, charges=charges, book=load_prices(self._config))
-            self._store = stack.enter_context(closing(open_store(folder / "dry-run.db", clock=self._clock)))
+            store = open_throwaway_store(folder / "dry-run.db", clock=self._clock)
+            self._store = stack.enter_context(closing(store))
             self._stack = stack.pop_all()
 
     def start_run(
@@ -130,6 +140,7 @@ class DryRun:
         """See ``qorch.start_run``. The budget stops nothing, and is kept with the recording."""
         del backend
         kept = self._use.budget or as_budget(budget)
+        self._check_budget(kept, name)
         if self._begun_seconds is None:
             self._begun_seconds = self._clock.seconds()
         replaced: dict[str, Any] = {
@@ -163,12 +174,21 @@ class DryRun:
         """Raise ShotsError for a number that the mocked backend does not take."""
         check_shots(self._open_backend(), shots)
 
+    def _check_budget(self, budget: Money | None, name: str) -> None:
+        """Raise UsageError for a budget that could not be kept."""
+        if budget is not None:
+            backend = self._open_backend()
+            check_budgets(backend, booked_card(backend, self.card), [Budget(limit=budget, run_id=name)])
+
     def close(self) -> None:
         """Let clock and database go; no run may be open any more."""
         self._stack.close()
 
-    def _open_backend(self) -> Backend:
-        return open_backend(self.backend, config=self._config, clock=self._clock)
+    def _open_backend(self) -> RemoteBackend:
+        backend = open_backend(self.backend, config=self._config, clock=self._clock)
+        if not isinstance(backend, Mocks):
+            raise UsageError(f"{self._use.mock} cannot be mocked: the package of {self.backend} makes no mock")
+        return backend.without_faults()
 
     def _follow(self, progress: Callable[[Progress], None] | str | None) -> Callable[[Progress], None]:
         """Called after every step, in the thread that trains."""

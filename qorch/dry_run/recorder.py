@@ -15,10 +15,16 @@ from qorch.ports.records import RunRecord
 class CallRecorder:
     """The calls of one run. ``closed_seconds``: when it was closed."""
 
-    def __init__(self, record: RunRecord, *, seconds: Callable[[], float]) -> None:
-        """The run is about to open. ``seconds``: virtual ones, of the thread that asks."""
+    def __init__(
+        self, record: RunRecord, *, seconds: Callable[[], float], computed_seconds: Callable[[], float]
+    ) -> None:
+        """The run is about to open.
+
+        ``seconds``: virtual ones, of the thread that asks; ``computed_seconds``: which the loop has computed so far.
+        """
         self._record = record
         self._seconds = seconds
+        self._computed_seconds = computed_seconds
         self._calls: list[RecordedCall] = []
         self._last_ended = -1
         self._ended_seconds = self._asked_seconds = self.closed_seconds = seconds()
@@ -39,10 +45,15 @@ class CallRecorder:
         """Around a call, in the loop."""
         place = len(self._calls)
         kept = call if self._keeps_values else without_values(call)
+        # Run ids are drawn; the messages of two forecasts must be the same.
+        kept = replace(kept, run_id=self._record.name)
         self._calls.append(RecordedCall(kept, self._last_ended, max(0.0, self._seconds() - self._ended_seconds)))
+        computed_seconds = self._computed_seconds()
         try:
             yield
         finally:
+            own = self._computed_seconds() - computed_seconds
+            self._calls[place] = replace(self._calls[place], own_seconds=max(0.0, own))
             self._last_ended, self._ended_seconds = place, self._seconds()
 
     def begin(self) -> None:
@@ -74,7 +85,21 @@ def without_values(call: Call) -> Call:
 
 
 def _repeat(pub: Pub, default_shots: int | None) -> Pub:
-    shots = default_shots if pub.shots == "run" else pub.shots
-    if shots is None or pub.n_rows < 2:
+    if _shots_of(pub, default_shots) is None or pub.n_rows < 2:
         return pub
     return pub.with_first_row()
+
+
+def with_shots(run: RecordedRun, shots: int) -> RecordedRun:
+    """The recording with other shots wherever there are any."""
+    calls = tuple(replace(each, call=_with_shots(each.call, shots)) for each in run.calls)
+    return replace(run, calls=calls)
+
+
+def _with_shots(call: Call, shots: int) -> Call:
+    pubs = (pub if _shots_of(pub, call.default_shots) is None else pub.with_shots(shots) for pub in call.batch.pubs)
+    return replace(call, batch=Batch(tuple(pubs)))
+
+
+def _shots_of(pub: Pub, default_shots: int | None) -> int | None:
+    return default_shots if isinstance(pub.shots, str) else pub.shots

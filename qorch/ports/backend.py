@@ -292,6 +292,10 @@ class Mocks(Protocol):
         """From which its latencies, closures and faults are drawn."""
         ...
 
+    def without_faults(self) -> RemoteBackend:
+        """The same mock, but that nothing goes wrong: no call is lost or refused, and no job fails."""
+        ...
+
     def future(self, *, clock: Clock, seed: int) -> RemoteBackend:
         """A mock of the same backend, whose provider has no jobs yet and draws by this seed; it simulates nothing.
 

@@ -62,10 +62,9 @@ def open_backend(
     """
     parsed = parse_options(options)
     profile = choose_profile(parsed)
-    stem = parsed.mocked or options
     return MockBackend(
         planner=MockPlanner(f"{MOCK}:{options}", find_planner(parsed, profile)),
-        provider=_find_provider(stem, profile, parsed.seed, clock),
+        provider=_find_provider(parsed.mocked or f"{MOCK}:{options}", profile, parsed.seed, clock),
         simulation=open_simulation(parsed.noise, clock=clock, workers=workers, environment=environment),
         clock=clock,
         options=parsed,
@@ -105,6 +104,11 @@ class MockBackend:
     def profile(self) -> Profile:
         """See Mocks."""
         return self.provider.profile
+
+    def without_faults(self) -> "MockBackend":
+        """See Mocks."""
+        mocked, profile = self.options.mocked or self.name, self.profile.without_faults()
+        return replace(self, provider=_find_provider(mocked, profile, self.options.seed, self.clock))
 
     def future(self, *, clock: Clock, seed: int) -> "MockBackend":
         """See Mocks."""
