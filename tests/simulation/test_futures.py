@@ -8,8 +8,8 @@ import pytest
 from simulation.harness import CENT_A_SHOT, Sandbox, pub_of
 
 from qorch.config import read_config
-from qorch.dry_run.forecast import find_quantiles, forecast_mock, judge_budget, open_course, sum_up
-from qorch.dry_run.futures import Course, draw_futures
+from qorch.dry_run.forecast import find_quantiles, forecast_mock, judge_budget, open_mock, sum_up
+from qorch.dry_run.futures import PricedMock, draw_futures
 from qorch.dry_run.recording import RecordedCall, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import BudgetError, UsageError
@@ -56,11 +56,13 @@ CONSTANT = profile_of(network="0.1", acceptance="0.05", queue="1", execution="0.
 SPREAD = profile_of(network="lognormal(0.1,0.4)", queue="exponential(1)", execution="0.3..0.9")
 
 
-def course_of(profile: Profile, *, name: str = "mock:ionq.qpu.forte-1,rows=6", card: PriceCard = CENT_A_SHOT) -> Course:
+def priced_mock(
+    profile: Profile, *, name: str = "mock:ionq.qpu.forte-1,rows=6", card: PriceCard = CENT_A_SHOT
+) -> PricedMock:
     """Futures by a profile."""
-    opened = open_course(name, config=read_config())
+    opened = open_mock(name, config=read_config())
     assert isinstance(opened.mock, MockBackend)
-    return Course(replace(opened.mock, provider=MockProvider(profile, WallClock(), 0)), card)
+    return PricedMock(replace(opened.mock, provider=MockProvider(profile, WallClock(), 0)), card)
 
 
 def recording_of(*, steps: int = STEPS, rows: int = ROWS, compute: float = 0.5, cache: str = "resume") -> RecordedRun:
@@ -72,7 +74,7 @@ def recording_of(*, steps: int = STEPS, rows: int = ROWS, compute: float = 0.5, 
 
 def run_really(sandbox: Sandbox, profile: Profile, *, budget: Money | None = None, seed: int = 0) -> None:
     """The recorded training on the mock that simulates; raises what its engine raises."""
-    opened = course_of(profile).mock
+    opened = priced_mock(profile).mock
     assert isinstance(opened, MockBackend)
     mock = replace(opened, provider=MockProvider(profile, sandbox.clock, seed), clock=sandbox.clock)
     budgets = () if budget is None else (Budget(limit=budget, run_id="r"),)
@@ -92,7 +94,7 @@ def run_really(sandbox: Sandbox, profile: Profile, *, budget: Money | None = Non
 def test_future_with_the_seed_of_a_run_is_that_run(sandbox: Sandbox, profile: Profile) -> None:
     """Wall time, jobs and money are those of the mock that really simulates."""
     run_really(sandbox, profile, seed=3)
-    [future] = draw_futures([recording_of()], course_of(profile), seeds=[3])
+    [future] = draw_futures([recording_of()], priced_mock(profile), seeds=[3])
     jobs = sandbox.store.jobs("r")
     assert future.wall_seconds == pytest.approx(sandbox.loop.time(), abs=1e-6)
     assert future.jobs == len(jobs) == STEPS * ROWS // 6
@@ -105,12 +107,12 @@ def test_future_with_the_seed_of_a_run_is_that_run(sandbox: Sandbox, profile: Pr
 
 def test_futures_are_the_same_for_the_same_seeds() -> None:
     """Whatever is drawn depends on the seed alone; without a spread, all seeds give one future."""
-    drawn = [draw_futures([recording_of()], course_of(SPREAD), seeds=[4, 5]) for _ in range(2)]
+    drawn = [draw_futures([recording_of()], priced_mock(SPREAD), seeds=[4, 5]) for _ in range(2)]
     assert [(each.wall_seconds, each.phases) for each in drawn[0]] == [
         (each.wall_seconds, each.phases) for each in drawn[1]
     ]
     assert drawn[0][0].wall_seconds != drawn[0][1].wall_seconds
-    constant = draw_futures([recording_of()], course_of(CONSTANT), seeds=[4, 5])
+    constant = draw_futures([recording_of()], priced_mock(CONSTANT), seeds=[4, 5])
     assert len({each.wall_seconds for each in constant}) == 1
 
 
@@ -123,10 +125,10 @@ def test_more_workers_are_not_slower() -> None:
             sum_up(
                 draw_futures(
                     [recording_of(steps=1, rows=32)],
-                    course_of(SPREAD, name=f"mock:cloud,rows=4,jobs={jobs}"),
+                    priced_mock(SPREAD, name=f"mock:cloud,rows=4,jobs={jobs}"),
                     seeds=range(5),
                 ),
-                course_of(SPREAD),
+                priced_mock(SPREAD),
             )
         ]
     ]
@@ -137,7 +139,7 @@ def test_calls_that_began_together_overlap() -> None:
     """A call waits for that after which it was recorded, and for no other."""
     alone = recording_of(steps=2)
     together = replace(alone, calls=tuple(replace(call, after=-1) for call in alone.calls))
-    one, both = (draw_futures([run], course_of(CONSTANT), seeds=[0])[0] for run in (alone, together))
+    one, both = (draw_futures([run], priced_mock(CONSTANT), seeds=[0])[0] for run in (alone, together))
     assert both.jobs == one.jobs
     assert both.wall_seconds < 0.6 * one.wall_seconds
 
@@ -145,7 +147,7 @@ def test_calls_that_began_together_overlap() -> None:
 @pytest.mark.parametrize("step", range(STEPS))
 def test_budget_stops_where_the_engine_would(sandbox: Sandbox, step: int) -> None:
     """A millionth less than a step needs stops the run at that step, and what it needs does not."""
-    [future] = draw_futures([recording_of()], course_of(CONSTANT), seeds=[0])
+    [future] = draw_futures([recording_of()], priced_mock(CONSTANT), seeds=[0])
     needed = [need.micros for need in future.needs]
     assert [need.step for need in future.needs] == list(range(STEPS))
     short = Money("USD", needed[step] - 1)
@@ -161,9 +163,9 @@ def test_budget_stops_where_the_engine_would(sandbox: Sandbox, step: int) -> Non
 def test_futures_that_fail_are_counted() -> None:
     """A job that fails for good ends its future, and the numbers are of the others."""
     faults = FaultFigures(failed_for_good=ShareFigure(0.1))
-    course = course_of(replace(SPREAD, faults=faults))
-    futures = draw_futures([recording_of()], course, seeds=range(12))
-    told = sum_up(futures, course)
+    priced = priced_mock(replace(SPREAD, faults=faults))
+    futures = draw_futures([recording_of()], priced, seeds=range(12))
+    told = sum_up(futures, priced)
     failed = [future for future in futures if future.failure is not None]
     assert 0 < told.failed == len(failed) < 12
     assert {part.example.error for part in told.failures} == {"JobFailedError"}
@@ -175,9 +177,9 @@ def test_futures_that_fail_are_counted() -> None:
 def test_retries_are_counted_and_cost_nothing() -> None:
     """A busy provider makes futures longer, and jobs are sent again; each is paid for once."""
     calm, busy = (
-        sum_up(draw_futures([recording_of()], course_of(replace(SPREAD, faults=faults)), seeds=range(5)), course)
+        sum_up(draw_futures([recording_of()], priced_mock(replace(SPREAD, faults=faults)), seeds=range(5)), priced)
         for faults in (FaultFigures(), FaultFigures(busy=ShareFigure(0.4)))
-        for course in [course_of(SPREAD)]
+        for priced in [priced_mock(SPREAD)]
     )
     assert calm.retries.p95 == 0 < busy.retries.p50
     assert busy.wall_seconds.p50 > calm.wall_seconds.p50
@@ -189,7 +191,9 @@ def test_hours_of_queue_and_closures_pass() -> None:
     queue = profile_of(network="0.1", queue=str(10 * HOUR), execution="60")
     closures = ClosureFigures(TimeFigure(parse_latency("86400")), TimeFigure(parse_latency("43200")))
     open_, closed = (
-        sum_up(draw_futures([recording_of(steps=1, rows=4)], course_of(profile), seeds=range(3)), course_of(profile))
+        sum_up(
+            draw_futures([recording_of(steps=1, rows=4)], priced_mock(profile), seeds=range(3)), priced_mock(profile)
+        )
         for profile in (queue, replace(queue, closures=closures))
     )
     assert 10 * HOUR < open_.wall_seconds.p05 <= open_.wall_seconds.p95 < 10.1 * HOUR
@@ -199,7 +203,7 @@ def test_hours_of_queue_and_closures_pass() -> None:
 def test_equal_rows_are_bought_once_where_the_cache_says_so() -> None:
     """Under reuse, a later step takes what an earlier one stored."""
     resumed, reused = (
-        draw_futures([recording_of(cache=cache)], course_of(CONSTANT), seeds=[0])[0] for cache in ("resume", "reuse")
+        draw_futures([recording_of(cache=cache)], priced_mock(CONSTANT), seeds=[0])[0] for cache in ("resume", "reuse")
     )
     assert resumed.executions == STEPS * ROWS
     assert reused.executions == ROWS
@@ -207,7 +211,7 @@ def test_equal_rows_are_bought_once_where_the_cache_says_so() -> None:
 
 def test_runs_follow_upon_each_other() -> None:
     """What a program's runs take is added up; a budget is that of each."""
-    once, twice = (draw_futures([recording_of()] * count, course_of(CONSTANT), seeds=[0])[0] for count in (1, 2))
+    once, twice = (draw_futures([recording_of()] * count, priced_mock(CONSTANT), seeds=[0])[0] for count in (1, 2))
     assert twice.wall_seconds == pytest.approx(2 * once.wall_seconds)
     assert twice.spent_micros == 2 * (once.spent_micros or 0)
     assert twice.needs == once.needs

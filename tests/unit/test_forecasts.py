@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qorch.cli.forecast_table import describe_forecast, print_forecast, print_what_ifs
 from qorch.config import read_config
-from qorch.dry_run.forecast import judge_budget, open_course, sum_up, summarise
+from qorch.dry_run.forecast import judge_budget, open_mock, sum_up, summarise
 from qorch.dry_run.futures import Failure, Future
 from qorch.dry_run.needed_money import Need, add_up_needs, rising
 from qorch.dry_run.what_if import WhatIf, parse_what_if
@@ -23,7 +23,7 @@ from qorch.model.profiles.profile import FaultFigures, LatencyFigures, Profile, 
 from qorch.ports.records import JobRecord
 
 NOON = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
-COURSE = open_course("mock:ionq.qpu.forte-1", config=read_config())
+PRICED = open_mock("mock:ionq.qpu.forte-1", config=read_config())
 
 
 def future_of(seed: int, *, wall: float = 60.0, dollars: int = 10, failure: Failure | None = None) -> Future:
@@ -76,23 +76,23 @@ def test_budget_is_judged_in_every_future() -> None:
     futures = [future_of(seed, dollars=dollars) for seed, dollars in enumerate((8, 10, 12, 30))]
     judged = judge_budget(futures, parse_money("10 USD"))
     assert (judged.sufficient, judged.futures, judged.first_step, judged.median_step) == (2, 4, 0, 1)
-    assert sum_up(futures, COURSE).needed == parse_money("30 USD")
+    assert sum_up(futures, PRICED).needed == parse_money("30 USD")
 
 
 def test_numbers_are_of_the_futures_that_went_well() -> None:
     """One that ended early would make the rest look cheap; it is told of, with its error."""
     failed = Failure("JobFailedError", "job r/0.0 failed", 0)
     futures = [future_of(0), future_of(1), future_of(2, wall=1.0, dollars=1, failure=failed)]
-    told = sum_up(futures, COURSE)
+    told = sum_up(futures, PRICED)
     assert told.spend is not None
     assert (told.wall_seconds.p05, told.spend.p05, told.failed) == (60.0, 10e6, 1)
-    alone = sum_up(futures[2:], COURSE)
+    alone = sum_up(futures[2:], PRICED)
     assert (alone.wall_seconds.p50, alone.failed) == (1.0, 1)
 
 
 def test_shares_of_phases_sum_to_one() -> None:
     """They are of the mean wall time."""
-    told = sum_up([future_of(0, wall=20.0), future_of(1, wall=60.0)], COURSE)
+    told = sum_up([future_of(0, wall=20.0), future_of(1, wall=60.0)], PRICED)
     assert [(part.phase_id, part.seconds, part.share) for part in told.phases] == [
         ("execute", 30.0, 0.75),
         ("provider_queue", 10.0, 0.25),
@@ -155,7 +155,7 @@ def test_program_has_its_own_gradients() -> None:
 def test_document_has_its_keys() -> None:
     """Those that users read, with money in micro-units, and it is JSON."""
     futures = [future_of(seed, wall=60.0 + seed, dollars=10 + seed) for seed in range(19)]
-    document = describe_forecast(sum_up(futures, COURSE, budget=parse_money("12 USD")))
+    document = describe_forecast(sum_up(futures, PRICED, budget=parse_money("12 USD")))
     assert json.loads(json.dumps(document)) == document
     assert (document["jobs"], document["rows"], document["shots"]) == (2, 20, 2_000)
     assert document["spend"] == {"currency": "USD", "micros": 19_000_000}
@@ -173,7 +173,7 @@ def test_text_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
     failed = Failure("JobFailedError", "job r/0.0 failed", 4)
     futures = [future_of(seed, wall=3_600.0 + seed) for seed in range(18)]
     futures += [future_of(18, failure=failed), future_of(19, failure=failed)]
-    told = sum_up(futures, COURSE, budget=parse_money("9 USD"))
+    told = sum_up(futures, PRICED, budget=parse_money("9 USD"))
     print_forecast(told)
     print_what_ifs(told, [("workers=2", told)])
     text = capsys.readouterr().out

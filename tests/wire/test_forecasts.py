@@ -14,8 +14,8 @@ from watched_runs import work_of
 import qorch
 from qorch.audit.report import make_report
 from qorch.config import read_config
-from qorch.dry_run.forecast import Forecast, forecast_runs, open_course
-from qorch.dry_run.futures import Course
+from qorch.dry_run.forecast import Forecast, forecast_runs, open_mock
+from qorch.dry_run.futures import PricedMock
 from qorch.dry_run.recording import RecordedCall, RecordedRun
 from qorch.engine.planner import Call
 from qorch.model.identity import Position
@@ -111,10 +111,10 @@ def forecast(name: str, setting: Setting, recorded: RecordedRun) -> Forecast:
         result=TimeFigure(parse_latency(str((CALLS_PER_FETCH[name] - 1) * float(setting.network)))),
     )
     profile = Profile("emulator", "its options", latencies=latencies, facts=ProviderFacts(at_once=1_000))
-    opened = open_course(f"mock:{name}.{VENDORS[name][1]}", config=read_config())
+    opened = open_mock(f"mock:{name}.{VENDORS[name][1]}", config=read_config())
     assert isinstance(opened.mock, MockBackend)
     mock_backend = replace(opened.mock, provider=MockProvider(profile, WallClock(), 0))
-    return forecast_runs([recorded], Course(mock_backend, opened.card), seed=SEED)
+    return forecast_runs([recorded], PricedMock(mock_backend, opened.card), seed=SEED)
 
 
 @pytest.mark.parametrize("name", VENDORS)
