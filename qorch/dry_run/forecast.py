@@ -11,7 +11,7 @@ from qorch.audit.phases import label_of
 from qorch.audit.report import PhaseShare
 from qorch.backends import open_backend
 from qorch.config import Config
-from qorch.dry_run.futures import PricedMock, Failure, Future, MockedBackend, draw_futures
+from qorch.dry_run.futures import Failure, Future, MockedBackend, PricedMock, draw_futures
 from qorch.dry_run.recording import RecordedRun
 from qorch.errors import UsageError
 from qorch.limits import booked_card, check_budgets
