@@ -3,7 +3,8 @@
 import asyncio
 import datetime
 import heapq
-from collections.abc import Callable, Coroutine
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,12 +33,32 @@ class InlineLoop(asyncio.SelectorEventLoop):
         return done
 
 
+class DeafSelector(selectors.BaseSelector):
+    """Of a loop to which neither sockets nor other threads talk: asking the system each time would be a waste."""
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """See BaseSelector; it is forgotten."""
+        return selectors.SelectorKey(fileobj, 0, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """See BaseSelector; nothing is registered."""
+        raise KeyError(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See BaseSelector; nothing happens."""
+        return []
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """See BaseSelector; nothing is registered."""
+        return {}
+
+
 class VirtualLoop(InlineLoop):
     """An event loop that jumps to the next timer instead of waiting."""
 
-    def __init__(self, timeline: Timeline | None = None) -> None:
-        """Start at 0 seconds, or join a timeline."""
-        super().__init__()
+    def __init__(self, timeline: Timeline | None = None, *, selector: selectors.BaseSelector | None = None) -> None:
+        """Start at 0 seconds, or join a timeline. ``selector``: DeafSelector if nothing comes from outside."""
+        super().__init__(selector)
         self.timeline = timeline or Timeline()
 
     def time(self) -> float:

@@ -11,7 +11,7 @@ from qorch.audit.phases import label_of
 from qorch.audit.report import PhaseShare
 from qorch.backends import open_backend
 from qorch.config import Config
-from qorch.dry_run.futures import Course, Failure, Future, MockedBackend, draw_futures
+from qorch.dry_run.futures import Failure, Future, MockedBackend, PricedMock, draw_futures
 from qorch.dry_run.recording import RecordedRun
 from qorch.errors import UsageError
 from qorch.limits import booked_card, check_budgets
@@ -114,7 +114,7 @@ class Forecast:
         return sum(part.futures for part in self.failures)
 
 
-def open_course(mock: str, *, config: Config) -> Course:
+def open_mock(mock: str, *, config: Config) -> PricedMock:
     """What futures on a mock of this name have in common.
 
     Raises UnknownNameError or UsageError for any other name, and ConfigError for a wrong profile.
@@ -123,12 +123,12 @@ def open_course(mock: str, *, config: Config) -> Course:
     if not (isinstance(backend, Mocks) and isinstance(backend, RemoteBackend)):
         raise UsageError(f"a forecast is of a mock, which {mock} is not: write {name_mock(mock)}")
     card = decide_price(mock, charges=backend.capabilities.charges, book=load_prices(config))
-    return Course(cast("MockedBackend", backend), booked_card(backend, card))
+    return PricedMock(cast("MockedBackend", backend), booked_card(backend, card))
 
 
 def forecast_runs(
     runs: Sequence[RecordedRun],
-    course: Course,
+    priced: PricedMock,
     *,
     seed: int,
     futures: int = DEFAULT_FUTURES,
@@ -144,9 +144,9 @@ def forecast_runs(
     given = {run.budget for run in runs}
     budget = budget or (given.pop() if len(given) == 1 else None)
     if budget is not None:
-        check_budgets(course.mock, course.card, [Budget(limit=budget, run_id=runs[0].run)])
-    drawn = draw_futures(runs, course, seeds=range(seed, seed + futures))
-    return sum_up(drawn, course, budget=budget)
+        check_budgets(priced.mock, priced.card, [Budget(limit=budget, run_id=runs[0].run)])
+    drawn = draw_futures(runs, priced, seeds=range(seed, seed + futures))
+    return sum_up(drawn, priced, budget=budget)
 
 
 def forecast_mock(
@@ -160,21 +160,21 @@ def forecast_mock(
 ) -> Forecast:
     """The same on a mock of this name, which need not be the one on which the runs were recorded (see `WhatIf`).
 
-    Raises what ``open_course`` and ``forecast_runs`` raise, and UsageError if nothing was recorded.
+    Raises what ``open_mock`` and ``forecast_runs`` raise, and UsageError if nothing was recorded.
     """
     if not any(run.calls for run in runs):
         raise UsageError("a forecast is of the calls of runs, and none was recorded: did the program start a run?")
-    return forecast_runs(runs, open_course(mock, config=config), seed=seed, futures=futures, budget=budget)
+    return forecast_runs(runs, open_mock(mock, config=config), seed=seed, futures=futures, budget=budget)
 
 
-def sum_up(futures: Sequence[Future], course: Course, *, budget: Money | None = None) -> Forecast:
+def sum_up(futures: Sequence[Future], priced: PricedMock, *, budget: Money | None = None) -> Forecast:
     """The forecast of futures, of which there is at least one. Pure."""
     counted = [future for future in futures if future.failure is None] or list(futures)
-    card, is_priced = course.card, course.card.is_known
+    card, is_priced = priced.card, priced.card.is_known
     spent = [future.spent_micros for future in counted if future.spent_micros is not None]
     most = max((future.needs[-1].micros for future in futures if future.needs), default=0)
     return Forecast(
-        backend=course.mock.name,
+        backend=priced.mock.name,
         seed=futures[0].seed,
         futures=len(futures),
         wall_seconds=find_quantiles([future.wall_seconds for future in counted]),
@@ -189,7 +189,7 @@ def sum_up(futures: Sequence[Future], course: Course, *, budget: Money | None = 
         phases=_mean_phases([future.phases for future in counted]),
         failures=_count_failures(futures),
         budget=None if budget is None or not is_priced else judge_budget(futures, budget),
-        profile=summarise(course.mock.profile),
+        profile=summarise(priced.mock.profile),
     )
 
 

@@ -27,7 +27,7 @@ from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
-from qorch.virtual_time import VirtualClock, VirtualLoop, run_virtually
+from qorch.virtual_time import DeafSelector, VirtualClock, VirtualLoop, run_virtually
 
 _SETTLED_SECONDS = 1e7
 """After this long, any provider has told what jobs were charged for."""
@@ -39,7 +39,7 @@ class MockedBackend(RemoteBackend, Mocks, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class PricedMock:
     """What the futures of a training have in common: a mock of its backend, and that backend's prices.
 
     ``mock``: it is never opened, only asked for its ``profile`` and for ``future``.
@@ -80,13 +80,13 @@ class Future:
     failure: Failure | None = None
 
 
-def draw_futures(runs: Sequence[RecordedRun], course: Course, *, seeds: Sequence[int]) -> tuple[Future, ...]:
+def draw_futures(runs: Sequence[RecordedRun], priced: PricedMock, *, seeds: Sequence[int]) -> tuple[Future, ...]:
     """One future for each seed: equal for equal arguments, and with the seed of a recording's mock, that recording.
 
     Log lines of qorch below an error are suppressed meanwhile, in the whole process.
     """
     with _quiet():
-        return tuple(_draw(runs, course, seed=seed) for seed in seeds)
+        return tuple(_draw(runs, priced, seed=seed) for seed in seeds)
 
 
 @contextmanager
@@ -101,14 +101,14 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _draw(runs: Sequence[RecordedRun], course: Course, *, seed: int) -> Future:
-    loop = VirtualLoop()
+def _draw(runs: Sequence[RecordedRun], priced: PricedMock, *, seed: int) -> Future:
+    loop = VirtualLoop(selector=DeafSelector())
     try:
         clock = VirtualClock(loop)
-        backend = course.mock.future(clock=clock, seed=seed)
+        backend = priced.mock.future(clock=clock, seed=seed)
         parts = []
         for number, run in enumerate(runs):
-            replay = _Replay(run, course, backend, clock=clock, random=np.random.default_rng([seed, number]))
+            replay = _Replay(run, priced, backend, clock=clock, random=np.random.default_rng([seed, number]))
             parts.append(run_virtually(loop, replay.carry_out()))
             if parts[-1].failure is not None:
                 break
@@ -121,11 +121,11 @@ class _Replay:
     """Carries out one run's calls, each as long after the one before as it was recorded."""
 
     def __init__(
-        self, run: RecordedRun, course: Course, backend: RemoteBackend, *, clock: Clock, random: np.random.Generator
+        self, run: RecordedRun, priced: PricedMock, backend: RemoteBackend, *, clock: Clock, random: np.random.Generator
     ) -> None:
         """``random``: of the jitter of retries."""
         self._run = run
-        self._course = course
+        self._priced = priced
         self._backend = backend
         self._clock = clock
         self._recorder = Recorder(clock)
@@ -139,7 +139,7 @@ class _Replay:
             recorder=self._recorder,
             run_id=self._run_id,
             random=random,
-            card=course.card,
+            card=priced.card,
         )
 
     async def carry_out(self) -> Future:
@@ -193,7 +193,7 @@ class _Replay:
         wall_ns = self._recorder.elapsed_ns()
         jobs = self._store.jobs()
         done = [job for job in jobs if job.state is JobState.DONE]
-        charged = await self._charge() if self._course.card.is_known else None
+        charged = await self._charge() if self._priced.card.is_known else None
         return Future(
             seed=0,
             wall_seconds=wall_ns / 1e9,
@@ -211,7 +211,7 @@ class _Replay:
         """What each job costs in the end, in micro-units, once its provider has told it; what is in doubt, at most."""
         pending = find_pending(cast("Store", self._store), self._store.jobs_without_usage())
         told = {}
-        if pending and self._course.card.prices is not None and self._course.card.prices.has_time:
+        if pending and self._priced.card.prices is not None and self._priced.card.prices.has_time:
             await self._clock.sleep(_SETTLED_SECONDS)
             told = await self._ask(pending)
         return {job_id: told.get(job_id, _cost_of(entries)) for job_id, entries in self._store.entries_of_jobs.items()}
@@ -222,7 +222,7 @@ class _Replay:
             found = await ask_usage(self._backend, pending, polls=RateWindow(None, clock=self._clock))
         except QorchError:
             return {}
-        prices = {job_id: price_reported(usage, self._course.card) for job_id, usage in found.items()}
+        prices = {job_id: price_reported(usage, self._priced.card) for job_id, usage in found.items()}
         return {job_id: micros for job_id, micros in prices.items() if micros is not None}
 
 

@@ -26,18 +26,16 @@ def add_up_needs(
     ``charged`` once it is over. Where time is billed, that is told later than a job's end; a call that a budget refuses
     waits for it (``UsageWatch.settle``), and here it counts as told.
     """
-    reserved = {entry.job_id: entry.micros for entry in ledger if entry.kind is EntryKind.RESERVED}
+    reserved = [entry for entry in ledger if entry.kind is EntryKind.RESERVED]
+    at_most = {entry.job_id: entry.micros for entry in reserved}
     over = sorted((job for job in jobs if job.state in OVER_STATES), key=lambda job: job.changed_at, reverse=True)
     total, needs = 0, []
-    for is_reservation, entries in groupby(ledger, key=lambda entry: entry.kind is EntryKind.RESERVED):
-        if not is_reservation:
-            continue
-        call = list(entries)
+    for (at, step), call in groupby(reserved, key=lambda entry: (entry.recorded_at, entry.step)):
         total += sum(entry.micros for entry in call)
-        while over and over[-1].changed_at <= call[-1].recorded_at:
+        while over and over[-1].changed_at <= at:
             job_id = over.pop().job_id
-            total += charged.get(job_id, 0) - reserved.get(job_id, 0)
-        needs.append(Need(call[-1].step, total))
+            total += charged.get(job_id, 0) - at_most.get(job_id, 0)
+        needs.append(Need(step, total))
     return rising(needs)
 
 
