@@ -104,7 +104,7 @@ def dry_run(
         mocked, futures, seed or 0, not as_json, compute_seconds=compute_seconds, budget=budget,
         what_ifs=tuple(what_if or ()),
     )  # fmt: skip
-    _check(order)
+    _check(order, is_program=is_script(workload))
     if is_script(workload):
         refuse_for_script(context, workload, options, example=f"qorch dry-run {workload} --as {mocked}")
         document = _dry_run_script(workload, context, order)
@@ -114,7 +114,7 @@ def dry_run(
         print_json(document)
 
 
-def _check(order: DryRunOrder) -> None:
+def _check(order: DryRunOrder, *, is_program: bool) -> None:
     """Raise UsageError for what is wrong anyway, before anything is loaded or run."""
     from qorch.backends import find_entry_point, plan_offline
     from qorch.config import read_config
@@ -128,7 +128,9 @@ def _check(order: DryRunOrder) -> None:
     if order.budget is not None:
         parse_money(order.budget)
     for text in order.what_ifs:
-        parse_what_if(text)
+        what_if = parse_what_if(text)
+        if is_program:
+            what_if.check_script()
 
 
 def _dry_run_script(script: str, context: typer.Context, order: DryRunOrder) -> dict[str, Any]:

@@ -37,15 +37,12 @@ _Simulate = Callable[[WhatIf], SimulatedTraining]
 
 def dry_run_script(script: Path, arguments: Sequence[str], order: DryRunOrder, *, folder: Path) -> dict[str, Any]:
     """The document of a program's dry run. The process should be its own: see ``simulate_script``."""
-    what_ifs = _read_what_ifs(order)
-    for what_if in what_ifs:
-        what_if.check_script()
 
     def simulate(_: WhatIf) -> SimulatedTraining:
         return simulate_script(script, arguments, _replacements(order), folder=folder)
 
     with rehearsing(folder):
-        return _foretell(simulate, what_ifs, order, title={"script": str(script)})
+        return _foretell(simulate, _read_what_ifs(order), order, title={"script": str(script)})
 
 
 def dry_run_workload(workload: Workload, options: Options, order: DryRunOrder) -> dict[str, Any]:
