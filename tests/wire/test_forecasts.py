@@ -13,6 +13,7 @@ from watched_runs import work_of
 
 import qorch
 from qorch.audit.report import make_report
+from qorch.backends import load_profile
 from qorch.config import read_config
 from qorch.dry_run.forecast import Forecast, forecast_runs, open_mock
 from qorch.dry_run.futures import PricedMock
@@ -20,7 +21,7 @@ from qorch.dry_run.recording import RecordedCall, RecordedRun
 from qorch.engine.planner import Call
 from qorch.model.identity import Position
 from qorch.model.latency import parse_latency
-from qorch.model.profiles.profile import LatencyFigures, Profile, ProviderFacts, TimeFigure
+from qorch.model.profiles.profile import LatencyFigures, Profile, TimeFigure
 from qorch.model.pub import Pub, as_batch
 from qorch.model.timing import Phase
 from qorch.ports.clock import WallClock
@@ -110,7 +111,8 @@ def forecast(name: str, setting: Setting, recorded: RecordedRun) -> Forecast:
         execution=TimeFigure(parse_latency(setting.execute)),
         result=TimeFigure(parse_latency(str((CALLS_PER_FETCH[name] - 1) * float(setting.network)))),
     )
-    profile = Profile("emulator", "its options", latencies=latencies, facts=ProviderFacts(at_once=1_000))
+    facts = replace(load_profile(f"mock:{name}.{VENDORS[name][1]}").facts, at_once=1_000)
+    profile = Profile("emulator", "its options", latencies=latencies, facts=facts)
     opened = open_mock(f"mock:{name}.{VENDORS[name][1]}", config=read_config())
     assert isinstance(opened.mock, MockBackend)
     mock_backend = replace(opened.mock, provider=MockProvider(profile, WallClock(), 0))
