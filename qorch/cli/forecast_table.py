@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qorch.cli.output import print_table
+from qorch.cli.output import format_amount, print_table
 from qorch.model.text import format_count, printable
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _as_row(name: str, forecast: "Forecast") -> list[object]:
         f"{_seconds(forecast.wall_seconds.p05)} to {_seconds(forecast.wall_seconds.p95)}",
         f"{round(forecast.jobs.p50):,}",
         f"{round(forecast.executions.p50):,}",
-        None if forecast.needed is None else str(forecast.needed),
+        None if forecast.needed is None else format_amount(forecast.needed.to_json()),
         f"{forecast.failed} of {forecast.futures}" if forecast.failed else None,
     ]
 
@@ -125,12 +125,16 @@ def _money_line(forecast: "Forecast") -> str:
 
 
 def _money(forecast: "Forecast") -> str:
-    return "not known" if forecast.spend is None else str(_as_money(forecast, forecast.spend.p50))
+    return "not known" if forecast.spend is None else _amount(forecast, forecast.spend.p50)
 
 
 def _ends(forecast: "Forecast", spend: "Quantiles") -> str:
-    low, high = (_as_money(forecast, end) for end in (spend.p05, spend.p95))
-    return f"{str(low).removesuffix(f' {low.currency}')} to {high}"
+    low = _amount(forecast, spend.p05).removesuffix(f" {forecast.currency}")
+    return f"{low} to {_amount(forecast, spend.p95)}"
+
+
+def _amount(forecast: "Forecast", micros: float) -> str:
+    return format_amount(_as_money(forecast, micros).to_json())
 
 
 def _as_money(forecast: "Forecast", micros: float) -> "Money":
@@ -158,14 +162,15 @@ def _work_line(forecast: "Forecast") -> str:
 def _budget_lines(forecast: "Forecast") -> list[str]:
     if forecast.needed is None or not forecast.needed.micros:
         return []
-    smallest = f"the smallest that suffices in all futures is {forecast.needed}"
+    smallest = f"the smallest that suffices in all futures is {format_amount(forecast.needed.to_json())}"
     budget = forecast.budget
     if budget is None:
         return [smallest]
     if budget.first_step is None:
         return [f"{budget.limit} suffices in all {budget.futures} futures; {smallest}"]
     share = "in no future" if not budget.sufficient else f"in {budget.sufficient} of {budget.futures} futures"
-    where = f"at step {budget.median_step}, at the earliest at step {budget.first_step}"
+    earliest = "" if budget.first_step == budget.median_step else f", at the earliest at step {budget.first_step}"
+    where = f"at step {budget.median_step}{earliest}"
     return [f"{budget.limit} suffices {share}: it stops the run {where}; {smallest}"]
 
 

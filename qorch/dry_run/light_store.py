@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as Pending
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import singledispatchmethod
 from typing import TypeVar
 
 from qorch.model.arrays import ByteArray
@@ -66,36 +65,34 @@ class LightStore:
             self._keep(record)
         return _done(None)
 
-    @singledispatchmethod
     def _keep(self, record: Write) -> None:
-        """Forget whatever is not named below: spans, answers, places in queues."""
+        """Keep one; spans, answers, places in queues and whatever else is not named here are forgotten."""
+        if isinstance(record, JobRecord):
+            self._jobs[record.job_id] = record
+            if record.state in OVER_STATES:
+                self._plans.pop(record.job_id, None)
+        elif isinstance(record, AttemptRecord):
+            self._attempts.setdefault(record.job_id, {})[record.ordinal] = record
+        elif isinstance(record, JobPlan):
+            self._keep_plan(record)
+        elif isinstance(record, LedgerRecord):
+            self.ledger.append(record)
+            self.entries_of_jobs.setdefault(record.job_id or "", []).append(record)
+        elif isinstance(record, BlockRecord):
+            self._keep_block(record)
+        elif isinstance(record, UsageRecord):
+            self._usages[record.job_id] = record.usage
+        elif isinstance(record, RunRecord):
+            self._runs[record.run_id] = record
+        elif isinstance(record, ReleasedRows):
+            self._release(record)
 
-    @_keep.register
-    def _(self, record: RunRecord) -> None:
-        self._runs[record.run_id] = record
-
-    @_keep.register
-    def _(self, record: JobRecord) -> None:
-        self._jobs[record.job_id] = record
-        if record.state in OVER_STATES:
-            self._plans.pop(record.job_id, None)
-
-    @_keep.register
-    def _(self, record: AttemptRecord) -> None:
-        self._attempts.setdefault(record.job_id, {})[record.ordinal] = record
-
-    @_keep.register
-    def _(self, record: JobPlan) -> None:
+    def _keep_plan(self, record: JobPlan) -> None:
         self._plans[record.job_id] = record
         samples = (block.rows.samples for block in record.blocks)
         self._shots[record.job_id] = sum(0 if each is None else len(each.ordinals) * each.shots for each in samples)
 
-    @_keep.register
-    def _(self, record: UsageRecord) -> None:
-        self._usages[record.job_id] = record.usage
-
-    @_keep.register
-    def _(self, record: BlockRecord) -> None:
+    def _keep_block(self, record: BlockRecord) -> None:
         rows = record.rows
         if rows.samples is not None and not self.keeps_samples:
             return
@@ -103,14 +100,7 @@ class LightStore:
         known = self._keyed.setdefault((rows.context, record.measurement_digest, rows.gates_digest), [])
         known.append(BlockKeys(len(self._blocks), rows.keys, rows.samples))
 
-    @_keep.register
-    def _(self, record: LedgerRecord) -> None:
-        self.ledger.append(record)
-        if record.job_id is not None:
-            self.entries_of_jobs.setdefault(record.job_id, []).append(record)
-
-    @_keep.register
-    def _(self, record: ReleasedRows) -> None:
+    def _release(self, record: ReleasedRows) -> None:
         names = list(self._owners) if record.claims is None else [claim.tobytes() for claim in record.claims]
         for name in names:
             if self._owners.get(name) == record.run_id:
