@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def dry_run_script(script: Path, arguments: Sequence[str], order: DryRunOrder, *
     """The document of a program's dry run. The process should be its own: see ``simulate_script``."""
 
     def simulate(_: WhatIf) -> SimulatedTraining:
-        return simulate_script(script, arguments, _replacements(order), folder=folder)
+        with closing(ProgressLines()) as show:
+            return simulate_script(script, arguments, _replacements(order, show), folder=folder)
 
     with rehearsing(folder):
         return _foretell(simulate, _read_what_ifs(order), order, title={"script": str(script)})
@@ -53,9 +55,9 @@ def dry_run_workload(workload: Workload, options: Options, order: DryRunOrder) -
         workload.check(_change(options, what_if))
 
     def simulate(what_if: WhatIf) -> SimulatedTraining:
-        with tempfile.TemporaryDirectory(prefix="qorch-dry-run-") as folder:
+        with tempfile.TemporaryDirectory(prefix="qorch-dry-run-") as folder, closing(ProgressLines()) as show:
             changed = _change(options, what_if)
-            return simulate_workload(workload, changed, _replacements(order), folder=Path(folder))
+            return simulate_workload(workload, changed, _replacements(order, show), folder=Path(folder))
 
     with tempfile.TemporaryDirectory(prefix="qorch-dry-run-") as folder, rehearsing(Path(folder)):
         return _foretell(simulate, what_ifs, order, title={"workload": workload.name})
@@ -65,9 +67,9 @@ def _read_what_ifs(order: DryRunOrder) -> list[WhatIf]:
     return [parse_what_if(text) for text in order.what_ifs]
 
 
-def _replacements(order: DryRunOrder) -> Replacements:
+def _replacements(order: DryRunOrder, show: Callable[[Progress], None]) -> Replacements:
     budget = None if order.budget is None else parse_money(order.budget)
-    return Replacements(order.backend, order.compute_seconds, budget, ProgressLines())
+    return Replacements(order.backend, order.compute_seconds, budget, show)
 
 
 def _change(options: Options, what_if: WhatIf) -> Options:
@@ -109,7 +111,7 @@ def _forecast(runs: Sequence[RecordedRun], mock: str, order: DryRunOrder) -> For
 
 def _describe_training(training: SimulatedTraining) -> dict[str, Any]:
     """``simulated``: the one course that was simulated, in which nothing goes wrong."""
-    reports = [run.report for run in training.runs]
+    reports = training.reports
     return {
         "runs": len(reports),
         "steps": sum(report.steps for report in reports),
@@ -123,8 +125,9 @@ def _describe_training(training: SimulatedTraining) -> dict[str, Any]:
 
 
 def _print(subject: str, training: SimulatedTraining, base: Forecast, others: list[tuple[str, Forecast]]) -> None:
-    steps = format_count(sum(run.report.steps for run in training.runs), "step")
-    print(f"{subject} as {training.backend}: {steps} in {format_count(len(training.runs), 'run')}, nothing was sent")
+    reports = training.reports
+    steps = format_count(sum(report.steps for report in reports), "step")
+    print(f"{subject} as {training.backend}: {steps} in {format_count(len(reports), 'run')}, nothing was sent")
     print_forecast(base)
     if others:
         print()
@@ -140,6 +143,7 @@ class ProgressLines:
         self._clock = WallClock()
         self._stream = SafeStream(sys.stderr)
         self._said_ns: int | None = None
+        self._is_open = False
 
     def __call__(self, now: Progress) -> None:
         """Called after every step."""
@@ -150,9 +154,10 @@ class ProgressLines:
         self._said_ns = now_ns
         total = "" if now.total_steps is None else f"/{now.total_steps}"
         line = f"dry run: step {now.step + 1}{total}, {format_seconds(now.elapsed_seconds)} on the virtual clock"
-        is_redrawn = self._stream.is_terminal and not now.is_last
-        self._stream.write(f"\r\x1b[K{line}" if is_redrawn else f"{self._prefix}{line}\n")
+        self._is_open = self._stream.is_terminal
+        self._stream.write(f"\r\x1b[K{line}" if self._is_open else f"{line}\n")
 
-    @property
-    def _prefix(self) -> str:
-        return "\r\x1b[K" if self._stream.is_terminal else ""
+    def close(self) -> None:
+        """Let what is printed next begin on a line of its own."""
+        if self._is_open:
+            self._stream.write("\n")

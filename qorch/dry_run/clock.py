@@ -50,7 +50,13 @@ class CallerClock:
 
     def open_portal(self, record: RunRecord) -> VirtualPortal:
         """See PortalClock. The calls of the run, or of its newest session, are recorded in ``recorders`` by its id."""
-        recorder = CallRecorder(record, seconds=self.seconds, computed_seconds=lambda: self.loop.computed_seconds)
+        earlier = self.recorders.get(record.run_id)
+        recorder = CallRecorder(
+            record,
+            seconds=self.seconds,
+            computed_seconds=lambda: self.loop.computed_seconds,
+            stored=frozenset() if earlier is None else earlier.positions,
+        )
         self.recorders[record.run_id] = recorder
         return VirtualPortal(self._host, self.loop, recorder)
 

@@ -64,7 +64,7 @@ class CallerLoop(InlineLoop):
             self.watch.start()
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Selector(selectors.DefaultSelector):
     """Waits for what other threads bring; where the loop would wait for a timer, it lets virtual time pass instead."""
 
     def __init__(self, loop: CallerLoop) -> None:

@@ -38,7 +38,7 @@ _FORETOLD = ("qorch.retries", "qorch.runs")
 
 @dataclass(frozen=True)
 class SimulatedRun:
-    """One run of a dry run: its report, with virtual times, and its calls."""
+    """One session of a run of a dry run: the run's report, with virtual times, and the session's calls."""
 
     report: Report
     recording: RecordedRun
@@ -48,7 +48,7 @@ class SimulatedRun:
 class SimulatedTraining:
     """What a training came to on a mock. ``backend``: the mock's name; ``card``: the prices of the mocked backend.
 
-    ``runs``: in the order in which they were started. ``wall_seconds``: virtual ones, from the start of the first run
+    ``runs``: in the order in which they were started or resumed. ``wall_seconds``: virtual ones, from the start of the first run
     to the end of the last.
     """
 
@@ -56,6 +56,11 @@ class SimulatedTraining:
     card: PriceCard
     runs: tuple[SimulatedRun, ...]
     wall_seconds: float
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """One of each run."""
+        return tuple({run.report.run.run_id: run.report for run in self.runs}.values())
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from qorch.dry_run.recording import RecordedCall, RecordedRun
 from qorch.engine.planner import Call
+from qorch.model.identity import Position
 from qorch.model.money import Money
 from qorch.model.pub import Batch, Pub
 from qorch.ports.policy import CachePolicy
@@ -16,16 +17,23 @@ class CallRecorder:
     """The calls of one run. ``closed_seconds``: when it was closed."""
 
     def __init__(
-        self, record: RunRecord, *, seconds: Callable[[], float], computed_seconds: Callable[[], float]
+        self,
+        record: RunRecord,
+        *,
+        seconds: Callable[[], float],
+        computed_seconds: Callable[[], float],
+        stored: frozenset[Position] = frozenset(),
     ) -> None:
         """The run is about to open.
 
         ``seconds``: virtual ones, of the thread that asks; ``computed_seconds``: which the loop has computed so far.
+        ``stored``: the calls of earlier sessions of the run, which are not executed again, and so not recorded.
         """
         self._record = record
         self._seconds = seconds
         self._computed_seconds = computed_seconds
         self._calls: list[RecordedCall] = []
+        self._stored = stored
         self._last_ended = -1
         self._ended_seconds = self._asked_seconds = self.closed_seconds = seconds()
         self._keeps_values = record.cache in {CachePolicy.REUSE.value, CachePolicy.TOP_UP.value}
@@ -36,6 +44,11 @@ class CallRecorder:
         return self._record.run_id
 
     @property
+    def positions(self) -> frozenset[Position]:
+        """Of all calls of the run so far."""
+        return self._stored | {each.call.position for each in self._calls}
+
+    @property
     def seed(self) -> int:
         """Of the run."""
         return self._record.seed
@@ -43,6 +56,9 @@ class CallRecorder:
     @contextmanager
     def watching(self, call: Call) -> Iterator[None]:
         """Around a call, in the loop."""
+        if call.position in self._stored:
+            yield
+            return
         place = len(self._calls)
         kept = call if self._keeps_values else without_values(call)
         # Run ids are drawn; the messages of two forecasts must be the same.

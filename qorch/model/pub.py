@@ -115,8 +115,8 @@ class Pub:
         return self._with("shots", as_shots(shots))
 
     def with_first_row(self) -> "Pub":
-        """The same pub with the values of its first row in every row, which take no memory of their own."""
-        rows = np.broadcast_to(self.parameter_values[:1], self.parameter_values.shape)
+        """The same pub with the values of its first row in every row, which take the memory of one."""
+        rows = np.broadcast_to(self.parameter_values[:1].copy(), self.parameter_values.shape)
         return self._with("parameter_values", rows)
 
     def _with(self, name: str, value: object) -> "Pub":

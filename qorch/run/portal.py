@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -185,6 +185,6 @@ class PendingCall(Generic[T]):
         """Whether it is over."""
         return self._portal.is_done(self._future)
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, None, T]:
         """Wait without blocking the event loop."""
         return self._portal.follow(self._future).__await__()
