@@ -27,7 +27,7 @@ from qorch.ports.clock import Clock
 from qorch.ports.policy import CachePolicy, RunPolicy
 from qorch.ports.records import RunRecord
 from qorch.ports.store import Store
-from qorch.virtual_time import DeafSelector, VirtualClock, VirtualLoop, run_virtually
+from qorch.virtual_time import LoneLoop, VirtualClock, run_virtually
 
 _SETTLED_SECONDS = 1e7
 """After this long, any provider has told what jobs were charged for."""
@@ -102,7 +102,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _draw(runs: Sequence[RecordedRun], priced: PricedMock, *, seed: int) -> Future:
-    loop = VirtualLoop(selector=DeafSelector())
+    loop = LoneLoop()
     try:
         clock = VirtualClock(loop)
         backend = priced.mock.future(clock=clock, seed=seed)
