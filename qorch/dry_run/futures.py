@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -20,7 +20,8 @@ from qorch.errors import QorchError
 from qorch.model.job import JobState
 from qorch.model.ledger import LedgerRecord, balance_job
 from qorch.model.prices.card import PriceCard
-from qorch.model.timing import Phase, Span, attribute
+from qorch.model.timing import Phase, attribute
+from qorch.model.usage import ReportedUsage
 from qorch.planning.pricing import price_reported
 from qorch.ports.backend import Mocks, RemoteBackend
 from qorch.ports.clock import Clock
@@ -31,6 +32,8 @@ from qorch.virtual_time import LoneLoop, VirtualClock, run_virtually
 
 _SETTLED_SECONDS = 1e7
 """After this long, any provider has told what jobs were charged for."""
+_QUESTIONS = 100
+"""How often it is asked, if it gives no answer."""
 _SAMPLING = (CachePolicy.REUSE.value, CachePolicy.TOP_UP.value)
 
 
@@ -51,7 +54,7 @@ class PricedMock:
 
 @dataclass(frozen=True)
 class Failure:
-    """The error that ended a future: its class, its sentence, and the step of the call that raised it."""
+    """The error that ended a future: its class, its sentence, and the step of the call that raised it (-1: none)."""
 
     error: str
     message: str
@@ -202,7 +205,7 @@ class _Replay:
             executions=sum(job.n_executions for job in done),
             shots=sum(map(self._store.shots_of, done)),
             retries=sum(max(0, job.attempts - 1) for job in jobs),
-            phases=_phases(self._recorder.drain(), wall_ns),
+            phases=attribute(self._recorder.drain(), started_ns=0, ended_ns=wall_ns),
             needs=() if charged is None else add_up_needs(self._store.ledger, jobs, charged),
             failure=failure,
         )
@@ -218,10 +221,11 @@ class _Replay:
 
     async def _ask(self, pending: Sequence[PendingUsage]) -> dict[str, int]:
         """The price of what the provider reports of these jobs, where it reports any."""
-        try:
-            found = await ask_usage(self._backend, pending, polls=RateWindow(None, clock=self._clock))
-        except QorchError:
-            return {}
+        found: dict[str, ReportedUsage] = {}
+        for _ in range(_QUESTIONS):
+            with suppress(QorchError):
+                found = await ask_usage(self._backend, pending, polls=RateWindow(None, clock=self._clock))
+                break
         prices = {job_id: price_reported(usage, self._priced.card) for job_id, usage in found.items()}
         return {job_id: micros for job_id, micros in prices.items() if micros is not None}
 
@@ -229,10 +233,6 @@ class _Replay:
 def _cost_of(entries: Sequence[LedgerRecord]) -> int:
     balance = balance_job(entries)
     return balance.spent_micros + balance.reserved_micros
-
-
-def _phases(spans: Sequence[Span], wall_ns: int) -> dict[str, float]:
-    return attribute(spans, started_ns=0, ended_ns=wall_ns)
 
 
 def _add_up(parts: Sequence[Future], *, seed: int) -> Future:

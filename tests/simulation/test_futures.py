@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from qorch.model.budget import Budget
 from qorch.model.identity import Position
 from qorch.model.latency import parse_latency
 from qorch.model.money import Money
-from qorch.model.prices.card import PriceCard
+from qorch.model.prices.card import PriceCard, UnitPrices
 from qorch.model.profiles.profile import (
     ClosureFigures,
     FaultFigures,
@@ -28,6 +29,7 @@ from qorch.model.profiles.profile import (
     TimeFigure,
 )
 from qorch.model.pub import as_batch
+from qorch.model.usage import UsageUnit
 from qorch.planning.budgets import Buyer, RunBudgets
 from qorch.ports.clock import WallClock
 from qorch_providers.mock import MockBackend
@@ -235,3 +237,19 @@ def test_quantiles_hold_nine_of_ten_further_draws() -> None:
     drawn = random.lognormal(size=(4_000, 21))
     inside = [ends.p05 <= row[20] <= ends.p95 for row in drawn for ends in [find_quantiles(row[:20])]]
     assert 0.88 < np.mean(inside) < 0.92
+
+
+def test_price_of_time_is_what_the_device_takes() -> None:
+    """Jobs are reserved at the most, and cost what was drawn, however late and seldom the provider tells it."""
+    a_second = replace(CENT_A_SHOT, prices=UnitPrices(second=Decimal(1)))
+    told_late = replace(
+        profile_of(network="0.1", queue="1", execution="50", usage="90000", faults=FaultFigures(busy=ShareFigure(0.5))),
+        facts=replace(FACTS, usage=(UsageUnit.DEVICE_SECONDS,)),
+    )
+    priced = priced_mock(told_late, name="mock:ibm.ibm_fez,rows=6", card=a_second)
+    futures = draw_futures([recording_of(steps=2)], priced, seeds=range(3))
+    assert {future.spent_micros for future in futures} == {4 * 50_000_000}
+    for future in futures:
+        first, second = (need.micros for need in future.needs)
+        assert first > 2 * 50_000_000
+        assert second == pytest.approx(first + 2 * 50_000_000)
