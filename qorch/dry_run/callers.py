@@ -44,7 +44,7 @@ class Stopwatch:
         self._mark = (seconds, None)
 
 
-class Caller:
+class CallingThread:
     """A thread that has made calls. ``waits_for``: the call that it is blocked in, AWAITING, or None: it computes.
 
     ``looks_in``: its own event loop, if it is about to see whether that has anything left to do.
@@ -109,32 +109,32 @@ class Callers:
         self._measured = None if is_frozen else real
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._callers: list[Caller] = []
+        self._callers: list[CallingThread] = []
         self._pending = 0
         self._first = self.here()
 
-    def find(self) -> Caller | None:
+    def find(self) -> CallingThread | None:
         """The calling thread, if it has made a call."""
-        caller: Caller | None = getattr(self._own, "caller", None)
+        caller: CallingThread | None = getattr(self._own, "caller", None)
         return caller
 
-    def here(self) -> Caller:
+    def here(self) -> CallingThread:
         """The calling thread. If it is new its time is that of the first one, which may have started it."""
         caller = self.find()
         if caller is None:
             first = self._loop_seconds() if not self._callers else self.seconds_of(self._first)
-            caller = Caller(max(first, self._loop_seconds()), self._measured)
+            caller = CallingThread(max(first, self._loop_seconds()), self._measured)
             self._own.caller = caller
             with self._lock:
                 self._callers.append(caller)
         return caller
 
-    def seconds_of(self, caller: Caller) -> float:
+    def seconds_of(self, caller: CallingThread) -> float:
         """The time of a thread: while it waits, that of the loop, if it has come so far."""
         own = caller.watch.seconds
         return own if caller.waits_for is None else max(own, self._loop_seconds())
 
-    def catch_up(self) -> Caller:
+    def catch_up(self) -> CallingThread:
         """The calling thread, which begins a call or waits: not before what has happened in the loop already."""
         caller = self.here()
         seconds = max(caller.watch.seconds, self._loop_seconds())
@@ -170,13 +170,13 @@ class Callers:
         finally:
             self.catch_up()
 
-    def wait_in_loop(self, caller: Caller) -> None:
+    def wait_in_loop(self, caller: CallingThread) -> None:
         """A thread's own event loop has nothing left to do."""
         with self._lock:
             if caller.waits_for is None:
                 caller.wait_for(AWAITING)
 
-    def release(self, caller: Caller, what: object) -> None:
+    def release(self, caller: CallingThread, what: object) -> None:
         """In the loop, at the end of a call: the thread goes on now, if this is what it waits for."""
         seconds = self._loop_seconds()
         with self._lock:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qorch.dry_run.callers import AWAITING, Caller, Callers
+from qorch.dry_run.callers import AWAITING, Callers, CallingThread
 from qorch.dry_run.loop import CallerLoop
 from qorch.dry_run.recorder import CallRecorder
 from qorch.engine.planner import Call
@@ -85,7 +85,7 @@ class VirtualPortal(Portal):
     async def _move_on(self, future: "concurrent.futures.Future[Any]") -> None:
         await asyncio.wait([self._loop.next_move(), _end_of(future)], return_when=asyncio.FIRST_COMPLETED)
 
-    def _look_for_rest(self, caller: Caller) -> None:
+    def _look_for_rest(self, caller: CallingThread) -> None:
         """Note when nothing is left to do in the event loop of the calling thread, if it tells, as asyncio's does."""
         loop = asyncio.get_running_loop()
         ready = getattr(loop, "_ready", None)
@@ -110,7 +110,7 @@ class CarriedWork(Coroutine[Any, Any, T]):
     ``future``: of its result.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T], callers: Callers, caller: Caller) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T], callers: Callers, caller: CallingThread) -> None:
         """``caller``: the calling thread."""
         self.future: concurrent.futures.Future[T] | None = None
         self._work = work

@@ -14,7 +14,7 @@ from qorch.config import REHEARSAL, read_config
 from qorch.dry_run.clock import CallerClock
 from qorch.dry_run.recorder import CallRecorder
 from qorch.dry_run.recording import RecordedRun
-from qorch.dry_run.store import write_at_once
+from qorch.dry_run.store import write_behind
 from qorch.errors import QorchError, UsageError
 from qorch.limits import booked_card, check_budgets, check_shots
 from qorch.model.backend_name import name_mock
@@ -48,8 +48,8 @@ class SimulatedRun:
 class SimulatedTraining:
     """What a training came to on a mock. ``backend``: the mock's name; ``card``: the prices of the mocked backend.
 
-    ``runs``: in the order in which they were started or resumed. ``wall_seconds``: virtual ones, from the start of the first run
-    to the end of the last.
+    ``runs``: in the order in which they were started or resumed. ``wall_seconds``: virtual ones, from the start of the
+    first run to the end of the last.
     """
 
     backend: str
@@ -130,7 +130,7 @@ class DryRun:
             charges = self._open_backend().capabilities.charges
             self.card = decide_price(self.backend, charges=charges, book=load_prices(self._config))
             store = open_throwaway_store(folder / "dry-run.db", clock=self._clock)
-            self._store = stack.enter_context(closing(store))
+            self._store = write_behind(stack.enter_context(closing(store)))
             self._stack = stack.pop_all()
 
     def start_run(
@@ -150,7 +150,7 @@ class DryRun:
             self._begun_seconds = self._clock.seconds()
         replaced: dict[str, Any] = {
             "backend": self._open_backend(),
-            "db": write_at_once(self._store),
+            "db": self._store,
             "clock": self._clock,
             "budget": None,
             "accept_unknown_price": True,
