@@ -163,10 +163,8 @@ class DryRun:
         return run
 
     def sum_up(self) -> SimulatedTraining:
-        """What all runs came to; those that are left open are closed. Raises UsageError if there is none."""
-        for started in self._started:
-            with suppress(QorchError):
-                started.run.close()
+        """What all runs came to; those that are left open are closed."""
+        self._close_runs()
         closed_seconds = max((started.recorder.closed_seconds for started in self._started), default=0.0)
         return SimulatedTraining(
             backend=self.backend,
@@ -186,8 +184,14 @@ class DryRun:
             check_budgets(backend, booked_card(backend, self.card), [Budget(limit=budget, run_id=name)])
 
     def close(self) -> None:
-        """Let clock and database go; no run may be open any more."""
+        """End the runs that the training has left open, and let clock and database go."""
+        self._close_runs()
         self._stack.close()
+
+    def _close_runs(self) -> None:
+        for started in self._started:
+            with suppress(QorchError):
+                started.run.close()
 
     def _open_backend(self) -> RemoteBackend:
         backend = open_backend(self.backend, config=self._config, clock=self._clock)
