@@ -1,8 +1,10 @@
 """Futures of a recording: the run itself for the seed of its mock, the same for the same seeds, and sane ones."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from simulation.harness import CENT_A_SHOT, Sandbox, pub_of
 from qorch.config import read_config
 from qorch.dry_run.forecast import find_quantiles, forecast_mock, judge_budget, open_mock, sum_up
 from qorch.dry_run.futures import PricedMock, draw_futures
+from qorch.dry_run.program import DryRun, Replacements, rehearsing
 from qorch.dry_run.recording import RecordedCall, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import BudgetError, UsageError
@@ -28,6 +31,7 @@ from qorch.model.profiles.profile import (
     ShareFigure,
     TimeFigure,
 )
+from qorch.model.profiles.writer import write_profile
 from qorch.model.pub import as_batch
 from qorch.model.usage import UsageUnit
 from qorch.planning.budgets import Buyer, RunBudgets
@@ -36,7 +40,7 @@ from qorch_providers.mock import MockBackend
 from qorch_providers.mock.provider import MockProvider
 
 HOUR = 3_600.0
-FACTS = ProviderFacts(settle_seconds=0.5, at_once=10)
+FACTS = ProviderFacts(settle_seconds=0.5, at_once=10, source="a test")
 STEPS, ROWS = 3, 12
 
 
@@ -50,7 +54,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def profile_of(*, faults: FaultFigures = FaultFigures(), **latencies: str) -> Profile:  # noqa: B008
     """Of the latencies by their names."""
-    figures = {name: TimeFigure(parse_latency(text)) for name, text in latencies.items()}
+    figures = {name: TimeFigure(parse_latency(text), "a test") for name, text in latencies.items()}
     return Profile("test", "of a test", latencies=LatencyFigures(**figures), faults=faults, facts=FACTS)
 
 
@@ -253,3 +257,24 @@ def test_price_of_time_is_what_the_device_takes() -> None:
         first, second = (need.micros for need in future.needs)
         assert first > 2 * 50_000_000
         assert second == pytest.approx(first + 2 * 50_000_000)
+
+
+def test_dry_run_without_a_spread_is_its_own_forecast(tmp_path: Path) -> None:
+    """What is simulated and recorded, with the model's time frozen, is what every future is."""
+    file = tmp_path / "constant.toml"
+    file.write_text(write_profile(CONSTANT), encoding="utf-8")
+    use = Replacements(f"ionq:qpu.forte-1,rows=6,profile={file}", compute_seconds=0.3)
+    with rehearsing(tmp_path):
+        dry_run = DryRun(use, tmp_path)
+        with closing(dry_run):
+            with dry_run.start_run("r", seed=1) as run:
+                for step in range(STEPS):
+                    with run.step(step):
+                        run.execute([pub_of(ROWS)])
+            training = dry_run.sum_up()
+    recorded = [simulated.recording for simulated in training.runs]
+    told = forecast_mock(recorded, training.backend, config=read_config(), seed=0, futures=2)
+    assert told.wall_seconds.p05 == told.wall_seconds.p95 == pytest.approx(training.wall_seconds, abs=1e-6)
+    assert told.jobs.p50 == training.runs[0].report.jobs
+    assert told.spend is not None
+    assert training.runs[0].report.spend == Money("USD", int(told.spend.p50))
