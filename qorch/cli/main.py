@@ -19,6 +19,7 @@ from qorch.cli import (
     cancel,
     delete,
     doctor,
+    dry_run,
     emulate,
     export,
     jobs,
@@ -68,6 +69,9 @@ app.command()(backends.backends)
 app.command()(prices.prices)
 app.add_typer(profile.app, name="profile")
 app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
+app.command("dry-run", cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    dry_run.dry_run
+)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command(help=emulate.HELP)(emulate.emulate)

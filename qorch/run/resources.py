@@ -102,4 +102,5 @@ def make_engine(use: Resources) -> Engine:
         card=use.card,
         budgets=use.budgets,
         note=use.note,
+        random=use.portal.random,
     )
