@@ -44,11 +44,12 @@ NO_SUMS = PaceSums()
 class Pace:
     """Amounts of steps, seconds or money: each from the end of the step before to the step's own end.
 
-    ``steps``: of steps within an epoch. ``first_steps``: of the first steps of epochs but the first: they hold what lies
-    between two epochs, such as a validation. ``levels``: the mean steps of epochs that are over; ``level_noise``: the
-    sum of 1 / steps over them; ``moves``: the squared differences of each two of them in a row; ``newest``: the last.
-    ``own_epoch``: of the epoch that goes on. ``incident``: an amount above three times the sum of all before it, as when
-    a computer was asleep: it counts only once there is a second one.
+    ``steps``: of steps within an epoch. ``first_steps``: of the first steps of epochs but the first: they hold what
+    lies between two epochs, such as a validation. ``levels``: the mean steps of epochs that are over;
+    ``level_noise``: the sum of 1 / steps over them; ``moves``: the squared differences of each two of them in a row;
+    ``newest``: the last.
+    ``own_epoch``: of the epoch that goes on. ``incident``: an amount above three times the sum of all before it, as
+    when a computer was asleep: it counts only once there is a second one.
     """
 
     steps: PaceSums = NO_SUMS
@@ -101,8 +102,8 @@ class Pace:
     def wander(self) -> float | None:
         """The variance by which a level moves from epoch to epoch if it wanders; None if the levels have no order.
 
-        It wanders if levels in a row differ by less than they would without order: their ratio is about 2 then (J. von Neumann, Annals
-        of Mathematical Statistics 12, 1941).
+        It wanders if the squared differences of levels in a row are less than 1.2 times the squared deviations from
+        their mean: without order that is about 2 (J. von Neumann, Annals of Mathematical Statistics 12, 1941).
         """
         if self.levels.count < _FEWEST_LEVELS or self.moves.count * self.moves.mean >= _UNORDERED * self.levels.squares:
             return None

@@ -24,7 +24,7 @@ _CONTRADICTION = 3.0
 
 
 @dataclass(frozen=True)
-class StepsAhead:
+class RemainingSteps:
     """``steps`` that are left within epochs, ``first_steps`` of epochs, and what follows the last epoch.
 
     ``own``: those of ``steps`` in the epoch that goes on. ``squares``: the sum of the squared numbers of steps of the
@@ -38,16 +38,16 @@ class StepsAhead:
     climb: float = 0.0
 
 
-def look_ahead(steps: int, steps_per_epoch: int | None) -> StepsAhead:
+def look_ahead(steps: int, steps_per_epoch: int | None) -> RemainingSteps:
     """The steps that are left of a loop whose epochs are equally long; None: it has no epochs.
 
     A step before which a multiple of an epoch's steps is left begins an epoch.
     """
-    if not steps_per_epoch:
-        return StepsAhead(steps, 0, steps)
+    if not steps_per_epoch or steps_per_epoch < 2:
+        return RemainingSteps(steps, 0, steps)
     whole, rest = divmod(steps, steps_per_epoch)
     square = float(steps_per_epoch**2)
-    return StepsAhead(
+    return RemainingSteps(
         steps - whole, whole, rest, whole * square, square * (whole * (whole + 1) * (2 * whole + 1) / 6)
     )
 
@@ -65,20 +65,22 @@ class _Expected:
     parts: tuple[tuple[float, float], ...]
 
 
-def expect(pace: Pace, ahead: StepsAhead, *, prior: PacePrior | None = None) -> Interval | None:
+def expect(pace: Pace, ahead: RemainingSteps, *, prior: PacePrior | None = None) -> Interval | None:
     """The sum over the steps ahead, and the interval that holds it in nine of ten runs; None before that is known.
 
     Not known is the sum before ``FEWEST_STEPS`` steps, and in a loop over several epochs before the first end of one,
-    and the level of a second one, were seen; ``prior``, what earlier runs had, stands in for both. What follows the last
-    epoch counts as it followed earlier ones.
+    and the level of a second one, were seen; ``prior``, what earlier runs had, stands in for both. What follows the
+    last epoch counts as it followed earlier ones.
 
-    The variance is that of the steps ahead, of the mean that was measured, and of the epochs' levels; degrees of freedom
-    are combined as by Welch and Satterthwaite (Biometrics Bulletin 2, 1946); the sum's distribution is taken as
+    The variance is that of the steps ahead, of the mean that was measured, and of the epochs' levels; degrees of
+    freedom are combined as by Welch and Satterthwaite (Biometrics Bulletin 2, 1946); the sum's distribution is taken as
     lognormal, as times and waits are skewed.
     """
     levelled = pace.with_own_epoch()
-    if prior is not None and pace.steps.count >= ENOUGH_STEPS and (
-        not ahead.first_steps or levelled.levels.count >= _ENOUGH_LEVELS
+    if (
+        prior is not None
+        and pace.steps.count >= ENOUGH_STEPS
+        and (not ahead.first_steps or levelled.levels.count >= _ENOUGH_LEVELS)
     ):
         prior = None
     if not _is_known(levelled, ahead, prior):
@@ -93,13 +95,18 @@ def expect(pace: Pace, ahead: StepsAhead, *, prior: PacePrior | None = None) -> 
     return _spread(mean, parts)
 
 
-def _is_known(pace: Pace, ahead: StepsAhead, prior: PacePrior | None) -> bool:
+def _is_known(pace: Pace, ahead: RemainingSteps, prior: PacePrior | None) -> bool:
     if ahead.first_steps and (prior is None or prior.first_mean is None):
-        return pace.first_steps.count > 0 and pace.levels.count > 1 and pace.steps.count >= FEWEST_STEPS
-    return prior is not None or pace.steps.count >= FEWEST_STEPS
+        return pace.first_steps.count > 0 and pace.levels.count > 1 and _has_enough(pace)
+    return prior is not None or _has_enough(pace)
 
 
-def _expect_steps(pace: Pace, ahead: StepsAhead, prior: PacePrior | None) -> _Expected:
+def _has_enough(pace: Pace) -> bool:
+    """Two steps do if they are alike, as prices of the same circuits are."""
+    return pace.steps.count >= FEWEST_STEPS or (pace.steps.count > 1 and not pace.steps.squares)
+
+
+def _expect_steps(pace: Pace, ahead: RemainingSteps, prior: PacePrior | None) -> _Expected:
     """From the own steps, and as long as these are few from those of earlier runs."""
     own, n, n_levels = pace.steps, ahead.steps, pace.levels.count
     if (wander := pace.wander()) is not None:
@@ -112,22 +119,24 @@ def _expect_steps(pace: Pace, ahead: StepsAhead, prior: PacePrior | None) -> _Ex
         freedom += _PRIOR_STEPS
         drift, level_freedom = max(drift, prior.drift), max(level_freedom, prior.runs, 2.0)
     of_steps, of_levels = variance / max(1, own.count), drift / max(1, n_levels)
-    mean_freedom = freedom if prior is None else max(2.0, prior.runs - 1.0)
-    mean, share = _pool(own, of_steps + of_levels, prior)
+    mean_freedom = freedom if prior is None else max(4.0, prior.runs)
+    of_mean = of_steps + of_levels
+    mean, mean_variance, share = _pool(own, of_mean, prior)
     # The epoch that goes on has a level of its own, of which so much is known.
     noise = variance / max(1, pace.own_epoch.count)
     known = drift / (drift + noise) if drift and pace.own_epoch.count else 0.0
     own_level = mean + known * (pace.own_epoch.mean - mean)
-    free = (n - known * ahead.own) ** 2 * share
+    free = (n - known * ahead.own) ** 2 * mean_variance
+    from_levels = of_levels / of_mean if of_mean else 0.0
     parts = (
         (n * variance, freedom),
-        (free * of_steps, freedom if share > 0.5 else mean_freedom),
-        (free * of_levels + (ahead.squares + (1.0 - known) * ahead.own**2) * drift, level_freedom),
+        (free * (1.0 - from_levels), freedom if share > 0.5 else mean_freedom),
+        (free * from_levels + (ahead.squares + (1.0 - known) * ahead.own**2) * drift, level_freedom),
     )
     return _Expected(mean, n * mean + ahead.own * (own_level - mean), variance, parts)
 
 
-def _follow(pace: Pace, ahead: StepsAhead, wander: float) -> _Expected:
+def _follow(pace: Pace, ahead: RemainingSteps, wander: float) -> _Expected:
     """From the newest level, as levels wander: from epoch to epoch by this variance."""
     own, n, variance = pace.own_epoch, ahead.steps, pace.steps.variance
     level = pace.newest or 0.0
@@ -142,17 +151,17 @@ def _follow(pace: Pace, ahead: StepsAhead, wander: float) -> _Expected:
     return _Expected(level, n * level, variance, parts)
 
 
-def _pool(own: PaceSums, variance: float, prior: PacePrior | None) -> tuple[float, float]:
-    """The mean of a step, and the share of the variance of the own steps' mean that is left of it."""
+def _pool(own: PaceSums, variance: float, prior: PacePrior | None) -> tuple[float, float, float]:
+    """The mean of a step, its variance, and how far it rests on the own steps; ``variance``: of their mean."""
     if prior is None or own.count >= ENOUGH_STEPS:
-        return own.mean, 1.0
+        return own.mean, variance, 1.0
     difference = own.mean - prior.mean
     if own.count > 1 and difference**2 > _CONTRADICTION**2 * (variance + prior.mean_variance):
-        return own.mean, 1.0
+        return own.mean, variance, 1.0
     if not own.count:
-        return prior.mean, prior.mean_variance / variance if variance else 1.0
+        return prior.mean, prior.mean_variance, 0.0
     share = prior.mean_variance / (prior.mean_variance + variance)
-    return prior.mean + share * difference, share
+    return prior.mean + share * difference, share * variance, share
 
 
 def _freedom(sums: PaceSums) -> float:

@@ -90,6 +90,14 @@ class Runs(NamedStore, Protocol):
         """A run's finished steps, in order."""
         ...
 
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """The newest runs on the backend of a run, of its name or its workload, itself too; none that is deleted."""
+        ...
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """So many of a run's last finished steps, in order."""
+        ...
+
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """Every number that a run logged, by step and in the order of logging."""
         ...

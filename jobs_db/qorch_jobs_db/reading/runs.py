@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from qorch.ports.records import (
     CheckpointRecord,
@@ -59,6 +59,16 @@ class RunReading(Reading):
     def steps(self, run_id: str) -> list[StepRecord]:
         """See Store."""
         return self._fetch(of_run(STEPS, run_id).order_by(STEPS.c.step), decode_step)
+
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """See Store."""
+        names = RUNS.c.name == run.name
+        alike = names if run.workload is None else or_(names, RUNS.c.workload == run.workload)
+        return self._fetch(_newest_runs().where(RUNS.c.backend == run.backend, alike).limit(limit), decode_run)
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """See Store."""
+        return self._fetch(of_run(STEPS, run_id).order_by(STEPS.c.step.desc()).limit(limit), decode_step)[::-1]
 
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """See Store."""

@@ -1,5 +1,6 @@
 """The part of the Store contract that is about runs as a whole: their totals, and deleting them."""
 
+import datetime as dt
 import math
 import os
 import socket
@@ -54,6 +55,28 @@ class StoreRunsConformance:
         expected.metrics.pop("odd")
         assert totals["full"] == expected
         assert (totals["full"].executions, totals["full"].metrics["loss"]) == (10, 0.25)
+
+    def test_runs_like_another_are_the_newest_on_its_backend(self, store: Store) -> None:
+        """Of its name or its workload, itself too, at most so many; runs of no workload have none in common."""
+        run = replace(make_run("own", name="cats"), workload="w", created_at=NOW + dt.timedelta(9))
+        others = {
+            "named": replace(make_run("named", name="cats"), created_at=NOW + dt.timedelta(8)),
+            "alike": replace(make_run("alike", name="dogs"), workload="w", created_at=NOW + dt.timedelta(7)),
+            "elsewhere": replace(make_run("elsewhere", name="cats"), backend="local"),
+            "unlike": make_run("unlike", name="birds"),
+        }
+        store.write([run, *others.values()]).result()
+        assert store.runs_like(run, limit=9) == [run, others["named"], others["alike"]]
+        assert store.runs_like(run, limit=2) == [run, others["named"]]
+        assert store.runs_like(others["unlike"], limit=9) == [others["unlike"]]
+
+    def test_the_last_steps_come_in_order(self, store: Store) -> None:
+        """At most so many."""
+        steps = [StepRecord("r", step, 0, NOW, 1, 0) for step in range(5)]
+        store.write(steps).result()
+        assert store.last_steps("r", limit=2) == steps[-2:]
+        assert store.last_steps("r", limit=9) == steps
+        assert store.last_steps("none", limit=9) == []
 
     def test_a_deleted_run_leaves_nothing(self, store: Store) -> None:
         """Nothing of it can be read, everything of other runs can, and its id may be used again."""

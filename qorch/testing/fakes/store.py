@@ -40,7 +40,7 @@ from qorch.ports.records import (
 )
 from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
 from qorch.testing.fakes.store_books import MemoryBooks
-from qorch.testing.fakes.store_runs import drop_run, missing_run, total_run
+from qorch.testing.fakes.store_runs import drop_run, is_like, missing_run, total_run
 from qorch.testing.fakes.store_tables import MemoryTables
 from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
 
@@ -191,6 +191,14 @@ class MemoryStore:
         """See Store."""
         with self._lock:
             return [item for key, item in sorted(self._read().steps.items()) if key[0] == run_id]
+
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """See Store."""
+        return [found for found in self.runs() if is_like(found, run)][:limit]
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """See Store."""
+        return self.steps(run_id)[-limit:]
 
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """See Store."""
