@@ -92,7 +92,7 @@ def _left(progress: Progress) -> list[_Part]:
         span = "" if money is None else f" ({_rounded(money.low, bare=True)}–{_rounded(money.high, bare=True)})"
         parts.append(_Part(f"{amount} more{span}", 4))
     if progress.budget_step is not None:
-        parts.append(_Part(f"budget reached at about step {progress.budget_step + 1}", 2))
+        parts.append(_Part(f"budget reached at about step {progress.budget_step + 1}", 3))
     remaining = 0.0 if progress.is_last else progress.remaining_seconds
     if remaining is not None:
         parts.append(_Part(f"{_minutes(remaining)} left", 2))
