@@ -1,8 +1,8 @@
 """The command line. Nothing heavy is imported before a command needs it: `qorch --help` must be quick.
 
-How to read it: ``main`` is the command and turns errors into ``exit_codes``. Each sub-command has a module of its
-name: ``audit``, ``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``doctor``, ``emulate``, ``export``,
-``jobs``, ``plot``, ``prices``, ``profile``, ``quote``, ``recover``, ``report``, ``runs``, ``show``, ``train`` and
+How to read it: ``main`` is the command and turns errors into ``exit_codes``. Each sub-command has a module of its name:
+``audit``, ``backends``, ``bench``, ``cache``, ``cancel``, ``delete``, ``doctor``, ``emulate``, ``export``, ``jobs``,
+``latency``, ``plot``, ``prices``, ``profile``, ``quote``, ``recover``, ``report``, ``runs``, ``show``, ``train`` and
 ``ui``. They share ``options``, ``output``, ``database`` and ``completion``; ``jobs``, ``show`` and ``recover`` also
 ``provider_sessions``. ``train`` has ``arguments``, ``train_help`` and ``interrupts``, and shares ``settings`` and
 ``training_options`` with ``quote``, which has ``quote_table`` and, for programs, ``script_process``. ``report`` has

@@ -3,6 +3,10 @@
 import datetime
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from qorch.model.arrays import IntArray
 from qorch.model.executions import CountsExecutions
 
 BLOCK_OVERHEAD_BYTES = 1_000
@@ -48,6 +52,23 @@ class StoreRoom:
     disk_bytes: int
     obstacle: str = ""
     is_rewritten: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class JobSpans:
+    """The spans ``(S,)`` of a run's jobs, and those in which kernels were compiled, as arrays: they may be a million.
+
+    ``phases``: the places in ``tuple(Phase)``. ``started_ns`` and ``ended_ns``: from the begin of the ``sessions``, by
+    their ordinals. ``resolution_ns``: as of Span, -1 if it was not estimated. ``has_job``: False where it belongs to
+    none.
+    """
+
+    sessions: IntArray
+    phases: IntArray
+    started_ns: IntArray
+    ended_ns: IntArray
+    resolution_ns: IntArray
+    has_job: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

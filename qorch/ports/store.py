@@ -33,7 +33,7 @@ from qorch.ports.records import (
     StepRecord,
     Write,
 )
-from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
+from qorch.ports.statistics import CacheStatistics, JobSpans, RunTotals, StoreRoom, Trimmed
 
 T = TypeVar("T")
 
@@ -104,6 +104,10 @@ class Runs(NamedStore, Protocol):
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         """A run's spans, in order of writing."""
+        ...
+
+    def job_spans(self, run_id: str) -> JobSpans:
+        """The spans of a run that belong to jobs, and those of its kernels' compilation, in order of writing."""
         ...
 
     def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:

@@ -13,7 +13,7 @@ from qorch.ports.records import (
     SpanRecord,
     StepRecord,
 )
-from qorch.ports.statistics import RunTotals
+from qorch.ports.statistics import JobSpans, RunTotals
 from qorch_jobs_db.decoding import (
     decode_checkpoint,
     decode_metric,
@@ -24,6 +24,7 @@ from qorch_jobs_db.decoding import (
     parse_time_or_none,
 )
 from qorch_jobs_db.reading.database import Reading, of_run
+from qorch_jobs_db.reading.spans import read_job_spans
 from qorch_jobs_db.schema import CHECKPOINTS, METRICS, RUNS, SESSIONS, SPANS, STEPS
 from qorch_jobs_db.totals import total_runs
 
@@ -78,6 +79,11 @@ class RunReading(Reading):
     def spans(self, run_id: str) -> list[SpanRecord]:
         """See Store."""
         return self._fetch(of_run(SPANS, run_id).order_by(SPANS.c.number), decode_span)
+
+    def job_spans(self, run_id: str) -> JobSpans:
+        """See Store."""
+        with self._reading() as connection:
+            return read_job_spans(connection, run_id)
 
     def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
         """See Store; an unsound checkpoint is passed over for the one before it."""

@@ -70,6 +70,25 @@ class StoreRunsConformance:
         assert store.runs_like(run, limit=2) == [run, others["named"]]
         assert store.runs_like(others["unlike"], limit=9) == [others["unlike"]]
 
+    def test_spans_of_jobs_come_as_arrays(self, store: Store) -> None:
+        """Those of no job are left out, but for compiling, which takes time from them; each as it was written."""
+        spans = [
+            Span(Phase.QUEUE, 5, 9, 0, 0, "r/0.0.0", 3),
+            Span(Phase.COMPILE, 1, 4),
+            Span(Phase.MODEL, 1, 2),
+            Span(Phase.EXECUTE, 9, 2**60, 0, 0, "r/0.0.0"),
+        ]
+        store.write([SpanRecord("r", session, span) for session, span in enumerate(spans)]).result()
+        found = store.job_spans("r")
+        phases = tuple(Phase)
+        assert [phases[place] for place in found.phases] == [Phase.QUEUE, Phase.COMPILE, Phase.EXECUTE]
+        assert found.sessions.tolist() == [0, 1, 3]
+        assert found.started_ns.tolist() == [5, 1, 9]
+        assert found.ended_ns.tolist() == [9, 4, 2**60]
+        assert found.resolution_ns.tolist() == [3, -1, -1]
+        assert found.has_job.tolist() == [True, False, True]
+        assert len(store.job_spans("none").phases) == 0
+
     def test_the_last_steps_come_in_order(self, store: Store) -> None:
         """At most so many."""
         steps = [StepRecord("r", step, 0, NOW, 1, 0) for step in range(5)]
