@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from qorch.model.arrays import FloatArray
@@ -34,9 +35,10 @@ def draw_drift(rng: np.random.Generator, epochs: int, size: int) -> FloatArray:
     return rng.lognormal(0.0, 0.3, (epochs, size)) * rng.lognormal(0.0, 0.25, (epochs, 1))
 
 
-def begins(epochs: int, size: int) -> np.ndarray:
+def begins(epochs: int, size: int) -> npt.NDArray[np.bool_]:
     """Whether each step is the first of an epoch, without the run's first step."""
-    return np.arange(1, epochs * size) % size == 0
+    found: npt.NDArray[np.bool_] = np.arange(1, epochs * size) % size == 0
+    return found
 
 
 def coverage(draw: Draw, *, epochs: int, size: int, seen: int, earlier: int = 0, runs: int = 300) -> float:

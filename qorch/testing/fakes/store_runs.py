@@ -65,7 +65,15 @@ def as_job_spans(records: Sequence[SpanRecord]) -> JobSpans:
         for each in found
     ]  # fmt: skip
     columns = np.array(table, dtype=np.int64).reshape(-1, 5).T
-    return JobSpans(*columns, has_job=np.array([each.span.job_id is not None for each in found], dtype=bool))
+    sessions, phases, started, ended, resolution = columns
+    return JobSpans(
+        sessions,
+        phases,
+        started,
+        ended,
+        resolution,
+        np.array([each.span.job_id is not None for each in found], dtype=bool),
+    )
 
 
 def missing_run(run_id: str) -> StoreError:
