@@ -24,12 +24,13 @@ Background = Callable[[Callable[[], None]], object]
 
 @dataclass(frozen=True)
 class _MadeWork:
-    """What jobs and spans showed in a ``state`` of the run; it is made anew after ``due_ns``."""
+    """What jobs and spans showed in a ``state`` of the run, made at ``made_ns``; it is made anew after ``due_ns``."""
 
     part: WorkPart
     html: str
     state: str
     due_ns: int
+    made_ns: int
 
 
 class LiveRun:
@@ -71,8 +72,11 @@ class LiveRun:
         """How often what jobs and spans show was made."""
         return self._n_made
 
-    def content(self, run: RunRecord) -> str:
-        """What stands in the page of the run now; ``run``: with its state as it is now."""
+    def content(self, run: RunRecord, *, shown: int | None = None) -> str:
+        """What stands in the page of the run now; ``run``: with its state as it is now.
+
+        ``shown``: the ``made_ns`` of what the page has already of jobs and spans: it is left out if that is the newest.
+        """
         course = self.course(run)
         if self._work is None:
             self._make_work(run)
@@ -80,7 +84,10 @@ class LiveRun:
             self._is_busy = True
             self._background(lambda: self._make_work(run))
         work = self._work
-        return write_run(lay_out(course, work.part)) + work.html if work else ""
+        if work is None:
+            return ""
+        now = f'<section id="run-now">{write_run(lay_out(course, work.part))}</section>'
+        return now if shown == work.made_ns else f'{now}<section data-made="{work.made_ns}">{work.html}</section>'
 
     def _make_work(self, run: RunRecord) -> None:
         """In any thread: what was made before is shown until then."""
@@ -89,8 +96,8 @@ class LiveRun:
             part = make_work(read_work(self._reader, run))
             html, ended_ns = write_work(part), self._clock.monotonic_ns()
             pause_ns = max(int(_LEAST_PAUSE_SECONDS * 1e9), WORK_COST * (ended_ns - begun_ns))
-            self._work = _MadeWork(part, html, run.state, ended_ns + pause_ns)
             self._n_made += 1
+            self._work = _MadeWork(part, html, run.state, ended_ns + pause_ns, ended_ns)
         finally:
             self._is_busy = False
 

@@ -19,11 +19,13 @@ from qorch.ui.guard import HEADERS, Guard
 from qorch.ui.maker import PageMaker
 
 HOST = "127.0.0.1"
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 """How often the database is asked whether it has changed, while somebody looks: one look costs microseconds."""
-_SLOWEST_SECONDS = 0.5
-_COST = 25
+_SLOWEST_SECONDS = 0.6
+_COST = 150
 """Pages are made again once this many times as long has passed as it took, but at the latest after the above."""
+
+_LONGEST_NUMBER = 20
 
 T = TypeVar("T")
 
@@ -87,7 +89,9 @@ class PageServer:
         elif run_id is None:
             text = await self._read(self._content.runs)
         else:
-            text = await self._read(lambda: self._content.run(run_id))
+            shown = request.query.get("made", "")
+            made = int(shown) if shown.isdecimal() and len(shown) < _LONGEST_NUMBER else None
+            text = await self._read(lambda: self._content.run(run_id, shown=made))
         self._costs[run_id] = (self._clock.monotonic_ns() - begun_ns) / 1e9
         return web.Response(text=text, content_type="text/html", headers=HEADERS)
 

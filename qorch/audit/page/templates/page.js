@@ -70,14 +70,20 @@
     if (isBusy || document.hidden) { isStale = true; return; }
     isBusy = true;
     try {
-      const answer = await fetch(main.dataset.part, {cache: "no-store"});
+      // What the page has of jobs and spans stays as it is, unless it was made anew.
+      const work = main.querySelector("[data-made]");
+      const answer = await fetch(main.dataset.part + (work ? "&made=" + work.dataset.made : ""), {cache: "no-store"});
       if (answer.ok) {
         const text = await answer.text();
         const open = [...main.querySelectorAll("details[open][id]")].map(node => node.id);
         const scrolled = [...main.querySelectorAll(".scroll[id]")].map(node => [node.id, node.scrollTop, node.scrollLeft]);
         const chosen = [...main.querySelectorAll("input:checked[id]")].map(node => node.id);
         const focused = document.activeElement && document.activeElement.id;
-        main.innerHTML = text;
+        const fresh = document.createElement("template");
+        fresh.innerHTML = text;
+        const now = fresh.content.getElementById("run-now");
+        if (work && now && !fresh.content.querySelector("[data-made]")) document.getElementById("run-now").replaceWith(now);
+        else main.replaceChildren(fresh.content);
         const each = (ids, use) => ids.forEach(id => { const node = document.getElementById(id); if (node) use(node); });
         each(open, node => { node.open = true; });
         each(chosen, node => { node.checked = true; });
