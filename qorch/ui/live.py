@@ -46,6 +46,7 @@ class LiveRun:
         self._steps: dict[int, StepRecord] = {}
         self._metrics: dict[tuple[int, int], MetricRecord] = {}
         self._ledger: list[LedgerRecord] = []
+        self._currencies: set[str] = set()
         self._entry = 0
         self._work: _MadeWork | None = None
         self._is_busy = False
@@ -103,8 +104,16 @@ class LiveRun:
 
     def _read_ledger(self) -> None:
         while entries := self._reader.ledger_entries(after=self._entry, limit=_ENTRIES):
-            self._ledger += [entry.record for entry in entries if entry.record.run_id == self._run_id]
+            for entry in entries:
+                if entry.record.run_id == self._run_id:
+                    self._keep(entry.record)
             self._entry = entries[-1].number
+
+    def _keep(self, entry: LedgerRecord) -> None:
+        """Curves show what was spent, and in which currencies there are entries."""
+        if entry.kind.debit == "spent" or entry.currency not in self._currencies:
+            self._currencies.add(entry.currency)
+            self._ledger.append(entry)
 
 
 def current(reader: Reader, run: RunRecord) -> RunRecord:
