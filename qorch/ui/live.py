@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from qorch.audit.page.html import write_run, write_work
 from qorch.audit.page.page import WorkPart, lay_out, make_work
+from qorch.audit.page.progress import WHOLE_PAGE, PageView
 from qorch.audit.page.records import RunCourse, read_work
 from qorch.model.ledger import LedgerRecord
 from qorch.ports.clock import Clock
@@ -73,10 +74,11 @@ class LiveRun:
         """How often what jobs and spans show was made."""
         return self._n_made
 
-    def content(self, run: RunRecord, *, shown: int | None = None) -> str:
+    def content(self, run: RunRecord, *, shown: int | None = None, view: PageView = WHOLE_PAGE) -> str:
         """What stands in the page of the run now; ``run``: with its state as it is now.
 
         ``shown``: the ``made_ns`` of what the page has already of jobs and spans: it is left out if that is the newest.
+        ``view``: which of the curves are drawn.
         """
         course = self.course(run)
         if self._work is None:
@@ -87,7 +89,7 @@ class LiveRun:
         work = self._work
         if work is None:
             return ""
-        now = f'<section id="run-now">{write_run(lay_out(course, work.part))}</section>'
+        now = f'<section id="run-now">{write_run(lay_out(course, work.part, view=view))}</section>'
         return now if shown == work.made_ns else f'{now}<section data-made="{work.made_ns}">{work.html}</section>'
 
     def _make_work(self, run: RunRecord) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from qorch.audit.page.comparison import MOST_RUNS, comparison_figures
 from qorch.audit.page.html import render
 from qorch.audit.page.pictures import FigureTable
+from qorch.audit.page.progress import WHOLE_PAGE, PageView
 from qorch.errors import UnknownNameError, UsageError
 from qorch.ports.clock import Clock
 from qorch.ports.reader import Reader
@@ -53,10 +54,10 @@ class PageMaker:
         """What the browser's tab says of a run. Raises UnknownNameError if there is none."""
         return f"{self._require(run_id).name} · qorch"
 
-    def run(self, run_id: str, *, shown: int | None = None) -> str:
-        """The page of a run; ``shown``: see ``LiveRun.content``. Raises UnknownNameError if there is none."""
+    def run(self, run_id: str, *, shown: int | None = None, view: PageView = WHOLE_PAGE) -> str:
+        """The page of a run; ``shown``, ``view``: see ``LiveRun.content``. Raises UnknownNameError if there is none."""
         run = self._require(run_id)
-        return self._live(run.run_id).content(current(self._reader, run), shown=shown)
+        return self._live(run.run_id).content(current(self._reader, run), shown=shown, view=view)
 
     def comparison(self, run_ids: Sequence[str]) -> str:
         """Runs side by side. Raises UnknownNameError, and UsageError for too few or too many."""

@@ -9,7 +9,7 @@ from qorch.audit.page.bars import BarRow, draw_bars
 from qorch.audit.page.job_figures import gantt_figures, load_figure
 from qorch.audit.page.job_times import time_jobs
 from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
-from qorch.audit.page.progress import progress_figures
+from qorch.audit.page.progress import WHOLE_PAGE, PageView, progress_figures
 from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work, remember
 from qorch.audit.page.run_time import run_time
 from qorch.audit.page.scales import format_number, format_seconds, format_share
@@ -80,12 +80,12 @@ def make_page(store: PageSource, run: RunRecord, *, card: PriceCard | None = Non
     return lay_out(read_course(store, run), make_work(read_work(store, run, card=card)))
 
 
-def lay_out(course: RunCourse, work: WorkPart) -> RunPage:
-    """The page from its parts, of which ``work`` may be a moment older."""
+def lay_out(course: RunCourse, work: WorkPart, *, view: PageView = WHOLE_PAGE) -> RunPage:
+    """The page from its parts, of which ``work`` may be a moment older; of its curves, those of ``view``."""
     run = course.run
     heading = f"{run.workload or run.name} on {run.backend}"
     facts = make_facts(work.report, work.money_totals, course)
-    return RunPage(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course), work)
+    return RunPage(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course, view), work)
 
 
 def make_work(work: RunWork) -> WorkPart:

@@ -44,6 +44,11 @@ class Picture:
     marks: tuple[Mark, ...]
     plot: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
+    @property
+    def shape(self) -> str:
+        """Its class in the style sheet: whether it is for a screen or for a phone."""
+        return "narrow" if self.width == NARROW else "wide"
+
 
 @dataclass(frozen=True)
 class FigureTable:

@@ -64,6 +64,7 @@
   const main = document.querySelector("main[data-events]");
   if (!main) return;
   const status = document.getElementById("status");
+  const isNarrow = matchMedia("(max-width:640px)");
   let isBusy = false, isStale = false;
   const refresh = async () => {
     // Nobody looks: the run keeps its processors.
@@ -72,7 +73,9 @@
     try {
       // What the page has of jobs and spans stays as it is, unless it was made anew.
       const work = main.querySelector("[data-made]");
-      const answer = await fetch(main.dataset.part + (work ? "&made=" + work.dataset.made : ""), {cache: "no-store"});
+      const over = main.querySelector("input[name=over]:checked"), width = isNarrow.matches ? 340 : 960;
+      const looked = work ? "&made=" + work.dataset.made + "&width=" + width + (over ? "&over=" + over.id.slice(3) : "") : "";
+      const answer = await fetch(main.dataset.part + looked, {cache: "no-store"});
       if (answer.ok) {
         const text = await answer.text();
         const open = [...main.querySelectorAll("details[open][id]")].map(node => node.id);
@@ -96,6 +99,9 @@
     if (isStale) { isStale = false; refresh(); }
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden && isStale) { isStale = false; refresh(); } });
+  // Only what is looked at is drawn.
+  isNarrow.addEventListener("change", refresh);
+  main.addEventListener("change", event => { if (event.target.name === "over") refresh(); });
   const source = new EventSource(main.dataset.events);
   source.onopen = () => { status.textContent = "live"; };
   source.onerror = () => { status.textContent = "no connection to qorch ui"; };
