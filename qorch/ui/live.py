@@ -13,7 +13,7 @@ from qorch.ports.reader import Reader
 from qorch.ports.records import MetricRecord, RunRecord, SessionRecord, StepRecord
 from qorch.run.totals import state_now
 
-WORK_COST = 20
+WORK_COST = 100
 """What jobs and spans show is computed again once this many times as long has passed as it took."""
 _LEAST_PAUSE_SECONDS = 2.0
 _ENTRIES = 10_000

@@ -3,12 +3,13 @@
 import http.client
 import json
 import re
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -48,37 +49,45 @@ class Looker:
         """Open the page."""
         parts = urlsplit(address)
         self._place, self._run_id = parts.netloc, run_id
-        link = http.client.HTTPConnection(self._place)
-        link.request("GET", f"/?{parts.query}")
-        cookie = link.getresponse().getheader("Set-Cookie") or ""
-        self._headers = {"Cookie": cookie.partition(";")[0]}
+        self._headers: dict[str, str] = {}
         self._made = ""
         self.n_parts = 0
+        with self._connect() as link:
+            cookie = self._ask(link, f"/?{parts.query}").getheader("Set-Cookie") or ""
+        self._headers["Cookie"] = cookie.partition(";")[0]
 
-    def _get(self, path: str) -> http.client.HTTPResponse:
-        link = http.client.HTTPConnection(self._place, timeout=60)
+    def _connect(self) -> closing[http.client.HTTPConnection]:
+        return closing(http.client.HTTPConnection(self._place, timeout=60))
+
+    def _ask(self, link: http.client.HTTPConnection, path: str) -> http.client.HTTPResponse:
         link.request("GET", path, headers=self._headers)
         return link.getresponse()
 
     @contextmanager
     def looking(self) -> Iterator[None]:
         """While this lasts, the page is open."""
-        self._take(self._get(f"/run?id={self._run_id}"))
-        events = self._get(f"/events?id={self._run_id}")
         is_over = threading.Event()
-        thread = threading.Thread(target=self._follow, args=(events, is_over))
-        thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
-            events.close()
+        with self._connect() as parts, self._connect() as changes:
+            self._take(self._ask(parts, f"/run?id={self._run_id}"))
+            events = self._ask(changes, f"/events?id={self._run_id}")
+            thread = threading.Thread(target=self._follow, args=(parts, events, is_over))
+            thread.start()
+            try:
+                yield
+            finally:
+                is_over.set()
+                # Nothing may be written any more, and the reader waits.
+                changes.sock.shutdown(socket.SHUT_RDWR)
+                thread.join()
+                events.close()
 
-    def _follow(self, events: http.client.HTTPResponse, is_over: threading.Event) -> None:
+    def _follow(
+        self, parts: http.client.HTTPConnection, events: http.client.HTTPResponse, is_over: threading.Event
+    ) -> None:
         while not is_over.is_set():
-            if events.readline().startswith(b"data:"):
-                self._take(self._get(f"/part?id={self._run_id}&made={self._made}&width=960&over=steps"))
+            line = events.readline()
+            if line.startswith(b"data:") and not is_over.is_set():
+                self._take(self._ask(parts, f"/part?id={self._run_id}&made={self._made}&width=960&over=steps"))
                 self.n_parts += 1
 
     def _take(self, answer: http.client.HTTPResponse) -> None:

@@ -1,8 +1,10 @@
 """The page of a run: it is complete in itself, nothing in it is live, and its pictures say what was recorded."""
 
 import base64
+import datetime
 import hashlib
 import itertools
+import json
 import math
 import re
 from dataclasses import replace
@@ -21,7 +23,8 @@ from qorch.audit.page.notebook import show_report, show_run
 from qorch.audit.page.page import RunPage, make_page, money_figure
 from qorch.audit.page.pictures import Figure, PicturePath
 from qorch.audit.page.progress import make_curves, progress_figures
-from qorch.audit.page.records import read_course
+from qorch.audit.page.records import RunCourse, read_course
+from qorch.audit.page.remaining import PlannedSteps, plan_steps, time_left
 from qorch.audit.page.run_time import run_time
 from qorch.audit.report import make_report
 from qorch.model.ledger import EntryKind
@@ -316,3 +319,24 @@ def test_a_report_in_a_notebook_has_its_figures() -> None:
     text = show_report(replace(report, metrics={"loss": 0.25}))
     assert "0.25" in text
     assert 'aria-label="Where the wall time went.' in text
+
+
+def test_a_run_at_work_says_what_is_left() -> None:
+    """By the loops that its newest session began, and the steps that are stored; a run that is done says nothing."""
+    used = {"batches 0.0": 10, "epochs 0": 2, "epochs 0.0": 1, "shots": 100}
+    sessions = [SessionRecord("r", 0, 1, "h", NOON, used_settings=json.dumps(used))]
+    steps = [StepRecord("r", step, 0, NOON + datetime.timedelta(seconds=2 * step), 1, 0, epoch=0) for step in range(10)]
+    steps += [
+        StepRecord("r", step, 0, NOON + datetime.timedelta(seconds=7 + 2 * step), 1, 0, epoch=1)
+        for step in range(10, 14)
+    ]
+    run = RunRecord("r", "r", "local", 1, "resume", NOON)
+    course = RunCourse(run, sessions, steps, [], [])
+    left = time_left(course)
+    assert left is not None
+    # Six steps, and after the last one what followed the first epoch.
+    assert left.expected == pytest.approx(6 * 2 + 7)
+    assert time_left(replace(course, run=replace(run, state="done"))) is None
+    assert time_left(replace(course, sessions=[])) is None
+    assert plan_steps([replace(sessions[0], used_settings='{"batches 0": null, "epochs 0": 2}')]) is None
+    assert plan_steps([replace(sessions[0], used_settings='{"batches 0": 4, "epochs 0": 2}')]) == PlannedSteps(8, 4)

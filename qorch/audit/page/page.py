@@ -11,6 +11,7 @@ from qorch.audit.page.job_times import time_jobs
 from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.progress import WHOLE_PAGE, PageView, progress_figures
 from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work, remember
+from qorch.audit.page.remaining import time_left
 from qorch.audit.page.run_time import run_time
 from qorch.audit.page.scales import format_number, format_seconds, format_share
 from qorch.audit.page.shares import latency_figure, share_figure
@@ -151,6 +152,7 @@ def make_facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[F
         *(Fact(name, format_number(value), style="metric") for name, value in metrics[:_MOST_METRICS]),
         Fact("steps", f"{len(course.steps):,}", step),
         Fact("wall time", format_seconds(report.wall_seconds), _sessions(report)),
+        *_left(course),
         Fact("executions", f"{report.executions:,}", f"in {report.jobs:,} jobs", "executions"),
         Fact(
             "from the cache", format_share(report.executions_from_cache / asked) if asked else "–",
@@ -158,6 +160,17 @@ def make_facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[F
         ),
         Fact("spent", _spent(report.spend, money), _money_detail(report, money), "money"),
     )  # fmt: skip
+
+
+def _left(course: RunCourse) -> tuple[Fact, ...]:
+    found = time_left(course)
+    if found is None:
+        return ()
+    return (
+        Fact(
+            "time left", format_seconds(found.expected), f"{format_seconds(found.low)} to {format_seconds(found.high)}"
+        ),
+    )
 
 
 def _spent(spend: Money | None, money: MoneyTotals) -> str:
