@@ -19,6 +19,7 @@ import qorch
 from qorch.audit.page.html import read, write_page
 from qorch.audit.page.job_figures import MOST_LANES
 from qorch.audit.page.job_times import JobActivity, seconds_by_job, time_jobs
+from qorch.audit.page.latency_hours import hours_figure
 from qorch.audit.page.notebook import show_report, show_run
 from qorch.audit.page.page import RunPage, make_page, money_figure
 from qorch.audit.page.pictures import Figure, PicturePath
@@ -109,7 +110,10 @@ def page() -> RunPage:
 def figures_of(page: RunPage) -> list[Figure]:
     """All figures of a page."""
     work = page.work
-    found = (*page.progress, work.shares, work.latency, *work.gantts, work.load, work.attempts, work.cache, work.money)
+    found = (
+        *page.progress, work.shares, work.latency, work.hours, *work.gantts, work.load, work.attempts, work.cache,
+        work.money,
+    )  # fmt: skip
     return [figure for figure in found if figure is not None]
 
 
@@ -123,7 +127,7 @@ def test_a_page_is_well_formed_and_complete_in_itself(page: RunPage) -> None:
     for file in ("pictures.css", "page.css"):
         assert not re.search(r"url\(|@import|//", read(file))
     n_figures = outline.tags.count("figure")
-    assert n_figures == len(figures_of(page)) == 9
+    assert n_figures == len(figures_of(page)) == 10
     assert outline.tags.count("svg") == 2 * n_figures
     assert len([value for name, value in outline.attributes if name == "role" and value == "img"]) == 2 * n_figures
     assert all(figure.summary and figure.table.rows for figure in figures_of(page))
@@ -340,3 +344,14 @@ def test_a_run_at_work_says_what_is_left() -> None:
     assert time_left(replace(course, sessions=[])) is None
     assert plan_steps([replace(sessions[0], used_settings='{"batches 0": null, "epochs 0": 2}')]) is None
     assert plan_steps([replace(sessions[0], used_settings='{"batches 0": 4, "epochs 0": 2}')]) == PlannedSteps(8, 4)
+
+
+def test_hours_of_the_day_are_told_apart_if_there_are_several(page: RunPage) -> None:
+    """Each phase in each hour has a line of the table; of a run within an hour nothing is drawn."""
+    hours = page.work.hours
+    assert hours is not None
+    assert {row[0] for row in hours.table.rows} == {"12", "13"}
+    assert "provider queue" in hours.summary
+    spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 0, 10**9, 0, 0, "r/0.0.0"))]
+    assert hours_figure(spans, [SessionRecord("r", 0, 1, "h", NOON, 10**9)]) is None
+    assert hours_figure([], []) is None

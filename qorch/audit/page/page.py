@@ -8,6 +8,7 @@ from qorch.audit.page.attempts import attempt_figure, cache_figure, error_table
 from qorch.audit.page.bars import BarRow, draw_bars
 from qorch.audit.page.job_figures import gantt_figures, load_figure
 from qorch.audit.page.job_times import time_jobs
+from qorch.audit.page.latency_hours import hours_figure
 from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
 from qorch.audit.page.progress import WHOLE_PAGE, PageView, progress_figures
 from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work, remember
@@ -43,6 +44,7 @@ class WorkPart:
     money_totals: MoneyTotals
     shares: Figure | None
     latency: Figure | None
+    hours: Figure | None
     gantts: tuple[Figure, ...]
     load: Figure | None
     attempts: Figure | None
@@ -100,6 +102,7 @@ def make_work(work: RunWork) -> WorkPart:
         money_totals=work.money,
         shares=share_figure(report),
         latency=latency_figure(report),
+        hours=hours_figure(work.spans, work.sessions),
         gantts=gantt_figures(times, axis),
         load=load_figure(times, axis),
         attempts=attempt_figure(work.attempts),

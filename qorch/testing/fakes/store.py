@@ -38,9 +38,9 @@ from qorch.ports.records import (
     StepRecord,
     Write,
 )
-from qorch.ports.statistics import CacheStatistics, JobSpans, RunTotals, StoreRoom, Trimmed
+from qorch.ports.statistics import CacheStatistics, JobSpans, RunTotals, StoreRoom, Trimmed, collect_job_spans
 from qorch.testing.fakes.store_books import MemoryBooks
-from qorch.testing.fakes.store_runs import as_job_spans, drop_run, is_like, missing_run, total_run
+from qorch.testing.fakes.store_runs import drop_run, is_like, missing_run, total_run
 from qorch.testing.fakes.store_tables import MemoryTables
 from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
 
@@ -276,7 +276,7 @@ class MemoryStore:
 
     def job_spans(self, run_id: str) -> JobSpans:
         """See Store."""
-        return as_job_spans(self.spans(run_id))
+        return collect_job_spans(self.spans(run_id))
 
     def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
         """See Store."""

@@ -1,18 +1,15 @@
 """Runs in memory: how they are replaced and deleted, and their sums."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from qorch.errors import StoreError
 from qorch.model.job import OVER_STATES
-from qorch.model.timing import Phase
 from qorch.ports.books import has_entries
-from qorch.ports.records import RunMove, RunRecord, RunState, SpanRecord, StopRequest
-from qorch.ports.statistics import JobSpans, RunTotals
+from qorch.ports.records import RunMove, RunRecord, RunState, StopRequest
+from qorch.ports.statistics import RunTotals
 from qorch.ports.store import RunHistory
 from qorch.run.totals import count_executions, newest_metrics
 
@@ -53,27 +50,6 @@ def is_like(found: RunRecord, run: RunRecord) -> bool:
     """Whether a run is on the backend of another one, and has its name or its workload."""
     has_workload = run.workload is not None and found.workload == run.workload
     return found.backend == run.backend and (found.name == run.name or has_workload)
-
-
-def as_job_spans(records: Sequence[SpanRecord]) -> JobSpans:
-    """The spans of jobs, and of compiling, as arrays."""
-    found = [each for each in records if each.span.job_id is not None or each.span.phase is Phase.COMPILE]
-    order = {phase: place for place, phase in enumerate(Phase)}
-    table = [
-        (each.session, order[each.span.phase], each.span.started_ns, each.span.ended_ns,
-         -1 if each.span.resolution_ns is None else each.span.resolution_ns)
-        for each in found
-    ]  # fmt: skip
-    columns = np.array(table, dtype=np.int64).reshape(-1, 5).T
-    sessions, phases, started, ended, resolution = columns
-    return JobSpans(
-        sessions,
-        phases,
-        started,
-        ended,
-        resolution,
-        np.array([each.span.job_id is not None for each in found], dtype=bool),
-    )
 
 
 def missing_run(run_id: str) -> StoreError:
