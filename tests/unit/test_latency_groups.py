@@ -4,6 +4,8 @@ import csv
 import datetime as dt
 import io
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -121,3 +123,27 @@ def test_wrong_usage_is_said_in_a_sentence(
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
+
+
+@pytest.mark.soak
+@pytest.mark.serial
+def test_a_hundred_thousand_jobs_take_less_than_two_seconds(store: SqlStore, tmp_path: Path) -> None:
+    """With ten phases each, by backend and hour: of processor time, in the best of three."""
+    phases = [Phase.PACE, Phase.ENCODE, Phase.CONNECT, Phase.SERVER, Phase.QUEUE, Phase.EXECUTE, Phase.POLL,
+              Phase.TRANSFER, Phase.DECODE, Phase.STORE]  # fmt: skip
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as link:
+        link.executemany(
+            "WITH RECURSIVE job(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM job WHERE n < 99999)"
+            " INSERT INTO spans (run_id, session, phase, started_ns, ended_ns, step, call, job_id)"
+            " SELECT 'run-1', 0, ?, n * 1000000000, n * 1000000000 + 1000 * (n % 977), n, 0, 'run-1/' || n FROM job",
+            [(phase.value,) for phase in phases],
+        )
+        link.commit()
+    seconds = []
+    for _ in range(3):
+        begun = time.process_time()
+        groups = measure_latency(store, store.runs(), by=["backend", "hour"])
+        seconds.append(time.process_time() - begun)
+    print(f"{sum(group.count for group in groups):,} spans in {len(groups)} groups: {min(seconds):.2f} s")
+    assert sum(group.count for group in groups) > 1_000_000
+    assert min(seconds) < 2.0
