@@ -1,7 +1,9 @@
 """Follows what the steps of a session take and cost, and says what is left of the run."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from qorch.errors import StoreError
 from qorch.model.job import Interval
 from qorch.model.money import Money
 from qorch.planning.pace import NO_PACE, Pace, PacePrior
@@ -98,7 +100,9 @@ class PaceLog:
         before_ns, self._ended_ns = self._ended_ns, ended_ns
         booked, is_known = _booked(money), count.step > self._repeated
         if is_known and before_ns is None:
-            self._prior = read_prior(self._use)
+            # Progress is not worth a run: a store that cannot be read says so where its results are needed.
+            with suppress(StoreError):
+                self._prior = read_prior(self._use)
         elif is_known and before_ns is not None:
             self._time = self._time.after((ended_ns - before_ns) / 1e9, begins_epoch=count.begins_epoch)
         if is_known and booked is not None and self._booked is not None:
