@@ -23,6 +23,7 @@ from qorch.cli import (
     emulate,
     export,
     jobs,
+    latency,
     plot,
     prices,
     profile,
@@ -59,6 +60,7 @@ app.command()(jobs.jobs)
 app.command()(cancel.cancel)
 app.command()(recover.recover)
 app.command()(report.report)
+app.command()(latency.latency)
 app.command()(ui.ui)
 app.command()(plot.plot)
 app.command()(export.export)

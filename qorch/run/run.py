@@ -265,7 +265,7 @@ class Run:
             record = ended.credited(self._use.store)
         self._steps.keep(record)
         self.flush([record])
-        self._use.show(self._steps.progress(ended, total_steps=self._loops.total_steps))
+        self._use.show(self._steps.progress(ended, self._loops.count(record.step)))
 
     def flush(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""
