@@ -211,23 +211,28 @@ class QuantumLayer(torch.nn.Module):
         twin.__dict__.update(copy.deepcopy(self.__getstate__() | {"_run": self._run}, memo))
         return twin
 
-    def forward(self, inputs: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor | None = None, *more: torch.Tensor) -> torch.Tensor:
         """Expectation values ``(…, K)`` for inputs ``(…, I)``, on their device and in their dtype.
+
+        ``more``: the inputs may also come as several tensors, ``(…, I_1)``, ``(…, I_2)`` and so on. Only the circuits
+        for those that require gradients are executed: none for data beside a hidden state.
 
         Inputs of whole numbers are cast to torch's default dtype. Without rows nothing is executed, and the output has
         none. A layer without inputs takes none and gives ``(K,)``. Raises UsageError for another shape.
         """
         if torch.compiler.is_compiling():
             # It cannot look into a run. A decorator would do the same, and import the compiler, which takes seconds.
-            return cast("torch.Tensor", torch.compiler.disable(self._expect)(inputs))  # type: ignore[no-untyped-call]
-        return self._expect(inputs)
+            return cast("torch.Tensor", torch.compiler.disable(self._expect)(inputs, *more))  # type: ignore[no-untyped-call]
+        return self._expect(inputs, *more)
 
-    def _expect(self, inputs: torch.Tensor | None) -> torch.Tensor:
+    def _expect(self, *parts: torch.Tensor | None) -> torch.Tensor:
+        inputs = _join(parts) if len(parts) > 1 else parts[0]
         rows = self._as_rows(inputs)
         batch_shape = () if inputs is None else inputs.shape[:-1]
         if not len(rows):
             return self._no_rows(rows).reshape(*batch_shape, self.n_outputs)
-        record = self._record(rows)
+        varied = [np.full(part.shape[-1], part.requires_grad) for part in parts if part is not None]
+        record = self._record(rows, np.concatenate(varied or [np.zeros(0, dtype=bool)]))
         values = self._measure(record)
         tensor = torch.as_tensor(np.array(values)).to(device=rows.device, dtype=rows.dtype)
         output = cast("torch.Tensor", _Expectations.apply(rows, self.weights, tensor, record))  # type: ignore[no-untyped-call]
@@ -252,7 +257,8 @@ class QuantumLayer(torch.nn.Module):
         nothing = 0.0 * (rows.sum() + self.weights.sum().to(device=rows.device, dtype=rows.dtype))
         return rows.new_zeros((0, self.n_outputs)) + nothing
 
-    def _record(self, rows: torch.Tensor) -> _Forward:
+    def _record(self, rows: torch.Tensor, varied: npt.NDArray[np.bool_]) -> _Forward:
+        """``varied (I,)``: which inputs require gradients."""
         parts = np.concatenate(
             [
                 rows.detach().cpu().double().numpy(),
@@ -263,7 +269,7 @@ class QuantumLayer(torch.nn.Module):
         values = np.empty_like(parts)
         values[:, self._columns] = parts
         wanted = np.zeros(len(self._columns), dtype=bool)
-        wanted[self._columns[: self.n_inputs]] = rows.requires_grad
+        wanted[self._columns[: self.n_inputs]] = varied
         wanted[self._columns[self.n_inputs :]] = self.weights.requires_grad
         pub = Pub(self.circuit, values, observables=self.observables, shots=self.shots)
         previous = _find_previous(rows, self) if torch.is_grad_enabled() else None
@@ -323,6 +329,17 @@ def _first_weights(initial: Initial | None, width: int, dtype: torch.dtype | Non
     if not torch.isfinite(given).all():
         raise ParameterError("initial gives weights that are not finite")
     return given if given is weights else weights.copy_(given.detach())
+
+
+def _join(parts: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """Inputs that come as several tensors, as one. Raises UsageError."""
+    try:
+        return torch.cat([part for part in parts if part is not None], dim=-1)
+    except (TypeError, RuntimeError, IndexError) as error:
+        shapes = ", ".join(str(tuple(part.shape) if isinstance(part, torch.Tensor) else part) for part in parts)
+        raise UsageError(
+            f"the layer got inputs of shapes {shapes}; tensors given together may differ in the last dimension only"
+        ) from error
 
 
 def _names(parameters: Iterable[Any]) -> tuple[str, ...]:

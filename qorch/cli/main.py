@@ -17,6 +17,7 @@ from qorch.cli import (
     bench,
     cache,
     cancel,
+    compare,
     delete,
     doctor,
     dry_run,
@@ -54,6 +55,9 @@ app = typer.Typer(
 app.command(cls=TrainCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
 app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(sweep.sweep)
 app.command()(sweeps.sweeps)
+app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    compare.compare
+)
 app.command()(runs.runs)
 app.command()(show.show)
 app.command()(jobs.jobs)

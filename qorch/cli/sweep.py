@@ -120,7 +120,7 @@ def sweep(
          "data-dir": data_dir}
     )  # fmt: skip
     swept = _read_program(context, program, asked, given, backend=backend, seed=seed)
-    terms = _read_terms(asked, db, accepts_unknown_price=accept_unknown_price)
+    terms = read_terms(asked, db, accepts_unknown_price=accept_unknown_price)
     code = _carry_out(swept, asked, terms, is_agreed=yes, show=_Show(db=terms.db, plot=plot, csv=csv, as_json=as_json))
     if code != DONE:
         raise typer.Exit(code)
@@ -190,7 +190,8 @@ def _with_hyphens(options: dict[str, _T]) -> dict[str, _T]:
     return {name.replace("_", "-"): value for name, value in options.items()}
 
 
-def _read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":
+def read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":
+    """What all trials have in common."""
     from qorch.cli.database import database_url
     from qorch.model.money import parse_money
     from qorch.sweeps.trial_process import TrialTerms
@@ -214,7 +215,7 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
 
     check_grid(swept, is_sampled=study.trials is not None, is_agreed=is_agreed)
     _check_search(study)
-    _calm_threads()
+    calm_threads()
     planned = swept.grid_trials() if study.trials is None else []
     check_trials(swept, planned or example_trials(swept), terms)
     stopper = Stopper()
@@ -231,7 +232,7 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
         swept.base.sweep, show.db, metric=study.metric, direction=study.direction, names=list(swept.grid),
         planned=tried, problems=problems, plot=show.plot, csv=show.csv, as_json=show.as_json,
     )  # fmt: skip
-    code = _exit_code(outcomes)
+    code = exit_code(outcomes)
     if code == OVER_BUDGET:
         print_aside(f"the budget of the sweep ({terms.budget}) is used up: repeat the command with a larger --budget")
     return code
@@ -289,7 +290,7 @@ def _make_search(swept: "SweptProgram", study: "Study", terms: "TrialTerms") -> 
     )  # fmt: skip
 
 
-def _calm_threads() -> None:
+def calm_threads() -> None:
     """Let torch compute in one thread here: trials are forks of this process, and would inherit its threads' locks."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -299,7 +300,7 @@ def _as_texts(options: dict[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in options.items() if value is not None}
 
 
-def _exit_code(outcomes: "Iterable[TrialOutcome]") -> int:
+def exit_code(outcomes: "Iterable[TrialOutcome]") -> int:
     """That of the worst that happened: jobs that are held, then the budget, then a trial that failed."""
     from qorch.sweeps.trial_process import TrialState
 

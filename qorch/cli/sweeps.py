@@ -96,7 +96,7 @@ def show_sweep(
         planned=(wanted or {}).values(), problems=problems,
     )  # fmt: skip
     if csv is not None:
-        _write(csv, csv_of_sweep(view))
+        write_table(csv, csv_of_sweep(view))
     if plot is not None:
         draw_sweep(view.trials, view.ranking, view.names, plot)
     if as_json:
@@ -114,7 +114,8 @@ def check_outputs(plot: Path | None, csv: Path | None) -> None:
             raise UsageError(f"--{name} is '{file}', in a folder that does not exist; make it, or choose another")
 
 
-def _write(file: Path, text: str) -> None:
+def write_table(file: Path, text: str) -> None:
+    """Write a CSV file. Raises UsageError if it cannot be written."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

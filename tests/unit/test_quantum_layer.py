@@ -162,6 +162,24 @@ def test_only_what_needs_a_gradient_is_shifted(run: Run) -> None:
     assert layer.weights.grad is None
 
 
+def test_inputs_in_several_tensors_are_shifted_where_one_needs_it(run: Run) -> None:
+    """Data beside a hidden state cost no circuits, and the hidden state gets the gradient that it gets alone."""
+    layer = make_layer()
+    data, state = torch.tensor([[0.4], [0.1]], dtype=torch.float64), torch.tensor([[0.3], [0.7]], dtype=torch.float64)
+    whole, state = torch.cat([data, state], dim=-1).requires_grad_(), state.requires_grad_()
+    calls = _calls(run)
+    together, apart = layer(whole), layer(data, state)
+    together.sum().backward()
+    apart.sum().backward()
+    torch.testing.assert_close(apart, together, atol=0, rtol=0)
+    assert whole.grad is not None
+    torch.testing.assert_close(state.grad, whole.grad[:, 1:])
+    assert calls[1] < calls[0]
+    for wrong in (torch.zeros(3, 1), torch.zeros(2, 2), None):
+        with pytest.raises(UsageError, match="inputs of shape"):
+            layer(data, wrong)
+
+
 @pytest.mark.parametrize(("eager", "expected"), [(False, [2, 2, 2, 2, 2 * 4 * 12]), (True, None)])
 def test_a_recurrent_pass_sends_all_shifts_together(run: Run, eager: bool, expected: list[int] | None) -> None:
     """Back-propagation through time executes the shifts of the whole sequence as one batch, with right gradients."""
