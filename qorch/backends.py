@@ -32,7 +32,7 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     """The backend of that name, such as ``aer`` or ``aer:noise=fake_fez``.
 
     Raises UnknownNameError for another name, MissingPackageError if its extra is not installed, UsageError for one
-    that sends jobs if this process belongs to a quote.
+    that sends jobs if this process belongs to a quote or dry run.
     """
     kind, _, options = name.partition(":")
     entry = find_entry_point(name)
@@ -43,8 +43,8 @@ def open_backend(name: str, *, config: Config, clock: Clock) -> Backend:
     backend: Backend = factory(options, clock=clock, workers=config.workers, environment=config.environment)
     if config.is_rehearsal and isinstance(backend, RemoteBackend):
         raise UsageError(
-            f"{name} is not opened here: `qorch quote` rehearses a program, and what is started in processes of its own"
-            f" is not rehearsed; quote that by itself (or unset {REHEARSAL})"
+            f"{name} is not opened here: `qorch quote` and `qorch dry-run` rehearse a program, and what is started in"
+            f" processes of its own is not rehearsed; take that by itself (or unset {REHEARSAL})"
         )
     return backend
 

@@ -49,8 +49,8 @@ class Config:
     (``QORCH_DATA_DIR``); ``environment``: what backends may look up in it, their keys and addresses;
     ``keep_free_bytes``: of free results that the database keeps (``QORCH_KEEP_FREE``), None for all. ``file``: the
     configuration file (``QORCH_CONFIG``), which must exist if ``is_file_named``. ``is_rehearsal``: this process belongs
-    to a quote, and sends nothing (``QORCH_REHEARSAL``). ``observers``: the names of those that are told of every run
-    (``QORCH_OBSERVERS``); ``log_file``: where the log of JSON lines goes (``QORCH_LOG_FILE``).
+    to a quote or dry run, and sends nothing (``QORCH_REHEARSAL``). ``observers``: the names of those that are told of
+    every run (``QORCH_OBSERVERS``); ``log_file``: where the log of JSON lines goes (``QORCH_LOG_FILE``).
     """
 
     db: str

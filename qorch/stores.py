@@ -47,6 +47,16 @@ def open_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:
     return store
 
 
+def open_throwaway_store(db: str | os.PathLike[str], *, clock: Clock) -> Store:
+    """The same for a database that nobody needs again, so that it need not survive a power cut, where a store has that.
+
+    That is ``open_throwaway_store`` in the module of the store's entry point. Raises as ``open_store``.
+    """
+    factory = getattr(import_module(_find_entry(os.fspath(db)).module), "open_throwaway_store", None)
+    store: Store = open_store(db, clock=clock) if factory is None else factory(os.fspath(db), clock=clock)
+    return store
+
+
 def open_reader(db: str | os.PathLike[str]) -> Reader:
     """Open a database that exists, only to look at it: by ``open_reader`` in the module of the store's entry point.
 

@@ -39,7 +39,7 @@ from qorch.prices import load_prices
 from qorch.progress.display import choose_display, watch_queue
 from qorch.run.arguments import as_default_shots, check_kinds, check_name
 from qorch.run.import_watch import ImportWatch
-from qorch.run.portal import Portal
+from qorch.run.portal import Portal, PortalClock
 from qorch.run.resources import Resources
 from qorch.run.run import Run
 from qorch.run.used_settings import UsedSettings, as_changes
@@ -103,7 +103,7 @@ def start_run(
             rebuy=rebuy,
             keep_free_bytes=config.keep_free_bytes,
         ),
-        budget=_as_budget(budget),
+        budget=as_budget(budget),
         drops_budget=isinstance(budget, str) and budget == NO_BUDGET,
         default_shots=as_default_shots(shots),
         workload=workload,
@@ -177,7 +177,7 @@ def _open_run(
         record, is_resumed = _claim_record(stack, store, device=device, start=start, resume=resume, clock=clock)
         used = _compare_settings(store, record, start)
         budgets = _apply_budgets(record, device, card, config=config, shared=shared_budgets)
-        portal = stack.enter_context(closing(Portal()))
+        portal = stack.enter_context(closing(_open_portal(record, clock)))
         session = _begin_session(store, record, is_resumed=is_resumed, is_command=is_command, clock=clock)
         feed.begin(RunStart(record, session, recorder.origin_at, is_resumed=is_resumed))
         run = Run(
@@ -228,11 +228,12 @@ def _find_device(
 def _apply_budgets(
     record: RunRecord, device: Backend, card: PriceCard, *, config: Config, shared: Sequence[Budget]
 ) -> RunBudgets:
-    """The run's own budget, and the shared ones that cover it, those of the file among them.
+    """The run's own budget, and the shared ones that cover it, those of the file among them; none in a rehearsal.
 
     Raises UsageError if one cannot be kept.
     """
-    scopes = (*shared, *read_config_file(config.file, must_exist=config.is_file_named).budgets)
+    written = read_config_file(config.file, must_exist=config.is_file_named).budgets
+    scopes = () if config.is_rehearsal else (*shared, *written)
     buyer = Buyer(record.run_id, record.name, record.backend, account_of(device), record.workload)
     budgets = applied_budgets(record.budget, scopes, buyer)
     check_budgets(device, booked_card(device, card), budgets.budgets)
@@ -298,6 +299,11 @@ def _enter_store(stack: ExitStack, db: str | os.PathLike[str] | Store, *, clock:
     return stack.enter_context(closing(open_store(db, clock=clock)))
 
 
+def _open_portal(record: RunRecord, clock: Clock) -> Portal:
+    """The way into the clock's own event loop, if it has one."""
+    return clock.open_portal(record) if isinstance(clock, PortalClock) else Portal()
+
+
 def _begin_session(
     store: Store, record: RunRecord, *, is_resumed: bool, is_command: bool, clock: Clock
 ) -> SessionRecord:
@@ -317,7 +323,8 @@ def _begin_session(
     return session
 
 
-def _as_budget(budget: str | Money | None) -> Money | None:
+def as_budget(budget: str | Money | None) -> Money | None:
+    """What ``start_run`` is given as a budget, as money; None for none. Raises MoneyError."""
     if budget is None:
         return None
     if isinstance(budget, Money):

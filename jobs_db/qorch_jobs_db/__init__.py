@@ -11,6 +11,14 @@ that is peculiar to SQLite, ``sql_errors`` what its errors mean, and ``checking`
 
 from qorch_jobs_db.reader import SqlReader, open_reader
 from qorch_jobs_db.sqlite import SqliteVersion, sqlite_version
-from qorch_jobs_db.store import SqlStore, open_store
+from qorch_jobs_db.store import SqlStore, open_store, open_throwaway_store
 
-__all__ = ["SqlReader", "SqlStore", "SqliteVersion", "open_reader", "open_store", "sqlite_version"]
+__all__ = [
+    "SqlReader",
+    "SqlStore",
+    "SqliteVersion",
+    "open_reader",
+    "open_store",
+    "open_throwaway_store",
+    "sqlite_version",
+]

@@ -41,6 +41,7 @@ from qorch_jobs_db.encoding import BLOCK_IDENTITY, block_label
 from qorch_jobs_db.job_codec import decode_answer, decode_plan
 
 SqlRow = Row[Any]
+_PHASES = {phase.value: phase for phase in Phase}
 
 
 def parse_time(text: str) -> dt.datetime:
@@ -136,8 +137,16 @@ def decode_raw_result(row: SqlRow) -> RawRecord:
 def decode_span(row: SqlRow) -> SpanRecord:
     """A row of spans."""
     source = None if row.source is None else TimeSource(row.source)
+    # A dict is several times as fast as the enumeration, of which a run asks a hundred thousand times.
     span = Span(
-        Phase(row.phase), row.started_ns, row.ended_ns, row.step, row.call, row.job_id, row.resolution_ns, source
+        _PHASES.get(row.phase) or Phase(row.phase),
+        row.started_ns,
+        row.ended_ns,
+        row.step,
+        row.call,
+        row.job_id,
+        row.resolution_ns,
+        source,
     )
     return SpanRecord(row.run_id, row.session, span)
 

@@ -74,8 +74,8 @@ def create_file(path: Path) -> None:
             raise OSError(errno.EINVAL, "it is not a plain file", str(path)) from None
 
 
-def write_engine(path: Path, *, has_foreign_keys: bool = True) -> Engine:
-    """An engine of one connection whose every transaction is BEGIN IMMEDIATE.
+def write_engine(path: Path, *, has_foreign_keys: bool = True, is_durable: bool = True) -> Engine:
+    """An engine of one connection whose every transaction is BEGIN IMMEDIATE. ``is_durable``: it survives a power cut.
 
     A deferred one that reads first and then writes fails at once with SQLITE_BUSY, whatever the busy timeout.
     """
@@ -83,7 +83,8 @@ def write_engine(path: Path, *, has_foreign_keys: bool = True) -> Engine:
     keys = "ON" if has_foreign_keys else "OFF"
     # On macOS a plain fsync does not reach the disk.
     pragmas = (
-        f"foreign_keys={keys}", "synchronous=FULL", "fullfsync=ON", "checkpoint_fullfsync=ON",
+        f"foreign_keys={keys}", f"synchronous={'FULL' if is_durable else 'OFF'}", "fullfsync=ON",
+        "checkpoint_fullfsync=ON",
         # A log that grew once, beside a long reader, becomes small again.
         f"journal_size_limit={LOG_BYTES}",
         # Some builds of SQLite write zeros over all that is deleted.

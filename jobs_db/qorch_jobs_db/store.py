@@ -42,6 +42,15 @@ def open_store(url: str, *, clock: Clock) -> "SqlStore":
     Raises UsageError for another kind of URL, StoreUnavailableError if it cannot be opened or written,
     StoreCorruptError if it is not a sound qorch database, StoreTooNewError if a newer qorch wrote it.
     """
+    return _open(url, clock=clock, is_durable=True)
+
+
+def open_throwaway_store(url: str, *, clock: Clock) -> "SqlStore":
+    """The same for a database that nobody needs again: the disk is never waited for. Raises as ``open_store``."""
+    return _open(url, clock=clock, is_durable=False)
+
+
+def _open(url: str, *, clock: Clock, is_durable: bool) -> "SqlStore":
     path = database_path(url)
     try:
         create_file(path)
@@ -52,7 +61,7 @@ def open_store(url: str, *, clock: Clock) -> "SqlStore":
             )
     except OSError as error:
         raise store_error(error, location=str(path)) from error
-    return SqlStore(path, store_id=store_id, locks=locks, clock=clock)
+    return SqlStore(path, store_id=store_id, locks=locks, clock=clock, is_durable=is_durable)
 
 
 class SqlStore(RunReading, JobReading, BookReading, BlockReading):
@@ -62,13 +71,13 @@ class SqlStore(RunReading, JobReading, BookReading, BlockReading):
     I/O error fails that call and all later ones. Every method but close raises StoreError in a forked child.
     """
 
-    def __init__(self, path: Path, *, store_id: str, locks: Locks, clock: Clock) -> None:
+    def __init__(self, path: Path, *, store_id: str, locks: Locks, clock: Clock, is_durable: bool = True) -> None:
         """Start the writer thread over a prepared database."""
         super().__init__(path)
         self._store_id = store_id
         self._locks = locks
-        self._write_engine = write_engine(path)
-        self._sweep_engine = write_engine(path, has_foreign_keys=False)
+        self._write_engine = write_engine(path, is_durable=is_durable)
+        self._sweep_engine = write_engine(path, has_foreign_keys=False, is_durable=is_durable)
         # One writer at a time on this machine: waits are short and fair, and SQLite before 3.51.3 could lose
         # pages if one process wrote while another moved the write-ahead log into the file.
         turn = locks.turn("write", patience_seconds=BUSY_SECONDS)

@@ -20,9 +20,11 @@ from qorch.cli import (
     compare,
     delete,
     doctor,
+    dry_run,
     emulate,
     export,
     jobs,
+    latency,
     plot,
     prices,
     profile,
@@ -62,6 +64,7 @@ app.command()(jobs.jobs)
 app.command()(cancel.cancel)
 app.command()(recover.recover)
 app.command()(report.report)
+app.command()(latency.latency)
 app.command()(ui.ui)
 app.command()(plot.plot)
 app.command()(export.export)
@@ -72,6 +75,9 @@ app.command()(backends.backends)
 app.command()(prices.prices)
 app.add_typer(profile.app, name="profile")
 app.command(cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(quote.quote)
+app.command("dry-run", cls=QuoteCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    dry_run.dry_run
+)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command(help=emulate.HELP)(emulate.emulate)

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qorch.model.text import printable
 
@@ -135,6 +135,15 @@ def _as_record(columns: Sequence[str], row: Sequence[str], *, width: int) -> lis
         ) or [""]
         lines += [f"{heading:<{margin}}{first}".rstrip(), *(" " * margin + other for other in others)]
     return lines
+
+
+def format_amount(money: Mapping[str, Any]) -> str:
+    """Such as ``52,345.10 USD``: whole cents, rounded up, but for less than a cent."""
+    micros = money["micros"]
+    cents = -(-micros // 10_000)
+    if 0 < micros < 10_000:
+        return f"{micros / 1e6:.6f} {money['currency']}"
+    return f"{cents // 100:,}.{cents % 100:02} {money['currency']}"
 
 
 def format_bytes(count: int) -> str:

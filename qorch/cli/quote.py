@@ -22,6 +22,7 @@ from qorch.cli.training_options import (
     ShotsOption,
     read_given,
     read_workload,
+    refuse_for_script,
 )
 from qorch.errors import QorchError, UnknownNameError, UnreachableError, UsageError
 
@@ -85,7 +86,10 @@ def quote(
     }  # fmt: skip
     named = list(dict.fromkeys(backend or ()))
     if is_script(workload):
-        _refuse_options(context, workload, options | {"live": live or None}, named)
+        example = f"qorch quote {workload} --backend B"
+        refuse_for_script(context, workload, options | {"live": live or None}, example=example)
+        if not named:
+            raise UsageError(f"give a --backend (or several) on which {workload} would run; see `qorch backends`")
         find: _Find = partial(_quote_script, workload, script_arguments(context), is_quiet=as_json)
     else:
         if live and not named:
@@ -136,18 +140,6 @@ def _quote_script(script: str, arguments: Sequence[str], backend: str, *, is_qui
 
     find_entry_point(backend)
     return quote_in_process(Path(script), arguments, backend=backend, is_quiet=is_quiet)
-
-
-def _refuse_options(context: typer.Context, script: str, options: dict[str, Any], named: list[str]) -> None:
-    """Raise UsageError for options that a program does not have, and without a backend."""
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
-    if unexpected := [*given, *context.args]:
-        raise UsageError(
-            f"{script} is a program, to which qorch gives no {unexpected[0]}; what is its own stands after --, as in"
-            f" `qorch quote {script} --backend B -- {unexpected[0]}`"
-        )
-    if not named:
-        raise UsageError(f"give a --backend (or several) on which {script} would run; see `qorch backends`")
 
 
 def _prepare(workload: "Workload", options: "Options", book: "PriceBook", *, config: "Config", is_live: bool) -> _Find:

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qorch.cli.output import print_table
+from qorch.cli.output import format_amount, print_table
 from qorch.model.text import format_count
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def print_comparison(workload: str, documents: Sequence[dict[str, Any]]) -> None
 def _describe_live(live: dict[str, Any]) -> str:
     if live["spend"] is None:
         return "the provider estimates in credits, which are no money here"
-    return f"the provider itself estimates {_amount(live['spend'])} for the whole run"
+    return f"the provider itself estimates {format_amount(live['spend'])} for the whole run"
 
 
 def _describe_price(price: dict[str, Any]) -> str:
@@ -174,8 +174,8 @@ def _numbers(part: dict[str, Any]) -> list[object]:
     numbers: list[object] = [f"{part[name]:,}" for name in ("jobs", "rows", "shots")]
     if part["spend"] is None:
         return [*numbers, "not known", None, None]
-    ends = [None, None] if part["is_exact"] else [_amount(part["spend_low"]), _amount(part["spend_high"])]
-    return [*numbers, _amount(part["spend"]), *ends]
+    ends = [None, None] if part["is_exact"] else [format_amount(part["spend_low"]), format_amount(part["spend_high"])]
+    return [*numbers, format_amount(part["spend"]), *ends]
 
 
 def _as_row(document: dict[str, Any]) -> list[object]:
@@ -192,13 +192,4 @@ def _as_row(document: dict[str, Any]) -> list[object]:
 
 
 def _cost(part: dict[str, Any]) -> str:
-    return "not known" if part["spend"] is None else _amount(part["spend"])
-
-
-def _amount(money: dict[str, Any]) -> str:
-    """Such as ``52,345.10 USD``: whole cents, rounded up, but for less than a cent."""
-    micros = money["micros"]
-    cents = -(-micros // 10_000)
-    if 0 < micros < 10_000:
-        return f"{micros / 1e6:.6f} {money['currency']}"
-    return f"{cents // 100:,}.{cents % 100:02} {money['currency']}"
+    return "not known" if part["spend"] is None else format_amount(part["spend"])

@@ -1,4 +1,4 @@
-"""The process in which `qorch quote SCRIPT.py` runs the user's program, and its order and answer."""
+"""The process in which `qorch quote` and `qorch dry-run` run the user's program, its order and its answer."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from qorch.cli.dry_run_order import DryRunOrder
 from qorch.cli.exit_codes import INTERRUPTED
 from qorch.config import REHEARSAL
 from qorch.errors import QorchError, UsageError
@@ -20,17 +21,26 @@ _STDERR = 2
 
 @dataclass(frozen=True)
 class _Order:
-    """What the process is to do; ``folder``: in which it leaves its answer, and which is thrown away."""
+    """What the process is to do; ``folder``: in which it leaves its answer, and which is thrown away.
+
+    ``backend``: for which it is quoted; or else ``dry_run``.
+    """
 
     script: str
     arguments: list[str]
-    backend: str
     folder: str
+    backend: str = ""
+    dry_run: DryRunOrder | None = None
+
+    @property
+    def purpose(self) -> str:
+        """What the process must not end before."""
+        return "it was quoted" if self.dry_run is None else "its dry run was over"
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """The document of a quote, or the sentence why there is none."""
+    """The document that was asked for, or the sentence why there is none."""
 
     document: dict[str, Any] | None = None
     problem: str | None = None
@@ -41,33 +51,51 @@ def quote_in_process(script: Path, arguments: Sequence[str], *, backend: str, is
 
     ``is_quiet``: what it prints goes to standard error. Raises UsageError with the sentence why there is no quote.
     """
-    if not script.is_file():
-        raise UsageError(f"there is no program {script}")
-    with tempfile.TemporaryDirectory(prefix="qorch-quote-") as folder:
-        order = _Order(str(script), list(arguments), backend, folder)
-        process = subprocess.run(
-            [sys.executable, "-m", __name__, msgspec.json.encode(order).decode()],
-            env=os.environ | {"QORCH_DB": str(_database(folder)), REHEARSAL: "1"},
-            stdout=_STDERR if is_quiet else None,
-            check=False,
-        )
-        file = _answer_file(folder)
-        if not file.is_file():
-            raise UsageError(f"{script} has ended its process (exit code {process.returncode}) before it was quoted")
-        answer = msgspec.json.decode(file.read_bytes(), type=_Answer)
-    if answer.document is None:
-        raise UsageError(answer.problem or "there is no quote")
-    return answer.document
+    with _make_folder(script) as folder:
+        return _ask(_Order(str(script), list(arguments), folder, backend), is_quiet=is_quiet)
+
+
+def dry_run_in_process(script: Path, arguments: Sequence[str], order: DryRunOrder) -> dict[str, Any]:
+    """The document of a program's dry run, in a process of its own, which prints the text if the order says so.
+
+    Raises UsageError with the sentence why there is none.
+    """
+    with _make_folder(script) as folder:
+        return _ask(_Order(str(script), list(arguments), folder, dry_run=order), is_quiet=not order.prints)
 
 
 def main(order: _Order) -> None:
-    """Quote the program of an order, and leave the answer."""
+    """Run the program of an order, and leave the answer."""
     try:
-        answer = _Answer(_quote(order))
+        answer = _Answer(_quote(order) if order.dry_run is None else _simulate(order, order.dry_run))
     except QorchError as error:
         answer = _Answer(problem=str(error))
     sys.stdout.flush()
     _answer_file(order.folder).write_bytes(msgspec.json.encode(answer))
+
+
+def _make_folder(script: Path) -> "tempfile.TemporaryDirectory[str]":
+    if not script.is_file():
+        raise UsageError(f"there is no program {script}")
+    return tempfile.TemporaryDirectory(prefix="qorch-rehearsal-")
+
+
+def _ask(order: _Order, *, is_quiet: bool) -> dict[str, Any]:
+    process = subprocess.run(
+        [sys.executable, "-m", __name__, msgspec.json.encode(order).decode()],
+        env=os.environ | {"QORCH_DB": str(_database(order.folder)), REHEARSAL: "1"},
+        stdout=_STDERR if is_quiet else None,
+        check=False,
+    )
+    file = _answer_file(order.folder)
+    if not file.is_file():
+        raise UsageError(
+            f"{order.script} has ended its process (exit code {process.returncode}) before {order.purpose}"
+        )
+    answer = msgspec.json.decode(file.read_bytes(), type=_Answer)
+    if answer.document is None:
+        raise UsageError(answer.problem or "there is no answer")
+    return answer.document
 
 
 def _quote(order: _Order) -> dict[str, Any]:
@@ -84,6 +112,12 @@ def _quote(order: _Order) -> dict[str, Any]:
     card = decide_price(order.backend, charges=planner.capabilities.charges, book=load_prices(config))
     quote = quote_script(Path(order.script), order.arguments, planner=planner, card=card, db=_database(order.folder))
     return describe_script_quote(quote, script=order.script, today=clock.now().date())
+
+
+def _simulate(order: _Order, wanted: DryRunOrder) -> dict[str, Any]:
+    from qorch.cli.dry_run_work import dry_run_script
+
+    return dry_run_script(Path(order.script), order.arguments, wanted, folder=Path(order.folder))
 
 
 def _database(folder: str) -> Path:

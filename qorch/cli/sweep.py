@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from qorch.sweeps.trial_process import TrialTerms
     from qorch.sweeps.trials import TrialOutcome
 
+_T = TypeVar("_T")
 _WHAT = Annotated[
     str,
     typer.Argument(
@@ -145,6 +146,9 @@ def _read_study(file: Path | None, grid: Sequence[str], **given: Any) -> "Study"
     base = Study() if file is None else read_study(file)
     swept = base.grid | read_grid(grid)
     study = replace(base, grid=swept, **{key: value for key, value in given.items() if value is not None})
+    for option, number in (("parallel", study.parallel), ("trials", study.trials)):
+        if number is not None and number < 1:
+            raise UsageError(f"{option} is {number} in the study; it must be at least 1")
     check_direction(study.direction)
     as_cache_policy(study.cache)
     return study
@@ -169,15 +173,21 @@ def _read_program(
                 f"{program} is a program, to which qorch gives no {unexpected[0]}; what is its own stands after --, as"
                 f" in `qorch sweep {program} --grid lr=0.01,0.05 -- {unexpected[0]}`"
             )
-        workload, stem, options = None, find_script(program).stem, study.options
+        workload, stem, options, grid = None, find_script(program).stem, study.options, study.grid
         arguments = tuple(script_arguments(context))
     else:
         workload, own = read_workload(program, context, command="sweep")
-        stem, options, arguments = program, study.options | given | own, ()
+        stem, options, arguments = program, _with_hyphens(study.options) | given | own, ()
+        grid = _with_hyphens(study.grid)
     name = study.name or f"{stem}-sweep"
     check_sweep_name(name)
     base = Trial(name, program, backend=backend, seed=seed, options=options, arguments=arguments)
-    return SweptProgram(base, study.grid, workload)
+    return SweptProgram(base, grid, workload)
+
+
+def _with_hyphens(options: dict[str, _T]) -> dict[str, _T]:
+    """Options by their names on the command line: ``batch-size``, however they were written."""
+    return {name.replace("_", "-"): value for name, value in options.items()}
 
 
 def read_terms(study: "Study", db: str | None, *, accepts_unknown_price: bool) -> "TrialTerms":

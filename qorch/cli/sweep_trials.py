@@ -33,12 +33,12 @@ class SweptProgram:
 
     def trial(self, values: Mapping[str, str]) -> Trial:
         """The trial with these values. Raises UsageError for a seed that is no number."""
-        options = dict(self.base.options) | {name: text for name, text in values.items() if name not in _RUN_OPTIONS}
-        backend = values.get("backend", self.base.backend)
-        seed = _read_seed(values["seed"]) if "seed" in values else self.base.seed
-        if self.workload is not None:
-            options = _without_defaults(options, self.workload)
-            backend, seed = backend or "local", seed or 0
+        options = {**self.base.options, **values}
+        if self.workload is None:
+            return replace(self.base, options=options, chosen=dict(values))
+        backend = options.pop("backend", None) or self.base.backend or "local"
+        seed = _read_seed(options.pop("seed")) if "seed" in options else self.base.seed or 0
+        options = _without_defaults(options, self.workload)
         return replace(self.base, options=options, backend=backend, seed=seed, chosen=dict(values))
 
     def grid_trials(self) -> list[Trial]:
@@ -56,11 +56,21 @@ def check_grid(swept: SweptProgram, *, is_sampled: bool, is_agreed: bool) -> Non
         raise UsageError("nothing is swept: give values of an option, as in --grid lr=0.01,0.05 --grid layers=1,2")
     for name in swept.grid:
         _check_option(name, swept.workload)
+        if name in _fixed_options(swept):
+            raise UsageError(f"--{name} is given for all trials, and is swept, too: give it once")
     n_trials = count_combinations(swept.grid)
     if not is_sampled and n_trials is not None and n_trials > MOST_TRIALS and not is_agreed:
         raise UsageError(
             f"the grid has {n_trials:,} combinations; sweep fewer, take some of them with --trials N, or say --yes"
         )
+
+
+def _fixed_options(swept: SweptProgram) -> set[str]:
+    """What all trials have alike."""
+    base = swept.base
+    given = {"backend": base.backend, "seed": base.seed}
+    run_options = {name for name, value in given.items() if value is not None and swept.workload is not None}
+    return {*base.options, *run_options}
 
 
 def check_trials(swept: SweptProgram, trials: Iterable[Trial], terms: TrialTerms) -> None:

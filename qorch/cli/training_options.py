@@ -1,4 +1,4 @@
-"""The options that decide what a training executes, which `qorch train` and `qorch quote` share."""
+"""The options that decide what a training executes, which `qorch train`, `quote` and `dry-run` share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,3 +61,13 @@ def read_given(*, shots: str | None, data_dir: Path | None, own: dict[str, str],
         "own": own or None,
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse_for_script(context: typer.Context, script: str, options: dict[str, object], *, example: str) -> None:
+    """Raise UsageError for options of a workload, which a program does not have. ``example``: the command without."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if unexpected := [*given, *context.args]:
+        raise UsageError(
+            f"{script} is a program, to which qorch gives no {unexpected[0]}; what is its own stands after --, as in"
+            f" `{example} -- {unexpected[0]}`"
+        )

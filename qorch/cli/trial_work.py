@@ -124,7 +124,9 @@ class _TrialRuns:
             "is_command": True,
         }
         if terms.budget is not None:
-            own["shared_budgets"] = [sweep_budget(trial.sweep, terms.budget, backend=str(where))]
+            own["shared_budgets"] = [
+                sweep_budget(trial.sweep, terms.budget, backend=where if isinstance(where, str) else "")
+            ]
         run = self.real_start(trial.run_name, backend=where, **options | own)
         self.started = (*self.started, run)
         return run

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from qorch.engine.planner import Call
+from qorch.model.money import Money
 
 
 @dataclass(frozen=True, eq=False)
@@ -10,22 +11,29 @@ class RecordedCall:
     """One call of a run, and how long the training loop itself computed before it.
 
     ``after``: the index of the last call of the recording that had ended when this one began, -1 for none;
-    ``compute_seconds``: from that end (or from the start of the run) to the beginning of this call.
+    ``compute_seconds``: from that end (or from when the run was open) to the beginning of this call. Pubs with shots
+    have one row of parameter values in place of all (see `Pub.with_first_row`), unless the run's ``cache`` looks for
+    equal rows. ``own_seconds``: what qorch itself computed during the call, such as encoding jobs; 0 if that was not
+    measured.
     """
 
     call: Call
     after: int
     compute_seconds: float
+    own_seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class RecordedRun:
     """One run of a training, with its calls in the order in which they began.
 
-    ``run``: its name; ``compute_seconds``: of the training loop itself, after the last call.
+    ``run``: its name; ``compute_seconds``: of the training loop itself, from the end of the last call to that of the
+    run. ``cache``: its cache policy; ``budget``: that which the program or the command gave to it, None for none.
     """
 
     run: str
     seed: int
     calls: tuple[RecordedCall, ...]
     compute_seconds: float
+    cache: str = "resume"
+    budget: Money | None = None

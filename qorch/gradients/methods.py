@@ -1,7 +1,7 @@
 """The gradient methods by name, and the rows of several pubs by one of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import Field, dataclass, fields
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -75,8 +75,8 @@ def _read_number(text: str, field: "Field[Any]") -> int | float:
         return int(text) if is_whole else float(text)
     except ValueError as error:
         wanted = "a whole number" if is_whole else "a number"
-        example = "" if field.default is MISSING else f", such as {field.name}={field.default}"
-        raise UsageError(f"{field.name} is '{text}'; it must be {wanted}{example}") from error
+        example = f"{field.name}={field.default}"
+        raise UsageError(f"{field.name} is '{text}'; it must be {wanted}, such as {example}") from error
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class Budget:
         return (
             self.run_id in ("", run_id)
             and (bool(self.run_id) or is_mock(self.backend) or not is_mock(backend))
-            and _begins(backend.lower(), self.backend.lower())
-            and _begins(account, self.account)
+            and is_within(backend.lower(), self.backend.lower())
+            and is_within(account, self.account)
             and fnmatchcase(run_name, self.runs or "*")
         )
 
@@ -71,5 +71,6 @@ class Budget:
         return f"of this run ({limit})" if self.run_id else f"'{self.name}' ({limit}; {self.origin})"
 
 
-def _begins(name: str, beginning: str) -> bool:
+def is_within(name: str, beginning: str) -> bool:
+    """Whether a name is this one, or begins with it up to a separator; nothing is the beginning of all."""
     return name == beginning or not beginning or name.startswith(tuple(beginning + mark for mark in _SEPARATORS))

@@ -116,10 +116,16 @@ class Pub:
 
     def with_shots(self, shots: Shots) -> "Pub":
         """The same pub with other shots. Raises ShotsError."""
+        return self._with("shots", as_shots(shots))
+
+    def with_first_row(self) -> "Pub":
+        """The same pub with the values of its first row in every row, which take the memory of one."""
+        rows = np.broadcast_to(self.parameter_values[:1].copy(), self.parameter_values.shape)
+        return self._with("parameter_values", rows)
+
+    def _with(self, name: str, value: object) -> "Pub":
         other = object.__new__(Pub)
-        for name, value in vars(self).items():
-            object.__setattr__(other, name, value)
-        object.__setattr__(other, "shots", as_shots(shots))
+        vars(other).update(vars(self) | {name: value})
         return other
 
 

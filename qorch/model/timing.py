@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+import numpy as np
+
+from qorch.model.arrays import IntArray
+
 
 class Phase(StrEnum):
     """What a span of time was spent on, by an id that is stored. If several happen at once, the first here counts."""
@@ -38,6 +42,7 @@ class Phase(StrEnum):
 UNATTRIBUTED = "unattributed"
 WAITED_FOR = MappingProxyType({Phase.SYNC: Phase.STORE})
 """Phases that go on in the background, and count only while a span of the other phase waits for them."""
+_PIECE = 50_000
 ONCE = frozenset({Phase.COMPILE, Phase.IMPORT, Phase.WORKERS, Phase.START, Phase.PREPARE})
 """Phases that a session has once, however long it trains."""
 
@@ -84,23 +89,33 @@ def attribute(spans: Iterable[Span], *, started_ns: int, ended_ns: int) -> dict[
     else to UNATTRIBUTED. Spans outside the interval are clipped.
     """
     order = {phase: rank for rank, phase in enumerate(Phase)}
-    waiting = {order[phase]: order[other] for phase, other in WAITED_FOR.items()}
-    events: list[tuple[int, int, int]] = []
-    for span in spans:
-        start, stop = max(span.started_ns, started_ns), min(span.ended_ns, ended_ns)
-        if stop > start:
-            events += [(start, 1, order[span.phase]), (stop, -1, order[span.phase])]
+    table = np.array([(span.started_ns, span.ended_ns, order[span.phase]) for span in spans], dtype=np.int64)
+    starts, stops, ranks = table.reshape(-1, 3).T
+    starts, stops = np.maximum(starts, started_ns), np.minimum(stops, ended_ns)
+    is_inside = stops > starts
+    starts, stops, ranks = starts[is_inside], stops[is_inside], ranks[is_inside]
+    moments = np.concatenate([starts, stops])
+    by_time = np.argsort(moments, kind="stable")
+    changes = np.repeat(np.array([1, -1]), len(starts))[by_time]
+    nanoseconds = _divide(moments[by_time], changes, np.tile(ranks, 2)[by_time])
+    nanoseconds[-1] = max(0, ended_ns - started_ns) - nanoseconds[:-1].sum() if len(starts) else ended_ns - started_ns
     names = [*(phase.value for phase in Phase), UNATTRIBUTED]
-    nanoseconds = dict.fromkeys(names, 0)
-    open_spans = [0] * len(order)
-    moment = started_ns
-    for at, change, rank in sorted(events):
-        current = next(
-            (index for index, count in enumerate(open_spans) if count and open_spans[waiting.get(index, index)]),
-            len(order),
-        )
-        nanoseconds[names[current]] += at - moment
-        open_spans[rank] += change
-        moment = at
-    nanoseconds[UNATTRIBUTED] += ended_ns - moment
-    return {name: duration / 1e9 for name, duration in nanoseconds.items()}
+    return {name: duration / 1e9 for name, duration in zip(names, nanoseconds.tolist(), strict=True)}
+
+
+def _divide(moments: IntArray, changes: IntArray, ranks: IntArray) -> IntArray:
+    """The nanoseconds of each phase, and a last place for no phase, between moments ``(M,)`` in order, at which spans
+    begin (1) and end (-1); in pieces, as a run has millions."""
+    phases = tuple(Phase)
+    waiting = np.array([phases.index(WAITED_FOR.get(phase, phase)) for phase in phases])
+    sums, open_spans = np.zeros(len(phases) + 1, dtype=np.int64), np.zeros(len(phases), dtype=np.int64)
+    for first in range(0, len(moments) - 1, _PIECE):
+        last = min(first + _PIECE, len(moments) - 1)
+        steps = np.zeros((last - first, len(phases)), dtype=np.int64)
+        steps[np.arange(last - first), ranks[first:last]] = changes[first:last]
+        counts = open_spans + np.cumsum(steps, axis=0)
+        open_spans = counts[-1]
+        is_open = (counts > 0) & (counts[:, waiting] > 0)
+        current = np.where(is_open.any(axis=1), is_open.argmax(axis=1), len(phases))
+        np.add.at(sums, current, np.diff(moments[first : last + 1]))
+    return sums

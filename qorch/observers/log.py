@@ -128,6 +128,11 @@ def _progress(event: Progress) -> Fields:
         "remaining_seconds": event.remaining_seconds,
         "spend": _money(event.spend),
         "reserved": _money(event.reserved),
+        "remaining_low_seconds": None if event.time_left is None else event.time_left.low,
+        "remaining_high_seconds": None if event.time_left is None else event.time_left.high,
+        "remaining_money": _money(event.remaining_money),
+        "money_left": None if event.money_left is None else event.money_left.to_json(),
+        "budget_step": event.budget_step,
     }
 
 

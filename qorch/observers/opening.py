@@ -21,7 +21,7 @@ def observer_entry_points() -> dict[str, EntryPoint]:
 
 
 def open_observers(given: Iterable[Observer | str], *, config: Config) -> list[Observer]:
-    """The observers that are given, and those of the environment; each name once. None in a quote, which is made up.
+    """The observers that are given, and those of the environment; each name once. None in quotes and dry runs.
 
     Raises UsageError for what is no observer, UnknownNameError for a name that is not installed, MissingPackageError if
     its extra is not; then those that were made are closed.

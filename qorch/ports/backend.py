@@ -15,6 +15,7 @@ from qorch.model.profiles.profile import Profile
 from qorch.model.pub import Pub
 from qorch.model.timing import Phase
 from qorch.model.usage import ReportedUsage
+from qorch.ports.clock import Clock
 from qorch.ports.policy import Terms
 
 _UNSENT_KEY = "quote"
@@ -289,6 +290,17 @@ class Mocks(Protocol):
     @property
     def profile(self) -> Profile:
         """From which its latencies, closures and faults are drawn."""
+        ...
+
+    def without_faults(self) -> RemoteBackend:
+        """The same mock, but that nothing goes wrong: no call is lost or refused, and no job fails."""
+        ...
+
+    def future(self, *, clock: Clock, seed: int) -> RemoteBackend:
+        """A mock of the same backend, whose provider has no jobs yet and draws by this seed; it simulates nothing.
+
+        Its results are made up. Opening it starts nothing, so that many can be made.
+        """
         ...
 
 

@@ -1,7 +1,8 @@
 """The only source of time: the protocol, and the real clock."""
 
 import datetime
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol, runtime_checkable
 
 
 class Clock(Protocol):
@@ -17,6 +18,15 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait; a virtual clock returns when its time has come, without waiting."""
+        ...
+
+
+@runtime_checkable
+class MeasuringClock(Protocol):
+    """A virtual clock that passes by itself while something computes in its event loop."""
+
+    def stand_still(self) -> AbstractContextManager[None]:
+        """Inside of this block, in the loop, it does not: what is computed stands for what is done elsewhere."""
         ...
 
 

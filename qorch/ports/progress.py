@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from qorch.model.executions import CountsExecutions
+from qorch.model.job import Interval
 from qorch.model.money import Money
 
 
@@ -24,6 +25,20 @@ class Totals(CountsExecutions):
 
 
 @dataclass(frozen=True)
+class MoneyInterval:
+    """An amount that is not known before: at least ``low``, most likely ``expected``, at most ``high``."""
+
+    low: Money
+    expected: Money
+    high: Money
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in JSON documents."""
+        amounts = {name: getattr(self, name).micros for name in ("low", "expected", "high")}
+        return {"currency": self.expected.currency, **{f"{name}_micros": micros for name, micros in amounts.items()}}
+
+
+@dataclass(frozen=True)
 class Progress:
     """Progress of a run after a step; the argument of the function ``start_run(progress=…)``.
 
@@ -33,6 +48,13 @@ class Progress:
     ``spend``: what the run has cost so far, None if that is unknown; ``reserved``: for jobs that are not settled yet,
     beside it; ``budget``: the most that it may cost, if it has a budget of its own. ``run``: the run's name, and
     ``run_id`` its id.
+
+    ``time_left``: seconds until the last step has ended, and what follows its epoch as a validation does; of ten such
+    intervals, nine hold what comes. None before enough steps have been seen, and in a loop over several epochs before
+    the second has begun, unless earlier runs tell. ``remaining_money``: what the run will spend beyond ``spend`` at its
+    rate, with what is reserved; None if the price is unknown, the backend is free, or the steps to come are not known.
+    ``money_left``: the interval of that, None as ``time_left``. ``budget_step``: the step that ``budget`` will not
+    cover, about; None if it covers all, or that is not known.
     """
 
     step: int
@@ -46,6 +68,10 @@ class Progress:
     reserved: Money | None = None
     budget: Money | None = None
     run_id: str = ""
+    time_left: Interval | None = None
+    remaining_money: Money | None = None
+    money_left: MoneyInterval | None = None
+    budget_step: int | None = None
 
     @property
     def is_last(self) -> bool:
@@ -54,7 +80,12 @@ class Progress:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """The time that the remaining steps take at this pace; None if their number is unknown."""
+        """The most likely time that is left, or before that is known the remaining steps at this pace.
+
+        None if their number is unknown.
+        """
+        if self.time_left is not None:
+            return self.time_left.expected
         if self.total_steps is None:
             return None
         return self.seconds_per_step * (self.total_steps - self.step - 1)

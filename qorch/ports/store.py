@@ -33,7 +33,7 @@ from qorch.ports.records import (
     StepRecord,
     Write,
 )
-from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
+from qorch.ports.statistics import CacheStatistics, JobSpans, RunTotals, StoreRoom, Trimmed
 
 T = TypeVar("T")
 
@@ -90,12 +90,24 @@ class Runs(NamedStore, Protocol):
         """A run's finished steps, in order."""
         ...
 
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """The newest runs on the backend of a run, of its name or its workload, itself too; none that is deleted."""
+        ...
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """So many of a run's last finished steps, in order."""
+        ...
+
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """Every number that a run logged, by step and in the order of logging."""
         ...
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         """A run's spans, in order of writing."""
+        ...
+
+    def job_spans(self, run_id: str) -> JobSpans:
+        """The spans of a run that belong to jobs, and those of its kernels' compilation, in order of writing."""
         ...
 
     def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:

@@ -1,8 +1,10 @@
 """A run's progress as one line of text, whole or shortened to the width of a terminal."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from qorch.model.money import MICROS_PER_UNIT, Money
 from qorch.ports.progress import Progress
 
 MAX_NAME = 24
@@ -15,11 +17,15 @@ _FIRST_METRICS = 2
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A part of the line; those with the largest ``rank`` are left out first."""
+    """A part of the line; those with the largest ``rank`` are left out first.
+
+    ``adds_to_last``: it belongs to the part before it, which has a smaller rank.
+    """
 
     text: str
     rank: int
     is_metric: bool = False
+    adds_to_last: bool = False
 
 
 def describe(progress: Progress | None, *, name: str = "", queue: str = "") -> str:
@@ -59,7 +65,6 @@ def _parts(progress: Progress | None, name: str, queue: str, *, longest: int | N
         return [*named, *queued]
     total = "?" if progress.total_steps is None else str(progress.total_steps)
     rate = progress.totals.executions / max(progress.elapsed_seconds, 1e-9)
-    remaining = progress.remaining_seconds
     metrics = [
         _Part(f"{_printable(key, longest)} {value:.4g}", 3 if place < _FIRST_METRICS else 6, is_metric=True)
         for place, (key, value) in enumerate(progress.metrics.items())
@@ -72,8 +77,35 @@ def _parts(progress: Progress | None, name: str, queue: str, *, longest: int | N
         _Part(f"{rate:,.0f} executions/s", 5),
         _Part(f"{progress.totals.executions_from_cache:,} from the cache", 7),
         _Part(_money(progress), 4),
-        *([] if remaining is None else [_Part(f"{_minutes(remaining)} left", 2)]),
+        *_left(progress),
     ]
+
+
+def _left(progress: Progress) -> list[_Part]:
+    """What is left: ``3.10 USD more (2.90–3.40)``, ``12:10 left (10:02–15:31)``; the time stands last.
+
+    The last line of a run stays on the screen, and has no more of it.
+    """
+    parts, money, time = [], progress.money_left, progress.time_left
+    if progress.remaining_money is not None and not progress.is_last:
+        amount = _rounded(progress.remaining_money)
+        span = "" if money is None else f" ({_rounded(money.low, bare=True)}–{_rounded(money.high, bare=True)})"
+        parts.append(_Part(f"{amount} more{span}", 4))
+    if progress.budget_step is not None:
+        parts.append(_Part(f"budget reached at about step {progress.budget_step + 1}", 3))
+    remaining = 0.0 if progress.is_last else progress.remaining_seconds
+    if remaining is not None:
+        parts.append(_Part(f"{_minutes(remaining)} left", 2))
+        if time is not None and not progress.is_last:
+            parts.append(_Part(f"({_minutes(time.low)}–{_minutes(time.high)})", 2, adds_to_last=True))
+    return parts
+
+
+def _rounded(money: Money, *, bare: bool = False) -> str:
+    """To two decimals, or the first two digits of less than one; ``bare``: without the currency."""
+    units = money.micros / MICROS_PER_UNIT
+    digits = 2 if units >= 1.0 or not units else max(2, 1 - math.floor(math.log10(units)))
+    return f"{units:,.{min(6, digits)}f}" + ("" if bare else f" {money.currency}")
 
 
 def _money(progress: Progress) -> str:
@@ -95,7 +127,11 @@ def _shortened(parts: list[_Part], kept: Collection[_Part]) -> str:
 
 
 def _join(parts: list[_Part], kept: Collection[_Part]) -> str:
-    return " · ".join(part.text for part in parts if part in kept)
+    texts: list[str] = []
+    for part in parts:
+        if part in kept:
+            texts += [" " if part.adds_to_last else " · ", part.text]
+    return "".join(texts[1:])
 
 
 def _printable(name: str, longest: int | None) -> str:

@@ -27,6 +27,7 @@ from qorch.run.checkpoint.loop import (
 from qorch.run.checkpoint.random_state import LoaderGenerators, loader_generators
 from qorch.run.learning_rates import LearningRates
 from qorch.run.metrics import MetricLog
+from qorch.run.pace_log import LoopCount
 from qorch.run.resources import Resources, Saveable
 
 ASIDE_CALLS = 1_000_000
@@ -100,7 +101,12 @@ class Loops:
         self._is_restored_by_hand = False
         self._has_told = False
         self.total_steps: int | None = None
+        self.steps_per_epoch: int | None = None
         self.epoch: int | None = None
+
+    def count(self, step: int) -> LoopCount:
+        """Where the loop is after a step."""
+        return LoopCount(step, self.total_steps, self.steps_per_epoch)
 
     def see(self, name: str, value: Any) -> None:
         """Record a setting of the loop in progress (or the last one), and compare it with that of earlier sessions.
@@ -255,8 +261,9 @@ class Loops:
     def _count_steps(self, loader: Iterable[Any], epochs: int, *, done: LoopPlace | None) -> None:
         batches = count_batches(loader)
         if batches is None:
-            self.total_steps = None
+            self.total_steps = self.steps_per_epoch = None
             return
+        self.steps_per_epoch = batches if self._outer is None else batches * epochs
         left = batches * epochs - (done.epoch * batches + done.batches if done else 0)
         if self._outer is not None:
             left += batches * epochs * (self._outer.epochs - self._outer.epoch - 1)

@@ -43,6 +43,7 @@ class StepTimer:
         self._clock = clock
         self._steps = 0
         self._since_ns = 0
+        self.ended_ns = 0
 
     def begin_step(self) -> None:
         """Begin a step; the first is measured apart, because backends start up in it."""
@@ -51,7 +52,7 @@ class StepTimer:
 
     def end_step(self) -> float:
         """End a step; the seconds per step so far."""
-        now_ns = self._clock.monotonic_ns()
+        now_ns = self.ended_ns = self._clock.monotonic_ns()
         seconds = (now_ns - self._since_ns) / 1e9
         self._steps += 1
         if self._steps == 1:
@@ -102,4 +103,5 @@ def make_engine(use: Resources) -> Engine:
         card=use.card,
         budgets=use.budgets,
         note=use.note,
+        random=use.portal.random,
     )

@@ -1,6 +1,5 @@
 """A training run: what budgets, reports and resumes are about, and the object that executes a program's circuits."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -124,11 +123,11 @@ class Run:
     async def aexecute(self, pubs: Batch | Pub | Iterable[Pub]) -> list[PubResult]:
         """The same without blocking the caller's event loop; cancelling it cancels the jobs."""
         with self._idle_time.busy():
-            return await asyncio.wrap_future(self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs)))))
+            return await self._use.portal.acall(self._carry_out(self._next_call(as_batch(pubs))))
 
     def submit(self, pubs: Batch | Pub | Iterable[Pub]) -> PendingCall[list[PubResult]]:
         """Start executing pubs and return at once."""
-        return PendingCall(self._use.portal.submit(self._carry_out(self._next_call(as_batch(pubs)))))
+        return self._use.portal.start(self._carry_out(self._next_call(as_batch(pubs))))
 
     def quote(self, pubs: Batch | Pub | Iterable[Pub]) -> Quote:
         """What executing these pubs now would buy: jobs, executions, shots and money, after what is stored.
@@ -173,10 +172,11 @@ class Run:
     async def _carry_out(self, call: Call) -> list[PubResult]:
         """Outside of steps a call is durable when it returns; inside one, when the step ends."""
         is_alone = not self._in_step
-        results = await self._engine.execute(call)
-        if is_alone:
-            with self._use.recorder.span(Phase.STORE, call.position):
-                await self._engine.flush()
+        with self._use.portal.watching(call):
+            results = await self._engine.execute(call)
+            if is_alone:
+                with self._use.recorder.span(Phase.STORE, call.position):
+                    await self._engine.flush()
         return results
 
     def _next_call(self, batch: Batch) -> Call:
@@ -265,7 +265,7 @@ class Run:
             record = ended.credited(self._use.store)
         self._steps.keep(record)
         self.flush([record])
-        self._use.show(self._steps.progress(ended, total_steps=self._loops.total_steps))
+        self._use.show(self._steps.progress(ended, self._loops.count(record.step)))
 
     def flush(self, writes: Sequence[Write] = ()) -> None:
         """Wait until all results so far, the spans and these writes are durable. Raises StoreError."""

@@ -10,8 +10,11 @@ from qorch.model.money import NOTHING
 from qorch.ports.records import StepRecord
 from qorch.ports.store import Jobs
 from qorch.run.metrics import MetricLog
+from qorch.run.pace_log import LoopCount, PaceLog
 from qorch.run.resources import Progress, Resources, StepTimer
 from qorch.run.totals import MoneyTotals, credit_bought, executions_bought, finished_step, total_money
+
+_FREE = MoneyTotals(NOTHING, NOTHING)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class EndedStep:
     calls: int
     seconds_per_step: float
     metrics: dict[str, float]
+    ended_ns: int = 0
 
     def credited(self, store: Jobs) -> StepRecord:
         """The record of a replayed step: results that the run had bought itself do not count as from the cache."""
@@ -39,9 +43,14 @@ class StepMeter:
         self._begun_at = resources.clock.now()
         self._totals = Totals()
         self._last: StepRecord | None = None
+        self._pace = PaceLog(resources)
+        self._has_begun = False
 
     def begin(self) -> None:
         """Begin to measure a step."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._pace.note_booked(self._money())
         self._last = None
         self._metrics.begin_step()
         self._begun_at = self._use.clock.now()
@@ -58,8 +67,9 @@ class StepMeter:
             done=self._use.recorder.totals - self._totals,
         )
         return EndedStep(
-            replace(record, epoch=epoch), position.call, self._timer.end_step(), dict(self._metrics.of_step)
-        )
+            replace(record, epoch=epoch), position.call, self._timer.end_step(), dict(self._metrics.of_step),
+            self._timer.ended_ns,
+        )  # fmt: skip
 
     def keep(self, record: StepRecord) -> None:
         """Remember the record of the last step: circuits that run before the next step are added to it."""
@@ -70,6 +80,7 @@ class StepMeter:
         """Go on after this step, which an earlier session of the run has stored."""
         steps = self._use.store.steps(self._use.record.run_id)
         self._last = next((record for record in steps if record.step == step), None)
+        self._pace.skip_to(max((record.step for record in steps), default=-1))
         self._totals = self._use.recorder.totals
 
     def grown(self, calls: int) -> list[StepRecord]:
@@ -88,16 +99,21 @@ class StepMeter:
         self.keep(replace(last, executions=rows, executions_from_cache=last.executions_from_cache + cached))
         return [] if self._last is None else [self._last]
 
-    def progress(self, ended: EndedStep, *, total_steps: int | None) -> Progress:
-        """Where the run is after a step. Reads the store, if the backend charges."""
+    def _money(self) -> MoneyTotals:
+        """What the run has spent and reserved. Reads the store, if the backend charges."""
         record, card = self._use.record, self._use.card
-        money = MoneyTotals(NOTHING, NOTHING)
-        if self._use.backend.capabilities.charges:
-            booked = None if card is None else booked_card(self._use.backend, card)
-            money = total_money(record, self._use.store.ledger_balances(since=record.created_at.date()), card=booked)
+        if not self._use.backend.capabilities.charges:
+            return _FREE
+        booked = None if card is None else booked_card(self._use.backend, card)
+        return total_money(record, self._use.store.ledger_balances(since=record.created_at.date()), card=booked)
+
+    def progress(self, ended: EndedStep, count: LoopCount) -> Progress:
+        """Where the run is after a step. Reads the store, if the backend charges."""
+        record, money = self._use.record, self._money()
+        left = self._pace.end_step(count, MoneyTotals() if money is _FREE else money, ended_ns=ended.ended_ns)
         return Progress(
             step=ended.record.step,
-            total_steps=total_steps,
+            total_steps=count.total_steps,
             seconds_per_step=ended.seconds_per_step,
             elapsed_seconds=self._use.recorder.elapsed_ns() / 1e9,
             metrics=ended.metrics,
@@ -107,6 +123,10 @@ class StepMeter:
             reserved=money.reserved,
             budget=record.budget,
             run_id=record.run_id,
+            time_left=left.time_left,
+            remaining_money=left.remaining_money,
+            money_left=left.money_left,
+            budget_step=left.budget_step,
         )
 
 

@@ -55,7 +55,6 @@ def read_grid(texts: Iterable[str]) -> dict[str, Values]:
 
 def add_values(grid: dict[str, Values], name: str, values: Values) -> None:
     """Add an option to a grid. Raises UsageError for one that it has already, and for equal values."""
-    name = name.replace("_", "-")
     if name in grid:
         raise UsageError(f"the grid has {name} twice; give all its values at once: --grid {name}=…")
     if not isinstance(values, GridRange):

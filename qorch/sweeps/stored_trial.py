@@ -75,7 +75,10 @@ def _as_trial(run: StoredRun) -> StoredTrial:
 
 def _options_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings of `qorch train` as options of the command line; of a program, those that the sweep gave it."""
-    plain = {name: value for name, value in settings.items() if name not in _HIDDEN and not isinstance(value, dict)}
-    for group in ("own", "options"):
-        plain |= settings.get(group) or {}
-    return {name.replace("_", "-"): str(value) for name, value in plain.items() if value is not None}
+    plain = {
+        name.replace("_", "-"): value
+        for name, value in settings.items()
+        if name not in _HIDDEN and not isinstance(value, dict)
+    }
+    own = (settings.get("own") or {}) | (settings.get("options") or {})
+    return {name: str(value) for name, value in (plain | own).items() if value is not None}

@@ -53,7 +53,7 @@ def read_study(path: Path) -> Study:
     written = file.convert(_WrittenStudy)
     plain = {name: getattr(written, name) for name in written.__struct_fields__ if name not in ("grid", "options")}
     try:
-        options = {name.replace("_", "-"): _as_text(name, value) for name, value in written.options.items()}
+        options = {name: _as_text(name, value) for name, value in written.options.items()}
     except UsageError as error:
         raise file.error(str(error), ("options",)) from error
     return Study(grid=_as_grid(written, file), options=options, **plain)

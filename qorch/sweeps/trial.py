@@ -54,10 +54,14 @@ class Trial:
             list(self.arguments),
             self.backend,
             self.seed,
-            sorted((name, canonical(value)) for name, value in self.options.items()),
+            sorted((name, canonical(value)) for name, value in self.options.items() if self._decides(name)),
         )
         digest = hashlib.sha256(b"qorch-trial-1" + json.dumps(parts).encode()).hexdigest()
         return f"{self.sweep}-{digest[:_DIGITS]}"
+
+    def _decides(self, option: str) -> bool:
+        """Whether an option decides what is trained: where a workload's files lie does not."""
+        return self.is_script or option != "data-dir"
 
     def __str__(self) -> str:
         """What tells it from the others, such as ``lr=0.01 layers=2``; else its name."""

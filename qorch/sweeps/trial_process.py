@@ -28,6 +28,7 @@ from qorch.stores import open_store
 from qorch.sweeps.trial import Trial
 
 _STOPPED = "it was stopped"
+_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _LOOK_SECONDS = 0.2
 _DIED = "its process has ended (exit code {}) before the trial was over"
 
@@ -103,10 +104,12 @@ class TrialProcess:
         """Wait until it is over; how the trial ended, and the sentence why it is not done."""
         self._process.join()
         file = _answer_file(self._folder)
-        if self._process.exitcode == -signal.SIGTERM:
+        code = self._process.exitcode
+        if code in _TERMINATED:
             return TrialState.STOPPED, _STOPPED
         if not file.is_file():
-            return TrialState.FAILED, _last_words(self._folder) or _DIED.format(self._process.exitcode)
+            words = None if code < 0 else _last_words(self._folder)
+            return TrialState.FAILED, words or _DIED.format(code)
         answer = msgspec.json.decode(file.read_bytes(), type=_Answer)
         return answer.state, answer.problem
 

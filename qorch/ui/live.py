@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from qorch.audit.page.html import write_run, write_work
 from qorch.audit.page.page import WorkPart, lay_out, make_work
+from qorch.audit.page.progress import WHOLE_PAGE, PageView
 from qorch.audit.page.records import RunCourse, read_work
 from qorch.model.ledger import LedgerRecord
 from qorch.ports.clock import Clock
@@ -12,7 +13,7 @@ from qorch.ports.reader import Reader
 from qorch.ports.records import MetricRecord, RunRecord, SessionRecord, StepRecord
 from qorch.run.totals import state_now
 
-WORK_COST = 20
+WORK_COST = 100
 """What jobs and spans show is computed again once this many times as long has passed as it took."""
 _LEAST_PAUSE_SECONDS = 2.0
 _ENTRIES = 10_000
@@ -24,12 +25,13 @@ Background = Callable[[Callable[[], None]], object]
 
 @dataclass(frozen=True)
 class _MadeWork:
-    """What jobs and spans showed in a ``state`` of the run; it is made anew after ``due_ns``."""
+    """What jobs and spans showed in a ``state`` of the run, made at ``made_ns``; it is made anew after ``due_ns``."""
 
     part: WorkPart
     html: str
     state: str
     due_ns: int
+    made_ns: int
 
 
 class LiveRun:
@@ -45,6 +47,7 @@ class LiveRun:
         self._steps: dict[int, StepRecord] = {}
         self._metrics: dict[tuple[int, int], MetricRecord] = {}
         self._ledger: list[LedgerRecord] = []
+        self._currencies: set[str] = set()
         self._entry = 0
         self._work: _MadeWork | None = None
         self._is_busy = False
@@ -71,8 +74,12 @@ class LiveRun:
         """How often what jobs and spans show was made."""
         return self._n_made
 
-    def content(self, run: RunRecord) -> str:
-        """What stands in the page of the run now; ``run``: with its state as it is now."""
+    def content(self, run: RunRecord, *, shown: int | None = None, view: PageView = WHOLE_PAGE) -> str:
+        """What stands in the page of the run now; ``run``: with its state as it is now.
+
+        ``shown``: the ``made_ns`` of what the page has already of jobs and spans: it is left out if that is the newest.
+        ``view``: which of the curves are drawn.
+        """
         course = self.course(run)
         if self._work is None:
             self._make_work(run)
@@ -80,7 +87,10 @@ class LiveRun:
             self._is_busy = True
             self._background(lambda: self._make_work(run))
         work = self._work
-        return write_run(lay_out(course, work.part)) + work.html if work else ""
+        if work is None:
+            return ""
+        now = f'<section id="run-now">{write_run(lay_out(course, work.part, view=view))}</section>'
+        return now if shown == work.made_ns else f'{now}<section data-made="{work.made_ns}">{work.html}</section>'
 
     def _make_work(self, run: RunRecord) -> None:
         """In any thread: what was made before is shown until then."""
@@ -89,15 +99,23 @@ class LiveRun:
             part = make_work(read_work(self._reader, run))
             html, ended_ns = write_work(part), self._clock.monotonic_ns()
             pause_ns = max(int(_LEAST_PAUSE_SECONDS * 1e9), WORK_COST * (ended_ns - begun_ns))
-            self._work = _MadeWork(part, html, run.state, ended_ns + pause_ns)
             self._n_made += 1
+            self._work = _MadeWork(part, html, run.state, ended_ns + pause_ns, ended_ns)
         finally:
             self._is_busy = False
 
     def _read_ledger(self) -> None:
         while entries := self._reader.ledger_entries(after=self._entry, limit=_ENTRIES):
-            self._ledger += [entry.record for entry in entries if entry.record.run_id == self._run_id]
+            for entry in entries:
+                if entry.record.run_id == self._run_id:
+                    self._keep(entry.record)
             self._entry = entries[-1].number
+
+    def _keep(self, entry: LedgerRecord) -> None:
+        """Curves show what was spent, and in which currencies there are entries."""
+        if entry.kind.debit == "spent" or entry.currency not in self._currencies:
+            self._currencies.add(entry.currency)
+            self._ledger.append(entry)
 
 
 def current(reader: Reader, run: RunRecord) -> RunRecord:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from qorch.audit.page.comparison import MOST_RUNS, comparison_figures
 from qorch.audit.page.html import render
 from qorch.audit.page.pictures import FigureTable
+from qorch.audit.page.progress import WHOLE_PAGE, PageView
 from qorch.errors import UnknownNameError, UsageError
 from qorch.ports.clock import Clock
 from qorch.ports.reader import Reader
@@ -28,15 +29,17 @@ class PageMaker:
             lambda run_id: LiveRun(reader, run_id, clock=clock, background=background)
         )
         self._rows: list[RunRow] = []
-        self._version: object = None
         self._due_ns = 0
+        self._version = -1
+        self._records: dict[str, RunRecord | None] = {}
 
     def change(self, run_id: str | None) -> tuple[int, str, int]:
         """What differs once a page may look differently: of a run, or of the table."""
-        run = None if run_id is None else self._reader.find_run(run_id)
+        run = None if run_id is None else self._find(run_id)
         if run is None:
             return self._reader.version(), "", 0
-        return self._reader.version(), current(self._reader, run).state, self._live(run.run_id).made
+        # Nothing is written when a process dies, so that its state is asked for each time.
+        return self._version, current(self._reader, run).state, self._live(run.run_id).made
 
     def runs(self) -> str:
         """The table of all runs."""
@@ -51,10 +54,10 @@ class PageMaker:
         """What the browser's tab says of a run. Raises UnknownNameError if there is none."""
         return f"{self._require(run_id).name} · qorch"
 
-    def run(self, run_id: str) -> str:
-        """The page of a run. Raises UnknownNameError if there is none."""
+    def run(self, run_id: str, *, shown: int | None = None, view: PageView = WHOLE_PAGE) -> str:
+        """The page of a run; ``shown``, ``view``: see ``LiveRun.content``. Raises UnknownNameError if there is none."""
         run = self._require(run_id)
-        return self._live(run.run_id).content(current(self._reader, run))
+        return self._live(run.run_id).content(current(self._reader, run), shown=shown, view=view)
 
     def comparison(self, run_ids: Sequence[str]) -> str:
         """Runs side by side. Raises UnknownNameError, and UsageError for too few or too many."""
@@ -71,8 +74,19 @@ class PageMaker:
         ]
         return render("compare.html.j2", figures=comparison_figures(courses), totals=FigureTable(columns, tuple(cells)))
 
+    def _find(self, run_id: str) -> RunRecord | None:
+        """The run, read anew once something has been written."""
+        # In this order: what is written between the two changes the version again.
+        version = self._reader.version()
+        if version != self._version:
+            self._version = version
+            self._records.clear()
+        if run_id not in self._records:
+            self._records[run_id] = self._reader.find_run(run_id)
+        return self._records[run_id]
+
     def _require(self, run_id: str) -> RunRecord:
-        found = self._reader.find_run(run_id)
+        found = self._find(run_id)
         if found is None or found.run_id != run_id:
             raise UnknownNameError(f"there is no run '{run_id}' in {self._reader.location}")
         return found

@@ -11,6 +11,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from qorch.audit.page.html import LiveLinks, policy, write_live_page
+from qorch.audit.page.pictures import WIDTHS
+from qorch.audit.page.progress import OVER, PageView
 from qorch.errors import QorchError, UnknownNameError, UsageError
 from qorch.model.text import printable
 from qorch.ports.clock import Clock
@@ -19,11 +21,13 @@ from qorch.ui.guard import HEADERS, Guard
 from qorch.ui.maker import PageMaker
 
 HOST = "127.0.0.1"
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 """How often the database is asked whether it has changed, while somebody looks: one look costs microseconds."""
-_SLOWEST_SECONDS = 0.5
-_COST = 25
+_SLOWEST_SECONDS = 0.6
+_COST = 150
 """Pages are made again once this many times as long has passed as it took, but at the latest after the above."""
+
+_LONGEST_NUMBER = 20
 
 T = TypeVar("T")
 
@@ -87,7 +91,8 @@ class PageServer:
         elif run_id is None:
             text = await self._read(self._content.runs)
         else:
-            text = await self._read(lambda: self._content.run(run_id))
+            shown, view = _read_number(request.query.get("made", "")), _read_view(request)
+            text = await self._read(lambda: self._content.run(run_id, shown=shown, view=view))
         self._costs[run_id] = (self._clock.monotonic_ns() - begun_ns) / 1e9
         return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
@@ -125,6 +130,16 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return web.Response(status=status, text=printable(str(error)) + "\n", headers=HEADERS)
     except QorchError as error:
         return web.Response(status=503, text=printable(str(error)) + "\n", headers=HEADERS)
+
+
+def _read_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER else None
+
+
+def _read_view(request: web.Request) -> PageView:
+    """What of the curves the page shows, as it says; all of them if it does not."""
+    over, width = request.query.get("over"), _read_number(request.query.get("width", ""))
+    return PageView(over if over in OVER else None, width if width in WIDTHS else None)
 
 
 def _page(title: str, content: str, links: LiveLinks) -> web.Response:

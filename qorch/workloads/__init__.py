@@ -1,6 +1,12 @@
 """The training jobs that the command line offers, each an example of qorch's public API, and those that others add.
 
 A package adds one by an entry point of the group ``qorch.workloads``: its name, and the object that is the workload.
+
+How to read it: ``base`` says what a workload is, and each has a module of its name: ``digits``, ``cats_vs_dogs``,
+``qnn_mnist``, ``quantum_train``, ``qrnn_ks`` and ``encoder_mnist``. Files are read by ``photographs``, ``mnist`` and
+``cifar``, and the latter two become the tensors of ``image_sets``; the series of ``qrnn_ks`` are those of
+``kuramoto_sivashinsky``. ``quoting`` quotes workloads, ``live_quotes`` asks the provider; a ``program`` of the user's
+own is run as it is, and ``script`` quotes one on a ``rehearsed_backend``.
 """
 
 from importlib import import_module
@@ -13,7 +19,14 @@ if TYPE_CHECKING:
 
     from qorch.workloads.base import Workload
 
-WORKLOADS = ("digits", "cats-vs-dogs", "qrnn-ks")
+WORKLOADS = (
+    "digits",
+    "cats-vs-dogs",
+    "qnn-mnist",
+    "quantum-train",
+    "qrnn-ks",
+    "encoder-mnist",
+)
 GROUP = "qorch.workloads"
 _PARTS = ("name", "summary", "defaults", "own_options", "check", "outline", "train")
 """What a workload has, see ``qorch.workloads.base.Workload``."""

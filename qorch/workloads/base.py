@@ -125,14 +125,35 @@ def positive(value: int | None, name: str) -> int:
 
 def learning_rate(options: Options) -> float:
     """The option ``--lr`` of a workload that has it. Raises UsageError if it is not a finite number above 0."""
-    text = options.own["lr"]
+    return positive_number(options, "lr")
+
+
+def positive_number(options: Options, name: str) -> float:
+    """An option that only this workload has, as a number. Raises UsageError if it is not a finite one above 0."""
+    text = options.own[name]
     try:
-        rate = float(text)
+        number = float(text)
     except ValueError:
-        rate = math.nan
-    if not 0.0 < rate < math.inf:
-        raise UsageError(f"--lr is '{text}'; it must be a finite number above 0")
-    return rate
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise UsageError(f"--{name} is '{text}'; it must be a finite number above 0")
+    return number
+
+
+def whole_option(options: Options, name: str, *, least: int, most: int) -> int:
+    """An option that only this workload has, as a number. Raises UsageError if it is not from ``least`` to ``most``."""
+    text = options.own[name]
+    return as_whole(int(text) if text.isascii() and text.isdecimal() else text, f"--{name}", least=least, most=most)
+
+
+def parse_classes(text: str) -> tuple[int, ...]:
+    """``"3,6"`` or ``"all"``. Raises UsageError for anything but two or more different digits."""
+    if text == "all":
+        return tuple(range(10))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part in set("0123456789") for part in parts) or not 2 <= len(set(parts)) == len(parts):
+        raise UsageError(f"--classes is '{text}'; give two or more different digits, such as 3,6, or all")
+    return tuple(sorted(int(part) for part in parts))
 
 
 def gradient_method(options: Options) -> str:

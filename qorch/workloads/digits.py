@@ -25,6 +25,7 @@ from qorch.workloads.base import (
     check_own_options,
     gradient_method,
     learning_rate,
+    parse_classes,
     positive,
     weights_digest,
 )
@@ -177,16 +178,6 @@ def _choose(classes: tuple[int, ...], *, limit: int | None, seed: int) -> tuple[
 
 def _dataset(angles: np.ndarray, targets: np.ndarray) -> torch.utils.data.TensorDataset:
     return torch.utils.data.TensorDataset(torch.as_tensor(angles, dtype=torch.float32), torch.as_tensor(targets))
-
-
-def parse_classes(text: str) -> tuple[int, ...]:
-    """``"3,6"`` or ``"all"``. Raises UsageError for anything but two or more different digits."""
-    if text == "all":
-        return tuple(range(10))
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part in set("0123456789") for part in parts) or not 2 <= len(set(parts)) == len(parts):
-        raise UsageError(f"--classes is '{text}'; give two or more different digits, such as 3,6, or all")
-    return tuple(sorted(int(part) for part in parts))
 
 
 WORKLOAD = Digits()

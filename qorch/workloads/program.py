@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qorch import wiring
+from qorch.errors import UsageError
 from qorch.run.run import Run
 
 
@@ -28,6 +29,17 @@ def run_program(script: Path, arguments: Sequence[str]) -> None:
     sys.argv = [str(script), *arguments]
     sys.path[0] = os.fspath(script.resolve().parent)
     runpy.run_path(str(script), run_name="__main__")
+
+
+def run_or_explain(script: Path, arguments: Sequence[str], *, before: str) -> None:
+    """The same; raises UsageError if it ends with an error. ``before``: what is not done then, as ``it was quoted``."""
+    try:
+        run_program(script, arguments)
+    except SystemExit as error:
+        if error.code:
+            raise UsageError(f"{script} has ended with exit code {error.code}, before {before}") from error
+    except Exception as error:
+        raise UsageError(f"{script} has failed{line_of(error, script)}: {last_line(error)}") from error
 
 
 def line_of(error: BaseException, script: Path) -> str:

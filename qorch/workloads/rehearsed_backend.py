@@ -8,16 +8,13 @@ import numpy as np
 
 from qorch.model.arrays import FloatArray
 from qorch.model.circuit import GateList
-from qorch.model.counts import Counts, smallest_unsigned
 from qorch.model.job import JobRequest, JobResult, JobShape, Payload, RawResult, Usage
-from qorch.model.measurement import BlockResult, BlockShape, Measurement
+from qorch.model.made_up import make_up
+from qorch.model.measurement import Measurement
 from qorch.model.prices.card import PriceCard
 from qorch.model.pub import Pub
 from qorch.planning.quoting import Quote, no_quote, quote_apart, quote_requests
 from qorch.ports.backend import Capabilities, OfflinePlanner
-
-MADE_UP_OUTCOMES = 8
-"""How many different outcomes a made-up sample has, if it has as many shots."""
 
 
 @dataclass(eq=False)
@@ -91,7 +88,7 @@ class RehearsedBackend:
         """Made-up results, which are the same for jobs of the same shape."""
         del raw
         random = np.random.default_rng(0)
-        return JobResult(tuple(_make_up(block, random) for block in shape.blocks))
+        return JobResult(tuple(make_up(block, random) for block in shape.blocks))
 
     def vjp(self, pub: Pub, cotangents: FloatArray, *, check: Callable[[], None]) -> FloatArray:
         """See ExactGradients; made up."""
@@ -102,31 +99,3 @@ class RehearsedBackend:
 
     async def close(self) -> None:
         """See Backend."""
-
-
-def _make_up(block: BlockShape, random: np.random.Generator) -> BlockResult:
-    measurement, shape = block.measurement, (block.n_rows, block.measurement.n_values)
-    if block.shots is not None and not measurement.is_estimated:
-        return BlockResult(counts=_make_up_counts(block, block.shots, random))
-    if measurement.is_exact and measurement.masks is None:
-        shares = random.uniform(0.5, 1.5, shape)
-        return BlockResult(values=shares / shares.sum(axis=1, keepdims=True))
-    values = random.uniform(-0.5, 0.5, shape)
-    return BlockResult(values=values, variances=np.full(shape, 1e-4) if measurement.is_estimated else None)
-
-
-def _make_up_counts(block: BlockShape, shots: int, random: np.random.Generator) -> Counts:
-    """Some outcomes of each row, evenly spread from a random first one, with random shares of the shots."""
-    n_outcomes = min(shots, 1 << block.n_qubits, MADE_UP_OUTCOMES)
-    distance = (1 << block.n_qubits) // n_outcomes
-    first = random.integers(0, distance, size=(block.n_rows, 1), dtype=np.uint64)
-    outcomes = first + np.uint64(distance) * np.arange(n_outcomes, dtype=np.uint64)
-    shares = random.uniform(0.0, 1.0, (block.n_rows, n_outcomes))
-    counts = 1 + np.floor((shots - n_outcomes) * shares / shares.sum(axis=1, keepdims=True)).astype(np.int64)
-    counts[:, 0] += shots - counts.sum(axis=1)
-    return Counts(
-        block.n_qubits,
-        outcomes.ravel().astype(smallest_unsigned((1 << block.n_qubits) - 1)),
-        counts.ravel().astype(smallest_unsigned(shots)),
-        np.arange(0, counts.size + 1, n_outcomes, dtype=np.int64),
-    )

@@ -1,7 +1,7 @@
 """What a program of the user's own would buy: it is run, and every run that it starts gets made-up values."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from qorch.ports.records import JobRecord, StepRecord
 from qorch.run.resources import Progress
 from qorch.run.run import Run
 from qorch.stores import open_store
-from qorch.workloads.program import last_line, line_of, run_program, start_replaced
+from qorch.workloads.program import run_or_explain, start_replaced
 from qorch.workloads.rehearsed_backend import RehearsedBackend
 
 MADE_UP = "values are made up: a loop that stops by its loss may stop elsewhere"
@@ -50,8 +50,8 @@ def quote_script(
     UsageError if the program fails or starts no run.
     """
     rehearsal = _Rehearsal(planner, card, db)
-    with closing(rehearsal), rehearsal.in_place():
-        _run_program(script, arguments)
+    with closing(rehearsal), start_replaced(rehearsal.start_run):
+        run_or_explain(script, arguments, before="it was quoted")
     if not rehearsal.runs:
         raise UsageError(f"{script} has started no run: a quote is of what is executed in `qorch.start_run(...)`")
     return rehearsal.sum_up()
@@ -66,12 +66,6 @@ class _Rehearsal:
     db: Path
     runs: dict[str, tuple[Run, RehearsedBackend]] = field(default_factory=dict)
     real_start: Callable[..., Run] = field(default_factory=lambda: wiring.start_run)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Inside of this block ``qorch.start_run`` is this one, in every thread of the process."""
-        with start_replaced(self.start_run) as self.real_start:
-            yield
 
     def start_run(
         self, name: str, *, backend: object, progress: Callable[[Progress], None] | str | None = None, **options: Any
@@ -159,14 +153,3 @@ def _sum(quotes: Iterable[Quote], nothing: Quote) -> Quote:
     for quote in quotes:
         nothing += quote
     return nothing
-
-
-def _run_program(script: Path, arguments: Sequence[str]) -> None:
-    """Run it as ``python SCRIPT ARGUMENTS`` does. Raises UsageError if it ends with an error."""
-    try:
-        run_program(script, arguments)
-    except SystemExit as error:
-        if error.code:
-            raise UsageError(f"{script} has ended with exit code {error.code}, before it was quoted") from error
-    except Exception as error:
-        raise UsageError(f"{script} has failed{line_of(error, script)}: {last_line(error)}") from error

@@ -3,34 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from braket_vendor import BRAKET
 from ibm_vendor import DEVICE, IBM
 from ionq_vendor import IONQ
+from made_photographs import make_photographs
 from PIL import Image
 from vendors import Vendor
 
 from qorch.errors import MissingPackageError, UsageError
 from qorch.workloads import photographs
 from qorch.workloads.base import Options
-from qorch.workloads.cats_vs_dogs import CLASSES, TRAINING, VALIDATION, WORKLOAD, build_circuit, load_data
+from qorch.workloads.cats_vs_dogs import TRAINING, VALIDATION, WORKLOAD, build_circuit, load_data
 
 SMALL = ("--limit", "20", "--epochs", "1", "--batch-size", "8", "--shots", "10")
-MADE = {TRAINING: 9, VALIDATION: 2}
-
-
-def make_photographs(folder: Path) -> Path:
-    """Nine and two noisy photographs of each class; cats are red, and dogs are blue."""
-    random = np.random.default_rng(0)
-    for part, count in MADE.items():
-        for name in CLASSES:
-            (folder / "cats_vs_dogs" / part / name).mkdir(parents=True)
-            for index in range(count):
-                pixels = random.integers(0, 100, size=(20, 30, 3), dtype=np.uint8)
-                pixels[:, :, 2 * CLASSES.index(name)] += 150
-                Image.fromarray(pixels).save(folder / "cats_vs_dogs" / part / name / f"{index}.JPG", format="JPEG")
-    return folder
 
 
 @pytest.fixture

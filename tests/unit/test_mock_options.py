@@ -87,7 +87,7 @@ def test_a_mock_of_nobody_costs_nothing() -> None:
         ("braket.local", "runs on this machine"),
         ("mock.cloud", "cannot be mocked"),
         ("nope.x", "no backend 'nope' that could be mocked"),
-        ("cloud,rows=3", "no option 'rows=3'"),
+        ("cloud,columns=3", "no option 'columns=3'"),
         ("ionq.qpu.forte-1,nonsense=1", "no option 'nonsense=1'"),
         ("ionq.qpu.forte-1,seed=-1", "must be a whole number"),
         ("ionq.qpu.forte-1,depolarizing=2", "depolarizing"),

@@ -1,8 +1,10 @@
 """The page of a run: it is complete in itself, nothing in it is live, and its pictures say what was recorded."""
 
 import base64
+import datetime
 import hashlib
 import itertools
+import json
 import math
 import re
 from dataclasses import replace
@@ -17,11 +19,13 @@ import qorch
 from qorch.audit.page.html import read, write_page
 from qorch.audit.page.job_figures import MOST_LANES
 from qorch.audit.page.job_times import JobActivity, seconds_by_job, time_jobs
+from qorch.audit.page.latency_hours import hours_figure
 from qorch.audit.page.notebook import show_report, show_run
 from qorch.audit.page.page import RunPage, make_page, money_figure
 from qorch.audit.page.pictures import Figure, PicturePath
 from qorch.audit.page.progress import make_curves, progress_figures
-from qorch.audit.page.records import read_course
+from qorch.audit.page.records import RunCourse, read_course
+from qorch.audit.page.remaining import PlannedSteps, plan_steps, time_left
 from qorch.audit.page.run_time import run_time
 from qorch.audit.report import make_report
 from qorch.model.ledger import EntryKind
@@ -106,7 +110,10 @@ def page() -> RunPage:
 def figures_of(page: RunPage) -> list[Figure]:
     """All figures of a page."""
     work = page.work
-    found = (*page.progress, work.shares, work.latency, *work.gantts, work.load, work.attempts, work.cache, work.money)
+    found = (
+        *page.progress, work.shares, work.latency, work.hours, *work.gantts, work.load, work.attempts, work.cache,
+        work.money,
+    )  # fmt: skip
     return [figure for figure in found if figure is not None]
 
 
@@ -120,7 +127,7 @@ def test_a_page_is_well_formed_and_complete_in_itself(page: RunPage) -> None:
     for file in ("pictures.css", "page.css"):
         assert not re.search(r"url\(|@import|//", read(file))
     n_figures = outline.tags.count("figure")
-    assert n_figures == len(figures_of(page)) == 9
+    assert n_figures == len(figures_of(page)) == 10
     assert outline.tags.count("svg") == 2 * n_figures
     assert len([value for name, value in outline.attributes if name == "role" and value == "img"]) == 2 * n_figures
     assert all(figure.summary and figure.table.rows for figure in figures_of(page))
@@ -316,3 +323,35 @@ def test_a_report_in_a_notebook_has_its_figures() -> None:
     text = show_report(replace(report, metrics={"loss": 0.25}))
     assert "0.25" in text
     assert 'aria-label="Where the wall time went.' in text
+
+
+def test_a_run_at_work_says_what_is_left() -> None:
+    """By the loops that its newest session began, and the steps that are stored; a run that is done says nothing."""
+    used = {"batches 0.0": 10, "epochs 0": 2, "epochs 0.0": 1, "shots": 100}
+    sessions = [SessionRecord("r", 0, 1, "h", NOON, used_settings=json.dumps(used))]
+    steps = [StepRecord("r", step, 0, NOON + datetime.timedelta(seconds=2 * step), 1, 0, epoch=0) for step in range(10)]
+    steps += [
+        StepRecord("r", step, 0, NOON + datetime.timedelta(seconds=7 + 2 * step), 1, 0, epoch=1)
+        for step in range(10, 14)
+    ]
+    run = RunRecord("r", "r", "local", 1, "resume", NOON)
+    course = RunCourse(run, sessions, steps, [], [])
+    left = time_left(course)
+    assert left is not None
+    # Six steps, and after the last one what followed the first epoch.
+    assert left.expected == pytest.approx(6 * 2 + 7)
+    assert time_left(replace(course, run=replace(run, state="done"))) is None
+    assert time_left(replace(course, sessions=[])) is None
+    assert plan_steps([replace(sessions[0], used_settings='{"batches 0": null, "epochs 0": 2}')]) is None
+    assert plan_steps([replace(sessions[0], used_settings='{"batches 0": 4, "epochs 0": 2}')]) == PlannedSteps(8, 4)
+
+
+def test_hours_of_the_day_are_told_apart_if_there_are_several(page: RunPage) -> None:
+    """Each phase in each hour has a line of the table; of a run within an hour nothing is drawn."""
+    hours = page.work.hours
+    assert hours is not None
+    assert {row[0] for row in hours.table.rows} == {"12", "13"}
+    assert "provider queue" in hours.summary
+    spans = [SpanRecord("r", 0, Span(Phase.EXECUTE, 0, 10**9, 0, 0, "r/0.0.0"))]
+    assert hours_figure(spans, [SessionRecord("r", 0, 1, "h", NOON, 10**9)]) is None
+    assert hours_figure([], []) is None

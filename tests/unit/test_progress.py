@@ -16,9 +16,10 @@ from simulation.harness import pub_of
 
 import qorch
 from qorch.engine.recorder import Totals
-from qorch.model.job import QueuePlace
+from qorch.model.job import Interval, QueuePlace
 from qorch.model.money import Money
 from qorch.ports.clock import WallClock
+from qorch.ports.progress import MoneyInterval
 from qorch.progress.display import QueueDisplay, make_progress
 from qorch.progress.line import fit
 from qorch.run.resources import Progress
@@ -346,3 +347,19 @@ def test_a_stream_that_cannot_encode_a_letter_gets_another() -> None:
     show = make_progress(io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     show(many(0, güte=1.0))
     assert raw.getvalue().decode().startswith("step 1/100 - g?te 1 - ")
+
+
+def test_the_line_tells_what_is_left() -> None:
+    """Time and money with their intervals, and when the budget will be used up; the last line stays, without them."""
+    shown = replace(
+        many(6),
+        time_left=Interval(602.0, 730.0, 931.4),
+        remaining_money=Money(USD, 3_100_000),
+        money_left=MoneyInterval(Money(USD, 912_000), Money(USD, 3_100_000), Money(USD, 3_400_000)),
+        budget_step=39,
+    )
+    line = fit(shown, width=1000)
+    assert line.endswith("3.10 USD more (0.91–3.40) · budget reached at about step 40 · 12:10 left (10:02–15:31)")
+    assert fit(shown, width=50).endswith("12:10 left (10:02–15:31)")
+    assert fit(replace(shown, step=99, budget_step=None), width=1000).endswith(" · 0:00 left")
+    assert "0.0031 USD more" in fit(replace(shown, remaining_money=Money(USD, 3_100), money_left=None), width=1000)

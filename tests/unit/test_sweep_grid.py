@@ -17,7 +17,7 @@ from qorch.sweeps.trial import Trial, sweep_budget, sweep_of
         (["lr=0.01,0.05", "layers=1,2"], {"lr": ("0.01", "0.05"), "layers": ("1", "2")}),
         (["lr=0.01:0.05,layers=1:2"], {"lr": ("0.01", "0.05"), "layers": ("1", "2")}),
         (["lr=0.01,0.05,layers=1,2"], {"lr": ("0.01", "0.05"), "layers": ("1", "2")}),
-        (["classes=3,6:1,7,batch_size=8"], {"classes": ("3,6", "1,7"), "batch-size": ("8",)}),
+        (["classes=3,6:1,7,batch_size=8"], {"classes": ("3,6", "1,7"), "batch_size": ("8",)}),
         (["--lr=1e-3..0.1:log"], {"lr": GridRange(0.001, 0.1, is_whole=False, is_log=True)}),
         (["layers=1..4"], {"layers": GridRange(1, 4, is_whole=True)}),
     ],

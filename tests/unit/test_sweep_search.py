@@ -28,10 +28,12 @@ def make_trial(values: Mapping[str, str]) -> Trial:
     return Trial("s", "digits", backend="local", seed=0, options=dict(values), chosen=dict(values))
 
 
-def search(db: Path, space: Mapping[str, Values] = SPACE, **options: str) -> Search:
+def search(
+    db: Path, space: Mapping[str, Values] = SPACE, *, sampler: str | None = None, pruner: str | None = None
+) -> Search:
     """A search for the smallest loss, of six trials."""
     ranking = Ranking("loss", MINIMIZE)
-    return Search(space, make_trial=make_trial, ranking=ranking, n_trials=6, db=str(db), **options)
+    return Search(space, make_trial=make_trial, ranking=ranking, n_trials=6, db=str(db), sampler=sampler, pruner=pruner)
 
 
 def record(db: Path, trial: Trial, *, state: str = RunState.DONE, losses: tuple[float, ...]) -> None:

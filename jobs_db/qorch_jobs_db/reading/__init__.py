@@ -1,1 +1,3 @@
-"""Reads: ``database`` has the connections; ``runs``, ``jobs``, ``books`` and ``blocks`` read what a protocol names."""
+"""Reads: ``database`` has the connections; ``runs``, ``jobs``, ``books`` and ``blocks`` read what a protocol names,
+``spans`` many of them as arrays.
+"""

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from qorch.ports.records import (
     CheckpointRecord,
@@ -13,7 +13,7 @@ from qorch.ports.records import (
     SpanRecord,
     StepRecord,
 )
-from qorch.ports.statistics import RunTotals
+from qorch.ports.statistics import JobSpans, RunTotals
 from qorch_jobs_db.decoding import (
     decode_checkpoint,
     decode_metric,
@@ -24,6 +24,7 @@ from qorch_jobs_db.decoding import (
     parse_time_or_none,
 )
 from qorch_jobs_db.reading.database import Reading, of_run
+from qorch_jobs_db.reading.spans import read_job_spans
 from qorch_jobs_db.schema import CHECKPOINTS, METRICS, RUNS, SESSIONS, SPANS, STEPS
 from qorch_jobs_db.totals import total_runs
 
@@ -60,6 +61,16 @@ class RunReading(Reading):
         """See Store."""
         return self._fetch(of_run(STEPS, run_id).order_by(STEPS.c.step), decode_step)
 
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """See Store."""
+        names = RUNS.c.name == run.name
+        alike = names if run.workload is None else or_(names, RUNS.c.workload == run.workload)
+        return self._fetch(_newest_runs().where(RUNS.c.backend == run.backend, alike).limit(limit), decode_run)
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """See Store."""
+        return self._fetch(of_run(STEPS, run_id).order_by(STEPS.c.step.desc()).limit(limit), decode_step)[::-1]
+
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """See Store."""
         query = of_run(METRICS, run_id).order_by(METRICS.c.step, METRICS.c.ordinal)
@@ -68,6 +79,11 @@ class RunReading(Reading):
     def spans(self, run_id: str) -> list[SpanRecord]:
         """See Store."""
         return self._fetch(of_run(SPANS, run_id).order_by(SPANS.c.number), decode_span)
+
+    def job_spans(self, run_id: str) -> JobSpans:
+        """See Store."""
+        with self._reading() as connection:
+            return read_job_spans(connection, run_id)
 
     def last_checkpoint(self, run_id: str) -> CheckpointRecord | None:
         """See Store; an unsound checkpoint is passed over for the one before it."""

@@ -1,6 +1,6 @@
 """Results on their way from a mock: which rows of a job failed and why, and the results of the others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -38,8 +38,13 @@ def pack_answer(answer: bytes, lost: Sequence[IntArray], *, is_repeatable: bool,
     return encode_archive([msgspec.json.encode(head), answer], magic=_MAGIC)
 
 
-def unpack_answer(shape: JobShape, content: bytes) -> JobResult:
-    """See Backend.read. Raises InvalidResultError for anything but an answer to this job."""
+def unpack_answer(
+    shape: JobShape, content: bytes, *, read: Callable[[JobShape, bytes], JobResult] = read_answer
+) -> JobResult:
+    """See Backend.read; ``read``: the results of the rows that did not fail.
+
+    Raises InvalidResultError for anything but an answer to this job.
+    """
     documents = decode_archive(content, magic=_MAGIC, provider="a mock")
     try:
         head = msgspec.json.decode(documents[0], type=_Lost)
@@ -47,12 +52,12 @@ def unpack_answer(shape: JobShape, content: bytes) -> JobResult:
     except (msgspec.MsgspecError, IndexError) as error:
         raise InvalidResultError(f"job {shape.job_id}: cannot read the answer of a mock: {error}") from error
     if not head.rows:
-        return read_answer(shape, answer)
+        return read(shape, answer)
     if len(head.rows) != len(shape.blocks):
         raise InvalidResultError(f"job {shape.job_id}: expected {len(shape.blocks)} blocks, found {len(head.rows)}")
     lost = [np.asarray(rows, dtype=np.int64) for rows in head.rows]
     kept = tuple(_without(block, rows) for block, rows in zip(shape.blocks, lost, strict=True))
-    result = read_answer(JobShape(shape.job_id, kept), answer)
+    result = read(JobShape(shape.job_id, kept), answer)
     parts = tuple((LostRows(rows, head.reason, head.is_repeatable),) if len(rows) else () for rows in lost)
     return JobResult(result.blocks, parts)
 

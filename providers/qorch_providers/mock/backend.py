@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from typing import NoReturn
 
 from qorch.errors import (
     BusyError,
@@ -34,14 +35,14 @@ from qorch.model.profiles.draws import CallFault, DrawnCall
 from qorch.model.profiles.profile import Profile
 from qorch.model.usage import ReportedUsage
 from qorch.ports.backend import Capabilities
-from qorch.ports.clock import Clock, WallClock
+from qorch.ports.clock import Clock, MeasuringClock, WallClock
 from qorch.ports.policy import OnUnknown, Rate, Terms
 from qorch_providers.mock.answers import kept_request, pack_answer, unpack_answer
 from qorch_providers.mock.options import Options, parse_options
 from qorch_providers.mock.planning import MockPlanner, find_planner
 from qorch_providers.mock.provider import FAILURE, MockProvider, subject_of
 from qorch_providers.mock.shipped import choose_profile
-from qorch_providers.mock.simulation import Simulation, open_simulation
+from qorch_providers.mock.simulation import MadeUpSimulation, Simulation, open_simulation
 from qorch_providers.workers.requests import KnownGates, encode_request
 
 REVISION = "1"
@@ -54,28 +55,34 @@ def open_backend(
 ) -> "MockBackend":
     """Open ``mock:<kind>.<target>[,options]``, such as ``mock:ionq.qpu.forte-1,profile=lab.toml``, or ``mock:cloud``.
 
-    On the real clock, all mocks of one name and seed in a process have one provider, as real ones would; on any other,
-    each has its own. ``workers``: threads of the simulation. Raises UnknownNameError for an unknown backend or option,
-    MissingPackageError if a package of the mocked backend is not installed, UsageError for one that cannot be mocked,
-    ConfigError for a wrong profile.
+    On the real clock, all mocks of one name and seed in a process have one provider, as real ones would, and so on one
+    MeasuringClock; on any other, each has its own. ``workers``: threads of the simulation. Raises UnknownNameError for
+    an unknown backend or option, MissingPackageError if a package of the mocked backend is not installed, UsageError
+    for one that cannot be mocked, ConfigError for a wrong profile.
     """
     parsed = parse_options(options)
     profile = choose_profile(parsed)
-    is_real_time = isinstance(clock, WallClock)
-    stem = parsed.mocked or options
     return MockBackend(
         planner=MockPlanner(f"{MOCK}:{options}", find_planner(parsed, profile)),
-        provider=_shared(stem, profile, parsed.seed) if is_real_time else MockProvider(profile, clock, parsed.seed),
+        provider=_find_provider(parsed.mocked or f"{MOCK}:{options}", profile, parsed.seed, clock),
         simulation=open_simulation(parsed.noise, clock=clock, workers=workers, environment=environment),
         clock=clock,
         options=parsed,
     )
 
 
+def _find_provider(stem: str, profile: Profile, seed: int, clock: Clock) -> MockProvider:
+    if isinstance(clock, WallClock):
+        return _shared(stem, profile, seed, None)
+    return (
+        _shared(stem, profile, seed, clock) if isinstance(clock, MeasuringClock) else MockProvider(profile, clock, seed)
+    )
+
+
 @cache
-def _shared(_stem: str, profile: Profile, seed: int) -> MockProvider:
-    """The one provider of this process for these mocks: a run that is resumed finds its jobs there."""
-    return MockProvider(profile, WallClock(), seed)
+def _shared(_stem: str, profile: Profile, seed: int, clock: Clock | None) -> MockProvider:
+    """The one provider of this process for these mocks: a run that is resumed finds its jobs there. None: real time."""
+    return MockProvider(profile, clock or WallClock(), seed)
 
 
 @dataclass(eq=False)
@@ -97,6 +104,18 @@ class MockBackend:
     def profile(self) -> Profile:
         """See Mocks."""
         return self.provider.profile
+
+    def without_faults(self) -> "MockBackend":
+        """See Mocks."""
+        mocked, profile = self.options.mocked or self.name, self.profile.without_faults()
+        return replace(self, provider=_find_provider(mocked, profile, self.options.seed, self.clock))
+
+    def future(self, *, clock: Clock, seed: int) -> "MockBackend":
+        """See Mocks."""
+        provider = MockProvider(self.profile, clock, seed)
+        return MockBackend(
+            self.planner, provider, MadeUpSimulation(self.simulation.backend, clock), clock, self.options
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -192,9 +211,9 @@ class MockBackend:
 
     async def poll(self, provider_ids: Sequence[str]) -> dict[str, JobStatus]:
         """See RemoteBackend."""
-        await self._ask("poll", self._subject(provider_ids))
-        jobs = self.provider.jobs
-        return {name: self.provider.status_of(jobs[name]) for name in provider_ids if name in jobs}
+        call = await self._ask("poll", self._subject(provider_ids))
+        jobs, at = self.provider.jobs, self.provider.now() - call.network_seconds / 2
+        return {name: self.provider.status_of(jobs[name], at=at) for name in provider_ids if name in jobs}
 
     async def find(self, keys: Collection[str], *, since: datetime) -> dict[str, str]:
         """See RemoteBackend."""
@@ -254,24 +273,24 @@ class MockBackend:
 
     def read(self, shape: JobShape, raw: RawResult) -> JobResult:
         """See Backend."""
-        return unpack_answer(shape, raw.content)
+        return unpack_answer(shape, raw.content, read=self.simulation.read)
 
     async def _ask(self, purpose: str, subject: str) -> DrawnCall:
         """A call without effect: whatever happens to it, it may be repeated."""
         call = self.provider.draw_call(purpose, subject)
-        await self.clock.sleep(call.network_seconds / 2)
-        if call.fault is CallFault.BUSY:
-            await self._refuse_as_busy(call)
         if call.fault is not None:
+            await self.clock.sleep(call.network_seconds / 2)
+            if call.fault is CallFault.BUSY:
+                await self._refuse_as_busy(call)
             await self._lose(call, BusyError(f"{self.name} gave no answer to '{purpose}'"))
-        await self.clock.sleep(call.network_seconds / 2)
+        await self.clock.sleep(call.network_seconds)
         return call
 
-    async def _refuse_as_busy(self, call: DrawnCall) -> None:
+    async def _refuse_as_busy(self, call: DrawnCall) -> NoReturn:
         await self.clock.sleep(call.network_seconds / 2)
         raise BusyError(f"{self.name}: too many requests", retry_after_seconds=call.retry_seconds or None)
 
-    async def _lose(self, call: DrawnCall, error: Exception) -> None:
+    async def _lose(self, call: DrawnCall, error: Exception) -> NoReturn:
         """A server's error comes back soon; of an answer that is lost, the client learns when its patience ends."""
         seconds = call.network_seconds / 2 if call.fault is CallFault.ERROR else call.silence_seconds
         await self.clock.sleep(seconds)

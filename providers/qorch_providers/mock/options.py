@@ -13,7 +13,7 @@ CLOUD = "cloud"
 """The mock of no real backend: a simulator behind a REST API."""
 MAX_SEED = 2**63 - 1
 _CHOICES = (
-    "among profile=PATH, seed=N, jobs=N, depolarizing=P, readout=P, and the options of the backend that is mocked"
+    "among profile=PATH, seed=N, jobs=N, rows=N, depolarizing=P, readout=P, and options of the backend that is mocked"
 )
 
 
@@ -22,14 +22,16 @@ class Options:
     """``mocked``: the full name of the backend that is mocked, with its own options; None for ``mock:cloud``.
 
     ``profile``: the path of a file, empty for the one that comes with qorch. ``seed``: of all that is drawn but
-    results, whose seed is the run's. ``jobs``: most jobs in progress; None: as the profile says. ``noise``: options of
-    `local`, which simulates the results.
+    results, whose seed is the run's. ``jobs``: most jobs in progress; None: as the profile says.
+    ``rows``: most rows of a job of ``mock:cloud``; other mocks leave it to the backend that is mocked. ``noise``:
+    options of `local`, which simulates the results.
     """
 
     mocked: str | None
     profile: str = ""
     seed: int = 0
     jobs: int | None = None
+    rows: int | None = None
     noise: str = ""
 
 
@@ -43,6 +45,7 @@ class _Given(TypedDict, total=False):
     jobs: Annotated[int, _whole(1, 1_000_000)]
     depolarizing: str
     readout: str
+    rows: Annotated[int, _whole(1, 1_000_000)]
 
 
 def parse_options(text: str) -> Options:
@@ -54,11 +57,13 @@ def parse_options(text: str) -> Options:
     name = f"{MOCK}:{text}"
     target, _, rest = text.partition(",")
     parts = [part.strip() for part in rest.split(",") if part.strip()]
-    own = [part for part in parts if part.partition("=")[0] in _Given.__annotations__]
+    is_cloud = target.strip().lower() == CLOUD
+    names = _Given.__annotations__.keys() - ({} if is_cloud else {"rows"})
+    own = [part for part in parts if part.partition("=")[0] in names]
     others = [part for part in parts if part not in own]
     given = read_options(",".join(own), _Given, backend=name, choices=_CHOICES)
     stem = mocked_name(name)
-    if target.strip().lower() == CLOUD:
+    if is_cloud:
         if others:
             raise UnknownNameError(f"{MOCK}:{CLOUD} has no option '{others[0]}'; choose {_CHOICES}")
     elif stem is None:
@@ -73,6 +78,7 @@ def parse_options(text: str) -> Options:
         profile=given.get("profile", ""),
         seed=given.get("seed", 0),
         jobs=given.get("jobs"),
+        rows=given.get("rows"),
         noise=",".join(part for part in own if part.partition("=")[0] in ("depolarizing", "readout")),
     )
 

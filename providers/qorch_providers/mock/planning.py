@@ -34,7 +34,9 @@ def find_planner(options: Options, profile: Profile) -> OfflinePlanner:
                 f"{MOCK}:cloud needs a profile with limits, which {profile.origin} does not have: add a table [limits]"
                 " with max_qubits, max_shots, max_rows_per_job and source"
             )
-        return LimitsPlanner(f"{MOCK}:cloud", profile.limits)
+        limits = profile.limits
+        rows = min(options.rows or limits.max_rows_per_job, limits.max_rows_per_job)
+        return LimitsPlanner(f"{MOCK}:cloud", replace(limits, max_rows_per_job=rows))
     kind, _, device = options.mocked.partition(":")
     planner = _load_planner(kind, device)
     if planner is None:

@@ -4,6 +4,7 @@ import datetime
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from qorch.errors import RejectedError, UnknownOutcomeError
 from qorch.model.job import JobStatus, Payload, RemoteState
@@ -65,7 +66,7 @@ class MockJob:
         streams = sum(block.samples.streams.nbytes for block in blocks if block.samples is not None)
         return _JOB_BYTES + sum(block.angles.nbytes for block in blocks) + 2 * streams
 
-    @property
+    @cached_property
     def label(self) -> JobLabel:
         """The label, and what a provider counts itself."""
         request = self.payload.request
@@ -185,9 +186,9 @@ class MockProvider:
         for purpose in ("job", *_OF_JOBS):
             self._turns.pop((purpose, job.subject), None)
 
-    def status_of(self, job: MockJob) -> JobStatus:
-        """What the provider says of a job now."""
-        now, facts = self.now(), self.profile.facts
+    def status_of(self, job: MockJob, *, at: float | None = None) -> JobStatus:
+        """What the provider says of a job now, or said at a time before, in seconds since the epoch."""
+        now, facts = self.now() if at is None else at, self.profile.facts
         state = job.state_at(now)
         step = facts.queue_step_seconds
         is_placed = state is RemoteState.QUEUED and step is not None
@@ -201,12 +202,12 @@ class MockProvider:
             key=job.payload.key,
             label=job.label,
             queue_position=1 + int((job.started_at - now) / step) if is_placed and step else None,
-            usage=self.usage_of(job) if state.is_over else None,
+            usage=self.usage_of(job, at=now) if state.is_over else None,
         )
 
-    def usage_of(self, job: MockJob) -> ReportedUsage:
-        """What a job was charged for; what failed or was cancelled is not charged."""
-        now, units = self.now(), self.profile.facts.usage
+    def usage_of(self, job: MockJob, *, at: float | None = None) -> ReportedUsage:
+        """What a job was charged for, as told at that time; what failed or was cancelled is not charged."""
+        now, units = self.now() if at is None else at, self.profile.facts.usage
         if not units:
             return NO_USAGE
         if not job.state_at(now).is_over or now < job.ended_at + job.drawn.usage_seconds:

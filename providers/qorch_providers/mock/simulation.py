@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from qorch.model.circuit import GateList
-from qorch.model.job import JobRequest, Payload
+from qorch.model.job import JobRequest, JobResult, JobShape, Payload
+from qorch.model.made_up import make_up
 from qorch.model.measurement import Measurement
 from qorch.ports.backend import Capabilities, InProcessBackend
-from qorch.ports.clock import Clock
+from qorch.ports.clock import Clock, MeasuringClock
+from qorch_providers.answers import read_answer
 from qorch_providers.mock.planning import find_entry_point
 
 T = TypeVar("T")
@@ -22,7 +27,7 @@ def open_simulation(
 ) -> "Simulation":
     """`local` with this noise. Raises UsageError for a noise that it does not take."""
     factory = find_entry_point(LOCAL).load()
-    return Simulation(factory(noise, clock=clock, workers=workers, environment=environment))
+    return Simulation(factory(noise, clock=clock, workers=workers, environment=environment), clock)
 
 
 @dataclass(eq=False)
@@ -30,6 +35,7 @@ class Simulation:
     """A backend in this process, each of whose jobs is awaited by a loop of its own, in one thread."""
 
     backend: InProcessBackend
+    clock: Clock
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="qorch-mock"), repr=False
     )
@@ -57,6 +63,10 @@ class Simulation:
         raw = await self._drive(lambda: self.backend.run(Payload(request)))
         return raw.content
 
+    def read(self, shape: JobShape, answer: bytes) -> JobResult:
+        """The results in an answer; see Backend."""
+        return read_answer(shape, answer)
+
     async def close(self) -> None:
         """See Backend."""
         if not self._is_closed:
@@ -72,4 +82,26 @@ class Simulation:
         """The same without a loop. A virtual loop calls this at once in its own thread, where no other can run."""
         if asyncio._get_running_loop() is None:
             return asyncio.run(work())
-        return self._thread.submit(lambda: asyncio.run(work())).result()
+        with self.clock.stand_still() if isinstance(self.clock, MeasuringClock) else nullcontext():
+            return self._thread.submit(lambda: asyncio.run(work())).result()
+
+
+class MadeUpSimulation(Simulation):
+    """Has the limits of the backend, and computes nothing: its results, the same for equal shapes, are made up."""
+
+    async def open(self) -> None:
+        """See Backend; nothing is started."""
+
+    async def run(self, request: JobRequest) -> bytes:
+        """Nothing."""
+        del request
+        return b""
+
+    def read(self, shape: JobShape, answer: bytes) -> JobResult:
+        """Made-up results of this shape."""
+        del answer
+        random = np.random.default_rng(0)
+        return JobResult(tuple(make_up(block, random) for block in shape.blocks))
+
+    async def close(self) -> None:
+        """See Backend; nothing was started."""

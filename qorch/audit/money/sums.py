@@ -104,7 +104,7 @@ def is_charge(entry: LedgerRecord) -> bool:
 
 def _effect(entry: LedgerRecord) -> tuple[int, int]:
     """What an entry adds to what is reserved, and to what was spent."""
-    balance = balance_job([entry])
+    balance = JobBalance().after(entry)
     return balance.reserved_micros, balance.spent_micros
 
 

@@ -8,9 +8,11 @@ from qorch.audit.page.attempts import attempt_figure, cache_figure, error_table
 from qorch.audit.page.bars import BarRow, draw_bars
 from qorch.audit.page.job_figures import gantt_figures, load_figure
 from qorch.audit.page.job_times import time_jobs
+from qorch.audit.page.latency_hours import hours_figure
 from qorch.audit.page.pictures import WIDTHS, Figure, FigureTable
-from qorch.audit.page.progress import progress_figures
+from qorch.audit.page.progress import WHOLE_PAGE, PageView, progress_figures
 from qorch.audit.page.records import PageSource, RunCourse, RunWork, read_course, read_work, remember
+from qorch.audit.page.remaining import time_left
 from qorch.audit.page.run_time import run_time
 from qorch.audit.page.scales import format_number, format_seconds, format_share
 from qorch.audit.page.shares import latency_figure, share_figure
@@ -42,6 +44,7 @@ class WorkPart:
     money_totals: MoneyTotals
     shares: Figure | None
     latency: Figure | None
+    hours: Figure | None
     gantts: tuple[Figure, ...]
     load: Figure | None
     attempts: Figure | None
@@ -80,12 +83,12 @@ def make_page(store: PageSource, run: RunRecord, *, card: PriceCard | None = Non
     return lay_out(read_course(store, run), make_work(read_work(store, run, card=card)))
 
 
-def lay_out(course: RunCourse, work: WorkPart) -> RunPage:
-    """The page from its parts, of which ``work`` may be a moment older."""
+def lay_out(course: RunCourse, work: WorkPart, *, view: PageView = WHOLE_PAGE) -> RunPage:
+    """The page from its parts, of which ``work`` may be a moment older; of its curves, those of ``view``."""
     run = course.run
     heading = f"{run.workload or run.name} on {run.backend}"
     facts = make_facts(work.report, work.money_totals, course)
-    return RunPage(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course), work)
+    return RunPage(run, heading, STATE_SIGNS.get(run.state, "•"), facts, progress_figures(course, view), work)
 
 
 def make_work(work: RunWork) -> WorkPart:
@@ -99,6 +102,7 @@ def make_work(work: RunWork) -> WorkPart:
         money_totals=work.money,
         shares=share_figure(report),
         latency=latency_figure(report),
+        hours=hours_figure(work.spans, work.sessions),
         gantts=gantt_figures(times, axis),
         load=load_figure(times, axis),
         attempts=attempt_figure(work.attempts),
@@ -151,6 +155,7 @@ def make_facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[F
         *(Fact(name, format_number(value), style="metric") for name, value in metrics[:_MOST_METRICS]),
         Fact("steps", f"{len(course.steps):,}", step),
         Fact("wall time", format_seconds(report.wall_seconds), _sessions(report)),
+        *_left(course),
         Fact("executions", f"{report.executions:,}", f"in {report.jobs:,} jobs", "executions"),
         Fact(
             "from the cache", format_share(report.executions_from_cache / asked) if asked else "–",
@@ -158,6 +163,17 @@ def make_facts(report: Report, money: MoneyTotals, course: RunCourse) -> tuple[F
         ),
         Fact("spent", _spent(report.spend, money), _money_detail(report, money), "money"),
     )  # fmt: skip
+
+
+def _left(course: RunCourse) -> tuple[Fact, ...]:
+    found = time_left(course)
+    if found is None:
+        return ()
+    return (
+        Fact(
+            "time left", format_seconds(found.expected), f"{format_seconds(found.low)} to {format_seconds(found.high)}"
+        ),
+    )
 
 
 def _spent(spend: Money | None, money: MoneyTotals) -> str:

@@ -44,6 +44,11 @@ class Picture:
     marks: tuple[Mark, ...]
     plot: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
+    @property
+    def shape(self) -> str:
+        """Its class in the style sheet: whether it is for a screen or for a phone."""
+        return "narrow" if self.width == NARROW else "wide"
+
 
 @dataclass(frozen=True)
 class FigureTable:
@@ -75,13 +80,12 @@ def polyline(x: FloatArray, y: FloatArray) -> str:
     """A path through points ``(M,)``; it is interrupted where one is not finite, and a lonely point is a dot."""
     parts = []
     is_down = False
-    for left, top in zip(np.round(x, 1).tolist(), np.round(y, 1).tolist(), strict=True):
-        if not (np.isfinite(left) and np.isfinite(top)):
-            is_down = False
-            continue
+    is_known = (np.isfinite(x) & np.isfinite(y)).tolist()
+    for left, top, known in zip(np.round(x, 1).tolist(), np.round(y, 1).tolist(), is_known, strict=True):
         # A line of no length is drawn as a dot, as lines have round ends.
-        parts.append(f"L{left:g} {top:g}" if is_down else f"M{left:g} {top:g}h0")
-        is_down = True
+        if known:
+            parts.append(f"L{left:g} {top:g}" if is_down else f"M{left:g} {top:g}h0")
+        is_down = known
     return "".join(parts)
 
 
@@ -89,13 +93,15 @@ def area(x: FloatArray, y: FloatArray, *, floor: float) -> str:
     """The area between points ``(M,)``, all finite, and a horizontal line."""
     if not len(x):
         return ""
-    points = "L".join(f"{left:g} {top:g}" for left, top in zip(np.round(x, 1), np.round(y, 1), strict=True))
+    points = "L".join(
+        f"{left:g} {top:g}" for left, top in zip(np.round(x, 1).tolist(), np.round(y, 1).tolist(), strict=True)
+    )
     return f"M{x[0]:.1f} {floor:g}L{points}L{x[-1]:.1f} {floor:g}Z"
 
 
 def boxes(x: FloatArray, y: FloatArray, widths: FloatArray, *, height: float) -> str:
     """Rectangles ``(M,)`` as one path: a page with a node for each would open slowly."""
-    corners = zip(np.round(x, 1), np.round(y, 1), np.round(widths, 1), strict=True)
+    corners = zip(np.round(x, 1).tolist(), np.round(y, 1).tolist(), np.round(widths, 1).tolist(), strict=True)
     return "".join(f"M{left:g} {top:g}h{width:g}v{height:g}h{-width:g}z" for left, top, width in corners)
 
 

@@ -77,8 +77,20 @@ def spent_at(ledger: Sequence[LedgerRecord], axis: RunTime, seconds: FloatArray)
     return spent
 
 
-def progress_figures(course: RunCourse) -> tuple[Figure, ...]:
-    """One figure over steps and one over time; none before the first step has ended."""
+@dataclass(frozen=True)
+class PageView:
+    """What of a page's curves is looked at: one of ``OVER``, and one of ``WIDTHS``; None: both."""
+
+    over: str | None = None
+    width: int | None = None
+
+
+WHOLE_PAGE = PageView()
+OVER = ("steps", "time")
+
+
+def progress_figures(course: RunCourse, view: PageView = WHOLE_PAGE) -> tuple[Figure, ...]:
+    """One figure over steps and one over time, as far as they are looked at; none before the first step has ended."""
     curves = make_curves(course)
     if not len(curves.steps):
         return ()
@@ -94,12 +106,15 @@ def progress_figures(course: RunCourse) -> tuple[Figure, ...]:
             name=f"progress-{kind}",
             title=f"progress over {kind}",
             summary=_summary(curves),
-            pictures=tuple(draw_strips(_along(strips, x), shared, width=width) for width in WIDTHS),
+            pictures=tuple(
+                draw_strips(_along(strips, x), shared, width=width) for width in WIDTHS if view.width in (width, None)
+            ),
             table=_table(curves, _share(x, shared)),
             note=_note(curves, has_borders=kind == "time" and bool(shared.borders)),
             axis="x",
         )
-        for kind, shared, x in (("steps", by_step, curves.steps), ("time", by_time, curves.seconds))
+        for kind, shared, x in zip(OVER, (by_step, by_time), (curves.steps, curves.seconds), strict=True)
+        if view.over in (kind, None)
     )
 
 

@@ -16,16 +16,12 @@ def thin_line(x: FloatArray, y: FloatArray, *, most: int = MOST_POINTS) -> tuple
     if len(x) <= most:
         return x, y
     edges = np.linspace(0, len(x), most // 2 - 1, dtype=np.int64)
-    kept = {0, len(x) - 1}
-    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        part = y[start:stop]
-        is_finite = np.isfinite(part)
-        if is_finite.any():
-            kept |= {start + int(np.argmin(np.where(is_finite, part, np.inf)))}
-            kept |= {start + int(np.argmax(np.where(is_finite, part, -np.inf)))}
-        else:
-            kept.add(start)
-    chosen = np.array(sorted(kept))
+    stretches = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    is_finite = np.isfinite(y)
+    # The first of each stretch after sorting; where nothing is finite, that is its first point.
+    lowest = np.lexsort((np.where(is_finite, y, np.inf), stretches))[edges[:-1]]
+    highest = np.lexsort((np.where(is_finite, -y, np.inf), stretches))[edges[:-1]]
+    chosen = np.unique(np.concatenate([lowest, highest, [0, len(x) - 1]]))
     return x[chosen], y[chosen]
 
 

@@ -6,10 +6,12 @@ A forecast samples many futures by drawing with other seeds; nothing here waits 
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
-from qorch.model.arrays import IntArray
+from qorch.model.arrays import IntArray, UIntArray
 from qorch.model.profiles.profile import ClosureFigures, FaultFigures, Profile, ShareFigure
 
 _SCHEME = "qorch-mock-1"
@@ -19,7 +21,22 @@ _SCHEME = "qorch-mock-1"
 def generator_of(seed: int, *subject: object) -> np.random.Generator:
     """The generator of one subject, such as a job's name and the number of the try: equal for equal arguments."""
     text = "/".join(map(str, (_SCHEME, seed, *subject)))
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
+    key = _Key(hashlib.sha256(text.encode()).digest()[:16])
+    return np.random.Generator(np.random.Philox(key))  # type: ignore[arg-type]  # numpy's own types forget ISeedSequence
+
+
+class _Key(ISeedSequence):
+    """Gives Philox the key of 16 bytes, big-endian, that ``Philox(key=)`` would have, at half the time.
+
+    That draws a seed from the system first, and throws it away.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._words = np.frombuffer(key[::-1], dtype="<u8")
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> UIntArray:
+        """Both words of the key."""
+        return self._words
 
 
 @dataclass(frozen=True)

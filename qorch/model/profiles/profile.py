@@ -1,6 +1,6 @@
 """A latency profile: the figures from which a mock draws times, closures and faults, each with its source."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from qorch.model.backend_name import stem_of
@@ -138,3 +138,7 @@ class Profile:
     def describes(self, backend: str) -> bool:
         """Whether it is meant for a backend."""
         return any(fnmatchcase(stem_of(backend), pattern) for pattern in self.backends)
+
+    def without_faults(self) -> "Profile":
+        """The same times, and nothing goes wrong."""
+        return replace(self, faults=FaultFigures())

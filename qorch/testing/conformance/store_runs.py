@@ -1,5 +1,6 @@
 """The part of the Store contract that is about runs as a whole: their totals, and deleting them."""
 
+import datetime as dt
 import math
 import os
 import socket
@@ -54,6 +55,47 @@ class StoreRunsConformance:
         expected.metrics.pop("odd")
         assert totals["full"] == expected
         assert (totals["full"].executions, totals["full"].metrics["loss"]) == (10, 0.25)
+
+    def test_runs_like_another_are_the_newest_on_its_backend(self, store: Store) -> None:
+        """Of its name or its workload, itself too, at most so many; runs of no workload have none in common."""
+        run = replace(make_run("own", name="cats"), workload="w", created_at=NOW + dt.timedelta(9))
+        others = {
+            "named": replace(make_run("named", name="cats"), created_at=NOW + dt.timedelta(8)),
+            "alike": replace(make_run("alike", name="dogs"), workload="w", created_at=NOW + dt.timedelta(7)),
+            "elsewhere": replace(make_run("elsewhere", name="cats"), backend="local"),
+            "unlike": make_run("unlike", name="birds"),
+        }
+        store.write([run, *others.values()]).result()
+        assert store.runs_like(run, limit=9) == [run, others["named"], others["alike"]]
+        assert store.runs_like(run, limit=2) == [run, others["named"]]
+        assert store.runs_like(others["unlike"], limit=9) == [others["unlike"]]
+
+    def test_spans_of_jobs_come_as_arrays(self, store: Store) -> None:
+        """Those of no job are left out, but for compiling, which takes time from them; each as it was written."""
+        spans = [
+            Span(Phase.QUEUE, 5, 9, 0, 0, "r/0.0.0", 3),
+            Span(Phase.COMPILE, 1, 4),
+            Span(Phase.MODEL, 1, 2),
+            Span(Phase.EXECUTE, 9, 2**60, 0, 0, "r/0.0.0"),
+        ]
+        store.write([SpanRecord("r", session, span) for session, span in enumerate(spans)]).result()
+        found = store.job_spans("r")
+        phases = tuple(Phase)
+        assert [phases[place] for place in found.phases] == [Phase.QUEUE, Phase.COMPILE, Phase.EXECUTE]
+        assert found.sessions.tolist() == [0, 1, 3]
+        assert found.started_ns.tolist() == [5, 1, 9]
+        assert found.ended_ns.tolist() == [9, 4, 2**60]
+        assert found.resolution_ns.tolist() == [3, -1, -1]
+        assert found.has_job.tolist() == [True, False, True]
+        assert len(store.job_spans("none").phases) == 0
+
+    def test_the_last_steps_come_in_order(self, store: Store) -> None:
+        """At most so many."""
+        steps = [StepRecord("r", step, 0, NOW, 1, 0) for step in range(5)]
+        store.write(steps).result()
+        assert store.last_steps("r", limit=2) == steps[-2:]
+        assert store.last_steps("r", limit=9) == steps
+        assert store.last_steps("none", limit=9) == []
 
     def test_a_deleted_run_leaves_nothing(self, store: Store) -> None:
         """Nothing of it can be read, everything of other runs can, and its id may be used again."""

@@ -38,9 +38,9 @@ from qorch.ports.records import (
     StepRecord,
     Write,
 )
-from qorch.ports.statistics import CacheStatistics, RunTotals, StoreRoom, Trimmed
+from qorch.ports.statistics import CacheStatistics, JobSpans, RunTotals, StoreRoom, Trimmed, collect_job_spans
 from qorch.testing.fakes.store_books import MemoryBooks
-from qorch.testing.fakes.store_runs import drop_run, missing_run, total_run
+from qorch.testing.fakes.store_runs import drop_run, is_like, missing_run, total_run
 from qorch.testing.fakes.store_tables import MemoryTables
 from qorch.testing.fakes.store_trimming import choose_pruned, choose_trimmed, n_bytes, total_results
 
@@ -192,6 +192,14 @@ class MemoryStore:
         with self._lock:
             return [item for key, item in sorted(self._read().steps.items()) if key[0] == run_id]
 
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """See Store."""
+        return [found for found in self.runs() if is_like(found, run)][:limit]
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """See Store."""
+        return self.steps(run_id)[-limit:]
+
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """See Store."""
         with self._lock:
@@ -265,6 +273,10 @@ class MemoryStore:
         """See Store."""
         with self._lock:
             return [span for span in self._read().spans if span.run_id == run_id]
+
+    def job_spans(self, run_id: str) -> JobSpans:
+        """See Store."""
+        return collect_job_spans(self.spans(run_id))
 
     def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
         """See Store."""

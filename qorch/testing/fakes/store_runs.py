@@ -46,6 +46,12 @@ def replace_run(run: RunRecord | None, record: RunRecord | RunMove | StopRequest
     return replace(run, state=record.state, summary=run.summary if record.summary is None else record.summary)
 
 
+def is_like(found: RunRecord, run: RunRecord) -> bool:
+    """Whether a run is on the backend of another one, and has its name or its workload."""
+    has_workload = run.workload is not None and found.workload == run.workload
+    return found.backend == run.backend and (found.name == run.name or has_workload)
+
+
 def missing_run(run_id: str) -> StoreError:
     """The error of a write that names a run which is not stored."""
     return StoreError(f"run '{run_id}' is not stored; write its RunRecord first")

@@ -64,20 +64,29 @@
   const main = document.querySelector("main[data-events]");
   if (!main) return;
   const status = document.getElementById("status");
+  const isNarrow = matchMedia("(max-width:640px)");
   let isBusy = false, isStale = false;
   const refresh = async () => {
     // Nobody looks: the run keeps its processors.
     if (isBusy || document.hidden) { isStale = true; return; }
     isBusy = true;
     try {
-      const answer = await fetch(main.dataset.part, {cache: "no-store"});
+      // What the page has of jobs and spans stays as it is, unless it was made anew.
+      const work = main.querySelector("[data-made]");
+      const over = main.querySelector("input[name=over]:checked"), width = isNarrow.matches ? 340 : 960;
+      const looked = work ? "&made=" + work.dataset.made + "&width=" + width + (over ? "&over=" + over.id.slice(3) : "") : "";
+      const answer = await fetch(main.dataset.part + looked, {cache: "no-store"});
       if (answer.ok) {
         const text = await answer.text();
         const open = [...main.querySelectorAll("details[open][id]")].map(node => node.id);
         const scrolled = [...main.querySelectorAll(".scroll[id]")].map(node => [node.id, node.scrollTop, node.scrollLeft]);
         const chosen = [...main.querySelectorAll("input:checked[id]")].map(node => node.id);
         const focused = document.activeElement && document.activeElement.id;
-        main.innerHTML = text;
+        const fresh = document.createElement("template");
+        fresh.innerHTML = text;
+        const now = fresh.content.getElementById("run-now");
+        if (work && now && !fresh.content.querySelector("[data-made]")) document.getElementById("run-now").replaceWith(now);
+        else main.replaceChildren(fresh.content);
         const each = (ids, use) => ids.forEach(id => { const node = document.getElementById(id); if (node) use(node); });
         each(open, node => { node.open = true; });
         each(chosen, node => { node.checked = true; });
@@ -90,6 +99,9 @@
     if (isStale) { isStale = false; refresh(); }
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden && isStale) { isStale = false; refresh(); } });
+  // Only what is looked at is drawn.
+  isNarrow.addEventListener("change", refresh);
+  main.addEventListener("change", event => { if (event.target.name === "over") refresh(); });
   const source = new EventSource(main.dataset.events);
   source.onopen = () => { status.textContent = "live"; };
   source.onerror = () => { status.textContent = "no connection to qorch ui"; };
