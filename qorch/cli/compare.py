@@ -164,13 +164,18 @@ def _read_program(
     """What is trained. Raises UsageError for an option that it does not have."""
     from qorch.cli.sweep_trials import SweptProgram, check_grid
     from qorch.sweeps.trial import Trial, check_sweep_name
+    from qorch.sweeps.variant import BACKEND
 
     workload, own = read_workload(name, context, command="compare")
     check_sweep_name(str(study.name))
     base = Trial(str(study.name), name, backend=backend, options=options | own)
     grid = {key: (value,) for variant in variants for key, value in variant.options.items()}
     swept = SweptProgram(base, grid, workload)
-    check_grid(swept, is_sampled=False, is_agreed=True)
+    # What one variant has of its own may be given for the others; what is compared may not.
+    compared = next(iter(variants[0].options))
+    fixed = {key: value for key, value in base.options.items() if key == compared}
+    checked = replace(base, options=fixed, backend=backend if compared == BACKEND else None)
+    check_grid(replace(swept, base=checked), is_sampled=False, is_agreed=True)
     return swept
 
 

@@ -33,11 +33,15 @@ def test_methods_are_compared_and_no_training_is_repeated(qorch: Any) -> None:
     with (qorch.folder / "c.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["variant"] for row in rows} == {"parameter-shift", "spsa"}
+    wrong = qorch(*command, *TINY, "--metric", "fidelity")
+    assert "no training logged 'fidelity'; logged were: loss, test_accuracy" in wrong.err
+    assert wrong.code == 2
     more = qorch(*command, *TINY[:-1], "2")
     assert more.err.count("done before") == 2
     assert "(2 seeds, intervals of 95%)" in " ".join(more.out.split())
 
 
+@pytest.mark.soak
 def test_a_comparison_that_was_killed_goes_on(qorch: Any) -> None:
     """After kill -9 the same command finishes it; what was done is not done again."""
     command = ("compare", "digits", "--over", "lr=0.05,0.2", "--epochs", "1", *TINY)
@@ -79,6 +83,8 @@ def test_backends_are_compared_with_their_money(qorch: Any) -> None:
     [
         (("--gradients", "spsa,none"), "there is no gradient 'none'"),
         (("--gradients", "spsa,exact", "--shots", "exact"), "shots"),
+        (("--gradients", "spsa,exact", "--gradient", "exact"), "--gradient is given for all trials"),
+        (("--backends", "local,aer", "--backend", "local"), "--backend is given for all trials"),
         (("--over", "layers=1,2"), "digits has no option 'layers'"),
         (("--set", "spsa.layers=2"), "digits has no option 'layers'"),
         (("--set", "spsa.budget=2"), "--budget cannot be swept"),
@@ -92,12 +98,3 @@ def test_what_cannot_be_is_said_before_anything_starts(typed: Any, options: tupl
     """With one sentence, and nothing is written."""
     assert said in typed("compare", "digits", *options).error
     assert not typed.database.exists()
-
-
-def test_a_metric_that_is_not_logged_is_named(qorch: Any) -> None:
-    """The sentence says what there is."""
-    command = ("compare", "digits", "--epochs", "1", *TINY)
-    outcome = qorch(*command, "--metric", "fidelity")
-    assert "no training logged 'fidelity'; logged were: loss, test_accuracy" in outcome.err
-    assert outcome.code == 2
-    assert "(one seed, which shows no interval)" in qorch(*command, "--metric", "test_accuracy").out
