@@ -41,7 +41,6 @@ def test_methods_are_compared_and_no_training_is_repeated(qorch: Any) -> None:
     assert "(2 seeds, intervals of 95%)" in " ".join(more.out.split())
 
 
-@pytest.mark.soak
 def test_a_comparison_that_was_killed_goes_on(qorch: Any) -> None:
     """After kill -9 the same command finishes it; what was done is not done again."""
     command = ("compare", "digits", "--over", "lr=0.05,0.2", "--epochs", "1", *TINY)
