@@ -27,7 +27,7 @@ class _Voice:
     def say_race(self) -> str:
         races = [race for race in self._comparison.races if race.axis == CIRCUITS]
         if not races:
-            return f"no {self._metric} was reached by all trainings that they had not begun with"
+            return f"the {self._metric} that all trainings reached is no better than what one of them began with"
         [race] = races
         reached = f"{self._metric} {self._show(race.loss)}"
         if not (race.is_clear or self._is_single):
