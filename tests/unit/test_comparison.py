@@ -137,7 +137,8 @@ def test_a_loss_with_which_one_began_counts_as_reached_by_none() -> None:
     """A method that does not learn gives no factor of circuits."""
     found = compare([*make_group("a", [1.0, 1.0], cost=1.0), *make_group("b", [1.0, 0.5], cost=1.0)])
     assert not found.races
-    assert answer(found, metric="loss", sign=1.0).startswith("the loss that all trainings reached is no better than what one of them began with;")
+    sentence = answer(found, metric="loss", sign=1.0)
+    assert sentence.startswith("the loss that all trainings reached is no better than what one of them began with;")
 
 
 def test_large_metrics_and_one_seed() -> None:
