@@ -486,3 +486,14 @@ def test_the_version_of_sqlite_is_judged() -> None:
     found = sqlite_version()
     numbers = tuple(int(part) for part in found.version.split("."))
     assert found.has_wal_bug == (numbers < (3, 51, 3))
+
+
+@pytest.mark.parametrize(("is_durable", "synchronous"), [(True, 2), (False, 0)])
+def test_only_a_database_that_is_thrown_away_does_not_wait_for_the_disk(
+    tmp_path: Path, is_durable: bool, synchronous: int
+) -> None:
+    """All others are synchronised at every commit (FULL)."""
+    engine = write_engine(tmp_path / "x.db", is_durable=is_durable)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == synchronous
+    engine.dispose()
