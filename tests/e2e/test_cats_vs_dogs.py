@@ -4,12 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from braket_vendor import BRAKET
-from ibm_vendor import DEVICE, IBM
-from ionq_vendor import IONQ
 from made_photographs import make_photographs
 from PIL import Image
-from vendors import Vendor
 
 from qorch.errors import MissingPackageError, UsageError
 from qorch.workloads import photographs
@@ -116,25 +112,3 @@ def test_a_huge_photograph_is_refused(data: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UsageError, match="cannot be read as a JPEG file"):
         photographs.read_photograph(data / "cats_vs_dogs" / "train" / "cats" / "0.JPG")
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    ("vendor", "target"),
-    [(IONQ, "simulator"), (IONQ, "qpu.forte-1"), (BRAKET, "garnet"), (IBM, DEVICE)],
-    ids=lambda value: value if isinstance(value, str) else value.name,
-)
-def test_it_takes_two_steps_at_every_provider(
-    typed: Any, data: Path, monkeypatch: pytest.MonkeyPatch, vendor: Vendor, target: str
-) -> None:
-    """On the emulators: the executions and jobs are those that were quoted, and the emulator has each job once."""
-    name = f"{vendor.name}:{target}"
-    quote = typed("quote", "cats-vs-dogs", *SMALL, "--shots", "100", "--backend", name, "--json").document
-    with vendor.start(vendor.quick) as emulator:
-        for variable, value in vendor.environment(emulator.root).items():
-            monkeypatch.setenv(variable, value)
-        arguments = (*SMALL, "--shots", "100", "--data-dir", str(data), "--backend", name)
-        trained = typed("train", "cats-vs-dogs", *arguments, "--json").document
-        assert len(emulator.jobs()) == trained["jobs"] == quote["jobs"]
-    assert trained["rows_executed"] == quote["rows"]
-    assert trained["steps"] == 2

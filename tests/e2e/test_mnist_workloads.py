@@ -6,11 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from braket_vendor import BRAKET
-from ibm_vendor import DEVICE, IBM
 from idx_files import idx_labels, write_mnist
-from ionq_vendor import IONQ
-from vendors import Vendor
 
 import qorch
 from qorch.errors import UsageError
@@ -214,24 +210,3 @@ def test_a_class_without_images_is_named(typed: Any, data: Path) -> None:
     assert "no image of the train files that is used is a 4" in typed("train", *ENCODER, "--limit=4").error
     (data / "t10k-labels-idx1-ubyte").write_bytes(idx_labels(np.zeros(20, dtype=np.uint8)))
     assert "no image of the t10k files that is used is a 3" in typed("train", *QNN).error
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    ("vendor", "target"),
-    [(IONQ, "simulator"), (IONQ, "qpu.forte-1"), (BRAKET, "garnet"), (IBM, DEVICE)],
-    ids=lambda value: value if isinstance(value, str) else value.name,
-)
-@BOTH
-def test_it_takes_two_steps_at_every_provider(
-    typed: Any, training: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, vendor: Vendor, target: str
-) -> None:
-    """On the emulators: the executions and jobs are those that were quoted."""
-    arguments = (*training, *SAMPLED, "--shots", "100", "--backend", f"{vendor.name}:{target}", "--json")
-    quote = typed("quote", *arguments).document
-    with vendor.start(vendor.quick) as emulator:
-        for variable, value in vendor.environment(emulator.root).items():
-            monkeypatch.setenv(variable, value)
-        trained = typed("train", *arguments).document
-    assert (trained["rows_executed"], trained["jobs"]) == (quote["rows"], quote["jobs"])
-    assert trained["steps"] == 2

@@ -11,10 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from braket_vendor import BRAKET
-from ibm_vendor import DEVICE, IBM
-from ionq_vendor import IONQ
-from vendors import Vendor
 
 import qorch
 from qorch.workloads import cifar, quantum_train
@@ -271,27 +267,6 @@ def test_cifar10_is_read_and_trained(tmp_path: Path) -> None:
         trained = WORKLOAD.train(run, options)
     assert trained.steps == 1
     assert np.isfinite(trained.metrics["loss"])
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    ("vendor", "target"),
-    [(IONQ, "simulator"), (IONQ, "qpu.forte-1"), (BRAKET, "garnet"), (IBM, DEVICE)],
-    ids=lambda value: value if isinstance(value, str) else value.name,
-)
-def test_it_takes_two_steps_at_every_provider(
-    typed: Any, data: Path, monkeypatch: pytest.MonkeyPatch, vendor: Vendor, target: str
-) -> None:
-    """On the emulators: the executions and jobs are those that were quoted, and the emulator has each job once."""
-    shape = (*SMALL, "--shots", "100", "--gradient", "parameter-shift", "--backend", f"{vendor.name}:{target}")
-    quote = typed("quote", "quantum-train", *shape, "--limit", str(N_IMAGES), "--json").document
-    with vendor.start(vendor.quick) as emulator:
-        for variable, value in vendor.environment(emulator.root).items():
-            monkeypatch.setenv(variable, value)
-        trained = typed("train", "quantum-train", *shape, "--data-dir", str(data), "--json").document
-        assert len(emulator.jobs()) == trained["jobs"] == quote["jobs"]
-    assert trained["rows_executed"] == quote["rows"] == 2 * (1 + 2 * 13) + 1
-    assert trained["steps"] == 2
 
 
 @pytest.mark.parametrize(
