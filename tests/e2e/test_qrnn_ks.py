@@ -1,15 +1,11 @@
 """`qrnn-ks`: the circuits of a sequence, data, baselines, training, resuming, quoting, options that cannot be."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from braket_vendor import BRAKET
-from ibm_vendor import DEVICE, IBM
-from ionq_vendor import IONQ
 
 import qorch
 from qorch.workloads import kuramoto_sivashinsky
@@ -108,39 +104,6 @@ def test_spsa_trains_the_whole_model_without_gradients(typed: Any) -> None:
     assert typed("quote", *command, "--backend", "local", "--json").document["rows"] == trained["rows_executed"]
     longer = typed("train", "qrnn-ks", "--resume", "--epochs", "2", "--json").document
     assert longer["weights_sha256"] == typed("train", *command, "--epochs", "2", "--json").document["weights_sha256"]
-
-
-SHORT = ("--limit", "10", "--epochs", "2", "--batch-size", "8", "--window", "2", "--shots", "100")
-SHORT_ROWS = 2 * (2 * 8 * 42 + 2 * 2)
-
-
-PROVIDERS = {"ionq:simulator": IONQ, "braket:garnet": BRAKET, f"ibm:{DEVICE}": IBM}
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("name", PROVIDERS)
-def test_it_takes_two_steps_at_every_provider(typed: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What its emulator has executed is what was quoted, and each job is there once."""
-    vendor = PROVIDERS[name]
-    quoted = typed("quote", "qrnn-ks", *SHORT, "--backend", name, "--json").document
-    with vendor.start(vendor.quick) as emulator:
-        for variable, value in vendor.environment(emulator.root).items():
-            monkeypatch.setenv(variable, value)
-        document = typed("train", "qrnn-ks", *SHORT, "--backend", name, "--json").document
-        assert (quoted["jobs"], SHORT_ROWS) == (len(emulator.jobs()), document["rows_executed"])
-
-
-def test_it_takes_two_steps_on_a_mock(typed: Any, tmp_path: Path) -> None:
-    """It costs what was quoted."""
-    quick = "".join(
-        f'{name} = {{ seconds = "0.001", source = "a test" }}\n' for name in ("network", "queue", "execution")
-    )
-    (tmp_path / "quick.toml").write_text(f'description = "nothing takes long"\n[latencies]\n{quick}')
-    where = ("--backend", f"mock:ionq.qpu.forte-1,profile={tmp_path / 'quick.toml'}", "--gradient", "spsa")
-    [quoted] = [typed("quote", "qrnn-ks", *SHORT, *where, "--json").document]
-    trained = typed("train", "qrnn-ks", *SHORT, *where, "--json").document
-    assert trained["steps"] == 2
-    assert typed("report", "latest", "--json").document["spend"] == quoted["spend"]
 
 
 @pytest.mark.parametrize(
