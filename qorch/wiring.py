@@ -21,7 +21,7 @@ from qorch.errors import UsageError
 from qorch.limits import booked_card, check_budgets, check_price
 from qorch.model.budget import NO_BUDGET, Budget
 from qorch.model.kinds import as_whole
-from qorch.model.money import Money, parse_money
+from qorch.model.money import Money
 from qorch.model.prices.card import PriceCard
 from qorch.model.timing import Phase
 from qorch.observers.feed import Feed
@@ -37,7 +37,7 @@ from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
 from qorch.ports.store import Store, SyncingStore
 from qorch.prices import load_prices
 from qorch.progress.display import choose_display, watch_queue
-from qorch.run.arguments import as_default_shots, check_kinds, check_name
+from qorch.run.arguments import as_budget, as_default_shots, check_kinds, check_name
 from qorch.run.import_watch import ImportWatch
 from qorch.run.portal import Portal, PortalClock
 from qorch.run.resources import Resources
@@ -321,17 +321,6 @@ def _begin_session(
         # that an earlier process got is taken back.
         store.write([session, StopRequest(record.run_id, None)]).result()
     return session
-
-
-def as_budget(budget: str | Money | None) -> Money | None:
-    """What ``start_run`` is given as a budget, as money; None for none. Raises MoneyError."""
-    if budget is None:
-        return None
-    if isinstance(budget, Money):
-        return parse_money(str(budget))
-    if isinstance(budget, str) and budget == NO_BUDGET:
-        return None
-    return parse_money(budget if isinstance(budget, str) else repr(budget))
 
 
 def _with_budget(record: RunRecord, start: _Start) -> RunRecord:

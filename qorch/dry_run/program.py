@@ -25,9 +25,10 @@ from qorch.model.prices.card import PriceCard
 from qorch.ports.backend import Mocks, RemoteBackend
 from qorch.ports.progress import Progress
 from qorch.prices import load_prices
+from qorch.run.arguments import as_budget
 from qorch.run.run import Run
 from qorch.stores import open_throwaway_store
-from qorch.wiring import as_budget, start_run
+from qorch.wiring import start_run
 from qorch.workloads.base import Options, Workload
 from qorch.workloads.program import run_or_explain, start_replaced
 

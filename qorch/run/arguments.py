@@ -8,7 +8,9 @@ import numpy as np
 
 from qorch.config import LATEST
 from qorch.errors import ShotsError, UsageError
+from qorch.model.budget import NO_BUDGET
 from qorch.model.kinds import check_kind
+from qorch.model.money import Money, parse_money
 from qorch.model.pub import as_shots
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -35,6 +37,17 @@ def as_default_shots(shots: int | None) -> int | None:
     if checked == "run":
         raise ShotsError("the run's own shots cannot be 'run'; give a number, or None for exact values")
     return checked
+
+
+def as_budget(budget: str | Money | None) -> Money | None:
+    """What ``start_run`` is given as a budget, as money; None for none. Raises MoneyError."""
+    if budget is None:
+        return None
+    if isinstance(budget, Money):
+        return parse_money(str(budget))
+    if isinstance(budget, str) and budget == NO_BUDGET:
+        return None
+    return parse_money(budget if isinstance(budget, str) else repr(budget))
 
 
 def check_name(name: str) -> None:
