@@ -18,7 +18,6 @@ from qorch.sweeps.trial_process import TrialTerms
 
 if TYPE_CHECKING:
     from qorch.run.run import Run
-    from qorch.workloads.base import Workload
 
 LOADED = ("qorch.torch", "qorch.wiring", "qorch_jobs_db.sqlite", "rich.console", "torch._dynamo", __name__)
 """Modules that every trial needs."""
@@ -136,10 +135,3 @@ class _TrialRuns:
         for run in self.started:
             with suppress(QorchError):
                 run.close()
-
-
-def check_trial(trial: Trial, terms: TrialTerms, *, workload: "Workload") -> None:
-    """Raise UsageError for a trial of a workload that it would refuse."""
-    from qorch.cli.settings import as_options
-
-    workload.check(as_options(with_defaults(trial_settings(trial, terms), workload)))
