@@ -1,6 +1,5 @@
 """`qorch sweep`: train a workload or a program with many settings, over one budget and one cache."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -290,9 +289,13 @@ def _make_search(swept: "SweptProgram", study: "Study", terms: "TrialTerms") -> 
 
 
 def _calm_threads() -> None:
-    """Let torch compute in one thread here: trials are forks of this process, and would inherit its threads' locks."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+    """Let torch compute in one thread here: trials are forks of this process, and would inherit its threads' locks.
+
+    Also where a program is swept, which has not loaded torch: Optuna's sampler ``gp`` computes with it in this process.
+    """
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _as_texts(options: dict[str, object]) -> dict[str, str]:
