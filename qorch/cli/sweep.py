@@ -176,7 +176,9 @@ def _read_program(
         arguments = tuple(script_arguments(context))
     else:
         workload, own = read_workload(program, context, command="sweep")
-        stem, options, arguments = program, _with_hyphens(study.options) | given | own, ()
+        said = {"backend": backend, "seed": seed}
+        studied = {key: text for key, text in _with_hyphens(study.options).items() if said.get(key) is None}
+        stem, options, arguments = program, studied | given | own, ()
         grid = _with_hyphens(study.grid)
     name = study.name or f"{stem}-sweep"
     check_sweep_name(name)

@@ -59,7 +59,13 @@ def _train_workload(trial: Trial, terms: TrialTerms) -> None:
         run = store.find_run(trial.run_name)
     if run is not None:
         stored, _ = stored_settings(run, job.name, given={}, default_epochs=job.defaults.epochs or 1)
-        settings = replace(stored, sweep_budget=settings.sweep_budget)
+        # What makes no other trial of it is as given now: where the files lie, what the cache and the budget are.
+        settings = replace(
+            stored,
+            sweep_budget=settings.sweep_budget,
+            data_dir=settings.data_dir or stored.data_dir,
+            cache=settings.cache,
+        )
     consent = Consent(accepts_unknown_price=terms.accepts_unknown_price, is_silent=True)
     try:
         train_run(job, settings, db=terms.db, run_id=None if run is None else run.run_id, consent=consent)

@@ -18,7 +18,7 @@ from qorch.ports.store import Store
 from qorch.recovery import cancel_ended
 from qorch.stores import open_store
 from qorch.sweeps.trial import Trial
-from qorch.sweeps.trial_process import TrialProcess, TrialState, TrialTerms, Work, start_trial
+from qorch.sweeps.trial_process import CANCELLED, TrialProcess, TrialState, TrialTerms, Work, start_trial
 
 POLL_SECONDS = 0.5
 """Between two looks at trials on which other processes work, and at those that may be ended early."""
@@ -134,7 +134,7 @@ class _Crew:
         if found is not None and found.state == RunState.DONE:
             self._end(TrialOutcome(trial, TrialState.DONE, was_done=True))
         elif found is not None and found.state == RunState.CANCELLED:
-            self._end(TrialOutcome(trial, TrialState.CANCELLED, "it was cancelled, which is for good", was_done=True))
+            self._end(TrialOutcome(trial, TrialState.CANCELLED, CANCELLED, was_done=True))
         elif is_busy:
             self.waiting.append(trial)
         else:

@@ -143,6 +143,8 @@ WRONG = [
     (("sweep", "digits", "--grid", f"seed={':'.join(map(str, range(101)))}"), "the grid has 101 combinations"),
     (("sweep", "none.py", "--grid", "lr=0.1,0.2"), "there is no program none.py"),
     (("sweep", "loop.py", "--grid", "lr=0.1,0.2", "--epochs", "2"), "qorch gives no --epochs"),
+    (("sweep", "digits", "--study", "study.toml", "--backend", "none"), "there is no backend 'none'"),
+    (("sweep", "loop.py", "--grid", "angle=1,2", "--backend", "none"), "there is no backend 'none'"),
     (("sweeps", "none"), "there is no sweep 'none'"),
 ]
 
@@ -151,6 +153,7 @@ WRONG = [
 def test_what_cannot_be_is_said_before_anything_starts(typed: Any, arguments: tuple[str, ...], words: str) -> None:
     """One sentence, the exit code of wrong usage, and no database."""
     (typed.folder / "loop.py").write_text(LOOP)
+    (typed.folder / "study.toml").write_text('[options]\nbackend = "local"\n[grid]\nlr = [0.1, 0.2]\n')
     outcome = typed(*arguments)
     assert outcome.code == 2
     assert words in outcome.error

@@ -1,18 +1,25 @@
-"""Trials that other processes take in between: they are waited for, whoever has them."""
+"""Trials that were begun before: taken by other processes, which are waited for, or to go on with what is given now."""
 
 import datetime as dt
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import torch
 
+from qorch.cli.settings import Settings, as_stored
+from qorch.cli.trial_work import train_trial, trial_settings
+from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.ports.records import RunMove, RunRecord, RunState
 from qorch.ports.store import Store
 from qorch.stores import open_store
+from qorch.sweeps import trial_process
 from qorch.sweeps.trial import Trial
 from qorch.sweeps.trial_process import TrialState, TrialTerms
 from qorch.sweeps.trials import TrialOutcome, TrialWatcher, run_trials
@@ -98,3 +105,31 @@ def test_a_run_that_another_process_took_is_waited_for(
         (FREE, TrialState.DONE, False),
         (TAKEN, TrialState.DONE, True),
     ]
+
+
+def test_a_trial_that_goes_on_finds_its_files_where_they_are_now(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of the data, the cache and the budget are those of the sweep that goes on; all else stays."""
+    trained: list[Settings] = []
+    monkeypatch.setattr("qorch.cli.trial_work.train_run", lambda _, settings, **__: trained.append(settings))
+    before, now = (replace(TAKEN, options={"lr": "0.1", "data-dir": folder}) for folder in ("here", "there"))
+    terms = TrialTerms(db=str(tmp_path / "s.db"), threads=torch.get_num_threads())
+    stored = as_stored(trial_settings(before, terms))
+    run = RunRecord(f"{TAKEN.run_name}-1", TAKEN.run_name, "local", 0, "reuse", NOON, "digits")
+    store.write([replace(run, settings=msgspec.json.encode(stored).decode())]).result()
+    train_trial(now, replace(terms, cache="off", budget=Money("USD", 2_000_000)))
+    [settings] = trained
+    assert (settings.data_dir, settings.cache, settings.sweep_budget) == ("there", "off", "2.00 USD")
+    assert settings.own == stored["own"]
+
+
+def test_a_trial_that_was_cancelled_meanwhile_has_not_failed(store: Store, tmp_path: Path) -> None:
+    """As by another sweep that shares the trial, between the look at it and the beginning of its process."""
+    run = RunRecord(f"{TAKEN.run_name}-1", TAKEN.run_name, "local", 0, "reuse", NOON, state=RunState.CANCELLED)
+    store.write([run]).result()
+    worked: list[Trial] = []
+    answer = trial_process._carry_out(
+        lambda trial, _: worked.append(trial), TAKEN, TrialTerms(db=str(tmp_path / "s.db"))
+    )
+    assert (answer.state, worked) == (TrialState.CANCELLED, [])
