@@ -234,7 +234,12 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
     )  # fmt: skip
     code = _exit_code(outcomes)
     if code == OVER_BUDGET:
-        print_aside(f"the budget of the sweep ({terms.budget}) is used up: repeat the command with a larger --budget")
+        is_own = any(f"the budget '{swept.base.sweep}' (" in problem for problem in problems.values())
+        print_aside(
+            f"the budget of the sweep ({terms.budget}) is used up: repeat the command with a larger --budget"
+            if is_own
+            else "a budget or limit that is not the sweep's own is used up, see above: raise it, and repeat the command"
+        )
     return code
 
 

@@ -111,4 +111,5 @@ def sweep_budget(sweep: str, limit: Money, *, backend: str) -> Budget:
         backend=MOCK if is_mock(backend) else "",
         runs=f"{sweep}-{'[0-9a-f]' * _DIGITS}",
         origin="--budget of the sweep",
+        resume_with="qorch sweep ... --budget LARGER",
     )

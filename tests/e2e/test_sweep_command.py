@@ -109,6 +109,7 @@ def test_one_budget_covers_all_trials(qorch: Any, monkeypatch: pytest.MonkeyPatc
         outcome = qorch("sweep", "digits", "--grid", "lr=0.05,0.1,0.5", *paid, *wall, "--json")
         assert outcome.code == 3
         assert "repeat the command with a larger --budget" in outcome.err
+        assert "of the sweep): qorch sweep ... --budget LARGER" in outcome.err
         assert outcome.document["spent"]["micros"] <= cost * 1.2
         states = [trial["state"] for trial in outcome.document["trials"]]
         assert states[0] == "done"
@@ -117,6 +118,17 @@ def test_one_budget_covers_all_trials(qorch: Any, monkeypatch: pytest.MonkeyPatc
         alone = qorch("train", "digits", "--resume", stopped["run"])
         assert alone.code == 3
         assert "the budget 'digits-sweep'" in alone.err
+
+
+def test_a_budget_that_is_not_the_sweeps_is_not_said_to_be(qorch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the configuration file that refuses a trial ends the sweep, too: its name and file are said."""
+    (qorch.folder / "config.toml").write_text('[[budgets]]\nname = "lab"\nlimit = "1 USD"\nbackend = "mock"\n')
+    monkeypatch.setenv("QORCH_CONFIG", str(qorch.folder / "config.toml"))
+    paid = ("--limit", "20", "--batch-size", "5", "--shots", "10", "--backend", "mock:ionq.qpu.forte-1")
+    outcome = qorch("sweep", "digits", "--grid", "lr=0.1,0.2", "--parallel", "1", *paid)
+    assert outcome.code == 3
+    assert "raise the limit of 'lab'" in outcome.err
+    assert "a budget or limit that is not the sweep's own is used up" in outcome.err
 
 
 WRONG = [
@@ -139,6 +151,21 @@ WRONG = [
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--direction", "up"), "choose maximize or minimize"),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--plot", "a.jpg"), "ends in .png or .svg"),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--budget", "much"), "much"),
+    (
+        (
+            "sweep",
+            "digits",
+            "--grid",
+            "lr=0.1",
+            "--shots",
+            "9",
+            "--backend",
+            "mock:ionq.qpu.forte-1",
+            "--budget",
+            "1 EUR",
+        ),
+        "give the limit in USD",
+    ),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--name", "a/b"), "is not a name for a run"),
     (("sweep", "digits", "--grid", f"seed={':'.join(map(str, range(101)))}"), "the grid has 101 combinations"),
     (("sweep", "none.py", "--grid", "lr=0.1,0.2"), "there is no program none.py"),
