@@ -167,6 +167,8 @@ WRONG = [
         "give the limit in USD",
     ),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--name", "a/b"), "is not a name for a run"),
+    (("sweep", "my loop.py", "--grid", "lr=0.1,0.2"), "give the sweep one with --name"),
+    (("sweep", "digits", "--grid", "gradient=spsa:directions=4", "--shots", "9"), "stands in a study file: gradient ="),
     (("sweep", "digits", "--grid", f"seed={':'.join(map(str, range(101)))}"), "the grid has 101 combinations"),
     (("sweep", "none.py", "--grid", "lr=0.1,0.2"), "there is no program none.py"),
     (("sweep", "loop.py", "--grid", "lr=0.1,0.2", "--epochs", "2"), "qorch gives no --epochs"),
@@ -179,7 +181,8 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "words"), WRONG, ids=range(len(WRONG)))
 def test_what_cannot_be_is_said_before_anything_starts(typed: Any, arguments: tuple[str, ...], words: str) -> None:
     """One sentence, the exit code of wrong usage, and no database."""
-    (typed.folder / "loop.py").write_text(LOOP)
+    for name in ("loop.py", "my loop.py"):
+        (typed.folder / name).write_text(LOOP)
     (typed.folder / "study.toml").write_text('[options]\nbackend = "local"\n[grid]\nlr = [0.1, 0.2]\n')
     outcome = typed(*arguments)
     assert outcome.code == 2
