@@ -34,11 +34,11 @@ class SimultaneousPerturbation(GradientMethod):
     direction in all of them; others, as its inputs, in one of their own in every row.
 
     The mean over directions is the derivative up to O(P c²), as all P parameters are moved: of
-    ``f(+) - f(-) = 2 c Σ_q Δ_q ∂_q f + O(c³)`` the terms of q ≠ p have the factor ``Δ_q / Δ_p``, whose mean is 0, as two
-    entries of a row are independent whether or not rows share them. A layer's backward pass sums the Jacobian of each
-    row with weights (the cotangents) that were computed from the forward rows, which are not moved: the sum is unbiased
-    as well. Errors (``stderr``) are those of the shots along these directions; how much directions differ is not in
-    them.
+    ``f(+) - f(-) = 2 c Σ_q Δ_q ∂_q f + O(c³)`` the terms of q ≠ p have the factor ``Δ_q / Δ_p``, whose mean is 0, as
+    two entries of a row are independent whether or not rows share them. A layer's backward pass sums the Jacobian of
+    each row with weights (the cotangents) that were computed from the forward rows, which are not moved: the sum is
+    unbiased as well. Errors (``stderr``) are those of the shots along these directions; how much directions differ is
+    not in them.
 
     Source: J. C. Spall, "Implementation of the simultaneous perturbation algorithm for stochastic optimization",
     IEEE Trans. Aerosp. Electron. Syst. 34, 817 (1998).
