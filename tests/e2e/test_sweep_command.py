@@ -2,6 +2,7 @@
 
 import csv
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -188,3 +189,14 @@ def test_what_cannot_be_is_said_before_anything_starts(typed: Any, arguments: tu
     assert outcome.code == 2
     assert words in outcome.error
     assert arguments[0] == "sweeps" or not typed.database.exists()
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_starts(
+    typed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of training do not end with a missing package."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    outcome = typed("sweep", "digits", "--grid", "lr=0.1,0.2", "--plot", "a.png")
+    assert outcome.code == 2
+    assert "pip install 'qorch[plot]'" in outcome.error
+    assert not typed.database.exists()
