@@ -29,6 +29,7 @@ from qorch.sweeps.trial import Trial
 
 CANCELLED = "it was cancelled, which is for good"
 _STOPPED = "it was stopped"
+_LEFT = "its program has ended before its run was done"
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _LOOK_SECONDS = 0.2
 _DIED = "its process has ended (exit code {}) before the trial was over"
@@ -162,6 +163,9 @@ def _carry_out(work: Work, trial: Trial, terms: TrialTerms) -> _Answer:
                 return _Answer(TrialState.CANCELLED, CANCELLED)
             if found is None or found.state != RunState.DONE:
                 work(trial, terms)
+                found = store.find_run(trial.run_name)
+            if found is not None and found.state != RunState.DONE:
+                return _Answer(TrialState.STOPPED, _LEFT)
     except KeyboardInterrupt:
         return _Answer(TrialState.STOPPED, _STOPPED)
     except Exception as error:

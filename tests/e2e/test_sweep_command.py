@@ -78,6 +78,37 @@ def test_a_program_is_swept_as_it_stands(qorch: Any, script: str) -> None:
     assert f"angle=6: failed: {problem}" in table
 
 
+LEFT = """
+import sys
+import qorch
+from qiskit.circuit import QuantumCircuit
+
+circuit = QuantumCircuit(1)
+circuit.h(0)
+run = qorch.start_run("left", backend="local", seed=1)
+for step in run.steps(range(3)):
+    run.execute([qorch.Pub(circuit, observables=["X0"])])
+    if sys.argv[2] == "error" and step == 1:
+        raise ValueError("in the middle")
+    if sys.argv[2] == "leave":
+        with run:
+            sys.exit()
+"""
+
+
+def test_a_program_that_leaves_its_run_is_not_done(qorch: Any) -> None:
+    """Neither one that fails while its run is open, nor one that ends in order before it: both are tried again."""
+    (qorch.folder / "left.py").write_text(LEFT)
+    outcome = qorch("sweep", "left.py", "--grid", "end=none,error,leave", "--json")
+    assert outcome.code == 1
+    ends = {trial["options"]["end"]: (trial["state"], trial["problem"]) for trial in outcome.document["trials"]}
+    assert ends == {
+        "none": ("done", None),
+        "error": ("failed", "left.py has failed in line 12: ValueError: in the middle"),
+        "leave": ("stopped", "its program has ended before its run was done"),
+    }
+
+
 def test_ctrl_c_stops_all_trials_and_says_how_to_go_on(qorch: Any) -> None:
     """The exit code is that of Ctrl-C, no process is left, and the same command finishes the sweep."""
     long = ("sweep", "digits", "--grid", "lr=0.05,0.5", "--limit", "60", "--epochs", "40", "--name", "long")

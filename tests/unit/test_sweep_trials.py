@@ -12,8 +12,10 @@ import msgspec
 import pytest
 import torch
 
+from qorch.cli import trial_work
 from qorch.cli.settings import Settings, as_stored
 from qorch.cli.trial_work import train_trial, trial_settings
+from qorch.model.budget import Budget
 from qorch.model.money import Money
 from qorch.ports.clock import WallClock
 from qorch.ports.records import RunMove, RunRecord, RunState
@@ -133,3 +135,13 @@ def test_a_trial_that_was_cancelled_meanwhile_has_not_failed(store: Store, tmp_p
         lambda trial, _: worked.append(trial), TAKEN, TrialTerms(db=str(tmp_path / "s.db"))
     )
     assert (answer.state, worked) == (TrialState.CANCELLED, [])
+
+
+def test_a_programs_own_budgets_hold_beside_that_of_the_sweep(tmp_path: Path) -> None:
+    """What the program itself allows its runs together is not replaced."""
+    given: dict[str, Any] = {}
+    own = Budget(limit=Money("USD", 1_000_000), name="own")
+    terms = TrialTerms(db=str(tmp_path / "s.db"), budget=Money("USD", 2_000_000))
+    runs = trial_work._TrialRuns(Trial("s", "mine.py"), terms, real_start=lambda _, **options: given.update(options))
+    runs.start_run("mine", backend="local", shared_budgets=[own])
+    assert [budget.name for budget in given["shared_budgets"]] == ["own", "s"]
