@@ -140,8 +140,12 @@ def test_a_trial_that_was_cancelled_meanwhile_has_not_failed(store: Store, tmp_p
 def test_a_programs_own_budgets_hold_beside_that_of_the_sweep(tmp_path: Path) -> None:
     """What the program itself allows its runs together is not replaced."""
     given: dict[str, Any] = {}
+
+    def start(_: str, **options: Any) -> Any:
+        given.update(options)
+
     own = Budget(limit=Money("USD", 1_000_000), name="own")
     terms = TrialTerms(db=str(tmp_path / "s.db"), budget=Money("USD", 2_000_000))
-    runs = trial_work._TrialRuns(Trial("s", "mine.py"), terms, real_start=lambda _, **options: given.update(options))
+    runs = trial_work._TrialRuns(Trial("s", "mine.py"), terms, real_start=start)
     runs.start_run("mine", backend="local", shared_budgets=[own])
     assert [budget.name for budget in given["shared_budgets"]] == ["own", "s"]
