@@ -1,6 +1,5 @@
 """`qorch sweep`: train a workload or a program with many settings, over one budget and one cache."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +176,9 @@ def _read_program(
         arguments = tuple(script_arguments(context))
     else:
         workload, own = read_workload(program, context, command="sweep")
-        stem, options, arguments = program, _with_hyphens(study.options) | given | own, ()
+        said = {"backend": backend, "seed": seed}
+        studied = {key: text for key, text in _with_hyphens(study.options).items() if said.get(key) is None}
+        stem, options, arguments = program, studied | given | own, ()
         grid = _with_hyphens(study.grid)
     name = study.name or f"{stem}-sweep"
     check_sweep_name(name)
@@ -234,7 +235,12 @@ def _carry_out(swept: "SweptProgram", study: "Study", terms: "TrialTerms", *, is
     )  # fmt: skip
     code = exit_code(outcomes)
     if code == OVER_BUDGET:
-        print_aside(f"the budget of the sweep ({terms.budget}) is used up: repeat the command with a larger --budget")
+        is_own = any(f"the budget '{swept.base.sweep}' (" in problem for problem in problems.values())
+        print_aside(
+            f"the budget of the sweep ({terms.budget}) is used up: repeat the command with a larger --budget"
+            if is_own
+            else "a budget or limit that is not the sweep's own is used up, see above: raise it, and repeat the command"
+        )
     return code
 
 
@@ -291,9 +297,13 @@ def _make_search(swept: "SweptProgram", study: "Study", terms: "TrialTerms") -> 
 
 
 def calm_threads() -> None:
-    """Let torch compute in one thread here: trials are forks of this process, and would inherit its threads' locks."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+    """Let torch compute in one thread here: trials are forks of this process, and would inherit its threads' locks.
+
+    Also where a program is swept, which has not loaded torch: Optuna's sampler ``gp`` computes with it in this process.
+    """
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _as_texts(options: dict[str, object]) -> dict[str, str]:

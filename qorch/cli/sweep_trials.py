@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qorch.backends import find_entry_point
 from qorch.cli.settings import SHARED_OPTIONS, as_options, with_defaults
 from qorch.cli.train import Consent, open_checked_backend
 from qorch.cli.trial_work import trial_settings
@@ -111,6 +112,8 @@ def _check_option(name: str, workload: "Workload | None") -> None:
 def _check_trial(trial: Trial, terms: TrialTerms, workload: "Workload | None", opened: set[tuple[object, ...]]) -> None:
     """``opened``: the backends that were checked before, with what was asked of them."""
     if workload is None:
+        if trial.backend is not None:  # that it can be opened is the program's affair: it may set its key first
+            find_entry_point(trial.backend)
         return
     settings = with_defaults(trial_settings(trial, terms), workload)
     workload.check(as_options(settings))
@@ -151,8 +154,6 @@ def find_script(name: str) -> Path:
 
 def backend_modules(trials: Iterable[Trial]) -> list[str]:
     """The modules of the backends and the workloads of trials, which their processes need."""
-    from qorch.backends import find_entry_point
-
     modules: list[str] = []
     for trial in trials:
         if trial.backend is not None:

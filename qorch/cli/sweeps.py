@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from qorch.cli.options import DbOption, JsonOption
 from qorch.cli.output import print_json, print_table
-from qorch.errors import UnknownNameError, UsageError
+from qorch.errors import MissingPackageError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from qorch.sweeps.trial import Trial
@@ -106,9 +107,11 @@ def show_sweep(
 
 
 def check_outputs(plot: Path | None, csv: Path | None) -> None:
-    """Raise UsageError for files that cannot be written, before any trial begins."""
+    """Raise UsageError for files that cannot be written, or need what is not installed, before any trial begins."""
     if plot is not None and plot.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"--plot is '{plot}'; give a file that ends in {' or '.join(_SUFFIXES)}")
+    if plot is not None and find_spec("matplotlib") is None:
+        raise MissingPackageError("--plot needs matplotlib: pip install 'qorch[plot]'")
     for name, file in (("plot", plot), ("csv", csv)):
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"--{name} is '{file}', in a folder that does not exist; make it, or choose another")

@@ -220,6 +220,7 @@ def _start(settings: "Settings", *, db: str | None, run_id: str | None, consent:
 def open_checked_backend(settings: "Settings", consent: Consent) -> "Backend":
     """The backend, on which nothing has begun. Raises UsageError if it cannot run what is asked for."""
     from qorch.backends import open_backend
+    from qorch.cli.settings import budgets_of_sweep
     from qorch.config import read_config
     from qorch.gradients.methods import GRADIENTS, as_method
     from qorch.limits import booked_card, check_budgets, check_exact_gradients, check_price, check_shots
@@ -230,7 +231,8 @@ def open_checked_backend(settings: "Settings", consent: Consent) -> "Backend":
 
     config = read_config()
     book = load_prices(config)
-    budgets = [] if settings.budget is None else [Budget(limit=parse_money(settings.budget), run_id=settings.name)]
+    own = [] if settings.budget is None else [Budget(limit=parse_money(settings.budget), run_id=settings.name)]
+    budgets = [*own, *budgets_of_sweep(settings)]
     backend = open_backend(settings.backend, config=config, clock=WallClock())
     try:
         card = check_price(backend, book, accepts_unknown=consent.accepts_unknown_price)

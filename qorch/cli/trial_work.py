@@ -1,7 +1,7 @@
 """What the process of a trial does: `qorch train` for a workload, the program itself for one of the user's own."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from qorch.cli.settings import Settings, read_settings, stored_settings, with_de
 from qorch.cli.train import Consent, train_run
 from qorch.errors import QorchError, RunError, UsageError
 from qorch.ports.policy import CachePolicy
+from qorch.ports.records import RunState
+from qorch.run.stopping import state_after
 from qorch.sweeps.trial import Trial, sweep_budget
 from qorch.sweeps.trial_process import TrialTerms
 
 if TYPE_CHECKING:
     from qorch.run.run import Run
-    from qorch.workloads.base import Workload
 
 LOADED = ("qorch.torch", "qorch.wiring", "qorch_jobs_db.sqlite", "rich.console", "torch._dynamo", __name__)
 """Modules that every trial needs."""
@@ -60,7 +61,13 @@ def _train_workload(trial: Trial, terms: TrialTerms) -> None:
         run = store.find_run(trial.run_name)
     if run is not None:
         stored, _ = stored_settings(run, job.name, given={}, default_epochs=job.defaults.epochs or 1)
-        settings = replace(stored, sweep_budget=settings.sweep_budget)
+        # What makes no other trial of it is as given now: where the files lie, what the cache and the budget are.
+        settings = replace(
+            stored,
+            sweep_budget=settings.sweep_budget,
+            data_dir=settings.data_dir or stored.data_dir,
+            cache=settings.cache,
+        )
     consent = Consent(accepts_unknown_price=terms.accepts_unknown_price, is_silent=True)
     try:
         train_run(job, settings, db=terms.db, run_id=None if run is None else run.run_id, consent=consent)
@@ -74,7 +81,7 @@ def _run_script(trial: Trial, terms: TrialTerms) -> None:
     script = Path(trial.program)
     arguments = [*trial.arguments, *(word for name, value in trial.options.items() for word in (f"--{name}", value))]
     runs = _TrialRuns(trial, terms)
-    with Stopper().listen(), start_replaced(runs.start_run) as runs.real_start:
+    with Stopper().listen(), start_replaced(runs.start_run) as runs.real_start, runs.closed_at_the_end():
         try:
             run_program(script, arguments)
         except SystemExit as error:
@@ -84,8 +91,6 @@ def _run_script(trial: Trial, terms: TrialTerms) -> None:
             raise
         except Exception as error:
             raise RunError(f"{script} has failed{line_of(error, script)}: {last_line(error)}") from error
-        finally:
-            runs.close()
     if not runs.started:
         raise UsageError(f"{script} has started no run: a trial is what is executed in `qorch.start_run(...)`")
 
@@ -125,21 +130,24 @@ class _TrialRuns:
         }
         if terms.budget is not None:
             own["shared_budgets"] = [
-                sweep_budget(trial.sweep, terms.budget, backend=where if isinstance(where, str) else "")
+                *options.get("shared_budgets", ()),
+                sweep_budget(trial.sweep, terms.budget, backend=where if isinstance(where, str) else ""),
             ]
         run = self.real_start(trial.run_name, backend=where, **options | own)
         self.started = (*self.started, run)
         return run
 
-    def close(self) -> None:
-        """End the runs that the program has left open."""
+    @contextmanager
+    def closed_at_the_end(self) -> Iterator[None]:
+        """End the runs that the program has left open: they are done only if the program has ended without an error."""
+        try:
+            yield
+        except BaseException as error:
+            self._close(state_after(error))
+            raise
+        self._close(RunState.DONE)
+
+    def _close(self, state: str) -> None:
         for run in self.started:
             with suppress(QorchError):
-                run.close()
-
-
-def check_trial(trial: Trial, terms: TrialTerms, *, workload: "Workload") -> None:
-    """Raise UsageError for a trial of a workload that it would refuse."""
-    from qorch.cli.settings import as_options
-
-    workload.check(as_options(with_defaults(trial_settings(trial, terms), workload)))
+                run.close(state=state)

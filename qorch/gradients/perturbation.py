@@ -17,8 +17,9 @@ GAMMA = 0.101
 """By which the size of the perturbations decays: the least for which SPSA is known to converge (Spall 1998)."""
 
 PERTURBATION = 0.2
-"""Radians, in the first step. The derivative of a rotation's sinusoid is then 0.7% too small (1 - sin(c)/c), and the
-noise of two values with errors σ counts σ / (0.2 √2): less noise costs the third derivatives by all parameters."""
+"""Radians, in the first step. The derivative by the angle of one rotation is then 0.7% too small (1 - sin(c)/c), and up
+to 2% more (1 - cos(c)) for every other rotation on which the value depends, as these are moved, too: half is left where
+34 act together. The noise of two values with errors σ counts σ / (0.2 √2), and more with a smaller c."""
 
 MOST_DIRECTIONS = 10_000
 
@@ -32,11 +33,12 @@ class SimultaneousPerturbation(GradientMethod):
     directions. A parameter with one value in all rows of a pub, as the weights of a layer have, is moved in the same
     direction in all of them; others, as its inputs, in one of their own in every row.
 
-    The mean over directions is the derivative up to O(c²): of ``f(+) - f(-) = 2 c Σ_q Δ_q ∂_q f + O(c³)`` the terms
-    of q ≠ p have the factor ``Δ_q / Δ_p``, whose mean is 0, as two entries of a row are independent whether or not rows
-    share them. A layer's backward pass sums the Jacobian of each row with weights (the cotangents) that were computed
-    from the forward rows, which are not moved: the sum is unbiased as well. Errors (``stderr``) are those of the
-    shots along these directions; how much directions differ is not in them.
+    The mean over directions is the derivative up to O(P c²), as all P parameters are moved: of
+    ``f(+) - f(-) = 2 c Σ_q Δ_q ∂_q f + O(c³)`` the terms of q ≠ p have the factor ``Δ_q / Δ_p``, whose mean is 0, as
+    two entries of a row are independent whether or not rows share them. A layer's backward pass sums the Jacobian of
+    each row with weights (the cotangents) that were computed from the forward rows, which are not moved: the sum is
+    unbiased as well. Errors (``stderr``) are those of the shots along these directions; how much directions differ is
+    not in them.
 
     Source: J. C. Spall, "Implementation of the simultaneous perturbation algorithm for stochastic optimization",
     IEEE Trans. Aerosp. Electron. Syst. 34, 817 (1998).

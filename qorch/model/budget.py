@@ -39,7 +39,8 @@ class Budget:
     and line where it stands. ``per``: what was reserved before the period began does not count; None: everything does.
     ``backend`` and ``account``: a name, or its beginning up to a separator (``:`` ``.`` ``,`` ``/``), such as
     ``ionq:qpu``. ``runs``: a pattern of run names, such as ``digits-*``. What is empty covers all, but mocks, which
-    charge nothing: a scope covers them only if its ``backend`` begins with ``mock``.
+    charge nothing: a scope covers them only if its ``backend`` begins with ``mock``. ``resume_with``: the command that
+    raises the limit and goes on with the runs of a scope; empty: each run is resumed by itself.
     """
 
     limit: Money
@@ -50,6 +51,7 @@ class Budget:
     account: str = ""
     runs: str = ""
     origin: str = ""
+    resume_with: str = ""
 
     def covers(self, *, run_id: str, run_name: str, backend: str, account: str) -> bool:
         """Whether what such a run buys counts."""

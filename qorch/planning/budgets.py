@@ -114,10 +114,12 @@ def _refuse(short: Sequence[BudgetBalance], needed: Money, *, buyer: Buyer, toda
     steps = [_next_step(use.budget, today) for use in short if not use.budget.run_id]
     used = "; ".join(f"the budget {use.budget} has {use.spent} spent and {use.reserved} reserved" for use in short)
     raised = [*steps, *(["give the run a larger one"] if own else [])]
+    command = next((use.budget.resume_with for use in short if use.budget.resume_with), "")
     jobs = "job" if n_jobs == 1 else format_count(n_jobs, "job")
     return (
         f"the next {jobs} may cost {needed}, which is more than is left: {used}. Nothing more was sent, and what was"
-        f" executed is stored. To go on, {', and '.join(raised)}: {buyer.resume_with(own[0] if own else None)}"
+        f" executed is stored. To go on, {', and '.join(raised)}:"
+        f" {command or buyer.resume_with(own[0] if own else None)}"
     )
 
 

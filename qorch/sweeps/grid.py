@@ -39,8 +39,8 @@ def read_grid(texts: Iterable[str]) -> dict[str, Values]:
     """``lr=0.01,0.05``, ``lr=0.01:0.05,layers=1:2`` or ``lr=0.001..0.1:log``, any number of them, by option.
 
     Commas or colons divide the values of an option: colons if it has one, so that values may have commas
-    (``classes=3,6:1,7``). Raises UsageError for anything else, for an option that is there twice, and for one with
-    equal values.
+    (``classes=3,6:1,7``). Values with colons of their own need a study file. Raises UsageError for anything else, for
+    an option that is there twice, and for one with equal values.
     """
     grid: dict[str, Values] = {}
     for text in texts:
@@ -66,6 +66,11 @@ def _read_values(name: str, text: str) -> Values:
     parts = [part.strip() for part in text.split(":" if ":" in text else ",")]
     if ".." in parts[0]:
         return _read_range(name, parts)
+    if any("=" in part for part in parts[1:]):
+        raise UsageError(
+            f"the grid has {name}={text}, in which colons divide values; a value that has colons itself, as"
+            ' spsa:directions=4, stands in a study file: gradient = ["spsa:directions=4"], and --study FILE'
+        )
     return tuple(parts)
 
 

@@ -6,6 +6,7 @@ trial at a time chooses the same ones however often it is stopped.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 SAMPLERS = ("random", "tpe", "qmc", "gp")
 PRUNERS = ("none", "median", "halving")
 _MOST_REPEATS = 100
-"""Choices of a sampler that were made before, one after the other, after which no new one is expected."""
+"""Choices of a sampler that were made before, one after the other, after which no new one is expected; so many more
+than there are trials, as ``qmc`` begins its one sequence anew whenever a sweep goes on."""
 
 
 def check_search(sampler: str | None, pruner: str | None) -> None:
@@ -101,7 +103,7 @@ class Search:
         if not self._prunes or asked is None:
             return False
         for step, value in self._history(store, trial.run_name).items():
-            if step > self._reported.get(trial.run_name, -2):
+            if step > self._reported.get(trial.run_name, -1):
                 asked.report(value, step)
                 self._reported[trial.run_name] = step
         return bool(asked.should_prune())
@@ -142,7 +144,7 @@ class Search:
     def _choose(self) -> Trial | None:
         """A trial that was not tried yet; None if the sampler finds no other."""
         number = len(self._asked)
-        for repeat in range(_MOST_REPEATS):
+        for repeat in range(number + _MOST_REPEATS):
             self._study.sampler = self._next_sampler(number, repeat=repeat)
             asked = self._study.ask(self._distributions)
             trial: Trial = self._make_trial(_as_texts(asked.params))
@@ -187,10 +189,15 @@ class Search:
         return None if stored is None else self._ranking.value_of(stored)
 
     def _history(self, store: Store, run_name: str) -> dict[int, float]:
-        """What a run logged of the metric, the last value of each step."""
+        """What a run logged of the metric, the last value of each step.
+
+        Without what was logged before the first step: Optuna takes no step below 0.
+        """
         run = store.find_run(run_name)
         records = [] if run is None else store.metrics(run.run_id)
-        return {record.step: record.value for record in records if record.name == self._ranking.metric}
+        return {
+            record.step: record.value for record in records if record.name == self._ranking.metric and record.step >= 0
+        }
 
     def _open_store(self) -> closing[Store]:
         return closing(open_store(self._db, clock=WallClock()))
@@ -216,11 +223,11 @@ def _distribution(optuna: Any, values: Values) -> Any:
 
 def _make_sampler(optuna: Any, name: str, *, seed: int) -> Any:
     samplers = optuna.samplers
-    if name == "random":
-        return samplers.RandomSampler(seed=seed)
-    if name == "tpe":
-        return samplers.TPESampler(seed=seed)
-    return samplers.QMCSampler(seed=seed) if name == "qmc" else samplers.GPSampler(seed=seed)
+    kinds = {"random": samplers.RandomSampler, "tpe": samplers.TPESampler, "qmc": samplers.QMCSampler}
+    with warnings.catch_warnings():
+        # A warning to whoever programs with Optuna; which version qorch takes is pinned.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return kinds.get(name, samplers.GPSampler)(seed=seed)
 
 
 def _make_pruner(optuna: Any, name: str | None) -> Any:

@@ -63,7 +63,8 @@ def _as_trial(run: StoredRun) -> StoredTrial:
         run_id=run.run_id,
         program=record.workload or str(settings.get("script", "")),
         state=run.state,
-        options=_options_of(settings) | {"backend": record.backend, "seed": str(record.seed)},
+        # A program's own option of that name, such as --seed, is what was swept, whatever the run does with it.
+        options={"backend": record.backend, "seed": str(record.seed)} | _options_of(settings),
         metrics=run.metrics,
         steps=totals.steps,
         executions=totals.executions,

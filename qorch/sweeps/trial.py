@@ -91,7 +91,10 @@ def canonical(value: str) -> str:
 
 def check_sweep_name(name: str) -> None:
     """Raise UsageError for what cannot be the name of a sweep: its trials' names are longer by eleven characters."""
-    check_name(name)
+    try:
+        check_name(name)
+    except UsageError as error:
+        raise UsageError(f"{error}: give the sweep one with --name") from error
     if len(name) > _MOST_LETTERS:
         raise UsageError(
             f"the sweep's name has {len(name)} characters; it may have {_MOST_LETTERS}, choose a shorter one"
@@ -111,4 +114,5 @@ def sweep_budget(sweep: str, limit: Money, *, backend: str) -> Budget:
         backend=MOCK if is_mock(backend) else "",
         runs=f"{sweep}-{'[0-9a-f]' * _DIGITS}",
         origin="--budget of the sweep",
+        resume_with="qorch sweep ... --budget LARGER",
     )

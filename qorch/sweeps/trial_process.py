@@ -27,7 +27,9 @@ from qorch.ports.records import RunState
 from qorch.stores import open_store
 from qorch.sweeps.trial import Trial
 
+CANCELLED = "it was cancelled, which is for good"
 _STOPPED = "it was stopped"
+_LEFT = "its program has ended before its run was done"
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _LOOK_SECONDS = 0.2
 _DIED = "its process has ended (exit code {}) before the trial was over"
@@ -157,8 +159,13 @@ def _carry_out(work: Work, trial: Trial, terms: TrialTerms) -> _Answer:
         with closing(open_store(terms.db, clock=WallClock())) as store, store.claim_run(trial.run_name):
             # Another process may have trained it between the look of the sweep and this claim.
             found = store.find_run(trial.run_name)
+            if found is not None and found.state == RunState.CANCELLED:
+                return _Answer(TrialState.CANCELLED, CANCELLED)
             if found is None or found.state != RunState.DONE:
                 work(trial, terms)
+                found = store.find_run(trial.run_name)
+            if found is not None and found.state != RunState.DONE:
+                return _Answer(TrialState.STOPPED, _LEFT)
     except KeyboardInterrupt:
         return _Answer(TrialState.STOPPED, _STOPPED)
     except Exception as error:

@@ -11,13 +11,14 @@ from typing import Any
 
 from qorch import machine
 from qorch.config import read_config
+from qorch.errors import QorchError, RunBusyError
 from qorch.ports.clock import WallClock
 from qorch.ports.records import RunState
 from qorch.ports.store import Store
 from qorch.recovery import cancel_ended
 from qorch.stores import open_store
 from qorch.sweeps.trial import Trial
-from qorch.sweeps.trial_process import TrialProcess, TrialState, TrialTerms, Work, start_trial
+from qorch.sweeps.trial_process import CANCELLED, TrialProcess, TrialState, TrialTerms, Work, start_trial
 
 POLL_SECONDS = 0.5
 """Between two looks at trials on which other processes work, and at those that may be ended early."""
@@ -127,11 +128,13 @@ class _Crew:
     def _begin(self, trial: Trial) -> None:
         with self._open_store() as store:
             found = store.find_run(trial.run_name)
-            is_busy = store.holder_of(trial.run_name) is not None
+            # A sweep holds the trial's name; `qorch train --resume` alone the run.
+            names = [trial.run_name] if found is None else [trial.run_name, found.run_id]
+            is_busy = any(store.holder_of(name) is not None for name in names)
         if found is not None and found.state == RunState.DONE:
             self._end(TrialOutcome(trial, TrialState.DONE, was_done=True))
         elif found is not None and found.state == RunState.CANCELLED:
-            self._end(TrialOutcome(trial, TrialState.CANCELLED, "it was cancelled, which is for good", was_done=True))
+            self._end(TrialOutcome(trial, TrialState.CANCELLED, CANCELLED, was_done=True))
         elif is_busy:
             self.waiting.append(trial)
         else:
@@ -147,16 +150,27 @@ class _Crew:
             self.waiting.append(process.trial)
             return
         if process.is_ended_early and state is not TrialState.DONE:
-            state, problem = TrialState.CANCELLED, "it was ended early"
-            self._cancel(process.trial)
+            try:
+                state, problem = TrialState.CANCELLED, self._cancel(process.trial)
+            except RunBusyError:
+                self.waiting.append(process.trial)
+                return
         self.is_refused |= state is TrialState.OVER_BUDGET
         self._end(TrialOutcome(process.trial, state, problem))
 
-    def _cancel(self, trial: Trial) -> None:
+    def _cancel(self, trial: Trial) -> str:
+        """Cancel a trial that was ended early; what is said of it. Raises RunBusyError if another process took it."""
         with self._open_store() as store:
             record = store.find_run(trial.run_name)
-            if record is not None:
-                cancel_ended(store, record, config=read_config(), clock=WallClock())
+            try:
+                if record is not None:
+                    cancel_ended(store, record, config=read_config(), clock=WallClock())
+            except RunBusyError:
+                raise
+            except QorchError as error:
+                # The run is cancelled; of its jobs at the provider the other trials need not know.
+                return f"it was ended early, but not its jobs at the provider: {error}"
+        return "it was ended early"
 
     def _open_store(self) -> closing[Store]:
         """The database, only for as long as it is read: a fork while its thread works could inherit a lock."""

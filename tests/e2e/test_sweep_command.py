@@ -2,6 +2,7 @@
 
 import csv
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -77,6 +78,37 @@ def test_a_program_is_swept_as_it_stands(qorch: Any, script: str) -> None:
     assert f"angle=6: failed: {problem}" in table
 
 
+LEFT = """
+import sys
+import qorch
+from qiskit.circuit import QuantumCircuit
+
+circuit = QuantumCircuit(1)
+circuit.h(0)
+run = qorch.start_run("left", backend="local", seed=1)
+for step in run.steps(range(3)):
+    run.execute([qorch.Pub(circuit, observables=["X0"])])
+    if sys.argv[2] == "error" and step == 1:
+        raise ValueError("in the middle")
+    if sys.argv[2] == "leave":
+        with run:
+            sys.exit()
+"""
+
+
+def test_a_program_that_leaves_its_run_is_not_done(qorch: Any) -> None:
+    """Neither one that fails while its run is open, nor one that ends in order before it: both are tried again."""
+    (qorch.folder / "left.py").write_text(LEFT)
+    outcome = qorch("sweep", "left.py", "--grid", "end=none,error,leave", "--json")
+    assert outcome.code == 1
+    ends = {trial["options"]["end"]: (trial["state"], trial["problem"]) for trial in outcome.document["trials"]}
+    assert ends == {
+        "none": ("done", None),
+        "error": ("failed", "left.py has failed in line 12: ValueError: in the middle"),
+        "leave": ("stopped", "its program has ended before its run was done"),
+    }
+
+
 def test_ctrl_c_stops_all_trials_and_says_how_to_go_on(qorch: Any) -> None:
     """The exit code is that of Ctrl-C, no process is left, and the same command finishes the sweep."""
     long = ("sweep", "digits", "--grid", "lr=0.05,0.5", "--limit", "60", "--epochs", "40", "--name", "long")
@@ -109,6 +141,7 @@ def test_one_budget_covers_all_trials(qorch: Any, monkeypatch: pytest.MonkeyPatc
         outcome = qorch("sweep", "digits", "--grid", "lr=0.05,0.1,0.5", *paid, *wall, "--json")
         assert outcome.code == 3
         assert "repeat the command with a larger --budget" in outcome.err
+        assert "of the sweep): qorch sweep ... --budget LARGER" in outcome.err
         assert outcome.document["spent"]["micros"] <= cost * 1.2
         states = [trial["state"] for trial in outcome.document["trials"]]
         assert states[0] == "done"
@@ -117,6 +150,17 @@ def test_one_budget_covers_all_trials(qorch: Any, monkeypatch: pytest.MonkeyPatc
         alone = qorch("train", "digits", "--resume", stopped["run"])
         assert alone.code == 3
         assert "the budget 'digits-sweep'" in alone.err
+
+
+def test_a_budget_that_is_not_the_sweeps_is_not_said_to_be(qorch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the configuration file that refuses a trial ends the sweep, too: its name and file are said."""
+    (qorch.folder / "config.toml").write_text('[[budgets]]\nname = "lab"\nlimit = "1 USD"\nbackend = "mock"\n')
+    monkeypatch.setenv("QORCH_CONFIG", str(qorch.folder / "config.toml"))
+    paid = ("--limit", "20", "--batch-size", "5", "--shots", "10", "--backend", "mock:ionq.qpu.forte-1")
+    outcome = qorch("sweep", "digits", "--grid", "lr=0.1,0.2", "--parallel", "1", *paid)
+    assert outcome.code == 3
+    assert "raise the limit of 'lab'" in outcome.err
+    assert "a budget or limit that is not the sweep's own is used up" in outcome.err
 
 
 WRONG = [
@@ -139,10 +183,29 @@ WRONG = [
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--direction", "up"), "choose maximize or minimize"),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--plot", "a.jpg"), "ends in .png or .svg"),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--budget", "much"), "much"),
+    (
+        (
+            "sweep",
+            "digits",
+            "--grid",
+            "lr=0.1",
+            "--shots",
+            "9",
+            "--backend",
+            "mock:ionq.qpu.forte-1",
+            "--budget",
+            "1 EUR",
+        ),
+        "give the limit in USD",
+    ),
     (("sweep", "digits", "--grid", "lr=0.1,0.2", "--name", "a/b"), "is not a name for a run"),
+    (("sweep", "my loop.py", "--grid", "lr=0.1,0.2"), "give the sweep one with --name"),
+    (("sweep", "digits", "--grid", "gradient=spsa:directions=4", "--shots", "9"), "stands in a study file: gradient ="),
     (("sweep", "digits", "--grid", f"seed={':'.join(map(str, range(101)))}"), "the grid has 101 combinations"),
     (("sweep", "none.py", "--grid", "lr=0.1,0.2"), "there is no program none.py"),
     (("sweep", "loop.py", "--grid", "lr=0.1,0.2", "--epochs", "2"), "qorch gives no --epochs"),
+    (("sweep", "digits", "--study", "study.toml", "--backend", "none"), "there is no backend 'none'"),
+    (("sweep", "loop.py", "--grid", "angle=1,2", "--backend", "none"), "there is no backend 'none'"),
     (("sweeps", "none"), "there is no sweep 'none'"),
 ]
 
@@ -150,8 +213,21 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "words"), WRONG, ids=range(len(WRONG)))
 def test_what_cannot_be_is_said_before_anything_starts(typed: Any, arguments: tuple[str, ...], words: str) -> None:
     """One sentence, the exit code of wrong usage, and no database."""
-    (typed.folder / "loop.py").write_text(LOOP)
+    for name in ("loop.py", "my loop.py"):
+        (typed.folder / name).write_text(LOOP)
+    (typed.folder / "study.toml").write_text('[options]\nbackend = "local"\n[grid]\nlr = [0.1, 0.2]\n')
     outcome = typed(*arguments)
     assert outcome.code == 2
     assert words in outcome.error
     assert arguments[0] == "sweeps" or not typed.database.exists()
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_starts(
+    typed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of training do not end with a missing package."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    outcome = typed("sweep", "digits", "--grid", "lr=0.1,0.2", "--plot", "a.png")
+    assert outcome.code == 2
+    assert "pip install 'qorch[plot]'" in outcome.error
+    assert not typed.database.exists()

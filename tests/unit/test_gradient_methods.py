@@ -226,6 +226,19 @@ def test_weights_share_a_direction_and_inputs_do_not() -> None:
     assert (moves[:, :, ~is_weight] > 0).std(axis=0).min() > 0.3
 
 
+def test_every_other_rotation_cuts_off_some_of_the_slope(local: Evaluation) -> None:
+    """A product of P sinusoids has, in the mean, the slope times sin(c)/c cos(c)^(P-1): a smaller c cuts off less."""
+    n_rotations, w = 5, ParameterVector("w", 5)
+    circuit = QuantumCircuit(n_rotations)
+    for qubit, angle in enumerate(w):
+        circuit.ry(angle - np.pi / 2 if qubit == 0 else angle, qubit)
+    product = " ".join(f"Z{qubit}" for qubit in range(n_rotations))
+    pub = qorch.Pub(circuit, np.zeros((1, n_rotations)), observables=[product], shots=None)
+    for c in (0.2, 0.05):
+        for gradient in gradients_of(pub, f"spsa:c={c}", local, draws=5):
+            assert gradient.values[0, 0, 0] == pytest.approx(np.sin(c) / c * np.cos(c) ** (n_rotations - 1))
+
+
 def test_perturbations_become_smaller_by_the_runs_step() -> None:
     """As c / (k + 1)^gamma at step k; what comes before the first step counts as it."""
     pub = random_pub(1, rows=1)

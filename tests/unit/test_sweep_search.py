@@ -15,6 +15,7 @@ from qorch.stores import open_store
 from qorch.sweeps.grid import GridRange, Values
 from qorch.sweeps.ranking import MINIMIZE, Ranking
 from qorch.sweeps.search import Search
+from qorch.sweeps.stored_trial import read_trials
 from qorch.sweeps.trial import Trial
 from qorch.sweeps.trial_process import TrialState
 from qorch.sweeps.trials import TrialOutcome
@@ -36,8 +37,10 @@ def search(
     return Search(space, make_trial=make_trial, ranking=ranking, n_trials=6, db=str(db), sampler=sampler, pruner=pruner)
 
 
-def record(db: Path, trial: Trial, *, state: str = RunState.DONE, losses: tuple[float, ...]) -> None:
-    """Write down a run of the trial, with a loss for each step."""
+def record(
+    db: Path, trial: Trial, *, state: str = RunState.DONE, losses: tuple[float, ...], first_step: int = 0
+) -> None:
+    """Write down a run of the trial, with a loss for each step; ``first_step``: -1 if one is logged before them."""
     settings = as_stored(read_settings("digits", trial.run_name, trial.options))
     with closing(open_store(str(db), clock=WallClock())) as store:
         created = NOON + dt.timedelta(minutes=len(store.runs()))
@@ -46,7 +49,9 @@ def record(db: Path, trial: Trial, *, state: str = RunState.DONE, losses: tuple[
             settings=msgspec.json.encode(settings).decode(),
         )  # fmt: skip
         steps = [StepRecord(run.run_id, index, 0, NOON, 0, 0) for index, _ in enumerate(losses)]
-        logged = [MetricRecord(run.run_id, index, 0, "loss", value, NOON) for index, value in enumerate(losses)]
+        logged = [
+            MetricRecord(run.run_id, step, 0, "loss", value, NOON) for step, value in enumerate(losses, first_step)
+        ]
         store.write([run, SessionRecord(run.run_id, 0, 1, "here", NOON), *steps, *logged]).result()
 
 
@@ -89,6 +94,38 @@ def test_a_trial_that_was_stopped_goes_on_first(tmp_path: Path) -> None:
     trials = list(search(tmp_path / "s.db").trials())
     assert trials[0].run_name == stopped.run_name
     assert len(trials) == 6
+
+
+def test_a_sequence_that_begins_anew_still_finds_new_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped search by qmc, which goes through all trials that were there, ends with as many as one left alone."""
+    monkeypatch.setattr("qorch.sweeps.search._MOST_REPEATS", 2)
+    whole = try_all(tmp_path / "whole.db", sampler="qmc")
+    begun = try_all(tmp_path / "stopped.db", sampler="qmc", stop_after=5)
+    assert [*begun, *try_all(tmp_path / "stopped.db", sampler="qmc")] == whole
+    assert len(whole) == 6
+
+
+def test_what_is_logged_before_the_first_step_ends_no_sweep(tmp_path: Path) -> None:
+    """Pruners know steps from 0 on: an earlier value is left out, of finished trials and of one at work."""
+    db = tmp_path / "s.db"
+    record(db, make_trial({"lr": "0.1", "classes": "3,6"}), losses=(9.0, 0.5), first_step=-1)
+    working = make_trial({"lr": "0.2", "classes": "3,6"})
+    record(db, working, state=RunState.RUNNING, losses=(9.0, 0.4), first_step=-1)
+    one = search(db, pruner="median")
+    names = [trial.run_name for trial, _ in zip(one.trials(), range(2), strict=False)]
+    assert names[1] == working.run_name
+    with closing(open_store(str(db), clock=WallClock())) as store:
+        assert not one.ends_early(working, store)
+
+
+def test_a_programs_own_seed_is_what_was_swept(tmp_path: Path) -> None:
+    """What a program does with --seed is its own affair: the trial has the value that the sweep gave it."""
+    trial = Trial("s", "mine.py", seed=None, options={"seed": "4"})
+    settings = '{"script": "mine.py", "options": {"seed": "4"}}'
+    with closing(open_store(str(tmp_path / "s.db"), clock=WallClock())) as store:
+        store.write([RunRecord(trial.run_name, trial.run_name, "local", 1, "reuse", NOON, settings=settings)]).result()
+        [stored] = read_trials(store, "s")
+    assert stored.options == {"seed": "4", "backend": "local"}
 
 
 def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
