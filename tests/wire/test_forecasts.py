@@ -68,7 +68,7 @@ def draw_setting(random: np.random.Generator) -> Setting:
         network=str(network),
         accept_delay="0.02..0.1",
         seed=int(random.integers(1_000_000)),
-        pubs=tuple(work_of(int(count), shots=500) for count in random.integers(3, 13, size=3)),
+        pubs=tuple(work_of(int(count), shots=500) for count in random.integers(3, 13, size=4)),
     )
 
 
@@ -136,7 +136,10 @@ def test_training_costs_what_was_forecast(name: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", VENDORS)
 def test_training_takes_as_long_as_was_forecast(name: str, tmp_path: Path) -> None:
-    """Of 20 random configurations, the median error is at most 10 %, and 16 lie inside of the interval."""
+    """Of 20 random configurations, the median error is at most 10 %, and 16 lie inside of the interval.
+
+    On a machine that is not overloaded: an emulator that gets no processor takes longer than it was told to.
+    """
     random = np.random.default_rng([20_261_130, *name.encode()])
     errors, inside = [], 0
     for number in range(20):
