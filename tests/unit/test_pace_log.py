@@ -10,6 +10,7 @@ import pytest
 from observing import PAID, Memory, pub, set_prices, start
 
 import qorch
+from qorch.audit.latency import measure_latency
 from qorch.errors import BudgetError
 from qorch.model.job import Interval
 from qorch.model.money import Money
@@ -80,6 +81,28 @@ def test_earlier_runs_tell_from_the_first_step_on() -> None:
     assert left.low < left.expected < left.high
     assert left.expected == pytest.approx(3 * 2 + 7 + 4 * (4 * 2 + 7))
     assert train(clock, store, shots=7)[0].time_left is None
+
+
+class PlainStore(MemoryStore):
+    """A store made before others looked for earlier runs and for arrays of spans."""
+
+    runs_like = last_steps = job_spans = None  # type: ignore[assignment]
+
+
+def test_a_store_need_not_find_earlier_runs() -> None:
+    """One that cannot trains and resumes as ever: what is left rests on the run alone, and latencies on its spans."""
+    clock = HandClock()
+    plain, able = PlainStore(clock), MemoryStore(clock)
+    with pytest.raises(KeyboardInterrupt):
+        train(clock, plain, until=9)
+    shown = train(clock, plain, resume=True)
+    assert shown[0].time_left is None
+    train(clock, able)
+    for store in (plain, able):
+        with start(store, clock=clock) as run:
+            run.execute(pub())
+    found = [measure_latency(store, store.runs()[:1]) for store in (plain, able)]
+    assert [group.phase for group in found[0]] == [group.phase for group in found[1]] != []
 
 
 def test_steps_that_are_only_repeated_are_no_pace() -> None:
