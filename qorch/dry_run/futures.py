@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -83,13 +83,25 @@ class Future:
     failure: Failure | None = None
 
 
-def draw_futures(runs: Sequence[RecordedRun], priced: PricedMock, *, seeds: Sequence[int]) -> tuple[Future, ...]:
+def draw_futures(
+    runs: Sequence[RecordedRun],
+    priced: PricedMock,
+    *,
+    seeds: Sequence[int],
+    show: Callable[[int], None] | None = None,
+) -> tuple[Future, ...]:
     """One future for each seed: equal for equal arguments, and with the seed of a recording's mock, that recording.
 
-    Log lines of qorch below an error are suppressed meanwhile, in the whole process.
+    ``show``: is told after each how many there are. Log lines of qorch below an error are suppressed meanwhile, in the
+    whole process.
     """
+    futures: list[Future] = []
     with _quiet():
-        return tuple(_draw(runs, priced, seed=seed) for seed in seeds)
+        for seed in seeds:
+            futures.append(_draw(runs, priced, seed=seed))
+            if show is not None:
+                show(len(futures))
+    return tuple(futures)
 
 
 @contextmanager
