@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -118,6 +119,30 @@ def test_steps_that_are_only_repeated_are_no_pace() -> None:
     assert left.expected == pytest.approx(2 * (11 - shown[0].step) + 7)
 
 
+def test_a_step_that_an_earlier_session_began_is_no_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was paid for in part: whole steps tell the money, and earlier sessions the time."""
+    set_prices(tmp_path, monkeypatch)
+    clock, shown = HandClock(), list[Progress]()
+    store, backend = MemoryStore(clock), FakeBackend(capabilities=PAID)
+    for stops_at in (5, None):
+        shown.clear()
+        with (
+            suppress(KeyboardInterrupt),
+            start(store, backend=backend, clock=clock, progress=shown.append, resume=True) as run,
+        ):
+            for step in run.steps(range(9)):
+                clock.forward(0.06)
+                run.execute(pub())
+                if step == stops_at:
+                    raise KeyboardInterrupt
+    told = {each.step: (each.remaining_money, each.time_left) for each in shown}
+    assert told[4][0] is None, "a step that is stored is repeated"
+    money, time_left = told[6]
+    assert money == euros(2 * 1.5)
+    assert time_left is not None
+    assert time_left.expected == pytest.approx(2 * 0.06)
+
+
 def paid_steps(
     run: qorch.Run, shown: list[Progress], *, clock: HandClock, steps: int = 5, executes: int = 2
 ) -> list[tuple[Money | None, MoneyInterval | None, int | None]]:
@@ -194,5 +219,5 @@ def test_what_is_left_costs_little_beside_a_step() -> None:
 
 def _log_of_a_free_run() -> PaceLog:
     log = PaceLog(cast("Resources", SimpleNamespace(record=SimpleNamespace(budget=None))))
-    log._ended_ns = 0
+    log._ended_ns, log._has_looked_back = 0, True
     return log
