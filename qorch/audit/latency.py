@@ -13,8 +13,8 @@ from qorch.audit.resolution import PERCENTS
 from qorch.model.arrays import FloatArray, IntArray
 from qorch.model.timing import Phase
 from qorch.ports.records import RunRecord, SessionRecord
-from qorch.ports.statistics import JobSpans
-from qorch.ports.store import Runs
+from qorch.ports.statistics import JobSpans, collect_job_spans
+from qorch.ports.store import JobSpanSource, Runs
 
 BACKEND, HOUR = "backend", "hour"
 GROUPINGS = (BACKEND, HOUR)
@@ -82,12 +82,17 @@ def measure_latency(
     names = list(dict.fromkeys(run.backend for run in runs))
     parts = [
         place_spans(
-            store.job_spans(run.run_id), store.sessions(run.run_id), backend=names.index(run.backend), since=since,
+            _read_spans(store, run.run_id), store.sessions(run.run_id), backend=names.index(run.backend), since=since,
             zone=zone if HOUR in by else None,
         )
         for run in runs
     ]  # fmt: skip
     return group_times(_join(parts), names, by=by) if parts else []
+
+
+def _read_spans(store: LatencySource, run_id: str) -> JobSpans:
+    source: object = store
+    return source.job_spans(run_id) if isinstance(source, JobSpanSource) else collect_job_spans(store.spans(run_id))
 
 
 def place_spans(

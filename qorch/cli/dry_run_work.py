@@ -4,7 +4,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from qorch.dry_run.recording import RecordedRun
 from qorch.dry_run.what_if import WhatIf, parse_what_if
 from qorch.model.money import parse_money
 from qorch.model.text import format_count
-from qorch.ports.clock import WallClock
+from qorch.ports.clock import Clock, WallClock
 from qorch.ports.progress import Progress
 from qorch.progress.stream import SafeStream
 from qorch.workloads.base import Options, Workload
@@ -106,7 +107,9 @@ def _foretell(
 
 def _forecast(runs: Sequence[RecordedRun], mock: str, order: DryRunOrder) -> Forecast:
     config = replace(read_config(), is_rehearsal=False)
-    return forecast_mock(runs, mock, config=config, seed=order.seed, futures=order.futures)
+    with closing(ProgressLines()) as lines:
+        show = partial(lines.show_future, of=order.futures)
+        return forecast_mock(runs, mock, config=config, seed=order.seed, futures=order.futures, show=show)
 
 
 def _describe_training(training: SimulatedTraining) -> dict[str, Any]:
@@ -138,23 +141,35 @@ def _print(subject: str, training: SimulatedTraining, base: Forecast, others: li
 class ProgressLines:
     """Says on standard error how far a dry run is: now and then a line, which replaces the one before on a terminal."""
 
+    clock: Clock = field(default_factory=WallClock)
+
     def __post_init__(self) -> None:
         """Nothing is said yet."""
-        self._clock = WallClock()
+        self._begun_ns = self.clock.monotonic_ns()
         self._stream = SafeStream(sys.stderr)
         self._said_ns: int | None = None
         self._is_open = False
 
     def __call__(self, now: Progress) -> None:
         """Called after every step."""
+        if self._said_ns is None or now.is_last or self._is_due():
+            total = "" if now.total_steps is None else f"/{now.total_steps}"
+            self._say(f"step {now.step + 1}{total}, {format_seconds(now.elapsed_seconds)} on the virtual clock")
+
+    def show_future(self, number: int, *, of: int) -> None:
+        """Called after each future; nothing is said of those that are drawn at once."""
+        if self._said_ns is None:
+            self._said_ns = self._begun_ns
+        if self._is_due():
+            self._say(f"future {number}/{of}")
+
+    def _is_due(self) -> bool:
         pause = LINE_SECONDS / 10 if self._stream.is_terminal else LINE_SECONDS
-        now_ns = self._clock.monotonic_ns()
-        if self._said_ns is not None and now_ns - self._said_ns < pause * 1e9 and not now.is_last:
-            return
-        self._said_ns = now_ns
-        total = "" if now.total_steps is None else f"/{now.total_steps}"
-        line = f"dry run: step {now.step + 1}{total}, {format_seconds(now.elapsed_seconds)} on the virtual clock"
-        self._is_open = self._stream.is_terminal
+        return self.clock.monotonic_ns() - (self._said_ns or 0) >= pause * 1e9
+
+    def _say(self, what: str) -> None:
+        self._said_ns = self.clock.monotonic_ns()
+        self._is_open, line = self._stream.is_terminal, f"dry run: {what}"
         self._stream.write(f"\r\x1b[K{line}" if self._is_open else f"{line}\n")
 
     def close(self) -> None:

@@ -73,7 +73,7 @@ def print_forecast(forecast: "Forecast") -> None:
     """Print one forecast in full."""
     print(f"forecast from {_sampled(forecast)}")
     print(f"money    {_money_line(forecast)}")
-    print(f"time     {_interval(forecast.wall_seconds)}")
+    print(f"time     {_interval(forecast)}")
     print(f"jobs     {_work_line(forecast)}")
     for line in _budget_lines(forecast):
         print(f"budget   {line}")
@@ -92,7 +92,8 @@ def print_forecast(forecast: "Forecast") -> None:
 
 def print_what_ifs(base: "Forecast", others: Sequence[tuple[str, "Forecast"]]) -> None:
     """Print the forecast of what was recorded, and below it those of what else might be."""
-    columns = ("what if", "money", "time", "9 of 10 futures", "jobs", "executions", "smallest budget", "failing")
+    ends = "9 of 10 futures" if base.has_ends else "all futures"
+    columns = ("what if", "money", "time", ends, "jobs", "executions", "smallest budget", "failing")
     rows = [("as it is", base), *others]
     print_table(columns, [_as_row(name, each) for name, each in rows], optional=("failing", "executions"))
 
@@ -120,7 +121,7 @@ def _money_line(forecast: "Forecast") -> str:
     spend = forecast.spend
     if spend is None:
         return "what it costs is not known; see `qorch prices`"
-    interval = "" if spend.p05 == spend.p95 else f" (9 of 10: {_ends(forecast, spend)})"
+    interval = "" if spend.p05 == spend.p95 else f" ({_share(forecast)}: {_ends(forecast, spend)})"
     return f"{_money(forecast)}{interval}, by {forecast.certainty} prices"
 
 
@@ -143,10 +144,16 @@ def _as_money(forecast: "Forecast", micros: float) -> "Money":
     return Money(forecast.currency, round(micros))
 
 
-def _interval(seconds: "Quantiles") -> str:
+def _interval(forecast: "Forecast") -> str:
+    seconds = forecast.wall_seconds
     if seconds.p05 == seconds.p95:
         return _seconds(seconds.p50)
-    return f"{_seconds(seconds.p50)} (9 of 10: {_seconds(seconds.p05)} to {_seconds(seconds.p95)})"
+    return f"{_seconds(seconds.p50)} ({_share(forecast)}: {_seconds(seconds.p05)} to {_seconds(seconds.p95)})"
+
+
+def _share(forecast: "Forecast") -> str:
+    """Of which futures an interval is."""
+    return "9 of 10" if forecast.has_ends else format_count(forecast.counted, "future")
 
 
 def _work_line(forecast: "Forecast") -> str:

@@ -73,7 +73,7 @@ def latency(
     elif shown:
         _print_groups(shown, groupings, time_zone)
     else:
-        print("no such jobs")
+        print("no such jobs; those of mocks count only with --backend mock, or if their runs are named")
 
 
 def _read_groupings(text: str | None) -> list[str]:

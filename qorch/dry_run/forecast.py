@@ -1,7 +1,7 @@
 """A forecast: what futures have in common, as intervals of money, time and jobs, and how many of them go wrong."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -25,7 +25,9 @@ from qorch.ports.clock import WallClock
 from qorch.prices import load_prices
 
 DEFAULT_FUTURES = 20
-"""So many cost little, and their second and last but one are about the ends of an interval of 90 %."""
+"""So many cost little, and the smallest and the largest of them are about the ends of an interval of 90 %."""
+FEWEST_FOR_ENDS = 18
+"""The smallest and the largest of n hold (n - 1) / (n + 1) of all: of fewer, clearly less than 90 %."""
 MOST_FUTURES = 10_000
 _PERCENTS = (5, 50, 95)
 _ASSUMED = "assumed"
@@ -34,7 +36,10 @@ _ASSUMED = "assumed"
 
 @dataclass(frozen=True)
 class Quantiles:
-    """The median of a number over futures, and the ends between which nine of ten lie."""
+    """The median of a number over futures, and the ends between which nine of ten lie.
+
+    Of fewer than ``FEWEST_FOR_ENDS``, these are the smallest and the largest.
+    """
 
     p05: float
     p50: float
@@ -113,6 +118,16 @@ class Forecast:
         """How many futures ended with an error."""
         return sum(part.futures for part in self.failures)
 
+    @property
+    def counted(self) -> int:
+        """Over how many futures the numbers are."""
+        return self.futures - self.failed or self.futures
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether these are enough to tell the ends between which nine of ten lie."""
+        return self.counted >= FEWEST_FOR_ENDS
+
 
 def open_mock(mock: str, *, config: Config) -> PricedMock:
     """What futures on a mock of this name have in common.
@@ -133,11 +148,13 @@ def forecast_runs(
     seed: int,
     futures: int = DEFAULT_FUTURES,
     budget: Money | None = None,
+    show: Callable[[int], None] | None = None,
 ) -> Forecast:
     """The forecast of what was recorded: ``futures`` of them, with the seeds from ``seed`` on.
 
-    ``budget``: of each run; None: that which they were given, if they have one in common. Raises UsageError for a
-    number of futures that is not allowed, and for a budget that cannot be kept.
+    ``budget``: of each run; None: that which they were given, if they have one in common. ``show``: is told after each
+    future how many there are. Raises UsageError for a number of futures that is not allowed, and for a budget that
+    cannot be kept.
     """
     if not 1 <= futures <= MOST_FUTURES:
         raise UsageError(f"a forecast cannot be made of {futures} futures; take 1 to {MOST_FUTURES:,}")
@@ -145,7 +162,7 @@ def forecast_runs(
     budget = budget or (given.pop() if len(given) == 1 else None)
     if budget is not None:
         check_budgets(priced.mock, priced.card, [Budget(limit=budget, run_id=runs[0].run)])
-    drawn = draw_futures(runs, priced, seeds=range(seed, seed + futures))
+    drawn = draw_futures(runs, priced, seeds=range(seed, seed + futures), show=show)
     return sum_up(drawn, priced, budget=budget)
 
 
@@ -157,6 +174,7 @@ def forecast_mock(
     seed: int,
     futures: int = DEFAULT_FUTURES,
     budget: Money | None = None,
+    show: Callable[[int], None] | None = None,
 ) -> Forecast:
     """The same on a mock of this name, which need not be the one on which the runs were recorded (see `WhatIf`).
 
@@ -164,7 +182,8 @@ def forecast_mock(
     """
     if not any(run.calls for run in runs):
         raise UsageError("a forecast is of the calls of runs, and none was recorded: did the program start a run?")
-    return forecast_runs(runs, open_mock(mock, config=config), seed=seed, futures=futures, budget=budget)
+    priced = open_mock(mock, config=config)
+    return forecast_runs(runs, priced, seed=seed, futures=futures, budget=budget, show=show)
 
 
 def sum_up(futures: Sequence[Future], priced: PricedMock, *, budget: Money | None = None) -> Forecast:

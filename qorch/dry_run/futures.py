@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from qorch.dry_run.light_store import LightStore
 from qorch.dry_run.needed_money import Need, add_up_needs, rising
-from qorch.dry_run.recording import RecordedCall, RecordedRun
+from qorch.dry_run.recording import Moment, RecordedCall, RecordedRun
 from qorch.engine.engine import Engine
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.usage_watch import PendingUsage, ask_usage, find_pending
@@ -83,13 +83,25 @@ class Future:
     failure: Failure | None = None
 
 
-def draw_futures(runs: Sequence[RecordedRun], priced: PricedMock, *, seeds: Sequence[int]) -> tuple[Future, ...]:
+def draw_futures(
+    runs: Sequence[RecordedRun],
+    priced: PricedMock,
+    *,
+    seeds: Sequence[int],
+    show: Callable[[int], None] | None = None,
+) -> tuple[Future, ...]:
     """One future for each seed: equal for equal arguments, and with the seed of a recording's mock, that recording.
 
-    Log lines of qorch below an error are suppressed meanwhile, in the whole process.
+    ``show``: is told after each how many there are. Log lines of qorch below an error are suppressed meanwhile, in the
+    whole process.
     """
+    futures: list[Future] = []
     with _quiet():
-        return tuple(_draw(runs, priced, seed=seed) for seed in seeds)
+        for seed in seeds:
+            futures.append(_draw(runs, priced, seed=seed))
+            if show is not None:
+                show(len(futures))
+    return tuple(futures)
 
 
 @contextmanager
@@ -183,8 +195,30 @@ class _Replay:
             await ended[recorded.after]
         await self._compute(recorded.compute_seconds, Phase.PREPARE if recorded.after < 0 else Phase.MODEL, (recorded,))
         await self._compute(recorded.own_seconds, Phase.PLAN, (recorded,))
-        await self._engine.execute(recorded.call)
+        await self._execute(recorded, ended)
         ended[index].set_result(None)
+
+    async def _execute(self, recorded: RecordedCall, ended: "list[asyncio.Future[None]]") -> None:
+        """To its end, to the error that it has in every course, or until the program takes it back."""
+        with suppress(QorchError) if recorded.is_refused else nullcontext():
+            if recorded.taken_back is None:
+                await self._engine.execute(recorded.call)
+                return
+            work = asyncio.create_task(self._engine.execute(recorded.call))
+            moment = asyncio.create_task(self._wait_until(recorded.taken_back, ended))
+            try:
+                await asyncio.wait([work, moment], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                moment.cancel()
+                work.cancel()
+                await asyncio.wait([work, moment])
+            if not work.cancelled():
+                work.result()
+
+    async def _wait_until(self, moment: Moment, ended: "list[asyncio.Future[None]]") -> None:
+        if moment.after >= 0:
+            await asyncio.wait([ended[moment.after]])  # which others await, too
+        await self._clock.sleep(moment.seconds)
 
     async def _compute(self, seconds: float, phase: Phase, before: Sequence[RecordedCall]) -> None:
         """Let the training loop compute, or qorch itself."""

@@ -36,10 +36,15 @@ class VirtualPortal(Portal):
         return CarriedWork(work, self._callers, caller)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
-        future = super()._submit(work)
+        # Before the loop begins with it: it would go to sleep as long as no call is pending.
+        self._callers.begin()
+        try:
+            future = super()._submit(work)
+        except BaseException:
+            self._callers.end()
+            raise
         if isinstance(work, CarriedWork):
             work.future = future
-        self._callers.begin()
         future.add_done_callback(lambda _: self._callers.end())
         return future
 

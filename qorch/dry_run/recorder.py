@@ -1,11 +1,13 @@
 """Records the calls of a run as they begin and end, from which other courses of the same training are drawn."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from qorch.dry_run.recording import RecordedCall, RecordedRun
+from qorch.dry_run.recording import Moment, RecordedCall, RecordedRun
 from qorch.engine.planner import Call
+from qorch.errors import QorchError, RunError
 from qorch.model.identity import Position
 from qorch.model.money import Money
 from qorch.model.pub import Batch, Pub
@@ -67,6 +69,15 @@ class CallRecorder:
         computed_seconds = self._computed_seconds()
         try:
             yield
+        except RunError:
+            raise  # the run was closed meanwhile: its jobs stay at the provider, and are paid for
+        except QorchError:
+            self._calls[place] = replace(self._calls[place], is_refused=True)
+            raise
+        except asyncio.CancelledError:
+            moment = Moment(self._last_ended, max(0.0, self._seconds() - self._ended_seconds))
+            self._calls[place] = replace(self._calls[place], taken_back=moment)
+            raise
         finally:
             own = self._computed_seconds() - computed_seconds
             self._calls[place] = replace(self._calls[place], own_seconds=max(0.0, own))

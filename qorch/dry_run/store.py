@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from datetime import date
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -70,12 +71,19 @@ class _WriteBehind:
 
     def _catch_up(self, most: int) -> None:
         """Wait until at most so many writes are on their way, and raise the error of one that has failed."""
-        while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
+        while self._waiting:
             try:
-                first = self._waiting.popleft()
+                first = self._waiting[0]
             except IndexError:
                 return  # another thread has waited for it
-            first.result()
+            if len(self._waiting) <= most and not first.done():
+                return
+            try:
+                first.result()
+            finally:
+                # Only now: another thread that reads must wait for it, too.
+                with suppress(ValueError):
+                    self._waiting.remove(first)
 
 
 def _ended(future: "Future[T]") -> "Future[T]":

@@ -11,6 +11,9 @@ COVERAGE = 0.9
 """How often an interval holds what comes."""
 _NORMAL_QUANTILE = 1.6448536
 """Of the normal distribution, at (1 + COVERAGE) / 2."""
+_MOST_DEVIATIONS = math.sqrt(19.0)
+"""No sum, however it is distributed, is more than so many standard deviations above its mean more than one time in 20
+(F. P. Cantelli, 1928): where next to nothing is expected, a lognormal distribution would have no end."""
 FEWEST_STEPS = 10
 """Without earlier runs, fewer steps tell no interval."""
 ENOUGH_STEPS = 20
@@ -194,9 +197,11 @@ def _spread(mean: float, parts: Sequence[tuple[float, float]]) -> Interval | Non
     if variance <= 0.0:
         return Interval(mean, mean, mean)
     freedom = variance**2 / math.fsum(part * part / degrees for part, degrees in parts)
-    width = student_quantile(freedom) * math.sqrt(math.log1p(variance / mean**2))
+    quantile = student_quantile(freedom)
+    width = quantile * math.sqrt(math.log1p(variance / mean**2))
     factor = math.exp(min(width, 50.0))
-    return Interval(mean / factor, mean, mean * factor)
+    most = mean + quantile * _MOST_DEVIATIONS * math.sqrt(variance)
+    return Interval(mean / factor, mean, min(mean * factor, most))
 
 
 def student_quantile(freedom: float) -> float:

@@ -90,24 +90,12 @@ class Runs(NamedStore, Protocol):
         """A run's finished steps, in order."""
         ...
 
-    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
-        """The newest runs on the backend of a run, of its name or its workload, itself too; none that is deleted."""
-        ...
-
-    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
-        """So many of a run's last finished steps, in order."""
-        ...
-
     def metrics(self, run_id: str) -> list[MetricRecord]:
         """Every number that a run logged, by step and in the order of logging."""
         ...
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         """A run's spans, in order of writing."""
-        ...
-
-    def job_spans(self, run_id: str) -> JobSpans:
-        """The spans of a run that belong to jobs, and those of its kernels' compilation, in order of writing."""
         ...
 
     def ledger(self, run_id: str | None = None) -> list[LedgerRecord]:
@@ -302,4 +290,26 @@ class SyncingStore(Protocol):
 
     def take_syncs(self) -> list[tuple[int, int]]:
         """The waits since the last call, from and to, in nanoseconds of the clock that it was opened with."""
+        ...
+
+
+@runtime_checkable
+class PaceSource(Protocol):
+    """A store that finds what the steps of earlier runs took; without it, remaining time rests on the run alone."""
+
+    def runs_like(self, run: RunRecord, *, limit: int) -> list[RunRecord]:
+        """The newest runs on the backend of a run, of its name or its workload, itself too; none that is deleted."""
+        ...
+
+    def last_steps(self, run_id: str, *, limit: int) -> list[StepRecord]:
+        """So many of a run's last finished steps, in order."""
+        ...
+
+
+@runtime_checkable
+class JobSpanSource(Protocol):
+    """A store that reads spans as arrays; of others, `qorch latency` reads all spans of a run one by one."""
+
+    def job_spans(self, run_id: str) -> JobSpans:
+        """The spans of a run that belong to jobs, and those of its kernels' compilation, in order of writing."""
         ...

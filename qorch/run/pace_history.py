@@ -7,6 +7,7 @@ import numpy as np
 
 from qorch.planning.pace import Pace, PacePrior, learn_prior, measure_pace
 from qorch.ports.records import StepRecord
+from qorch.ports.store import PaceSource
 from qorch.run.resources import Resources
 
 _MOST_RUNS = 3
@@ -22,14 +23,18 @@ def read_prior(use: Resources) -> PacePrior | None:
     """What the last runs of the same name or workload, backend and settings tell; None if there are none.
 
     Earlier sessions of the run itself count, too. Called after the first step, as only then its settings are known.
+    None, too, if the store is no PaceSource.
     """
+    store: object = use.store
+    if not isinstance(store, PaceSource):
+        return None
     own, paces = _of_pace(use.used.encode()), []
-    for run in use.store.runs_like(use.record, limit=_MOST_LOOKED_AT):
+    for run in store.runs_like(use.record, limit=_MOST_LOOKED_AT):
         is_own = run.run_id == use.record.run_id
         sessions = [each for each in use.store.sessions(run.run_id) if not is_own or each.ordinal < use.session.ordinal]
         if not sessions or _of_pace(sessions[-1].used_settings) != own:
             continue
-        steps = use.store.last_steps(run.run_id, limit=_MOST_STEPS)
+        steps = store.last_steps(run.run_id, limit=_MOST_STEPS)
         pace = pace_of(steps if not is_own else [step for step in steps if step.session < use.session.ordinal])
         paces += [pace] if pace.steps.count > 1 else []
         if len(paces) == _MOST_RUNS:

@@ -75,7 +75,7 @@ class Remaining:
 
 
 class PaceLog:
-    """The pace of one session: its first step counts apart, and steps that a resumed run only repeats not at all."""
+    """The pace of one session: its first step counts apart, and what a resumed run repeats or completes not at all."""
 
     def __init__(self, resources: Resources) -> None:
         """No step has ended."""
@@ -84,12 +84,13 @@ class PaceLog:
         self._prior: PacePrior | None = None
         self._ended_ns: int | None = None
         self._booked: int | None = None
-        self._repeated = -1
+        self._has_looked_back = False
+        self._first_whole = 0
         self._told = _Told(None, None, left=0, at_ns=0)
 
     def skip_to(self, step: int) -> None:
-        """Steps up to this one were stored before: they cost neither time nor money."""
-        self._repeated = step
+        """Steps up to this one were stored before, and only repeated; the one after it may be half done."""
+        self._first_whole = step + 2 if step >= 0 else 0
 
     def note_booked(self, money: MoneyTotals) -> None:
         """What was booked before the first step of the session."""
@@ -98,19 +99,25 @@ class PaceLog:
     def end_step(self, count: LoopCount, money: MoneyTotals, *, ended_ns: int) -> Remaining:
         """Count the step that ended then, after which so much was booked, and say what is left."""
         before_ns, self._ended_ns = self._ended_ns, ended_ns
-        booked, is_known = _booked(money), count.step > self._repeated
-        if is_known and before_ns is None:
-            # Progress is not worth a run: a store that cannot be read says so where its results are needed.
-            with suppress(StoreError):
-                self._prior = read_prior(self._use)
-        elif is_known and before_ns is not None:
+        booked = _booked(money)
+        if not self._has_looked_back:
+            self._look_back()
+        is_counted = count.step >= self._first_whole
+        if is_counted and before_ns is not None:
             self._time = self._time.after((ended_ns - before_ns) / 1e9, begins_epoch=count.begins_epoch)
-        if is_known and booked is not None and self._booked is not None:
+        if is_counted and booked is not None and self._booked is not None:
             self._money = self._money.after(
                 float(booked - self._booked), begins_epoch=count.begins_epoch and before_ns is not None
             )
         self._booked = booked
         return self._tell(count, money, ended_ns=ended_ns)
+
+    def _look_back(self) -> None:
+        """After the session's first step: its settings are known, and steps that it repeats are not yet replaced."""
+        self._has_looked_back = True
+        # Progress is not worth a run: a store that cannot be read says so where its results are needed.
+        with suppress(StoreError):
+            self._prior = read_prior(self._use)
 
     def _tell(self, count: LoopCount, money: MoneyTotals, *, ended_ns: int) -> Remaining:
         told, left = self._compute(count, now_ns=ended_ns), count.left

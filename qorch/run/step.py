@@ -51,6 +51,9 @@ class StepMeter:
         if not self._has_begun:
             self._has_begun = True
             self._pace.note_booked(self._money())
+            if self._use.is_resumed:
+                steps = self._use.store.steps(self._use.record.run_id)
+                self._pace.skip_to(max((record.step for record in steps), default=-1))
         self._last = None
         self._metrics.begin_step()
         self._begun_at = self._use.clock.now()
@@ -80,7 +83,6 @@ class StepMeter:
         """Go on after this step, which an earlier session of the run has stored."""
         steps = self._use.store.steps(self._use.record.run_id)
         self._last = next((record for record in steps if record.step == step), None)
-        self._pace.skip_to(max((record.step for record in steps), default=-1))
         self._totals = self._use.recorder.totals
 
     def grown(self, calls: int) -> list[StepRecord]:

@@ -14,7 +14,7 @@ from qorch.config import read_config
 from qorch.dry_run.forecast import find_quantiles, forecast_mock, judge_budget, open_mock, sum_up
 from qorch.dry_run.futures import PricedMock, draw_futures
 from qorch.dry_run.program import DryRun, Replacements, rehearsing
-from qorch.dry_run.recording import RecordedCall, RecordedRun
+from qorch.dry_run.recording import Moment, RecordedCall, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import BudgetError, UsageError
 from qorch.model.budget import Budget
@@ -178,6 +178,31 @@ def test_futures_that_fail_are_counted() -> None:
     assert "failed" in told.failures[0].example.message
     assert told.executions.p05 == told.executions.p95 == STEPS * ROWS
     assert all(future.executions < STEPS * ROWS for future in failed)
+
+
+def test_an_error_with_which_the_program_went_on_ends_no_future() -> None:
+    """A call that was refused in the simulation is refused in every course, and those after it are carried out."""
+    run = recording_of()
+    exact = replace(run.calls[1].call, batch=as_batch(pub_of(ROWS, shots=None)))
+    refused = replace(run.calls[1], call=exact, is_refused=True)
+    [future] = draw_futures([replace(run, calls=(run.calls[0], refused, run.calls[2]))], priced_mock(SPREAD), seeds=[0])
+    assert future.failure is None
+    assert future.executions == (STEPS - 1) * ROWS
+
+
+def test_what_the_program_took_back_is_not_paid_for() -> None:
+    """A call is cancelled as long after the end of another as it was; one that has ended by then is paid for."""
+    run, priced = (
+        recording_of(steps=2),
+        priced_mock(profile_of(queue="100"), name="mock:ionq.qpu.forte-1,rows=12,jobs=1"),
+    )
+    first, second = (replace(call, after=-1) for call in run.calls)
+    for seconds, executions in ((0.0, ROWS), (HOUR, 2 * ROWS)):
+        cancelled = replace(second, taken_back=Moment(0, seconds))
+        [future] = draw_futures([replace(run, calls=(first, cancelled))], priced, seeds=[0])
+        assert future.failure is None
+        assert future.executions == executions
+        assert future.spent_micros == executions * 20 * 10_000
 
 
 def test_retries_are_counted_and_cost_nothing() -> None:

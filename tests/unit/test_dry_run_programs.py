@@ -151,6 +151,31 @@ with qorch.start_run("mine", backend="local", seed=3) as run:
     assert np.all(np.array(after) < np.arange(9))
 
 
+def test_errors_and_cancelled_calls_are_recorded(simulate: Simulate) -> None:
+    """With which a program goes on: what is foretold of it is foretold of a program that does."""
+    training = simulate(
+        """
+with qorch.start_run("mine", backend="local", seed=3) as run:
+    try:
+        run.execute(pub(1.0, shots=None))
+    except qorch.QorchError:
+        pass
+    kept, dropped = run.submit(pub(1.0)), run.submit(pub(*range(20)))
+    kept.result()
+    assert dropped.cancel()
+    run.execute(pub(2.0))
+left = qorch.start_run("left", backend="local", seed=3)
+left.submit(pub(3.0))
+"""
+    )
+    mine, left = (run.recording.calls for run in training.runs)
+    assert [call.is_refused for call in mine] == [True, False, False, False]
+    assert [call.taken_back is not None for call in mine] == [False, False, True, False]
+    assert mine[2].taken_back is not None
+    assert mine[2].taken_back.after == 1
+    assert [(call.is_refused, call.taken_back) for call in left] == [(False, None)], "its jobs stay at the provider"
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [

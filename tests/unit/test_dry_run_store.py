@@ -1,5 +1,6 @@
 """The database of a dry run: nobody waits for writes, and nobody misses one that failed."""
 
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -50,6 +51,37 @@ def test_a_write_that_fails_is_told_by_the_next_call(name: str) -> None:
     slow.pending[0].set_exception(StoreError("the disk is full"))
     with pytest.raises(StoreError, match="full"):
         getattr(behind, name)("r")
+
+
+class AskedFuture(Future[None]):
+    """Says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        """Nobody does."""
+        super().__init__()
+        self.asked = threading.Semaphore(0)
+
+    def result(self, timeout: float | None = None) -> None:
+        """See Future."""
+        self.asked.release()
+        super().result(timeout)
+
+
+def test_two_threads_that_read_wait_for_the_same_write() -> None:
+    """The second must not read what the first still waits for."""
+    slow, pending = SlowStore(), AskedFuture()
+    slow.write = lambda _writes: pending  # type: ignore[method-assign]
+    behind = write_behind(slow)
+    behind.write([RECORD])
+    threads = [threading.Thread(target=behind.find_run, args=("r",)) for _ in range(2)]
+    try:
+        for thread in threads:
+            thread.start()
+            assert pending.asked.acquire(timeout=30)
+    finally:
+        pending.set_result(None)
+        for thread in threads:
+            thread.join()
 
 
 def test_writes_on_their_way_are_bounded() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qorch.cli.dry_run_work import ProgressLines
 from qorch.cli.forecast_table import describe_forecast, print_forecast, print_what_ifs
 from qorch.config import read_config
 from qorch.dry_run.forecast import judge_budget, open_mock, sum_up, summarise
@@ -20,9 +21,22 @@ from qorch.model.job import JobState
 from qorch.model.ledger import EntryKind, LedgerRecord
 from qorch.model.money import parse_money
 from qorch.model.profiles.profile import FaultFigures, LatencyFigures, Profile, ShareFigure, TimeFigure
+from qorch.ports.clock import WallClock
 from qorch.ports.records import JobRecord
 
 NOON = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
+
+
+class HandClock(WallClock):
+    """Stands until the test moves it."""
+
+    seconds = 0.0
+
+    def monotonic_ns(self) -> int:
+        """See Clock."""
+        return round(self.seconds * 1e9)
+
+
 PRICED = open_mock("mock:ionq.qpu.forte-1", config=read_config())
 
 
@@ -188,3 +202,28 @@ def test_text_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
         "workers=2",
     ):
         assert part in text
+
+
+def test_few_futures_are_not_said_to_hold_nine_of_ten(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of fewer than 18 that end well, the smallest and the largest hold fewer: the text says how many they are."""
+    broken = Failure("JobFailedError", "it failed", 0)
+    for count, n_failed, said in ((17, 0, "17 futures"), (18, 0, "9 of 10"), (18, 1, "17 futures")):
+        futures = [
+            future_of(seed, wall=60.0 + seed, failure=broken if seed < n_failed else None) for seed in range(count)
+        ]
+        told = sum_up(futures, PRICED)
+        print_forecast(told)
+        print_what_ifs(told, [("workers=2", told)])
+        out = capsys.readouterr().out
+        assert f"({said}: 1 min" in out
+        assert ("9 of 10" in out) == (said == "9 of 10")
+
+
+def test_futures_that_take_long_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, as steps are: a line once five seconds have passed."""
+    clock = HandClock()
+    lines = ProgressLines(clock)
+    for number, seconds in enumerate((1.0, 4.5, 1.0, 5.0), start=1):
+        clock.seconds += seconds
+        lines.show_future(number, of=4)
+    assert capsys.readouterr().err.splitlines() == ["dry run: future 2/4", "dry run: future 4/4"]

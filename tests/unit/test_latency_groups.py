@@ -101,7 +101,9 @@ def test_the_command_prints_a_table_csv_and_json(
     assert run_command(["latency", "--backend", "ionq", "--json", *place]) == 0
     assert json.loads(capsys.readouterr().out)["runs"] == 2
     assert run_command(["latency", "--backend", "braket", *place]) == 0
-    assert capsys.readouterr().out == "no such jobs\n"
+    assert capsys.readouterr().out == (
+        "no such jobs; those of mocks count only with --backend mock, or if their runs are named\n"
+    )
 
 
 @pytest.mark.parametrize(

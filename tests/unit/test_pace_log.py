@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ import pytest
 from observing import PAID, Memory, pub, set_prices, start
 
 import qorch
+from qorch.audit.latency import measure_latency
 from qorch.errors import BudgetError
 from qorch.model.job import Interval
 from qorch.model.money import Money
@@ -82,6 +84,28 @@ def test_earlier_runs_tell_from_the_first_step_on() -> None:
     assert train(clock, store, shots=7)[0].time_left is None
 
 
+class PlainStore(MemoryStore):
+    """A store made before others looked for earlier runs and for arrays of spans."""
+
+    runs_like = last_steps = job_spans = None  # type: ignore[assignment]
+
+
+def test_a_store_need_not_find_earlier_runs() -> None:
+    """One that cannot trains and resumes as ever: what is left rests on the run alone, and latencies on its spans."""
+    clock = HandClock()
+    plain, able = PlainStore(clock), MemoryStore(clock)
+    with pytest.raises(KeyboardInterrupt):
+        train(clock, plain, until=9)
+    shown = train(clock, plain, resume=True)
+    assert shown[0].time_left is None
+    train(clock, able)
+    for store in (plain, able):
+        with start(store, clock=clock) as run:
+            run.execute(pub())
+    found = [measure_latency(store, store.runs()[:1]) for store in (plain, able)]
+    assert [group.phase for group in found[0]] == [group.phase for group in found[1]] != []
+
+
 def test_steps_that_are_only_repeated_are_no_pace() -> None:
     """A resumed run executes them in no time; those that it trained before it was stopped tell what is left."""
     clock = HandClock()
@@ -93,6 +117,30 @@ def test_steps_that_are_only_repeated_are_no_pace() -> None:
     left = shown[0].time_left
     assert left is not None
     assert left.expected == pytest.approx(2 * (11 - shown[0].step) + 7)
+
+
+def test_a_step_that_an_earlier_session_began_is_no_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was paid for in part: whole steps tell the money, and earlier sessions the time."""
+    set_prices(tmp_path, monkeypatch)
+    clock, shown = HandClock(), list[Progress]()
+    store, backend = MemoryStore(clock), FakeBackend(capabilities=PAID)
+    for stops_at in (5, None):
+        shown.clear()
+        with (
+            suppress(KeyboardInterrupt),
+            start(store, backend=backend, clock=clock, progress=shown.append, resume=True) as run,
+        ):
+            for step in run.steps(range(9)):
+                clock.forward(0.06)
+                run.execute(pub())
+                if step == stops_at:
+                    raise KeyboardInterrupt
+    told = {each.step: (each.remaining_money, each.time_left) for each in shown}
+    assert told[4][0] is None, "a step that is stored is repeated"
+    money, time_left = told[6]
+    assert money == euros(2 * 1.5)
+    assert time_left is not None
+    assert time_left.expected == pytest.approx(2 * 0.06)
 
 
 def paid_steps(
@@ -171,5 +219,5 @@ def test_what_is_left_costs_little_beside_a_step() -> None:
 
 def _log_of_a_free_run() -> PaceLog:
     log = PaceLog(cast("Resources", SimpleNamespace(record=SimpleNamespace(budget=None))))
-    log._ended_ns = 0
+    log._ended_ns, log._has_looked_back = 0, True
     return log

@@ -75,3 +75,12 @@ def test_a_pace_that_wanders_is_followed() -> None:
     left = expect(pace_of(*epochs), look_ahead(20, 10))
     assert left is not None
     assert 150 < left.expected < 190
+
+
+def test_next_to_nothing_has_an_end() -> None:
+    """Only what follows the last epoch is left, which took now more and now less than a step: not hours."""
+    steps = [1.0, 1.4, 0.6, 1.0, 1.2, 0.8]
+    left = expect(pace_of(steps, [0.2, *steps], [1.82, *steps]), look_ahead(0, 6))
+    assert left is not None
+    assert left.expected < 0.05
+    assert 0.5 < left.high < 60.0

@@ -260,6 +260,26 @@ def test_a_call_of_another_thread_is_waited_for(frozen: CallerClock, portal: Vir
     assert frozen.loop.time() == 5 * HOUR
 
 
+def test_a_call_is_pending_before_the_loop_begins_with_it(
+    portal: VirtualPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late its caller goes on: the loop would sleep for good, as nobody wakes it again."""
+    submit = asyncio.run_coroutine_threadsafe
+
+    def submit_slowly(
+        work: Coroutine[Any, Any, float], loop: asyncio.AbstractEventLoop
+    ) -> "concurrent.futures.Future[float]":
+        future, seen = submit(work, loop), threading.Event()
+        for _ in range(3):
+            seen.clear()
+            loop.call_soon_threadsafe(seen.set)
+            seen.wait()
+        return future
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", submit_slowly)
+    assert portal.submit(sleep(2)).result(timeout=30) == 2
+
+
 def test_an_awaited_call_is_cancelled(frozen: CallerClock, portal: VirtualPortal) -> None:
     """As `asyncio.wait_for` does in real time: the work ends, and the thread goes on."""
 

@@ -19,7 +19,7 @@ _COLUMNS = np.dtype([(name, np.int64) for name in ("session", "phase", "started"
 
 
 def read_job_spans(connection: Connection, run_id: str) -> JobSpans:
-    """See ``qorch.ports.store.Runs.job_spans``. Rows go from SQLite's cursor into arrays."""
+    """See ``qorch.ports.store.JobSpanSource``. Rows go from SQLite's cursor into arrays."""
     link = cast("sqlite3.Connection", connection.connection.driver_connection)
     try:
         table = np.fromiter(link.execute(_QUERY, (run_id,)), dtype=_COLUMNS)

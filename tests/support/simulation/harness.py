@@ -118,7 +118,7 @@ class Sandbox:
             raise RuntimeError(f"{len(left)} tasks were left, such as {next(iter(left))!r}")
 
 
-def pub_of(rows: int, *, shots: int = 20) -> Pub:
+def pub_of(rows: int, *, shots: int | None = 20) -> Pub:
     """Rows of one qubit."""
     circuit = free_circuit(build_gate_list(1, [(GATES_BY_NAME["ry"].opcode, (0,), (None,))]))
     return Pub(circuit, np.linspace(0.1, 3.0, rows)[:, None], observables=["Z0"], shots=shots)
