@@ -25,7 +25,7 @@ VENDORS = {
     "ibm": (IBM, f"{DEVICE},rows=4"),
 }
 SHARE = 0.02
-AT_PROVIDER = (Phase.QUEUE, Phase.EXECUTE, Phase.POLL)
+AT_PROVIDER = (Phase.QUEUE, Phase.EXECUTE, Phase.POLL, Phase.REMOTE)
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,21 @@ def as_it_was(timed: Timed) -> list[Span]:
     for span in timed.spans:
         if span.phase in AT_PROVIDER and span.job_id is not None:
             over[span.job_id] = max(over[span.job_id], span.ended_ns)
-    own = [span for span in timed.spans if span.phase not in AT_PROVIDER]
-    return own + [
-        Span(phase, start_ns, end_ns, job_id=job_id)
-        for job_id, times in timed.truth.items()
-        for phase, start_ns, end_ns in (
-            (Phase.QUEUE, times["accepted"], times["started"]),
-            (Phase.EXECUTE, times["started"], times["completed"]),
-            (Phase.POLL, times["completed"], over[job_id]),
-        )
+    untold = {span.job_id for span in timed.spans if span.phase is Phase.REMOTE}
+    true = [span for span in timed.spans if span.phase not in AT_PROVIDER]
+    for job_id, times in timed.truth.items():
+        true += dated_spans(job_id, times, over[job_id], is_told=job_id not in untold)
+    return true
+
+
+def dated_spans(job_id: str, times: dict[str, int], over_ns: int, *, is_told: bool) -> list[Span]:
+    """The spans of a job at the provider; a single one if its begin is not told, and it was over at the first poll."""
+    if not is_told:
+        return [Span(Phase.REMOTE, times["accepted"], over_ns, job_id=job_id)]
+    return [
+        Span(Phase.QUEUE, times["accepted"], times["started"], job_id=job_id),
+        Span(Phase.EXECUTE, times["started"], times["completed"], job_id=job_id),
+        Span(Phase.POLL, times["completed"], over_ns, job_id=job_id),
     ]
 
 
