@@ -11,7 +11,7 @@ import numpy as np
 
 from qorch.dry_run.light_store import LightStore
 from qorch.dry_run.needed_money import Need, add_up_needs, rising
-from qorch.dry_run.recording import RecordedMoment, RecordedCall, RecordedRun
+from qorch.dry_run.recording import RecordedCall, RecordedMoment, RecordedRun
 from qorch.engine.engine import Engine
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.usage_watch import PendingUsage, ask_usage, find_pending

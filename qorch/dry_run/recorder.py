@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from qorch.dry_run.recording import RecordedMoment, RecordedCall, RecordedRun
+from qorch.dry_run.recording import RecordedCall, RecordedMoment, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import QorchError, RunError
 from qorch.model.identity import Position

@@ -14,7 +14,7 @@ from qorch.config import read_config
 from qorch.dry_run.forecast import find_quantiles, forecast_mock, judge_budget, open_mock, sum_up
 from qorch.dry_run.futures import PricedMock, draw_futures
 from qorch.dry_run.program import DryRun, Replacements, rehearsing
-from qorch.dry_run.recording import RecordedMoment, RecordedCall, RecordedRun
+from qorch.dry_run.recording import RecordedCall, RecordedMoment, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import BudgetError, UsageError
 from qorch.model.budget import Budget
