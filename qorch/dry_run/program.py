@@ -153,7 +153,6 @@ class DryRun:
             "db": self._store,
             "clock": self._clock,
             "budget": None,
-            "shared_budgets": (),
             "accept_unknown_price": True,
             "progress": self._follow(progress),
         }
