@@ -119,18 +119,25 @@ def _check(order: DryRunOrder, *, is_program: bool) -> None:
     from qorch.backends import find_entry_point, plan_offline
     from qorch.config import read_config
     from qorch.dry_run.what_if import parse_what_if
+    from qorch.limits import check_exact_gradients, check_shots
     from qorch.model.backend_name import name_mock
     from qorch.model.money import parse_money
     from qorch.ports.clock import WallClock
 
     find_entry_point(order.backend)
-    plan_offline(name_mock(order.backend), config=read_config(), clock=WallClock())
+    mock, config, clock = name_mock(order.backend), read_config(), WallClock()
+    plan_offline(mock, config=config, clock=clock)
     if order.budget is not None:
         parse_money(order.budget)
     for text in order.what_ifs:
         what_if = parse_what_if(text)
         if is_program:
             what_if.check_script()
+        other = plan_offline(what_if.rename(mock), config=config, clock=clock)
+        if what_if.shots is not None:
+            check_shots(other, what_if.shots)
+        if what_if.gradient == "exact":
+            check_exact_gradients(other)
 
 
 def _dry_run_script(script: str, context: typer.Context, order: DryRunOrder) -> dict[str, Any]:

@@ -96,6 +96,9 @@ def print_what_ifs(base: "Forecast", others: Sequence[tuple[str, "Forecast"]]) -
     columns = ("what if", "money", "time", ends, "jobs", "executions", "smallest budget", "failing")
     rows = [("as it is", base), *others]
     print_table(columns, [_as_row(name, each) for name, each in rows], optional=("failing", "executions"))
+    for name, forecast in others:
+        for part in forecast.failures:
+            print(f"{name}: {_failure_line(part, forecast)}")
 
 
 def _as_row(name: str, forecast: "Forecast") -> list[object]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qorch.dry_run.light_store import LightStore
 from qorch.dry_run.needed_money import Need, add_up_needs, rising
-from qorch.dry_run.recording import Moment, RecordedCall, RecordedRun
+from qorch.dry_run.recording import RecordedCall, RecordedMoment, RecordedRun
 from qorch.engine.engine import Engine
 from qorch.engine.recorder import Recorder
 from qorch.engine.remote.usage_watch import PendingUsage, ask_usage, find_pending
@@ -215,7 +215,7 @@ class _Replay:
             if not work.cancelled():
                 work.result()
 
-    async def _wait_until(self, moment: Moment, ended: "list[asyncio.Future[None]]") -> None:
+    async def _wait_until(self, moment: RecordedMoment, ended: "list[asyncio.Future[None]]") -> None:
         if moment.after >= 0:
             await asyncio.wait([ended[moment.after]])  # which others await, too
         await self._clock.sleep(moment.seconds)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from qorch.dry_run.recording import Moment, RecordedCall, RecordedRun
+from qorch.dry_run.recording import RecordedCall, RecordedMoment, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import QorchError, RunError
 from qorch.model.identity import Position
@@ -75,7 +75,7 @@ class CallRecorder:
             self._calls[place] = replace(self._calls[place], is_refused=True)
             raise
         except asyncio.CancelledError:
-            moment = Moment(self._last_ended, max(0.0, self._seconds() - self._ended_seconds))
+            moment = RecordedMoment(self._last_ended, max(0.0, self._seconds() - self._ended_seconds))
             self._calls[place] = replace(self._calls[place], taken_back=moment)
             raise
         finally:

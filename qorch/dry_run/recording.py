@@ -7,7 +7,7 @@ from qorch.model.money import Money
 
 
 @dataclass(frozen=True)
-class Moment:
+class RecordedMoment:
     """When something was done: so many seconds after the call ``after`` had ended, as in RecordedCall."""
 
     after: int
@@ -31,7 +31,7 @@ class RecordedCall:
     compute_seconds: float
     own_seconds: float = 0.0
     is_refused: bool = False
-    taken_back: Moment | None = None
+    taken_back: RecordedMoment | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from qorch.config import read_config
 from qorch.dry_run.forecast import find_quantiles, forecast_mock, judge_budget, open_mock, sum_up
 from qorch.dry_run.futures import PricedMock, draw_futures
 from qorch.dry_run.program import DryRun, Replacements, rehearsing
-from qorch.dry_run.recording import Moment, RecordedCall, RecordedRun
+from qorch.dry_run.recording import RecordedCall, RecordedMoment, RecordedRun
 from qorch.engine.planner import Call
 from qorch.errors import BudgetError, UsageError
 from qorch.model.budget import Budget
@@ -198,7 +198,7 @@ def test_what_the_program_took_back_is_not_paid_for() -> None:
     )
     first, second = (replace(call, after=-1) for call in run.calls)
     for seconds, executions in ((0.0, ROWS), (HOUR, 2 * ROWS)):
-        cancelled = replace(second, taken_back=Moment(0, seconds))
+        cancelled = replace(second, taken_back=RecordedMoment(0, seconds))
         [future] = draw_futures([replace(run, calls=(first, cancelled))], priced, seeds=[0])
         assert future.failure is None
         assert future.executions == executions

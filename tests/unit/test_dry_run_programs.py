@@ -56,9 +56,12 @@ def test_everything_is_replaced(simulate: Simulate, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("QORCH_OBSERVERS", "log:log.jsonl")
     training = simulate(
         """
+from qorch.model.budget import Budget
+from qorch.model.money import parse_money
+shared = Budget(limit=parse_money("0.01 USD"), name="of several", backend="mock")
 steps = []
 with qorch.start_run(
-    "mine", backend="nonsense", db="/nowhere/x.db", budget="2 USD", resume=True, seed=7,
+    "mine", backend="nonsense", shared_budgets=[shared], db="/nowhere/x.db", budget="2 USD", resume=True, seed=7,
     progress=lambda now: steps.append(now.step), observers=["no such"], cache="resume",
 ) as run:
     for step in range(3):

@@ -70,7 +70,7 @@ class AskedFuture(Future[None]):
 def test_two_threads_that_read_wait_for_the_same_write() -> None:
     """The second must not read what the first still waits for."""
     slow, pending = SlowStore(), AskedFuture()
-    slow.write = lambda _writes: pending  # type: ignore[method-assign]
+    slow.write = lambda _writes: pending  # type: ignore[assignment, method-assign]
     behind = write_behind(slow)
     behind.write([RECORD])
     threads = [threading.Thread(target=behind.find_run, args=("r",)) for _ in range(2)]

@@ -216,6 +216,7 @@ def test_few_futures_are_not_said_to_hold_nine_of_ten(capsys: pytest.CaptureFixt
         print_what_ifs(told, [("workers=2", told)])
         out = capsys.readouterr().out
         assert f"({said}: 1 min" in out
+        assert (f"workers=2: {n_failed} of {count} futures end with JobFailedError" in out) == bool(n_failed)
         assert ("9 of 10" in out) == (said == "9 of 10")
 
 
