@@ -179,13 +179,14 @@ def _budget_lines(forecast: "Forecast") -> list[str]:
     if budget.first_step is None:
         return [f"{budget.limit} suffices in all {budget.futures} futures; {smallest}"]
     share = "in no future" if not budget.sufficient else f"in {budget.sufficient} of {budget.futures} futures"
-    earliest = "" if budget.first_step == budget.median_step else f", at the earliest at step {budget.first_step}"
-    where = f"at step {budget.median_step}{earliest}"
+    # Counted from 1, as the line of progress does; in documents from 0.
+    median, first = (budget.median_step or 0) + 1, budget.first_step + 1
+    where = f"at step {median}" if first == median else f"at step {median}, at the earliest at step {first}"
     return [f"{budget.limit} suffices {share}: it stops the run {where}; {smallest}"]
 
 
 def _failure_line(part: "FailureShare", forecast: "Forecast") -> str:
-    where = f", first at step {part.example.step}" if part.example.step >= 0 else ""
+    where = f", first at step {part.example.step + 1}" if part.example.step >= 0 else ""
     return f"{part.futures} of {forecast.futures} futures end with {part.example.error}{where}: {part.example.message}"
 
 

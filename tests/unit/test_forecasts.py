@@ -195,9 +195,9 @@ def test_text_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
         "20 futures (seeds 0 to 19) on mock:ionq.qpu.forte-1",
         "10.00 USD, by proxy prices",
         "1 h (9 of 10: 1 h to 1 h)",
-        "9.00 USD suffices in no future: it stops the run at step 1",
+        "9.00 USD suffices in no future: it stops the run at step 2",
         "the smallest that suffices in all futures is 10.00 USD",
-        "2 of 20 futures end with JobFailedError, first at step 4: job r/0.0 failed",
+        "2 of 20 futures end with JobFailedError, first at step 5: job r/0.0 failed",
         "of its 20 figures are assumed",
         "workers=2",
     ):
