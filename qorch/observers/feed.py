@@ -16,6 +16,8 @@ MOST_WAITING = 100_000
 """Events that wait for one observer (about 50 MB); the oldest are dropped beyond that."""
 MOST_FAILURES = 10
 """Calls that may fail one after the other before an observer is dropped."""
+GATHER_SECONDS = 0.02
+"""How long an observer's thread waits for more events after the first: waking it costs more than telling several."""
 CLOSE_SECONDS = 5.0
 """How long the end of a run waits for an observer to take what is left."""
 
@@ -97,7 +99,9 @@ class _Listener:
         self._failures = 0
         self._has_failed = False
         self._is_over = False
+        self._is_idle = False
         self._changed = threading.Condition()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"qorch-observer-{self._name}", daemon=True)
         self._thread.start()
 
@@ -113,13 +117,16 @@ class _Listener:
                 self._n_waiting -= lost
                 self._dropped += lost
                 self._untold += lost
-            self._changed.notify()
+            if self._is_idle:
+                self._is_idle = False
+                self._changed.notify()
 
     def end(self) -> None:
         """Take no more events."""
         with self._changed:
             self._is_over = True
             self._changed.notify()
+        self._ended.set()
 
     def join(self, seconds: float) -> None:
         """Wait until the observer has taken what is left; what it does not take in time is dropped."""
@@ -154,9 +161,9 @@ class _Listener:
 
     def _take(self) -> Sequence[Event] | None:
         """The next events; None once the run is over and all were taken."""
+        if not self._waiting:
+            self._wait_for_some()
         with self._changed:
-            while not self._waiting and not self._is_over:
-                self._changed.wait()
             if not self._waiting:
                 return None
             events = self._waiting.popleft()
@@ -166,6 +173,14 @@ class _Listener:
             return events
         text = f"this observer is slower than the run: {untold} events were dropped, the oldest first"
         return [self._make_notice(text), *events]
+
+    def _wait_for_some(self) -> None:
+        """Until there are events, and a little longer for those that follow them; or until the run is over."""
+        with self._changed:
+            while not self._waiting and not self._is_over:
+                self._is_idle = True
+                self._changed.wait()
+        self._ended.wait(GATHER_SECONDS)
 
     def _tell(self, events: Sequence[Event]) -> None:
         try:
