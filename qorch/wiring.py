@@ -34,7 +34,7 @@ from qorch.ports.observer import Observer, RunStart
 from qorch.ports.policy import RunPolicy, as_cache_policy
 from qorch.ports.progress import Progress
 from qorch.ports.records import RunRecord, RunState, SessionRecord, StopRequest
-from qorch.ports.store import Store, SyncingStore
+from qorch.ports.store import PaceSource, Store, SyncingStore
 from qorch.prices import load_prices
 from qorch.progress.display import choose_display, watch_queue
 from qorch.run.arguments import as_budget, as_default_shots, check_kinds, check_name
@@ -200,6 +200,7 @@ def _open_run(
                 meanwhile=watch_queue(show, recorder) if isinstance(device, RemoteBackend) else None,
                 card=card,
                 budgets=budgets,
+                pace_source=store if isinstance(store, PaceSource) else None,
                 note=feed.note,
             )
         )

@@ -112,7 +112,7 @@ def without_values(call: Call) -> Call:
 
 
 def _repeat(pub: Pub, default_shots: int | None) -> Pub:
-    if _shots_of(pub, default_shots) is None or pub.n_rows < 2:
+    if pub.shots_or(default_shots) is None or pub.n_rows < 2:
         return pub
     return pub.with_first_row()
 
@@ -124,9 +124,5 @@ def with_shots(run: RecordedRun, shots: int) -> RecordedRun:
 
 
 def _with_shots(call: Call, shots: int) -> Call:
-    pubs = (pub if _shots_of(pub, call.default_shots) is None else pub.with_shots(shots) for pub in call.batch.pubs)
+    pubs = (pub if pub.shots_or(call.default_shots) is None else pub.with_shots(shots) for pub in call.batch.pubs)
     return replace(call, batch=Batch(tuple(pubs)))
-
-
-def _shots_of(pub: Pub, default_shots: int | None) -> int | None:
-    return default_shots if isinstance(pub.shots, str) else pub.shots

@@ -14,19 +14,14 @@ _EXAMPLE = "workers=40,pack=64,gradient=spsa,shots=256"
 class WhatIf:
     """What differs from the training that was recorded; None: nothing.
 
-    ``workers``: the most jobs in progress at once; ``pack``: the most executions in a job. ``gradient`` and ``shots``
-    change what is executed, so that the training must be recorded again.
+    ``workers``: the most jobs in progress at once; ``pack``: the most executions in a job. ``gradient``: the
+    training must be simulated again; ``shots``: of all that is sampled in the recording.
     """
 
     workers: int | None = None
     pack: int | None = None
     gradient: str | None = None
     shots: int | None = None
-
-    @property
-    def changes_calls(self) -> bool:
-        """Whether the training must be recorded again."""
-        return self.gradient is not None or self.shots is not None
 
     def rename(self, mock: str) -> str:
         """The name of the same mock with what differs as its options, in place of those that it has."""

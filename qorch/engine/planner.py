@@ -33,7 +33,7 @@ class Call:
     @property
     def has_exact(self) -> bool:
         """Whether it asks for exact values."""
-        return any((self.default_shots if pub.shots == "run" else pub.shots) is None for pub in self.batch.pubs)
+        return any(pub.shots_or(self.default_shots) is None for pub in self.batch.pubs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -110,9 +110,15 @@ class Pub:
         """N."""
         return len(self.parameter_values)
 
+    @overload
+    def shots_or(self, default: int | None) -> int | None: ...
+
+    @overload
+    def shots_or(self, default: Shots) -> Shots: ...
+
     def shots_or(self, default: Shots) -> Shots:
         """Its own shots, or these if they are the run's."""
-        return default if self.shots == "run" else self.shots
+        return default if isinstance(self.shots, str) else self.shots
 
     def with_shots(self, shots: Shots) -> "Pub":
         """The same pub with other shots. Raises ShotsError."""

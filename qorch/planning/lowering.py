@@ -68,7 +68,7 @@ def lower(batch: Batch, *, default_shots: int | None, estimates: bool = False) -
     groupings: list[Grouping | None] = []
     ordinal = 0
     for index, pub in enumerate(batch.pubs):
-        shots = default_shots if pub.shots == "run" else pub.shots
+        shots = pub.shots_or(default_shots)
         measured = _estimated(pub) if estimates and shots is not None else _measured(pub, shots)
         groupings.append(measured.grouping)
         angles = pub.circuit.angle_map.angles(pub.parameter_values)

@@ -7,7 +7,6 @@ import numpy as np
 
 from qorch.planning.pace import Pace, PacePrior, learn_prior, measure_pace
 from qorch.ports.records import StepRecord
-from qorch.ports.store import PaceSource
 from qorch.run.resources import Resources
 
 _MOST_RUNS = 3
@@ -23,10 +22,9 @@ def read_prior(use: Resources) -> PacePrior | None:
     """What the last runs of the same name or workload, backend and settings tell; None if there are none.
 
     Earlier sessions of the run itself count, too. Called after the first step, as only then its settings are known.
-    None, too, if the store is no PaceSource.
     """
-    store: object = use.store
-    if not isinstance(store, PaceSource):
+    store = use.pace_source
+    if store is None:
         return None
     own, paces = _of_pace(use.used.encode()), []
     for run in store.runs_like(use.record, limit=_MOST_LOOKED_AT):

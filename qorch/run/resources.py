@@ -14,7 +14,7 @@ from qorch.ports.clock import Clock
 from qorch.ports.policy import RunPolicy
 from qorch.ports.progress import Progress as Progress
 from qorch.ports.records import RunRecord, SessionRecord
-from qorch.ports.store import Store
+from qorch.ports.store import PaceSource, Store
 from qorch.run.portal import Portal
 from qorch.run.used_settings import UsedSettings
 
@@ -87,6 +87,8 @@ class Resources:
     """What the backend costs."""
     budgets: RunBudgets | None = None
     """All that apply to the run."""
+    pace_source: PaceSource | None = None
+    """The run's store, if it finds earlier runs; itself, as observers' has no abilities of its own."""
     note: Callable[[str], None] = ignore
     """Told of trouble that a call waits for."""
 

@@ -52,8 +52,7 @@ class TrialTerms:
     """What all trials of a sweep have in common, and what does not make another trial of one.
 
     ``db``: the URL or path of the one database; ``budget``: of all trials together; ``cache``: None is what
-    ``start_run`` takes by itself; ``threads``: of each process,
-    unless ``QORCH_WORKERS`` says otherwise.
+    ``start_run`` takes by itself; ``threads``: of each process, unless ``QORCH_WORKERS`` says otherwise.
     """
 
     db: str
@@ -89,18 +88,9 @@ class TrialProcess:
         sentinel: int = self._process.sentinel
         return sentinel
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the process has ended."""
-        return not self._process.is_alive()
-
     def stop(self) -> None:
         """Ask it to stop in good order."""
         self._process.terminate()
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
 
     def end(self) -> tuple[TrialState, str | None]:
         """Wait until it is over; how the trial ended, and the sentence why it is not done."""

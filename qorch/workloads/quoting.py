@@ -9,7 +9,7 @@ from qorch.gradients.methods import GRADIENTS, CallStreams, as_method, expand_al
 from qorch.limits import check_exact_gradients
 from qorch.model.identity import Position
 from qorch.model.prices.card import PriceCard
-from qorch.model.pub import Batch, Shots
+from qorch.model.pub import Batch
 from qorch.planning.quoting import Quote, no_quote, quote_offline, quote_unpacked
 from qorch.ports.backend import OfflinePlanner
 from qorch.run.rehearsal import Rehearsed, rehearse
@@ -149,7 +149,7 @@ def _other_methods(
     return {method.name: partial(_batch_by, method=method) for method in offered}
 
 
-def _shots_of(calls: tuple[Rehearsed, ...], *, default_shots: int | None) -> set[Shots]:
+def _shots_of(calls: tuple[Rehearsed, ...], *, default_shots: int | None) -> set[int | None]:
     pubs = [pub for call in calls if call.points for pub in call.points.pubs]
     return {pub.shots_or(default_shots) for pub in pubs}
 

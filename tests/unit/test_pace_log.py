@@ -1,6 +1,7 @@
 """Progress tells what is left of a run, in time and money: by its own steps, and by those of earlier runs."""
 
 import datetime as dt
+import inspect
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -88,6 +89,12 @@ class PlainStore(MemoryStore):
     """A store made before others looked for earlier runs and for arrays of spans."""
 
     runs_like = last_steps = job_spans = None  # type: ignore[assignment]
+
+
+def test_observers_do_not_hide_earlier_runs() -> None:
+    """They are asked for from the store itself, whose abilities can be seen without calling it, as Python 3.12 does."""
+    with start(MemoryStore(WallClock()), observers=[qorch.RunObserver()]) as run:
+        assert inspect.getattr_static(run._use.pace_source, "runs_like")
 
 
 def test_a_store_need_not_find_earlier_runs() -> None:
